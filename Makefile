@@ -1,0 +1,59 @@
+# Each target does all of its own set-up: a virtual environment in .venv, and in it what the
+# target needs. `make demo` is the one to begin with.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python that is new enough and can make environments. Another one: make PYTHON=...
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	>/dev/null 2>&1 && { command -v "$$python"; break; }; done)
+
+EXTRAS_demo := demo
+EXTRAS_test := test
+EXTRAS_lint := test,quality
+EXTRAS_docs := docs
+EXTRAS_ci := test,servers,browser,quality,docs,ci
+
+.PHONY: help demo test lint docs ci-environment clean
+
+help: ## Say what there is.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.demo ## Run the demo: web server, grader, learners. ARGS="--learners 30 --exit"
+	@$(BIN)/python -m demo.run $(ARGS)
+
+test: $(VENV)/.test ## Run the test suite: no servers, no browser. ARGS="-k pull"
+	@$(BIN)/python -m pytest -n 2 -m "not browser and not celery_broker" $(ARGS)
+
+lint: $(VENV)/.lint ## Check style, types and migrations.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
+
+docs: $(VENV)/.docs ## Build the documentation into docs/_build/html.
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+ci-environment: $(VENV)/.ci
+
+clean: ## Remove the environment and all that was built.
+	rm -rf $(VENV) .tox build docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "xqueue_bridge needs Python 3.11 or newer, with venv (on Debian:" \
+		"apt install python3-venv). If you have one, name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of extras. Installed anew when the dependencies change.
+$(VENV)/.%: setup.py | $(BIN)/pip
+	@echo "Installing xqueue-bridge[$(EXTRAS_$*)]; the first time takes a minute or two"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+		--editable ".[$(EXTRAS_$*)]"
+	@touch $@

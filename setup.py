@@ -1,0 +1,83 @@
+"""xqueue_bridge: the package, its dependencies and its extras."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# Every core dependency is already part of an LMS image, so installing us adds nothing to it.
+CORE = [
+    "Django>=5.2",
+    "djangorestframework>=3.16",
+    "requests>=2.32",
+    "edx-opaque-keys[django]>=3.1,<5",
+    "celery>=5.4",
+    "nh3>=0.2.18",
+]
+
+WAFFLE = ["django-waffle>=4.2"]
+
+# The real problem block. xblocks-contrib names neither setuptools (fs imports pkg_resources,
+# gone from setuptools 81) nor lazy (xblock.django.request).
+DEMO = ["xblocks-contrib>=0.13", "setuptools<81", "lazy>=1.6", "tqdm>=4.66"]
+
+# A bar instead of lines, where a command takes long.
+PROGRESS = ["tqdm>=4.66"]
+
+TEST = [
+    *DEMO,
+    *PROGRESS,
+    *WAFFLE,
+    "pytest>=8.3",
+    "pytest-django>=4.11",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6.120",
+    "responses>=0.25",
+    "time-machine>=2.16",
+]
+
+SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", "redis>=5.2"]
+CI = ["tox>=4.23"]
+BROWSER = ["playwright>=1.50", "axe-playwright-python>=0.1.4"]
+QUALITY = [
+    "ruff>=0.9",
+    "mypy>=1.14",
+    "django-stubs[compatible-mypy]>=5.1",
+    "djangorestframework-stubs>=3.15",
+    "types-PyMySQL",
+    "types-requests",
+]
+DOCS = ["sphinx>=8"]
+
+setup(
+    name="xqueue-bridge",
+    version="0.1.0",
+    description="Carries learners' answers from Open edX to external graders, and the grades back.",
+    long_description=Path("README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["xqueue_bridge", "xqueue_bridge.*"]),
+    include_package_data=True,
+    package_data={"xqueue_bridge": ["templates/**/*.html", "static/**/*"]},
+    install_requires=CORE,
+    extras_require={
+        "waffle": WAFFLE,
+        "progress": PROGRESS,
+        "demo": DEMO,
+        "test": TEST,
+        "servers": SERVERS,
+        "browser": BROWSER,
+        "quality": QUALITY,
+        "docs": DOCS,
+        "ci": CI,
+    },
+    entry_points={"lms.djangoapp": ["xqueue_bridge = xqueue_bridge.apps:XQueueBridgeConfig"]},
+    classifiers=[
+        "Framework :: Django :: 5.2",
+        "Framework :: Django :: 6.0",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
+)
