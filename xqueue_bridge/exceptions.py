@@ -1,0 +1,68 @@
+"""Ground: everything that can go wrong, by name. The docstring is the message."""
+
+
+class XQueueBridgeError(Exception):
+    """The XQueue bridge failed."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class InvalidField(XQueueBridgeError):
+    """A value that came from outside does not have the required form.
+
+    ``field`` is its name on the wire, ``reason`` a sentence without the value itself: values
+    can be learners' work or secrets, and messages reach logs.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class InvalidHeader(InvalidField):
+    """An xqueue_header does not have the required form."""
+
+
+class InvalidReply(InvalidField):
+    """A grader's reply does not have the required form."""
+
+
+class SendError(XQueueBridgeError):
+    """The submission could not be stored.
+
+    The message is shown to the learner, so it is plain text in words a learner may read.
+    """
+
+
+class QueueNotFound(XQueueBridgeError):
+    """The queue is not one of XQUEUE_BRIDGE["QUEUES"]."""
+
+
+class QueueContended(XQueueBridgeError):
+    """Other graders took every item that was looked at."""
+
+
+class Refused(XQueueBridgeError):
+    """A grader's request is refused.
+
+    The message is the protocol's own wording; the cause is an InvalidField where some field
+    is to blame.
+    """
+
+
+class TransientDeliveryError(XQueueBridgeError):
+    """The reply could not be delivered now; a later attempt may succeed."""
+
+
+class PermanentDeliveryError(XQueueBridgeError):
+    """The reply cannot be delivered; repeating will not help."""
+
+
+class RetirementUnfinished(XQueueBridgeError):
+    """Some of the learner's files could not be removed; run the retirement again."""
+
+
+class InvalidCourse(InvalidField, ValueError):
+    """A course structure or grading policy is not usable; ``field`` names file and element."""

@@ -1,0 +1,43 @@
+"""Ground: reading what comes from outside. Every field is checked, none believed. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from xqueue_bridge.exceptions import InvalidField
+
+
+def text_field(fields: object, name: str) -> str:
+    """Return a required text field of a parsed form or JSON body."""
+    value = fields.get(name) if isinstance(fields, Mapping) else None
+    if value is None:
+        raise InvalidField(name, "is missing")
+    if not isinstance(value, str):
+        raise InvalidField(name, "must be text")
+    return value
+
+
+def json_object(
+    text: object, field: str, *, error: type[InvalidField] = InvalidField
+) -> dict[str, Any]:
+    """Return the JSON object that a text field holds; raise ``error`` naming the field."""
+    if not isinstance(text, str):
+        raise error(field, "must be text")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):  # ValueError: also a number of too many digits
+        # "from None": the decoder's own exception carries the whole text.
+        raise error(field, "must be JSON") from None
+    if not isinstance(value, dict):
+        raise error(field, "must be a JSON object")
+    return value
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every database takes this text: no NUL, no half of a surrogate pair."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
