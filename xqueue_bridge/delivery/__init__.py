@@ -1,0 +1,1 @@
+"""Room 1: a block's answer leaves the LMS."""

@@ -1,0 +1,1 @@
+"""The two ways out: a legacy XQueue server over HTTP, or our own submissions table."""
