@@ -1,0 +1,1 @@
+"""The XQueue REST protocol, as pull graders speak it."""

@@ -1,0 +1,56 @@
+"""Failed logins are counted; good ones cost nothing, however many there are."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from django.core.cache import caches
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from xqueue_bridge.conf import options
+
+
+class FailedLoginThrottle(SimpleRateThrottle):
+    """DRF's rate throttle, except that asking does not count: ``record_failure`` does."""
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+        self.cache = caches[options().CACHE]
+        super().__init__()
+
+    def get_rate(self) -> str:
+        return options().LOGIN_FAILURES
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        # Hashed: the name may hold anything, a cache key may not.
+        return f"xqueue_bridge.login.{sha256(self._who.encode('utf-8', 'replace')).hexdigest()}"
+
+    def throttle_success(self) -> bool:
+        return True
+
+    def record_failure(self) -> None:
+        """Count the request that ``allow_request`` was asked about."""
+        self.history.insert(0, self.now)
+        self.cache.set(self.key, self.history, self.duration)  # type: ignore[attr-defined]
+
+
+class LoginThrottle:
+    """Failed logins by source address, and by the name that was tried."""
+
+    def __init__(self, request: Request, view: APIView, name: str) -> None:
+        self._asked = (request, view)
+        self._by_source = FailedLoginThrottle(f"source {request.META.get('REMOTE_ADDR')}")
+        self._by_name = FailedLoginThrottle(f"name {name}")
+
+    def allows(self) -> bool:
+        """Return whether another attempt may be made."""
+        by_source = self._by_source.allow_request(*self._asked)
+        # Both are asked in any case: who is to count a failure must have been asked.
+        return self._by_name.allow_request(*self._asked) and by_source
+
+    def record_failure(self) -> None:
+        """Count a failed attempt, after ``allows``."""
+        self._by_source.record_failure()
+        self._by_name.record_failure()

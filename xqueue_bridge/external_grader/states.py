@@ -1,0 +1,49 @@
+"""The states of a submission, and every legal change between them.
+
+    enqueue ──> WAITING ──pull──> LEASED ──put_result──> ANSWERED
+                  │  ^              │ ^
+          a newer │  │ requests     │ └─ pulled again, once the lease has ended: by time, or
+           answer │  │ crossed      │    early, because the reply was refused
+                  v  │              └──too many deliveries──> FAILED ──requeue──> WAITING
+               SUPERSEDED
+                  ^  │
+    its state was │  │ a late result, if a grader had it
+        deleted   │  └──> ANSWERED
+                  └── WAITING, LEASED
+
+    the learner was retired: all but ANSWERED ──> WITHDRAWN
+
+``available_at`` says when the work index offers the submission next: the time of arrival
+while WAITING, the end of the lease while LEASED, NULL in the finished states.
+"""
+
+from django.db import models
+
+
+class Status(models.TextChoices):
+    """Where a submission stands."""
+
+    WAITING = "waiting", "waiting for a grader"
+    LEASED = "leased", "being graded"
+    ANSWERED = "answered", "answered"
+    FAILED = "failed", "given up"
+    SUPERSEDED = "superseded", "no longer waited for"
+    WITHDRAWN = "withdrawn", "withdrawn: the learner is retired"
+
+
+#: Status -> what it may change to. ``queue.py`` makes each change in one conditional UPDATE.
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.WAITING: frozenset({Status.LEASED, Status.SUPERSEDED, Status.WITHDRAWN}),
+    Status.LEASED: frozenset(
+        {Status.LEASED, Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.WITHDRAWN}
+    ),
+    Status.ANSWERED: frozenset(),
+    Status.FAILED: frozenset({Status.WAITING, Status.WITHDRAWN}),
+    Status.SUPERSEDED: frozenset({Status.WAITING, Status.ANSWERED, Status.WITHDRAWN}),
+    Status.WITHDRAWN: frozenset(),
+}
+
+
+def sources_of(target: Status) -> tuple[Status, ...]:
+    """Return the states from which ``target`` may be reached."""
+    return tuple(status for status, targets in TRANSITIONS.items() if target in targets)
