@@ -1,0 +1,215 @@
+"""A stored reply on its way to the learner's state: when it is tried, and by whom."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.apps import apps
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
+from django.utils import timezone
+from opaque_keys.edx.keys import UsageKey
+
+from xqueue_bridge.conf import options, queue_options
+from xqueue_bridge.data import Delivery, Dispatch, Recorded
+from xqueue_bridge.exceptions import (
+    InvalidReply,
+    PermanentDeliveryError,
+    TransientDeliveryError,
+)
+from xqueue_bridge.grader_replies import outcomes
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.parsing import parse_reply
+from xqueue_bridge.grader_replies.recorders.base import Recorder, get_recorder
+from xqueue_bridge.grader_replies.turns import TURN_SECONDS, turn
+from xqueue_bridge.learner_state import api as learner_state
+
+Status = ReceivedReply.Status
+
+#: A learner or block that does not exist may be on its way; it gets this many attempts.
+PERMANENT_ATTEMPTS = 3
+#: Replies to the same block that one deliverer takes along; the sweeper has the rest.
+DRAIN_LIMIT = 20
+
+log = logging.getLogger(__name__)
+
+
+def deliver(reply_id: int) -> ReceivedReply.Status:
+    """Try to bring one reply to the learner's state, if it is due; return how far it has got.
+
+    Safe to call again and from several processes at once. Raises ReceivedReply.DoesNotExist,
+    and ImproperlyConfigured where there is no usable recorder.
+    """
+    recorder = get_recorder()
+    reply = _load(reply_id)
+    if _is_due(reply):
+        _attempt(reply, recorder)
+    return Status(reply.status)
+
+
+def deliver_due(limit: int = 100) -> int:
+    """Try the replies that are due, longest overdue first; return how many were tried."""
+    get_recorder()  # a wrong setting is one error, and not one for each reply
+    due = ReceivedReply.objects.filter(next_attempt_at__lte=timezone.now())
+    tried = list(due.order_by("next_attempt_at").values_list("pk", flat=True)[:limit])
+    for reply_id in tried:
+        try:
+            deliver(reply_id)
+        except Exception as problem:  # one reply must not keep the others waiting
+            log.error("Reply %s could not be tried: %s", reply_id, type(problem).__name__)
+    return len(tried)
+
+
+def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]) -> None:
+    """Deliver now what a learner's block waits for, whatever was thought of it before.
+
+    A reply can be earlier than the state that waits for it, and a reply that was applied can
+    be overwritten by a page of the learner's that was loaded before.
+    """
+    if not waiting_keys:
+        return
+    wanted = list(_answers_to(user_id, usage_key, waiting_keys).values_list("pk", flat=True))
+    if not wanted:
+        return
+    recorder = get_recorder()
+    now = timezone.now()
+    # An applied one stays so unless the state proves to wait for it again: what was saved may
+    # have been answered since.
+    reopened = Case(When(status=Status.APPLIED, then=F("status")), default=Value(Status.PENDING))
+    ReceivedReply.objects.filter(pk__in=wanted).update(
+        status=reopened, attempts=0, next_attempt_at=now
+    )
+    for reply_id in wanted:
+        _attempt(_load(reply_id), recorder)
+
+
+def _answers_to(
+    user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]
+) -> QuerySet[ReceivedReply]:
+    """Replies for these keys, each key's newest submission only: capa may use a key twice."""
+    newer = apps.get_model("xqueue_bridge", "Submission").objects.filter(
+        user_id=user_id,
+        usage_key=usage_key,
+        queue_key=OuterRef("submission__queue_key"),
+        id__gt=OuterRef("submission_id"),
+    )
+    return (
+        ReceivedReply.objects.filter(
+            ~Exists(newer),
+            submission__user_id=user_id,
+            submission__usage_key=usage_key,
+            submission__queue_key__in=waiting_keys,
+        )
+        .exclude(status=Status.REJECTED)
+        .order_by("pk")
+    )
+
+
+def _load(reply_id: int) -> ReceivedReply:
+    return _with_submission().get(pk=reply_id)
+
+
+def _with_submission() -> QuerySet[ReceivedReply]:
+    # What the learner sent is not needed to deliver what came back.
+    wide = ("submission__content__body", "submission__content__files")
+    return ReceivedReply.objects.select_related("submission__content").defer(*wide)
+
+
+def _is_due(reply: ReceivedReply) -> bool:
+    if reply.next_attempt_at is None:
+        return False
+    # Never tried: due whatever this machine's clock says.
+    return reply.attempts == 0 or reply.next_attempt_at <= timezone.now()
+
+
+def _attempt(reply: ReceivedReply, recorder: Recorder) -> None:
+    """Try one reply, and those to the same place whose deliverers found the turn taken."""
+    tried = {reply.pk}
+    had_turn = _attempt_one(reply, recorder)
+    while had_turn and len(tried) < DRAIN_LIMIT and (other := _left_by_others(reply, tried)):
+        tried.add(other.pk)
+        had_turn = _attempt_one(other, recorder)
+
+
+def _attempt_one(reply: ReceivedReply, recorder: Recorder) -> bool:
+    """Try one reply; return whether we had a turn, and others may have been kept from theirs."""
+    try:
+        delivery = _delivery_of(reply)
+    except InvalidReply as problem:
+        outcomes.finish(reply, Status.REJECTED, str(problem))
+        return False
+    if recorder.in_transaction:
+        _record(reply, delivery, recorder)
+        return False
+    with turn(delivery.target.user_id, delivery.target.usage_key) as is_ours:
+        if is_ours and _claim(reply):
+            _record(reply, delivery, recorder)
+    return is_ours
+
+
+def _left_by_others(reply: ReceivedReply, tried: set[int]) -> ReceivedReply | None:
+    """Return a reply to the same place whose deliverer found the turn taken."""
+    submission = reply.submission
+    return (
+        _with_submission()
+        .filter(
+            submission__user_id=submission.user_id,
+            submission__usage_key=submission.usage_key,
+            status=Status.PENDING,
+            next_attempt_at__lte=timezone.now(),
+        )
+        .exclude(pk__in=tried)
+        .order_by("pk")
+        .first()
+    )
+
+
+def _delivery_of(reply: ReceivedReply) -> Delivery:
+    submission = reply.submission
+    target = submission.target
+    return Delivery(
+        reply_id=reply.pk,
+        target=target,
+        queue_key=submission.queue_key,
+        header=submission.content.header,
+        reply=parse_reply(reply.body, graded=target.dispatch is Dispatch.SCORE_UPDATE),
+        points=submission.content.points,
+        score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
+        sent_at=submission.created_at,
+    )
+
+
+def _claim(reply: ReceivedReply) -> bool:
+    """Count the attempt before foreign code runs, so that one that never returns counts too."""
+    claimed = ReceivedReply.objects.filter(
+        pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
+    ).update(
+        attempts=reply.attempts + 1,
+        next_attempt_at=timezone.now() + timedelta(seconds=TURN_SECONDS),
+    )
+    if not claimed:
+        reply.refresh_from_db(fields=["status"])
+    return bool(claimed)
+
+
+def _record(reply: ReceivedReply, delivery: Delivery, recorder: Recorder) -> None:
+    def work() -> Recorded:
+        recorded = recorder.record(delivery)
+        if recorded.applied:
+            outcomes.mark_applied(reply, delivery, recorded, recorder.recheck_seconds)
+        return recorded
+
+    try:
+        recorded = learner_state.in_transaction(work) if recorder.in_transaction else work()
+    except PermanentDeliveryError as problem:
+        outcomes.failed(reply, str(problem), PERMANENT_ATTEMPTS)
+    except TransientDeliveryError as problem:
+        outcomes.failed(reply, str(problem), options().DELIVERY_ATTEMPTS)
+    except Exception as problem:  # the host's code; its message may hold anything
+        outcomes.failed(reply, type(problem).__name__, options().DELIVERY_ATTEMPTS)
+    else:
+        if recorded.applied:
+            reply.status = Status.APPLIED
+            log.info("Reply %s applied", reply.pk)
+        else:
+            outcomes.not_waiting(reply, delivery)

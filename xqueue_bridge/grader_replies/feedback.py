@@ -1,0 +1,186 @@
+"""From a grader's message to markup that a learner's page can show; pure.
+
+Two steps: ``nh3`` decides what is safe, and what it lets through is written out again as XML,
+because capa reads feedback with an XML parser first and rewrites what that parser refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from html.parser import HTMLParser
+
+import nh3
+
+#: What stands for "the grader said nothing": capa refuses an empty message.
+NO_FEEDBACK = '<div class="external-grader-empty"></div>'
+
+#: libxml2 gives up at 256 levels; markup this deep is a mistake and is shown as text.
+MAX_DEPTH = 100
+
+#: Reading HTML takes time and memory in proportion to its tags times the elements open at each
+#: (a repaired <p> repeats all of them). Real feedback stays far below this.
+MAX_WORK = 500_000
+
+#: Taking an element away can bring others into an illegal order, which the next reading
+#: repairs. Three readings settle everything but deliberate nonsense.
+MAX_READINGS = 5
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+VOID_TAGS = _names("br col hr img wbr")
+ALLOWED_TAGS = VOID_TAGS | _names(
+    "a abbr article aside b bdi bdo blockquote caption cite code colgroup dd del details dfn "
+    "div dl dt em figcaption figure footer h1 h2 h3 h4 h5 h6 header i ins kbd li main mark ol p "
+    "pre q s samp section small span strike strong sub summary sup table tbody td tfoot th thead "
+    "time tr tt u ul var"
+)
+#: Elements that go together with everything in them.
+EMPTIED_TAGS = _names("iframe noframes noscript script style template title")
+#: Elements that go, but leave what is in them.
+UNWRAPPED_TAGS = _names(
+    "applet audio base body button canvas center datalist embed fieldset font form frame "
+    "frameset head html input label legend link map math meta nav object optgroup option output "
+    "param progress select source svg textarea track video"
+)
+#: Elements whose end may be left out: a reader closes them by itself, so they do not pile up.
+_OPTIONAL_END = _names(
+    "body colgroup dd dt head html li optgroup option p tbody td tfoot th thead tr"
+)
+ALLOWED_ATTRIBUTES = {
+    "*": {"class", "dir", "lang", "title"},
+    "a": {"href"},
+    "col": {"span"},
+    "colgroup": {"span"},
+    "details": {"open"},
+    "img": {"alt", "height", "src", "width"},
+    "ol": {"start"},
+    "td": {"colspan", "headers", "rowspan"},
+    "th": {"colspan", "headers", "rowspan", "scope"},
+}
+_SCHEMES = {"href": ("http://", "https://", "mailto:"), "src": ("https://",)}
+
+# All that is not XML, and the byte order mark, which shows nothing and which a reader of HTML
+# takes away at the beginning only.
+_DROPPED = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_DOCTYPE = re.compile(r"\s*<!doctype[^<>]*>", re.IGNORECASE)
+_KNOWN = "|".join(sorted(ALLOWED_TAGS | EMPTIED_TAGS | UNWRAPPED_TAGS, key=len, reverse=True))
+# The possessive quantifiers keep this linear: a tag is either complete or it is text.
+_TAG_OR_BRACKET = re.compile(
+    rf"<(/?)({_KNOWN})(?:[\s/](?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)?>|<", re.IGNORECASE
+)
+
+
+def make_feedback(text: str) -> str:
+    """Return ``text`` as well-formed markup without anything that acts on the page.
+
+    Every fragment ``<x>result</x>`` is XML. Plain text survives, and so does whatever looks
+    like a tag but is none (``a < b``, ``list<int>``). ``make_feedback`` changes nothing in what
+    it has returned before. The result can be empty; ``NO_FEEDBACK`` is there for that case.
+    """
+    markup = _text_out_of_brackets(clean_text(text))
+    for _ in range(MAX_READINGS if _work(markup) <= MAX_WORK else 0):
+        again = _as_xml(_sanitised(markup))
+        if again is None:
+            break
+        if again == markup:
+            return markup
+        markup = again
+    return f"<pre>{_escaped(clean_text(text))}</pre>"
+
+
+def clean_text(text: str) -> str:
+    """Return ``text`` with LF line ends and without what XML cannot hold, or nobody can see."""
+    return _DROPPED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _text_out_of_brackets(text: str) -> str:
+    """Escape each "<" that opens no element of HTML; drop comments and a leading doctype."""
+    end = text.rfind("-->") + 3  # beyond it nothing can close, and "<!--" is text
+    if end > 2:
+        text = _COMMENT.sub("", text[:end]) + text[end:]
+    text = _DOCTYPE.sub("", text, count=1) if _DOCTYPE.match(text) else text
+    return _TAG_OR_BRACKET.sub(lambda found: "&lt;" if found[0] == "<" else found[0], text)
+
+
+def _work(markup: str) -> int:
+    """Estimate, from above, what reading ``markup`` costs."""
+    opened: list[str] = []
+    work = 0
+    for found in _TAG_OR_BRACKET.finditer(markup):
+        tag = found[2].lower()
+        if not found[1] and tag not in VOID_TAGS | _OPTIONAL_END:
+            opened.append(tag)
+        elif found[1] and opened and opened[-1] == tag:
+            opened.pop()
+        work += len(opened) + 1
+    return work
+
+
+def _sanitised(markup: str) -> str:
+    return nh3.clean(
+        markup,
+        tags=set(ALLOWED_TAGS),
+        clean_content_tags=set(EMPTIED_TAGS),
+        attributes=ALLOWED_ATTRIBUTES,
+        attribute_filter=_attribute,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer",
+    )
+
+
+def _attribute(_tag: str, name: str, value: str) -> str | None:
+    """Links and pictures are absolute: a relative one would point into the LMS."""
+    allowed = _SCHEMES.get(name)
+    if allowed and not value.strip().lower().startswith(allowed):
+        return None
+    return value
+
+
+def _as_xml(markup: str) -> str | None:
+    """Write sanitised HTML as XML; None if it is nested too deep."""
+    writer = _XmlWriter()
+    writer.feed(markup)
+    writer.close()
+    return None if writer.deepest > MAX_DEPTH else "".join(writer.parts)
+
+
+def _escaped(text: str, *, quote: bool = False) -> str:
+    return escape(clean_text(text), quote=quote).replace("\xa0", "&#160;")
+
+
+class _XmlWriter(HTMLParser):
+    """Closes the void elements and escapes as XML does; its input is well-formed already."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.depth = self.deepest = 0
+        self.opens_pre = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        written = "".join(
+            f' {name}="{_escaped(value or "", quote=True)}"' for name, value in sorted(attrs)
+        )
+        self.parts.append(f"<{tag}{written}{'/' if tag in VOID_TAGS else ''}>")
+        if tag not in VOID_TAGS:
+            self.depth += 1
+            self.deepest = max(self.deepest, self.depth)
+        self.opens_pre = tag == "pre"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.opens_pre = False
+        if tag not in VOID_TAGS:
+            self.depth -= 1
+            self.parts.append(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        # A reader of HTML skips the first line end in <pre>; a second one saves it.
+        if self.opens_pre and data.startswith("\n"):
+            self.parts.append("\n")
+        self.opens_pre = False
+        self.parts.append(_escaped(data))

@@ -1,0 +1,70 @@
+"""Replies as they came, and how far each has got on its way to the learner."""
+
+from django.db import models
+
+
+class ReceivedReply(models.Model):
+    """One reply to a submission, stored before anything is done with it.
+
+    ``next_attempt_at`` is set as long as there is something left to do; the sweeper looks at
+    nothing else.
+
+    .. pii: Feedback to a learner, which can quote what the learner wrote.
+    .. pii_types: other
+    .. pii_retirement: local_api
+    """
+
+    class Source(models.TextChoices):
+        PUT_RESULT = "put_result", "put_result"
+        CALLBACK = "callback", "XQueue callback"
+        NOTICE = "notice", "our failure notice"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "to be delivered"
+        APPLIED = "applied", "in the learner's state"
+        STALE = "stale", "the learner's state no longer waits for it"
+        REJECTED = "rejected", "does not keep the grade contract"
+        DEAD = "dead", "cannot be delivered"
+
+    submission = models.ForeignKey(
+        "xqueue_bridge.Submission", on_delete=models.CASCADE, related_name="replies"
+    )
+    source = models.CharField(max_length=10, choices=Source)
+    body = models.TextField()
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    received_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    problem = models.CharField(
+        max_length=255, blank=True, help_text="Why it is not applied; never any of its content."
+    )
+    score_given = models.FloatField(null=True, help_text="The grader's own number.")
+    score_applied = models.FloatField(null=True, help_text="The points the learner has for it.")
+    applied_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "received reply"
+        verbose_name_plural = "received replies"
+        indexes = [models.Index(fields=["next_attempt_at"], name="xqueue_bridge_reply_due")]
+
+    def __str__(self) -> str:
+        return f"reply {self.pk} to submission {self.submission_id} ({self.status})"
+
+
+class DeliveryTurn(models.Model):
+    """Who may deliver to one learner's block now, while code that is not ours runs.
+
+    A turn ends by itself at ``expires_at``, so that a killed process blocks nobody.
+
+    .. no_pii:
+    """
+
+    place = models.CharField(max_length=64, primary_key=True)
+    holder = models.CharField(max_length=32)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = "delivery turn"
+
+    def __str__(self) -> str:
+        return f"turn until {self.expires_at}"

@@ -1,0 +1,77 @@
+"""From a grader's text to a ``GraderReply`` that keeps the grade contract; pure.
+
+Graders are many and old. What can be understood in one way only is understood; the rest is
+refused by the name of the field, so that nothing doubtful ever reaches a problem block.
+"""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+from typing import Any
+
+from xqueue_bridge.data import GraderReply
+from xqueue_bridge.exceptions import InvalidReply
+from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK, make_feedback
+from xqueue_bridge.wire import json_object
+
+_WORDS = {"true": True, "false": False}
+
+
+def parse_reply(text: str, *, graded: bool = True) -> GraderReply:
+    """Return the reply that the JSON ``text`` holds.
+
+    ``graded=False`` is for the dispatch ``ungraded_response``, where only ``msg`` counts and
+    ``correct`` and ``score`` may be missing. Raises ``InvalidReply`` naming the field.
+    """
+    members = json_object(text, "xqueue_body", error=InvalidReply)
+    if not graded:
+        members = {"correct": False, "score": 0, **members}
+    return GraderReply(
+        correct=_correct(_required(members, "correct")),
+        score=_score(_required(members, "score")),
+        msg=_msg(members.get("msg")),
+    )
+
+
+def write_reply(reply: GraderReply, *, score: float) -> str:
+    """Return ``reply`` as the JSON that capa reads, with the points that it shall give."""
+    return json.dumps({"correct": reply.correct, "score": score, "msg": reply.msg})
+
+
+def _required(members: dict[str, Any], name: str) -> Any:
+    if name not in members:
+        raise InvalidReply(name, "is missing")
+    return members[name]
+
+
+def _correct(value: Any) -> bool:
+    """XQueue's own failure notice says null; some graders write "True" and "False"."""
+    if value is None:
+        return False
+    if isinstance(value, str) and value.lower() in _WORDS:
+        return _WORDS[value.lower()]
+    if isinstance(value, bool | int | float) and value in (0, 1):
+        return bool(value)
+    raise InvalidReply("correct", "must be true or false")
+
+
+def _score(value: Any) -> float:
+    if isinstance(value, bool):
+        return int(value)
+    if not isinstance(value, int | float):
+        raise InvalidReply("score", "must be a number")
+    try:
+        finite = isfinite(value)
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise InvalidReply("score", "must be a finite number")
+    return value
+
+
+def _msg(value: Any) -> str:
+    if isinstance(value, list | dict):
+        raise InvalidReply("msg", "must be text")
+    feedback = make_feedback("" if value is None else str(value))
+    return feedback if feedback.strip() else NO_FEEDBACK

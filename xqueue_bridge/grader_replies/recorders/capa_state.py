@@ -1,0 +1,82 @@
+"""What a reply changes in a capa problem's state; pure.
+
+The outcome is that of the block's own ``score_update`` and ``ungraded_response``, which the
+differential tests compare it with. Nothing here changes the state that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xqueue_bridge.data import GraderReply
+
+State = Mapping[str, Any]
+
+
+def maximum_of(
+    state: State, answer_id: str, points: Mapping[str, float], *, is_fraction: bool
+) -> float:
+    """Return the points that an answer can be worth.
+
+    Where the sender could not tell (no ``points``), an only answer is worth the whole problem.
+    One of several gets what the others leave, so that the sum stays possible; a fraction needs
+    a whole, and takes an equal share.
+    """
+    if answer_id in points:
+        return points[answer_id]
+    possible = possible_of(state, points)
+    entries = state["correct_map"]
+    if is_fraction:
+        return possible / len(entries)
+    others = sum(_earned(entry) for id_, entry in entries.items() if id_ != answer_id)
+    return max(possible - others, 0)
+
+
+def possible_of(state: State, points: Mapping[str, float]) -> float:
+    """Return the points of the whole problem: as stored, as sent, or capa's default of 1 each."""
+    score = state.get("score")
+    if isinstance(score, Mapping) and isinstance(score.get("raw_possible"), int | float):
+        return score["raw_possible"]
+    return sum(points.values()) if points else len(state["correct_map"])
+
+
+def graded(
+    state: State, answer_id: str, reply: GraderReply, *, points: float, possible: float
+) -> dict[str, Any]:
+    """Return the state in which one answer has its points and waits no longer."""
+    entry = {
+        "correctness": "correct" if reply.correct else "incorrect",
+        "npoints": points,
+        "msg": reply.msg,
+        "hint": "",
+        "hintmode": None,
+        "queuestate": None,
+        "answervariable": None,
+    }
+    correct_map = {**state["correct_map"], answer_id: entry}
+    # Were the sum ever above, by a rounding or a changed problem, capa could not load it.
+    earned = min(sum(_earned(entry) for entry in correct_map.values()), possible)
+    score = {"raw_earned": earned, "raw_possible": possible}
+    return {**state, "correct_map": correct_map, "score": score}
+
+
+def shown(state: State, input_id: str, msg: str) -> dict[str, Any]:
+    """Return the state in which a trial run has its output and waits no longer."""
+    entry = {
+        **state["input_state"][input_id],
+        "queue_msg": msg,
+        "queuestate": None,
+        "queuekey": None,
+    }
+    return {**state, "input_state": {**state["input_state"], input_id: entry}}
+
+
+def _earned(entry: Any) -> float:
+    """An answer's points, as capa counts them: one for a correct answer without a number."""
+    if not isinstance(entry, Mapping):
+        return 0
+    npoints = entry.get("npoints")
+    if npoints is not None:
+        return npoints
+    return 1 if entry.get("correctness") in ("correct", "partially-correct") else 0

@@ -1,0 +1,50 @@
+"""Replies to a learner who is to be forgotten, or who is already."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.db.models import QuerySet
+
+from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.storing import store_reply
+
+Status = ReceivedReply.Status
+
+#: Why such a reply goes no further.
+GONE = "the learner is retired or deleted"
+
+
+def replies_to_forget(user_id: int, mode: RetirementMode) -> int:
+    """Return how many replies a retirement would empty or delete."""
+    replies = ReceivedReply.objects.filter(submission__user_id=user_id)
+    return (replies if mode is RetirementMode.PURGE else _with_text(replies)).count()
+
+
+def scrub_replies(submission_ids: Collection[int]) -> int:
+    """Empty the replies to these submissions; return how many. Scores and times stay.
+
+    What was still to be delivered is dead. Two statements, in the caller's transaction.
+    """
+    replies = ReceivedReply.objects.filter(submission_id__in=submission_ids)
+    replies.filter(status=Status.PENDING).update(status=Status.DEAD, problem=GONE)
+    return _with_text(replies).update(body="", next_attempt_at=None)
+
+
+def purge_replies(submission_ids: Collection[int]) -> int:
+    """Delete the replies to these submissions, in the caller's transaction; return how many."""
+    return ReceivedReply.objects.filter(submission_id__in=submission_ids).delete()[0]
+
+
+def turn_away(submission_id: int, source: str) -> None:
+    """Write down that a reply came too late for its learner: once, and without its text."""
+    earlier = ReceivedReply.objects.filter(
+        submission_id=submission_id, source=source, status=Status.REJECTED, problem=GONE
+    )
+    if not earlier.exists():
+        store_reply(submission_id, source, "", reply=None, problem=GONE)
+
+
+def _with_text(replies: QuerySet[ReceivedReply]) -> QuerySet[ReceivedReply]:
+    return replies.exclude(body="", next_attempt_at=None)

@@ -1,0 +1,121 @@
+"""A reply is stored as it came, before anything is done with it."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from django.db import transaction
+from django.db.models import Count
+from django.utils import timezone
+
+from xqueue_bridge.data import GraderReply
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.parsing import parse_reply
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.signals import reply_not_applied, reply_received
+
+Source = ReceivedReply.Source
+Status = ReceivedReply.Status
+
+#: What the learner is told when a submission is given up, in XQueue's own words.
+FAILURE_NOTICE = json.dumps(
+    {
+        "correct": None,
+        "score": 0,
+        "msg": '<div class="capa_alert">Your submission could not be graded. Please recheck your '
+        "submission and try again. If the problem persists, please notify the course staff.</div>",
+    }
+)
+
+
+def store_reply(
+    submission_id: int,
+    source: str,
+    body: str,
+    *,
+    reply: GraderReply | None,
+    problem: str = "",
+) -> int:
+    """Store one reply with one INSERT, in the caller's transaction, and return its id.
+
+    ``reply`` is what ``body`` was understood as; None: it was not, ``problem`` says why, and it
+    is kept for operators only. After commit ``reply_received`` or ``reply_not_applied`` is sent.
+    """
+    now = timezone.now()
+    row = ReceivedReply.objects.create(
+        submission_id=submission_id,
+        source=source,
+        body=_storable(body),
+        status=Status.REJECTED if reply is None else Status.PENDING,
+        received_at=now,
+        next_attempt_at=None if reply is None else now,
+        problem=problem[:255],
+        score_given=None if reply is None else reply.score,
+    )
+    if reply is None:
+        send_after_commit_not_applied(row.pk, Status.REJECTED, problem)
+    else:
+        transaction.on_commit(
+            partial(
+                reply_received.send_robust,
+                sender=ReceivedReply,
+                reply_id=row.pk,
+                submission_id=submission_id,
+            )
+        )
+    return row.pk
+
+
+def store_notice(submission_id: int) -> int:
+    """Store the notice that a submission is given up, as if a grader had sent it."""
+    return store_reply(
+        submission_id, Source.NOTICE, FAILURE_NOTICE, reply=parse_reply(FAILURE_NOTICE)
+    )
+
+
+def is_answer(submission_id: int, body: str) -> bool:
+    """Return whether exactly this reply to the submission was accepted before.
+
+    If so, its entry in the score ledger counts the repetition.
+    """
+    accepted = ReceivedReply.objects.filter(submission_id=submission_id).exclude(
+        status=Status.REJECTED
+    )
+    storable = _storable(body)
+    for reply_id, text in accepted.values_list("pk", "body"):
+        if text == storable:  # compared here: a database may take "a" and "A" for the same text
+            learner_state.count_repeat(ledger_key(reply_id))
+            return True
+    return False
+
+
+def ledger_key(reply_id: int) -> str:
+    """Return the key of a stored reply in the score ledger."""
+    return f"reply:{reply_id}"
+
+
+def undelivered_by_queue() -> dict[str, int]:
+    """Return how many replies of each queue are stored but not yet in a learner's state."""
+    # A pending reply always has a next attempt, and that is what the index holds.
+    pending = ReceivedReply.objects.filter(next_attempt_at__isnull=False, status=Status.PENDING)
+    counts = pending.order_by().values_list("submission__queue_name").annotate(n=Count("pk"))
+    return dict(counts)
+
+
+def send_after_commit_not_applied(reply_id: int, status: str, problem: str) -> None:
+    """Send ``reply_not_applied`` once the caller's transaction, if there is one, is over."""
+    transaction.on_commit(
+        partial(
+            reply_not_applied.send_robust,
+            sender=ReceivedReply,
+            reply_id=reply_id,
+            status=str(status),
+            problem=problem,
+        )
+    )
+
+
+def _storable(body: str) -> str:
+    """Replace the code points that no database takes; JSON that holds them is invalid anyway."""
+    return body.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
