@@ -1,0 +1,91 @@
+"""What an instructor does to one learner at one block: attempts back to 0, or state away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.learner_state.encoding import decode, encode
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.places import Place, place_at
+from xqueue_bridge.learner_state.writing import Change, Row, change_rows
+from xqueue_bridge.signals import state_deleted
+
+
+def reset_attempts(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+    """Set the learner's attempts at the block to 0. Answers, feedback and score stay.
+
+    Returns whether there were any attempts. The history says "reset". Raises the database's own
+    error if it keeps refusing.
+    """
+    place = place_at(course_key, usage_key)
+    return change_rows(user_id, [place], _reset, Reason.RESET) > 0
+
+
+def empty_module(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+    """Delete all fields and the score that the learner has at the block; the row stays.
+
+    Returns whether there was anything to delete. The history says "delete"; ``state_deleted``
+    is sent after commit.
+    """
+    place = place_at(course_key, usage_key)
+    if not change_rows(user_id, [place], _empty, Reason.DELETE):
+        return False
+    news = partial(
+        state_deleted.send_robust,
+        sender=StudentModule,
+        user_id=user_id,
+        course_key=course_key,
+        usage_key=usage_key,
+    )
+    transaction.on_commit(news)
+    return True
+
+
+def has_attempts(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+    """Return whether ``reset_attempts`` would find any."""
+    return _would(_reset, user_id, course_key, usage_key)
+
+
+def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+    """Return whether ``empty_module`` would find anything."""
+    return _would(_empty, user_id, course_key, usage_key)
+
+
+def learners_at(course_key: LearningContextKey, usage_key: UsageKey) -> Iterator[int]:
+    """Yield the id of every learner who has a row at the block."""
+    rows = StudentModule.objects.filter(course_id=course_key, module_state_key=usage_key)
+    return rows.order_by("pk").values_list("student_id", flat=True).iterator()
+
+
+def _reset(place: Place, row: Row) -> bool:
+    state = decode(row.state)
+    if not state.get("attempts"):
+        return False
+    row.state = encode(state | {"attempts": 0})
+    return True
+
+
+def _empty(place: Place, row: Row) -> bool:
+    fields = decode(row.state)
+    if not fields and row.grade is None and row.max_grade is None:
+        return False
+    if fields:  # where nothing was ever stored, it does not become "was deleted"
+        row.state = encode({})
+    row.grade = row.max_grade = None
+    return True
+
+
+def _would(
+    change: Change, user_id: int, course_key: LearningContextKey, usage_key: UsageKey
+) -> bool:
+    """Try a change on a copy that is not stored."""
+    row: Any = StudentModule.objects.filter(
+        student_id=user_id, module_state_key=usage_key, course_id=course_key
+    ).first()
+    return row is not None and change(place_at(course_key, usage_key), row)

@@ -1,0 +1,60 @@
+"""A block's fields to JSON text and back; pure.
+
+capa keeps scores as namedtuples. The stock JSON encoder writes those as lists, which the block
+can no longer load; upstream's client writes them as objects, and so do we.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def encode(fields: Mapping[str, Any]) -> str:
+    """Return ``fields`` as JSON text.
+
+    Raises TypeError or ValueError, which name the field, if JSON cannot hold them.
+    """
+    if not isinstance(fields, Mapping):
+        raise TypeError(f"fields are a mapping from name to value, not {type(fields).__name__}")
+    try:
+        return _text(fields)
+    except (TypeError, ValueError, RecursionError) as problem:
+        kind = TypeError if isinstance(problem, TypeError) else ValueError
+        raise kind(f"{_culprit(fields)} cannot be stored as JSON: {problem}") from problem
+
+
+def overlaid(old: str | None, fresh: str) -> str:
+    """Return a stored state with the fields of another laid over it."""
+    below = decode(old)
+    # What comes from JSON goes back as it is: no need to look for namedtuples.
+    return json.dumps(below | decode(fresh)) if below else fresh
+
+
+def decode(state: str | None) -> dict[str, Any]:
+    """Return the fields of a stored state; {} where there is none."""
+    return json.loads(state) if state else {}
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    return json.dumps(_plain(fields), allow_nan=False)
+
+
+def _culprit(fields: Mapping[str, Any]) -> str:
+    for name, value in fields.items():
+        try:
+            _text({name: value})
+        except (TypeError, ValueError, RecursionError):
+            return f"field {name!r}"
+    return "the fields"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    return value

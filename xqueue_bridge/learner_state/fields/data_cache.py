@@ -1,0 +1,223 @@
+"""All fields that a page's blocks need of one learner, read before the blocks ask for them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.learner_state.encoding import decode, encode
+from xqueue_bridge.learner_state.fields.caches import FieldCache, UserStateCache, without_branch
+from xqueue_bridge.learner_state.fields.key_value_store import (
+    FieldKey,
+    InvalidScopeError,
+    KeyValueMultiSaveError,
+)
+from xqueue_bridge.learner_state.fields.stored import (
+    PreferencesCache,
+    UserInfoCache,
+    UserStateSummaryCache,
+)
+
+BlockFilter = Callable[[Any], bool]
+
+
+class WrongLearner(XQueueBridgeError, AssertionError):
+    """The field belongs to another learner than the one whose fields are cached."""
+
+
+def every_block(block: Any) -> bool:
+    """Take every block; the default filter of descendants."""
+    return True
+
+
+def scores_or_children(block: Any) -> bool:
+    """Take the blocks that can be scored or have children: enough for grading."""
+    return bool(getattr(block, "has_score", False) or getattr(block, "has_children", False))
+
+
+class FieldDataCache:
+    """The fields of one learner at many blocks, with one statement for each scope in use.
+
+    ``blocks`` are XBlocks, ``asides`` the types of the asides that they are shown with. With
+    ``read_only`` nothing is stored or deleted, and nothing else is different. A learner who is
+    not signed in has no fields; what blocks save for them is not kept.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[Any],
+        course_id: LearningContextKey,
+        user: Any,
+        asides: Sequence[str] | None = None,
+        read_only: bool = False,
+    ) -> None:
+        if not isinstance(course_id, LearningContextKey):
+            raise TypeError("course_id is not a LearningContextKey")
+        self.course_id = course_id
+        self.user = user
+        self.asides = tuple(asides or ())
+        self.read_only = read_only
+        #: Name of the scope -> its cache.
+        self.cache: dict[str, FieldCache] = {
+            "user_state": UserStateCache(user, course_id),
+            "user_info": UserInfoCache(user),
+            "preferences": PreferencesCache(user),
+            "user_state_summary": UserStateSummaryCache(),
+        }
+        #: Where the learner can have a score.
+        self.scorable_locations: set[UsageKey] = set()
+        self.add_blocks_to_cache(blocks)
+
+    @classmethod
+    def cache_for_block_descendents(
+        cls,
+        course_id: LearningContextKey,
+        user: Any,
+        block: Any,
+        depth: int | None = None,
+        block_filter: BlockFilter = every_block,
+        asides: Sequence[str] | None = None,
+        read_only: bool = False,
+    ) -> FieldDataCache:
+        """Return a cache of the block and what is below it; see ``add_block_descendents``."""
+        cache = cls([], course_id, user, asides=asides, read_only=read_only)
+        cache.add_block_descendents(block, depth, block_filter)
+        return cache
+
+    def __len__(self) -> int:
+        """Return how many blocks with state, and how many fields of other scopes, are held."""
+        return sum(map(len, self.cache.values()))
+
+    def add_block_descendents(
+        self, block: Any, depth: int | None = None, block_filter: BlockFilter = every_block
+    ) -> None:
+        """Read the fields of a block and of ``depth`` levels below it; None: of all levels.
+
+        A block that ``block_filter`` does not take is left out; those below it are not.
+        """
+        self.add_blocks_to_cache(filter(block_filter, _family(block, depth)))
+
+    def add_blocks_to_cache(self, blocks: Iterable[Any]) -> None:
+        """Read the fields of blocks, for each scope in which at least one of them has any."""
+        blocks = list(blocks)
+        self.scorable_locations |= {
+            without_branch(block.scope_ids.usage_id)
+            for block in blocks
+            if getattr(block, "has_score", False)
+        }
+        in_use = {scope_name(field.scope) for block in blocks for field in block.fields.values()}
+        for name, cache in self.cache.items():
+            if not self._is_kept(cache):
+                continue
+            if name in in_use:
+                cache.cache_fields(blocks, self.asides)
+            else:
+                cache.take_as_known(blocks)
+
+    def get(self, key: FieldKey) -> Any:
+        """Return the value of a field. Raises KeyError if it is not stored."""
+        cache = self._cache_of(key)
+        if not self._is_kept(cache):
+            raise KeyError(key.field_name)
+        return cache.get(key)
+
+    def has(self, key: FieldKey) -> bool:
+        """Say whether a value of the field is stored."""
+        cache = self._cache_of(key)
+        return self._is_kept(cache) and cache.has(key)
+
+    def last_modified(self, key: FieldKey) -> datetime | None:
+        """Return a time since when the field has not changed; None if it is not stored."""
+        cache = self._cache_of(key)
+        return cache.last_modified(key) if self._is_kept(cache) else None
+
+    def set(self, key: FieldKey, value: Any) -> None:
+        """Store one field; see ``set_many``."""
+        self.set_many({key: value})
+
+    def set_many(self, kv_dict: Mapping[FieldKey, Any]) -> None:
+        """Store fields, scope by scope, and those of one scope together.
+
+        (Only if they are at hundreds of blocks may the state client store them in parts.)
+        Raises TypeError or ValueError if a value is not one for JSON, and nothing is stored then;
+        ``KeyValueMultiSaveError`` if a scope could not be stored: ``saved_field_names`` are the
+        fields that had been, and no field of that name is among those that were not.
+        """
+        groups: dict[FieldCache, dict[FieldKey, Any]] = defaultdict(dict)
+        for key, value in kv_dict.items():
+            groups[self._cache_of(key)][key] = value
+        if self.read_only:
+            return
+        as_stored = {
+            cache: {key: _as_read(key.field_name, value) for key, value in fields.items()}
+            for cache, fields in groups.items()
+            if self._is_kept(cache)
+        }
+        saved: set[FieldKey] = set()
+        for cache, fields in as_stored.items():
+            try:
+                cache.set_many(fields)
+            except Exception as problem:
+                wanted = {key for group in as_stored.values() for key in group}
+                unsaved = {key.field_name for key in wanted - saved}
+                names = {key.field_name for key in saved} - unsaved
+                raise KeyValueMultiSaveError(sorted(names)) from problem
+            saved |= fields.keys()
+
+    def delete(self, key: FieldKey) -> None:
+        """Delete a field. Raises KeyError if it is not stored, unless the cache is read-only."""
+        cache = self._cache_of(key)
+        if self.read_only:
+            return
+        if not self._is_kept(cache):
+            raise KeyError(key.field_name)
+        cache.delete(key)
+
+    def _cache_of(self, key: FieldKey) -> FieldCache:
+        """Return the cache of the key's scope, unless the key is not for this learner."""
+        name = scope_name(key.scope)
+        if name not in self.cache:
+            raise InvalidScopeError(key.scope, sorted(self.cache))
+        cache = self.cache[name]
+        if cache.of_one_learner and not self.user.is_anonymous and key.user_id != self.user.pk:
+            raise WrongLearner
+        return cache
+
+    def _is_kept(self, cache: FieldCache) -> bool:
+        return not (cache.of_one_learner and self.user.is_anonymous)
+
+
+def _as_read(field_name: str, value: Any) -> Any:
+    """Return a value as JSON would give it back: tuples as lists, capa's scores as objects."""
+    return decode(encode({field_name: value}))[field_name]
+
+
+def scope_name(scope: Any) -> str:
+    """Return the name of a scope: XBlock's own, or just the name."""
+    return getattr(scope, "name", scope)
+
+
+def _family(block: Any, depth: int | None) -> Iterator[Any]:
+    """Yield a block and what is below it, level by level, each once wherever it stands."""
+    seen: set[UsageKey] = set()
+    level = [block]
+    while level:
+        fresh = {member.scope_ids.usage_id: member for member in level}
+        members = [member for key, member in fresh.items() if key not in seen]
+        seen |= fresh.keys()
+        yield from members
+        if depth == 0:
+            return
+        depth = None if depth is None else depth - 1
+        level = [child for member in members for child in _children(member)]
+
+
+def _children(block: Any) -> Iterator[Any]:
+    yield from block.get_children()
+    # Blocks that are shown together with this one without being its children.
+    yield from getattr(block, "get_required_block_descriptors", tuple)()

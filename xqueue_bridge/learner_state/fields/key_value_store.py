@@ -1,0 +1,98 @@
+"""What an XBlock runtime reads and writes fields with; stands on a FieldDataCache.
+
+XBlock is not needed to import this. Where it is installed, the exceptions are its own, so that
+blocks and runtimes catch them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+
+class _InvalidScopeError(Exception):
+    def __init__(self, invalid_scope: Any, valid_scopes: Iterable[Any] | None = None) -> None:
+        self.message = f"Invalid scope: {invalid_scope}"
+        if valid_scopes:
+            self.message += f". Valid scopes are: {valid_scopes}"
+        super().__init__(self.message)
+
+
+class _KeyValueMultiSaveError(Exception):
+    def __init__(self, saved_field_names: Iterable[str]) -> None:
+        super().__init__()
+        self.saved_field_names = saved_field_names
+
+
+def _xblocks_own(name: str, ours: type[Exception]) -> type[Exception]:
+    try:
+        return getattr(import_module("xblock.exceptions"), name)
+    except ImportError:
+        return ours
+
+
+#: The store does not keep fields of this scope.
+InvalidScopeError: Any = _xblocks_own("InvalidScopeError", _InvalidScopeError)
+
+#: Not all fields were saved; ``saved_field_names`` are those that were.
+KeyValueMultiSaveError: Any = _xblocks_own("KeyValueMultiSaveError", _KeyValueMultiSaveError)
+
+
+class FieldKey(NamedTuple):
+    """One field: equal to, and interchangeable with, XBlock's ``KeyValueStore.Key``."""
+
+    scope: Any
+    user_id: int | None
+    block_scope_id: Any
+    field_name: str
+    block_family: str = "xblock.v1"
+
+
+class Fields(Protocol):
+    """What the store stands on; ``FieldDataCache`` is one."""
+
+    def get(self, key: FieldKey) -> Any: ...
+
+    def has(self, key: FieldKey) -> bool: ...
+
+    def set_many(self, kv_dict: Mapping[FieldKey, Any]) -> None: ...
+
+    def delete(self, key: FieldKey) -> None: ...
+
+
+class DjangoKeyValueStore:
+    """The fields of the scopes user_state, user_state_summary, preferences and user_info.
+
+    Any other scope raises ``InvalidScopeError``; reading or deleting a field that is not stored,
+    ``KeyError``; a write that failed, ``KeyValueMultiSaveError``.
+    """
+
+    Key = FieldKey
+
+    def __init__(self, field_data_cache: Fields) -> None:
+        self._fields = field_data_cache
+
+    def get(self, key: FieldKey) -> Any:
+        """Return the value of the field; it is the caller's to change."""
+        return self._fields.get(key)
+
+    def set(self, key: FieldKey, value: Any) -> None:
+        """Store the value of one field."""
+        self._fields.set_many({key: value})
+
+    def set_many(self, update_dict: Mapping[FieldKey, Any]) -> None:
+        """Store the values of several fields."""
+        self._fields.set_many(update_dict)
+
+    def delete(self, key: FieldKey) -> None:
+        """Forget the field, so that it has its default again."""
+        self._fields.delete(key)
+
+    def has(self, key: FieldKey) -> bool:
+        """Say whether a value is stored; its default is none."""
+        return self._fields.has(key)
+
+    def default(self, key: FieldKey) -> Any:
+        """Raise ``KeyError``: the field's own default is the right one."""
+        raise KeyError(key.field_name)

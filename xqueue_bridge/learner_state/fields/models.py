@@ -1,0 +1,179 @@
+"""Tables of the fields that are not one learner's at one block, and the row about crawlers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import caches
+from django.db import models, transaction
+from django.http import HttpRequest
+from opaque_keys.edx.django.models import BlockTypeKeyField, LearningContextKeyField, UsageKeyField
+
+from xqueue_bridge.conf import options
+
+
+class StoredField(models.Model):
+    """One value of one field, as JSON text."""
+
+    field_name = models.CharField(max_length=64)
+    value = models.TextField(default="null")
+    created = models.DateTimeField()
+    modified = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class XModuleUserStateSummaryField(StoredField):
+    """What a block keeps of all its learners together: the counts of a poll, for example.
+
+    ``course_id`` is the course or library of the block. A key of the old kind (i4x) does not
+    say its run, so without it two runs would share their summaries.
+
+    .. pii: What learners contributed, without their names: the words of a word cloud, say.
+    .. pii_types: other
+    .. pii_retirement: retained
+    """
+
+    course_id = LearningContextKeyField(max_length=255)
+    usage_id = UsageKeyField(max_length=255)
+
+    class Meta:
+        verbose_name = "user state summary field"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["course_id", "usage_id", "field_name"],
+                name="xqueue_bridge_summary_field",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field_name} of all learners at {self.usage_id}"
+
+
+class XModuleStudentPrefsField(StoredField):
+    """A learner's preference, the same at all blocks of one type.
+
+    .. pii: How the learner likes blocks to behave.
+    .. pii_types: other
+    .. pii_retirement: local_api
+    """
+
+    student = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="xqueue_bridge_student_prefs",
+    )
+    module_type = BlockTypeKeyField(max_length=64)
+
+    class Meta:
+        verbose_name = "student preferences field"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["student", "module_type", "field_name"],
+                name="xqueue_bridge_prefs_field",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field_name} of learner {self.student_id} at every {self.module_type}"
+
+
+class XModuleStudentInfoField(StoredField):
+    """What blocks of every type know about a learner.
+
+    .. pii: What the learner told blocks about themselves, such as a language.
+    .. pii_types: other
+    .. pii_retirement: local_api
+    """
+
+    student = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="xqueue_bridge_student_info",
+    )
+
+    class Meta:
+        verbose_name = "student info field"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["student", "field_name"],
+                name="xqueue_bridge_info_field",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field_name} of learner {self.student_id}"
+
+
+class CrawlersConfig(models.Model):
+    """Which programs read courses without being learners. There is one row, or none.
+
+    ``known_user_agents``: how their User-Agent begins, exactly so, separated by commas.
+
+    .. no_pii:
+    """
+
+    CACHE_KEY = "xqueue_bridge.crawlers"
+    CACHE_SECONDS = 60
+
+    enabled = models.BooleanField(default=False)
+    known_user_agents = models.TextField(
+        blank=True,
+        default="edX-downloader",
+        help_text="How the User-Agent of each crawler begins, separated by commas.",
+    )
+    modified = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "crawlers configuration"
+        verbose_name_plural = "crawlers configuration"
+
+    def __str__(self) -> str:
+        return "crawlers" if self.enabled else "crawlers (not enabled)"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.pk = 1
+        kwargs.pop("force_insert", None)  # create() would fail where the row exists
+        super().save(*args, **kwargs)
+        self._forget()
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        deleted = super().delete(*args, **kwargs)
+        self._forget()
+        return deleted
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The known beginnings, without blanks around them and without empty ones."""
+        return tuple(agent.strip() for agent in self.known_user_agents.split(",") if agent.strip())
+
+    @classmethod
+    def current_agents(cls) -> tuple[str, ...]:
+        """Return the beginnings that count now; none if not enabled.
+
+        The answer is up to ``CACHE_SECONDS`` old where the row was changed by another process
+        that does not share our cache.
+        """
+        cache = caches[options().CACHE]
+        agents = cache.get(cls.CACHE_KEY)
+        if agents is None:
+            row = cls.objects.filter(pk=1, enabled=True).first()
+            agents = row.agents if row else ()
+            cache.set(cls.CACHE_KEY, agents, cls.CACHE_SECONDS)
+        return agents
+
+    @classmethod
+    def is_crawler(cls, request: HttpRequest) -> bool:
+        """Say whether the request's User-Agent begins as that of a known crawler."""
+        agent: str = request.META.get("HTTP_USER_AGENT", "")
+        return agent.startswith(cls.current_agents())
+
+    def _forget(self) -> None:
+        cache = caches[options().CACHE]
+        cache.delete(self.CACHE_KEY)
+        # Once more when others can see the row: one of them may have read the old one since.
+        transaction.on_commit(lambda: cache.delete(self.CACHE_KEY))

@@ -1,0 +1,1 @@
+"""What a learner's rows held after each write."""

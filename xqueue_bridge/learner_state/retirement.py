@@ -1,0 +1,155 @@
+"""What we keep of a learner, once the learner is to be forgotten; and the note that this is so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
+
+from django.db import router
+from django.db.models import F, Model, QuerySet
+from django.utils import timezone
+
+from xqueue_bridge.batches import id_batches
+from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.learner_state.fields.models import (
+    XModuleStudentInfoField,
+    XModuleStudentPrefsField,
+)
+from xqueue_bridge.learner_state.history import entries as history
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.retirement_models import RetiredLearner
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.learner_state.transactions import in_transaction
+
+#: What was stored once and is no more; a state that never was stays NULL.
+_DELETED = "{}"
+#: Forgets a batch of rows; returns how many.
+Forget: TypeAlias = Callable[[QuerySet[Any]], int]
+_FIELD_TABLES: tuple[type[Model], ...] = (XModuleStudentPrefsField, XModuleStudentInfoField)
+
+
+def begin_retirement(user_id: int, mode: RetirementMode) -> None:
+    """Note that the learner is being forgotten; from now on nothing comes back."""
+    now = timezone.now()
+    _, is_new = RetiredLearner.objects.get_or_create(
+        user_id=user_id, defaults={"mode": mode, "started_at": now}
+    )
+    if not is_new:
+        RetiredLearner.objects.filter(pk=user_id).update(mode=mode, finished_at=None)
+
+
+def end_retirement(user_id: int) -> None:
+    """Note that nothing is left to forget."""
+    RetiredLearner.objects.filter(pk=user_id).update(finished_at=timezone.now())
+
+
+def is_retired(user_id: int) -> bool:
+    """Say whether the learner is forgotten, or is being forgotten."""
+    return RetiredLearner.objects.filter(pk=user_id).exists()
+
+
+def count_late_reply(user_id: int) -> None:
+    """Count a reply to a retired learner that belongs to nothing that is still stored."""
+    RetiredLearner.objects.filter(pk=user_id).update(late_replies=F("late_replies") + 1)
+
+
+def unfinished_retirements() -> list[tuple[int, RetirementMode]]:
+    """Return learner and mode of each retirement that was begun and not finished."""
+    rows = RetiredLearner.objects.filter(finished_at=None).order_by("started_at")
+    return [(row.user_id, RetirementMode(row.mode)) for row in rows]
+
+
+def states_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
+    """Return how many states, history entries and fields a retirement would empty or delete."""
+    narrow = _all if mode is RetirementMode.PURGE else _with_text
+    return Counter(
+        states=narrow(_states(user_id)).count(),
+        history=sum(narrow(entries).count() for entries in _trails(user_id)),
+        fields=sum(fields.count() for fields in _fields(user_id)),
+        scores=_scores(user_id).count() if mode is RetirementMode.PURGE else 0,
+    )
+
+
+def forget_states(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
+    """Empty or delete the learner's states with their history, and delete the fields.
+
+    Yields after each batch how many states, history entries and fields that were. Fields hold
+    no numbers: they are deleted in either mode.
+    """
+    purge = mode is RetirementMode.PURGE
+    narrow = _all if purge else _with_text
+    forget_rows: Forget = _delete if purge else _empty_states
+    forget_entries: Forget = _delete if purge else _empty_entries
+    for trail in _trails(user_id):
+        yield from _in_batches("history", narrow(trail), forget_entries)
+    yield from _in_batches("states", narrow(_states(user_id)), forget_rows)
+    for trail in _trails(user_id):  # what was written since we looked
+        yield from _in_batches("history", narrow(trail), forget_entries)
+    for fields in _fields(user_id):
+        yield from _in_batches("fields", fields, _delete)
+    if purge:
+        yield from _in_batches("scores", _scores(user_id), _delete)
+
+
+def _states(user_id: int) -> QuerySet[Any]:
+    return StudentModule.objects.filter(student_id=user_id)
+
+
+def _trails(user_id: int) -> list[QuerySet[Any]]:
+    """The learner's entries in both tables, of rows that are gone too, wherever they are.
+
+    Where the extended table is in another database, its namesake beside the states may still
+    hold what was written before that.
+    """
+    here = router.db_for_write(StudentModule)
+    places = dict.fromkeys(
+        (table, alias) for table in history.tables() for alias in (here, router.db_for_write(table))
+    )
+    return [
+        table._default_manager.using(alias).filter(student_id=user_id) for table, alias in places
+    ]
+
+
+def _fields(user_id: int) -> list[QuerySet[Any]]:
+    return [table._default_manager.filter(student_id=user_id) for table in _FIELD_TABLES]
+
+
+def _scores(user_id: int) -> QuerySet[Any]:
+    """The ledger holds numbers and fingerprints, and no text."""
+    return ScoreLedger.objects.filter(user_id=user_id)
+
+
+def _in_batches(kind: str, rows: QuerySet[Any], forget: Forget) -> Iterator[Counter[str]]:
+    every = rows.model._default_manager.using(rows.db)
+    for ids in id_batches(rows):
+        work = partial(forget, every.filter(pk__in=ids))
+        yield Counter({kind: in_transaction(work, using=rows.db)})
+
+
+def _all(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows
+
+
+def _with_text(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.exclude(state=None).exclude(state=_DELETED)
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    # One DELETE: nothing depends on these rows but history, which has its own turn. The usual
+    # way would send a signal for each row, and look for the history of each.
+    return rows._raw_delete(rows.db)
+
+
+def _empty_entries(entries: QuerySet[Any]) -> int:
+    return entries.update(state=_DELETED)
+
+
+def _empty_states(rows: QuerySet[Any]) -> int:
+    """Empty the states; scores stay. The history says "retire"."""
+    rows.update(state=_DELETED, version=F("version") + 1, modified=timezone.now())
+    emptied = list(rows.order_by("pk"))
+    history.record(emptied, Reason.RETIRE)
+    return len(emptied)

@@ -1,0 +1,80 @@
+"""A learner's scores at many blocks of a course, read by one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.learner_state.fields.caches import without_branch
+from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
+from xqueue_bridge.learner_state.writing import with_texts
+
+#: More locations than these are not listed in the statement: databases limit its parameters.
+MOST_LISTED = 500
+
+
+class ScoresClient:
+    """The scores of one learner in one course. ``fetch_scores`` comes before ``get``."""
+
+    class Score(NamedTuple):
+        """Points at a block, both None without a score; ``created``: of the first visit."""
+
+        correct: float | None
+        total: float | None
+        created: datetime
+
+    def __init__(self, course_key: LearningContextKey, user_id: int) -> None:
+        self.course_key = course_key
+        self.user_id = user_id
+        self._scores: dict[UsageKey, ScoresClient.Score] = {}
+        self._has_fetched = False
+
+    @classmethod
+    def create_for_locations(
+        cls, course_id: LearningContextKey, user_id: int, locations: Iterable[UsageKey]
+    ) -> ScoresClient:
+        """Return a client that has fetched the scores at the locations."""
+        client = cls(course_id, user_id)
+        client.fetch_scores(locations)
+        return client
+
+    @classmethod
+    def from_field_data_cache(cls, fd_cache: FieldDataCache) -> ScoresClient:
+        """Return a client that has fetched the scores at all blocks of the cache that have any."""
+        return cls.create_for_locations(
+            fd_cache.course_id, fd_cache.user.pk, fd_cache.scorable_locations
+        )
+
+    def __contains__(self, location: UsageKey) -> bool:
+        """Say whether the learner has been at a block whose score was fetched."""
+        return without_branch(location) in self._scores
+
+    def fetch_scores(self, locations: Iterable[UsageKey]) -> None:
+        """Fetch the scores at the locations, beside those that have been fetched before."""
+        wanted = {str(location): location for location in map(without_branch, locations)}
+        if wanted:
+            self._scores |= self._fetch(wanted)
+        self._has_fetched = True
+
+    def get(self, location: UsageKey) -> ScoresClient.Score | None:
+        """Return the learner's score; None if the learner has not been there.
+
+        Raises ValueError before anything was fetched.
+        """
+        if not self._has_fetched:
+            raise ValueError(f"No scores of {self.course_key} have been fetched.")
+        return self._scores.get(without_branch(location))
+
+    def _fetch(self, wanted: Mapping[str, UsageKey]) -> dict[UsageKey, ScoresClient.Score]:
+        # By the texts of their keys, which for those of the old kind (i4x) leave out the run.
+        rows: Any = with_texts().filter(student_id=self.user_id, course_id=self.course_key)
+        if len(wanted) <= MOST_LISTED:
+            rows = rows.filter(module_state_key__in=wanted.values())
+        return {
+            wanted[usage]: self.Score(*score)
+            for usage, *score in rows.values_list("usage", "grade", "max_grade", "created")
+            if usage in wanted
+        }

@@ -1,0 +1,245 @@
+"""A score that somebody else has given reaches the learner's row: once, whatever is repeated.
+
+The ledger's row is inserted first, in the same transaction as the score. Its key is unique, so of
+two who bring the same reply one waits for the other, and then finds it done.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.learner_state.single_block import (
+    LockedModule,
+    Score,
+    locked_module,
+    locked_or_new,
+)
+from xqueue_bridge.learner_state.transactions import in_transaction
+from xqueue_bridge.learner_state.waiting import waiting_answers
+from xqueue_bridge.learner_state.writing import UnknownLearner, learner_exists
+from xqueue_bridge.upserts import upsert
+
+Outcome = ScoreLedger.Outcome
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a reply has come to; ``repeated``: it had come to that before, and nothing was done."""
+
+    outcome: ScoreLedger.Outcome
+    repeated: bool = False
+
+
+def apply_score(
+    reply_key: str,
+    user_id: int,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    earned: float,
+    possible: float,
+    *,
+    expected_queue_key: str | None = None,
+    attempt: int | None = None,
+    only_if_higher: bool = False,
+    patch_state: Callable[[State], State] | None = None,
+    digest: str = "",
+    reason: Reason = Reason.REPLY,
+) -> Settled:
+    """Make ``earned`` of ``possible`` points the learner's score, unless it is not to be.
+
+    Points below 0 count as 0, above ``possible`` as ``possible``; what is not finite, a negative
+    ``possible`` and an unknown learner are rejected. Stale: the state does not wait for
+    ``expected_queue_key``, or a higher ``attempt`` at the block was applied. Duplicate: the same
+    ``attempt`` with the same ``digest`` was applied under another key. Lower: ``only_if_higher``,
+    and the learner's share of the points is higher; an equal share is replaced.
+
+    ``patch_state`` makes the new state of the old one; state, score and history are one write.
+    The outcome is final, and an answer of success to whoever sent the reply; an exception (the
+    database's own) is not, and nothing is stored then. Eight statements at most, and the notes
+    of those who hear ``score_written``.
+    """
+
+    def work() -> Settled:
+        now = timezone.now()
+        entry = ScoreLedger(
+            reply_key=reply_key,
+            user_id=user_id,
+            course_key=course_key,
+            usage_key=usage_key,
+            attempt=attempt,
+            digest=digest,
+            earned=earned if math.isfinite(earned) else None,
+            possible=possible if math.isfinite(possible) else None,
+            outcome=Outcome.APPLIED,
+            created=now,
+            modified=now,
+        )
+        if not _entered(entry):
+            return _repeated(reply_key)
+        score = clamped(earned, possible)
+        outcome = Outcome.REJECTED
+        if score is not None:
+            outcome = _apply(entry, score, expected_queue_key, only_if_higher, patch_state, reason)
+        if outcome != Outcome.APPLIED:
+            ScoreLedger.objects.filter(pk=entry.pk).update(outcome=outcome)
+        return Settled(outcome)
+
+    return in_transaction(work)
+
+
+def publish_score(
+    user_id: int,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    earned: float | None,
+    possible: float | None,
+    *,
+    only_if_higher: bool = False,
+) -> bool:
+    """Store a score that the block itself has given; return whether it was stored.
+
+    Not stored: a score that is the same, or with ``only_if_higher`` a lower share of the points.
+    Raises ``UnknownLearner``.
+    """
+    score = Score(earned, possible)
+
+    def work() -> bool:
+        module = locked_or_new(user_id, course_key, usage_key)
+        is_new = module.score != score
+        if not is_new or (only_if_higher and not is_as_high(score, module.score)):
+            return False
+        module.write(Reason.SCORE, score=score, only_if_higher=only_if_higher)
+        return True
+
+    return in_transaction(work)
+
+
+def record_outcome(
+    reply_key: str,
+    user_id: int,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    outcome: ScoreLedger.Outcome,
+    *,
+    earned: float | None = None,
+    possible: float | None = None,
+    attempt: int | None = None,
+    digest: str = "",
+) -> None:
+    """Write down, with one statement, what became of a reply that others have applied or not.
+
+    What was written down for this key before is replaced: a delivery can get further.
+    """
+    now = timezone.now()
+    entry = ScoreLedger(
+        reply_key=reply_key,
+        user_id=user_id,
+        course_key=course_key,
+        usage_key=usage_key,
+        attempt=attempt,
+        digest=digest,
+        earned=earned,
+        possible=possible,
+        outcome=outcome,
+        created=now,
+        modified=now,
+    )
+    upsert([entry], key=["reply_key"], fields=["outcome", "earned", "possible", "modified"])
+
+
+def count_repeat(reply_key: str) -> bool:
+    """Note that a reply has come once more; return whether the ledger has it."""
+    found = ScoreLedger.objects.filter(reply_key=reply_key)
+    return bool(found.update(repeats=F("repeats") + 1, modified=timezone.now()))
+
+
+def clamped(earned: float, possible: float) -> Score | None:
+    """Return points that can be stored; None if these are none."""
+    if not (math.isfinite(earned) and math.isfinite(possible)) or possible < 0:
+        return None
+    return Score(min(max(earned, 0), possible), possible)
+
+
+def is_as_high(new: Score, old: Score) -> bool:
+    """Return whether the new share of the points is at least the old one; 0 of 0 is 0."""
+    return old.grade is None or _share(new) >= _share(old)
+
+
+def _share(score: Score) -> float:
+    return (score.grade or 0) / score.max_grade if score.max_grade else 0.0
+
+
+def _entered(entry: ScoreLedger) -> bool:
+    try:
+        with transaction.atomic():
+            entry.save(force_insert=True)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _repeated(reply_key: str) -> Settled:
+    count_repeat(reply_key)
+    first = ScoreLedger.objects.values_list("outcome", flat=True).get(reply_key=reply_key)
+    return Settled(Outcome(first), repeated=True)
+
+
+def _apply(
+    entry: ScoreLedger,
+    score: Score,
+    expected_queue_key: str | None,
+    only_if_higher: bool,
+    patch_state: Callable[[State], State] | None,
+    reason: Reason,
+) -> ScoreLedger.Outcome:
+    place: tuple[Any, Any, Any] = entry.user_id, entry.course_key, entry.usage_key
+    if expected_queue_key is None:
+        try:
+            module: LockedModule | None = locked_or_new(*place)
+        except UnknownLearner:
+            return Outcome.REJECTED
+    else:
+        module = locked_module(*place)
+    if module is None:
+        return Outcome.STALE if learner_exists(entry.user_id) else Outcome.REJECTED
+    if expected_queue_key is not None and expected_queue_key not in waiting_answers(module.state):
+        return Outcome.STALE
+    overtaken = _overtaken(entry)
+    if overtaken is not None:
+        return overtaken
+    if only_if_higher and not is_as_high(score, module.score):
+        return Outcome.LOWER
+    state = patch_state(module.state) if patch_state else None
+    module.write(reason, state=state, score=score, only_if_higher=only_if_higher)
+    return Outcome.APPLIED
+
+
+def _overtaken(entry: ScoreLedger) -> ScoreLedger.Outcome | None:
+    """Say what makes an attempt too late; asked under the lock of the learner's row."""
+    ours = entry.attempt
+    if ours is None:
+        return None
+    others = ScoreLedger.objects.filter(
+        user_id=entry.user_id,
+        usage_key=entry.usage_key,
+        course_key=entry.course_key,
+        outcome=Outcome.APPLIED,
+        attempt__gte=ours,
+    ).exclude(pk=entry.pk)
+    same = False
+    for attempt, digest in others.values_list("attempt", "digest"):
+        if attempt is not None and attempt > ours:
+            return Outcome.STALE
+        same = same or (digest == entry.digest != "")
+    return Outcome.DUPLICATE if same else None

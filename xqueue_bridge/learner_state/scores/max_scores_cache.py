@@ -1,0 +1,80 @@
+"""How many points a problem is worth to a learner who has none yet, remembered for everybody."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.cache import BaseCache, caches
+from opaque_keys.edx.keys import UsageKey
+
+from xqueue_bridge.conf import options
+
+DAY = 24 * 60 * 60
+#: Memcached takes 250 characters; Django puts its own prefix and version before ours.
+LONGEST_NAME = 200
+
+
+class MaxScoresCache:
+    """Maximum scores of problems, under names that a publish of the course changes.
+
+    ``fetch_from_remote``, then ``get``; where that is None load the problem and ``set``; then
+    ``push_to_remote``. It reads and writes Django's cache ``XQUEUE_BRIDGE["CACHE"]`` in one go
+    each.
+    """
+
+    def __init__(self, cache_prefix: str) -> None:
+        self.cache_prefix = cache_prefix
+        self._fetched: dict[UsageKey, float] = {}
+        self._pending: dict[UsageKey, float] = {}
+
+    @classmethod
+    def create_for_course(cls, course: Any) -> MaxScoresCache:
+        """Return a cache for the course as it was last published.
+
+        ``course`` has an ``id`` and, if it is known, the time ``subtree_edited_on``.
+        """
+        edited_on = getattr(course, "subtree_edited_on", None)
+        return cls(f"{course.id}.{edited_on.isoformat()}" if edited_on else f"{course.id}")
+
+    def fetch_from_remote(self, locations: Iterable[UsageKey]) -> None:
+        """Read what is known about the locations."""
+        names = {self._remote_name(location): location for location in locations}
+        found = self._remote.get_many(names)
+        self._fetched.update({names[name]: score for name, score in found.items()})
+
+    def get(self, location: UsageKey) -> float | None:
+        """Return the maximum; None if it is not known."""
+        if location in self._pending:
+            return self._pending[location]
+        return self._fetched.get(location)
+
+    def set(self, location: UsageKey, max_score: float) -> None:
+        """Remember a maximum, unless it is what was known already."""
+        if self.get(location) != max_score:
+            self._pending[location] = max_score
+
+    def push_to_remote(self) -> None:
+        """Write what is new, for a day; nothing is asked of the cache if nothing is."""
+        if self._pending:
+            new = {self._remote_name(key): score for key, score in self._pending.items()}
+            self._remote.set_many(new, DAY)
+
+    def num_cached_from_remote(self) -> int:
+        """Return how many maximums were read."""
+        return len(self._fetched)
+
+    def num_cached_updates(self) -> int:
+        """Return how many maximums are new."""
+        return len(self._pending)
+
+    @property
+    def _remote(self) -> BaseCache:
+        return caches[options().CACHE]
+
+    def _remote_name(self, location: UsageKey) -> str:
+        name = f"grades.MaxScores.{self.cache_prefix}___{location}"
+        if len(name) <= LONGEST_NAME and name.isascii() and name.isprintable() and " " not in name:
+            return name
+        return f"grades.MaxScores.{hashlib.sha256(name.encode()).hexdigest()}"

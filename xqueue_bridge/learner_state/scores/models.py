@@ -1,0 +1,42 @@
+"""The score ledger: what became of each reply, once and for all."""
+
+from django.db import models
+from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
+
+
+class ScoreLedger(models.Model):
+    """One reply that was to change a score, and what it came to.
+
+    ``reply_key`` is unique, and inserted before anything else is done: whoever comes second
+    finds what the first has made of it. No text of a learner's or a grader's is kept.
+
+    .. no_pii:
+    """
+
+    class Outcome(models.TextChoices):
+        APPLIED = "applied", "it is the learner's score"
+        DUPLICATE = "duplicate", "it had come before"
+        STALE = "stale", "the learner has answered again since"
+        LOWER = "lower", "the learner's score is higher"
+        REJECTED = "rejected", "not a score, or nobody's"
+
+    reply_key = models.CharField(max_length=191, unique=True)
+    user_id = models.PositiveBigIntegerField()
+    course_key = LearningContextKeyField(max_length=255)
+    usage_key = UsageKeyField(max_length=255)
+    attempt = models.PositiveBigIntegerField(null=True, help_text="Grows with a learner's answers.")
+    earned = models.FloatField(null=True, help_text="Points, before the block's weight.")
+    possible = models.FloatField(null=True)
+    digest = models.CharField(max_length=64, blank=True, help_text="Fingerprint of the reply.")
+    outcome = models.CharField(max_length=9, choices=Outcome)
+    repeats = models.PositiveIntegerField(default=0, help_text="How often it came again.")
+    created = models.DateTimeField()
+    modified = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "score ledger entry"
+        verbose_name_plural = "score ledger"
+        indexes = [models.Index(fields=["user_id", "usage_key"], name="xqueue_bridge_ledger")]
+
+    def __str__(self) -> str:
+        return f"{self.reply_key}: {self.outcome}"

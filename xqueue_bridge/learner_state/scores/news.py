@@ -1,0 +1,43 @@
+"""Who hears that a score has changed: some with it, in its transaction, others after the commit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.signals import score_changed, score_written
+
+
+def announce_new_score(row: Any, reason: Reason, *, only_if_higher: bool = False) -> None:
+    """Tell of the score of a ``writing.Row`` that is being written, if it is another."""
+    score = (row.grade, row.max_grade)
+    if score == row.stored_score:
+        return
+    row.stored_score = score
+    is_deleted = row.max_grade is None
+    place = {
+        "user_id": row.student_id,
+        "course_key": row.course_id,
+        "usage_key": row.module_state_key,
+    }
+    # Not robust: the note that a grade is out of date is kept together with the score, or neither.
+    version = None if is_deleted else row.version
+    score_written.send(sender=StudentModule, version=version, **place)
+    transaction.on_commit(
+        partial(
+            score_changed.send_robust,
+            sender=StudentModule,
+            earned=row.grade,
+            possible=row.max_grade,
+            version=version,
+            modified=row.modified,
+            only_if_higher=only_if_higher,
+            score_deleted=is_deleted,
+            grader_response=reason == Reason.REPLY,
+            **place,
+        )
+    )

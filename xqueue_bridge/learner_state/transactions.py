@@ -1,0 +1,46 @@
+"""Transactions that try again when the database says that two of them collided."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
+
+MAX_ATTEMPTS = 6
+_FIRST_PAUSE = 0.01  # seconds; doubles
+
+_POSTGRES_STATES = {"40001", "40P01"}  # serialisation failure, deadlock
+_MYSQL_CODES = {1020, 1205, 1213}  # record changed, lock wait timeout, deadlock
+
+T = TypeVar("T")
+
+
+def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
+    """Run ``work`` in one transaction of the database ``using`` and return its result.
+
+    After a deadlock, a serialisation failure or a busy database it is run again, at most
+    ``MAX_ATTEMPTS`` times in all; then the database's own error is raised. Inside a transaction
+    of the caller there is one attempt: the database has undone the caller's part too.
+    """
+    connection = connections[using]
+    attempts = 1 if connection.in_atomic_block else MAX_ATTEMPTS
+    for attempt in range(1, attempts + 1):
+        try:
+            with transaction.atomic(using=using):
+                return work()
+        except OperationalError as error:
+            if attempt == attempts or not _is_collision(error, connection.vendor):
+                raise
+        time.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _is_collision(error: OperationalError, vendor: str) -> bool:
+    if vendor == "sqlite":
+        return "locked" in str(error)
+    if vendor == "postgresql":
+        return getattr(error.__cause__, "sqlstate", None) in _POSTGRES_STATES
+    return bool(error.args) and error.args[0] in _MYSQL_CODES

@@ -1,0 +1,211 @@
+"""The user-state client on our own table: any number of blocks in a handful of statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.learner_state.encoding import decode
+from xqueue_bridge.learner_state.history import entries as history
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.places import chunks, place_of, usage_key_from
+from xqueue_bridge.learner_state.reading import read_rows
+from xqueue_bridge.learner_state.user_state import (
+    USER_STATE,
+    XBlockUserState,
+    XBlockUserStateClient,
+    require_user_state,
+    user_state_scope,
+)
+from xqueue_bridge.learner_state.writing import (
+    UnknownLearner,
+    change_rows,
+    overlay,
+    rows_at,
+    with_texts,
+    without,
+)
+
+#: Blocks that are read in one statement.
+READ_CHUNK = 1000
+#: What the column holds of a state that was deleted; NULL: there never was one.
+_DELETED = "{}"
+
+
+class DjangoXBlockUserStateClient(XBlockUserStateClient):
+    """Keeps states in ``StudentModule``, with scores and history.
+
+    ``user``: whoever's name this is need not be looked up. An anonymous learner (without a name)
+    has no state: reading finds nothing, writing does nothing. A name that nobody has finds
+    nothing either; writing raises ``UnknownUser``, and nothing is written.
+
+    A write is all or nothing for each 400 blocks. When the database keeps refusing it, after
+    some attempts, its own ``OperationalError`` is raised.
+    """
+
+    class ServiceUnavailable(XBlockUserStateClient.ServiceUnavailable):
+        """What keeps the states cannot be reached."""
+
+    class PermissionDenied(XBlockUserStateClient.PermissionDenied):
+        """The caller may not do this."""
+
+    class DoesNotExist(XBlockUserStateClient.DoesNotExist):
+        """The learner has no state at the block."""
+
+    class UnknownUser(DoesNotExist, UnknownLearner):
+        """Nobody has this name."""
+
+    def __init__(self, user: Any = None) -> None:
+        self.user = user
+
+    def get_many(
+        self,
+        username: str,
+        block_keys: Iterable[UsageKey],
+        scope: Any = USER_STATE,
+        fields: Iterable[str] | None = None,
+    ) -> Iterator[XBlockUserState]:
+        """Yield the states in the order asked, each once: one statement for each 1000 blocks."""
+        require_user_state(scope)
+        wanted = _names(fields)
+        places = dict.fromkeys(map(place_of, block_keys))
+        for chunk in chunks(places, READ_CHUNK):
+            rows = read_rows(self._whose(username), chunk, ("state", "modified"))
+            found = {(context, usage): held for context, usage, *held in rows}
+            for place in chunk:
+                text, updated = found.get((place.context, place.usage), (None, None))
+                if state := decode(text):
+                    yield _tuple(username, place.usage_key, _only(state, wanted), updated)
+
+    def set_many(
+        self,
+        username: str,
+        block_keys_to_state: Mapping[UsageKey, Mapping[str, Any]],
+        scope: Any = USER_STATE,
+    ) -> None:
+        """Lay fields over states; five statements for each 400 blocks, BEGIN, COMMIT not counted.
+
+        A block with no new fields is left as it is. Raises TypeError or ValueError, which name
+        the field, for what JSON cannot hold, and ``UnknownUser``.
+        """
+        require_user_state(scope)
+        new = {place_of(key): state for key, state in block_keys_to_state.items() if state != {}}
+        change = overlay(new)
+        user_id = self._writer(username)
+        if user_id is not None:
+            change_rows(user_id, new, change, Reason.STATE, create=True, learner_is_known=True)
+
+    def delete_many(
+        self,
+        username: str,
+        block_keys: Iterable[UsageKey],
+        scope: Any = USER_STATE,
+        fields: Iterable[str] | None = None,
+    ) -> None:
+        """Delete fields, or all; five statements for each 400 blocks. What is absent stays so."""
+        require_user_state(scope)
+        places = [place_of(key) for key in block_keys]
+        user_id = self._writer(username)
+        if user_id is not None:
+            change_rows(user_id, places, without(_names(fields)), Reason.DELETE)
+
+    def get_history(
+        self, username: str, block_key: UsageKey, scope: Any = USER_STATE
+    ) -> Iterator[XBlockUserState]:
+        """Yield what was there after each write, newest first: one statement for each table.
+
+        Writes of the score are in it, too. Raises ``DoesNotExist`` if there is no entry.
+        """
+        require_user_state(scope)
+        place = place_of(block_key)
+        is_empty = True
+        for entry in history.read(self._reader(username), block_key, place.course_key):
+            is_empty = False
+            yield _tuple(username, block_key, decode(entry.state) or None, entry.created)
+        if is_empty:
+            raise self.DoesNotExist(f"no history at {block_key}")
+
+    def iter_all_for_block(
+        self, block_key: UsageKey, scope: Any = USER_STATE, batch_size: int | None = None
+    ) -> Iterator[XBlockUserState]:
+        """Yield every learner's state at a block; one statement for each ``batch_size`` rows."""
+        require_user_state(scope)
+        yield from _pages(rows_at([place_of(block_key)]), batch_size)
+
+    def iter_all_for_course(
+        self,
+        course_key: LearningContextKey,
+        block_type: str | None = None,
+        scope: Any = USER_STATE,
+        batch_size: int | None = None,
+    ) -> Iterator[XBlockUserState]:
+        """Yield every state in a course or library; one statement for each ``batch_size`` rows."""
+        require_user_state(scope)
+        rows = with_texts().filter(course_id=course_key)
+        yield from _pages(rows.filter(module_type=block_type) if block_type else rows, batch_size)
+
+    def _is_ours(self, username: str) -> bool:
+        return self.user is not None and self.user.get_username() == username
+
+    def _whose(self, username: str) -> Any:
+        """Return the learner's id, or a query for it: it costs no statement of its own."""
+        return self.user.pk if self._is_ours(username) else _ids_of(username)[:1]
+
+    def _reader(self, username: str) -> Any:
+        """Return the learner's id, or a subquery for it where the history is near enough."""
+        if options().HISTORY_DATABASE and not self._is_ours(username):
+            return _ids_of(username).first()
+        return self._whose(username)
+
+    def _writer(self, username: str) -> int | None:
+        """Return the learner's id; None for an anonymous one."""
+        if not username:
+            return None
+        user_id = self.user.pk if self._is_ours(username) else _ids_of(username).first()
+        if user_id is None:
+            raise self.UnknownUser(f"nobody has the name {username!r}")
+        return user_id
+
+
+def _ids_of(username: str) -> QuerySet[Any, Any]:
+    users = get_user_model()._default_manager
+    return users.filter(**{get_user_model().USERNAME_FIELD: username}).values_list("pk", flat=True)
+
+
+def _pages(rows: QuerySet[Any], batch_size: int | None) -> Iterator[XBlockUserState]:
+    """Walk rows by key, never by offset: what is deleted meanwhile hides nothing else."""
+    size = batch_size or options().USER_STATE_BATCH_SIZE
+    name = f"student__{get_user_model().USERNAME_FIELD}"
+    rows = rows.exclude(state=None).exclude(state=_DELETED).order_by("pk")
+    last, more = 0, True
+    while more:
+        # One row more than the page holds says whether another page is needed.
+        page = rows.filter(pk__gt=last).values_list(
+            "pk", name, "context", "usage", "state", "modified"
+        )[: size + 1]
+        found = list(page)
+        more = len(found) > size
+        for pk, username, context, usage, state, modified in found[:size]:
+            last = pk
+            yield _tuple(username, usage_key_from(context, usage), decode(state), modified)
+
+
+def _tuple(
+    username: str, block_key: UsageKey, state: dict[str, Any] | None, updated: Any
+) -> XBlockUserState:
+    return XBlockUserState(username, block_key, state, updated, user_state_scope())
+
+
+def _names(fields: Iterable[str] | None) -> frozenset[str] | None:
+    return None if fields is None else frozenset(fields)
+
+
+def _only(state: dict[str, Any], wanted: frozenset[str] | None) -> dict[str, Any]:
+    if wanted is None:
+        return state
+    return {name: value for name, value in state.items() if name in wanted}
