@@ -1,0 +1,1 @@
+"""Room 5: scores add up to a course grade."""

@@ -1,0 +1,97 @@
+"""How points become percents and letters, to the digit as Open edX does it; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+#: (letter, smallest percent 0..1) pairs, as in GradingPolicy.cutoffs.
+Cutoffs = Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Points, of one problem after its weight, or of many problems together.
+
+    ``first_attempted`` is None while nothing was tried.
+    """
+
+    earned: float
+    possible: float
+    graded: bool = True
+    first_attempted: datetime | None = None
+
+
+def weighted_score(
+    raw_earned: float, raw_possible: float, weight: float | None
+) -> tuple[float, float]:
+    """Return (earned, possible) of a problem that counts ``weight`` points in all.
+
+    Without a weight, and where nothing is possible, the points stay as they are.
+    """
+    if weight is None or raw_possible == 0:
+        return raw_earned, raw_possible
+    return raw_earned * weight / raw_possible, float(weight)
+
+
+def aggregate_scores(scores: Iterable[Score]) -> tuple[Score, Score]:
+    """Return the sum of all problems, and of the graded ones, each with its first attempt."""
+    everything = tuple(scores)
+    graded = tuple(score for score in everything if score.graded)
+    return _total(everything, graded=False), _total(graded, graded=True)
+
+
+def _total(scores: Sequence[Score], *, graded: bool) -> Score:
+    attempts = [score.first_attempted for score in scores if score.first_attempted is not None]
+    return Score(
+        earned=plain_sum(score.earned for score in scores),
+        possible=plain_sum(score.possible for score in scores),
+        graded=graded,
+        first_attempted=min(attempts, default=None),
+    )
+
+
+def plain_sum(values: Iterable[float]) -> float:
+    """Return the sum, added one by one.
+
+    The built-in ``sum`` does so up to Python 3.11 and makes up for rounding since; the last bit
+    of a grade must not depend on it.
+    """
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+def compute_percent(earned: float, possible: float) -> float:
+    """Return a subsection's percent, 0..1 with four digits; 0.0 if nothing is possible.
+
+    Not ``round(x, 4)``, which looks at the decimal digits of the float and so differs for some
+    fractions, such as 1/160.
+    """
+    if possible <= 0:
+        return 0.0
+    return round(earned / possible * 10_000) / 10_000
+
+
+def course_percent(exact: float) -> float:
+    """Return the course grade that counts: whole percents, 0..1, stepping up at xx.45.
+
+    Learners are shown one digit after the point: who reads 59.5% must have the 60% it rounds to.
+    In floats, and in this order, as the LMS adds: 88.45% stays 88% there, and so it does here.
+    """
+    return math.floor(exact * 100 + 0.05 + 0.5) / 100
+
+
+def letter_grade(percent: float, cutoffs: Cutoffs) -> str | None:
+    """Return the letter of the highest cutoff that a rounded course percent reaches, or None."""
+    reached = [(cutoff, letter) for letter, cutoff in cutoffs if percent >= cutoff]
+    return max(reached)[1] if reached else None
+
+
+def has_passed(percent: float, cutoffs: Cutoffs) -> bool:
+    """Return whether a rounded course percent reaches the smallest cutoff above 0."""
+    positive = [cutoff for _, cutoff in cutoffs if cutoff > 0]
+    return bool(positive) and percent >= min(positive)

@@ -1,0 +1,1 @@
+"""Where people see grades, and a course team sets them."""

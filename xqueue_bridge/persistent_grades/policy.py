@@ -1,0 +1,164 @@
+"""A course's grading policy, read and checked before anything is graded by it; pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from xqueue_bridge.exceptions import InvalidCourse
+
+log = logging.getLogger(__name__)
+
+#: Placeholders are made for assignments up to min_count, so that has a bound.
+MAX_COUNT = 1000
+MAX_WEIGHT = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentFormat:
+    """One entry of ``GRADER``: the assignments of one type, and their share of the grade.
+
+    ``min_count`` are expected: those that are missing count as 0. ``drop_count`` of the lowest do
+    not count. ``weight`` 1.0 is the whole grade; weights need not add up to it. ``category`` (in
+    breakdowns), ``section_type`` (in details) and ``short_label`` (in labels) default to ``type``.
+    """
+
+    type: str
+    min_count: int
+    drop_count: int
+    category: str = ""
+    section_type: str = ""
+    short_label: str = ""
+    show_only_average: bool = False
+    hide_average: bool = False
+    starting_index: int = 1
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("category", "section_type", "short_label"):
+            object.__setattr__(self, name, getattr(self, name) or self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class GradingPolicy:
+    """How a course is graded. Made by ``parse_policy``.
+
+    ``cutoffs`` are (letter, smallest percent 0..1), highest first. ``source`` is the policy as
+    its author wrote it, as compact JSON with sorted keys.
+    """
+
+    assignments: tuple[AssignmentFormat, ...]
+    cutoffs: tuple[tuple[str, float], ...]
+    source: str
+
+    @property
+    def hash(self) -> str:
+        """The fingerprint that stored grades carry, the same as the LMS's own."""
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).digest()
+        return base64.b64encode(digest).decode()
+
+
+def parse_policy(document: Any, where: str = "grading_policy") -> GradingPolicy:
+    """Return the policy in ``{"GRADER": [...], "GRADE_CUTOFFS": {...}}``.
+
+    Raises InvalidCourse (a ValueError) that names the entry below ``where``.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidCourse(where, "must be an object with GRADER and GRADE_CUTOFFS")
+    assignments = parse_assignments(document.get("GRADER"), f"{where}.GRADER")
+    cutoffs = _cutoffs(document.get("GRADE_CUTOFFS"), f"{where}.GRADE_CUTOFFS")
+    source = json.dumps(document, separators=(",", ":"), sort_keys=True)
+    return GradingPolicy(assignments, cutoffs, source)
+
+
+def parse_assignments(entries: Any, where: str = "GRADER") -> tuple[AssignmentFormat, ...]:
+    """Return the assignment formats in a ``GRADER`` list. Raises InvalidCourse."""
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise InvalidCourse(where, "must be a list of assignment types")
+    found = tuple(_assignment(entry, f"{where}[{n}]") for n, entry in enumerate(entries))
+    categories: set[str] = set()
+    for number, assignment in enumerate(found):
+        if assignment.category in categories:
+            named = f"{where}[{number}] ({assignment.category!r})"
+            raise InvalidCourse(named, "another entry has this type and category")
+        categories.add(assignment.category)
+    return found
+
+
+def _assignment(entry: Any, where: str) -> AssignmentFormat:
+    if not isinstance(entry, Mapping):
+        raise InvalidCourse(where, "must be an object")
+    kind = entry.get("type")
+    if not isinstance(kind, str) or not kind.strip():
+        raise InvalidCourse(f"{where}.type", "must be a name, such as 'Homework'")
+    where = f"{where} ({kind!r})"
+    ignored = entry.keys() - {known.name for known in fields(AssignmentFormat)}
+    if ignored:
+        log.warning("%s: ignored: %s", where, ", ".join(sorted(map(str, ignored))))
+    return AssignmentFormat(
+        type=kind,
+        min_count=_count(entry, "min_count", where),
+        drop_count=_count(entry, "drop_count", where),
+        weight=_number(entry.get("weight", 0.0), f"{where}.weight", MAX_WEIGHT),
+        short_label=_text(entry, "short_label", where),
+        category=_text(entry, "category", where),
+        section_type=_text(entry, "section_type", where),
+        show_only_average=_flag(entry, "show_only_average", where),
+        hide_average=_flag(entry, "hide_average", where),
+        starting_index=_count({"starting_index": 1, **entry}, "starting_index", where),
+    )
+
+
+def _cutoffs(given: Any, where: str) -> tuple[tuple[str, float], ...]:
+    if not isinstance(given, Mapping):
+        raise InvalidCourse(where, "must be an object of letters and percents, 0 to 1")
+    found: dict[float, str] = {}
+    for letter, value in given.items():
+        if not isinstance(letter, str) or not letter:
+            raise InvalidCourse(where, "a letter must be a name; '' stands for failing")
+        percent = _number(value, f"{where}.{letter}", 1.0)
+        if percent in found:
+            raise InvalidCourse(f"{where}.{letter}", f"is the same as {found[percent]!r}")
+        found[percent] = letter
+    return tuple((found[percent], percent) for percent in sorted(found, reverse=True))
+
+
+def _count(entry: Mapping[str, Any], name: str, where: str) -> int:
+    """Return a count; Studio has written them as numbers and as text."""
+    where = f"{where}.{name}"
+    if name not in entry:
+        raise InvalidCourse(where, "is missing")
+    value = entry[name]
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        value = int(value)
+    number = _number(value, where, MAX_COUNT)
+    if number != int(number):
+        raise InvalidCourse(where, "must be a whole number")
+    return int(number)
+
+
+def _number(value: Any, where: str, limit: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not 0 <= value <= limit:
+        raise InvalidCourse(where, f"must be a number from 0 to {limit:g}")
+    return float(value)
+
+
+def _text(entry: Mapping[str, Any], name: str, where: str) -> str:
+    value = entry.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InvalidCourse(f"{where}.{name}", "must be text")
+    return value or ""
+
+
+def _flag(entry: Mapping[str, Any], name: str, where: str) -> bool:
+    value = entry.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidCourse(f"{where}.{name}", "must be true or false")
+    return value

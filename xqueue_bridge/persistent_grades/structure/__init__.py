@@ -1,0 +1,1 @@
+"""What grading must know of a course, and where it is read from."""

@@ -1,0 +1,159 @@
+"""The files of an exported course, in a folder or a tar.gz, from authors we need not trust."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Protocol, Self
+
+from xqueue_bridge.exceptions import InvalidCourse
+
+MAX_FILE_BYTES = 10_000_000
+#: Of the files we keep in memory, which are texts.
+MAX_KEPT_BYTES = 500_000_000
+#: Of the whole archive, unpacked: courses carry films and pictures, which are passed over.
+MAX_ARCHIVE_BYTES = 8_000_000_000
+MAX_MEMBERS = 100_000
+MAX_NAME_BYTES = 100_000
+
+#: Kinds of headers that tell the next member's name.
+NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+KEPT = (".xml", ".json")
+
+
+class OlxFiles(Protocol):
+    """Files by their path from the folder that holds ``course.xml``."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file's content; None if there is no such file. Raises InvalidCourse."""
+        ...
+
+
+class _Outer(OlxFiles, Protocol):
+    def folders(self) -> list[str]:
+        """Return the names of the folders at the top."""
+        ...
+
+
+def open_olx(path: Path) -> OlxFiles:
+    """Return the files of a course. Raises InvalidCourse if it cannot be one."""
+    files: _Outer = FolderFiles(path) if path.is_dir() else ArchiveFiles(path)
+    if files.read("course.xml") is not None:
+        return files
+    # Studio's archives hold one folder, "course"; downloads of repositories one with their name.
+    inside = [name for name in files.folders() if files.read(f"{name}/course.xml") is not None]
+    if len(inside) != 1:
+        raise InvalidCourse(str(path), "has no course.xml, nor one folder with a course.xml")
+    return InnerFiles(files, inside[0])
+
+
+class FolderFiles:
+    """A course in a folder. What a link outside of it leads to is not part of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def read(self, name: str) -> bytes | None:
+        path = (self.root / name).resolve()
+        if not path.is_relative_to(self.root) or not path.is_file():
+            return None
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InvalidCourse(name, f"is larger than {MAX_FILE_BYTES:,} bytes")
+        return path.read_bytes()
+
+    def folders(self) -> list[str]:
+        return [path.name for path in self.root.iterdir() if path.is_dir()]
+
+
+class ArchiveFiles:
+    """A course in a tar.gz, read once from front to end; nothing is unpacked onto the disk."""
+
+    def __init__(self, path: Path) -> None:
+        with _archive_errors(path), gzip.open(path) as unpacked:
+            self._files: Mapping[str, bytes] = dict(_members(_Bounded(unpacked)))
+
+    def read(self, name: str) -> bytes | None:
+        return self._files.get(name)
+
+    def folders(self) -> list[str]:
+        return sorted({name.split("/")[0] for name in self._files if "/" in name})
+
+
+class InnerFiles:
+    """A course in a folder of something larger."""
+
+    def __init__(self, outer: OlxFiles, folder: str) -> None:
+        self.outer, self.folder = outer, folder
+
+    def read(self, name: str) -> bytes | None:
+        return self.outer.read(f"{self.folder}/{name}")
+
+
+@contextmanager
+def _archive_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InvalidCourse(str(path), "is not there") from None
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, OverflowError):
+        raise InvalidCourse(str(path), "is neither a folder nor an intact tar.gz") from None
+
+
+def _members(unpacked: io.RawIOBase) -> Iterator[tuple[str, bytes]]:
+    kept = 0
+    with tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Header) as archive:
+        for number, member in enumerate(archive):
+            if number >= MAX_MEMBERS:
+                raise InvalidCourse("archive", f"has more than {MAX_MEMBERS:,} members")
+            name = _safe_name(member.name)
+            if not member.isreg() or not name.endswith(KEPT):
+                continue
+            kept += member.size
+            if member.size > MAX_FILE_BYTES or kept > MAX_KEPT_BYTES:
+                raise InvalidCourse(name, "is too large")
+            content = archive.extractfile(member)
+            if content is not None:
+                yield name, content.read()
+
+
+class _Header(tarfile.TarInfo):
+    """Refuses long names and the like that are far too long: tarfile holds those in memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        is_plain = header.type in tarfile.SUPPORTED_TYPES and header.type not in NAMES
+        if not is_plain and header.size > MAX_NAME_BYTES:
+            raise InvalidCourse("archive", "has a member with too long a name")
+        return header
+
+
+def _safe_name(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise InvalidCourse("archive", "has a member outside of its own folder")
+    return str(path)
+
+
+class _Bounded(io.RawIOBase):
+    """Stops archives that unpack to far more than any course."""
+
+    def __init__(self, unpacked: gzip.GzipFile) -> None:
+        self.unpacked = unpacked
+        self.left = MAX_ARCHIVE_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.unpacked.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise InvalidCourse("archive", f"unpacks to more than {MAX_ARCHIVE_BYTES:,} bytes")
+        return data

@@ -1,0 +1,143 @@
+"""Course structures in our own table: the default of ``XQUEUE_BRIDGE["COURSE_STRUCTURES"]``."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.learner_state.api import in_transaction
+from xqueue_bridge.persistent_grades.structure.course import Course, CourseStructures
+from xqueue_bridge.persistent_grades.structure.from_json import read_json, write_json
+from xqueue_bridge.persistent_grades.structure.models import CourseStructureVersion
+from xqueue_bridge.signals import course_published
+
+MAX_ATTEMPTS = 3
+REMEMBERED = 64  # courses that a process keeps parsed
+
+_remembered: dict[str, Course] = {}
+_remembering = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What loading a course changed; ``previous`` is None for a course that was not known."""
+
+    course: Course
+    previous: Course | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether another version is current now than before."""
+        return self.previous is None or self.previous.version != self.course.version
+
+
+class StoredStructures:
+    """The structures that ``xqueue_bridge_load_course`` has loaded."""
+
+    def get(self, course_key: CourseKey) -> Course | None:
+        """Return the current version: one statement, and a second for what is not remembered.
+
+        Which version is current is asked each time: a grade computed by the structure before a
+        publish would stay.
+        """
+        current = CourseStructureVersion.objects.filter(course_key=course_key, is_current=True)
+        found = current.values_list("digest", "pk").first()
+        if found is None:
+            return None
+        digest, pk = found
+        return _parsed(digest, lambda: CourseStructureVersion.objects.get(pk=pk).document)
+
+
+def course_structures() -> CourseStructures:
+    """Return where the host's settings say that course structures come from.
+
+    Raises ImproperlyConfigured on a site without course grades.
+    """
+    path = options().COURSE_STRUCTURES
+    if not path:
+        raise ImproperlyConfigured('Course grades need XQUEUE_BRIDGE["COURSE_STRUCTURES"].')
+    return cast(CourseStructures, import_string(path)())
+
+
+def publish(course: Course) -> Published:
+    """Make a course structure the current one, and send ``course_published`` if it was not.
+
+    A version that was loaded before becomes current again. Raises InvalidCourse if it was loaded
+    with another content.
+    """
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            return in_transaction(lambda: _publish(course))
+        except IntegrityError:  # somebody else published this course at the same time
+            if attempt == MAX_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _publish(course: Course) -> Published:
+    previous = StoredStructures().get(course.course_key)
+    row = _row_for(course)
+    published = Published(_parsed(row.digest, lambda: row.document), previous)
+    if not published.is_new:
+        return published
+    versions = CourseStructureVersion.objects.filter(course_key=course.course_key)
+    versions.filter(is_current=True).update(is_current=None)
+    versions.filter(pk=row.pk).update(is_current=True)
+    transaction.on_commit(lambda: _announce(published))
+    return published
+
+
+def _row_for(course: Course) -> CourseStructureVersion:
+    """Return the row of this version; made if it was never loaded."""
+    versions = CourseStructureVersion.objects.filter(course_key=course.course_key)
+    row = versions.filter(version=course.version).first()
+    if row is None:
+        now = timezone.now()
+        edited_on = course.edited_on or now
+        document = write_json(replace(course, edited_on=edited_on))
+        return CourseStructureVersion.objects.create(
+            course_key=course.course_key,
+            version=course.version,
+            edited_on=edited_on,
+            loaded_at=now,
+            document=document,
+            digest=hashlib.sha256(document.encode()).hexdigest(),
+        )
+    stored = read_json(row.document)
+    if replace(stored, edited_on=None) != replace(course, edited_on=None):
+        raise InvalidCourse("version", f"{course.version!r} was loaded with another content")
+    return row
+
+
+def _announce(published: Published) -> None:
+    course, previous = published.course, published.previous
+    course_published.send_robust(
+        sender=CourseStructureVersion,
+        course_key=course.course_key,
+        version=course.version,
+        previous_version=previous.version if previous else None,
+        policy_changed=previous is None or previous.policy.hash != course.policy.hash,
+    )
+
+
+def _parsed(digest: str, load: Callable[[], str]) -> Course:
+    """Return the course of a document; by its fingerprint, so that what is remembered is right."""
+    course = _remembered.get(digest)
+    if course is None:
+        course = read_json(load())
+        with _remembering:
+            while len(_remembered) >= REMEMBERED:
+                _remembered.pop(next(iter(_remembered)))
+            _remembered[digest] = course
+    return course
