@@ -1,0 +1,1 @@
+"""Room 6: a course grade goes on to other services."""

@@ -1,0 +1,73 @@
+"""Why a grade could not be sent, in a word that holds nothing secret."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import requests
+
+from xqueue_bridge.exceptions import XQueueBridgeError
+
+#: 4xx answers that a later attempt may not get again.
+PASSING_REFUSALS = frozenset({401, 408, 425, 429})
+
+
+class NotSent(XQueueBridgeError):
+    """Credentials did not take the grade.
+
+    ``code``: why, in a word or two. ``is_final``: the same grade would be refused again.
+    ``retry_after``: seconds that the service asked us to wait. ``is_of_service``: other grades
+    would meet the same.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        is_final: bool = False,
+        retry_after: float | None = None,
+        is_of_service: bool = True,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.is_final = is_final
+        self.retry_after = retry_after
+        self.is_of_service = is_of_service
+
+
+def refusal(response: requests.Response) -> NotSent:
+    """Return what a status other than 2xx means."""
+    status = response.status_code
+    is_final = 400 <= status < 500 and status not in PASSING_REFUSALS
+    return NotSent(
+        f"HTTP {status}",
+        is_final=is_final,
+        retry_after=read_retry_after(response.headers.get("Retry-After")),
+        is_of_service=not is_final,
+    )
+
+
+def fault_of(problem: Exception) -> str:
+    """Return the kind of a failed request. Its message is left out: it can hold the address."""
+    if isinstance(problem, requests.exceptions.SSLError):
+        return "certificate"
+    if isinstance(problem, requests.Timeout):
+        return "timeout"
+    if isinstance(problem, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return "no connection"
+    return type(problem).__name__[:20]
+
+
+def read_retry_after(value: str | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for: a number, or a date (RFC 9110)."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,77 @@
+"""Which course grades other services should know, and how far each has got on its way there."""
+
+from typing import Any
+
+from django.db import models
+from opaque_keys.edx.django.models import LearningContextKeyField
+from opaque_keys.edx.keys import LearningContextKey
+
+
+class GradeOutbox(models.Model):
+    """The grade of one learner in one course, as Credentials should know it.
+
+    The row holds no grade: what is sent is the grade that is stored when it is sent. ``wanted_*``
+    say which one was to be sent, ``sent_*`` which one was. ``next_attempt_at`` is set as long as
+    there is something left to do; while one process sends, it is the end of that process's claim.
+
+    .. no_pii:
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "to be sent"
+        SENDING = "sending", "being sent"
+        SENT = "sent", "known to Credentials"
+        FAILED = "failed", "refused, or given up"
+
+    user_id = models.PositiveBigIntegerField()
+    course_id = LearningContextKeyField(max_length=255)
+    verified = models.BooleanField(default=True)
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    wanted_version = models.PositiveBigIntegerField()
+    wanted_modified = models.DateTimeField()
+    sent_version = models.PositiveBigIntegerField(null=True)
+    sent_modified = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Attempts at the wanted grade.")
+    next_attempt_at = models.DateTimeField(null=True)
+    last_error = models.CharField(
+        max_length=40, blank=True, help_text="What the last attempt met, in a word."
+    )
+
+    class Meta:
+        verbose_name = "grade for Credentials"
+        verbose_name_plural = "grades for Credentials"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user_id", "course_id"], name="xqueue_bridge_grade_outbox"
+            )
+        ]
+        indexes = [models.Index(fields=["next_attempt_at"], name="xqueue_bridge_grade_due")]
+
+    def __str__(self) -> str:
+        return f"grade of learner {self.user_id} in {self.course_id} ({self.status})"
+
+    @property
+    def place(self) -> tuple[int, LearningContextKey]:
+        """The learner and the course."""
+        course_key: Any = self.course_id
+        return self.user_id, course_key
+
+
+class GradeOutboxCursor(models.Model):
+    """Up to which change of a grade the sweeper has looked for grades that nobody enqueued.
+
+    .. no_pii:
+    """
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    modified = models.DateTimeField()
+    grade_id = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "cursor of the grade outbox"
+
+    def __str__(self) -> str:
+        return f"grades seen up to {self.modified}"
