@@ -1,0 +1,258 @@
+"""Door: what operators see and change in the admin. Keys and learners' work are never shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from xqueue_bridge import models
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.records import api as records
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that only the bridge writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(models.TransportChoice)
+class TransportChoiceAdmin(admin.ModelAdmin):
+    list_display = ("scope", "name", "use_submissions_table", "modified")
+    list_filter = ("scope", "use_submissions_table")
+    search_fields = ("name",)
+
+
+class QueueGrantInline(admin.TabularInline):
+    model = models.QueueGrant
+    extra = 1
+
+
+@admin.register(models.Grader)
+class GraderAdmin(admin.ModelAdmin):
+    """Graders and their queues. A secret is shown once, when it is issued here."""
+
+    list_display = ("name", "is_active", "queues", "note", "created_at")
+    list_filter = ("is_active",)
+    search_fields = ("name",)
+    inlines = (QueueGrantInline,)
+    actions = ("issue_secret",)
+
+    @admin.display(description="queues")
+    def queues(self, grader: models.Grader) -> str:
+        return ", ".join(grant.queue_name for grant in grader.grants.all())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Grader]:
+        return super().get_queryset(request).prefetch_related("grants")
+
+    @admin.action(description="Issue a new secret (the former one lives for a day)")
+    def issue_secret(self, request: HttpRequest, graders: QuerySet[models.Grader]) -> None:
+        for grader in graders:
+            secret = external_grader.issue_secret(grader, overlap=external_grader.ROTATION_OVERLAP)
+            self.message_user(
+                request,
+                f"New secret of {grader.name}, shown only now: {secret}",
+                messages.WARNING,
+            )
+
+
+@admin.register(models.Submission)
+class SubmissionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "queue_name",
+        "status",
+        "user_id",
+        "usage_key",
+        "deliveries",
+        "created_at",
+        "leased_at",
+        "finished_at",
+    )
+    list_filter = ("status", "transport", "queue_name")
+    search_fields = ("=user_id", "=usage_key")
+    fields = (*list_display, "available_at", "grader", "course_key", "dispatch", "transport")
+    show_full_result_count = False
+    actions = ("requeue",)
+
+    @admin.action(description="Offer to graders again", permissions=["requeue"])
+    def requeue(self, request: HttpRequest, submissions: QuerySet[models.Submission]) -> None:
+        changed = external_grader.requeue(list(submissions.values_list("pk", flat=True)))
+        self.message_user(request, f"{changed} submissions wait for a grader again.")
+
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("xqueue_bridge.change_submission")
+
+
+@admin.register(models.ReceivedReply)
+class ReceivedReplyAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "submission",
+        "source",
+        "status",
+        "attempts",
+        "problem",
+        "score_given",
+        "score_applied",
+        "received_at",
+        "applied_at",
+    )
+    list_filter = ("status", "source")
+    fields = (*list_display, "next_attempt_at")
+    list_select_related = ("submission",)
+    show_full_result_count = False
+
+
+@admin.register(models.RetiredLearner)
+class RetiredLearnerAdmin(ReadOnlyAdmin):
+    """Who is forgotten. Deleting a row lets replies to that learner in again."""
+
+    list_display = ("user_id", "mode", "started_at", "finished_at", "late_replies")
+    list_filter = ("mode", ("finished_at", admin.EmptyFieldListFilter))
+    search_fields = ("=user_id",)
+    fields = list_display
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+
+@admin.register(models.CrawlersConfig)
+class CrawlersConfigAdmin(admin.ModelAdmin):
+    """One row says which programs only read."""
+
+    list_display = ("__str__", "enabled", "known_user_agents", "modified")
+    fields = ("enabled", "known_user_agents", "modified")
+    readonly_fields = ("modified",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        allowed = super().has_add_permission(request)
+        return allowed and not models.CrawlersConfig.objects.exists()
+
+
+@admin.register(models.ScoreLedger)
+class ScoreLedgerAdmin(ReadOnlyAdmin):
+    list_display = (
+        "reply_key",
+        "user_id",
+        "usage_key",
+        "attempt",
+        "earned",
+        "possible",
+        "outcome",
+        "repeats",
+        "created",
+    )
+    list_filter = ("outcome",)
+    search_fields = ("=user_id", "=usage_key", "=reply_key")
+    fields = (*list_display, "course_key", "modified")
+    show_full_result_count = False
+
+
+@admin.register(models.GradeRecalculation)
+class GradeRecalculationAdmin(ReadOnlyAdmin):
+    """Which grades are out of date; with ``due_at`` empty and a problem, one has failed."""
+
+    list_display = (
+        "user_id",
+        "course_id",
+        "wanted",
+        "done",
+        "due_at",
+        "attempts",
+        "problem",
+        "finished_at",
+    )
+    search_fields = ("=user_id", "=course_id", "problem")
+    fields = list_display
+    show_full_result_count = False
+    actions = ("try_again",)
+
+    @admin.action(description="Compute failed ones after all", permissions=["try_again"])
+    def try_again(self, request: HttpRequest, rows: QuerySet[models.GradeRecalculation]) -> None:
+        changed = persistent_grades.try_again(rows.values_list("pk", flat=True))
+        self.message_user(request, f"{changed} grades will be computed again.")
+
+    def has_try_again_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("xqueue_bridge.change_graderecalculation")
+
+
+@admin.register(models.PersistentCourseGrade)
+class PersistentCourseGradeAdmin(ReadOnlyAdmin):
+    list_display = (
+        "user_id",
+        "course_id",
+        "percent_grade",
+        "letter_grade",
+        "passed",
+        "passed_timestamp",
+        "modified",
+        "computed_at",
+    )
+    list_filter = ("passed",)
+    search_fields = ("=user_id", "=course_id")
+    fields = (*list_display, "exact_percent", "course_version", "grading_policy_hash", "version")
+    show_full_result_count = False
+
+
+@admin.register(models.PersistentSubsectionGradeOverrideHistory)
+class OverrideHistoryAdmin(ReadOnlyAdmin):
+    list_display = (
+        "user_id",
+        "usage_key",
+        "action",
+        "earned_graded_override",
+        "possible_graded_override",
+        "override_reason",
+        "author_id",
+        "created",
+    )
+    list_filter = ("action",)
+    search_fields = ("=user_id", "=course_id", "=usage_key")
+    fields = (
+        *list_display,
+        "course_id",
+        "earned_all_override",
+        "possible_all_override",
+        "system",
+    )
+    show_full_result_count = False
+
+
+@admin.register(models.GradeOutbox)
+class GradeOutboxAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "user_id",
+        "course_id",
+        "status",
+        "tries",
+        "last_error",
+        "wanted_modified",
+        "sent_at",
+        "next_attempt_at",
+    )
+    list_filter = ("status",)
+    search_fields = ("=user_id", "=course_id")
+    fields = (*list_display, "verified", "wanted_version", "sent_version", "sent_modified")
+    show_full_result_count = False
+    actions = ("send_again",)
+
+    @admin.action(description="Send to Credentials again", permissions=["send_again"])
+    def send_again(self, request: HttpRequest, rows: QuerySet[models.GradeOutbox]) -> None:
+        changed = records.resend_rows(list(rows.values_list("pk", flat=True)))
+        self.message_user(request, f"{changed} grades will be sent again.")
+
+    def has_send_again_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("xqueue_bridge.change_gradeoutbox")

@@ -1,0 +1,41 @@
+"""Door: system checks that name the setting line to write."""
+
+from __future__ import annotations
+
+from django.core import checks
+
+from xqueue_bridge.checks.host import check_databases, check_deployment, check_host
+from xqueue_bridge.checks.options import (
+    check_crawler_detector,
+    check_credentials,
+    check_history,
+    check_options,
+    check_recorder,
+    check_state_client,
+)
+
+__all__ = [
+    "check_crawler_detector",
+    "check_credentials",
+    "check_databases",
+    "check_deployment",
+    "check_history",
+    "check_host",
+    "check_options",
+    "check_recorder",
+    "check_state_client",
+    "register_all",
+]
+
+
+def register_all() -> None:
+    """Register our checks; called once, when the apps are ready."""
+    checks.register(check_options, "xqueue_bridge")
+    checks.register(check_recorder, "xqueue_bridge")
+    checks.register(check_crawler_detector, "xqueue_bridge")
+    checks.register(check_state_client, "xqueue_bridge")
+    checks.register(check_history, "xqueue_bridge")
+    checks.register(check_host, "xqueue_bridge")
+    checks.register(check_credentials, "xqueue_bridge")
+    checks.register(check_databases, checks.Tags.database)
+    checks.register(check_deployment, "xqueue_bridge", deploy=True)

@@ -1,0 +1,59 @@
+"""What the checks have in common: their messages, and what is wrong with a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_type_hints
+
+from django.core import checks
+from django.utils.module_loading import import_string
+
+
+def wrong_values(
+    group: type, given: Mapping[str, Any], where: str
+) -> Iterator[checks.CheckMessage]:
+    types = get_type_hints(group)
+    for name, value in given.items():
+        if name not in types:
+            known = ", ".join(sorted(types))
+            yield error("E001", f"{where}[{name!r}] is not a setting.", f"One of: {known}")
+            continue
+        allowed = get_args(types[name]) if type(None) in get_args(types[name]) else (types[name],)
+        plain = tuple(getattr(each, "__origin__", each) for each in allowed)
+        if float in plain:
+            plain += (int,)
+        if tuple in plain:
+            plain += (list,)
+        if not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain):
+            expected = " or ".join(each.__name__ for each in plain)
+            yield error(
+                "E001",
+                f"{where}[{name!r}] is {type(value).__name__}, not {expected}.",
+                f"{where}[{name!r}] = {getattr(group, name, '...')!r}",
+            )
+
+
+def unimportable(
+    name: str, path: str, where: str = "XQUEUE_BRIDGE"
+) -> Iterator[checks.CheckMessage]:
+    try:
+        found = import_string(path)
+    except Exception as problem:  # importing runs foreign code
+        reason = f"cannot be imported: {type(problem).__name__}"
+    else:
+        if callable(found):
+            return
+        reason = "cannot be called"
+    yield error(
+        "E003",
+        f"{where}[{name!r}] {reason}.",
+        f"{where}[{name!r}] = 'package.module.name', not {path!r}",
+    )
+
+
+def error(number: str, text: str, line: str) -> checks.Error:
+    return checks.Error(text, hint=line, id=f"xqueue_bridge.{number}")
+
+
+def warning(number: str, text: str, line: str) -> checks.Warning:
+    return checks.Warning(text, hint=line, id=f"xqueue_bridge.{number}")

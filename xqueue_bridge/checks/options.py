@@ -1,0 +1,177 @@
+"""The bridge's own settings: every key of XQUEUE_BRIDGE, and what its dotted paths lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core import checks
+from django.db import DEFAULT_DB_ALIAS, router
+from django.utils.module_loading import import_string
+
+from xqueue_bridge.checks.messages import error, unimportable, warning, wrong_values
+from xqueue_bridge.conf import CredentialsOptions, Options, QueueOptions, options
+from xqueue_bridge.models import StudentModuleHistoryExtended
+
+RECORDERS = ("state", "block", "callback")
+
+
+def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Every key of XQUEUE_BRIDGE is one we know, and of its type."""
+    given = getattr(settings, "XQUEUE_BRIDGE", {})
+    if not isinstance(given, Mapping):
+        return [error("E001", "XQUEUE_BRIDGE is not a dict.", "XQUEUE_BRIDGE = {}")]
+    found: list[checks.CheckMessage] = list(wrong_values(Options, given, "XQUEUE_BRIDGE"))
+    queues = given.get("QUEUES", {})
+    for queue_name, values in queues.items() if isinstance(queues, Mapping) else ():
+        where = f"XQUEUE_BRIDGE['QUEUES'][{queue_name!r}]"
+        if not isinstance(values, Mapping):
+            found.append(error("E001", f"{where} is not a dict.", f"{where} = {{}}"))
+            continue
+        found.extend(wrong_values(QueueOptions, values, where))
+        if values.get("SCORE_SCALE", "points") not in ("points", "fraction"):
+            found.append(
+                error(
+                    "E002",
+                    f"{where}['SCORE_SCALE'] is neither points nor fraction.",
+                    f"{where}['SCORE_SCALE'] = 'points'",
+                )
+            )
+    return found
+
+
+def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Replies can reach the learner's state."""
+    given = getattr(settings, "XQUEUE_BRIDGE", {})
+    found: list[checks.CheckMessage] = []
+    paths = {"RECORDER", "BLOCK_LOADER", "FAILED_SEND_RAISES", "COURSE_STRUCTURES"}
+    for name in sorted(paths & given.keys()):
+        path = given[name]
+        if path is not None and not (name == "RECORDER" and path in RECORDERS):
+            found.extend(unimportable(name, path))
+    if given.get("RECORDER") == "block" and not given.get("BLOCK_LOADER"):
+        found.append(
+            error(
+                "E004",
+                "RECORDER is 'block', but nothing loads a learner's block.",
+                "XQUEUE_BRIDGE['BLOCK_LOADER'] = 'your.module.load_block'",
+            )
+        )
+    if given.get("RECORDER") == "callback" and not given.get("CALLBACK_PREFIXES"):
+        found.append(
+            error(
+                "E005",
+                "RECORDER is 'callback', but no address may be posted to.",
+                "XQUEUE_BRIDGE['CALLBACK_PREFIXES'] = ('https://lms.example.com/',)",
+            )
+        )
+    if given.get("WAKE_UP") not in (None, "inline", "celery"):
+        found.append(
+            error(
+                "E006",
+                "WAKE_UP is neither inline nor celery.",
+                "XQUEUE_BRIDGE['WAKE_UP'] = 'inline'",
+            )
+        )
+    if given.get("GRADE_SIGNALS", "every") not in ("every", "transitions"):
+        found.append(
+            error(
+                "E012",
+                "GRADE_SIGNALS is neither every nor transitions.",
+                "XQUEUE_BRIDGE['GRADE_SIGNALS'] = 'transitions'",
+            )
+        )
+    return found
+
+
+def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Crawlers can be told from learners."""
+    name = "CRAWLER_DETECTOR"
+    path = options().CRAWLER_DETECTOR
+    if not isinstance(path, str):
+        return []  # check_options says so
+    found = list(unimportable(name, path))
+    if not found and not callable(import_string(path)):
+        found.append(
+            error(
+                "E003",
+                f"XQUEUE_BRIDGE[{name!r}] cannot be called with a request.",
+                f"XQUEUE_BRIDGE[{name!r}] = {Options.CRAWLER_DETECTOR!r}",
+            )
+        )
+    return found
+
+
+def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
+    """What keeps the blocks' state can be imported, and is a user-state client."""
+    from xqueue_bridge.learner_state.api import DjangoXBlockUserStateClient, what_client_lacks
+
+    path = options().STATE_CLIENT
+    if not isinstance(path, str):
+        return []  # check_options says so
+    found: list[checks.CheckMessage] = list(unimportable("STATE_CLIENT", path))
+    if found:
+        return found
+    client = import_string(path)
+    if lacking := what_client_lacks(client):
+        text = f"XQUEUE_BRIDGE['STATE_CLIENT'] is no user-state client: {path} lacks {lacking}."
+        line = f"XQUEUE_BRIDGE['STATE_CLIENT'] = {Options.STATE_CLIENT!r}"
+        found.append(error("E007", text, line))
+    elif not issubclass(client, DjangoXBlockUserStateClient) and options().RECORDER == "state":
+        found.append(
+            warning(
+                "W007",
+                "RECORDER is 'state', which writes to our own table: replies will not be seen "
+                "in the states that STATE_CLIENT keeps.",
+                "XQUEUE_BRIDGE['RECORDER'] = 'block'",
+            )
+        )
+    return found
+
+
+def check_history(**kwargs: Any) -> list[checks.CheckMessage]:
+    """The extended history is where HISTORY_DATABASE says."""
+    alias = options().HISTORY_DATABASE
+    if alias is None or not isinstance(alias, str):
+        return []  # check_options says so
+    line = "XQUEUE_BRIDGE['HISTORY_DATABASE']"
+    if alias == DEFAULT_DB_ALIAS or alias not in settings.DATABASES:
+        what = "the default database" if alias == DEFAULT_DB_ALIAS else "not in DATABASES"
+        return [error("E010", f"{line} is {alias!r}, which is {what}.", f"{line} = None")]
+    if router.db_for_write(StudentModuleHistoryExtended) != alias:
+        return [
+            error(
+                "E011",
+                f"{line} is {alias!r}, but no router sends history there.",
+                "DATABASE_ROUTERS = ['xqueue_bridge.learner_state.history.router.HistoryRouter']",
+            )
+        ]
+    return []
+
+
+def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Grades can be sent to Credentials, and nobody can read them, or our secret, on the way."""
+    given = getattr(settings, "XQUEUE_BRIDGE", {})
+    given = given.get("CREDENTIALS") if isinstance(given, Mapping) else None
+    where = "XQUEUE_BRIDGE['CREDENTIALS']"
+    if not given or not isinstance(given, Mapping):
+        return []
+    found = list(wrong_values(CredentialsOptions, given, where))
+    for name in ("URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET"):
+        if not given.get(name):
+            found.append(
+                error("E020", f"{where}[{name!r}] is missing.", f"{where}[{name!r}] = '...'")
+            )
+    for name in ("URL", "TOKEN_URL"):
+        address = urlsplit(str(given.get(name) or "https:"))
+        if address.scheme != "https" and address.hostname not in ("localhost", "127.0.0.1", "::1"):
+            found.append(
+                warning(
+                    "W020", f"{where}[{name!r}] is not https.", f"{where}[{name!r}] = 'https://...'"
+                )
+            )
+    if isinstance(path := given.get("INTERESTING"), str):
+        found.extend(unimportable("INTERESTING", path, "XQUEUE_BRIDGE['CREDENTIALS']"))
+    return found

@@ -1,0 +1,38 @@
+"""Door: what an LMS does to one learner at one block.
+
+``reset_attempts`` lets a learner try again and keeps all else. ``delete_state`` makes it as if
+the learner had never come: state and score go, and so does what waits for graders.
+"""
+
+from __future__ import annotations
+
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.api import has_attempts, learners_at, reset_attempts
+
+__all__ = ["delete_state", "has_attempts", "has_state", "learners_at", "reset_attempts"]
+
+
+def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+    """Delete the learner's fields and score at the block, in one transaction.
+
+    Open submissions are offered to graders no more; the reply of a grader that has one is
+    acknowledged and goes stale. The history keeps what was there. Returns whether there was
+    anything to delete; after commit ``state_deleted`` is sent.
+    """
+
+    def work() -> bool:
+        withdrawn = external_grader.withdraw(user_id, course_key, usage_key)
+        emptied = learner_state.empty_module(user_id, course_key, usage_key)
+        return emptied or withdrawn > 0
+
+    return learner_state.in_transaction(work)
+
+
+def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+    """Return whether ``delete_state`` would find anything."""
+    return learner_state.has_state(user_id, course_key, usage_key) or bool(
+        external_grader.standings(user_id, usage_key)
+    )

@@ -1,0 +1,64 @@
+"""What commands about learners are told: who, and where."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import CommandError, CommandParser
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.callback_address import read_place
+from xqueue_bridge.exceptions import InvalidField
+
+#: The names of an address's parts, as these commands call them.
+_CALLED = {"course_id": "--course", "mod_id": "block"}
+
+
+def add_learners(parser: CommandParser) -> None:
+    """Let learners be named, by user name or by id."""
+    parser.add_argument("learner", nargs="*", help="A learner's user name.")
+    parser.add_argument(
+        "--user-id",
+        action="append",
+        type=_user_id,
+        default=[],
+        help="A learner's id, for one whose account is renamed or gone; may be repeated.",
+    )
+
+
+def find_learners(usernames: Sequence[str], user_ids: Sequence[int]) -> list[int]:
+    """Return the ids of the learners that were named, each once. Raises CommandError."""
+    users = get_user_model()._default_manager
+    name = get_user_model().USERNAME_FIELD
+    found = dict(users.filter(**{f"{name}__in": usernames}).values_list(name, "pk"))
+    unknown = [username for username in usernames if username not in found]
+    if unknown:
+        raise CommandError(
+            f"There is no learner {unknown[0]!r}. One whose account is renamed or gone is named "
+            "by --user-id."
+        )
+    return list(dict.fromkeys([*(found[username] for username in usernames), *user_ids]))
+
+
+def add_place(parser: CommandParser) -> None:
+    """Let a block be named, in a course or library."""
+    parser.add_argument("block", help="The block's usage key.")
+    parser.add_argument(
+        "--course", help="Its course, where the key does not name it: keys that begin with i4x."
+    )
+
+
+def find_place(course: str | None, block: str) -> tuple[LearningContextKey, UsageKey]:
+    """Return course and block that were named. Raises CommandError, which names the argument."""
+    try:
+        return read_place(course, block)
+    except InvalidField as problem:
+        raise CommandError(f"{_CALLED[problem.field]}: {problem.reason}") from None
+
+
+def _user_id(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise ArgumentTypeError(f"{text!r} is not a learner's id")
+    return int(text)

@@ -1,0 +1,85 @@
+"""Compute the grades of all learners of a course."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+from opaque_keys import InvalidKeyError
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.management.progress import ProgressBar
+from xqueue_bridge.persistent_grades import api as persistent_grades
+
+
+class Command(BaseCommand):
+    help = (
+        "Compute the grades of all learners who have a score or a grade in a course. "
+        "Interrupted, it is continued with --resume, or by the sweeper."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("course_key")
+        parser.add_argument("--workers", type=int, default=1, help="Processes (default: 1).")
+        parser.add_argument(
+            "--batch-size", type=int, default=50, help="Learners in one batch (default: 50)."
+        )
+        parser.add_argument(
+            "--resume", action="store_true", help="Do what is left, and ask for nothing new."
+        )
+
+    def handle(
+        self, *args: Any, course_key: str, workers: int, batch_size: int, **options: Any
+    ) -> None:
+        if workers < 1 or batch_size < 1:
+            raise CommandError("--workers and --batch-size: 1 or more.")
+        key = _gradable(course_key)
+        if not options["resume"]:
+            persistent_grades.request_course(key)
+        learners = persistent_grades.unfinished(key)
+        batches = [learners[n : n + batch_size] for n in range(0, len(learners), batch_size)]
+        done = 0
+        with ProgressBar(self.stderr, len(learners)) as progress:
+            for count in _computed(key, batches, workers):
+                done += count
+                progress.to(done, f"{done} of {len(learners)}")
+        left = len(set(learners) & set(persistent_grades.unfinished(key)))
+        self.stdout.write(f"{len(learners) - left} grades computed in {key}")
+        if left:
+            raise CommandError(f"{left} could not be; the admin says why: Grade recalculations.")
+
+
+def _gradable(text: str) -> CourseKey:
+    try:
+        key = CourseKey.from_string(text)
+    except InvalidKeyError:
+        raise CommandError(f"{text!r} is not a course key.") from None
+    course = persistent_grades.course_structures().get(key)
+    if course is None:
+        raise CommandError(f"No structure of {key} is known: xqueue_bridge_load_course loads one.")
+    if persistent_grades.is_frozen(course):
+        raise CommandError(f"The grades of {key} are frozen: see GRADE_FREEZE_DAYS.")
+    return key
+
+
+def _computed(key: CourseKey, batches: Sequence[list[int]], workers: int) -> Iterator[int]:
+    """Compute batch after batch, in ``workers`` processes; yield how many each was."""
+    work = partial(_compute, key)
+    if workers == 1:
+        yield from map(work, batches)
+        return
+    connections.close_all()  # the processes must not speak on ours
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, mp_context=fork) as pool:
+        yield from pool.map(work, batches)
+
+
+def _compute(key: CourseKey, learners: Sequence[int]) -> int:
+    for user_id in learners:
+        persistent_grades.recalculate_requested(user_id, key)
+    return len(learners)

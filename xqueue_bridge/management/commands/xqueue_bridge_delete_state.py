@@ -1,0 +1,16 @@
+"""Delete what learners have at a block."""
+
+from __future__ import annotations
+
+from xqueue_bridge.deletion import delete_state, has_state
+from xqueue_bridge.management.at_a_block import CommandAtABlock
+
+
+class Command(CommandAtABlock):
+    help = (
+        "Delete learners' state and score at a block, and withdraw what waits for a grader. The "
+        "history keeps what was there."
+    )
+    done = "deleted"
+    deed = staticmethod(delete_state)
+    would = staticmethod(has_state)

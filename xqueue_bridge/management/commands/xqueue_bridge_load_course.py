@@ -1,0 +1,67 @@
+"""Load a course structure, so that its learners can be graded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from opaque_keys import InvalidKeyError
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.persistent_grades.api import (
+    Course,
+    course_structures,
+    doubts,
+    publish,
+    read_course,
+    summary,
+    version_from,
+)
+
+
+class Command(BaseCommand):
+    help = "Load a course: what is graded in it, for how many points, and by which policy."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "path",
+            type=Path,
+            help="A course as Studio exports it (folder or tar.gz), or a JSON document.",
+        )
+        parser.add_argument("--course-key", help="What the course is known as here.")
+        parser.add_argument(
+            "--course-version", help="What to call this version (default: from its content)."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Read and check it only.")
+
+    def handle(self, *args: Any, path: Path, dry_run: bool, **options: Any) -> None:
+        try:
+            course = self._read(path, options["course_key"], options["course_version"])
+            previous = course_structures().get(course.course_key)
+            if not dry_run:
+                previous = publish(course).previous
+        except InvalidCourse as problem:
+            raise CommandError(f"{path}: {problem}") from None
+        for line in summary(course):
+            self.stdout.write(line)
+        for doubt in doubts(course):
+            self.stderr.write(self.style.WARNING(f"Note: {doubt}."))
+        self.stdout.write(_outcome(course, previous, dry_run))
+
+    def _read(self, path: Path, course_key: str | None, version: str | None) -> Course:
+        try:
+            key = CourseKey.from_string(course_key) if course_key else None
+        except InvalidKeyError:
+            raise CommandError(f"{course_key!r} is not a course key.") from None
+        course = read_course(path, key)
+        return replace(course, version=version_from(version, "version")) if version else course
+
+
+def _outcome(course: Course, previous: Course | None, dry_run: bool) -> str:
+    if previous is not None and previous.version == course.version:
+        return f"version {course.version} is current already"
+    before = f"{previous.version} before" if previous else "the first of this course"
+    return f"version {course.version} {'would be' if dry_run else 'is'} current; {before}"

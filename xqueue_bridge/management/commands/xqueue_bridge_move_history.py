@@ -1,0 +1,77 @@
+"""Move history to the other table or to another database."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections, router
+
+from xqueue_bridge.learner_state.history import moving
+from xqueue_bridge.learner_state.history.entries import Table, tables
+from xqueue_bridge.management.progress import ProgressBar
+from xqueue_bridge.models import StudentModuleHistory, StudentModuleHistoryExtended
+
+_TABLES: dict[str, Table] = {
+    "plain": StudentModuleHistory,
+    "extended": StudentModuleHistoryExtended,
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Move history while the site goes on. A place is 'plain' or 'extended', with '@' and a "
+        "database alias if it is not the one that the router says. Without places: from the "
+        "table that is not written any more to the one that is. May be interrupted and run again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--from", dest="source", type=_place, metavar="PLACE")
+        parser.add_argument("--to", dest="target", type=_place, metavar="PLACE")
+        parser.add_argument(
+            "--chunk",
+            type=int,
+            default=moving.CHUNK,
+            metavar="N",
+            help=f"Entries in one transaction (default: {moving.CHUNK}).",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Count, and move nothing.")
+        parser.add_argument("--no-progress", action="store_true", help="Say only how it ended.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        unwritten, written = (_at(table) for table in tables())
+        source, target = options["source"] or unwritten, options["target"] or written
+        if source == target:
+            raise CommandError(f"--from and --to are both {source}.")
+        if not 1 <= options["chunk"] <= 5_000:
+            raise CommandError("--chunk: between 1 and 5000.")
+        if options["dry_run"]:
+            self.stdout.write(f"{source.entries.count()} entries to move from {source} to {target}")
+            return
+        at = moving.Progress()
+        try:
+            last = moving.last_entry(source)
+            with ProgressBar(self.stderr, last, quiet=options["no_progress"]) as bar:
+                for at in moving.move(source, target, chunk=options["chunk"]):
+                    bar.to(at.pk, f"{at.moved} entries moved")
+        except KeyboardInterrupt:
+            raise CommandError(f"Interrupted: {at.moved} entries moved. Run it again.") from None
+        except moving.CopyDiffers as problem:
+            raise CommandError(f"{at.moved} entries moved, then one differed: {problem}") from None
+        self.stdout.write(f"{at.moved} entries moved from {source} to {target}")
+        if source.entries.exists():
+            self.stdout.write(f"There is more in {source}: is it still written? Run it again.")
+
+
+def _place(text: str) -> moving.Place:
+    name, _, alias = text.partition("@")
+    if name not in _TABLES:
+        raise ArgumentTypeError(f"{name!r} is neither 'plain' nor 'extended'")
+    if alias and alias not in connections:
+        raise ArgumentTypeError(f"{alias!r} is not in DATABASES")
+    return moving.Place(_TABLES[name], alias) if alias else _at(_TABLES[name])
+
+
+def _at(table: Table) -> moving.Place:
+    return moving.Place(table, router.db_for_write(table))

@@ -1,0 +1,86 @@
+"""Delete old history."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from xqueue_bridge.conf import options as bridge_options
+from xqueue_bridge.learner_state.history import retention
+from xqueue_bridge.management.progress import ProgressBar
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete old history. The newest entry of each StudentModule always stays. With both "
+        "--keep-last and --keep-days, an entry stays if either of them keeps it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--keep-last", type=_positive, metavar="N", help="Keep the N newest of each row."
+        )
+        parser.add_argument(
+            "--keep-days", type=_positive, metavar="D", help="Keep what is younger than D days."
+        )
+        parser.add_argument(
+            "--orphans",
+            action="store_true",
+            help="Delete all history of rows that are gone; for history in another database.",
+        )
+        parser.add_argument(
+            "--start", type=_positive, metavar="ROW", help="Go on at this row, downwards."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Count, and delete nothing.")
+        parser.add_argument("--no-progress", action="store_true", help="Say only how it ended.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        by_age = options["keep_last"] or options["keep_days"]
+        if not by_age and not options["orphans"]:
+            raise CommandError("Say what to keep (--keep-last, --keep-days), or --orphans.")
+        if options["orphans"] and bridge_options().HISTORY_KEEP_AFTER_DELETE:
+            raise CommandError("--orphans: HISTORY_KEEP_AFTER_DELETE says that they stay.")
+        if by_age:
+            policy = retention.Policy(options["keep_last"], _since(options["keep_days"]))
+            walk = retention.prune(policy, dry_run=options["dry_run"], start=options["start"])
+            newest = options["start"] or retention.newest_row()
+            self._follow(walk, newest, "entries", options, downwards=True)
+        if options["orphans"]:
+            walk = retention.prune_orphans(dry_run=options["dry_run"])
+            self._follow(walk, retention.newest_row(), "entries of rows that are gone", options)
+
+    def _follow(
+        self,
+        walk: Iterator[retention.Progress],
+        rows: int,
+        what: str,
+        options: dict[str, Any],
+        *,
+        downwards: bool = False,
+    ) -> None:
+        did = "would be deleted" if options["dry_run"] else "deleted"
+        at = retention.Progress(rows)
+        try:
+            with ProgressBar(self.stderr, rows, quiet=options["no_progress"]) as bar:
+                for at in walk:
+                    done = rows - at.student_module_id if downwards else at.student_module_id
+                    bar.to(done, f"{at.deleted} {what} {did}")
+        except KeyboardInterrupt:
+            where = f"; go on with --start {at.student_module_id}" if downwards else ""
+            raise CommandError(f"Interrupted: {at.deleted} {what} {did}{where}") from None
+        self.stdout.write(f"{at.deleted} {what} {did}")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _since(days: int | None) -> Any:
+    return timezone.now() - timedelta(days=days) if days else None

@@ -1,0 +1,76 @@
+"""Tell Credentials grades again, after something went wrong there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.dateparse import parse_date, parse_datetime
+from opaque_keys import InvalidKeyError
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.conf import credentials_options
+from xqueue_bridge.records import api as records
+
+
+class Command(BaseCommand):
+    help = "Enqueue stored course grades for Credentials again; the sweeper sends them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--since",
+            type=_moment,
+            help="Grades that have changed since this day or time (ISO 8601; without zone: UTC).",
+        )
+        parser.add_argument(
+            "--course", action="append", default=[], type=_course_key, help="Only of this course."
+        )
+        parser.add_argument(
+            "--failed", action="store_true", help="Only grades that were refused or given up."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Only print them.")
+
+    def handle(
+        self,
+        *args: Any,
+        since: datetime | None,
+        course: list[CourseKey],
+        failed: bool,
+        dry_run: bool,
+        **options: Any,
+    ) -> None:
+        if not (since or course or failed):
+            raise CommandError("Say which grades: --since, --course or --failed.")
+        if credentials_options() is None:
+            raise CommandError("XQUEUE_BRIDGE['CREDENTIALS'] is not set.")
+        count = 0
+        for count, grade in enumerate(  # noqa: B007
+            records.resend(
+                since=since, course_keys=tuple(course), only_failed=failed, dry_run=dry_run
+            ),
+            start=1,
+        ):
+            if dry_run:
+                self.stdout.write(f"{grade.course_id}  learner {grade.user_id}")
+        done = "would be sent again" if dry_run else "will be sent again"
+        self.stdout.write(f"{count} grades {done}.")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = parse_datetime(text)
+        if moment is None and (day := parse_date(text)):
+            moment = datetime.combine(day, time.min)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise CommandError(f"--since: {text!r} is neither a day nor a time, as 2026-11-20T08:00Z.")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _course_key(text: str) -> CourseKey:
+    try:
+        return CourseKey.from_string(text)
+    except InvalidKeyError:
+        raise CommandError(f"--course: {text!r} is not a course key.") from None

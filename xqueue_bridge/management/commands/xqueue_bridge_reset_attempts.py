@@ -1,0 +1,34 @@
+"""Let learners try a problem again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.deletion import has_attempts, learners_at, reset_attempts
+from xqueue_bridge.management.at_a_block import CommandAtABlock
+
+
+class Command(CommandAtABlock):
+    help = "Set learners' attempts at a problem to 0. Answers, feedback and scores stay."
+    done = "reset"
+    deed = staticmethod(reset_attempts)
+    would = staticmethod(has_attempts)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--everyone", action="store_true", help="All learners who have been at the problem."
+        )
+
+    def learners(
+        self, course_key: LearningContextKey, usage_key: UsageKey, **options: Any
+    ) -> Sequence[int]:
+        if not options["everyone"]:
+            return super().learners(course_key, usage_key, **options)
+        if options["learner"] or options["user_id"]:
+            raise CommandError("--everyone: name no learners, then.")
+        return list(learners_at(course_key, usage_key))

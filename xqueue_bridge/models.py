@@ -1,0 +1,65 @@
+"""Door: where Django looks for models. Each lives in the room that owns it."""
+
+from xqueue_bridge.delivery.models import TransportChoice
+from xqueue_bridge.external_grader.models import (
+    EndedSession,
+    Grader,
+    GraderSecret,
+    QueueGrant,
+    Submission,
+    SubmissionContent,
+)
+from xqueue_bridge.grader_replies.models import DeliveryTurn, ReceivedReply
+from xqueue_bridge.learner_state.fields.models import (
+    CrawlersConfig,
+    XModuleStudentInfoField,
+    XModuleStudentPrefsField,
+    XModuleUserStateSummaryField,
+)
+from xqueue_bridge.learner_state.history.models import (
+    StudentModuleHistory,
+    StudentModuleHistoryExtended,
+)
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.retirement_models import RetiredLearner
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.persistent_grades.models import (
+    GradeRecalculation,
+    PersistentCourseGrade,
+    PersistentSubsectionGrade,
+    PersistentSubsectionGradeOverride,
+    PersistentSubsectionGradeOverrideHistory,
+    VisibleBlocks,
+)
+from xqueue_bridge.persistent_grades.structure.models import CourseStructureVersion
+from xqueue_bridge.records.models import GradeOutbox, GradeOutboxCursor
+
+__all__ = [
+    "CourseStructureVersion",
+    "CrawlersConfig",
+    "DeliveryTurn",
+    "EndedSession",
+    "GradeOutbox",
+    "GradeOutboxCursor",
+    "GradeRecalculation",
+    "Grader",
+    "GraderSecret",
+    "PersistentCourseGrade",
+    "PersistentSubsectionGrade",
+    "PersistentSubsectionGradeOverride",
+    "PersistentSubsectionGradeOverrideHistory",
+    "QueueGrant",
+    "ReceivedReply",
+    "RetiredLearner",
+    "ScoreLedger",
+    "StudentModule",
+    "StudentModuleHistory",
+    "StudentModuleHistoryExtended",
+    "Submission",
+    "SubmissionContent",
+    "TransportChoice",
+    "VisibleBlocks",
+    "XModuleStudentInfoField",
+    "XModuleStudentPrefsField",
+    "XModuleUserStateSummaryField",
+]

@@ -1,0 +1,97 @@
+"""Door: forgetting a learner, in every room. An LMS's retirement pipeline calls this.
+
+First the note that the learner is retired, so that nothing comes back. Then the queue, so that no
+grader meets the learner's work any more, with files and replies. Then states, history and fields,
+then grades, and what is still to be told of them.
+Each step is one batch in one transaction; what was interrupted is finished by another call.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.exceptions import RetirementUnfinished
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.records import api as records
+
+__all__ = [
+    "RetirementMode",
+    "retire_learner",
+    "retirement_batches",
+    "retirement_plan",
+    "unfinished_retirements",
+]
+
+unfinished_retirements = learner_state.unfinished_retirements
+
+log = logging.getLogger(__name__)
+
+_PARTS = (
+    external_grader.forget_submissions,
+    learner_state.forget_states,
+    persistent_grades.forget_grades,
+    records.forget_outbox,
+)
+_PLANS = (
+    external_grader.submissions_to_forget,
+    learner_state.states_to_forget,
+    persistent_grades.grades_to_forget,
+    records.outbox_to_forget,
+)
+
+
+def retire_learner(user_id: int, mode: RetirementMode | str = RetirementMode.SCRUB) -> Counter[str]:
+    """Forget a learner: "scrub" empties texts and removes files, "purge" deletes every row too.
+
+    Returns how many of each kind that were: states, history entries, fields, submissions, files,
+    replies, grades; calling it again finds none. Raises UnknownLearner if nobody has this id and
+    nothing is stored for it, ValueError for another mode, and RetirementUnfinished if the storage
+    would not remove a file.
+    """
+    return sum(retirement_batches(user_id, mode), Counter())
+
+
+def retirement_batches(user_id: int, mode: RetirementMode | str) -> Iterator[Counter[str]]:
+    """Do as ``retire_learner``, a batch for each step of the iteration, and say what it did."""
+    mode = RetirementMode(mode)
+    if not _is_known(user_id):
+        raise learner_state.UnknownLearner
+    learner_state.begin_retirement(user_id, mode)
+    done: Counter[str] = Counter()
+    for rooms_part in _PARTS:
+        for batch in rooms_part(user_id, mode):
+            done += batch
+            yield batch
+    log.info("Learner %s, %s: %s", user_id, mode, dict(done))
+    if left := done["files left"]:
+        raise RetirementUnfinished(
+            f"{left} files of learner {user_id} could not be removed from storage; "
+            "run the retirement again"
+        )
+    learner_state.end_retirement(user_id)
+
+
+def retirement_plan(user_id: int, mode: RetirementMode | str) -> Counter[str]:
+    """Return what ``retire_learner`` would find, and change nothing. Raises UnknownLearner."""
+    mode = RetirementMode(mode)
+    if not _is_known(user_id):
+        raise learner_state.UnknownLearner
+    return _plan(user_id, mode)
+
+
+def _plan(user_id: int, mode: RetirementMode) -> Counter[str]:
+    return sum((count(user_id, mode) for count in _PLANS), Counter())
+
+
+def _is_known(user_id: int) -> bool:
+    """A mistyped id must not turn away the learner who will have it one day."""
+    return (
+        learner_state.learner_exists(user_id)
+        or learner_state.is_retired(user_id)
+        or bool(_plan(user_id, RetirementMode.PURGE))
+    )

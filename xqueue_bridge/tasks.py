@@ -1,0 +1,130 @@
+"""Door: background work. Celery carries the wake-up; the database rows are the truth."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import current_app, shared_task
+from django.core.exceptions import ObjectDoesNotExist
+from django.utils.dateparse import parse_datetime
+from kombu.exceptions import OperationalError
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.records import api as records
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="xqueue_bridge.deliver_reply", ignore_result=True)
+def deliver_reply(reply_id: int) -> None:
+    """Deliver one stored reply to the learner's state."""
+    try:
+        grader_replies.deliver(reply_id)
+    except ObjectDoesNotExist:
+        log.info("Reply %s is gone: its learner was retired", reply_id)
+
+
+@shared_task(name="xqueue_bridge.recalculate_grade", ignore_result=True)
+def recalculate_grade(user_id: int, course_id: str) -> None:
+    """Compute a learner's course grade, if it is out of date."""
+    persistent_grades.recalculate_requested(user_id, CourseKey.from_string(course_id))
+
+
+@shared_task(
+    bind=True,
+    name="xqueue_bridge.send_grade_to_credentials",
+    ignore_result=True,
+    max_retries=records.MAX_TRIES - 1,
+)
+def send_grade_to_credentials(
+    self: Any,
+    username: str,
+    course_run_key: str,
+    verified: bool,
+    letter_grade: str | None,
+    percent_grade: float | None,
+    grade_last_updated: str | datetime | None = None,
+) -> None:
+    """Tell Credentials a learner's course grade.
+
+    The arguments are the platform's. What is sent is the stored grade; if it has changed since
+    ``grade_last_updated`` (ISO 8601), nothing is, because the later change has its own task.
+    Attempts are counted in the outbox, whoever makes them.
+    """
+    sent = records.send_grade(
+        username,
+        CourseKey.from_string(course_run_key),
+        verified=verified,
+        last_updated=_moment(grade_last_updated),
+    )
+    if sent.retry_in is not None and self.request.retries < self.max_retries:
+        raise self.retry(countdown=sent.retry_in)
+
+
+@shared_task(name="xqueue_bridge.sweep", ignore_result=True)
+def sweep() -> dict[str, int]:
+    """Finish what was left: a bounded helping of each kind. Returns how many of each.
+
+    Run it every few seconds: by Celery beat, cron, or `manage.py xqueue_bridge_sweep`.
+    """
+    return {
+        "given up": external_grader.fail_exhausted(),
+        "delivered": grader_replies.deliver_due(),
+        "unpublished": external_grader.purge_unpublished(),
+        "ended sessions": external_grader.forget_ended_sessions(),
+        "grades": persistent_grades.recalculate_due(),
+        "missed grades": records.find_missed(),
+        "grades to Credentials": records.send_due(),
+    }
+
+
+def wake_up(reply_id: int) -> None:
+    """Have a stored reply delivered now: by a worker where there is a broker, else here."""
+    if not uses_celery():
+        grader_replies.deliver(reply_id)
+        return
+    try:
+        deliver_reply.apply_async((reply_id,), retry=False)
+    except OperationalError as problem:
+        log.warning("No broker for reply %s (%s): left to the sweeper", reply_id, problem)
+
+
+def wake_up_grade(user_id: int, course_key: CourseKey) -> None:
+    """Have a grade that is out of date computed: by a worker after the delay, or here and now."""
+    if not uses_celery():
+        persistent_grades.recalculate_requested(user_id, course_key, only_if_rested=True)
+        return
+    try:
+        recalculate_grade.apply_async(
+            (user_id, str(course_key)), countdown=options().GRADE_DELAY_SECONDS, retry=False
+        )
+    except OperationalError as problem:
+        log.warning("No broker for a grade (%s): left to the sweeper", type(problem).__name__)
+
+
+def send_on(grade: records.GradeToSend) -> None:
+    """Have an enqueued grade sent now, where there is a broker; else the sweeper sends it."""
+    if not uses_celery():
+        return
+    try:
+        send_grade_to_credentials.apply_async(kwargs=asdict(grade), retry=False)
+    except OperationalError as problem:
+        log.warning("No broker for a grade (%s): left to the sweeper", type(problem).__name__)
+
+
+def _moment(value: str | datetime | None) -> datetime | None:
+    moment = parse_datetime(value) if isinstance(value, str) else value
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
+def uses_celery() -> bool:
+    """Return whether replies are delivered by Celery workers."""
+    chosen = options().WAKE_UP
+    return chosen == "celery" or (chosen is None and bool(current_app.conf.broker_url))
