@@ -1,0 +1,103 @@
+"""The demo's course and people, in a host that is otherwise the tests' own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+import demo
+from demo import runtime
+from demo.course import OLX, Problem, course
+from demo.seed import seed
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
+
+#: Only the browser lane installs playwright.
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["test_browser.py"]
+
+SAMPLES: dict[str, Any] = json.loads((OLX / "samples.json").read_text(encoding="utf-8"))
+
+
+def sample(url_name: str, kind: str) -> runtime.Answers:
+    """Return one of the course's sample answers, as ``runtime.submit`` takes it."""
+    found = SAMPLES[url_name][kind]
+    if "files" in found:
+        return {name: text.encode() for name, text in found["files"].items()}
+    return found["answers"]
+
+
+def fizzbuzz() -> Problem:
+    return course().by_url_name("fizzbuzz")
+
+
+def submit(learner: User, url_name: str, kind: str = "right") -> runtime.Submitted:
+    """Send a sample answer for a learner."""
+    return runtime.submit(load(learner, url_name), sample(url_name, kind))
+
+
+def load(learner: User, url_name: str) -> Any:
+    problem = course().by_url_name(url_name)
+    return runtime.load_block(learner.pk, problem.usage_key.context_key, problem.usage_key)
+
+
+def answer(submission: Submission, *, score: float, msg: str = "<p>Seen.</p>") -> None:
+    """Be the grader of a submission, with nothing of the protocol in between."""
+    reply = {"correct": score > 0, "score": score, "msg": msg}
+    body = json.dumps(reply)
+    reply_id = grader_replies.store_reply(
+        submission.pk, "put_result", body, reply=grader_replies.parse_reply(body)
+    )
+    Submission.objects.filter(pk=submission.pk).update(status="answered", available_at=None)
+    grader_replies.deliver(reply_id)
+
+
+def grade(learner: User, url_name: str) -> learner_state.Score | None:
+    key = course().by_url_name(url_name).usage_key
+    return learner_state.read_score(learner.pk, key, key.context_key)
+
+
+@pytest.fixture
+def learner(transactional_db) -> User:
+    """A learner of the demo, whose course sends to our own table."""
+    return seed(1)[0]
+
+
+@pytest.fixture
+def secret(learner) -> str:
+    return external_grader.create_grader("demo-grader", ["demo"])
+
+
+@pytest.fixture
+def site(settings) -> None:
+    """The demo's own pages."""
+    settings.ROOT_URLCONF = "demo.urls"
+    settings.LOGIN_URL = "choose"
+    templates = [dict(settings.TEMPLATES[0])]
+    templates[0]["DIRS"] = [Path(demo.__file__).parent / "templates"]
+    templates[0]["OPTIONS"] = {
+        **templates[0]["OPTIONS"],
+        "libraries": {"humanize": "django.contrib.humanize.templatetags.humanize"},
+    }
+    settings.TEMPLATES = templates
+
+
+@pytest.fixture
+def browse(site, learner) -> Callable[[User | None], Client]:
+    """Return a client of the demo's pages, signed in as whom you say."""
+
+    def signed_in(person: User | None) -> Client:
+        client = Client()
+        if person is not None:
+            client.force_login(person)
+        return client
+
+    return signed_in

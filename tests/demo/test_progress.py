@@ -1,0 +1,108 @@
+"""What the pages say of an answer, from state and queue."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo.attempts import attempts
+from demo.course import course
+from demo.progress import Part, Progress, Stage, progress
+from demo.seed import seed
+from tests.demo.conftest import answer, fizzbuzz, sample, submit
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.external_grader import queue
+from xqueue_bridge.external_grader.models import Grader, Submission
+
+
+def pull(grader_name: str = "demo-grader") -> None:
+    grader = Grader.objects.filter(name=grader_name).first()
+    if grader is None:
+        external_grader.create_grader(grader_name, ["demo"])
+        grader = Grader.objects.get(name=grader_name)
+    assert queue.pull("demo", grader.pk) is not None
+
+
+def test_nothing_yet(learner) -> None:
+    assert progress(learner.pk, fizzbuzz()) == Progress((Part(1, possible=1),), attempts=0)
+    assert attempts(learner.pk, fizzbuzz()) == []
+
+
+def test_places_in_the_queue_follow_arrival(learner) -> None:
+    first, second = seed(2)
+    submit(first, "fizzbuzz")
+    submit(second, "temperature")
+    there = progress(second.pk, course().by_url_name("temperature"))
+    assert [part.position for part in there.parts] == [2, 3]
+    assert there.mark == Stage.WAITING
+    assert there.busy
+
+
+def test_a_leased_answer_is_being_graded_and_moves_the_others_up(learner) -> None:
+    first, second = seed(2)
+    submit(first, "fizzbuzz")
+    submit(second, "fizzbuzz")
+    pull()
+    assert progress(first.pk, fizzbuzz()).mark == Stage.GRADING
+    assert progress(second.pk, fizzbuzz()).parts[0].position == 1
+
+
+@pytest.mark.parametrize(("score", "mark"), [(4, "right"), (0, "wrong")])
+def test_a_grade_ends_it(learner, score: float, mark: str) -> None:
+    submit(learner, "triangle")
+    answer(Submission.objects.get(), score=score)
+    done = progress(learner.pk, course().by_url_name("triangle"))
+    assert (done.mark, done.earned, done.possible, done.busy) == (mark, score, 4, False)
+
+
+def test_parts_of_different_success_are_partly_right(learner) -> None:
+    submit(learner, "temperature", "partial")
+    for submission, score in zip(Submission.objects.order_by("pk"), (1, 0), strict=True):
+        answer(submission, score=score)
+    done = progress(learner.pk, course().by_url_name("temperature"))
+    assert [part.mark for part in done.parts] == ["right", "wrong"]
+    assert done.mark == "partly"
+
+
+def test_an_answer_that_could_not_be_sent(learner, settings) -> None:
+    settings.XQUEUE_BRIDGE = {"ONLY_LISTED_QUEUES": True}
+    submit(learner, "fizzbuzz")
+    assert progress(learner.pk, fizzbuzz()).mark == Stage.NOT_SENT
+
+
+def test_attempts_keep_answers_grades_and_times(learner, settings) -> None:
+    settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
+    submit(learner, "fizzbuzz", "wrong")
+    answer(Submission.objects.get(), score=0, msg="<p>Not quite.</p>")
+    submit(learner, "fizzbuzz")
+    second, first = attempts(learner.pk, fizzbuzz())
+    assert (first.number, first.earned, first.possible, first.graded) == (1, 0, 1, True)
+    assert first.answers[0].text == sample("fizzbuzz", "wrong")[0]
+    assert first.answers[0].part.feedback == "<p>Not quite.</p>"
+    assert 0 <= first.seconds < 30
+    assert (second.number, second.graded, second.seconds) == (2, False, None)
+    assert first.sent_at < second.sent_at
+
+
+def test_the_next_attempt_does_not_lengthen_the_one_before(learner, settings, time_machine) -> None:
+    settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
+    time_machine.move_to("2026-11-20 10:00:00Z", tick=False)
+    submit(learner, "fizzbuzz", "wrong")
+    time_machine.shift(2)
+    answer(Submission.objects.get(), score=1)
+    time_machine.shift(3600)
+    submit(learner, "fizzbuzz")
+    assert attempts(learner.pk, fizzbuzz())[1].seconds == 2
+
+
+def test_attempts_name_files(learner) -> None:
+    submit(learner, "wordcount")
+    (attempt,) = attempts(learner.pk, course().by_url_name("wordcount"))
+    assert (attempt.answers[0].files, attempt.answers[0].text) == (("wordcount.py",), "")
+
+
+def test_only_the_latest_attempts_are_told(learner, settings, monkeypatch) -> None:
+    settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
+    monkeypatch.setattr("demo.attempts.LIMIT", 2)
+    for kind in ("broken", "wrong", "right"):
+        submit(learner, "fizzbuzz", kind)
+    assert [attempt.number for attempt in attempts(learner.pk, fizzbuzz())] == [3, 2]

@@ -1,0 +1,140 @@
+"""``make demo`` without a spectator: the whole path, from learners to a table of grades."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from demo import cohort, run
+from demo.course import Problem, course
+from xqueue_bridge.learner_state import api as learner_state
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def headless(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        # Any free port: another worker may be running the demo, too.
+        [sys.executable, "-m", "demo.run", "--exit", "--port", "0", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def test_learners_get_the_grades_they_should() -> None:
+    """C113: real blocks, a real grader, real programs; every grade is compared."""
+    done = headless("--learners", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "submitted 7   graded 7   wait p50 " in done.stdout
+    assert "\ncourse grades  3 learners: 0 A, 0 B, 1 C, 2 none; 1 passed" in done.stdout
+    for problem in course().problems:
+        assert f"\n{problem.url_name} " in done.stdout
+
+
+def test_history_may_have_a_database_of_its_own() -> None:
+    """SG32, SG34: one switch, and the same grades."""
+    done = headless("--learners", "1", "--two-databases")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_thirty_learners_try_every_kind_of_answer_to_every_problem() -> None:
+    learners = [User(pk=number, username=f"learner-{number:02}") for number in range(1, 31)]
+    planned = {(answer.problem.url_name, answer.kind) for answer in cohort.plan(learners)}
+    kinds = {"right", "wrong", "partial", "broken"}
+    everything = {(problem.url_name, kind) for problem in course().problems for kind in kinds}
+    assert everything - planned == {("fizzbuzz", "partial")}, "which has no partial credit"
+
+
+# -- the look at what became of an answer
+
+
+@pytest.fixture
+def learner(db: None) -> User:
+    return User.objects.create(username="learner-01")
+
+
+def answer(learner: User) -> cohort.Answer:
+    """The learner's right answer to the problem with the most points."""
+    planned = cohort.plan([learner])
+    return next(answer for answer in planned if answer.problem.url_name == "triangle")
+
+
+def graded(learner: User, problem: Problem, **changes: object) -> None:
+    """Write what a graded answer leaves in the state, and in the grade."""
+    entry = {"correctness": "correct", "npoints": 4, "msg": "<p>Well</p>", "queuestate": None}
+    place = (learner.pk, problem.usage_key.context_key, problem.usage_key)
+    fields = {"correct_map": {"triangle_2_1": {**entry, **changes}}, "attempts": 1}
+    learner_state.save_fields(*place, fields)
+    learner_state.set_score(*place, 4, 4)
+
+
+def found_wrong(learner: User) -> str:
+    return "; ".join(cohort.check(answer(learner)))
+
+
+def test_answer_that_never_arrived_is_seen(learner: User) -> None:
+    assert "grade (4, 4) expected, None found" in found_wrong(learner)
+
+
+def test_answer_that_still_waits_is_seen(learner: User) -> None:
+    waiting = {"key": "k", "time": "20261120053556"}
+    graded(learner, answer(learner).problem, queuestate=waiting)
+    assert found_wrong(learner) == "still waits for its grade"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"npoints": 3}, "scores [4] expected, [3] found"),
+        ({"correctness": "incorrect"}, "correct [True] expected, [False] found"),
+        ({"msg": " "}, "a grade without feedback"),
+    ],
+)
+def test_grade_that_is_wrong_is_seen(learner: User, changes: dict, problem: str) -> None:
+    graded(learner, answer(learner).problem, **changes)
+    assert problem in found_wrong(learner)
+
+
+def test_grade_without_a_submission_is_seen(learner: User) -> None:
+    graded(learner, answer(learner).problem)
+    assert found_wrong(learner) == "submissions and replies stand at []"
+
+
+def test_end_that_is_not_as_it_should_be_is_listed(
+    learner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody_listens = "http://127.0.0.1:9"
+    assert cohort.Cohort(nobody_listens, [learner], wait=5).run() == 1
+    told = capsys.readouterr().err
+    assert "NOT AS IT SHOULD BE: learner-01: ConnectionError" in told
+    assert "NOT AS IT SHOULD BE: learner-01, fizzbuzz, right: grade (1, 1) expected, None" in told
+    assert "NOT AS IT SHOULD BE: learner-01: course grade Expected(percent=30, " in told
+
+
+# -- small parts
+
+
+@pytest.mark.parametrize(("share", "value"), [(0, 1), (0.5, 2), (0.51, 3), (0.95, 4), (1, 4)])
+def test_quantile(share: float, value: int) -> None:
+    assert cohort.quantile([1, 2, 3, 4], share) == value
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listening:
+        listening.bind((run.HOST, 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_port_that_is_taken_is_not_used(taken_port: int) -> None:
+    port = run.free_port(taken_port)
+    assert port not in (0, taken_port)

@@ -1,0 +1,170 @@
+"""The real problem block, on the demo's runtime and in our learners' state."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.db import connection
+from django.http import Http404
+
+from demo import runtime
+from demo.course import course
+from demo.services import anonymous_id
+from tests.demo.conftest import SAMPLES, answer, grade, load, sample, submit
+from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.api import Score
+from xqueue_bridge.learner_state.models import StudentModule
+
+PROBLEMS = [problem.url_name for problem in course().problems]
+
+
+@pytest.mark.parametrize("url_name", PROBLEMS)
+def test_answer_goes_out_and_grade_comes_back(learner, url_name: str) -> None:
+    assert submit(learner, url_name) == runtime.Submitted(True)
+    points = course().by_url_name(url_name).points
+    assert 'class="xqueue"' in runtime.render(load(learner, url_name))
+    for submission, earned in zip(Submission.objects.order_by("pk"), points, strict=True):
+        answer(submission, score=earned, msg="<p>All of it works.</p>")
+    html = runtime.render(load(learner, url_name))
+    assert html.count("All of it works.") == len(points)
+    assert 'class="xqueue"' not in html
+    assert grade(learner, url_name) == Score(sum(points), sum(points))
+
+
+def test_first_look_keeps_the_learners_seed(learner) -> None:
+    looked_at = load(learner, "caesar")
+    html = runtime.render(looked_at)
+    seed = runtime.random_seed(looked_at)
+    shift = 3 + int(random.Random(seed).random() * 20)
+    assert f"<strong>{shift}</strong>" in html
+    key = course().by_url_name("caesar").usage_key
+    assert learner_state.read_state(learner.pk, key, key.context_key)["seed"] == seed
+
+
+def test_graders_are_told_the_seed_but_not_the_learner(learner) -> None:
+    submit(learner, "caesar")
+    body = json.loads(Submission.objects.get().content.body)
+    told = json.loads(body["student_info"])
+    assert told["random_seed"] == runtime.random_seed(load(learner, "caesar"))
+    assert told["anonymous_student_id"] == anonymous_id(learner.pk)
+    assert learner.username not in Submission.objects.get().content.body
+
+
+def test_learners_do_not_share_a_seed_for_lack_of_choice() -> None:
+    seeds = set()
+    for user_id in range(1, 30):
+        block = runtime.load_block(
+            user_id,
+            course().key,
+            course().by_url_name("caesar").usage_key,
+            state=runtime.LearnersState(course().key, AnonymousUser()),
+        )
+        block.choose_new_seed()
+        seeds.add(block.seed)
+    assert len(seeds) > 5
+
+
+def test_files_arrive_as_uploads(learner) -> None:
+    submit(learner, "wordcount")
+    content = Submission.objects.get().content
+    (file,) = content.stored_files()
+    text = SAMPLES["wordcount"]["right"]["files"]["wordcount.py"]
+    assert (file.name, file.size) == ("wordcount.py", len(text.encode()))
+    assert json.loads(content.body)["student_response"] == ""
+
+
+def test_no_file_is_not_an_attempt(learner) -> None:
+    block = load(learner, "wordcount")
+    assert runtime.submit(block, {}) == runtime.Submitted(False, "Choose a file to hand in first.")
+    assert load(learner, "wordcount").attempts == 0
+
+
+def test_submitting_again_too_soon_is_refused_in_words(learner, settings) -> None:
+    settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 60
+    assert submit(learner, "fizzbuzz").ok
+    again = submit(learner, "fizzbuzz", "wrong")
+    assert not again.ok
+    assert "at least 60 seconds" in again.message
+    assert Submission.objects.count() == 1
+
+
+def test_an_answer_that_could_not_be_sent_is_told(learner, settings) -> None:
+    settings.XQUEUE_BRIDGE = {"ONLY_LISTED_QUEUES": True}
+    outcome = submit(learner, "temperature")
+    assert not outcome.ok
+    assert outcome.message.count("Unable to deliver your submission") == 2
+
+
+def test_no_transaction_is_open_while_the_block_runs(learner, monkeypatch) -> None:
+    seen = []
+    block = load(learner, "fizzbuzz")
+    checked = block.submit_problem
+
+    def watched(data):
+        seen.append(connection.in_atomic_block)
+        return checked(data)
+
+    monkeypatch.setattr(type(block), "submit_problem", lambda self, data: watched(data))
+    assert runtime.submit(block, sample("fizzbuzz", "right")).ok
+    assert seen == [False]
+
+
+def test_only_what_changed_is_written(learner) -> None:
+    submit(learner, "fizzbuzz")
+    key = course().by_url_name("fizzbuzz").usage_key
+    before = [entry.version for entry in learner_state.history(learner.pk, key, key.context_key)]
+    runtime.render(load(learner, "fizzbuzz"))
+    after = [entry.version for entry in learner_state.history(learner.pk, key, key.context_key)]
+    assert before == after
+
+
+def test_an_unknown_problem_is_a_key_error(learner) -> None:
+    with pytest.raises(Http404):
+        runtime.load_block(
+            learner.pk, course().key, course().key.make_usage_key("problem", "nowhere")
+        )
+
+
+def test_the_lms_view_of_the_block_works_too(learner) -> None:
+    fragment = load(learner, "fizzbuzz").render("student_view")
+    assert "problems-wrapper" in fragment.content
+
+
+def test_a_field_that_is_deleted_is_gone(learner) -> None:
+    block = load(learner, "caesar")
+    runtime.render(block)
+    del block.seed
+    key = course().by_url_name("caesar").usage_key
+    assert "seed" not in learner_state.read_state(learner.pk, key, key.context_key)
+
+
+def test_loading_and_rendering_reads_once(learner, django_assert_num_queries) -> None:
+    """The learner's state, and nothing else: no other scope is in use."""
+    submit(learner, "fizzbuzz")
+    key = course().by_url_name("fizzbuzz").usage_key
+    with django_assert_num_queries(1):
+        state = runtime.LearnersState(key.context_key, learner)
+        runtime.render(runtime.load_block(learner.pk, key.context_key, key, state=state))
+
+
+@pytest.mark.parametrize("url_name", PROBLEMS)
+def test_a_crawler_leaves_no_trace(learner, url_name: str) -> None:
+    """SG36: pages are rendered for crawlers and nothing is stored, grades included."""
+    key = course().by_url_name(url_name).usage_key
+
+    def crawl() -> str:
+        state = runtime.LearnersState(key.context_key, learner, read_only=True)
+        block = runtime.load_block(learner.pk, key.context_key, key, state=state)
+        block.runtime.publish(block, "grade", {"value": 9, "max_value": 9})
+        return runtime.render(block)
+
+    crawl()
+    assert not StudentModule.objects.exists()
+    assert submit(learner, url_name).ok
+    before = StudentModule.objects.values().get()
+    assert crawl() == runtime.render(load(learner, url_name))
+    assert StudentModule.objects.values().get() == before

@@ -1,0 +1,23 @@
+"""A problem block reduced to what sending asks of one."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from opaque_keys.edx.keys import UsageKey
+from xblock.fields import ScopeIds
+
+USAGE_KEY = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@sums")
+ANSWER_ID = "i4x-DemoX-CS101-problem-sums_2_1"
+
+
+def problem_block(
+    usage_key: UsageKey = USAGE_KEY, user_id: Any = 7, points: float | None = None
+) -> Any:
+    """Return a block; with ``points``, a capa problem of one answer worth so much."""
+    block = SimpleNamespace(scope_ids=ScopeIds(user_id, "problem", usage_key, usage_key))
+    if points is not None:
+        responder = SimpleNamespace(maxpoints={ANSWER_ID: points})
+        block.lcp = SimpleNamespace(responders={"a response": responder})
+    return block

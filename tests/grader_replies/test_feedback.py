@@ -1,0 +1,186 @@
+"""Feedback that a learner's page can show: pure."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from lxml import etree
+
+from xqueue_bridge.grader_replies.feedback import (
+    ALLOWED_TAGS,
+    EMPTIED_TAGS,
+    MAX_WORK,
+    NO_FEEDBACK,
+    UNWRAPPED_TAGS,
+    make_feedback,
+)
+
+# As xqueue-watcher's graders send it.
+WATCHER = (
+    '<div class="test">\n<header>Test results</header>\n  <section>\n'
+    '    <div class="shortform">\nCORRECT\n    </div>\n    <div class="longform">\n'
+    '      <div class="result-output result-correct">\n        <h4>Adding &lt;1&gt;</h4>\n'
+    "        <pre>add(1, 2)\n  indented</pre>\n        <dl>\n        <dt>Output:</dt>\n"
+    '        <dd class="result-actual-output"><pre>3\n</pre></dd>\n        </dl>\n      </div>\n'
+    '    <ul class="errors"><li>one</li><li>two</li></ul>\n    </div>\n  </section>\n</div>'
+)
+
+pieces = [
+    *(
+        piece
+        for tag in sorted(ALLOWED_TAGS | EMPTIED_TAGS | UNWRAPPED_TAGS)
+        for piece in (f"<{tag}>", f"</{tag}>", f"<{tag} class='a' id=b>", f"<{tag}/>")
+    ),
+    *("<a href='javascript:x'>", "<img src='http://x/y' alt='a<b>c'>", "<plaintext>", "<x-y z>"),
+    *("<!--", "-->", "<![CDATA[", "<", ">", "&", '"', "'", "\n"),
+    *("&nbsp;", "&#1;", "&#13;", "&lt;"),
+]
+markup = st.lists(st.sampled_from(pieces) | st.text(st.characters(), max_size=8), max_size=14).map(
+    "".join
+)
+plain = st.characters(min_codepoint=0x20, exclude_categories=["Cs"]).filter(
+    lambda character: character not in "<&\ufeff\ufffe\uffff"
+)
+
+
+def as_tree(text: str) -> etree._Element:
+    return etree.fromstring(f"<root>{text}</root>")
+
+
+@given(markup)
+@example("<p><object><p>x</p></object></p>")
+@example("<pre>\n\nfoo</pre>")
+@example("<table>a<tr>b<td>c</table>")
+def test_any_text_becomes_harmless_xml(text):
+    """C93: whatever a grader sends is shown, well-formed and without anything that acts."""
+    tree = as_tree(make_feedback(text))
+    for element in tree.iterdescendants():
+        assert element.tag in ALLOWED_TAGS
+        for name, value in element.attrib.items():
+            assert not name.startswith("on")
+            assert name not in ("style", "id", "srcdoc")
+            if name in ("href", "src"):
+                assert value.strip().lower().startswith(("https://", "http://", "mailto:"))
+
+
+@given(markup)
+@example("<p><object><p>x</p></object></p>")
+@example("<pre>\n\n\nfoo</pre>")
+def test_made_feedback_stays_as_it_is(text):
+    once = make_feedback(text)
+    assert make_feedback(once) == once
+
+
+@given(st.text(plain))
+def test_plain_text_survives(text):
+    assert "".join(as_tree(make_feedback(text)).itertext()) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\ufeffa\ufeffb", "ab"),
+        ("a < b", "a < b"),
+        ("if x<y and y>z: pass", "if x<y and y>z: pass"),
+        ("vector<int> v; <b>List<String></b>", "vector<int> v; List<String>"),
+        ("1 << 3 && 2 <= 3", "1 << 3 && 2 <= 3"),
+        ("<module '__main__'>", "<module '__main__'>"),
+        ("it ended in <b", "it ended in <b"),
+        ("<!-- it never closes", "<!-- it never closes"),
+        ("<?xml version='1.0' encoding='utf-8'?>x", "<?xml version='1.0' encoding='utf-8'?>x"),
+        ("<plaintext>x", "<plaintext>x"),
+    ],
+)
+def test_what_is_no_markup_is_shown_as_text(text, shown):
+    assert "".join(as_tree(make_feedback(text)).itertext()) == shown
+
+
+def test_what_xqueue_watcher_sends_survives():
+    assert make_feedback(WATCHER) == WATCHER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NO_FEEDBACK,
+        "Well done.",
+        '<div class="capa_alert">Your submission could not be graded.</div>',
+        '<table class="t"><thead><tr><th scope="col">in</th></tr></thead><tbody><tr>'
+        '<td colspan="2">1</td></tr></tbody></table>',
+        '<img alt="a plot" height="10" src="https://example.com/plot.png" width="20"/>',
+        '<a href="mailto:staff@example.com" rel="noopener noreferrer">staff</a>',
+        '<span lang="el" title="hint">αβγ</span> 😀',
+        '<details class="trace"><summary>Trace</summary><pre>a\n  b</pre></details>',
+    ],
+)
+def test_good_markup_is_left_alone(text):
+    assert make_feedback(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("one<br>two<hr>", "one<br/>two<hr/>"),
+        ("a&nbsp;b &copy; &eacute;", "a&#160;b © é"),
+        ("<P CLASS=big>x", '<p class="big">x</p>'),
+        ("<ul><li>a<li>b</ul>", "<ul><li>a</li><li>b</li></ul>"),
+        ("<aaa></bbb>", "&lt;aaa&gt;&lt;/bbb&gt;"),
+        (
+            "<details open><summary>s</summary></details>",
+            '<details open=""><summary>s</summary></details>',
+        ),
+        ("a<!-- for staff -->b", "ab"),
+        (
+            "<!DOCTYPE html><html><head><title>t</title></head><body><p>x</p></body></html>",
+            "<p>x</p>",
+        ),
+    ],
+)
+def test_markup_is_made_well_formed(text, made):
+    assert make_feedback(text) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("<script>alert(1)</script>ok", "ok"),
+        ("<style>p{color:red}</style>ok", "ok"),
+        ("<iframe src='https://example.com'>x</iframe>ok", "ok"),
+        ("<p onclick='x()' style='top:0' id='main'>ok</p>", "<p>ok</p>"),
+        ("<form action='/x'><input name='a'><button>Go</button></form>", "Go"),
+        ("<a href='javascript:x'>ok</a>", '<a rel="noopener noreferrer">ok</a>'),
+        ("<a href='/logout'>ok</a>", '<a rel="noopener noreferrer">ok</a>'),
+        ("<img src='http://example.com/x.png'>", "<img/>"),
+        ("<img src='data:image/png;base64,AA'>", "<img/>"),
+        ("<img src='//example.com/x.png'>", "<img/>"),
+        ("<svg onload='x()'><circle></svg>ok", "&lt;circle&gt;ok"),
+        ("\x00\x07a\x0b\ud800\ufffe\uffffb&#7;&#xFFFE;c", "abc"),
+        ("a\r\nb\rc&#13;d", "a\nb\nc\nd"),
+    ],
+)
+def test_what_acts_on_the_page_is_gone(text, made):
+    assert make_feedback(text) == made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<div>" * 5_000,
+        "<p><b>" * 5_000,
+        "<div><table></div></table>" * 5_000,
+        "".join(f"<b class='{n}'>" for n in range(100)) + "<p>" * 20_000,
+    ],
+    ids=["deep", "repeated", "mismatched", "reopened"],
+)
+def test_markup_that_would_take_forever_is_shown_as_text(text):
+    made = make_feedback(text)
+    assert made.startswith("<pre>&lt;")
+    assert as_tree(made)[0].text == text
+
+
+def test_long_feedback_keeps_its_markup():
+    text = '<div class="row"><b>x</b></div>' * 10_000
+    assert len(text) > 300_000
+    assert len(text) < MAX_WORK
+    assert make_feedback(text) == text

@@ -1,0 +1,214 @@
+"""A grader's text to a reply: pure."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xblocks_contrib.problem.capa.responsetypes import CodeResponse
+
+from tests.grader_replies.test_feedback import markup
+from tests.learner_state.test_encoding import json_values
+from xqueue_bridge.exceptions import InvalidReply
+from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
+from xqueue_bridge.grader_replies.parsing import parse_reply, write_reply
+from xqueue_bridge.grader_replies.storing import FAILURE_NOTICE
+
+
+def reply_text(**members):
+    return json.dumps({"correct": True, "score": 1, "msg": "<p>ok</p>", **members})
+
+
+def test_it_works():
+    reply = parse_reply('{"correct": true, "score": 0.5, "msg": "<p>Half of it.</p>"}')
+    assert (reply.correct, reply.score, reply.msg) == (True, 0.5, "<p>Half of it.</p>")
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [(True, True), (False, False), (None, False), (1, True), (0, False), (1.0, True)]
+    + [("True", True), ("False", False), ("true", True), ("FALSE", False)],
+)
+def test_correct(sent, meant):
+    """C92, C123: true and false as graders write them; null means no."""
+    assert parse_reply(reply_text(correct=sent)).correct is meant
+
+
+@pytest.mark.parametrize("sent", ["yes", "", "1", " true", 2, -1, 0.5, [], {}, [True]])
+def test_doubtful_correct_is_refused(sent):
+    """C92: no other value counts as true."""
+    with pytest.raises(InvalidReply, match="^correct: ") as refused:
+        parse_reply(reply_text(correct=sent))
+    assert refused.value.field == "correct"
+
+
+@pytest.mark.parametrize("sent", [0, 1, 7, 0.8, 1.0, -3, 1e300, 10**30])
+def test_score_is_kept_as_sent(sent):
+    """C94: the grader's number is points, and keeps its type."""
+    score = parse_reply(reply_text(score=sent)).score
+    assert score == sent
+    assert type(score) is type(sent)
+
+
+@pytest.mark.parametrize(("sent", "points"), [(True, 1), (False, 0)])
+def test_score_may_be_a_bool(sent, points):
+    """C96: true is one point, false none."""
+    score = parse_reply(reply_text(score=sent)).score
+    assert score == points
+    assert type(score) is int
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["NaN", "Infinity", "-Infinity", "1e999", "null", '"1"', '"0.5"', "[]", "{}", "[1]"]
+    + ["1" + "0" * 400],
+)
+def test_score_must_be_a_finite_number(sent):
+    """C97: anything but a finite number is refused."""
+    with pytest.raises(InvalidReply, match="^score: "):
+        parse_reply('{"correct": true, "score": %s, "msg": "x"}' % sent)
+
+
+@pytest.mark.parametrize("missing", ["correct", "score"])
+def test_the_grade_must_be_there(missing):
+    """C92: a reply without a grade is no reply."""
+    members = json.loads(reply_text())
+    del members[missing]
+    with pytest.raises(InvalidReply, match=f"^{missing}: is missing$"):
+        parse_reply(json.dumps(members))
+
+
+@pytest.mark.parametrize("msg", ["", " ", "\n\t", None, "\x00\x07", "<script>x</script>"])
+def test_saying_nothing_costs_nobody_the_grade(msg):
+    """C93: an empty msg becomes an element that capa takes for a message."""
+    assert parse_reply(reply_text(msg=msg)).msg == NO_FEEDBACK
+    members = json.loads(reply_text())
+    del members["msg"]
+    assert parse_reply(json.dumps(members)).msg == NO_FEEDBACK
+
+
+@pytest.mark.parametrize(("msg", "shown"), [(3, "3"), (0.5, "0.5"), (True, "True")])
+def test_msg_may_be_a_scalar(msg, shown):
+    assert parse_reply(reply_text(msg=msg)).msg == shown
+
+
+@pytest.mark.parametrize("msg", [[], {}, ["x"], {"html": "x"}])
+def test_msg_must_be_text(msg):
+    """C92: msg is text."""
+    with pytest.raises(InvalidReply, match="^msg: "):
+        parse_reply(reply_text(msg=msg))
+
+
+def test_msg_is_cleaned():
+    """C93: code points that XML cannot hold are taken out, the rest is shown."""
+    text = '{"correct": true, "score": 1, "msg": "<p>a\\u0007b\\ud800c\\u0000</p>"}'
+    assert parse_reply(text).msg == "<p>abc</p>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "x", "null", "true", "3", "[]", '"{}"', "{", "\ufeff{}", "[" * 100_000, "{'a': 1}"]
+    + ['{"a":' * 100_000, '{"correct": true, "score": ' + "1" * 5000 + ', "msg": "x"}'],
+)
+def test_what_is_no_json_object_is_refused(text):
+    """C92: the body is a JSON object."""
+    with pytest.raises(InvalidReply, match="^xqueue_body: "):
+        parse_reply(text)
+
+
+@pytest.mark.parametrize("text", [None, 3, {"correct": True}, b"{}"])
+def test_what_is_no_text_is_refused(text):
+    with pytest.raises(InvalidReply, match="^xqueue_body: must be text$"):
+        parse_reply(text)
+
+
+def test_extra_members_are_ignored():
+    assert parse_reply(reply_text(errors=[], tests=[["a", "b"]])) == parse_reply(reply_text())
+
+
+def test_output_of_a_trial_run_needs_no_grade():
+    """C117: only msg counts where nothing is graded."""
+    assert parse_reply('{"msg": "<p>ans = 3</p>"}', graded=False).msg == "<p>ans = 3</p>"
+    with pytest.raises(InvalidReply, match="^correct: is missing$"):
+        parse_reply('{"msg": "<p>ans = 3</p>"}')
+
+
+def test_failure_notice():
+    """C123: the notice is a reply like any other, in XQueue's own words."""
+    assert json.loads(FAILURE_NOTICE) == {
+        "correct": None,
+        "score": 0,
+        "msg": '<div class="capa_alert">Your submission could not be graded. Please recheck your '
+        "submission and try again. If the problem persists, please notify the course staff.</div>",
+    }
+    reply = parse_reply(FAILURE_NOTICE)
+    assert (reply.correct, reply.score) == (False, 0)
+    assert reply.msg == json.loads(FAILURE_NOTICE)["msg"]
+
+
+def test_messages_hold_nothing_of_the_reply():
+    secret = "hunter2"
+    for text in (f"{secret}", reply_text(score=secret), reply_text(correct=secret)):
+        with pytest.raises(InvalidReply) as refused:
+            parse_reply(text)
+        assert secret not in str(refused.value)
+        assert refused.value.__cause__ is None
+        assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+def capa_takes(reply):
+    valid, _correct, score, msg = CodeResponse._parse_score_msg(
+        None, write_reply(reply, score=reply.score)
+    )
+    return valid and score == reply.score and msg == reply.msg
+
+
+def check(text):
+    try:
+        reply = parse_reply(text)
+    except InvalidReply as refused:
+        assert refused.field in ("xqueue_body", "correct", "score", "msg")
+        return
+    assert isinstance(reply.correct, bool)
+    assert type(reply.score) in (int, float)
+    assert isfinite(reply.score)
+    assert reply.msg.strip()
+    assert capa_takes(reply), "no reply of ours may wipe what a learner has"
+    again = parse_reply(write_reply(reply, score=reply.score))
+    assert again == reply, "what we write is what we read"
+
+
+@given(st.text(st.characters()))
+def test_any_text_is_a_reply_or_refused(text):
+    check(text)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"correct": json_values, "score": json_values | st.floats(), "msg": json_values}
+    )
+    | st.dictionaries(st.sampled_from(["correct", "score", "msg", "x"]), json_values)
+)
+def test_any_json_is_a_reply_or_refused(members):
+    check(json.dumps(members))
+
+
+@given(markup)
+def test_any_feedback_is_what_capa_takes(msg):
+    """C112: capa's own parser accepts every reply that we hand on."""
+    check(reply_text(msg=msg))
+
+
+@given(
+    st.booleans() | st.none(),
+    st.floats(allow_nan=False, allow_infinity=False) | st.integers(),
+    st.text(),
+)
+def test_good_replies_are_taken(correct, score, msg):
+    """C92: whatever keeps the contract is accepted."""
+    text = json.dumps({"correct": correct, "score": score, "msg": msg})
+    if abs(score) < 1e300:
+        assert parse_reply(text).score == score

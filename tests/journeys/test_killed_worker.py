@@ -1,0 +1,188 @@
+"""Whoever brings replies to learners, and grades to Credentials, may be killed at any moment.
+
+The processes are real and get a real ``kill -9``: before or after a statement, which is between
+any two things that they do.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from opaque_keys.edx.keys import UsageKey
+
+from tests.doubles.credentials import Credentials, running
+from tests.external_grader.cast import COURSE, GraderClient
+from tests.journeys.conftest import BROKERS, submit
+from tests.journeys.jobs import IDLE
+from tests.journeys.mortals import Nursery, nursery
+from tests.records.cast import make_due
+from xqueue_bridge import tasks
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.persistent_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.persistent_grades.policy import parse_policy
+from xqueue_bridge.records.models import GradeOutbox, GradeOutboxCursor
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("course")]
+
+JOBS = "tests.journeys.jobs"
+PROBLEMS = 2
+KILLED = -signal.SIGKILL
+#: About 50 statements lead from a stored reply to Credentials: a moment before and after each.
+MOMENTS = range(1, 2 * 50 + 1)
+
+
+@pytest.fixture(autouse=True)
+def _the_same_luck() -> None:
+    random.seed(9)
+
+
+@pytest.fixture
+def credentials(settings) -> Credentials:
+    with running() as service:
+        settings.XQUEUE_BRIDGE = {
+            "GRADE_DELAY_SECONDS": 0.01,
+            "CREDENTIALS": service.settings,
+        }
+        yield service
+
+
+def key_of(kind: str, name: object) -> UsageKey:
+    return COURSE.make_usage_key(kind, str(name))
+
+
+@pytest.fixture
+def course(transactional_db) -> None:
+    """One homework of two problems, a point each; one of them is a pass."""
+    blocks = tuple(
+        persistent_grades.Block(key_of("problem", n), "problem", max_score=1.0)
+        for n in range(PROBLEMS)
+    )
+    homework = persistent_grades.Subsection(
+        key_of("sequential", "homework"), "Homework", "Homework", graded=True, blocks=blocks
+    )
+    chapter = persistent_grades.Chapter(key_of("chapter", "one"), "One", (homework,))
+    grader = {"type": "Homework", "min_count": 1, "drop_count": 0, "weight": 1.0}
+    policy = parse_policy({"GRADER": [grader], "GRADE_CUTOFFS": {"Pass": 0.5}})
+    persistent_grades.publish(
+        persistent_grades.Course(COURSE, "1", timezone.now(), None, policy, (chapter,))
+    )
+    GradeOutboxCursor.objects.create(modified=timezone.now() - timedelta(minutes=1))
+
+
+class Classroom:
+    """Learners with an answer each, and what the grader's verdicts must come to."""
+
+    def __init__(self, secret: str) -> None:
+        self.points: dict[str, int] = {}
+        self.answers = 0
+        self.grader = GraderClient(secret)
+        self.grader.login()
+
+    def answer(self, username: str, problem: int) -> None:
+        """Let a learner answer a problem, and a grader reply; that is stored, and no more."""
+        user, _ = get_user_model().objects.get_or_create(username=username)
+        is_correct = random.random() < 0.6
+        key = f"key {self.answers}"
+        submit(key, user_id=user.pk, usage_key=key_of("problem", problem))
+        body = {"correct": is_correct, "score": int(is_correct), "msg": "<p>Seen.</p>"}
+        told = self.grader.put(self.grader.pull().header, json.dumps(body))
+        assert told == {"return_code": 0, "content": ""}
+        self.points[username] = self.points.get(username, 0) + is_correct
+        self.answers += 1
+
+    def answer_before(self, usernames: list[str]) -> None:
+        """Let some learners have a grade already, which Credentials knows."""
+        for username in usernames:
+            self.answer(username, 0)
+        for _ in range(2):
+            tasks.sweep()
+
+
+def settle(processes: Nursery) -> None:
+    """Restart; and let the time pass that lost claims last."""
+    for _ in range(10):
+        make_due()
+        GradeRecalculation.objects.exclude(due_at=None).update(due_at=timezone.now())
+        assert processes.run(f"{JOBS}.sweep_after_a_while", sweeps=4) == 0
+        if not GradeOutbox.objects.exclude(status="sent").exists():
+            return
+
+
+def assert_some_died_late() -> None:
+    """Or the test has not tested what comes after a stored grade."""
+    assert GradeOutbox.objects.filter(status="sending").exists()
+    entered = GradeOutbox.objects.values("user_id")
+    assert PersistentCourseGrade.objects.exclude(user_id__in=entered).exists()
+
+
+def check(classroom: Classroom, credentials: Credentials) -> None:
+    """Every reply has had its effect once, every grade is right, and Credentials knows it."""
+    replies = list(ReceivedReply.objects.values_list("status", flat=True))
+    assert replies == ["applied"] * classroom.answers
+    assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == replies
+    assert StudentModuleHistory.objects.filter(reason="reply").count() == classroom.answers
+    assert not GradeRecalculation.objects.exclude(due_at=None).exists()
+    assert credentials.stale_writes == 0
+    assert len(credentials.grades) == PersistentCourseGrade.objects.count()
+    for username, points in classroom.points.items():
+        user = get_user_model().objects.get(username=username)
+        stored = PersistentCourseGrade.objects.get(user_id=user.pk, course_id=COURSE)
+        expected = (points / PROBLEMS, "Pass" if points else "")
+        assert (stored.percent_grade, stored.letter_grade) == expected
+        known = credentials.grade(username, COURSE)
+        assert known["percent_grade"] == Decimal(points) / PROBLEMS
+        assert known["letter_grade"] == stored.letter_grade
+        assert known["lms_last_updated_at"] == stored.modified
+
+
+def test_sweepers(credentials, secret, monkeypatch):
+    """SG43, SG44, SG81, SG84: a sweeper dies at each moment; after a restart nothing is missing."""
+    # The web process has no time left for more than the grader's answer.
+    monkeypatch.setattr(tasks, "wake_up", lambda reply_id: None)
+    classroom = Classroom(secret)
+    classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
+    ends = []
+    with nursery() as processes:
+        for moment in random.sample(MOMENTS, len(MOMENTS)):
+            classroom.answer(f"learner{moment}", 1)
+            ends.append(processes.run(f"{JOBS}.sweep_until_killed", moment=moment, sweeps=10))
+            tasks.sweep()  # the next one begins with a clear desk
+        assert ends == [KILLED] * len(MOMENTS)
+        assert_some_died_late()
+        settle(processes)
+    check(classroom, credentials)
+
+
+@pytest.mark.celery_broker
+@pytest.mark.parametrize(("broker", "kills"), [("redis", 60), ("rabbitmq", 12)])
+def test_workers(credentials, secret, use_broker, broker, kills):
+    """SG43, SG44, SG81, SG84: Celery workers die under way, with what their broker gave them."""
+    app = use_broker(BROKERS[broker])
+    classroom = Classroom(secret)
+    classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
+    worker = {
+        "broker": BROKERS[broker],
+        "queue_name": app.conf.task_default_queue,
+        "seconds": 4,
+    }
+    ends = []
+    with nursery() as processes:
+        for moment in random.sample(MOMENTS, kills):
+            classroom.answer(f"learner{moment}", 1)
+            tasks.sweep.apply_async()
+            ends.append(processes.run(f"{JOBS}.work_until_killed", moment=moment, **worker))
+            tasks.sweep()
+        assert set(ends) <= {KILLED, IDLE}
+        assert ends.count(KILLED) >= kills * 0.9
+        settle(processes)
+    check(classroom, credentials)

@@ -1,0 +1,153 @@
+"""Who only reads, and that graders are never among them."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+from django.core.cache import cache
+from django.test import RequestFactory
+from django.urls import resolve
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.grader_replies.cast import BLOCK, COURSE, GOOD, make_learner, make_state
+from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state.crawlers import is_crawler
+from xqueue_bridge.learner_state.fields.models import CrawlersConfig
+
+pytestmark = pytest.mark.django_db
+
+CRAWLER = "edX-downloader/0.5 (Python)"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"
+
+
+def request(agent=None, path="/"):
+    headers = {} if agent is None else {"HTTP_USER_AGENT": agent}
+    return RequestFactory().get(path, **headers)
+
+
+def configure(agents="edX-downloader", enabled=True):
+    CrawlersConfig.objects.create(known_user_agents=agents, enabled=enabled)
+
+
+def test_it_works():
+    """SG36: an agent that begins as one on the list is a crawler, another one is not."""
+    configure()
+    assert is_crawler(request(CRAWLER))
+    assert not is_crawler(request(BROWSER))
+
+
+@pytest.mark.parametrize(
+    "agents", ["", " ", ",", "edX-downloader,", ",edX-downloader", "a, ,b", "\n,\t", ",,,"]
+)
+@pytest.mark.parametrize("agent", [BROWSER, "", None])
+def test_blank_entries_match_nobody(agents, agent):
+    """SG37: blank lists, commas at the end and blanks between commas stand for no agent."""
+    configure(agents)
+    assert not is_crawler(request(agent))
+
+
+@pytest.mark.parametrize(
+    "agents", ["edX-downloader,", " edX-downloader ,x", "wget,  edX-downloader", "a,\r\nedX-down"]
+)
+def test_listed_agents_match_whatever_stands_around_them(agents):
+    """SG37: blanks around an entry do not belong to it."""
+    configure(agents)
+    assert is_crawler(request(CRAWLER))
+
+
+def test_letters_count_and_so_does_the_beginning():
+    """SG37: the comparison is exact, and with the beginning of the agent."""
+    configure()
+    assert not is_crawler(request("edx-Downloader/0.5"))
+    assert not is_crawler(request(f"Mozilla/5.0 {CRAWLER}"))
+    assert not is_crawler(request("edX-down"))
+
+
+@given(st.lists(st.text(alphabet="ab ,\t\n"), max_size=4), st.text(alphabet="abc"))
+@example([""], "")
+def test_any_list(entries, agent):
+    """SG37: a crawler's agent begins with an entry that is not blank, whatever the list."""
+    config = CrawlersConfig(known_user_agents=",".join(entries))
+    expected = any(
+        agent.startswith(entry.strip()) for entry in ",".join(entries).split(",") if entry.strip()
+    )
+    assert agent.startswith(config.agents) is expected
+
+
+def test_nothing_is_a_crawler_until_it_is_enabled():
+    assert not is_crawler(request(CRAWLER))
+    configure(enabled=False)
+    assert not is_crawler(request(CRAWLER))
+
+
+def test_there_is_one_row():
+    configure("wget")
+    configure("curl")
+    assert CrawlersConfig.objects.get().agents == ("curl",)
+
+
+def test_a_change_is_seen_at_once():
+    configure()
+    assert is_crawler(request(CRAWLER))
+    config = CrawlersConfig.objects.get()
+    config.known_user_agents = "wget"
+    config.save()
+    assert not is_crawler(request(CRAWLER))
+    assert is_crawler(request("wget/1.21"))
+    config.delete()
+    assert not is_crawler(request("wget/1.21"))
+
+
+def test_a_change_by_another_process_is_seen_within_a_minute(django_assert_num_queries):
+    """One statement in a minute, whether there is a row or not."""
+    with django_assert_num_queries(1):
+        for _ in range(5):
+            assert not is_crawler(request(CRAWLER))
+    assert CrawlersConfig.CACHE_SECONDS == 60
+    configure()
+    CrawlersConfig.objects.update(enabled=False)  # by somebody whose cache is not ours
+    with django_assert_num_queries(1):
+        for _ in range(5):
+            assert not is_crawler(request(CRAWLER))
+    CrawlersConfig.objects.update(enabled=True)
+    cache.delete(CrawlersConfig.CACHE_KEY)  # the minute is over
+    assert is_crawler(request(CRAWLER))
+
+
+def everybody(request):
+    return True
+
+
+def test_a_host_may_have_its_own_detector(settings):
+    settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.everybody"}
+    assert is_crawler(request(BROWSER))
+
+
+def test_a_reply_is_stored_whatever_brings_it(client):
+    """SG38: a callback whose sender looks like a crawler still brings the score."""
+    configure()
+    learner = make_learner()
+    make_state(learner)
+    header = json.dumps({"lms_callback_url": "x", "lms_key": "key-1"})
+    response = client.post(
+        quote(f"/courses/{COURSE}/xqueue/{learner}/{BLOCK}/score_update"),
+        {"xqueue_header": header, "xqueue_body": GOOD},
+        headers={"user-agent": CRAWLER},
+    )
+    assert response.status_code == 200
+    assert api.read_score(learner, BLOCK, COURSE).grade == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [quote(f"/courses/{COURSE}/xqueue/7/{BLOCK}/score_update"), "/xqueue/put_result/"],
+)
+def test_our_own_addresses_are_never_read_only(path, settings):
+    """SG38: where replies come in, a host that asks is told that it is no crawler."""
+    settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.everybody"}
+    asked = request(CRAWLER, path)
+    asked.resolver_match = resolve(path)
+    assert not is_crawler(asked)

@@ -1,0 +1,586 @@
+"""The fields of one learner at many blocks, read before they are asked for."""
+
+from __future__ import annotations
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError, connection
+from opaque_keys.edx.keys import CourseKey, UsageKey
+from xblock.exceptions import InvalidScopeError, KeyValueMultiSaveError, XBlockSaveError
+from xblock.fields import BlockScope, Scope, ScopeIds, UserScope
+
+from tests.doubles.xblocks import COURSE, make_block, usage_key
+from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state.fields.data_cache import (
+    FieldDataCache,
+    WrongLearner,
+    scores_or_children,
+)
+from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
+from xqueue_bridge.learner_state.fields.models import (
+    XModuleStudentInfoField,
+    XModuleStudentPrefsField,
+    XModuleUserStateSummaryField,
+)
+from xqueue_bridge.learner_state.models import StudentModule
+
+SUMS, POLL = usage_key("problem-sums"), usage_key("poll-lunch")
+
+
+@pytest.fixture
+def ada(db):
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+def committed_ada(transactional_db):
+    return get_user_model().objects.create_user("ada")
+
+
+def key_of(user, field_name, scope="user_state", place=None):
+    """Return the key of a field of the poll, or of ``place``."""
+    places = {"user_state": POLL, "user_state_summary": POLL, "preferences": "poll"}
+    user_id = None if scope == "user_state_summary" else user.pk
+    place = place or places.get(scope)
+    return FieldKey(getattr(Scope, scope), user_id, place, field_name)
+
+
+def keys_of_every_scope(user):
+    return {
+        key_of(user, "choice"): "soup",
+        key_of(user, "counts", "user_state_summary"): {"soup": 1},
+        key_of(user, "speed", "preferences"): 2,
+        key_of(user, "language", "user_info"): "eo",
+    }
+
+
+def cache_of(user, *names, **kwargs):
+    """Return a cache that knows blocks, each of which is on it."""
+    cache = FieldDataCache([], COURSE, user, **kwargs)
+    cache.add_blocks_to_cache([make_block(user, cache, name) for name in names])
+    return cache
+
+
+def test_it_works(ada):
+    written = keys_of_every_scope(ada)
+    cache_of(ada, "poll-lunch").set_many(written)
+    cache = cache_of(ada, "poll-lunch")
+    for key, value in written.items():
+        assert cache.has(key)
+        assert cache.get(key) == value
+        assert cache.last_modified(key).utcoffset() is not None
+    assert len(cache) == 4
+
+
+def test_scopes_by_name_alone(ada):
+    """SG86: a key may name its scope without XBlock."""
+    cache = cache_of(ada, "poll-lunch")
+    cache.set(FieldKey("preferences", ada.pk, "poll", "speed"), 3)
+    assert cache.get(key_of(ada, "speed", "preferences")) == 3
+
+
+class TestStatements:
+    """What reading and writing cost."""
+
+    @pytest.mark.parametrize("many", [1, 40])
+    def test_one_for_each_scope_in_use(self, ada, many, django_assert_num_queries):
+        """SG24: polls use four scopes, problems one, pages none; however many there are."""
+        cache = FieldDataCache([], COURSE, ada)
+        polls = [make_block(ada, cache, f"poll-{n}") for n in range(many)]
+        problems = [make_block(ada, cache, f"problem-{n}") for n in range(many)]
+        pages = [make_block(ada, cache, f"page-{n}") for n in range(many)]
+        for blocks, statements in [(polls, 4), (problems, 1), (pages, 0), (polls + problems, 4)]:
+            with django_assert_num_queries(statements):
+                FieldDataCache(blocks, COURSE, ada)
+
+    def test_thousands_of_blocks(self, ada, django_assert_max_num_queries):
+        """SG25: no database is asked for more than it takes at once."""
+        values = {
+            key_of(ada, "field", scope, place=usage_key(f"poll-{n}")): n
+            for scope in ("user_state", "user_state_summary")
+            for n in range(2500)
+        }
+        cache_of(ada).set_many(values)
+        every_field = make_block(ada, None, "poll-lunch").fields
+        blocks = [
+            SimpleNamespace(
+                scope_ids=ScopeIds(ada.pk, "poll", None, usage_key(f"poll-{n}")),
+                entry_point="xblock.v1",
+                fields=every_field,
+            )
+            for n in range(2500)
+        ]
+        with django_assert_max_num_queries(10):
+            cache = FieldDataCache(blocks, COURSE, ada)
+        assert {key: cache.get(key) for key in values} == values
+
+    def test_reading_what_is_known(self, ada, django_assert_num_queries):
+        """Not a statement for a field that is there, nor for one that is not."""
+        cache_of(ada, "poll-lunch").set_many(keys_of_every_scope(ada))
+        cache = cache_of(ada, "poll-lunch", "problem-sums")
+        with django_assert_num_queries(0):
+            for key in keys_of_every_scope(ada):
+                cache.get(key)
+                cache.last_modified(key)
+            assert not cache.has(key_of(ada, "attempts", place=SUMS))
+            assert not cache.has(key_of(ada, "total", "user_state_summary", place=SUMS))
+
+    def test_a_block_that_nobody_announced(self, ada, django_assert_num_queries):
+        """It costs one statement, once, and never looks as if it had no state."""
+        api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 3})
+        cache = cache_of(ada, "poll-lunch")
+        with django_assert_num_queries(1):
+            assert cache.get(key_of(ada, "attempts", place=SUMS)) == 3
+            assert not cache.has(key_of(ada, "answers", place=SUMS))
+
+    def test_what_is_known_is_not_read_again(self, ada, django_assert_num_queries):
+        cache = FieldDataCache([], COURSE, ada)
+        blocks = [make_block(ada, cache, name) for name in ("problem-a", "problem-b")]
+        cache.add_blocks_to_cache(blocks[:1])
+        with django_assert_num_queries(1):
+            cache.add_blocks_to_cache(blocks)
+        with django_assert_num_queries(0):
+            cache.add_blocks_to_cache(blocks)
+
+    @pytest.mark.parametrize("many", [1, 30])
+    @pytest.mark.parametrize("scope", ["user_state_summary", "preferences", "user_info"])
+    def test_writing_fields(self, committed_ada, scope, many, django_assert_num_queries):
+        """BEGIN, one INSERT that updates what is there, COMMIT; first write or not."""
+        cache = cache_of(committed_ada, "poll-lunch")
+        values = {key_of(committed_ada, f"field {n}", scope): n for n in range(many)}
+        for _ in range(2):
+            with django_assert_num_queries(3):
+                cache.set_many(values)
+
+    def test_deleting_a_field(self, committed_ada, django_assert_num_queries):
+        """BEGIN, DELETE, COMMIT."""
+        cache = cache_of(committed_ada, "poll-lunch")
+        key = key_of(committed_ada, "speed", "preferences")
+        cache.set(key, 2)
+        with django_assert_num_queries(3):
+            cache.delete(key)
+
+
+class TestWrites:
+    def test_the_other_fields_stay(self, ada):
+        """SG2: a write adds to what is cached of a block, and takes nothing away."""
+        api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 1, "answers": ["a"]})
+        cache = cache_of(ada, "problem-sums")
+        cache.set(key_of(ada, "attempts", place=SUMS), 2)
+        assert cache.get(key_of(ada, "answers", place=SUMS)) == ["a"]
+        assert cache.get(key_of(ada, "attempts", place=SUMS)) == 2
+        stored = api.read_state(ada.pk, SUMS, COURSE)
+        assert stored == {"attempts": 2, "answers": ["a"]}
+
+    def test_the_other_fields_of_an_unannounced_block_stay(self, ada):
+        api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 1, "answers": ["a"]})
+        cache = cache_of(ada)
+        cache.set(key_of(ada, "attempts", place=SUMS), 2)
+        assert cache.get(key_of(ada, "answers", place=SUMS)) == ["a"]
+        assert cache.get(key_of(ada, "attempts", place=SUMS)) == 2
+
+    def test_what_is_handed_out_is_a_copy(self, ada):
+        """SG15: neither what was written nor what was read is the cache's own."""
+        cache = cache_of(ada, "poll-lunch")
+        for key in (key_of(ada, "counts", "user_state_summary"), key_of(ada, "words")):
+            value = {"soup": [1]}
+            cache.set(key, value)
+            value["soup"].append(2)
+            cache.get(key)["soup"].append(3)
+            assert cache.get(key) == {"soup": [1]}
+
+    def test_values_are_as_they_will_be_read(self, ada):
+        """SG14: unicode, NUL, big numbers and tuples read alike before and after a reload."""
+        value = {"text": "ß\x00漢", "big": 2**70, "pair": (1, [2, (3,)]), "none": None}
+        for scope in ("user_state", "user_state_summary", "preferences", "user_info"):
+            key = key_of(ada, "field", scope)
+            cache = cache_of(ada, "poll-lunch")
+            cache.set(key, value)
+            read = cache_of(ada, "poll-lunch").get(key)
+            assert cache.get(key) == read == {**value, "pair": [1, [2, [3]]]}
+
+    def test_none_is_a_value(self, ada):
+        cache = cache_of(ada, "poll-lunch")
+        for key in keys_of_every_scope(ada):
+            cache.set(key, None)
+            assert cache.has(key)
+            assert cache.get(key) is None
+
+    def test_nothing_is_stored_of_what_is_no_json(self, ada):
+        """SG16: one value that JSON cannot hold, and no scope is written."""
+        cache = cache_of(ada, "poll-lunch")
+        values = {**keys_of_every_scope(ada), key_of(ada, "bad"): object()}
+        with pytest.raises(TypeError, match="bad"):
+            cache.set_many(values)
+        assert len(cache) == 0
+        assert_nothing_stored()
+
+    def test_delete(self, ada):
+        """SG5: what is deleted is gone here and there, and the field's neighbours are not."""
+        values = {**keys_of_every_scope(ada), key_of(ada, "again"): True}
+        cache = cache_of(ada, "poll-lunch")
+        cache.set_many(values)
+        for key in keys_of_every_scope(ada):
+            cache.delete(key)
+            for now in (cache, cache_of(ada, "poll-lunch")):
+                assert not now.has(key)
+                assert now.last_modified(key) is None
+                assert now.get(key_of(ada, "again")) is True
+                with pytest.raises(KeyError, match=key.field_name):
+                    now.get(key)
+            with pytest.raises(KeyError, match=key.field_name):
+                cache.delete(key)
+
+    def test_when_it_was_modified(self, ada):
+        cache = cache_of(ada, "poll-lunch")
+        cache.set_many(keys_of_every_scope(ada))
+        for key in keys_of_every_scope(ada):
+            first = cache.last_modified(key)
+            assert first == cache_of(ada, "poll-lunch").last_modified(key)
+            cache.set(key, ["new"])
+            assert first < cache.last_modified(key)
+            assert cache.last_modified(key) == cache_of(ada, "poll-lunch").last_modified(key)
+
+
+@pytest.mark.parametrize("scope", ["user_state_summary", "preferences", "user_info", "user_state"])
+def test_writers_at_once(committed_ada, scope):
+    """SG21: writers of the same fields in opposite orders do not fail, and all fields are there."""
+    names = [f"field {n}" for n in range(20)]
+    orders = [names, names[::-1]] * 3
+
+    def write(writer, order):
+        try:
+            values = {key_of(committed_ada, name, scope): writer for name in order}
+            for _ in range(4):
+                cache_of(committed_ada).set_many(values)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(orders)) as pool:
+        for done in [pool.submit(write, *job) for job in enumerate(orders)]:
+            done.result()
+    last = cache_of(committed_ada)
+    assert len({last.get(key_of(committed_ada, name, scope)) for name in names}) == 1
+
+
+class TestFailedSaves:
+    def fail(self, monkeypatch, cache, scope):
+        def refuse(groups):
+            raise DatabaseError("not today")
+
+        monkeypatch.setattr(cache.cache[scope], "_write", refuse)
+
+    def test_only_what_was_saved_is_named(self, ada, monkeypatch):
+        cache = cache_of(ada, "poll-lunch")
+        self.fail(monkeypatch, cache, "preferences")
+        with pytest.raises(KeyValueMultiSaveError) as caught:
+            cache.set_many(keys_of_every_scope(ada))
+        assert caught.value.saved_field_names == ["choice", "counts"]
+        assert isinstance(caught.value.__cause__, DatabaseError)
+        for now in (cache, cache_of(ada, "poll-lunch")):
+            held = [key.field_name for key in keys_of_every_scope(ada) if now.has(key)]
+            assert held == ["choice", "counts"]
+
+    def test_a_name_that_was_not_saved_everywhere_is_not_named(self, ada, monkeypatch):
+        cache = cache_of(ada, "poll-lunch")
+        self.fail(monkeypatch, cache, "user_info")
+        values = {key_of(ada, "speed", "preferences"): 1, key_of(ada, "speed", "user_info"): 2}
+        with pytest.raises(KeyValueMultiSaveError) as caught:
+            cache.set_many(values)
+        assert caught.value.saved_field_names == []
+
+    @pytest.mark.parametrize("scope", list(FieldDataCache([], COURSE, AnonymousUser()).cache))
+    def test_the_former_value_stays(self, ada, monkeypatch, scope):
+        cache = cache_of(ada, "poll-lunch")
+        key = key_of(ada, "field", scope)
+        cache.set(key, "old")
+        self.fail(monkeypatch, cache, scope)
+        with pytest.raises(KeyValueMultiSaveError):
+            cache.set(key, "new")
+        assert cache.get(key) == cache_of(ada, "poll-lunch").get(key) == "old"
+
+    def test_a_block_that_changes_in_place_does_not_reach_the_cache(self, ada, monkeypatch):
+        cache = cache_of(ada)
+        problem = make_block(ada, cache, "problem-sums")
+        problem.answers = ["a"]
+        problem.save()
+        self.fail(monkeypatch, cache, "user_state")
+        again = make_block(ada, cache, "problem-sums")
+        again.answers.append("b")
+        with pytest.raises(XBlockSaveError) as caught:
+            again.save()
+        assert caught.value.saved_fields == []
+        assert make_block(ada, cache, "problem-sums").answers == ["a"]
+
+    def test_a_block_learns_which_of_its_fields_were_saved(self, ada, monkeypatch):
+        cache = cache_of(ada)
+        poll = make_block(ada, cache, "poll-lunch")
+        poll.choice, poll.language = "soup", "eo"
+        self.fail(monkeypatch, cache, "user_info")
+        with pytest.raises(XBlockSaveError) as caught:
+            poll.save()
+        assert [field.name for field in caught.value.saved_fields] == ["choice"]
+        monkeypatch.undo()
+        poll.save()
+        assert cache_of(ada).get(key_of(ada, "language", "user_info")) == "eo"
+
+
+class TestLearners:
+    def test_another_learners_key(self, ada):
+        bo = get_user_model().objects.create_user("bo")
+        cache = cache_of(ada, "poll-lunch")
+        for scope in ("user_state", "preferences", "user_info"):
+            key = key_of(bo, "field", scope)
+            for access in (
+                lambda key=key: cache.get(key),
+                lambda key=key: cache.has(key),
+                lambda key=key: cache.set(key, 1),
+                lambda key=key: cache.delete(key),
+                lambda key=key: cache.last_modified(key),
+            ):
+                with pytest.raises(WrongLearner, match="another learner"):
+                    access()
+        assert issubclass(WrongLearner, AssertionError)
+        assert_nothing_stored()
+
+    def test_learners_do_not_see_each_other(self, ada):
+        bo = get_user_model().objects.create_user("bo")
+        cache_of(ada, "poll-lunch").set_many(keys_of_every_scope(ada))
+        seen = cache_of(bo, "poll-lunch")
+        assert [seen.has(key) for key in keys_of_every_scope(bo)] == [False, True, False, False]
+
+    def test_nobody_in_particular(self, db, django_assert_num_queries):
+        """SG17: what is saved for a learner who is not signed in is not kept; summaries are."""
+        nobody = AnonymousUser()
+        with django_assert_num_queries(1):  # the summary
+            cache = cache_of(nobody, "poll-lunch")
+        cache.set_many(keys_of_every_scope(nobody))
+        assert [cache.has(key) for key in keys_of_every_scope(nobody)] == [
+            False,
+            True,
+            False,
+            False,
+        ]
+        key = key_of(nobody, "choice")
+        for access in (cache.get, cache.delete):
+            with pytest.raises(KeyError):
+                access(key)
+        assert cache.last_modified(key) is None
+        assert not StudentModule.objects.exists()
+        assert not XModuleStudentPrefsField.objects.exists()
+
+
+class TestReadOnly:
+    def test_nothing_is_stored_and_nothing_is_deleted(self, ada, django_assert_num_queries):
+        """SG36: reads work, writes and deletes do nothing."""
+        written = keys_of_every_scope(ada)
+        cache_of(ada, "poll-lunch").set_many(written)
+        cache = cache_of(ada, "poll-lunch", read_only=True)
+        with django_assert_num_queries(0):
+            cache.set_many(dict.fromkeys(written, "new"))
+            cache.set(key_of(ada, "other"), 1)
+            for key in written:
+                cache.delete(key)
+            cache.delete(key_of(ada, "never stored"))
+        for now in (cache, cache_of(ada, "poll-lunch")):
+            assert {key: now.get(key) for key in written} == written
+            assert not now.has(key_of(ada, "other"))
+
+    def test_a_block_does_not_notice(self, ada):
+        """SG36: what the block shows after it has saved is what it would show otherwise."""
+        shown = []
+        for read_only in (True, False):
+            cache = cache_of(ada, read_only=read_only)
+            problem = make_block(ada, cache, "problem-sums")
+            cache.add_blocks_to_cache([problem])
+            problem.attempts += 1
+            problem.answers.append("a")
+            problem.save()
+            shown.append((problem.attempts, problem.answers))
+        assert shown[0] == shown[1] == (1, ["a"])
+
+    def test_errors_of_the_caller_are_still_told(self, ada):
+        cache = cache_of(ada, "poll-lunch", read_only=True)
+        with pytest.raises(WrongLearner):
+            cache.set(FieldKey(Scope.user_state, ada.pk + 1, POLL, "choice"), 1)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        Scope.settings,
+        Scope.content,
+        Scope.children,
+        Scope(UserScope.ONE, BlockScope.DEFINITION),
+        Scope(UserScope.ALL, BlockScope.TYPE),
+        "settings",
+        None,
+    ],
+)
+def test_scopes_that_are_not_kept(ada, scope):
+    """SG9: any other scope is an error, and nothing is written."""
+    cache = cache_of(ada, "poll-lunch")
+    key = FieldKey(scope, ada.pk, POLL, "field")
+    good = key_of(ada, "choice")
+    for access in (
+        lambda: cache.get(key),
+        lambda: cache.has(key),
+        lambda: cache.set_many({good: 1, key: 1}),
+        lambda: cache.delete(key),
+        lambda: cache.last_modified(key),
+    ):
+        with pytest.raises(InvalidScopeError):
+            access()
+    assert_nothing_stored()
+
+
+def test_a_course_is_a_key(ada):
+    with pytest.raises(TypeError, match="course_id"):
+        FieldDataCache([], str(COURSE), ada)
+
+
+class TestFamilies:
+    """A page with a problem, a poll and a page below it; the problem stands on both pages."""
+
+    @pytest.fixture
+    def top(self, ada):
+        cache = FieldDataCache([], COURSE, ada)
+        problem = make_block(ada, cache, "problem-sums")
+        low = make_block(ada, cache, "page-low", [problem, make_block(ada, cache, "problem-deep")])
+        poll = make_block(ada, cache, "poll-lunch")
+        return make_block(ada, cache, "page-top", [problem, poll, low])
+
+    def known(self, cache):
+        """Return the blocks whose state has been asked for."""
+        return {key.block_id for key in cache.cache["user_state"]._known}
+
+    @pytest.mark.parametrize(
+        ("depth", "names"),
+        [
+            (0, {"page-top"}),
+            (1, {"page-top", "problem-sums", "poll-lunch", "page-low"}),
+            (2, {"page-top", "problem-sums", "poll-lunch", "page-low", "problem-deep"}),
+            (None, {"page-top", "problem-sums", "poll-lunch", "page-low", "problem-deep"}),
+        ],
+    )
+    def test_depth(self, ada, top, depth, names):
+        cache = FieldDataCache.cache_for_block_descendents(COURSE, ada, top, depth)
+        assert self.known(cache) == names
+
+    def test_only_what_counts_for_grades(self, ada, top, django_assert_num_queries):
+        """Polls are left out, and with them the scopes that only they use."""
+        with django_assert_num_queries(1):
+            cache = FieldDataCache.cache_for_block_descendents(
+                COURSE, ada, top, block_filter=scores_or_children
+            )
+        assert self.known(cache) == {"page-top", "page-low", "problem-sums", "problem-deep"}
+        assert cache.scorable_locations == {SUMS, usage_key("problem-deep")}
+
+    def test_what_is_below_a_block_that_is_left_out(self, ada, top):
+        cache = FieldDataCache.cache_for_block_descendents(
+            COURSE, ada, top, block_filter=lambda block: not block.has_children
+        )
+        assert self.known(cache) == {"problem-sums", "poll-lunch", "problem-deep"}
+
+    def test_options_are_passed_on(self, ada, top):
+        cache = FieldDataCache.cache_for_block_descendents(
+            COURSE, ada, top, asides=["notes"], read_only=True
+        )
+        assert cache.read_only
+        assert cache.asides == ("notes",)
+
+    def test_a_family_that_goes_in_circles(self, ada):
+        cache = FieldDataCache([], COURSE, ada)
+        first, second = (make_block(ada, cache, f"page-{n}", [None]) for n in (1, 2))
+        first.get_children = lambda: [second]
+        second.get_children = lambda: [first]
+        cache.add_block_descendents(first)
+        assert self.known(cache) == {"page-1", "page-2"}
+
+
+class TestAsides:
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_their_fields_are_read_with_the_blocks(self, ada, version, django_assert_num_queries):
+        from opaque_keys.edx import asides
+
+        place = getattr(asides, f"AsideUsageKeyV{version}")(POLL, "notes")
+        family = "xblock_asides.v1"
+        keys = [
+            FieldKey(Scope.user_state, ada.pk, place, "text", family),
+            FieldKey(Scope.user_state_summary, None, place, "readers", family),
+            FieldKey(Scope.preferences, ada.pk, "notes", "colour", family),
+        ]
+        cache_of(ada).set_many(dict.fromkeys(keys, "x"))
+        cache = cache_of(ada, "poll-lunch", asides=["notes"])
+        with django_assert_num_queries(0):
+            assert [cache.get(key) for key in keys] == ["x", "x", "x"]
+
+    def test_a_scope_that_only_they_use(self, ada):
+        """Which scopes asides use is not known beforehand; their fields are found all the same."""
+        key = FieldKey(Scope.preferences, ada.pk, "notes", "colour", "xblock_asides.v1")
+        cache_of(ada).set(key, "red")
+        assert cache_of(ada, "problem-sums", asides=["notes"]).get(key) == "red"
+
+    def test_a_block_and_an_aside_of_one_name(self, ada):
+        block = FieldKey(Scope.preferences, ada.pk, "poll", "speed")
+        aside = block._replace(block_family="xblock_asides.v1")
+        cache_of(ada).set_many({block: 1, aside: 2})
+        cache = cache_of(ada, "poll-lunch", asides=["poll"])
+        assert (cache.get(block), cache.get(aside)) == (1, 2)
+
+
+class TestKeys:
+    def test_branch_and_version_make_no_difference(self, ada):
+        draft = POLL.for_branch("draft-branch").for_version("519665f6223ebd6980884f2b")
+        cache = cache_of(ada, "poll-lunch")
+        for scope in ("user_state", "user_state_summary"):
+            cache.set(key_of(ada, "field", scope, place=draft), 1)
+            for now in (cache, cache_of(ada, "poll-lunch")):
+                assert now.get(key_of(ada, "field", scope)) == 1
+                assert now.get(key_of(ada, "field", scope, place=draft)) == 1
+
+    def test_two_runs_of_a_course_with_keys_of_the_old_kind(self, ada):
+        """SG13: their keys are stored without a run, and do not mix all the same."""
+        old = UsageKey.from_string("i4x://DemoX/CS101/poll/lunch")
+        runs = [CourseKey.from_string(f"DemoX/CS101/{year}") for year in (2015, 2016)]
+        for scope in ("user_state", "user_state_summary"):
+            for run in runs:
+                place = old.map_into_course(run)
+                cache_of(ada).set(key_of(ada, "field", scope, place=place), run.run)
+            for run in runs:
+                place = old.map_into_course(run)
+                found = cache_of(ada).get(key_of(ada, "field", scope, place=place))
+                assert found == run.run
+
+    def test_blocks_of_a_library(self, ada):
+        """SG11: blocks of a course and of a library are read and written together."""
+        place = UsageKey.from_string("lb:DemoX:lib:poll:lunch")
+        values = {
+            key_of(ada, "field", scope, place=where): str(where)
+            for scope in ("user_state", "user_state_summary")
+            for where in (place, POLL)
+        }
+        cache_of(ada).set_many(values)
+        cache = cache_of(ada)
+        assert {key: cache.get(key) for key in values} == values
+
+
+def test_a_deep_copy_of_keys_is_the_same_key(ada):
+    """Keys go through caches and pickles of runtimes."""
+    key = key_of(ada, "choice")
+    assert {key: 1}[copy.copy(key)] == 1
+
+
+def assert_nothing_stored():
+    for model in (
+        StudentModule,
+        XModuleUserStateSummaryField,
+        XModuleStudentPrefsField,
+        XModuleStudentInfoField,
+    ):
+        assert not model.objects.exists()

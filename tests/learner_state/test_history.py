@@ -1,0 +1,321 @@
+"""History with the database: what is written, what is read, from which table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connections, transaction
+
+from tests.learner_state.history_cast import (
+    ADA,
+    BLOCK,
+    COURSE,
+    EXTENDED,
+    OTHER,
+    PLAIN,
+    START,
+    TO_EXTENDED,
+    TO_PLAIN,
+    TWO_DATABASES,
+    fill,
+    identities,
+    make_row,
+    trail,
+    undone,
+    versions,
+    write,
+)
+from xqueue_bridge.learner_state.history import entries as history
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.models import StudentModule
+
+pytestmark = pytest.mark.django_db
+
+both_databases = pytest.mark.django_db(databases=["default", "history"], transaction=True)
+
+
+def test_it_works():
+    """SG27: newest first, times not rising, each aware and the row's own."""
+    row, modified = make_row(), []
+    for _ in range(3):
+        write(row)
+        modified.append(row.modified)
+    entries = trail()
+    assert [entry.state for entry in entries] == ['{"n": 3}', '{"n": 2}', '{"n": 1}']
+    assert [entry.created for entry in entries] == modified[::-1]
+    assert all(entry.created.tzinfo for entry in entries)
+
+
+def test_an_entry_has_its_own_copies():
+    write(make_row(grade=1.5, max_grade=3), Reason.SCORE)
+    (entry,) = trail()
+    assert (entry.student_id, entry.course_id, entry.module_state_key) == (ADA, COURSE, BLOCK)
+    assert (entry.grade, entry.max_grade, entry.reason) == (1.5, 3, "score")
+    assert entry.batch is None
+    assert str(entry) == f"version 1 of student module {entry.student_module_id}"
+
+
+def test_a_deleted_state_is_told_from_one_that_never_was():
+    """SG28: the entry holds what the row held."""
+    row = make_row(state=None)
+    write(row, Reason.SCORE, state=None)
+    write(row, Reason.DELETE, state="{}")
+    assert [entry.state for entry in trail()] == ["{}", None]
+
+
+def test_nothing_written_is_nothing_read():
+    """SG29: no trail, no entries; of another learner or block neither."""
+    make_row()
+    write(make_row(student_id=ADA + 1))
+    assert trail() == trail(OTHER) == []
+    history.record([], Reason.STATE)
+
+
+@pytest.mark.parametrize(
+    ("options", "table"),
+    [({}, PLAIN), ({"HISTORY_EXTENDED": True}, EXTENDED), ({"HISTORY_READ_BOTH": True}, PLAIN)],
+)
+def test_flags_choose_the_table(settings, options, table):
+    settings.XQUEUE_BRIDGE = options
+    row = make_row()
+    write(row)
+    other = EXTENDED if table is PLAIN else PLAIN
+    assert identities(table) == [(row.pk, 1)]
+    assert identities(other) == []
+    assert versions() == [1]
+
+
+@pytest.mark.parametrize(("before", "after"), [(TO_PLAIN, TO_EXTENDED), (TO_EXTENDED, TO_PLAIN)])
+def test_two_tables_are_read_as_one(settings, before, after):
+    """SG34: entries come by time, whichever table they are in."""
+    row = make_row()
+    for options in (before, after, before, after):
+        settings.XQUEUE_BRIDGE = options
+        write(row)
+    assert versions() == [4, 3, 2, 1]
+
+
+def test_one_table_is_read_unless_both_are_wanted(settings):
+    row = make_row()
+    write(row)
+    settings.XQUEUE_BRIDGE = {"HISTORY_EXTENDED": True}
+    assert versions() == []
+    settings.XQUEUE_BRIDGE = TO_EXTENDED
+    assert versions() == [1]
+
+
+def test_an_entry_that_is_just_being_moved_is_read_once(settings):
+    """SG34: in both tables at once, it is still one entry."""
+    settings.XQUEUE_BRIDGE = TO_EXTENDED
+    for table in (PLAIN, EXTENDED):
+        fill(table, 5, [1, 2])
+    assert versions() == [2, 1]
+
+
+def test_a_version_that_is_written_again_replaces_its_entry():
+    row = make_row()
+    write(row, state='{"who": "a write that failed"}')
+    row.version = 0
+    write(row, state='{"who": "the next one"}')
+    assert [entry.state for entry in trail()] == ['{"who": "the next one"}']
+
+
+@pytest.mark.parametrize("options", [{}, TO_EXTENDED])
+def test_large_numbers(settings, options):
+    """SG35: ids above 2^31, of the learner, the row and the entry."""
+    settings.XQUEUE_BRIDGE = options
+    large = 2**40
+    row = make_row(pk=large, version=2**33)
+    history.record([row], Reason.STATE)
+    table = history.written_table()
+    table.objects.update(id=large + 1, student_id=large + 2)
+    (entry,) = trail(student_id=large + 2)
+    assert (entry.pk, entry.student_module_id, entry.version) == (large + 1, large, 2**33)
+    assert history.forget([large]) == 1
+
+
+class TestDeletedRows:
+    @pytest.mark.parametrize("options", [TO_PLAIN, TO_EXTENDED])
+    def test_the_trail_goes_with_its_row(self, settings, options):
+        """SG32: by policy; the trails of other rows stay."""
+        settings.XQUEUE_BRIDGE = options
+        row, other = make_row(), make_row(OTHER)
+        for each in (row, other):
+            write(each)
+        fill(PLAIN if options is TO_EXTENDED else EXTENDED, row.pk, [7])
+        StudentModule.objects.filter(pk=row.pk).delete()
+        assert trail() == []
+        assert versions(OTHER) == [1]
+
+    def test_the_trail_may_stay(self, settings):
+        """SG32: with HISTORY_KEEP_AFTER_DELETE it can still be read."""
+        settings.XQUEUE_BRIDGE = {"HISTORY_KEEP_AFTER_DELETE": True}
+        row = make_row()
+        write(row)
+        row.delete()
+        assert versions() == [1]
+
+    def test_a_deletion_that_is_undone_takes_nothing(self):
+        row = make_row()
+        write(row)
+        with undone():
+            row.delete()
+        assert versions() == [1]
+
+    def test_forget_covers_both_tables(self):
+        for table in (PLAIN, EXTENDED):
+            fill(table, 1, [1, 2])
+            fill(table, 2, [1])
+        assert history.forget([1, 1, 3]) == 4
+        assert identities(PLAIN) == identities(EXTENDED) == [(2, 1)]
+
+
+@both_databases
+class TestTwoDatabases:
+    @pytest.fixture(autouse=True)
+    def _two_databases(self, settings):
+        settings.XQUEUE_BRIDGE = TWO_DATABASES
+
+    def test_entries_go_to_the_other_database(self):
+        row = make_row()
+        write(row)
+        assert identities(EXTENDED, "history") == [(row.pk, 1)]
+        assert identities(EXTENDED, "default") == []
+        assert versions() == [1]
+
+    def test_both_are_read_as_one(self, settings):
+        """SG34: by time, across two databases."""
+        row = make_row()
+        for extended in (False, True, False):
+            settings.XQUEUE_BRIDGE = {**TWO_DATABASES, "HISTORY_EXTENDED": extended}
+            write(row)
+        assert versions() == [3, 2, 1]
+
+    def test_a_write_that_fails_leaves_nothing_to_see(self):
+        row = make_row()
+        write(row)
+        with undone():
+            write(row, state='{"lost": true}')
+        assert identities(EXTENDED, "history") == [(row.pk, 1), (row.pk, 2)]
+        assert versions() == [1]
+        row.refresh_from_db()
+        write(row)
+        assert [entry.state for entry in trail()] == ['{"n": 2}', '{"n": 1}']
+
+    def test_a_first_write_that_fails_leaves_nothing_to_see(self):
+        with undone():
+            write(make_row())
+        assert len(identities(EXTENDED, "history")) == 1
+        assert trail() == []
+
+    def test_the_trail_goes_once_the_deletion_is_certain(self):
+        """SG32: after commit, and without a foreign key."""
+        row = make_row()
+        write(row)
+        fill(PLAIN, row.pk, [7])
+        with transaction.atomic():
+            row.delete()
+            assert len(identities(EXTENDED, "history")) == 1
+        assert identities(EXTENDED, "history") == identities(PLAIN) == []
+
+    def test_a_deletion_that_is_undone_takes_nothing(self):
+        """SG32: the row is still there, and so is its trail."""
+        row = make_row()
+        write(row)
+        with undone():
+            row.delete()
+        assert versions() == [1]
+
+    def test_the_trail_may_stay(self, settings):
+        """SG32: by policy, and it can still be read."""
+        settings.XQUEUE_BRIDGE = {**TWO_DATABASES, "HISTORY_KEEP_AFTER_DELETE": True}
+        row = make_row()
+        write(row)
+        row.delete()
+        assert versions() == [1]
+
+
+@pytest.mark.django_db(databases=["default", "history"], transaction=True)
+class TestStatements:
+    """What each access costs; BEGIN and COMMIT are counted."""
+
+    @pytest.mark.parametrize("count", [5, 50])
+    @pytest.mark.parametrize(
+        ("options", "default", "other"),
+        [({}, 1, 0), (TO_EXTENDED, 2, 0), (TWO_DATABASES, 2, 1)],
+    )
+    def test_read(self, settings, django_assert_num_queries, count, options, default, other):
+        """SG31: one for each table; one more to know what was committed in another database."""
+        settings.XQUEUE_BRIDGE = options
+        row = make_row(version=count)
+        alias = options.get("HISTORY_DATABASE", "default")
+        fill(history.written_table(), row.pk, range(1, count + 1), using=alias)
+        with (
+            django_assert_num_queries(default),
+            django_assert_num_queries(other, connection=connections["history"]),
+        ):
+            assert len(trail()) == count
+
+    @pytest.mark.parametrize("count", [1, 50])
+    def test_record(self, django_assert_num_queries, count):
+        rows = self.rows(count)
+        with transaction.atomic(), django_assert_num_queries(1):
+            history.record(rows, Reason.STATE)
+
+    @pytest.mark.parametrize("count", [1, 50])
+    def test_record_in_another_database(self, settings, django_assert_num_queries, count):
+        """One INSERT there; nothing here."""
+        settings.XQUEUE_BRIDGE = TWO_DATABASES
+        rows = self.rows(count)
+        with (
+            transaction.atomic(),
+            django_assert_num_queries(0),
+            django_assert_num_queries(1, connection=connections["history"]),
+        ):
+            history.record(rows, Reason.STATE)
+
+    @pytest.mark.parametrize("count", [1, 50])
+    def test_record_in_a_scope(self, django_assert_num_queries, count):
+        """The second time there is an entry of this scope to delete."""
+        rows = self.rows(count)
+        with history.history_batch(), transaction.atomic():
+            with django_assert_num_queries(1):
+                history.record(rows, Reason.STATE)
+            for row in rows:
+                row.version += 1
+            with django_assert_num_queries(2):
+                history.record(rows, Reason.SCORE)
+        assert PLAIN.objects.count() == count
+
+    def test_record_in_a_scope_and_another_database(self, settings, django_assert_num_queries):
+        """INSERT; after the write's commit BEGIN, DELETE, COMMIT."""
+        settings.XQUEUE_BRIDGE = TWO_DATABASES
+        rows = self.rows(50)
+        with history.history_batch():
+            history.record(rows, Reason.STATE)
+            for row in rows:
+                row.version += 1
+            with django_assert_num_queries(4, connection=connections["history"]):
+                with transaction.atomic():
+                    history.record(rows, Reason.SCORE)
+        assert EXTENDED.objects.count() == 50
+
+    def test_forget(self, django_assert_num_queries):
+        """BEGIN, DELETE, COMMIT for each table."""
+        fill(PLAIN, 1, range(1, 20))
+        with django_assert_num_queries(6):
+            history.forget(range(400))
+
+    def rows(self, count):
+        return [
+            StudentModule(
+                pk=pk,
+                student_id=ADA,
+                course_id=COURSE,
+                module_state_key=BLOCK,
+                version=1,
+                modified=START + timedelta(seconds=pk),
+            )
+            for pk in range(1, count + 1)
+        ]

@@ -1,0 +1,45 @@
+"""Which database the extended history is in."""
+
+from __future__ import annotations
+
+import pytest
+from django.db.utils import ConnectionRouter
+
+from tests.learner_state.history_cast import EXTENDED, PLAIN
+from xqueue_bridge.learner_state.history.router import HistoryRouter
+from xqueue_bridge.learner_state.models import StudentModule
+
+router = ConnectionRouter([HistoryRouter()])
+
+
+def places() -> dict[type, str]:
+    return {
+        model: f"{router.db_for_read(model)} {router.db_for_write(model)}"
+        for model in (StudentModule, PLAIN, EXTENDED)
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"HISTORY_DATABASE": None}, {"HISTORY_DATABASE": "default"}]
+)
+def test_without_the_setting_it_has_no_opinion(settings, options):
+    settings.XQUEUE_BRIDGE = options
+    assert set(places().values()) == {"default default"}
+    assert router.allow_migrate_model("default", StudentModule)
+    assert router.allow_migrate_model("history", StudentModule)
+
+
+def test_only_the_extended_history_goes_elsewhere(settings):
+    """SG32: there it stands alone; here it exists too, as the way back."""
+    settings.XQUEUE_BRIDGE = {"HISTORY_DATABASE": "history"}
+    assert places() == {
+        StudentModule: "default default",
+        PLAIN: "default default",
+        EXTENDED: "history history",
+    }
+    assert router.allow_migrate_model("history", EXTENDED)
+    assert not router.allow_migrate_model("history", PLAIN)
+    assert not router.allow_migrate("history", "auth", model_name="user")
+    assert not router.allow_migrate("history", "xqueue_bridge")
+    assert router.allow_migrate_model("default", EXTENDED)
+    assert router.allow_migrate_model("default", StudentModule)

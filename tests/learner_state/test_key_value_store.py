@@ -1,0 +1,201 @@
+"""The key value store, alone and below XBlock's own runtime."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from xblock.exceptions import InvalidScopeError, KeyValueMultiSaveError
+from xblock.fields import Scope
+from xblock.runtime import KeyValueStore
+
+from tests.doubles.xblocks import COURSE, make_block, usage_key
+from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state.fields import key_value_store
+from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
+from xqueue_bridge.learner_state.fields.key_value_store import DjangoKeyValueStore, FieldKey
+
+POLL = usage_key("poll-lunch")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def ada(db):
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+def cache(ada):
+    return FieldDataCache([], COURSE, ada)
+
+
+@pytest.fixture
+def kvs(cache):
+    return DjangoKeyValueStore(cache)
+
+
+def keys(user):
+    return {
+        DjangoKeyValueStore.Key(Scope.user_state, user.pk, POLL, "choice"): "soup",
+        DjangoKeyValueStore.Key(Scope.user_state_summary, None, POLL, "counts"): {"soup": 1},
+        DjangoKeyValueStore.Key(Scope.preferences, user.pk, "poll", "speed"): 2,
+        DjangoKeyValueStore.Key(Scope.user_info, user.pk, None, "language"): "eo",
+    }
+
+
+def test_it_works(ada, kvs):
+    for key, value in keys(ada).items():
+        assert not kvs.has(key)
+        kvs.set(key, value)
+        assert kvs.has(key)
+        assert kvs.get(key) == value
+        kvs.delete(key)
+        for missing in (kvs.get, kvs.delete, kvs.default):
+            with pytest.raises(KeyError, match=key.field_name):
+                missing(key)
+
+
+def test_many_at_once(ada, kvs):
+    kvs.set_many(keys(ada))
+    fresh = DjangoKeyValueStore(FieldDataCache([], COURSE, ada))
+    assert {key: fresh.get(key) for key in keys(ada)} == keys(ada)
+
+
+def test_other_scopes(ada, kvs):
+    """SG9: content is not ours to keep."""
+    key = DjangoKeyValueStore.Key(Scope.content, None, POLL, "data")
+    for access in (kvs.get, kvs.has, kvs.delete, lambda key: kvs.set(key, 1)):
+        with pytest.raises(InvalidScopeError) as caught:
+            access(key)
+        assert "content" in caught.value.message
+        assert "user_state_summary" in caught.value.message
+
+
+def test_keys_are_xblocks_own():
+    ours = FieldKey(Scope.user_state, 7, POLL, "choice")
+    theirs = KeyValueStore.Key(Scope.user_state, 7, POLL, "choice")
+    assert ours == theirs
+    assert hash(ours) == hash(theirs)
+    assert KeyValueStore.Key._fields == FieldKey._fields
+
+
+def test_it_has_all_that_a_store_has():
+    needed = {name for name in vars(KeyValueStore) if not name.startswith("_")}
+    assert needed <= set(dir(DjangoKeyValueStore))
+
+
+def test_exceptions_are_those_that_blocks_catch():
+    assert key_value_store.InvalidScopeError is InvalidScopeError
+    assert key_value_store.KeyValueMultiSaveError is KeyValueMultiSaveError
+
+
+def test_without_xblock():
+    """SG86: everything can be imported and used where XBlock is not installed."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_XBLOCK],
+        cwd=ROOT,
+        env={"DJANGO_SETTINGS_MODULE": "tests.settings", "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    scope, saved = done.stdout.splitlines()
+    assert scope.startswith("Invalid scope: content. Valid scopes are:")
+    assert saved == "['a']"
+
+
+WITHOUT_XBLOCK = """
+import sys
+sys.modules.update(dict.fromkeys(["xblock", "xblocks_contrib"]))  # importing them fails
+from django.conf import settings
+settings.INSTALLED_APPS.remove("xblocks_contrib.problem.capa")
+import django
+django.setup()
+from django.contrib.auth.models import AnonymousUser
+from opaque_keys.edx.keys import CourseKey
+from xqueue_bridge.learner_state import crawlers
+from xqueue_bridge.learner_state.fields import data_cache as field_data_cache
+from xqueue_bridge.learner_state.fields import key_value_store
+from xqueue_bridge.learner_state.scores import max_scores_cache
+from xqueue_bridge.learner_state.scores import client as scores_client
+course = CourseKey.from_string("course-v1:DemoX+CS101+2026")
+kvs = key_value_store.DjangoKeyValueStore(
+    field_data_cache.FieldDataCache([], course, AnonymousUser())
+)
+try:
+    kvs.get(kvs.Key("content", None, None, "data"))
+except key_value_store.InvalidScopeError as error:
+    print(error.message)
+print(key_value_store.KeyValueMultiSaveError(["a"]).saved_field_names)
+"""
+
+
+class TestBlocks:
+    """Blocks on XBlock's own runtime."""
+
+    def test_every_scope(self, ada, cache):
+        poll = make_block(ada, cache, "poll-lunch")
+        poll.choice, poll.counts, poll.speed, poll.language = "soup", {"soup": 1}, 2, "eo"
+        poll.save()
+        again = make_block(ada, FieldDataCache([], COURSE, ada), "poll-lunch")
+        assert (again.choice, again.counts, again.speed, again.language) == (
+            "soup",
+            {"soup": 1},
+            2,
+            "eo",
+        )
+
+    def test_who_shares_what(self, ada, cache):
+        poll = make_block(ada, cache, "poll-lunch")
+        poll.choice, poll.counts, poll.speed, poll.language = "soup", {"soup": 1}, 2, "eo"
+        poll.save()
+        bo = get_user_model().objects.create_user("bo")
+        for user, name, shared in [
+            (ada, "poll-dinner", (None, {}, 2, "eo")),
+            (bo, "poll-lunch", (None, {"soup": 1}, 1, "en")),
+        ]:
+            seen = make_block(user, FieldDataCache([], COURSE, user), name)
+            assert (seen.choice, seen.counts, seen.speed, seen.language) == shared
+
+    def test_defaults_are_the_fields_own_and_are_not_stored(self, ada, cache):
+        problem = make_block(ada, cache, "problem-sums")
+        assert (problem.attempts, problem.answers) == (0, [])
+        problem.save()
+        assert api.read_state(ada.pk, usage_key("problem-sums"), COURSE) is None
+
+    def test_a_change_in_place_is_saved(self, ada, cache):
+        for answer in "ab":
+            problem = make_block(ada, cache, "problem-sums")
+            problem.answers.append(answer)
+            problem.save()
+        state = api.read_state(ada.pk, usage_key("problem-sums"), COURSE)
+        assert state == {"answers": ["a", "b"]}
+
+    def test_a_field_that_is_deleted_has_its_default_again(self, ada, cache):
+        problem = make_block(ada, cache, "problem-sums")
+        problem.attempts, problem.answers = 3, ["a"]
+        problem.save()
+        del problem.attempts
+        assert problem.attempts == 0
+        assert api.read_state(ada.pk, usage_key("problem-sums"), COURSE) == {"answers": ["a"]}
+
+    def test_one_save_is_one_write(self, ada, cache):
+        problem = make_block(ada, cache, "problem-sums")
+        problem.attempts, problem.answers = 3, ["a"]
+        problem.save()
+        entries = list(api.history(ada.pk, usage_key("problem-sums"), COURSE))
+        assert [entry.state for entry in entries] == [{"attempts": 3, "answers": ["a"]}]
+
+    def test_a_namedtuple_is_stored_as_an_object(self, ada, cache):
+        """Capa's scores are namedtuples; read as lists, they would lock the learner out."""
+        key = FieldKey(Scope.user_state, ada.pk, POLL, "score")
+        cache.set(key, namedtuple("Score", "raw_earned raw_possible")(1, 2))
+        expected = {"raw_earned": 1, "raw_possible": 2}
+        assert cache.get(key) == expected
+        assert json.dumps(api.read_state(ada.pk, POLL, COURSE)["score"]) == json.dumps(expected)

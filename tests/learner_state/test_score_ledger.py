@@ -1,0 +1,371 @@
+"""A score is applied once, whatever is delivered how often and in what order."""
+
+from __future__ import annotations
+
+import json
+import math
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.dispatch import Signal
+from django.test import Client
+from opaque_keys.edx.keys import CourseKey, UsageKey
+from opaque_keys.edx.locator import LibraryLocatorV2, LibraryUsageLocatorV2
+
+from tests.grader_replies.cast import BLOCK as WAITING_BLOCK
+from tests.grader_replies.cast import (
+    GOOD,
+    OLD,
+    heard,
+    make_reply,
+    make_state,
+    make_submission,
+    waiting_state,
+)
+from tests.learner_state.test_user_state import LOCK
+from tests.processes import in_processes
+from xqueue_bridge import signals
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.persistent_grades.models import GradeRecalculation
+
+COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
+BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
+Outcome = api.Outcome
+
+
+@pytest.fixture
+def ada(db) -> int:
+    return get_user_model().objects.create_user("ada").pk
+
+
+@pytest.fixture
+def committed_ada(transactional_db) -> int:
+    return get_user_model().objects.create_user("ada").pk
+
+
+def apply(user_id: int, reply_key: str = "r1", earned: float = 3, possible: float = 4, **options):
+    return api.apply_score(reply_key, user_id, COURSE, BLOCK, earned, possible, **options)
+
+
+def score_of(user_id: int) -> tuple[float | None, float | None] | None:
+    score = api.read_score(user_id, BLOCK, COURSE)
+    return score and (score.grade, score.max_grade)
+
+
+def learner_score(user_id: int) -> api.Score | None:
+    return api.read_score(user_id, WAITING_BLOCK, COURSE)
+
+
+class TestOnce:
+    def test_it_works(self, ada):
+        assert apply(ada) == api.Settled(Outcome.APPLIED)
+        assert score_of(ada) == (3, 4)
+        entry = ScoreLedger.objects.get()
+        assert (entry.reply_key, entry.user_id, entry.course_key) == ("r1", ada, COURSE)
+        assert (entry.usage_key, entry.earned, entry.possible) == (BLOCK, 3, 4)
+        assert (entry.outcome, entry.repeats) == ("applied", 0)
+
+    def test_five_times(self, committed_ada):
+        """SG39, SG43: repeated after whatever happened, a reply changes nothing, successfully."""
+        with heard(signals.score_changed) as news:
+            answers = [apply(committed_ada) for _ in range(5)]
+        assert answers == [api.Settled(Outcome.APPLIED), *[api.Settled(Outcome.APPLIED, True)] * 4]
+        assert StudentModuleHistory.objects.count() == len(news) == 1
+        assert GradeRecalculation.objects.get().wanted == 1
+        assert ScoreLedger.objects.get().repeats == 4
+
+    def test_in_eight_processes(self, committed_ada):
+        """SG40: the same reply in eight processes at once is applied by one of them."""
+        answers = in_processes([lambda: apply(committed_ada)] * 8)
+        assert [answer.repeated for answer in answers].count(False) == 1
+        assert {answer.outcome for answer in answers} == {Outcome.APPLIED}
+        assert StudentModuleHistory.objects.count() == 1
+        assert ScoreLedger.objects.get().repeats == 7
+
+    def test_a_crash_before_the_commit_leaves_nothing(self, committed_ada, monkeypatch):
+        """SG43: what was not committed is done when the reply comes again."""
+
+        def crash(**news):
+            raise SystemExit
+
+        signals.score_written.connect(crash)
+        try:
+            with pytest.raises(SystemExit):
+                apply(committed_ada)
+        finally:
+            signals.score_written.disconnect(crash)
+        assert not ScoreLedger.objects.exists()
+        assert not StudentModule.objects.exists()
+        assert apply(committed_ada) == api.Settled(Outcome.APPLIED)
+
+
+class TestOrder:
+    @pytest.mark.parametrize("second_first", [False, True])
+    def test_two_submissions(self, ada, second_first):
+        """SG41: the score of the later submission stays, in whatever order they come."""
+        first = ("r1", 1), ("r2", 2)
+        replies = reversed(first) if second_first else first
+        outcomes = {key: apply(ada, key, attempt, attempt=attempt) for key, attempt in replies}
+        assert score_of(ada) == (2, 4)
+        assert outcomes["r2"].outcome == Outcome.APPLIED
+        assert outcomes["r1"].outcome == (Outcome.STALE if second_first else Outcome.APPLIED)
+
+    def test_many_submissions_in_processes(self, committed_ada):
+        """SG41: of eight submissions' replies at once the last submission's counts in the end."""
+        in_processes(
+            [
+                lambda n=n: apply(committed_ada, f"r{n}", n, 8, attempt=n).outcome
+                for n in range(1, 9)
+            ]
+        )
+        assert score_of(committed_ada) == (8, 8)
+
+    def test_the_same_reply_under_another_key(self, ada):
+        apply(ada, "r1", attempt=1, digest="d")
+        assert apply(ada, "r2", 1, attempt=1, digest="d").outcome == Outcome.DUPLICATE
+        assert apply(ada, "r3", 1, attempt=1, digest="e").outcome == Outcome.APPLIED
+        assert score_of(ada) == (1, 4)
+
+    def test_a_queue_key_that_is_not_waited_for(self, committed_ada):
+        """SG42: state and score are unchanged, and nobody hears anything."""
+        api.save_fields(committed_ada, COURSE, BLOCK, waiting_state(a_2_1="key-2"))
+        before = StudentModule.objects.values().get()
+        with heard(signals.score_changed) as news:
+            answer = apply(committed_ada, expected_queue_key="key-1")
+        assert answer.outcome == Outcome.STALE
+        assert StudentModule.objects.values().get() == before
+        assert news == []
+        assert not GradeRecalculation.objects.exists()
+        assert apply(committed_ada, "r2", expected_queue_key="key-2").outcome == Outcome.APPLIED
+
+    def test_state_and_score_are_one_write(self, ada):
+        api.save_fields(ada, COURSE, BLOCK, waiting_state(a_2_1="key"))
+        apply(ada, expected_queue_key="key", patch_state=lambda state: {**state, "done": False})
+        newest = next(api.history(ada, BLOCK, COURSE))
+        assert (newest.version, newest.state["done"]) == (2, False)
+        assert (newest.grade, newest.max_grade, newest.reason) == (3, 4, "reply")
+
+    def test_no_state_waits_for_any_key(self, ada):
+        assert apply(ada, expected_queue_key="key").outcome == Outcome.STALE
+        assert not StudentModule.objects.exists()
+
+
+class TestPoints:
+    @pytest.mark.parametrize(
+        ("old", "new", "is_written"),
+        [
+            ((2, 4), (3, 4), True),
+            ((2, 4), (1, 2), True),
+            ((2, 4), (1, 4), False),
+            ((0, 4), (0, 0), True),
+            ((1, 4), (0, 0), False),
+            ((0, 0), (0, 4), True),
+        ],
+    )
+    def test_only_if_higher(self, ada, old, new, is_written):
+        """SG45: an equal share replaces, a lower one is reported; 0 of 0 is a share of 0."""
+        apply(ada, "r1", *old)
+        answer = apply(ada, "r2", *new, only_if_higher=True)
+        assert answer.outcome == (Outcome.APPLIED if is_written else Outcome.LOWER)
+        assert score_of(ada) == (new if is_written else old)
+
+    def test_published_only_if_higher(self, ada):
+        """SG45: the block's own scores keep the same rule, and say whether they were written."""
+        place = ada, COURSE, BLOCK
+        assert api.publish_score(*place, 2, 4, only_if_higher=True)
+        assert not api.publish_score(*place, 1, 4, only_if_higher=True)
+        assert not api.publish_score(*place, 2, 4, only_if_higher=True), "nothing to write"
+        assert api.publish_score(*place, 1, 2, only_if_higher=True)
+        assert score_of(ada) == (1, 2)
+
+    @pytest.mark.parametrize(
+        ("earned", "possible", "score"),
+        [(-1, 4, (0, 4)), (5, 4, (4, 4)), (0.5, 4, (0.5, 4)), (3, 0, (0, 0))],
+    )
+    def test_points_out_of_range(self, ada, earned, possible, score):
+        """SG46: below nothing is nothing, above the maximum is the maximum."""
+        assert apply(ada, "r1", earned, possible).outcome == Outcome.APPLIED
+        assert score_of(ada) == score
+
+    @pytest.mark.parametrize(
+        ("earned", "possible"),
+        [(math.nan, 4), (math.inf, 4), (1, math.nan), (1, math.inf), (1, -4)],
+    )
+    def test_what_is_no_score(self, ada, earned, possible):
+        """SG46: what is not a finite number of points is rejected, visibly."""
+        assert apply(ada, "r1", earned, possible).outcome == Outcome.REJECTED
+        assert score_of(ada) is None
+        assert ScoreLedger.objects.get().outcome == "rejected"
+
+    def test_a_rescore_that_lowers(self, ada):
+        """SG47: a rescore may lower a score, unless it is only to raise it."""
+        apply(ada, "r1", 4, attempt=1)
+        rescored = apply(ada, "rescore:1", 1, attempt=1, reason=api.Reason.SCORE)
+        assert rescored.outcome == Outcome.APPLIED
+        assert score_of(ada) == (1, 4)
+
+    def test_an_unknown_learner(self, ada):
+        for options in ({}, {"expected_queue_key": "key"}):
+            answer = apply(ada + 1, f"r{len(options)}", **options)
+            assert answer.outcome == Outcome.REJECTED
+        assert not StudentModule.objects.exists()
+
+
+class TestNews:
+    def test_of_a_change(self, committed_ada):
+        with heard(signals.score_written) as notes, heard(signals.score_changed) as news:
+            api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
+            api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
+            api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
+        place = {"user_id": committed_ada, "course_key": COURSE, "usage_key": BLOCK}
+        assert notes == [{**place, "version": 1}]
+        row = StudentModule.objects.get()
+        (said,) = news
+        assert said.pop("modified") < row.modified
+        assert said == {
+            **place,
+            "earned": 1,
+            "possible": 2,
+            "version": 1,
+            "only_if_higher": False,
+            "score_deleted": False,
+            "grader_response": False,
+        }
+
+    @pytest.mark.parametrize("signal", [signals.score_changed])
+    def test_a_receiver_that_raises(self, committed_ada, signal: Signal):
+        def fail(**news):
+            raise RuntimeError
+
+        signal.connect(fail)
+        try:
+            assert apply(committed_ada).outcome == Outcome.APPLIED
+        finally:
+            signal.disconnect(fail)
+
+    def test_a_library_s_score(self, committed_ada):
+        """SG49: a score in a library is stored, and no course grade is touched."""
+        library = LibraryLocatorV2("DemoX", "LIB")
+        usage_key = LibraryUsageLocatorV2(library, "problem", "loops")
+        api.apply_score("r1", committed_ada, library, usage_key, 1, 2)
+        assert api.read_score(committed_ada, usage_key, library) == api.Score(1, 2)
+        assert not GradeRecalculation.objects.exists()
+
+
+class TestDelivery:
+    """The entries of replies that grader_replies has delivered."""
+
+    def entry(self, reply) -> ScoreLedger:
+        return ScoreLedger.objects.get(reply_key=f"reply:{reply.pk}")
+
+    def test_applied(self, ada):
+        """SG39: one delivered reply has one entry, however often it is delivered."""
+        make_state(ada)
+        reply = make_reply(make_submission(ada))
+        for _ in range(5):
+            grader_replies.deliver(reply.pk)
+        entry = self.entry(reply)
+        assert (entry.outcome, entry.earned, entry.possible) == ("applied", 1, 1)
+        assert (entry.user_id, entry.usage_key) == (ada, WAITING_BLOCK)
+        assert entry.attempt == reply.submission_id
+        assert len(entry.digest) == 64
+        assert ScoreLedger.objects.count() == StudentModuleHistory.objects.count() == 1
+
+    def test_sent_five_times(self, ada):
+        """SG39: a queue that posts a reply five times is told of success, and counted."""
+        submission = make_submission(ada)
+        reply = make_reply(submission)
+        make_state(ada)
+        grader_replies.deliver(reply.pk)
+        assert [grader_replies.is_answer(submission.pk, GOOD) for _ in range(4)] == [True] * 4
+        assert self.entry(reply).repeats == 4
+
+    @pytest.mark.parametrize("at_once", [False, True])
+    def test_posted_five_times(self, committed_ada, at_once):
+        """SG39, SG40: five posts to the LMS's address, as XQueue does, have one effect."""
+        make_state(committed_ada)
+        place = f"/courses/{COURSE}/xqueue/{committed_ada}/{WAITING_BLOCK}/score_update"
+        header = json.dumps({"lms_callback_url": "x", "lms_key": "key-1", "queue_name": "python"})
+        form = {"xqueue_header": header, "xqueue_body": GOOD}
+        post = lambda: Client().post(quote(place), form).status_code  # noqa: E731
+        statuses = in_processes([post] * 5) if at_once else [post() for _ in range(5)]
+        assert statuses == [200] * 5
+        assert learner_score(committed_ada) == api.Score(1, 1)
+        assert StudentModuleHistory.objects.count() == 1
+        assert GradeRecalculation.objects.get().wanted == 1
+        assert ScoreLedger.objects.filter(outcome="applied").count() == 1
+
+    def test_in_eight_processes(self, committed_ada):
+        """SG40: eight processes that deliver one reply write one score and one entry."""
+        make_state(committed_ada)
+        reply = make_reply(make_submission(committed_ada))
+        statuses = in_processes([lambda: str(grader_replies.deliver(reply.pk))] * 8)
+        assert set(statuses) == {"applied"}
+        assert StudentModuleHistory.objects.count() == 1
+        assert ScoreLedger.objects.count() == 1
+        assert GradeRecalculation.objects.get().wanted == 1
+
+    def test_an_overtaken_reply(self, ada):
+        """SG41, SG42: the reply to the former submission is stale, and its entry says so."""
+        make_state(ada, waiting_state(a_2_1="key-2"))
+        second = make_reply(make_submission(ada, "key-2"))
+        first = make_reply(make_submission(ada, "key-1", age=OLD))
+        assert grader_replies.deliver(second.pk) == "applied"
+        assert grader_replies.deliver(first.pk) == "stale"
+        assert self.entry(first).outcome == "stale"
+        assert self.entry(second).outcome == "applied"
+
+    def test_rejected(self, ada):
+        make_state(ada)
+        reply = make_reply(make_submission(ada), '{"score": 1}')
+        grader_replies.deliver(reply.pk)
+        assert self.entry(reply).outcome == "rejected"
+
+    def test_one_that_got_further(self, ada):
+        """SG39: a stale reply that the state waits for after all keeps its one entry."""
+        reply = make_reply(make_submission(ada, age=OLD))
+        grader_replies.deliver(reply.pk)
+        assert self.entry(reply).outcome == "stale"
+        make_state(ada)
+        grader_replies.deliver_for(ada, WAITING_BLOCK, frozenset({"key-1"}))
+        assert self.entry(reply).outcome == "applied"
+
+    def test_not_yet_and_never(self, ada):
+        """What is not delivered has no entry: it may be, later."""
+        grader_replies.deliver(make_reply(make_submission(ada)).pk)
+        assert not ScoreLedger.objects.exists()
+
+
+class TestStatements:
+    """BEGIN, COMMIT and savepoints included; course grades are counted there."""
+
+    @pytest.fixture(autouse=True)
+    def _without_course_grades(self, settings):
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+
+    def test_applied(self, committed_ada, django_assert_num_queries):
+        """BEGIN, ledger in a savepoint (3), lock, attempts, UPDATE, history, COMMIT."""
+        api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
+        with django_assert_num_queries(8 + LOCK):
+            apply(committed_ada, attempt=1)
+
+    def test_repeated(self, committed_ada, django_assert_num_queries):
+        """BEGIN, ledger in a savepoint (4), count, first outcome, COMMIT."""
+        apply(committed_ada)
+        with django_assert_num_queries(8):
+            apply(committed_ada)
+
+    def test_scores_of_a_course(self, committed_ada, django_assert_num_queries):
+        for number in range(20):
+            usage_key = BLOCK.replace(name=f"b{number}")
+            api.set_score(committed_ada, COURSE, usage_key, number, 20)
+        api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
+        with django_assert_num_queries(1):
+            scores = api.read_course_scores(committed_ada, COURSE)
+        assert len(scores) == 20
+        assert scores[BLOCK.replace(name="b7")].earned == 7

@@ -1,0 +1,208 @@
+"""One learner at one block, with the database."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.signals import state_saved
+
+COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
+BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
+OTHER = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@lists")
+
+#: SQLite has no row locks; there the lock is a write of its own.
+LOCK = 1 if connection.features.has_select_for_update else 2
+
+
+@pytest.fixture
+def ada(db) -> int:
+    return get_user_model().objects.create_user("ada").pk
+
+
+@pytest.fixture
+def committed_ada(transactional_db) -> int:
+    return get_user_model().objects.create_user("ada").pk
+
+
+def test_it_works(ada):
+    assert api.read_state(ada, BLOCK, COURSE) is None
+    api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
+    api.save_fields(ada, COURSE, BLOCK, {"done": True})
+    assert api.read_state(ada, BLOCK, COURSE) == {"seed": 1, "done": True}
+    assert api.read_state(ada, OTHER, COURSE) is None
+
+
+def test_the_row_says_what_it_is_about(ada):
+    api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
+    row = StudentModule.objects.get()
+    assert (row.student_id, row.course_id, row.module_state_key) == (ada, COURSE, BLOCK)
+    assert row.module_type == "problem"
+    assert row.version == 1
+
+
+def test_none_is_a_value(ada):
+    api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
+    api.save_fields(ada, COURSE, BLOCK, {"seed": None})
+    assert api.read_state(ada, BLOCK, COURSE) == {"seed": None}
+
+
+def test_no_fields_leave_no_trace(ada):
+    api.save_fields(ada, COURSE, BLOCK, {})
+    assert not StudentModule.objects.exists()
+
+
+def test_nothing_is_stored_of_fields_that_are_no_json(ada):
+    with pytest.raises(TypeError):
+        api.save_fields(ada, COURSE, BLOCK, {"good": 1, "bad": object()})
+    assert not StudentModule.objects.exists()
+
+
+def test_an_unknown_learner_is_an_error(ada):
+    for write in (
+        lambda: api.save_fields(ada + 1, COURSE, BLOCK, {"seed": 1}),
+        lambda: api.set_score(ada + 1, COURSE, BLOCK, 1, 1),
+    ):
+        with pytest.raises(api.UnknownLearner):
+            write()
+    assert not StudentModule.objects.exists()
+
+
+def test_a_score_and_a_state_leave_each_other_alone(ada):
+    api.set_score(ada, COURSE, BLOCK, 0.5, 2)
+    assert api.read_state(ada, BLOCK, COURSE) is None
+    assert StudentModule.objects.get().state is None
+    api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
+    assert api.read_score(ada, BLOCK, COURSE) == api.Score(0.5, 2)
+    api.set_score(ada, COURSE, BLOCK, 2, 2)
+    assert api.read_state(ada, BLOCK, COURSE) == {"seed": 1}
+
+
+def test_no_row_has_no_score(ada):
+    assert api.read_score(ada, BLOCK, COURSE) is None
+
+
+def test_history_is_newest_first(ada):
+    api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
+    api.set_score(ada, COURSE, BLOCK, 1, 2)
+    api.set_score(ada, COURSE, BLOCK, 1, 2)
+    api.save_fields(ada, COURSE, OTHER, {"seed": 9})
+    api.save_fields(ada, COURSE, BLOCK, {"done": True})
+    entries = list(api.history(ada, BLOCK, COURSE))
+    assert [(entry.version, entry.reason) for entry in entries] == [
+        (3, "state"),
+        (2, "score"),
+        (1, "state"),
+    ]
+    assert entries[0].state == {"seed": 1, "done": True}
+    assert (entries[0].grade, entries[0].max_grade) == (1, 2)
+    assert (entries[2].grade, entries[2].max_grade) == (None, None)
+    assert entries[0].created == StudentModule.objects.get(module_state_key=BLOCK).modified
+    assert entries[0].created >= entries[1].created >= entries[2].created
+
+
+def test_no_history_where_nothing_was_written(ada):
+    assert list(api.history(ada, BLOCK, COURSE)) == []
+
+
+def test_a_saved_state_tells_what_it_waits_for(ada, django_capture_on_commit_callbacks):
+    """C20: once a state that waits is saved, replies that came before it are looked for."""
+    heard = []
+
+    def listen(sender, **news):
+        heard.append((news["user_id"], news["usage_key"], news["waiting_keys"]))
+
+    state_saved.connect(listen)
+    try:
+        waiting = {"a_2_1": {"queuestate": {"key": "k1", "time": "20261120053556"}}}
+        with django_capture_on_commit_callbacks(execute=True):
+            api.save_fields(ada, COURSE, BLOCK, {"correct_map": waiting})
+            assert heard == [], "nobody is told before the commit"
+        assert heard == [(ada, BLOCK, frozenset({"k1"}))]
+        with django_capture_on_commit_callbacks(execute=True):
+            api.save_fields(ada, COURSE, BLOCK, {"correct_map": {}})
+        assert len(heard) == 1, "a state that waits for nothing is no news"
+    finally:
+        state_saved.disconnect(listen)
+
+
+class TestStatements:
+    """What each access itself costs, BEGIN and COMMIT included."""
+
+    @pytest.fixture(autouse=True)
+    def _without_course_grades(self, settings):
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+
+    def test_read(self, committed_ada, django_assert_num_queries):
+        api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
+        with django_assert_num_queries(1):
+            api.read_state(committed_ada, BLOCK, COURSE)
+        with django_assert_num_queries(1):
+            api.read_score(committed_ada, BLOCK, COURSE)
+        with django_assert_num_queries(1):
+            assert len(list(api.history(committed_ada, BLOCK, COURSE))) == 1
+
+    def test_first_write(self, committed_ada, django_assert_num_queries):
+        """BEGIN, lock, is there a learner, savepoint, INSERT, release, history, COMMIT."""
+        with django_assert_num_queries(7 + LOCK):
+            api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
+
+    def test_next_writes(self, committed_ada, django_assert_num_queries):
+        """BEGIN, lock, UPDATE, history, COMMIT."""
+        api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
+        with django_assert_num_queries(4 + LOCK):
+            api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 2})
+        with django_assert_num_queries(4 + LOCK):
+            api.set_score(committed_ada, COURSE, BLOCK, 1, 1)
+        with django_assert_num_queries(2 + LOCK):
+            api.set_score(committed_ada, COURSE, BLOCK, 1, 1)
+
+
+def in_threads(jobs):
+    def run(job):
+        try:
+            return job()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return [future.result() for future in [pool.submit(run, job) for job in jobs]]
+
+
+def test_concurrent_first_writers_all_get_in(committed_ada):
+    """C118: writers of one learner's block lose nothing, though none of them found a row."""
+    in_threads(
+        [
+            lambda n=n: api.save_fields(committed_ada, COURSE, BLOCK, {f"field {n}": n})
+            for n in range(8)
+        ]
+    )
+    state = api.read_state(committed_ada, BLOCK, COURSE)
+    assert state == {f"field {n}": n for n in range(8)}
+    versions = StudentModuleHistory.objects.order_by("version").values_list("version", flat=True)
+    assert list(versions) == list(range(1, 9))
+
+
+def test_concurrent_writers_lose_nothing(committed_ada):
+    """C118: states and scores written at once all survive."""
+
+    def write(writer):
+        for n in range(6):
+            api.save_fields(committed_ada, COURSE, BLOCK, {f"field {writer} {n}": n})
+        return writer
+
+    def score():
+        for n in range(6):
+            api.set_score(committed_ada, COURSE, BLOCK, n, 6)
+
+    in_threads([*(lambda w=w: write(w) for w in range(4)), score])
+    assert len(api.read_state(committed_ada, BLOCK, COURSE)) == 24
+    assert api.read_score(committed_ada, BLOCK, COURSE) == api.Score(5, 6)
+    assert StudentModule.objects.get().version == 30

@@ -1,0 +1,139 @@
+"""The commands, as an operator types them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
+
+from tests.external_grader.cast import GraderClient, make_grader, new_submission
+from xqueue_bridge.external_grader import api, queue
+from xqueue_bridge.external_grader.models import Submission
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _forget_principals():
+    cache.clear()
+
+
+def run(command: str, *args: str) -> str:
+    output = io.StringIO()
+    call_command(command, *args, stdout=output, stderr=io.StringIO())
+    return output.getvalue().strip()
+
+
+class TestGrader:
+    def test_create_prints_a_secret_that_works(self):
+        secret = run("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
+        grader = GraderClient(secret)
+        assert grader.login()["return_code"] == 0
+        assert grader.ask("get_queuelen", queue_name="python")["return_code"] == 0
+
+    def test_rotate_lets_the_former_secret_live_on(self):
+        old = run("xqueue_bridge_grader", "create", "watcher")
+        new = run("xqueue_bridge_grader", "rotate", "watcher")
+        assert old != new
+        assert GraderClient(old).login() == GraderClient(new).login()
+
+    def test_rotate_without_overlap(self):
+        old = run("xqueue_bridge_grader", "create", "watcher")
+        run("xqueue_bridge_grader", "rotate", "watcher", "--overlap-hours", "0")
+        assert GraderClient(old).login()["return_code"] == 1
+
+    def test_grant_deny_and_list(self):
+        run("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
+        assert run("xqueue_bridge_grader", "grant", "watcher", "--queue", "java") == (
+            "watcher: java, python"
+        )
+        run("xqueue_bridge_grader", "deny", "watcher", "--queue", "python")
+        assert run("xqueue_bridge_grader", "list") == "watcher: java"
+
+    def test_revoke(self):
+        secret = run("xqueue_bridge_grader", "create", "watcher")
+        run("xqueue_bridge_grader", "revoke", "watcher")
+        assert GraderClient(secret).login()["return_code"] == 1
+
+    def test_names_that_are_taken_or_unknown(self):
+        run("xqueue_bridge_grader", "create", "watcher")
+        with pytest.raises(CommandError, match="already"):
+            run("xqueue_bridge_grader", "create", "watcher")
+        with pytest.raises(CommandError, match="no grader 'nobody'"):
+            run("xqueue_bridge_grader", "rotate", "nobody")
+
+
+class TestQueues:
+    def test_reports(self):
+        grader = make_grader()
+        for number in range(3):
+            queue.enqueue(new_submission(queue_key=str(number)))
+        queue.enqueue(new_submission("java"))
+        grader.pull()
+        reports = [json.loads(line) for line in run("xqueue_bridge_queues", "--json").splitlines()]
+        assert [(r["queue_name"], r["waiting"], r["leased"]) for r in reports] == [
+            ("java", 1, 0),
+            ("python", 2, 1),
+        ]
+        assert reports[1]["oldest_seconds"] >= 0
+
+    def test_finished_ones(self, settings):
+        settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+        grader = make_grader()
+        queue.enqueue(new_submission(queue_key="answered"))
+        grader.put(grader.pull().header)
+        queue.enqueue(new_submission(queue_key="failed"))
+        grader.pull()
+        Submission.objects.filter(queue_key="failed").update(
+            available_at=Submission.objects.get(queue_key="failed").created_at
+        )
+        queue.fail_exhausted()
+        report = next(iter(api.queue_reports()))
+        assert (report.answered, report.failed, report.waiting, report.leased) == (1, 1, 0, 0)
+        assert report.oldest_seconds is None
+
+    def test_as_a_table(self):
+        queue.enqueue(new_submission())
+        head, row = run("xqueue_bridge_queues").splitlines()
+        assert head.split()[:3] == ["queue_name", "waiting", "leased"]
+        assert row.split()[:3] == ["python", "1", "0"]
+
+    def test_three_statements_for_any_number(self, django_assert_num_queries):
+        for number in range(5):
+            queue.enqueue(new_submission(f"queue {number}"))
+        with django_assert_num_queries(3):
+            assert len(api.queue_reports()) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSweep:
+    def test_once(self, settings):
+        settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+        queue.enqueue(new_submission())
+        make_grader().pull()
+        Submission.objects.update(available_at=Submission.objects.get().created_at)
+        assert "1 given up" in run("xqueue_bridge_sweep")
+        assert run("xqueue_bridge_sweep") == ""
+
+    def test_forever_until_it_is_stopped(self):
+        former = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+        def stop():
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        try:
+            run("xqueue_bridge_sweep", "--forever", "--interval", "0.05")
+        finally:
+            thread.join()
+            signal.signal(signal.SIGTERM, former[0])
+            signal.signal(signal.SIGINT, former[1])

@@ -1,0 +1,109 @@
+"""The command that computes a whole course."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tests.persistent_grades import cast, courses
+from tests.persistent_grades.conftest import (  # noqa: F401
+    by_workers,
+    committed_course,
+)
+from tests.persistent_grades.courses import COURSE_KEY
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.persistent_grades import api
+from xqueue_bridge.persistent_grades.models import GradeRecalculation, PersistentCourseGrade
+
+
+@pytest.fixture
+def learners(committed_course, by_workers):  # noqa: F811
+    found = [cast.make_learner(f"l{n}") for n in range(7)]
+    for number, learner in enumerate(found):
+        cast.score(learner, cast.P1, number % 3)
+    GradeRecalculation.objects.all().delete()  # as if the scores were older than the bridge
+    return found
+
+
+def compute(*arguments: str) -> tuple[str, str]:
+    output, errors = io.StringIO(), io.StringIO()
+    arguments = (str(COURSE_KEY), *arguments)
+    call_command("xqueue_bridge_compute_grades", *arguments, stdout=output, stderr=errors)
+    return output.getvalue(), errors.getvalue()
+
+
+def grades() -> list[float]:
+    rows = PersistentCourseGrade.objects.order_by("user_id")
+    return list(rows.values_list("percent_grade", flat=True))
+
+
+EXPECTED = [0.0, 0.25, 0.5, 0.0, 0.25, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_all_learners(learners, workers):
+    """From nothing, in one process or in several, every learner's grade is computed."""
+    output, _ = compute("--workers", workers, "--batch-size", "2")
+    assert grades() == EXPECTED
+    assert output == f"7 grades computed in {COURSE_KEY}\n"
+
+
+def test_interrupted(learners, monkeypatch):
+    """What was not reached is left, for --resume as for the sweeper."""
+    settle = api.recalculate_requested
+
+    def stop_at_the_fourth(user_id, course_key):
+        if user_id == learners[3].pk:
+            raise KeyboardInterrupt
+        return settle(user_id, course_key)
+
+    monkeypatch.setattr(api, "recalculate_requested", stop_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        compute()
+    monkeypatch.undo()
+    assert grades() == EXPECTED[:3]
+    computed = PersistentCourseGrade.objects.get(user_id=learners[0].pk).computed_at
+    output, _ = compute("--resume")
+    assert output.startswith("4 grades")
+    assert grades() == EXPECTED
+    assert PersistentCourseGrade.objects.get(user_id=learners[0].pk).computed_at == computed
+    assert compute("--resume")[0].startswith("0 grades")
+
+
+def test_the_sweeper_goes_on(learners):
+    api.request_course(COURSE_KEY)
+    assert api.recalculate_due(limit=3) == 3
+    assert api.recalculate_due() == 4
+    assert grades() == EXPECTED
+
+
+def test_those_that_fail(learners, monkeypatch):
+    read = learner_state.read_course_scores
+
+    def fail(user_id, course_key):
+        if user_id == learners[2].pk:
+            raise RuntimeError
+        return read(user_id, course_key)
+
+    monkeypatch.setattr(learner_state, "read_course_scores", fail)
+    with pytest.raises(CommandError, match="1 could not be"):
+        compute()
+    assert len(grades()) == 6
+
+
+@pytest.mark.django_db
+def test_what_cannot_be_computed():
+    with pytest.raises(CommandError, match="No structure"):
+        compute()
+    with pytest.raises(CommandError, match="not a course key"):
+        call_command("xqueue_bridge_compute_grades", "nonsense")
+    with pytest.raises(CommandError, match="1 or more"):
+        compute("--workers", "0")
+    long_ago = timezone.now() - timedelta(days=400)
+    cast.publish(courses.course(cast.HOMEWORK, end=long_ago))
+    with pytest.raises(CommandError, match="frozen"):
+        compute()

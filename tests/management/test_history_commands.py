@@ -1,0 +1,218 @@
+"""Pruning and moving history, as an operator types it."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tests.learner_state.history_cast import (
+    EXTENDED,
+    PLAIN,
+    TO_EXTENDED,
+    TWO_DATABASES,
+    fill,
+    identities,
+    make_row,
+)
+from xqueue_bridge.learner_state.history import moving as history_moving
+from xqueue_bridge.learner_state.history import retention as history_retention
+
+pytestmark = pytest.mark.django_db
+
+PRUNE, MOVE = "xqueue_bridge_prune_history", "xqueue_bridge_move_history"
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(command: str, *args: str) -> str:
+    output = io.StringIO()
+    call_command(command, *args, stdout=output, stderr=io.StringIO())
+    return output.getvalue().strip()
+
+
+class TestPrune:
+    def test_keep_last(self):
+        """SG33: the newest ten stay; a second run finds nothing."""
+        fill(PLAIN, 1, range(1, 51))
+        assert run(PRUNE, "--keep-last", "10", "--dry-run") == "40 entries would be deleted"
+        assert run(PRUNE, "--keep-last", "10") == "40 entries deleted"
+        assert run(PRUNE, "--keep-last", "10") == "0 entries deleted"
+
+    def test_keep_days(self):
+        fill(PLAIN, 1, [1, 2, 3], created=timezone.now() - timedelta(days=9))
+        fill(PLAIN, 1, [4, 5], created=timezone.now() - timedelta(days=1))
+        assert run(PRUNE, "--keep-days", "5") == "3 entries deleted"
+        assert identities(PLAIN) == [(1, 4), (1, 5)]
+
+    def test_start(self):
+        for row in (1, 2, 3):
+            fill(PLAIN, row, [1, 2])
+        assert run(PRUNE, "--keep-last", "1", "--start", "2") == "2 entries deleted"
+        assert identities(PLAIN) == [(1, 2), (2, 2), (3, 1), (3, 2)]
+
+    def test_orphans(self):
+        long_ago = timezone.now() - timedelta(days=1)
+        row = make_row().pk
+        fill(PLAIN, row, [1, 2], created=long_ago)
+        fill(PLAIN, row + 1, [1, 2], created=long_ago)
+        assert run(PRUNE, "--orphans") == "2 entries of rows that are gone deleted"
+        assert run(PRUNE, "--orphans", "--keep-last", "1").splitlines() == [
+            "1 entries deleted",
+            "0 entries of rows that are gone deleted",
+        ]
+
+    def test_orphans_that_are_kept_on_purpose(self, settings):
+        settings.XQUEUE_BRIDGE = {"HISTORY_KEEP_AFTER_DELETE": True}
+        with pytest.raises(CommandError, match="HISTORY_KEEP_AFTER_DELETE"):
+            run(PRUNE, "--orphans")
+
+    @pytest.mark.parametrize(
+        "args", [[], ["--dry-run"], ["--keep-last", "0"], ["--keep-days", "-1"], ["--start", "x"]]
+    )
+    def test_it_wants_to_know_what_stays(self, args):
+        fill(PLAIN, 1, [1, 2])
+        with pytest.raises(CommandError):
+            run(PRUNE, *args)
+        assert len(identities(PLAIN)) == 2
+
+    def test_interrupted_it_says_how_to_go_on(self, monkeypatch):
+        """SG33: and going on there finishes the job."""
+        monkeypatch.setattr(history_retention, "PAGE", 10)
+        monkeypatch.setattr(history_retention, "CHUNK", 5)
+        for row in range(1, 11):
+            fill(PLAIN, row, range(1, 11))
+        real, calls = history_retention._Doomed.delete, []
+
+        def interrupted(*args):
+            calls.append(1)
+            if len(calls) == 9:
+                raise KeyboardInterrupt
+            return real(*args)
+
+        monkeypatch.setattr(history_retention._Doomed, "delete", interrupted)
+        with pytest.raises(CommandError, match=r"go on with --start \d+$") as stopped:
+            run(PRUNE, "--keep-last", "1")
+        row = str(stopped.value).split()[-1]
+        run(PRUNE, "--keep-last", "1", "--start", row)
+        assert identities(PLAIN) == [(row, 10) for row in range(1, 11)]
+
+
+class TestMove:
+    def test_to_the_table_that_is_written(self, settings):
+        settings.XQUEUE_BRIDGE = TO_EXTENDED
+        fill(PLAIN, 1, [1, 2, 3])
+        table = EXTENDED._meta.db_table
+        assert run(MOVE, "--dry-run").startswith("3 entries to move from ")
+        assert run(MOVE).endswith(f"to {table} in 'default'")
+        assert identities(EXTENDED) == [(1, 1), (1, 2), (1, 3)]
+        assert run(MOVE).startswith("0 entries moved")
+
+    def test_and_back(self, settings):
+        settings.XQUEUE_BRIDGE = {}
+        fill(EXTENDED, 1, [1, 2, 3])
+        assert run(MOVE, "--chunk", "2").startswith("3 entries moved")
+        assert identities(PLAIN) == [(1, 1), (1, 2), (1, 3)]
+
+    @pytest.mark.django_db(databases=["default", "history"], transaction=True)
+    def test_places_by_name(self, settings):
+        fill(EXTENDED, 1, [1, 2])
+        run(MOVE, "--from", "extended", "--to", "extended@history")
+        assert identities(EXTENDED, "history") == [(1, 1), (1, 2)]
+        settings.XQUEUE_BRIDGE = TWO_DATABASES
+        run(MOVE, "--from", "extended", "--to", "plain")
+        assert identities(PLAIN) == [(1, 1), (1, 2)]
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            ["--from", "old", "--to", "plain"],
+            ["--from", "plain@nowhere", "--to", "plain"],
+            ["--from", "plain", "--to", "plain"],
+            ["--from", "plain", "--to", "plain@default"],
+            ["--chunk", "0"],
+            ["--chunk", "100000"],
+        ],
+    )
+    def test_places_that_are_none(self, args):
+        with pytest.raises(CommandError):
+            run(MOVE, *args)
+
+    def test_a_source_that_is_still_written(self, monkeypatch):
+        fill(EXTENDED, 1, [1, 2])
+        real = history_moving._delete
+        monkeypatch.setattr(
+            history_moving, "_delete", lambda *args: (fill(EXTENDED, 2, [1]), real(*args))[1]
+        )
+        assert "is it still written?" in run(MOVE)
+        assert identities(EXTENDED) == [(2, 1)]
+
+    def test_interrupted_it_says_so(self, monkeypatch):
+        fill(EXTENDED, 1, [1, 2, 3])
+        real, calls = history_moving._copy, []
+
+        def interrupted(*args):
+            calls.append(1)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            real(*args)
+
+        monkeypatch.setattr(history_moving, "_copy", interrupted)
+        with pytest.raises(CommandError, match="1 entries moved. Run it again"):
+            run(MOVE, "--chunk", "1")
+        assert run(MOVE).startswith("2 entries moved")
+
+    def test_a_copy_that_differs(self):
+        fill(EXTENDED, 1, [1])
+        fill(PLAIN, 1, [1], state="something else")
+        with pytest.raises(CommandError, match="version 1 of row 1"):
+            run(MOVE)
+        assert identities(EXTENDED) == identities(PLAIN) == [(1, 1)]
+
+
+def test_a_host_with_two_databases(tmp_path):
+    """SG32, SG90: migrated by the router, written, moved away and back; all by command."""
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "demo.settings",
+        "XQUEUE_BRIDGE_DEMO_VAR": str(tmp_path),
+        "XQUEUE_BRIDGE_DEMO_TWO_DATABASES": "1",
+    }
+
+    def manage(*args: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *args],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    manage("migrate", "--verbosity", "0")
+    manage("migrate", "--verbosity", "0", "--database", "history")
+    manage("check", "--fail-level", "WARNING", "--database", "default", "--database", "history")
+    told = manage("shell", "--verbosity", "0", "-c", _STORY)
+    assert told.split("\n")[:2] == ["[1]", "['xqueue_bridge_studentmodulehistoryextended']"]
+    assert manage(MOVE, "--from", "extended", "--to", "plain").startswith("1 entries moved")
+    assert manage(MOVE).startswith("1 entries moved")
+
+
+_STORY = """
+from django.contrib.auth.models import User
+from django.db import connections
+from tests.learner_state.history_cast import BLOCK, COURSE
+from xqueue_bridge.learner_state import api
+ada = User.objects.create_user("ada").pk
+api.save_fields(ada, COURSE, BLOCK, {"n": 1})
+print([entry.version for entry in api.history(ada, BLOCK, COURSE)])
+tables = connections["history"].introspection.table_names()
+print([name for name in tables if not name.startswith("django_")])
+"""

@@ -1,0 +1,195 @@
+"""Retire, reset, delete: the commands about learners, as an operator types them."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+
+from tests.external_grader.cast import COURSE, PROBLEM, new_submission
+from tests.grader_replies.cast import waiting_state
+from xqueue_bridge import models
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.external_grader import files
+from xqueue_bridge.learner_state import api as learner_state
+
+pytestmark = pytest.mark.django_db
+
+RETIRE = "xqueue_bridge_retire_learner"
+RESET = "xqueue_bridge_reset_attempts"
+DELETE = "xqueue_bridge_delete_state"
+OLD_KEY = "i4x://DemoX/CS101/problem/loops"
+OLD_COURSE = "DemoX/CS101/2026"
+
+
+@pytest.fixture
+def ada() -> int:
+    return make_learner("ada")
+
+
+@pytest.fixture
+def bob() -> int:
+    return make_learner("bob")
+
+
+def make_learner(name: str) -> int:
+    """Return a learner whose answer waits for a grader."""
+    user_id = get_user_model().objects.create_user(name).pk
+    external_grader.enqueue(new_submission(user_id=user_id, queue_key=name))
+    learner_state.save_fields(
+        user_id, COURSE, PROBLEM, {**waiting_state(loops_2_1=name), "attempts": 2}
+    )
+    learner_state.set_score(user_id, COURSE, PROBLEM, 1, 1)
+    return user_id
+
+
+def run(*words: str) -> str:
+    output = io.StringIO()
+    call_command(*words, stdout=output, stderr=io.StringIO())
+    return output.getvalue().strip()
+
+
+def state_of(user_id: int) -> dict | None:
+    return learner_state.read_state(user_id, PROBLEM, COURSE)
+
+
+class TestRetire:
+    def test_scrub(self, ada, bob):
+        """C125: texts go, numbers stay, and others are left alone."""
+        assert run(RETIRE, "ada") == (f"learner {ada}: scrub: 2 history, 1 states, 1 submissions")
+        assert state_of(ada) is None
+        assert learner_state.read_score(ada, PROBLEM, COURSE).grade == 1
+        assert state_of(bob) is not None
+
+    def test_purge_several(self, ada, bob):
+        run(RETIRE, "ada", "--user-id", str(bob), "--purge")
+        assert not models.StudentModule.objects.exists()
+        assert not models.Submission.objects.exists()
+
+    def test_again(self, ada):
+        """SG88: another run is harmless, and says so."""
+        run(RETIRE, "ada")
+        assert run(RETIRE, "ada") == f"learner {ada}: scrub: nothing"
+
+    def test_dry_run(self, ada):
+        said = run(RETIRE, "ada", "--dry-run", "--purge")
+        assert said == f"learner {ada}: would purge 1 grades, 2 history, 1 states, 1 submissions"
+        assert state_of(ada)["attempts"] == 2
+        assert not models.RetiredLearner.objects.exists()
+
+    def test_go_on_with_what_was_interrupted(self, ada, bob):
+        """SG88: what was begun is finished, each in its own mode."""
+        learner_state.begin_retirement(ada, "purge")
+        learner_state.begin_retirement(bob, "scrub")
+        run(RETIRE, "--unfinished")
+        assert state_of(ada) is state_of(bob) is None
+        assert list(models.StudentModule.objects.values_list("student_id", flat=True)) == [bob]
+        assert run(RETIRE, "--unfinished") == ""
+
+    def test_an_account_that_is_gone(self, ada):
+        get_user_model().objects.all().delete()
+        with pytest.raises(CommandError, match="no learner 'ada'.*--user-id"):
+            run(RETIRE, "ada")
+        assert "1 submissions" in run(RETIRE, "--user-id", str(ada))
+
+    def test_one_that_fails_keeps_the_others_from_nothing(self, ada, monkeypatch):
+        with pytest.raises(CommandError, match=f"Not retired: {ada + 1}"):
+            run(RETIRE, "--user-id", str(ada + 1), "--user-id", str(ada))
+        assert state_of(ada) is None
+
+    def test_a_file_that_cannot_be_removed(self, ada, monkeypatch):
+        models.SubmissionContent.objects.update(files=[["a.py", "2026/a", 1]])
+        monkeypatch.setattr(files, "_delete", lambda storage, name: False)
+        with pytest.raises(CommandError, match=f"Not retired: {ada}. Run it again"):
+            run(RETIRE, "ada")
+
+    def test_interrupted(self, ada, monkeypatch):
+        monkeypatch.setattr(files, "delete_files", interrupt)
+        models.SubmissionContent.objects.update(files=[["a.py", "2026/a", 1]])
+        with pytest.raises(CommandError, match="Interrupted: nothing; run it again"):
+            run(RETIRE, "ada")
+
+    @pytest.mark.parametrize("words", [[], ["--purge"], ["--dry-run"]])
+    def test_nobody_named(self, words):
+        with pytest.raises(CommandError, match="Name learners"):
+            run(RETIRE, *words)
+
+    @pytest.mark.parametrize("user_id", ["x", "-1", "1.5", "9" * 30])
+    def test_ids_that_are_none(self, user_id):
+        with pytest.raises(CommandError, match="is not a learner's id"):
+            run(RETIRE, f"--user-id={user_id}")
+
+
+class TestReset:
+    def test_named(self, ada, bob):
+        """SG48: one learner may try again."""
+        assert run(RESET, str(PROBLEM), "ada") == "1 of 1 learners reset"
+        assert state_of(ada)["attempts"] == 0
+        assert state_of(bob)["attempts"] == 2
+        assert learner_state.read_score(ada, PROBLEM, COURSE).grade == 1
+
+    def test_everyone(self, ada, bob):
+        assert run(RESET, str(PROBLEM), "--everyone", "--dry-run") == (
+            "2 of 2 learners would be reset"
+        )
+        assert state_of(ada)["attempts"] == 2
+        assert run(RESET, str(PROBLEM), "--everyone") == "2 of 2 learners reset"
+        assert run(RESET, str(PROBLEM), "--everyone") == "0 of 2 learners reset"
+        assert state_of(ada)["attempts"] == state_of(bob)["attempts"] == 0
+
+    def test_everyone_and_somebody(self, ada):
+        with pytest.raises(CommandError, match="name no learners"):
+            run(RESET, str(PROBLEM), "ada", "--everyone")
+
+    def test_interrupted(self, ada, bob, monkeypatch):
+        from xqueue_bridge.management.commands.xqueue_bridge_reset_attempts import Command
+
+        monkeypatch.setattr(Command, "deed", interrupt)
+        with pytest.raises(CommandError, match="Interrupted: 0 reset, 1 not tried"):
+            run(RESET, str(PROBLEM), "--everyone")
+
+
+class TestDelete:
+    def test_named(self, ada, bob):
+        """C124, SG48: state, score and what waits for a grader are gone, for that learner."""
+        assert run(DELETE, str(PROBLEM), "ada", "--dry-run") == "1 of 1 learners would be deleted"
+        assert run(DELETE, str(PROBLEM), "ada") == "1 of 1 learners deleted"
+        assert state_of(ada) is None
+        assert state_of(bob) is not None
+        open_ones = models.Submission.objects.filter(available_at__isnull=False)
+        assert [submission.user_id for submission in open_ones] == [bob]
+
+    def test_again(self, ada):
+        run(DELETE, str(PROBLEM), "ada")
+        assert run(DELETE, str(PROBLEM), "ada", "--dry-run") == "0 of 1 learners would be deleted"
+        assert run(DELETE, str(PROBLEM), "ada") == "0 of 1 learners deleted"
+
+    def test_a_key_of_the_old_kind(self, ada):
+        from xqueue_bridge.callback_address import read_place
+
+        course_key, usage_key = read_place(OLD_COURSE, OLD_KEY)
+        learner_state.save_fields(ada, course_key, usage_key, {"seed": 1})
+        said = run(DELETE, OLD_KEY, "ada", "--course", OLD_COURSE)
+        assert said == "1 of 1 learners deleted"
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["no-key", "ada"], "block: is not a key"),
+            ([str(PROBLEM), "ada", "--course", "no-key"], "--course: is not a key"),
+            ([str(PROBLEM), "ada", "--course", "course-v1:A+B+C"], "block: is a block of another"),
+            ([OLD_KEY, "ada"], "--course: is missing"),
+            ([str(PROBLEM), "eve"], "There is no learner 'eve'"),
+            ([str(PROBLEM)], "Name learners"),
+        ],
+    )
+    def test_errors_name_the_argument(self, ada, words, said):
+        with pytest.raises(CommandError, match=said):
+            run(DELETE, *words)
+        assert state_of(ada) is not None
+
+
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt

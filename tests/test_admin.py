@@ -1,0 +1,156 @@
+"""The admin: what operators see, and what nobody does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.core.cache import cache
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.external_grader.cast import GraderClient, make_grader, new_submission
+from xqueue_bridge.external_grader import queue
+from xqueue_bridge.external_grader.models import Grader, Submission
+from xqueue_bridge.external_grader.states import Status
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.fields.models import CrawlersConfig
+from xqueue_bridge.learner_state.retirement_models import RetiredLearner
+from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.persistent_grades.models import GradeRecalculation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _forget_principals():
+    cache.clear()
+
+
+def page(model: str, what: str = "changelist", *args: int) -> str:
+    return reverse(f"admin:xqueue_bridge_{model}_{what}", args=args)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "transportchoice",
+        "grader",
+        "submission",
+        "receivedreply",
+        "scoreledger",
+        "graderecalculation",
+        "persistentcoursegrade",
+        "persistentsubsectiongradeoverridehistory",
+    ],
+)
+def test_lists_open(admin_client, model):
+    grader = make_grader()
+    queue.enqueue(new_submission())
+    grader.put(grader.pull().header)
+    assert admin_client.get(page(model)).status_code == 200
+
+
+def test_no_key_and_no_work_is_shown(admin_client):
+    """C130: pages of the admin hold neither keys nor what learners wrote or read."""
+    grader = make_grader()
+    queue.enqueue(new_submission(queue_key="the-queue-key", body='"the answer"'))
+    handed = grader.pull()
+    grader.put(handed.header, '{"correct": true, "score": 1, "msg": "the feedback"}')
+    submission, reply = Submission.objects.get(), ReceivedReply.objects.get()
+    for address in (
+        page("submission"),
+        page("submission", "change", submission.pk),
+        page("receivedreply"),
+        page("receivedreply", "change", reply.pk),
+        page("grader", "change", Grader.objects.get().pk),
+    ):
+        response = admin_client.get(address)
+        assert response.status_code == 200
+        for secret in (
+            "the-queue-key",
+            "the answer",
+            "the feedback",
+            handed.pullkey,
+            submission.pullkey_digest,
+            grader.secret,
+        ):
+            assert secret not in response.text
+
+
+def test_a_new_secret_is_shown_once(admin_client):
+    make_grader()
+    form = {"action": "issue_secret", "_selected_action": Grader.objects.get().pk}
+    response = admin_client.post(page("grader"), form, follow=True)
+    secret = re.search(r"shown only now: (\S+?)<", response.text)[1]
+    assert GraderClient(secret).login()["return_code"] == 0
+    assert secret not in admin_client.get(page("grader")).text
+
+
+def test_requeue(admin_client):
+    queue.enqueue(new_submission())
+    Submission.objects.update(status=Status.FAILED, available_at=None)
+    form = {"action": "requeue", "_selected_action": Submission.objects.get().pk}
+    admin_client.post(page("submission"), form)
+    assert Submission.objects.get().status == Status.WAITING
+
+
+def test_requeue_needs_permission(client):
+    """C130: being staff is not enough to change anything."""
+    staff = get_user_model().objects.create_user("staff", is_staff=True)
+    staff.user_permissions.add(Permission.objects.get(codename="view_submission"))
+    client.force_login(staff)
+    queue.enqueue(new_submission())
+    Submission.objects.update(status=Status.FAILED, available_at=None)
+    form = {"action": "requeue", "_selected_action": Submission.objects.get().pk}
+    client.post(page("submission"), form)
+    assert Submission.objects.get().status == Status.FAILED
+
+
+def test_crawlers_are_one_row(admin_client):
+    """The row is added once; after that there is only changing it."""
+    assert admin_client.get(page("crawlersconfig")).status_code == 200
+    form = {"enabled": "on", "known_user_agents": "wget, curl"}
+    assert admin_client.post(page("crawlersconfig", "add"), form).status_code == 302
+    assert CrawlersConfig.objects.get().agents == ("wget", "curl")
+    assert admin_client.get(page("crawlersconfig", "add")).status_code == 403
+    form["known_user_agents"] = ""
+    assert admin_client.post(page("crawlersconfig", "change", 1), form).status_code == 302
+    assert CrawlersConfig.objects.get().agents == ()
+
+
+def test_a_retirement_can_be_taken_back_but_not_made(admin_client):
+    """C125: who is forgotten is listed; taking the note away lets replies in again."""
+    RetiredLearner.objects.create(user_id=7, mode="scrub", started_at=timezone.now())
+    assert "scrub" in admin_client.get(page("retiredlearner")).text
+    assert admin_client.get(page("retiredlearner", "add")).status_code == 403
+    admin_client.post(page("retiredlearner", "delete", 7), {"post": "yes"})
+    assert not RetiredLearner.objects.exists()
+
+
+def test_outcomes_are_visible(admin_client):
+    """SG39: operators see what each reply came to, and how often it came."""
+    target = new_submission().target
+    for outcome in learner_state.Outcome:
+        learner_state.record_outcome(
+            f"r:{outcome}", 7, target.course_key, target.usage_key, outcome
+        )
+    listed = admin_client.get(page("scoreledger")).text
+    assert all(f"r:{outcome}" in listed for outcome in learner_state.Outcome)
+    entry = admin_client.get(page("scoreledger"), {"outcome": "stale"}).text
+    assert "r:stale" in entry
+    assert "r:applied" not in entry
+
+
+def test_failed_grades_are_computed_after_all(admin_client):
+    """SG74: what has failed is listed, and can be run again from there."""
+    course_key = new_submission().target.course_key
+    persistent_grades.request_recalculation(7, course_key)
+    GradeRecalculation.objects.update(due_at=None, problem="Version 2 of the score is not seen.")
+    assert "Version 2" in admin_client.get(page("graderecalculation")).text
+    form = {"action": "try_again", "_selected_action": GradeRecalculation.objects.get().pk}
+    admin_client.post(page("graderecalculation"), form)
+    assert GradeRecalculation.objects.get().due_at is not None

@@ -1,0 +1,355 @@
+"""The shape of the package: imports run one way, files stay small, pure modules stay pure.
+
+Each rule is a function from one parsed file to the lines that break it, so that the rules
+themselves are tested on small examples, and a failure names file, line and rule.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "xqueue_bridge"
+ROOT = Path(__file__).resolve().parent.parent
+
+#: The path of a submission to the learner's state, and the way back from there: two stairs to
+#: one floor. A room may call those to its right on its own stair; the flow up the second stair
+#: goes by signals.
+STAIRS = (
+    ("delivery", "external_grader", "grader_replies", "learner_state"),
+    ("records", "persistent_grades", "learner_state"),
+)
+#: In the order of the whole path.
+ROOMS = (*STAIRS[0], *reversed(STAIRS[1][:-1]))
+GROUND = (
+    "after_response",
+    "batches",
+    "block",
+    "callback_address",
+    "conf",
+    "data",
+    "exceptions",
+    "signals",
+    "upserts",
+    "wire",
+)
+#: Pure, whatever happens; so is every module whose docstring says "pure".
+PURE = (
+    "data",
+    "exceptions",
+    "delivery.xheader",
+    "grader_replies.parsing",
+    "grader_replies.feedback",
+)
+#: What a pure module may import beside the standard library.
+PURE_MAY_IMPORT = {
+    "opaque_keys",  # data: the keys are values, and know no database
+    "nh3",  # feedback: a function from text to text
+}
+#: The import names of setup.py's CORE; everything else is an extra. (asgiref is
+#: Django's own, kombu Celery's.)
+CORE = {"django", "asgiref", "rest_framework", "requests", "opaque_keys", "celery", "kombu", "nh3"}
+CORE |= {PACKAGE}
+RECEIVERS = "handlers"
+MAX_LINES = 300
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, by its absolute name, as written on ``line``."""
+
+    module: str
+    line: int
+    at_module_level: bool
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the package; ``name`` is relative to the package ("delivery.api")."""
+
+    name: str
+    path: str
+    source: str
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source)
+
+    @property
+    def room(self) -> str | None:
+        return _room_of(self.name)
+
+    @property
+    def is_pure(self) -> bool:
+        said = ast.get_docstring(self.tree) or ""
+        return self.name in PURE or bool(re.search(r"\bpure\b", said, re.IGNORECASE))
+
+
+Rule = Callable[[Module], Iterator[tuple[int, str]]]
+
+
+def _room_of(name: str) -> str | None:
+    first = name.split(".")[0]
+    return first if first in ROOMS else None
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _import_nodes(node: ast.AST, at_top: bool = True) -> Iterator[tuple[ast.stmt, bool]]:
+    """Yield each import statement, and whether it runs when the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child, at_top
+        inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from _import_nodes(child, at_top and not inside and not _is_type_checking(child))
+
+
+def imports_of(module: Module) -> Iterator[Import]:
+    """Yield what a file imports; ``from package import name`` counts as package.name."""
+    for node, at_top in _import_nodes(module.tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif node.level:
+            yield Import(f"{PACKAGE}.<relative>", node.lineno, at_top)
+            continue
+        elif _is_ours(node.module or ""):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            names = [node.module or ""]
+        yield from (Import(name, node.lineno, at_top) for name in names)
+
+
+def _is_ours(module: str) -> bool:
+    return module == PACKAGE or module.startswith(f"{PACKAGE}.")
+
+
+def _own_imports(module: Module) -> Iterator[tuple[str, int]]:
+    """Yield our own modules that a file imports, relative to the package, with the line."""
+    for found in imports_of(module):
+        if _is_ours(found.module):
+            yield found.module.removeprefix(PACKAGE).removeprefix("."), found.line
+
+
+def rooms_are_entered_by_their_api(module: Module) -> Iterator[tuple[int, str]]:
+    """A room imports only rooms further along the path, and only their api."""
+    if module.room is None:
+        return
+    for name, line in _own_imports(module):
+        target = _room_of(name)
+        if target is None or target == module.room:
+            continue
+        if not _may_call(module.room, target):
+            yield line, f"{module.room} may not import {target}"
+        elif name.split(".")[1:2] != ["api"]:
+            yield line, f"{target} is entered by {PACKAGE}.{target}.api, not by {name}"
+
+
+def _may_call(room: str, target: str) -> bool:
+    return any(target in stair[stair.index(room) :] for stair in STAIRS if room in stair)
+
+
+def rooms_stand_on_the_ground(module: Module) -> Iterator[tuple[int, str]]:
+    """Rooms and ground import no door; the ground imports no room either."""
+    is_ground = module.name in GROUND
+    if module.room is None and not is_ground:
+        return
+    for name, line in _own_imports(module):
+        first = name.split(".")[0]
+        if first in GROUND or (first in ROOMS and not is_ground):
+            continue
+        kind = "ground" if is_ground else "a room"
+        yield line, f"{kind} may not import {PACKAGE}.{name}"
+
+
+def imports_are_absolute(module: Module) -> Iterator[tuple[int, str]]:
+    """Imports are written in full, so that the other rules see them."""
+    for name, line in _own_imports(module):
+        if name == "<relative>":
+            yield line, "write the import in full"
+
+
+def pure_modules_are_pure(module: Module) -> Iterator[tuple[int, str]]:
+    """Pure modules import neither Django nor requests, and none of ours that does."""
+    if module.is_pure:
+        yield from _impure_imports(module)
+
+
+def _impure_imports(
+    module: Module, seen: frozenset[str] = frozenset()
+) -> Iterator[tuple[int, str]]:
+    seen |= {module.name}
+    for found in imports_of(module):
+        if _is_ours(found.module):
+            own = _module_named(found.module)
+            if own and own.name not in seen and any(_impure_imports(own, seen)):
+                yield found.line, f"{own.path} is not pure"
+        else:
+            top = found.module.split(".")[0]
+            if top not in sys.stdlib_module_names and top not in PURE_MAY_IMPORT:
+                yield found.line, f"a pure module may not import {found.module}"
+
+
+def _module_named(name: str) -> Module | None:
+    """Return our module that an import reaches: ``name`` may end in a name defined there."""
+    known = {module.name: module for module in _package_modules()}
+    parts = name.split(".")[1:]
+    while parts and ".".join(parts) not in known:
+        parts.pop()
+    return known.get(".".join(parts))
+
+
+def receivers_stand_in_one_file(module: Module) -> Iterator[tuple[int, str]]:
+    """Signals are connected in handlers.py and nowhere else."""
+    if module.name == RECEIVERS:
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and _called(node) in ("connect", "receiver"):
+            yield node.lineno, f"connect signals in {RECEIVERS}.py"
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def core_needs_no_extra(module: Module) -> Iterator[tuple[int, str]]:
+    """Importing the package needs nothing but the core dependencies of setup.py."""
+    for found in imports_of(module):
+        top = found.module.split(".")[0]
+        if found.at_module_level and top not in sys.stdlib_module_names and top not in CORE:
+            yield found.line, f"{top} is not a core dependency: import it where it is used"
+
+
+def files_stay_small(module: Module) -> Iterator[tuple[int, str]]:
+    """A file of more than 300 lines is two rooms."""
+    lines = module.source.count("\n")
+    if lines > MAX_LINES:
+        yield MAX_LINES + 1, f"{lines} lines; {MAX_LINES} are allowed"
+
+
+RULES: tuple[Rule, ...] = (
+    rooms_are_entered_by_their_api,
+    rooms_stand_on_the_ground,
+    imports_are_absolute,
+    pure_modules_are_pure,
+    receivers_stand_in_one_file,
+    core_needs_no_extra,
+    files_stay_small,
+)
+
+
+@functools.cache
+def _package_modules() -> tuple[Module, ...]:
+    modules = []
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        if "migrations" in path.parts:
+            continue
+        relative = path.relative_to(ROOT)
+        parts = [part for part in relative.with_suffix("").parts[1:] if part != "__init__"]
+        modules.append(Module(".".join(parts), str(relative), path.read_text(encoding="utf-8")))
+    return tuple(modules)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_package_keeps_the_rule(rule: Rule) -> None:
+    broken = [
+        f"{module.path}:{line}: {message} [{rule.__doc__}]"
+        for module in _package_modules()
+        for line, message in rule(module)
+    ]
+    assert not broken, "\n" + "\n".join(broken)
+
+
+def test_every_named_module_exists() -> None:
+    names = {module.name for module in _package_modules()}
+    missing = {*GROUND, *PURE, RECEIVERS, *(f"{room}.api" for room in ROOMS)} - names
+    assert not missing, f"test_architecture.py speaks of modules that are gone: {missing}"
+
+
+BREAKS = [
+    (rooms_are_entered_by_their_api, "learner_state.api", "import xqueue_bridge.delivery.api"),
+    (rooms_are_entered_by_their_api, "delivery.x", "from xqueue_bridge.external_grader import y"),
+    (
+        rooms_are_entered_by_their_api,
+        "external_grader.x",
+        "from xqueue_bridge.grader_replies.models import ReceivedReply",
+    ),
+    (
+        rooms_are_entered_by_their_api,
+        "grader_replies.x",
+        "def late():\n    from xqueue_bridge.external_grader import api",
+    ),
+    (rooms_are_entered_by_their_api, "learner_state.x", "import xqueue_bridge.records.api"),
+    (rooms_are_entered_by_their_api, "persistent_grades.x", "import xqueue_bridge.records.api"),
+    (
+        rooms_are_entered_by_their_api,
+        "records.x",
+        "from xqueue_bridge.grader_replies.api import deliver",
+    ),
+    (
+        rooms_are_entered_by_their_api,
+        "grader_replies.x",
+        "from xqueue_bridge.persistent_grades import api",
+    ),
+    (rooms_stand_on_the_ground, "data", "from xqueue_bridge.delivery import api"),
+    (rooms_stand_on_the_ground, "conf", "from xqueue_bridge import tasks"),
+    (rooms_stand_on_the_ground, "delivery.x", "from xqueue_bridge.handlers import connect_all"),
+    (imports_are_absolute, "delivery.x", "from . import y"),
+    (imports_are_absolute, "delivery.transports.base", "from ...data import Target"),
+    (pure_modules_are_pure, "delivery.xheader", "import django.conf"),
+    (pure_modules_are_pure, "grader_replies.parsing", "from requests import Session"),
+    (pure_modules_are_pure, "grader_replies.feedback", "from xqueue_bridge.conf import options"),
+    (pure_modules_are_pure, "delivery.x", '"""Sums; pure."""\nimport django'),
+    (receivers_stand_in_one_file, "delivery.x", "state_saved.connect(print)"),
+    (receivers_stand_in_one_file, "admin", "@receiver(post_save)\ndef f(): ..."),
+    (core_needs_no_extra, "delivery.toggles", "from waffle import flag_is_active"),
+    (core_needs_no_extra, "block", "try:\n    import xblock\nexcept ImportError: ..."),
+    (core_needs_no_extra, "block", "class A:\n    import xblock"),
+    (files_stay_small, "admin", "\n" * (MAX_LINES + 1)),
+]
+
+KEEPS = [
+    (rooms_are_entered_by_their_api, "delivery.x", "from xqueue_bridge.external_grader import api"),
+    (
+        rooms_are_entered_by_their_api,
+        "delivery.x",
+        "from xqueue_bridge.external_grader.api import enqueue",
+    ),
+    (rooms_are_entered_by_their_api, "admin", "from xqueue_bridge.delivery.models import A"),
+    (rooms_are_entered_by_their_api, "records.x", "from xqueue_bridge.learner_state import api"),
+    (rooms_stand_on_the_ground, "delivery.x", "from xqueue_bridge import conf, data"),
+    (rooms_stand_on_the_ground, "handlers", "from xqueue_bridge import tasks"),
+    (pure_modules_are_pure, "grader_replies.parsing", "from xqueue_bridge.data import GraderReply"),
+    (pure_modules_are_pure, "grader_replies.feedback", "import json, nh3"),
+    (receivers_stand_in_one_file, "handlers", "state_saved.connect(print)"),
+    (core_needs_no_extra, "delivery.toggles", "def ask():\n    import waffle"),
+    (core_needs_no_extra, "block", "if TYPE_CHECKING:\n    from xblock.core import XBlock"),
+    (files_stay_small, "admin", "\n" * MAX_LINES),
+]
+
+
+def _example(name: str, source: str) -> Module:
+    return Module(name, f"{PACKAGE}/{name.replace('.', '/')}.py", source)
+
+
+@pytest.mark.parametrize(("rule", "name", "source"), BREAKS)
+def test_rule_sees_a_break(rule: Rule, name: str, source: str) -> None:
+    assert list(rule(_example(name, source)))
+
+
+@pytest.mark.parametrize(("rule", "name", "source"), KEEPS)
+def test_rule_lets_good_code_be(rule: Rule, name: str, source: str) -> None:
+    assert not list(rule(_example(name, source)))
+
+
+def test_the_path_is_alphabetical() -> None:
+    assert list(ROOMS) == sorted(ROOMS), "the tree shows the path in the order of its names"

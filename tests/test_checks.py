@@ -1,0 +1,155 @@
+"""Each check names the setting and the line to write."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.core.checks import run_checks
+
+from xqueue_bridge import checks
+from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
+
+MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
+
+
+class HalfAClient(XBlockUserStateClient):
+    """Has no ``set_many`` and no history, and forgot an error."""
+
+    DoesNotExist = None
+
+    def get_many(self, username, block_keys, scope="user_state", fields=None):
+        yield from ()
+
+    def delete_many(self, username, block_keys, scope="user_state", fields=None): ...
+
+    iter_all_for_block = iter_all_for_course = get_many
+
+
+def found(**kwargs) -> dict[str, str]:
+    every = (
+        checks.check_options,
+        checks.check_recorder,
+        checks.check_crawler_detector,
+        checks.check_state_client,
+        checks.check_history,
+        checks.check_host,
+        checks.check_databases,
+    )
+    messages = [message for check in every for message in check(**kwargs)]
+    return {
+        message.id.removeprefix("xqueue_bridge."): f"{message.msg} {message.hint}"
+        for message in messages
+    }
+
+
+# Django's own check of JSON fields asks the database what it can do.
+@pytest.mark.django_db
+def test_the_tests_own_settings_are_in_order():
+    assert found() == {}
+    assert [m for m in run_checks() if m.id and m.id.startswith("xqueue_bridge")] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "words"),
+    [
+        ([], "E001", "XQUEUE_BRIDGE is not a dict"),
+        ({"LEASE_SECOND": 5}, "E001", "['LEASE_SECOND'] is not a setting"),
+        ({"LEASE_SECONDS": "5"}, "E001", "['LEASE_SECONDS'] is str, not int"),
+        ({"LEASE_SECONDS": True}, "E001", "['LEASE_SECONDS'] is bool, not int"),
+        ({"QUEUES": {"a": 5}}, "E001", "['QUEUES']['a'] is not a dict"),
+        ({"QUEUES": {"a": {"LEASE": 5}}}, "E001", "['QUEUES']['a']['LEASE'] is not a setting"),
+        ({"QUEUES": {"a": {"SCORE_SCALE": "percent"}}}, "E002", "SCORE_SCALE"),
+        ({"RECORDER": "no.such.thing"}, "E003", "['RECORDER'] cannot be imported"),
+        ({"BLOCK_LOADER": "no.such.thing"}, "E003", "['BLOCK_LOADER'] cannot be imported"),
+        ({"CRAWLER_DETECTOR": "no.such.thing"}, "E003", "['CRAWLER_DETECTOR'] cannot be imported"),
+        ({"CRAWLER_DETECTOR": "xqueue_bridge.models.__name__"}, "E003", "cannot be called"),
+        ({"STATE_CLIENT": "no.such.Client"}, "E003", "['STATE_CLIENT'] cannot be imported"),
+        ({"STATE_CLIENT": "tests.test_checks.HalfAClient"}, "E007", "['STATE_CLIENT'] is no"),
+        ({"STATE_CLIENT": "tests.test_checks.found"}, "E007", "it is not one"),
+        ({"STATE_CLIENT": MEMORY_CLIENT}, "W007", "['RECORDER'] = 'block'"),
+        ({"RECORDER": "block"}, "E004", "['BLOCK_LOADER'] = "),
+        ({"RECORDER": "callback"}, "E005", "['CALLBACK_PREFIXES'] = "),
+        ({"WAKE_UP": "rabbit"}, "E006", "['WAKE_UP'] = "),
+        ({"HISTORY_DATABASE": "nowhere"}, "E010", "'nowhere', which is not in DATABASES"),
+        ({"HISTORY_DATABASE": "default"}, "E010", "['HISTORY_DATABASE'] = None"),
+        ({"HISTORY_EXTENDED": 1}, "E001", "['HISTORY_EXTENDED'] is int, not bool"),
+        ({"GRADE_SIGNALS": "some"}, "E012", "['GRADE_SIGNALS'] = "),
+        ({"FILES_STORAGE": "nowhere"}, "W001", "STORAGES['nowhere'] = "),
+        ({"FILES_STORAGE": "default"}, "W002", "usually public"),
+    ],
+)
+def test_wrong_options(settings, value, number, words):
+    """SG85: what does not import, or is not what it must be, is named with its setting."""
+    settings.XQUEUE_BRIDGE = value
+    if number == "E001" and not isinstance(value, dict):
+        messages = checks.check_options()
+        assert words in messages[0].msg
+        return
+    assert words in found()[number]
+
+
+def test_what_a_client_lacks(settings):
+    """SG85: the error names the setting, the class, and what the class lacks."""
+    settings.XQUEUE_BRIDGE = {"STATE_CLIENT": "tests.test_checks.HalfAClient"}
+    assert "HalfAClient lacks set_many, get_history, DoesNotExist." in found()["E007"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"STATE_CLIENT": MEMORY_CLIENT, "RECORDER": "tests.test_checks.HalfAClient"},
+        {"DELIVERY_BACKOFF": 2},
+        {"PUBLIC_URL": None},
+        {"HISTORY_DATABASE": None},
+        {"HISTORY_DATABASE": "history", "HISTORY_EXTENDED": True},
+        {"PUBLIC_URL": "https://queue.example.com"},
+        {"CALLBACK_PREFIXES": ["https://lms.example.com/"]},
+        {"QUEUES": {"slow": {"LEASE_SECONDS": 3600, "SCORE_SCALE": "fraction"}}},
+    ],
+)
+def test_right_options(settings, value):
+    settings.XQUEUE_BRIDGE = value
+    assert found() == {}
+
+
+def test_no_host_for_callbacks(settings):
+    del settings.LMS_ROOT_URL
+    assert "LMS_ROOT_URL = " in found()["W003"]
+
+
+def test_no_router_for_history(settings):
+    settings.XQUEUE_BRIDGE = {"HISTORY_DATABASE": "history"}
+    settings.DATABASE_ROUTERS = []
+    assert "DATABASE_ROUTERS = ['xqueue_bridge" in found()["E011"]
+
+
+def test_addresses_are_not_included(settings):
+    settings.ROOT_URLCONF = "tests.no_urls"
+    assert 'include("xqueue_bridge.urls")' in found()["W004"]
+
+
+def test_sqlite_without_immediate(monkeypatch):
+    from django.db import connections
+
+    connection = connections["default"]
+    if connection.vendor == "sqlite":
+        options = {**connection.settings_dict["OPTIONS"], "transaction_mode": "DEFERRED"}
+        monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+        assert "'transaction_mode': 'IMMEDIATE'" in found(databases=["default"])["W005"]
+    else:
+        assert found(databases=["default"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("engine", "age", "hint"),
+    [
+        ("postgresql", 0, "DATABASES['default']['CONN_MAX_AGE'] = 600"),
+        ("postgresql", 600, None),
+        ("postgresql", None, None),
+        ("sqlite3", 0, None),
+    ],
+)
+def test_a_connection_for_each_request(monkeypatch, engine, age, hint):
+    database = {"ENGINE": f"django.db.backends.{engine}", "CONN_MAX_AGE": age}
+    monkeypatch.setattr(settings, "DATABASES", {"default": database})
+    assert [message.hint for message in checks.check_deployment()] == ([hint] if hint else [])

@@ -1,0 +1,40 @@
+"""The references say what the code says."""
+
+import ast
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from django.core.management import get_commands
+
+from xqueue_bridge.conf import Options
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+SETTING = re.compile(r"^\.\. setting:: (\w+)\n\n    Default: ``(.+?)``", re.MULTILINE)
+COMMAND = re.compile(r"\bxqueue_bridge_[a-z_]+\b")
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """Key by key: one `setting` entry each, and the default that conf.py gives it."""
+    page = (DOCS / "references" / "settings.rst").read_text(encoding="utf-8")
+    documented = {name: ast.literal_eval(default) for name, default in SETTING.findall(page)}
+    assert documented == {option.name: default_of(option) for option in fields(Options)}
+
+
+def test_commands_are_documented_and_exist() -> None:
+    ours = {name for name, app in get_commands().items() if app == "xqueue_bridge"}
+    page = (DOCS / "references" / "commands.rst").read_text(encoding="utf-8")
+    assert set(COMMAND.findall(page)) == ours
+
+
+def test_no_page_names_a_command_that_does_not_exist() -> None:
+    known = set(get_commands())
+    for page in [*DOCS.rglob("*.rst"), DOCS.parent / "README.rst"]:
+        named = re.findall(r"manage\.py (xqueue_bridge_\w+)", page.read_text(encoding="utf-8"))
+        assert set(named) <= known, page
+
+
+def default_of(option: Any) -> Any:
+    return option.default_factory() if option.default is MISSING else option.default

@@ -1,0 +1,28 @@
+"""The migrations run there and back."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from xqueue_bridge.learner_state.models import StudentModule
+
+
+@pytest.mark.django_db(transaction=True)
+def test_backwards_and_forwards():
+    """SG90: to zero and back; every table goes, and every table comes again."""
+
+    def our_tables() -> set[str]:
+        names = connection.introspection.table_names()
+        return {name for name in names if name.startswith("xqueue_bridge_")}
+
+    before = our_tables()
+    assert StudentModule._meta.db_table in before
+    try:
+        call_command("migrate", "xqueue_bridge", "zero", verbosity=0)
+        assert our_tables() == set()
+    finally:
+        call_command("migrate", "xqueue_bridge", verbosity=0)
+    assert our_tables() == before
+    assert not StudentModule.objects.exists()

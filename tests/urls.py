@@ -1,0 +1,9 @@
+"""URLs of the smallest host."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("xqueue_bridge.urls")),
+]
