@@ -1,0 +1,88 @@
+"""A learner's attempts at a problem, told from the history of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from demo.course import Problem
+from demo.progress import Part, is_queued, parts_of
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.api import HistoryEntry
+
+#: Older attempts than these are not shown.
+LIMIT = 20
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer as it was sent (``files``: their names), and what came of it."""
+
+    part: Part
+    text: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One press on Submit; ``seconds`` is how long the last grade took, None if one is due."""
+
+    number: int
+    answers: tuple[Answered, ...]
+    sent_at: datetime
+    seconds: float | None
+
+    @property
+    def earned(self) -> float:
+        return sum(answer.part.earned for answer in self.answers)
+
+    @property
+    def possible(self) -> int:
+        return sum(answer.part.possible for answer in self.answers)
+
+    @property
+    def graded(self) -> bool:
+        return self.seconds is not None
+
+
+def attempts(user_id: int, problem: Problem) -> list[Attempt]:
+    """Return a learner's attempts at a problem, newest first."""
+    rows = _rows_by_attempt(user_id, problem)
+    return [_attempt(problem, number, written) for number, written in rows.items()]
+
+
+def _rows_by_attempt(user_id: int, problem: Problem) -> dict[int, list[HistoryEntry]]:
+    """Return what was written during each attempt, newest first, both ways."""
+    found: dict[int, list[HistoryEntry]] = {}
+    usage_key = problem.usage_key
+    for entry in learner_state.history(user_id, usage_key, usage_key.context_key):
+        number = (entry.state or {}).get("attempts", 0)
+        if number not in found and len(found) == LIMIT:
+            break
+        if number:
+            found.setdefault(number, []).append(entry)
+    return found
+
+
+def _attempt(problem: Problem, number: int, written: list[HistoryEntry]) -> Attempt:
+    newest, oldest = written[0], written[-1]
+    parts = parts_of(problem, newest.state)
+    texts = _in_order(newest.state.get("student_answers", {}))
+    answers = tuple(_answered(part, text) for part, text in zip(parts, texts, strict=True))
+    # The score of the next attempt is written before its state: look for the first row with
+    # every grade, not for the last one.
+    graded = [entry.created for entry in written if not is_queued(entry.state)]
+    seconds = (graded[-1] - oldest.created).total_seconds() if graded else None
+    return Attempt(number, answers, oldest.created, seconds)
+
+
+def _answered(part: Part, answer: str | list[str]) -> Answered:
+    if isinstance(answer, str):
+        return Answered(part, answer, ())
+    return Answered(part, "", tuple(answer))
+
+
+def _in_order(answers: Mapping[str, Any]) -> list[Any]:
+    return [answers[key] for key in sorted(answers, key=lambda key: int(key.rsplit("_", 2)[1]))]

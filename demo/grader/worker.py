@@ -1,0 +1,82 @@
+"""Pulls, grades, answers; waits when there is nothing, and stops when asked."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from demo.grader.client import LoginRefused, Pulled, Refused, XQueueClient, XQueueError
+from demo.grader.grading import GradingError, grade
+
+log = logging.getLogger("demo.grader")
+
+#: Seconds before each further try of handing in a reply; the lease is longer than their sum.
+PUT_AGAIN_AFTER = (0.2, 1, 3, 10)
+#: How many failures in a row end the program, for a supervisor to start it anew.
+MAX_FAILURES = 40
+MAX_PAUSE = 15.0
+
+
+class Worker:
+    """One grader of some queues."""
+
+    def __init__(self, client: XQueueClient, queue_names: Sequence[str], poll: float) -> None:
+        self.client = client
+        self.queue_names = queue_names
+        self.poll = poll
+        self.stopping = threading.Event()
+
+    def run(self) -> int:
+        """Work until stopped; return the program's exit status."""
+        failures = 0
+        while not self.stopping.is_set():
+            try:
+                busy = [self._one(queue_name) for queue_name in self.queue_names]
+                failures, pause = 0, 0.0 if any(busy) else self.poll
+            except XQueueError as fault:
+                failures += 1
+                log.warning("%s", fault)
+                if failures >= MAX_FAILURES:
+                    log.error("giving up after %d failures in a row", failures)
+                    return 1
+                pause = min(MAX_PAUSE, self.poll * 2**failures)
+            self.stopping.wait(pause)
+        log.info("stopped")
+        return 0
+
+    def stop(self) -> None:
+        """End after the submission that is being graded."""
+        self.stopping.set()
+
+    def _one(self, queue_name: str) -> bool:
+        """Grade one submission of a queue; return whether there was one."""
+        pulled = self.client.get_submission(queue_name)
+        if pulled is None:
+            return False
+        started = time.monotonic()
+        try:
+            files = {name: self.client.download(url) for name, url in pulled.files.items()}
+            reply = grade(pulled.body, files)
+        except (GradingError, XQueueError) as fault:
+            # No reply: its lease will end, and the queue says when enough is enough.
+            log.error("submission %s is left ungraded: %s", pulled.submission_id, fault)
+            return True
+        self._hand_in(pulled, reply)
+        log.info("submission %s graded in %.2f s", pulled.submission_id, time.monotonic() - started)
+        return True
+
+    def _hand_in(self, pulled: Pulled, reply: dict) -> None:
+        for pause in (*PUT_AGAIN_AFTER, None):
+            try:
+                return self.client.put_result(pulled.header, reply)
+            except (Refused, LoginRefused) as refusal:
+                log.error("the reply to submission %s: %s", pulled.submission_id, refusal)
+                return None
+            except XQueueError as fault:
+                log.warning("the reply to submission %s: %s", pulled.submission_id, fault)
+                if pause is not None:
+                    # Not stopping.wait(): a reply that exists is worth these seconds.
+                    time.sleep(pause)
+        return None

@@ -1,0 +1,51 @@
+"""The people of the demo: learners and an operator, none of whom has a password."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+
+OPERATOR = "operator"
+LEARNER = "learner-"
+
+NAMES = (
+    ("Amara", "Okafor"),
+    ("Bruno", "Castelli"),
+    ("Chandra", "Iyer"),
+    ("Dina", "Haddad"),
+    ("Emil", "Lindqvist"),
+    ("Fatima", "Zahra"),
+    ("Goro", "Tanaka"),
+    ("Hana", "Novotná"),
+)
+
+
+def create(how_many: int) -> list[User]:
+    """Create the first ``how_many`` learners and the operator; return the learners.
+
+    Whoever exists already is left as they are.
+    """
+    known = set(User.objects.values_list("username", flat=True))
+    people = [_learner(number) for number in range(1, how_many + 1)]
+    people.append(User(username=OPERATOR, first_name="Operator", is_staff=True))
+    for person in people:
+        person.set_unusable_password()
+    User.objects.bulk_create(person for person in people if person.username not in known)
+    return list(learners()[:how_many])
+
+
+def learners() -> list[User]:
+    """Return every learner, in the order of their numbers."""
+    found = User.objects.filter(username__startswith=LEARNER, is_active=True)
+    return sorted(found, key=lambda learner: int(learner.username.removeprefix(LEARNER)))
+
+
+def who_may_sign_in() -> list[User]:
+    """Return the learners and the operator: nobody else can be chosen on the front page."""
+    return [*learners(), *User.objects.filter(username=OPERATOR, is_active=True)]
+
+
+def _learner(number: int) -> User:
+    first, last = NAMES[(number - 1) % len(NAMES)]
+    generation = (number - 1) // len(NAMES)
+    suffix = f" {generation + 1}" if generation else ""
+    return User(username=f"{LEARNER}{number:02}", first_name=first, last_name=last + suffix)

@@ -1,0 +1,140 @@
+"""How far a learner has got with a problem: read from the state, and from the queue meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from demo.course import Problem
+from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.learner_state import api as learner_state
+
+
+class Stage(StrEnum):
+    """Where one answer stands."""
+
+    UNANSWERED = "unanswered"
+    WAITING = "waiting"
+    GRADING = "grading"
+    GRADED = "graded"
+    NOT_SENT = "not-sent"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One answer of a problem. ``position`` is 1 for the next one that a grader takes."""
+
+    number: int
+    possible: int
+    stage: Stage = Stage.UNANSWERED
+    earned: float = 0
+    correct: bool = False
+    position: int | None = None
+    feedback: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether news is to be expected."""
+        return self.stage in (Stage.WAITING, Stage.GRADING)
+
+    @property
+    def mark(self) -> str:
+        """``right``, ``partly`` or ``wrong`` once it is graded, else the stage."""
+        if self.stage != Stage.GRADED:
+            return self.stage
+        return "right" if self.correct else "partly" if self.earned else "wrong"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All answers of a problem, and how often the learner has tried."""
+
+    parts: tuple[Part, ...]
+    attempts: int
+
+    @property
+    def busy(self) -> bool:
+        return any(part.busy for part in self.parts)
+
+    @property
+    def earned(self) -> float:
+        return sum(part.earned for part in self.parts)
+
+    @property
+    def possible(self) -> int:
+        return sum(part.possible for part in self.parts)
+
+    @property
+    def mark(self) -> str:
+        """One word for the whole problem: what is still open wins."""
+        marks = {part.mark for part in self.parts}
+        for mark in (Stage.WAITING, Stage.GRADING, Stage.NOT_SENT, Stage.UNANSWERED):
+            if mark in marks:
+                return mark
+        return marks.pop() if len(marks) == 1 else "partly"
+
+
+def progress(user_id: int, problem: Problem) -> Progress:
+    """Return a learner's progress at a problem, the place in the queue included."""
+    usage_key = problem.usage_key
+    state = learner_state.read_state(user_id, usage_key, usage_key.context_key) or {}
+    standings = _standings(user_id, problem) if is_queued(state) else {}
+    return Progress(parts_of(problem, state, standings), state.get("attempts", 0))
+
+
+def is_queued(state: Mapping[str, Any]) -> bool:
+    """Return whether a state waits for a grader."""
+    return any(entry.get("queuestate") for entry in state.get("correct_map", {}).values())
+
+
+def parts_of(
+    problem: Problem,
+    state: Mapping[str, Any],
+    standings: Mapping[str, tuple[Stage, int | None]] | None = None,
+) -> tuple[Part, ...]:
+    """Return the answers that a state holds; ``standings`` by queue key, for those queued."""
+    entries = sorted(state.get("correct_map", {}).items(), key=lambda item: _number(item[0]))
+    if not entries:
+        return tuple(Part(n, possible) for n, possible in enumerate(problem.points, 1))
+    return tuple(
+        _part(n, possible, entry, standings or {})
+        for n, (possible, (_, entry)) in enumerate(zip(problem.points, entries, strict=True), 1)
+    )
+
+
+def _part(
+    number: int,
+    possible: int,
+    entry: Mapping[str, Any],
+    standings: Mapping[str, tuple[Stage, int | None]],
+) -> Part:
+    if entry.get("queuestate"):
+        # A state that waits for a key which no submission has any more is still being looked at.
+        stage, position = standings.get(entry["queuestate"]["key"], (Stage.GRADING, None))
+        return Part(number, possible, stage, position=position)
+    feedback = entry.get("msg") or ""
+    if entry.get("correctness") is None:
+        return Part(number, possible, Stage.NOT_SENT, feedback=feedback)
+    return Part(
+        number,
+        possible,
+        Stage.GRADED,
+        earned=entry.get("npoints") or 0,
+        correct=entry["correctness"] == "correct",
+        feedback=feedback,
+    )
+
+
+def _standings(user_id: int, problem: Problem) -> dict[str, tuple[Stage, int | None]]:
+    """Return where each of the learner's open submissions to a problem stands, by queue key."""
+    return {
+        mine.queue_key: (Stage.WAITING if mine.position else Stage.GRADING, mine.position)
+        for mine in external_grader.standings(user_id, problem.usage_key)
+    }
+
+
+def _number(answer_id: str) -> int:
+    """``fizzbuzz_2_1`` is the answer of the first response, ``fizzbuzz_3_1`` of the second."""
+    return int(answer_id.rsplit("_", 2)[1])

@@ -1,0 +1,216 @@
+"""``make demo``: a site with the bridge, learners, and a grader, on this machine.
+
+make demo                                   goes on until Ctrl-C; keeps demo/var
+make demo ARGS="--learners 30 --exit"       thirty learners answer; 0 if all ends as it should
+make demo ARGS="--two-databases"            learners' history goes to a database of its own
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from demo.grader import sandbox
+
+HOST = "127.0.0.1"
+PORT = 8800
+QUEUE = "demo"
+GRADER = "demo-grader"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    arguments = _arguments()
+    # A supervisor's way to end us is as orderly as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.ExitStack() as until_the_end:
+        if arguments.exit:
+            folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="demo-"))
+            os.environ["XQUEUE_BRIDGE_DEMO_VAR"] = folder
+        if arguments.two_databases:
+            os.environ["XQUEUE_BRIDGE_DEMO_TWO_DATABASES"] = "1"
+        try:
+            return _demo(arguments, until_the_end)
+        except KeyboardInterrupt:
+            print("\nStopping.")
+            return 1 if arguments.exit else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__.split("\n")[0])
+    parser.add_argument("--learners", type=int, default=8, help="how many there are (8)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"or the next free one ({PORT})")
+    parser.add_argument(
+        "--exit",
+        action="store_true",
+        help="let the learners answer, wait for their grades, check each of them, and exit",
+    )
+    parser.add_argument("--wait", type=float, default=120, help="for grades, in seconds (120)")
+    parser.add_argument(
+        "--two-databases",
+        action="store_true",
+        help="keep learners' history in a database of its own: demo/var/history.sqlite3",
+    )
+    arguments = parser.parse_args()
+    if not 1 <= arguments.learners <= 1000:
+        parser.error("--learners: between 1 and 1000")
+    return arguments
+
+
+def _demo(arguments: argparse.Namespace, until_the_end: contextlib.ExitStack) -> int:
+    port = free_port(arguments.port)
+    url = f"http://{HOST}:{port}"
+    os.environ["XQUEUE_BRIDGE_DEMO_URL"] = url
+    secret, learners = _set_up(arguments.learners)
+    until_the_end.enter_context(_web_server(port))
+    poll = "0.1" if arguments.exit else "0.5"
+    grader = ["-m", "demo.grader", "--url", url, "--queue", QUEUE, "--poll", poll]
+    sweeper = ["manage.py", "xqueue_bridge_sweep", "--forever"]
+    quiet = arguments.exit
+    children = [
+        until_the_end.enter_context(_child("grader", grader, quiet, secret)),
+        until_the_end.enter_context(_child("sweeper", sweeper, quiet)),
+    ]
+    if arguments.exit:
+        print(sandbox.describe())
+        from demo.cohort import Cohort
+
+        return Cohort(url, learners, arguments.wait).run()
+    _say_where(url)
+    return _until_one_ends(children)
+
+
+def _set_up(how_many: int) -> tuple[str, list[Any]]:
+    """Migrate the database, read the course, create everybody; return the grader's secret."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "demo.settings"
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from demo.course import course
+    from demo.seed import seed
+
+    for alias in settings.DATABASES:
+        call_command("migrate", database=alias, verbosity=0)
+    learners = seed(how_many)
+    print(f"{course().title}: {len(course().problems)} problems, {len(learners)} learners")
+    return _grader_secret(), learners
+
+
+def _grader_secret() -> str:
+    """Create the grader, or give the one of an earlier run a new secret."""
+    from xqueue_bridge.external_grader import api as external_grader
+    from xqueue_bridge.models import Grader
+
+    grader = Grader.objects.filter(name=GRADER).first()
+    if grader is None:
+        return external_grader.create_grader(GRADER, [QUEUE])
+    return external_grader.issue_secret(grader)
+
+
+def free_port(wanted: int) -> int:
+    """Return the wanted port, or a free one if something listens there already."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                return probe.getsockname()[1]
+    raise SystemExit(f"There is no free port on {HOST}.")
+
+
+@contextlib.contextmanager
+def _web_server(port: int) -> Iterator[None]:
+    from demo.server import bind
+
+    server = bind(HOST, port)
+    threading.Thread(target=server.serve_forever, name="web", daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def _child(
+    name: str, command: list[str], quiet: bool, secret: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a program beside us until the block ends. ``quiet``: its words go to a file."""
+    from demo.settings import VAR
+
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if secret:
+        # By a pipe: a file, or the environment, could be read by the programs it will run.
+        environment |= {"XQUEUE_GRADER_NAME": GRADER, "XQUEUE_GRADER_SECRET_FILE": "/dev/stdin"}
+    log = (VAR / f"{name}.log").open("w") if quiet else None
+    child = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        # Ctrl-C in the terminal is for us: we stop them, one after the other.
+        start_new_session=True,
+        text=True,
+    )
+    assert child.stdin is not None
+    with child.stdin:
+        child.stdin.write(secret)
+    try:
+        yield child
+    finally:
+        _stop(child)
+        if log:
+            log.close()
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    child.terminate()
+    try:
+        child.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _say_where(url: str) -> None:
+    from django.urls import reverse
+
+    from demo.course import course
+
+    print(
+        f"""
+    Learners   {url}{reverse("home")}
+    Operator   {url}{reverse("xqueue_bridge:queues")}   (choose "Operator" on the first page)
+    Grades     {url}{reverse("xqueue_bridge:gradebook", args=[course().key])}
+    Graders    {url}{reverse("xqueue_bridge:login").removesuffix("login/")}
+
+Ctrl-C stops it all.""",
+        flush=True,
+    )
+
+
+def _until_one_ends(children: list[subprocess.Popen[str]]) -> int:
+    while all(child.poll() is None for child in children):
+        time.sleep(0.5)
+    print("A part of the demo has ended by itself; stopping the others.", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""A small XBlock runtime on which the real problem block of Open edX runs as it does in the LMS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import Http404
+from lxml import etree
+from opaque_keys.edx.keys import CourseKey, UsageKey
+from webob import Request
+from xblock.core import XBlockMixin
+from xblock.exceptions import ProcessingError
+from xblock.field_data import DictFieldData, FieldData, ReadOnlyFieldData, SplitFieldData
+from xblock.fields import Boolean, Scope, ScopeIds
+from xblock.runtime import KvsFieldData, MemoryIdManager, Runtime
+from xblocks_contrib import ProblemBlock
+
+from demo.course import OLX, Problem, course
+from demo.services import services_for
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.api import DjangoKeyValueStore, FieldDataCache
+
+Answers = Sequence[str] | Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of a press on Submit: ``ok`` if the answer is on its way, else ``message``."""
+
+    ok: bool
+    message: str = ""
+
+
+class Graded(XBlockMixin):
+    """The field that the LMS mixes into every block, inherited from the subsection."""
+
+    graded = Boolean(scope=Scope.settings, default=False)
+
+
+class LearnersState:
+    """What one learner has at the blocks of a page. ``read_only``: and will have after it."""
+
+    def __init__(self, course_key: CourseKey, user: User, read_only: bool = False) -> None:
+        self._cache = FieldDataCache([], course_key, user, read_only=read_only)
+        self.field_data: FieldData = KvsFieldData(DjangoKeyValueStore(self._cache))
+
+    def announce(self, block: Any) -> None:
+        """Read the fields of a block before it asks for them one by one."""
+        self._cache.add_blocks_to_cache([block])
+
+    def set_score(self, usage_key: UsageKey, grade: float | None, max_grade: float | None) -> None:
+        """Keep the points that a block gave."""
+        if not self._cache.read_only:
+            learner_state.set_score(
+                self._cache.user.pk, usage_key.context_key, usage_key, grade, max_grade
+            )
+
+
+class DemoRuntime(Runtime):
+    """One learner's runtime."""
+
+    #: Where a problem's script may look for modules of its own.
+    resources_fs = SimpleNamespace(root_path=str(OLX))
+
+    def __init__(self, user_id: int, state: LearnersState, field_data: FieldData) -> None:
+        ids = MemoryIdManager()
+        services = {**services_for(user_id), "field-data": field_data}
+        super().__init__(id_reader=ids, id_generator=ids, mixins=(Graded,), services=services)
+        self._state = state
+
+    def service(self, block: Any, service_name: str) -> Any:
+        found = super().service(block, service_name)
+        return found(block) if callable(found) else found
+
+    def publish(self, block: Any, event_type: str, event_data: Mapping[str, Any]) -> None:
+        if event_type != "grade":
+            return  # tracking events, which the demo does not collect
+        self._state.set_score(
+            block.scope_ids.usage_id, event_data["value"], event_data["max_value"]
+        )
+
+    def handler_url(
+        self,
+        block: Any,
+        handler_name: str,
+        suffix: str = "",
+        query: str = "",
+        thirdparty: bool = False,
+    ) -> str:
+        return f"/problems/{block.scope_ids.usage_id.block_id}/{handler_name}/{suffix}"
+
+    def resource_url(self, resource: str) -> str:
+        return f"/static/{resource}"
+
+    def local_resource_url(self, block: Any, uri: str) -> str:
+        return self.resource_url(uri)
+
+
+def load_block(
+    user_id: int,
+    course_key: CourseKey,
+    usage_key: UsageKey,
+    *,
+    state: LearnersState | None = None,
+    problem: Problem | None = None,
+) -> Any:
+    """Return the problem block of one learner; usable as ``XQUEUE_BRIDGE["BLOCK_LOADER"]``.
+
+    ``state`` is where the learner's fields are, if not in a cache of this block's own;
+    ``problem`` takes the place of the demo's own course, for tests. Raises Http404 if the
+    course has no such problem, ``User.DoesNotExist`` if there is no such learner.
+    """
+    try:
+        problem = problem or course().problem(usage_key)
+    except KeyError:
+        raise Http404("The course has no such problem.") from None
+    state = state or LearnersState(course_key, User.objects.get(pk=user_id))
+    runtime = DemoRuntime(user_id, state, _field_data(problem, state.field_data))
+    keys = ScopeIds(user_id, usage_key.block_type, usage_key, usage_key)
+    block = runtime.construct_xblock_from_class(ProblemBlock, keys)
+    state.announce(block)
+    return block
+
+
+def _field_data(problem: Problem, learner: FieldData) -> FieldData:
+    authored = ReadOnlyFieldData(DictFieldData({**problem.settings, "data": problem.olx}))
+    nothing = ReadOnlyFieldData(DictFieldData({}))
+    return SplitFieldData(
+        {
+            Scope.settings: authored,
+            Scope.content: authored,
+            Scope.user_state: learner,
+            Scope.user_state_summary: learner,
+            Scope.preferences: learner,
+            Scope.user_info: learner,
+            Scope.parent: nothing,
+            Scope.children: nothing,
+        }
+    )
+
+
+def render(block: Any) -> str:
+    """Return the problem as HTML, with the learner's answers, marks and feedback.
+
+    The LMS's own frame (title, buttons, its JavaScript) is the page's work. A first look may
+    choose the learner's random seed, so the block is saved, as the LMS does.
+    """
+    xhtml = block.remove_tags_from_html(block.lcp.get_html())
+    xhtml = block.runtime.service(block, "replace_urls").replace_urls(str(xhtml))
+    block.save()
+    # Capa closes empty elements as XML does; a browser would take <div/> for an opening tag.
+    return etree.tostring(etree.fromstring(xhtml), method="html", encoding="unicode")
+
+
+def answer_ids(block: Any) -> list[str]:
+    """Return capa's ids of the problem's answers, in the order of the page."""
+    responses = sorted(block.lcp.responders.values(), key=lambda response: _number(response.id))
+    return [answer_id for response in responses for answer_id in response.answer_ids]
+
+
+def random_seed(block: Any) -> int:
+    """Return the number that the problem's script, and the grader, start random from."""
+    return block.lcp.seed
+
+
+def submit(block: Any, answers: Answers) -> Submitted:
+    """Press Submit for the learner, through the handler that a browser would post to.
+
+    ``answers``: one text for each answer of the problem, or the files (name -> content) of its
+    only answer.
+    """
+    if not answers:
+        return Submitted(False, "Choose a file to hand in first.")
+    ids = answer_ids(block)
+    if isinstance(answers, Mapping):
+        fields = [(f"input_{ids[0]}", (name, content)) for name, content in answers.items()]
+    else:
+        fields = [(f"input_{id_}", text) for id_, text in zip(ids, answers, strict=True)]
+    request = Request.blank("/", POST=fields, content_type="multipart/form-data")
+    try:
+        response = block.runtime.handle(block, "xmodule_handler", request, "problem_check")
+    except ProcessingError as error:
+        return Submitted(False, str(error))
+    outcome = json.loads(response.body)["success"]
+    if outcome not in ("correct", "incorrect"):
+        return Submitted(False, outcome)  # a message to the learner: no attempt was used
+    return _sent(block, ids)
+
+
+def _sent(block: Any, ids: Sequence[str]) -> Submitted:
+    """Capa says "incorrect" of an answer on its way, and of one that could not be sent."""
+    marks = block.lcp.correct_map
+    problems = [marks.get_msg(id_) for id_ in ids if not marks.is_queued(id_)]
+    return Submitted(False, " ".join(problems)) if problems else Submitted(True)
+
+
+def _number(response_id: str) -> int:
+    return int(response_id.rsplit("_", 1)[1])

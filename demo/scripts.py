@@ -1,0 +1,50 @@
+"""Runs a problem's ``<script type="loncapa/python">`` in a child process.
+
+Capa finds this function by the setting ``CODE_JAIL_REST_SERVICE_REMOTE_EXEC``. The scripts are our
+own course's, so the child is not a jail: it keeps their module patching out of a threaded server.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from codejail.safe_exec import SafeExecException, json_safe
+
+SECONDS = 10
+
+CHILD = """
+import json, sys
+from codejail.safe_exec import json_safe
+code, names = json.load(sys.stdin)
+exec(code, names)
+json.dump(json_safe(names), sys.stdout)
+"""
+
+
+def run_script(request: Mapping[str, Any]) -> tuple[str | None, SafeExecException | None]:
+    """Run ``request["code"]`` and update ``request["globals_dict"]`` with the names it leaves.
+
+    Returns ``(None, None)``, or the child's error twice: as text and as what capa shall raise.
+    """
+    names = request["globals_dict"]
+    try:
+        child = subprocess.run(
+            [sys.executable, "-I", "-c", CHILD],
+            input=json.dumps([request["code"], json_safe(names)]),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        return _failed(f"the script ran for more than {SECONDS} seconds")
+    except subprocess.CalledProcessError as error:
+        return _failed(error.stderr.strip().splitlines()[-1] if error.stderr else "no output")
+    names.update(json.loads(child.stdout))
+    return None, None
+
+
+def _failed(reason: str) -> tuple[str, SafeExecException]:
+    return reason, SafeExecException(reason)
