@@ -1,0 +1,1 @@
+"""What the bridge is measured by. Not part of the package."""
