@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -9,9 +10,12 @@ import hypothesis
 import pytest
 from django.core.cache import caches
 
-# A machine that is busy with something else must not fail a property.
-hypothesis.settings.register_profile("suite", deadline=None)
-hypothesis.settings.load_profile("suite")
+# The same examples every time, however busy the machine is: a run fails for what was changed.
+# HYPOTHESIS_PROFILE=explore looks for new ones.
+_patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("suite", derandomize=True, **_patient)
+hypothesis.settings.register_profile("explore", max_examples=2000, **_patient)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # `make test` needs no browser, and installs nothing to drive one with.
 collect_ignore = [] if find_spec("playwright") else ["demo/test_browser.py"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from opaque_keys.edx.keys import CourseKey
@@ -22,7 +22,6 @@ from xqueue_bridge.persistent_grades.structure.from_json import read_json, write
 from xqueue_bridge.persistent_grades.structure.models import CourseStructureVersion
 from xqueue_bridge.signals import course_published
 
-MAX_ATTEMPTS = 3
 REMEMBERED = 64  # courses that a process keeps parsed
 
 _remembered: dict[str, Course] = {}
@@ -76,48 +75,43 @@ def publish(course: Course) -> Published:
     A version that was loaded before becomes current again. Raises InvalidCourse if it was loaded
     with another content.
     """
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        try:
-            return in_transaction(lambda: _publish(course))
-        except IntegrityError:  # somebody else published this course at the same time
-            if attempt == MAX_ATTEMPTS:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _publish(course: Course) -> Published:
-    previous = StoredStructures().get(course.course_key)
     row = _row_for(course)
-    published = Published(_parsed(row.digest, lambda: row.document), previous)
-    if not published.is_new:
-        return published
-    versions = CourseStructureVersion.objects.filter(course_key=course.course_key)
-    versions.filter(is_current=True).update(is_current=None)
-    versions.filter(pk=row.pk).update(is_current=True)
-    transaction.on_commit(lambda: _announce(published))
-    return published
+    return in_transaction(lambda: _make_current(row))
 
 
 def _row_for(course: Course) -> CourseStructureVersion:
     """Return the row of this version; made if it was never loaded."""
-    versions = CourseStructureVersion.objects.filter(course_key=course.course_key)
-    row = versions.filter(version=course.version).first()
-    if row is None:
-        now = timezone.now()
-        edited_on = course.edited_on or now
-        document = write_json(replace(course, edited_on=edited_on))
-        return CourseStructureVersion.objects.create(
-            course_key=course.course_key,
-            version=course.version,
-            edited_on=edited_on,
-            loaded_at=now,
-            document=document,
-            digest=hashlib.sha256(document.encode()).hexdigest(),
-        )
-    stored = read_json(row.document)
-    if replace(stored, edited_on=None) != replace(course, edited_on=None):
+    now = timezone.now()
+    edited_on = course.edited_on or now
+    document = write_json(replace(course, edited_on=edited_on))
+    row, is_new = CourseStructureVersion.objects.get_or_create(
+        course_key=course.course_key,
+        version=course.version,
+        defaults={
+            "edited_on": edited_on,
+            "loaded_at": now,
+            "document": document,
+            "digest": hashlib.sha256(document.encode()).hexdigest(),
+        },
+    )
+    if not is_new and replace(read_json(row.document), edited_on=None) != replace(
+        course, edited_on=None
+    ):
         raise InvalidCourse("version", f"{course.version!r} was loaded with another content")
     return row
+
+
+def _make_current(row: CourseStructureVersion) -> Published:
+    versions = CourseStructureVersion.objects.filter(course_key=row.course_key)
+    # Everybody's own row is there by now, so two who publish a course wait for each other here.
+    list(versions.order_by("pk").select_for_update().values_list("pk"))
+    previous = StoredStructures().get(row.course_key)
+    published = Published(_parsed(row.digest, lambda: row.document), previous)
+    if published.is_new:
+        versions.filter(is_current=True).update(is_current=None)
+        versions.filter(pk=row.pk).update(is_current=True)
+        transaction.on_commit(lambda: _announce(published))
+    return published
 
 
 def _announce(published: Published) -> None:
