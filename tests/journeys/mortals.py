@@ -69,12 +69,13 @@ def nursery() -> Iterator[Nursery]:
             process.stdin.close()
 
 
-def die_at(moment: int) -> None:
+def die_at(moment: int, *aliases: str) -> None:
     """Have this process killed, as by ``kill -9``.
 
-    Moment 1 is before its next statement, 2 after that, 3 before the one behind it, and so on.
+    Moment 1 is before its next statement, 2 after that, 3 before the one behind it, and so on;
+    statements of all the databases named, or of the default one.
     """
-    from django.db import connection
+    from django.db import connections
 
     past = 0
 
@@ -90,7 +91,8 @@ def die_at(moment: int) -> None:
         pass_moment()
         return result
 
-    connection.execute_wrappers.append(count)
+    for alias in aliases or ("default",):
+        connections[alias].execute_wrappers.append(count)
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.persistent_grades import api as persistent_grades
 from xqueue_bridge.persistent_grades.models import GradeRecalculation, PersistentCourseGrade
 from xqueue_bridge.persistent_grades.policy import parse_policy
+from xqueue_bridge.records import enqueueing
 from xqueue_bridge.records.models import GradeOutbox, GradeOutboxCursor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("course")]
@@ -149,6 +150,7 @@ def test_sweepers(credentials, secret, monkeypatch):
     """SG43, SG44, SG81, SG84: a sweeper dies at each moment; after a restart nothing is missing."""
     # The web process has no time left for more than the grader's answer.
     monkeypatch.setattr(tasks, "wake_up", lambda reply_id: None)
+    monkeypatch.setattr(enqueueing, "SETTLE", timedelta(hours=1))  # as in the sweepers that die
     classroom = Classroom(secret)
     classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
     ends = []

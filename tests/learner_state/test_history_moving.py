@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from multiprocessing import get_context
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
 
+from tests.journeys.mortals import die_at
 from tests.learner_state.history_cast import (
     BLOCK,
     COURSE,
@@ -215,29 +217,28 @@ class TestKilled:
         assert contents(HERE) == []
 
     def test_at_any_moment(self):
+        """Before or after any statement, in either database, and each time run again."""
         for row in range(1, 11):
             fill(PLAIN, row, range(1, 61))
-        before, kills = contents(HERE), 0
-        while HERE.entries.exists():
-            left = HERE.entries.count()
-            code = in_a_process(
-                lambda: move(HERE, THERE, chunk=2),
-                until=lambda: HERE.entries.count() <= left - 120,  # noqa: B023
-            )
-            kills += code == -signal.SIGKILL
-        assert kills >= 3
+        before = contents(HERE)
+
+        def die_moving(moment: int) -> None:
+            die_at(moment, HERE.alias, THERE.alias)
+            move(HERE, THERE, chunk=5)
+
+        for moment in range(1, 41):
+            assert in_a_process(partial(die_moving, moment)) == -signal.SIGKILL
+            found = identities(PLAIN) + identities(EXTENDED, THERE.alias)
+            assert set(found) == {entry[:2] for entry in before}
+        assert move(HERE, THERE) > 0, "there was something left to die over"
         assert contents(THERE) == before
 
 
-def in_a_process(job, until=None) -> int:
-    """Run in a child process, killed as soon as ``until`` says so; return its exit code."""
+def in_a_process(job) -> int:
+    """Run in a child process; return its exit code."""
     connections.close_all()  # a connection must not be in two processes
     child = get_context("fork").Process(target=job)
     child.start()
-    deadline = time.monotonic() + 60
-    while child.is_alive() and time.monotonic() < deadline:
-        if until and until():
-            child.kill()
-        child.join(0.01 if until else 60)
+    child.join(60)
     assert not child.is_alive()
     return child.exitcode
