@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 from rest_framework import serializers
+
+from tests.doubles.serving import serving
 
 CLIENT_ID, CLIENT_SECRET = "lms-service", "let-the-service-in"
 
@@ -212,25 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing when a client has hung up: tests of timeouts and kills do."""
-
-
 @contextmanager
 def running() -> Iterator[Credentials]:
     """Run a service of its own on a free port of loopback."""
     double = Credentials()
-    handler = type("Handler", (_Handler,), {"double": double})
-    with _Server(("127.0.0.1", 0), handler) as server:
-        double.root = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield double
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Handler, double) as double.root:
+        yield double

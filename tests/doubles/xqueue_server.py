@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -21,6 +21,8 @@ import requests
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import QueryDict
 from django.http.multipartparser import MultiPartParser
+
+from tests.doubles.serving import serving
 
 USERNAME, PASSWORD = "lms", "let-me-in"
 SESSION = "sessionid=known"
@@ -188,24 +190,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing when a client has hung up: tests of timeouts do."""
-
-
 @contextmanager
 def running() -> Iterator[XQueueServer]:
     """Run a server of its own on a free port of loopback."""
     double = XQueueServer()
-    handler = type("Handler", (_Handler,), {"double": double})
-    with _Server(("127.0.0.1", 0), handler) as server:
-        double.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield double
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Handler, double) as double.url:
+        yield double
