@@ -76,7 +76,7 @@ def publish(course: Course) -> Published:
     with another content.
     """
     row = _row_for(course)
-    return in_transaction(lambda: _make_current(row))
+    return in_transaction(lambda: _make_current(course.course_key, row))
 
 
 def _row_for(course: Course) -> CourseStructureVersion:
@@ -101,11 +101,11 @@ def _row_for(course: Course) -> CourseStructureVersion:
     return row
 
 
-def _make_current(row: CourseStructureVersion) -> Published:
-    versions = CourseStructureVersion.objects.filter(course_key=row.course_key)
+def _make_current(course_key: CourseKey, row: CourseStructureVersion) -> Published:
+    versions = CourseStructureVersion.objects.filter(course_key=course_key)
     # Everybody's own row is there by now, so two who publish a course wait for each other here.
     list(versions.order_by("pk").select_for_update().values_list("pk"))
-    previous = StoredStructures().get(row.course_key)
+    previous = StoredStructures().get(course_key)
     published = Published(_parsed(row.digest, lambda: row.document), previous)
     if published.is_new:
         versions.filter(is_current=True).update(is_current=None)
