@@ -532,6 +532,24 @@ class TestTurns:
         reply.refresh_from_db()
         assert (reply.status, reply.score_applied) == (Status.APPLIED, 1)
 
+    @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
+    def test_a_block_that_saves_and_fails_every_time(self, ada, scripted, settings, status):
+        """C106: a save of the block's own, in the attempt, does not start the count again."""
+        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 3}
+
+        def save_and_fail(delivery):
+            api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+            raise TransientDeliveryError("The block has not taken the reply.")
+
+        recorder = scripted(save_and_fail)
+        reply = make_reply(make_submission(ada), status=status)
+        while reply.next_attempt_at:
+            due_again(reply)
+            assert len(recorder.deliveries) <= 3
+        assert reply.status == (Status.DEAD if status == Status.PENDING else Status.APPLIED)
+        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        assert len(recorder.deliveries) == 4
+
     def test_there_is_an_end_to_taking_along(self, ada, scripted):
         count = iter(range(1000))
 

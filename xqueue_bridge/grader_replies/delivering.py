@@ -77,8 +77,10 @@ def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str])
     # An applied one stays so unless the state proves to wait for it again: what was saved may
     # have been answered since.
     reopened = Case(When(status=Status.APPLIED, then=F("status")), default=Value(Status.PENDING))
+    # One that is being tried counts on: the save can be a part of the attempt.
+    under_way = When(problem=outcomes.NO_END, next_attempt_at__isnull=False, then=F("attempts"))
     ReceivedReply.objects.filter(pk__in=wanted).update(
-        status=reopened, attempts=0, next_attempt_at=now
+        status=reopened, attempts=Case(under_way, default=Value(0)), next_attempt_at=now
     )
     for reply_id in wanted:
         _attempt(_load(reply_id), recorder)
