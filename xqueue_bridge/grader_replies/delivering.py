@@ -39,7 +39,7 @@ def deliver(reply_id: int) -> ReceivedReply.Status:
     """Try to bring one reply to the learner's state, if it is due; return how far it has got.
 
     Safe to call again and from several processes at once. Raises ReceivedReply.DoesNotExist,
-    and ImproperlyConfigured where there is no usable recorder.
+    and ImportError where the setting RECORDER names none.
     """
     recorder = get_recorder()
     reply = _load(reply_id)
