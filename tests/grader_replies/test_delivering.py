@@ -422,15 +422,21 @@ class TestAttempts:
         assert reply.problem == "an attempt began and did not end"
         assert reply.next_attempt_at is None
 
-    def test_killed_now_and_then(self, ada, scripted, settings):
-        """C20, C107: only a row of attempts without an end counts; waiting for a save does not."""
+    def test_killed_once(self, ada, scripted, settings):
+        """C20, C107: a reply that waits for its state is tried on, however often it was."""
         settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 2, "GRACE_SECONDS": 100_000}
-        scripted(Recorded(False), Recorded(False), Recorded(False), Recorded(True, 1, 1))
+
+        def die(delivery):
+            raise SystemExit
+
+        scripted(die, Recorded(False), Recorded(False), Recorded(True, 1, 1))
         reply = make_reply(make_submission(ada))
-        for _ in range(3):
+        with pytest.raises(SystemExit):
+            due_again(reply)
+        for _ in range(2):
             assert due_again(reply) == Status.PENDING
         assert due_again(reply) == Status.APPLIED
-        assert reply.problem == ""
+        assert (reply.attempts, reply.problem) == (4, "")
 
     def test_the_note_is_written_again_where_the_database_collides(
         self, committed_ada, scripted, monkeypatch
