@@ -24,8 +24,9 @@ from tests.grader_replies.cast import (
     make_submission,
     waiting_state,
 )
+from tests.learner_state.test_transactions import collision
 from tests.learner_state.test_user_state import LOCK, in_threads
-from xqueue_bridge.data import Recorded
+from xqueue_bridge.data import Dispatch, Recorded
 from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
 from xqueue_bridge.grader_replies import api, delivering
 from xqueue_bridge.grader_replies.delivering import DRAIN_LIMIT, PERMANENT_ATTEMPTS
@@ -124,9 +125,10 @@ class TestState:
         if state is not None:
             make_state(ada, state)
         reply = make_reply(make_submission(ada))
+        before = timezone.now()
         assert api.deliver(reply.pk) == Status.PENDING
         reply.refresh_from_db()
-        assert reply.next_attempt_at > timezone.now()
+        assert reply.next_attempt_at > before
         make_state(ada)
         assert due_again(reply) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
@@ -284,6 +286,41 @@ class TestDeliverFor:
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 0
 
 
+class TestOneKeyTwice:
+    """Capa gives two answers of the same second the same key."""
+
+    def test_the_older_answers_reply_is_late(self, ada):
+        """C21, C115: the state shows the newer answer, and waits for a reply to that one."""
+        make_state(ada)
+        older, newer = (make_submission(ada, age=OLD) for _ in range(2))
+        assert api.deliver(make_reply(older).pk) == Status.STALE
+        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 0
+        assert api.deliver(make_reply(newer).pk) == Status.APPLIED
+        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+
+    def test_a_second_look_at_the_older_one_is_the_last(self, ada, scripted):
+        """C21, C118: what the older answer got is not given to the newer."""
+        recorder = scripted(Recorded(True, 1, 1))
+        recorder.recheck_seconds = 30
+        reply = make_reply(make_submission(ada))
+        api.deliver(reply.pk)
+        make_submission(ada)
+        assert due_again(reply) == Status.APPLIED
+        assert (len(recorder.deliveries), reply.next_attempt_at) == (1, None)
+
+    @pytest.mark.parametrize(
+        "other", [{"dispatch": Dispatch.UNGRADED_RESPONSE}, {"usage_key": BLOCK.replace(name="b")}]
+    )
+    def test_a_trial_run_replaces_no_answer(self, ada, other):
+        """C25: nor does an answer elsewhere."""
+        make_state(ada)
+        reply = make_reply(make_submission(ada))
+        make_submission(ada, **other)
+        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        reply.refresh_from_db()
+        assert reply.status == Status.APPLIED
+
+
 class TestAttempts:
     """Whatever the recorder."""
 
@@ -329,10 +366,11 @@ class TestAttempts:
     def test_not_before_it_is_due(self, ada, scripted):
         """C106: a wake-up does not cut the pause short."""
         recorder = scripted(TransientDeliveryError("busy"))
-        reply = make_reply(make_submission(ada))
-        api.deliver(reply.pk)
-        assert api.deliver(reply.pk) == Status.PENDING
-        assert api.deliver_due() == 0
+        with time_machine.travel(timezone.now(), tick=False):
+            reply = make_reply(make_submission(ada))
+            api.deliver(reply.pk)
+            assert api.deliver(reply.pk) == Status.PENDING
+            assert api.deliver_due() == 0
         assert len(recorder.deliveries) == 1
 
     def test_a_new_one_is_due_whatever_the_clock_says(self, ada, scripted):
@@ -366,6 +404,57 @@ class TestAttempts:
         assert reply.attempts == 1
         assert reply.next_attempt_at > timezone.now()
         assert not DeliveryTurn.objects.exists()
+
+    def test_a_deliverer_that_is_killed_every_time(self, ada, scripted, settings):
+        """C106, C107: nothing says so, but the attempts have an end all the same."""
+        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 3}
+
+        def die(delivery):
+            raise SystemExit
+
+        recorder = scripted(die)
+        reply = make_reply(make_submission(ada))
+        for _ in range(3):
+            with pytest.raises(SystemExit):
+                due_again(reply)
+        assert due_again(reply) == Status.DEAD
+        assert len(recorder.deliveries) == 3
+        assert reply.problem == "an attempt began and did not end"
+        assert reply.next_attempt_at is None
+
+    def test_killed_once(self, ada, scripted, settings):
+        """C20, C107: a reply that waits for its state is tried on, however often it was."""
+        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 2, "GRACE_SECONDS": 100_000}
+
+        def die(delivery):
+            raise SystemExit
+
+        scripted(die, Recorded(False), Recorded(False), Recorded(True, 1, 1))
+        reply = make_reply(make_submission(ada))
+        with pytest.raises(SystemExit):
+            due_again(reply)
+        for _ in range(2):
+            assert due_again(reply) == Status.PENDING
+        assert due_again(reply) == Status.APPLIED
+        assert (reply.attempts, reply.problem) == (4, "")
+
+    def test_the_note_is_written_again_where_the_database_collides(
+        self, committed_ada, scripted, monkeypatch
+    ):
+        """C116: the block has the reply and would not take it again; so the note must not fail."""
+        recorder = scripted(Recorded(True, 1, 1), Recorded(False))
+        reply = make_reply(make_submission(committed_ada, age=OLD))
+        record_outcome, calls = learner_state.record_outcome, []
+
+        def collide_once(*args, **kwargs):
+            calls.append(args)
+            if len(calls) == 1:
+                raise collision(connection.vendor)
+            return record_outcome(*args, **kwargs)
+
+        monkeypatch.setattr(learner_state, "record_outcome", collide_once)
+        assert api.deliver(reply.pk) == Status.APPLIED
+        assert (len(recorder.deliveries), len(calls)) == (1, 2)
 
     def test_the_delivery_tells_all(self, ada, scripted):
         recorder = scripted()
@@ -434,6 +523,40 @@ class TestTurns:
         late[0].refresh_from_db()
         assert late[0].status == Status.APPLIED
         assert [delivery.queue_key for delivery in recorder.deliveries] == ["key-1", "key-2"]
+
+    @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
+    def test_a_state_saved_during_an_attempt(self, ada, scripted, status):
+        """C118: the attempt looked before the save, and has no say in what comes after it."""
+
+        def saved_meanwhile(delivery):
+            api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+            return Recorded(False)
+
+        scripted(saved_meanwhile, Recorded(True, 1, 1))
+        applied_at = timezone.now() if status == Status.APPLIED else None
+        reply = make_reply(make_submission(ada, age=OLD), status=status, applied_at=applied_at)
+        assert api.deliver(reply.pk) == status
+        assert api.deliver_due() == 1
+        reply.refresh_from_db()
+        assert (reply.status, reply.score_applied) == (Status.APPLIED, 1)
+
+    @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
+    def test_a_block_that_saves_and_fails_every_time(self, ada, scripted, settings, status):
+        """C106: a save of the block's own, in the attempt, does not start the count again."""
+        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 3}
+
+        def save_and_fail(delivery):
+            api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+            raise TransientDeliveryError("The block has not taken the reply.")
+
+        recorder = scripted(save_and_fail)
+        reply = make_reply(make_submission(ada), status=status)
+        while reply.next_attempt_at:
+            due_again(reply)
+            assert len(recorder.deliveries) <= 3
+        assert reply.status == (Status.DEAD if status == Status.PENDING else Status.APPLIED)
+        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        assert len(recorder.deliveries) == 4
 
     def test_there_is_an_end_to_taking_along(self, ada, scripted):
         count = iter(range(1000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Any, cast
 
 from django.apps import apps
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
@@ -38,7 +39,7 @@ def deliver(reply_id: int) -> ReceivedReply.Status:
     """Try to bring one reply to the learner's state, if it is due; return how far it has got.
 
     Safe to call again and from several processes at once. Raises ReceivedReply.DoesNotExist,
-    and ImproperlyConfigured where there is no usable recorder.
+    and ImportError where the setting RECORDER names none.
     """
     recorder = get_recorder()
     reply = _load(reply_id)
@@ -76,8 +77,10 @@ def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str])
     # An applied one stays so unless the state proves to wait for it again: what was saved may
     # have been answered since.
     reopened = Case(When(status=Status.APPLIED, then=F("status")), default=Value(Status.PENDING))
+    # One that is being tried counts on: the save can be a part of the attempt.
+    under_way = When(problem=outcomes.NO_END, next_attempt_at__isnull=False, then=F("attempts"))
     ReceivedReply.objects.filter(pk__in=wanted).update(
-        status=reopened, attempts=0, next_attempt_at=now
+        status=reopened, attempts=Case(under_way, default=Value(0)), next_attempt_at=now
     )
     for reply_id in wanted:
         _attempt(_load(reply_id), recorder)
@@ -86,16 +89,10 @@ def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str])
 def _answers_to(
     user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]
 ) -> QuerySet[ReceivedReply]:
-    """Replies for these keys, each key's newest submission only: capa may use a key twice."""
-    newer = apps.get_model("xqueue_bridge", "Submission").objects.filter(
-        user_id=user_id,
-        usage_key=usage_key,
-        queue_key=OuterRef("submission__queue_key"),
-        id__gt=OuterRef("submission_id"),
-    )
+    """Replies for these keys, each key's newest submission only."""
     return (
         ReceivedReply.objects.filter(
-            ~Exists(newer),
+            ~_is_replaced(),
             submission__user_id=user_id,
             submission__usage_key=usage_key,
             submission__queue_key__in=waiting_keys,
@@ -105,6 +102,14 @@ def _answers_to(
     )
 
 
+def _is_replaced() -> Exists:
+    """Whether a newer answer has the same key: capa gives one key to answers of one second."""
+    place = ("user_id", "usage_key", "dispatch", "queue_key")
+    newer = {field: OuterRef(f"submission__{field}") for field in place}
+    submissions = apps.get_model("xqueue_bridge", "Submission").objects
+    return Exists(submissions.filter(**newer, id__gt=OuterRef("submission_id")))
+
+
 def _load(reply_id: int) -> ReceivedReply:
     return _with_submission().get(pk=reply_id)
 
@@ -112,7 +117,8 @@ def _load(reply_id: int) -> ReceivedReply:
 def _with_submission() -> QuerySet[ReceivedReply]:
     # What the learner sent is not needed to deliver what came back.
     wide = ("submission__content__body", "submission__content__files")
-    return ReceivedReply.objects.select_related("submission__content").defer(*wide)
+    replies = ReceivedReply.objects.annotate(is_replaced=_is_replaced())
+    return replies.select_related("submission__content").defer(*wide)
 
 
 def _is_due(reply: ReceivedReply) -> bool:
@@ -138,8 +144,14 @@ def _attempt_one(reply: ReceivedReply, recorder: Recorder) -> bool:
     except InvalidReply as problem:
         outcomes.finish(reply, Status.REJECTED, str(problem))
         return False
+    if cast(Any, reply).is_replaced:
+        outcomes.not_waiting(reply, delivery)
+        return False
     if recorder.in_transaction:
         _record(reply, delivery, recorder)
+        return False
+    if reply.problem == outcomes.NO_END and reply.attempts >= options().DELIVERY_ATTEMPTS:
+        outcomes.failed(reply, reply.problem, options().DELIVERY_ATTEMPTS)
         return False
     with turn(delivery.target.user_id, delivery.target.usage_key) as is_ours:
         if is_ours and _claim(reply):
@@ -181,26 +193,31 @@ def _delivery_of(reply: ReceivedReply) -> Delivery:
 
 def _claim(reply: ReceivedReply) -> bool:
     """Count the attempt before foreign code runs, so that one that never returns counts too."""
+    again_at = timezone.now() + timedelta(seconds=TURN_SECONDS)
     claimed = ReceivedReply.objects.filter(
         pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
-    ).update(
-        attempts=reply.attempts + 1,
-        next_attempt_at=timezone.now() + timedelta(seconds=TURN_SECONDS),
-    )
-    if not claimed:
+    ).update(attempts=reply.attempts + 1, next_attempt_at=again_at, problem=outcomes.NO_END)
+    if claimed:
+        reply.next_attempt_at = again_at
+    else:
         reply.refresh_from_db(fields=["status"])
     return bool(claimed)
 
 
 def _record(reply: ReceivedReply, delivery: Delivery, recorder: Recorder) -> None:
-    def work() -> Recorded:
-        recorded = recorder.record(delivery)
+    def mark(recorded: Recorded) -> Recorded:
         if recorded.applied:
             outcomes.mark_applied(reply, delivery, recorded, recorder.recheck_seconds)
         return recorded
 
     try:
-        recorded = learner_state.in_transaction(work) if recorder.in_transaction else work()
+        if recorder.in_transaction:
+            recorded = learner_state.in_transaction(lambda: mark(recorder.record(delivery)))
+        else:
+            # What foreign code has done cannot be done again. The note of it can be.
+            recorded = recorder.record(delivery)
+            if recorded.applied:
+                learner_state.in_transaction(lambda: mark(recorded))
     except PermanentDeliveryError as problem:
         outcomes.failed(reply, str(problem), PERMANENT_ATTEMPTS)
     except TransientDeliveryError as problem:

@@ -19,7 +19,8 @@ NO_FEEDBACK = '<div class="external-grader-empty"></div>'
 MAX_DEPTH = 100
 
 #: Reading HTML takes time and memory in proportion to its tags times the elements open at each
-#: (a repaired <p> repeats all of them). Real feedback stays far below this.
+#: (a repaired <p> repeats all of them), and compares each attribute of a tag with all others.
+#: Real feedback stays far below this.
 MAX_WORK = 500_000
 
 #: Taking an element away can bring others into an illegal order, which the next reading
@@ -46,9 +47,15 @@ UNWRAPPED_TAGS = _names(
     "frameset head html input label legend link map math meta nav object optgroup option output "
     "param progress select source svg textarea track video"
 )
-#: Elements whose end may be left out: a reader closes them by itself, so they do not pile up.
-_OPTIONAL_END = _names(
-    "body colgroup dd dt head html li optgroup option p tbody td tfoot th thead tr"
+#: What a reader never piles up: it has no content, or stands in a table, or there is one at most.
+_UNCOUNTED = VOID_TAGS | _names("body colgroup head html tbody td tfoot th thead tr")
+#: Elements whose end may be left out -> those that end where one of them begins.
+_ENDS_AT_NEXT = {"dd": {"dd", "dt"}, "dt": {"dd", "dt"}, "li": {"li"}}
+_END_OMITTED = _names("dd dt li p")
+#: A <p> ends where one of these begins; where one ends, the items and <p> in it do.
+_BLOCKS = _names(
+    "article aside blockquote center dd details div dl dt fieldset figcaption figure footer form "
+    "h1 h2 h3 h4 h5 h6 header li main nav ol p pre section summary ul"
 )
 ALLOWED_ATTRIBUTES = {
     "*": {"class", "dir", "lang", "title"},
@@ -73,6 +80,8 @@ _KNOWN = "|".join(sorted(ALLOWED_TAGS | EMPTIED_TAGS | UNWRAPPED_TAGS, key=len, 
 _TAG_OR_BRACKET = re.compile(
     rf"<(/?)({_KNOWN})(?:[\s/](?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)?>|<", re.IGNORECASE
 )
+
+_ATTRIBUTE_END = re.compile(r"[\s/\"']")
 
 
 def make_feedback(text: str) -> str:
@@ -108,17 +117,36 @@ def _text_out_of_brackets(text: str) -> str:
 
 
 def _work(markup: str) -> int:
-    """Estimate, from above, what reading ``markup`` costs."""
+    """Estimate, from above, what reading ``markup`` costs; no further than ``MAX_WORK``."""
     opened: list[str] = []
     work = 0
     for found in _TAG_OR_BRACKET.finditer(markup):
         tag = found[2].lower()
-        if not found[1] and tag not in VOID_TAGS | _OPTIONAL_END:
-            opened.append(tag)
-        elif found[1] and opened and opened[-1] == tag:
-            opened.pop()
-        work += len(opened) + 1
+        if found[1]:
+            _close(opened, tag)
+        elif tag not in _UNCOUNTED:
+            _open(opened, tag)
+        work += len(opened) + 1 + len(_ATTRIBUTE_END.findall(found[0])) ** 2 // 1000
+        if work > MAX_WORK:
+            break
     return work
+
+
+def _open(opened: list[str], tag: str) -> None:
+    if opened and opened[-1] == "p" and tag in _BLOCKS:
+        opened.pop()
+    if opened and opened[-1] in _ENDS_AT_NEXT.get(tag, ()):
+        opened.pop()
+    opened.append(tag)
+
+
+def _close(opened: list[str], tag: str) -> None:
+    last = len(opened) - 1
+    if tag in _BLOCKS or tag == "table":
+        while last >= 0 and opened[last] in _END_OMITTED and opened[last] != tag:
+            last -= 1
+    if last >= 0 and opened[last] == tag:
+        del opened[last:]
 
 
 def _sanitised(markup: str) -> str:

@@ -33,29 +33,30 @@ _LEDGER_OUTCOMES = {
     Status.REJECTED: learner_state.Outcome.REJECTED,
 }
 
+#: The problem of a reply while foreign code has it, and after that if the deliverer was killed.
+NO_END = "an attempt began and did not end"
+
 log = logging.getLogger(__name__)
 
 
 def mark_applied(
     reply: ReceivedReply, delivery: Delivery, recorded: Recorded, recheck_seconds: float | None
 ) -> None:
-    """Write down that the reply is in the learner's state; part of the recorder's transaction."""
+    """Write down that the reply is in the learner's state, in the caller's transaction."""
     now = timezone.now()
     recheck = recheck_seconds is not None and reply.status != Status.APPLIED
-    # One with the ledger, also where the recorder has no transaction.
-    with transaction.atomic(savepoint=False):
-        # Not conditional: being in the learner's state is a fact, whoever else has looked at it.
-        ReceivedReply.objects.filter(pk=reply.pk).update(
-            status=Status.APPLIED,
-            attempts=reply.attempts + 1,
-            next_attempt_at=now + timedelta(seconds=recheck_seconds or 0) if recheck else None,
-            problem="",
-            score_applied=recorded.points,
-            applied_at=now,
-        )
-        if _is_graded(reply):
-            applied = learner_state.Outcome.APPLIED
-            _enter_in_ledger(reply, applied, recorded.points, recorded.max_points)
+    # Not conditional: being in the learner's state is a fact, whoever else has looked at it.
+    ReceivedReply.objects.filter(pk=reply.pk).update(
+        status=Status.APPLIED,
+        attempts=reply.attempts + 1,
+        next_attempt_at=now + timedelta(seconds=recheck_seconds or 0) if recheck else None,
+        problem="",
+        score_applied=recorded.points,
+        applied_at=now,
+    )
+    if _is_graded(reply):
+        applied = learner_state.Outcome.APPLIED
+        _enter_in_ledger(reply, applied, recorded.points, recorded.max_points)
     if reply.applied_at is not None and reply.score_applied == recorded.points:
         return  # restored after it was overwritten: those who listen know it already
     transaction.on_commit(
@@ -147,8 +148,10 @@ def _try_again(reply: ReceivedReply, problem: str, *, not_after: datetime | None
 def _update_unless_moved_on(
     reply: ReceivedReply, status: str, problem: str, next_attempt_at: datetime | None
 ) -> bool:
-    """Write what an attempt came to, unless another deliverer has got further meanwhile."""
-    written = ReceivedReply.objects.filter(pk=reply.pk, status=reply.status).update(
+    """Write what an attempt came to, unless another deliverer, or a saved state, has moved it."""
+    written = ReceivedReply.objects.filter(
+        pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
+    ).update(
         status=status,
         attempts=reply.attempts + 1,
         next_attempt_at=next_attempt_at,

@@ -259,6 +259,18 @@ def test_server_text_is_made_harmless(server: XQueueServer, settings, content, t
     assert send() == (1, text)
 
 
+def test_refusals_are_logged(server: XQueueServer, settings, caplog) -> None:
+    """C40: a password that is wrong is the operators' to mend, and so is a queue's name."""
+    server.instead["submit"] = [envelope(1, f"{KEY} has no queue")]
+    send()
+    settings.XQUEUE_INTERFACE["django_auth"] = {"username": "lms", "password": "wrong"}
+    send()
+    assert [record.getMessage() for record in caplog.records] == [
+        "XQueue submit refused: return code 1",
+        "XQueue login refused: return code 1",
+    ]
+
+
 def test_logs_are_clean(server: XQueueServer, settings, caplog) -> None:
     """C40: neither credentials, nor keys, nor the answer are logged."""
     settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "front-door")

@@ -56,11 +56,17 @@ class LegacyXQueue:
         parts = [(file.name, (file.name, file.content.read())) for file in files]
         with requests.Session() as session:
             session.auth = self._proxy_auth
-            error, content = self._post(session, "submit", form, parts)
+            action = "submit"
+            error, content = self._post(session, action, form, parts)
             if error and content == _LOGIN_REQUIRED:
-                error, content = self._post(session, "login", self._credentials())
+                action = "login"
+                error, content = self._post(session, action, self._credentials())
                 if not error:
-                    error, content = self._post(session, "submit", form, parts)
+                    action = "submit"
+                    error, content = self._post(session, action, form, parts)
+        if error:
+            # Without the text: it is the server's, and can repeat what it was sent.
+            log.error("XQueue %s refused: return code %s", action, error)
         return error, self._for_learners(content, header)
 
     def _post(
