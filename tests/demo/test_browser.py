@@ -116,7 +116,7 @@ def test_grade_appears_without_reload(page: Page, grader: Grader) -> None:
     expect(status).to_contain_text("Being graded", timeout=SOON)
 
     grader.put(1, "<p>Well <b>counted</b>.</p>")
-    expect(status).to_contain_text("1 of 1 point", timeout=SOON)
+    expect(status).to_contain_text("2 of 2 points", timeout=SOON)
     expect(page.locator(".external-grader-message b")).to_have_text("counted")
     expect(page.locator("#problem .status")).to_contain_text("correct")
     expect(page.get_by_role("textbox", name="Your fizzbuzz function")).to_contain_text("Buzz")
@@ -294,4 +294,4 @@ def test_without_scripts_the_problem_can_still_be_answered(
         assert grader.pull()["student_response"] == RIGHT
         grader.put(1, "<p>Right.</p>")
         page.reload()
-        expect(page.locator("#standing")).to_contain_text("1 of 1 point")
+        expect(page.locator("#standing")).to_contain_text("2 of 2 points")

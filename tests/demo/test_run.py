@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 
 from demo import cohort, run
 from demo.course import Problem, course
+from xqueue_bridge.external_grader.graders import authenticate
 from xqueue_bridge.learner_state import api as learner_state
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -120,6 +121,12 @@ def test_end_that_is_not_as_it_should_be_is_listed(
 
 
 # -- small parts
+
+
+def test_a_demo_that_is_running_keeps_its_grader(db: None) -> None:
+    first, second = run._grader_secret(), run._grader_secret()
+    for secret in (first, second):
+        assert authenticate(run.GRADER, secret) is not None
 
 
 @pytest.mark.parametrize(("share", "value"), [(0, 1), (0.5, 2), (0.51, 3), (0.95, 4), (1, 4)])
