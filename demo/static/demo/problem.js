@@ -128,7 +128,7 @@ function showAttempts(html) {
 /** Times as the reader's own clock shows them; without scripts they are UTC. */
 function showLocalTimes() {
   for (const time of document.querySelectorAll("#attempts time")) {
-    time.textContent = new Date(time.dateTime).toLocaleTimeString();
+    time.textContent = new Date(time.dateTime).toLocaleTimeString([], { timeStyle: "short" });
   }
 }
 
