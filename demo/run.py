@@ -51,7 +51,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__.split("\n")[0])
     parser.add_argument("--learners", type=int, default=8, help="how many there are (8)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"or the next free one ({PORT})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"or a free one, if it is taken ({PORT})")
     parser.add_argument(
         "--exit",
         action="store_true",
