@@ -33,8 +33,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     arguments = _arguments()
-    # A supervisor's way to end us is as orderly as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A supervisor's way to end us, and a window that is closed, are as orderly as Ctrl-C: the
+    # children have sessions of their own, so nobody else would tell them.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as until_the_end:
         if arguments.exit:
             folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="demo-"))
@@ -51,7 +54,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__.split("\n")[0])
     parser.add_argument("--learners", type=int, default=8, help="how many there are (8)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"or a free one, if it is taken ({PORT})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"or any free one ({PORT})")
     parser.add_argument(
         "--exit",
         action="store_true",
