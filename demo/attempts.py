@@ -39,7 +39,7 @@ class Attempt:
         return sum(answer.part.earned for answer in self.answers)
 
     @property
-    def possible(self) -> int:
+    def possible(self) -> float:
         return sum(answer.part.possible for answer in self.answers)
 
     @property

@@ -179,8 +179,9 @@ def check(answer: Answer) -> Iterator[str]:
     if any(part.busy for part in parts):
         yield "still waits for its grade"
         return
-    if [part.earned for part in parts] != answer.sample["scores"]:
-        yield f"scores {answer.sample['scores']} expected, {[part.earned for part in parts]} found"
+    scores = [score * problem.worth for score in answer.sample["scores"]]
+    if [part.earned for part in parts] != scores:
+        yield f"scores {scores} expected, {[part.earned for part in parts]} found"
     if [part.correct for part in parts] != answer.sample["correct"]:
         yield f"correct {answer.sample['correct']} expected, {[p.correct for p in parts]} found"
     if not all(part.feedback.strip() for part in parts):

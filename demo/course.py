@@ -42,6 +42,12 @@ class Problem:
         return self.settings.get("display_name", self.url_name)
 
     @property
+    def worth(self) -> float:
+        """What a point counts in the grade: all points together count the weight, if set."""
+        weight = self.settings.get("weight")
+        return 1 if weight is None else float(weight) / sum(self.points)
+
+    @property
     def kind(self) -> str:
         """``"file"`` or ``"text"``: what the learner hands in."""
         return "file" if self.takes_files else "text"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 
 OPERATOR = "operator"
 LEARNER = "learner-"
@@ -22,7 +22,8 @@ NAMES = (
 def create(how_many: int) -> list[User]:
     """Create the first ``how_many`` learners and the operator; return the learners.
 
-    Whoever exists already is left as they are.
+    Whoever exists already is left as they are. The operator may do everything with the bridge's
+    tables in the admin, and nothing with others.
     """
     known = set(User.objects.values_list("username", flat=True))
     people = [_learner(number) for number in range(1, how_many + 1)]
@@ -30,6 +31,8 @@ def create(how_many: int) -> list[User]:
     for person in people:
         person.set_unusable_password()
     User.objects.bulk_create(person for person in people if person.username not in known)
+    ours = Permission.objects.filter(content_type__app_label="xqueue_bridge")
+    User.objects.get(username=OPERATOR).user_permissions.set(ours)
     return list(learners()[:how_many])
 
 

@@ -24,10 +24,13 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """One answer of a problem. ``position`` is 1 for the next one that a grader takes."""
+    """One answer of a problem, in points of the grade: the problem's weight is counted in.
+
+    ``position`` is 1 for the next one that a grader takes.
+    """
 
     number: int
-    possible: int
+    possible: float
     stage: Stage = Stage.UNANSWERED
     earned: float = 0
     correct: bool = False
@@ -63,7 +66,7 @@ class Progress:
         return sum(part.earned for part in self.parts)
 
     @property
-    def possible(self) -> int:
+    def possible(self) -> float:
         return sum(part.possible for part in self.parts)
 
     @property
@@ -97,19 +100,21 @@ def parts_of(
     """Return the answers that a state holds; ``standings`` by queue key, for those queued."""
     entries = sorted(state.get("correct_map", {}).items(), key=lambda item: _number(item[0]))
     if not entries:
-        return tuple(Part(n, possible) for n, possible in enumerate(problem.points, 1))
+        return tuple(Part(n, points * problem.worth) for n, points in enumerate(problem.points, 1))
     return tuple(
-        _part(n, possible, entry, standings or {})
-        for n, (possible, (_, entry)) in enumerate(zip(problem.points, entries, strict=True), 1)
+        _part(n, points, problem.worth, entry, standings or {})
+        for n, (points, (_, entry)) in enumerate(zip(problem.points, entries, strict=True), 1)
     )
 
 
 def _part(
     number: int,
-    possible: int,
+    points: int,
+    worth: float,
     entry: Mapping[str, Any],
     standings: Mapping[str, tuple[Stage, int | None]],
 ) -> Part:
+    possible = points * worth
     if entry.get("queuestate"):
         # A state that waits for a key which no submission has any more is still being looked at.
         stage, position = standings.get(entry["queuestate"]["key"], (Stage.GRADING, None))
@@ -121,7 +126,7 @@ def _part(
         number,
         possible,
         Stage.GRADED,
-        earned=entry.get("npoints") or 0,
+        earned=(entry.get("npoints") or 0) * worth,
         correct=entry["correctness"] == "correct",
         feedback=feedback,
     )

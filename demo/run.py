@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     arguments = _arguments()
-    # A supervisor's way to end us is as orderly as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A supervisor's way to end us, and a window that is closed, are as orderly as Ctrl-C: the
+    # children have sessions of their own, so nobody else would tell them.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as until_the_end:
         if arguments.exit:
             folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="demo-"))
@@ -50,7 +54,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__.split("\n")[0])
     parser.add_argument("--learners", type=int, default=8, help="how many there are (8)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"or the next free one ({PORT})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"or any free one ({PORT})")
     parser.add_argument(
         "--exit",
         action="store_true",
@@ -111,14 +115,17 @@ def _set_up(how_many: int) -> tuple[str, list[Any]]:
 
 
 def _grader_secret() -> str:
-    """Create the grader, or give the one of an earlier run a new secret."""
+    """Create the grader, or give the one of an earlier run a new secret.
+
+    That run may still go on, beside us on another port: its secret works for another day.
+    """
     from xqueue_bridge.external_grader import api as external_grader
     from xqueue_bridge.models import Grader
 
     grader = Grader.objects.filter(name=GRADER).first()
     if grader is None:
         return external_grader.create_grader(GRADER, [QUEUE])
-    return external_grader.issue_secret(grader)
+    return external_grader.issue_secret(grader, overlap=timedelta(days=1))
 
 
 def free_port(wanted: int) -> int:

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.staticfiles.views import serve
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from demo import views
 
@@ -14,6 +15,8 @@ urlpatterns = [
     path("problems/<slug:url_name>/status", views.status, name="status"),
     # A demo on one machine needs no web server before it: Django finds the files itself.
     path("static/<path:path>", serve, {"insecure": True}),
+    # Browsers ask for it on pages that name no icon, such as the admin's.
+    path("favicon.ico", RedirectView.as_view(url="/static/demo/icon.svg")),
     path("admin/", admin.site.urls),
     path("", include("xqueue_bridge.urls")),
 ]

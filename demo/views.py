@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -51,6 +52,9 @@ def choose(request: HttpRequest) -> HttpResponse:
         if chosen is None:
             raise Http404("Nobody of that number can be chosen.")
         login(request, chosen, backend=PASSWORDLESS)
+        wanted = request.GET.get("next", "")
+        if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+            return redirect(wanted)
         return redirect("xqueue_bridge:queues" if chosen.is_staff else "home")
     return render(request, "demo/choose.html", {"people": offered, "course": course()})
 

@@ -90,11 +90,10 @@ def _reply(
     printed: str = "",
 ) -> dict[str, Any]:
     score = int(earned) if earned == int(earned) else earned
-    heading = f"{summary} ({score} of {suite.points:g} points)"
     return {
         "correct": earned == suite.points,
         "score": score,
-        "msg": render(heading, findings, printed),
+        "msg": render(summary, findings, printed),
     }
 
 

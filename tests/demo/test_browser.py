@@ -116,7 +116,7 @@ def test_grade_appears_without_reload(page: Page, grader: Grader) -> None:
     expect(status).to_contain_text("Being graded", timeout=SOON)
 
     grader.put(1, "<p>Well <b>counted</b>.</p>")
-    expect(status).to_contain_text("1 of 1 point", timeout=SOON)
+    expect(status).to_contain_text("2 of 2 points", timeout=SOON)
     expect(page.locator(".external-grader-message b")).to_have_text("counted")
     expect(page.locator("#problem .status")).to_contain_text("correct")
     expect(page.get_by_role("textbox", name="Your fizzbuzz function")).to_contain_text("Buzz")
@@ -202,6 +202,25 @@ def test_refusal_is_announced_and_the_answer_stays(page: Page, grader: Grader) -
     grader.pull()
     grader.put(0, "<p>No.</p>")
     expect(page.locator("#standing")).to_contain_text("0 of 3 points", timeout=SOON)
+
+
+def test_page_of_somebody_who_has_left_says_so(browser: Browser, url: str) -> None:
+    """Trying again could not help: the other tab has signed somebody else in, or nobody."""
+    # Not `opened`: its console names the refused request, as it should.
+    window = browser.new_context(base_url=url)
+    page, other = window.new_page(), window.new_page()
+    become(page, "Amara")
+    page.goto("/problems/fizzbuzz/")
+    other.goto("/")
+    other.get_by_role("button", name="Be somebody else").click()
+    other.wait_for_url("**/choose/")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert")).to_contain_text("You are somebody else by now", timeout=SOON)
+    other.get_by_role("button", name="Bruno").click()
+    other.wait_for_url(f"{url}/")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert")).to_contain_text("You are somebody else by now", timeout=SOON)
+    window.close()
 
 
 TOO_SOON = {"ok": False, "message": "You must wait at least 1 seconds between submissions."}
@@ -294,4 +313,4 @@ def test_without_scripts_the_problem_can_still_be_answered(
         assert grader.pull()["student_response"] == RIGHT
         grader.put(1, "<p>Right.</p>")
         page.reload()
-        expect(page.locator("#standing")).to_contain_text("1 of 1 point")
+        expect(page.locator("#standing")).to_contain_text("2 of 2 points")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -56,6 +57,26 @@ def test_choosing_the_operator_leads_to_the_queues(browse) -> None:
     assert client.get("/xqueue/queues/").status_code == 200
 
 
+def test_the_operator_may_use_the_bridges_tables_in_the_admin(browse) -> None:
+    operator = User.objects.get(username=OPERATOR)
+    page = browse(operator).get("/admin/").content.decode()
+    for name in ("Submissions", "Received replies", "Transport choices", "Graders"):
+        assert name in page
+    assert "Groups" not in page
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"),
+    [("/xqueue/queues/?a=b", "/xqueue/queues/?a=b"), ("https://example.com/", "/"), ("//x", "/")],
+)
+def test_choosing_leads_on_to_the_page_that_was_wanted(
+    browse, learner, wanted: str, reached: str
+) -> None:
+    client = browse(None)
+    query = urlencode({"next": wanted})
+    assert client.post(f"/choose/?{query}", {"person": learner.pk}).url == reached
+
+
 @pytest.mark.parametrize("person", ["", "0", "nobody", "1 OR 1"])
 def test_only_people_of_the_demo_can_be_chosen(browse, person: str) -> None:
     admin = User.objects.create_superuser("admin", password="long and secret")
@@ -72,7 +93,7 @@ def test_course_page_shows_how_far_each_problem_is(browse, learner) -> None:
     assert "3 of 4" in page
     assert "waiting" in page
     assert page.count("not answered") == 4
-    assert "<strong>3</strong> of 14 points" in page
+    assert "<strong>3</strong> of 16 points" in page
 
 
 @pytest.mark.parametrize("url_name", list(SAMPLES))
@@ -116,7 +137,7 @@ def test_status_tells_only_news(browse, learner) -> None:
     answer(Submission.objects.get(), score=1, msg="<p>Well counted.</p>")
     third = client.get("/problems/fizzbuzz/status", {"seen": first["seen"]}).json()
     assert third["busy"] is False
-    assert "1 of 1 point" in third["standing"]
+    assert "2 of 2 points" in third["standing"]
     assert "Well counted." in third["attempts"]
     assert "Well counted." in third["problem"]
 

@@ -23,7 +23,7 @@ def pull(grader_name: str = "demo-grader") -> None:
 
 
 def test_nothing_yet(learner) -> None:
-    assert progress(learner.pk, fizzbuzz()) == Progress((Part(1, possible=1),), attempts=0)
+    assert progress(learner.pk, fizzbuzz()) == Progress((Part(1, possible=2),), attempts=0)
     assert attempts(learner.pk, fizzbuzz()) == []
 
 
@@ -54,6 +54,14 @@ def test_a_grade_ends_it(learner, score: float, mark: str) -> None:
     assert (done.mark, done.earned, done.possible, done.busy) == (mark, score, 4, False)
 
 
+def test_points_are_those_of_the_grade(learner) -> None:
+    """The demo's pages and the bridge's name the same points: a problem's weight counts."""
+    submit(learner, "caesar", "partial")
+    answer(Submission.objects.get(), score=1)
+    done = progress(learner.pk, course().by_url_name("caesar"))
+    assert (done.earned, done.possible) == (1.5, 3)
+
+
 def test_parts_of_different_success_are_partly_right(learner) -> None:
     submit(learner, "temperature", "partial")
     for submission, score in zip(Submission.objects.order_by("pk"), (1, 0), strict=True):
@@ -75,7 +83,7 @@ def test_attempts_keep_answers_grades_and_times(learner, settings) -> None:
     answer(Submission.objects.get(), score=0, msg="<p>Not quite.</p>")
     submit(learner, "fizzbuzz")
     second, first = attempts(learner.pk, fizzbuzz())
-    assert (first.number, first.earned, first.possible, first.graded) == (1, 0, 1, True)
+    assert (first.number, first.earned, first.possible, first.graded) == (1, 0, 2, True)
     assert first.answers[0].text == sample("fizzbuzz", "wrong")[0]
     assert first.answers[0].part.feedback == "<p>Not quite.</p>"
     assert 0 <= first.seconds < 30

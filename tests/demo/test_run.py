@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from django.contrib.auth.models import User
 
 from demo import cohort, run
 from demo.course import Problem, course
+from xqueue_bridge.external_grader.graders import authenticate
 from xqueue_bridge.learner_state import api as learner_state
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,6 +46,28 @@ def test_history_may_have_a_database_of_its_own() -> None:
     """SG32, SG34: one switch, and the same grades."""
     done = headless("--learners", "1", "--two-databases")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_running(tmp_path: Path, number: int) -> None:
+    """Ctrl-C, a supervisor, a window that is closed: grader and sweeper end with the demo."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "demo.run", "--port", "0", "--learners", "1"],
+        cwd=ROOT,
+        env={**os.environ, "XQUEUE_BRIDGE_DEMO_VAR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Whoever runs the tests in the background may have it ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    assert demo.stdout is not None
+    assert any("Ctrl-C stops it all." in line for line in demo.stdout)
+    demo.send_signal(number)
+    # They write to the same pipe: it ends when the last of them has.
+    told, _ = demo.communicate(timeout=60)
+    assert "Stopping." in told
+    assert demo.returncode == 0
 
 
 def test_thirty_learners_try_every_kind_of_answer_to_every_problem() -> None:
@@ -120,6 +145,12 @@ def test_end_that_is_not_as_it_should_be_is_listed(
 
 
 # -- small parts
+
+
+def test_a_demo_that_is_running_keeps_its_grader(db: None) -> None:
+    first, second = run._grader_secret(), run._grader_secret()
+    for secret in (first, second):
+        assert authenticate(run.GRADER, secret) is not None
 
 
 @pytest.mark.parametrize(("share", "value"), [(0, 1), (0.5, 2), (0.51, 3), (0.95, 4), (1, 4)])

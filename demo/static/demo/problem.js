@@ -5,6 +5,7 @@ import { replaceTextarea } from "./editor.js";
 const SOON = 700; // milliseconds between two questions while a grade is due
 const PATIENCE = 30 * 60 * 1000; // then the learner has to reload
 const SLOWEST = 10_000;
+const SOMEBODY_ELSE = "You are somebody else by now, in another tab. Copy your answer and reload the page.";
 
 const form = document.querySelector("#answer");
 const button = form.querySelector("button[type=submit]");
@@ -44,6 +45,7 @@ async function submit(event) {
       body: new FormData(form),
       headers: { Accept: "application/json" },
     });
+    if (isSomebodyElse(response)) return refuse(SOMEBODY_ELSE);
     if (!response.ok) throw new Error(`status ${response.status}`);
     const outcome = await response.json();
     if (!outcome.ok) refuse(outcome.message);
@@ -55,6 +57,11 @@ async function submit(event) {
     sending = false;
     button.removeAttribute("aria-busy");
   }
+}
+
+/** Whether this page is of a learner who has left meanwhile, in another tab. */
+function isSomebodyElse(response) {
+  return response.redirected || response.status === 403;
 }
 
 /** What is wrong with the chosen files, or nothing. The problem says which it wants. */
@@ -121,7 +128,7 @@ function showAttempts(html) {
 /** Times as the reader's own clock shows them; without scripts they are UTC. */
 function showLocalTimes() {
   for (const time of document.querySelectorAll("#attempts time")) {
-    time.textContent = new Date(time.dateTime).toLocaleTimeString();
+    time.textContent = new Date(time.dateTime).toLocaleTimeString([], { timeStyle: "short" });
   }
 }
 
