@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +21,14 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.persistent_grades import api as persistent_grades
 from xqueue_bridge.records import api as records
 
+#: Seconds for which a broker that did not answer is not asked again: each time, whoever asks
+#: waits for seconds in vain, in a web server's thread.
+BROKER_PAUSE = 30.0
+
 log = logging.getLogger(__name__)
+_lock = threading.Lock()
+#: When to ask the broker again; 0: it answers. By the monotonic clock, under the lock.
+_ask_again_at = 0.0
 
 
 @shared_task(name="xqueue_bridge.deliver_reply", ignore_result=True)
@@ -87,36 +96,52 @@ def sweep() -> dict[str, int]:
 
 def wake_up(reply_id: int) -> None:
     """Have a stored reply delivered now: by a worker where there is a broker, else here."""
-    if not uses_celery():
+    if uses_celery():
+        _put(deliver_reply, (reply_id,))
+    else:
         grader_replies.deliver(reply_id)
-        return
-    try:
-        deliver_reply.apply_async((reply_id,), retry=False)
-    except OperationalError as problem:
-        log.warning("No broker for reply %s (%s): left to the sweeper", reply_id, problem)
 
 
 def wake_up_grade(user_id: int, course_key: CourseKey) -> None:
     """Have a grade that is out of date computed: by a worker after the delay, or here and now."""
-    if not uses_celery():
+    if uses_celery():
+        delay = options().GRADE_DELAY_SECONDS
+        _put(recalculate_grade, (user_id, str(course_key)), countdown=delay)
+    else:
         persistent_grades.recalculate_requested(user_id, course_key, only_if_rested=True)
-        return
-    try:
-        recalculate_grade.apply_async(
-            (user_id, str(course_key)), countdown=options().GRADE_DELAY_SECONDS, retry=False
-        )
-    except OperationalError as problem:
-        log.warning("No broker for a grade (%s): left to the sweeper", type(problem).__name__)
 
 
 def send_on(grade: records.GradeToSend) -> None:
     """Have an enqueued grade sent now, where there is a broker; else the sweeper sends it."""
-    if not uses_celery():
-        return
+    if uses_celery():
+        _put(send_grade_to_credentials, kwargs=asdict(grade))
+
+
+def _put(task: Any, *args: Any, **kwargs: Any) -> None:
+    """Put a task into the broker's queue, or leave its work to the sweeper.
+
+    After a broker did not answer, one thread of the process asks it again in each pause, and
+    the others do not wait for it.
+    """
+    global _ask_again_at
+    with _lock:
+        if time.monotonic() < _ask_again_at:
+            return
+        if _ask_again_at:
+            _ask_again_at = time.monotonic() + BROKER_PAUSE
     try:
-        send_grade_to_credentials.apply_async(kwargs=asdict(grade), retry=False)
+        task.apply_async(*args, retry=False, **kwargs)
     except OperationalError as problem:
-        log.warning("No broker for a grade (%s): left to the sweeper", type(problem).__name__)
+        with _lock:
+            is_news = not _ask_again_at
+            _ask_again_at = time.monotonic() + BROKER_PAUSE
+        if is_news:
+            # The kind of the problem and no more: some brokers' messages quote what was sent.
+            kind = type(problem.__cause__ or problem).__name__
+            log.warning("The broker does not answer (%s): work is left to the sweeper", kind)
+    else:
+        with _lock:
+            _ask_again_at = 0.0
 
 
 def _moment(value: str | datetime | None) -> datetime | None:
