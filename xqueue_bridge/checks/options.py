@@ -92,20 +92,10 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
     """Crawlers can be told from learners."""
-    name = "CRAWLER_DETECTOR"
     path = options().CRAWLER_DETECTOR
     if not isinstance(path, str):
         return []  # check_options says so
-    found = list(unimportable(name, path))
-    if not found and not callable(import_string(path)):
-        found.append(
-            error(
-                "E003",
-                f"XQUEUE_BRIDGE[{name!r}] cannot be called with a request.",
-                f"XQUEUE_BRIDGE[{name!r}] = {Options.CRAWLER_DETECTOR!r}",
-            )
-        )
-    return found
+    return list(unimportable("CRAWLER_DETECTOR", path))
 
 
 def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
