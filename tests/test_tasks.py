@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from tests.external_grader.cast import COURSE
 from xqueue_bridge import tasks
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.records import api as records
 
 
 @pytest.fixture
@@ -140,6 +141,25 @@ def test_who_delivers(settings, monkeypatch, chosen, broker, celery):
 @pytest.mark.django_db
 def test_a_sweep_of_nothing():
     assert set(tasks.sweep().values()) == {0}
+
+
+@pytest.mark.django_db
+def test_what_fails_in_a_sweep_stops_nothing_else(settings, monkeypatch):
+    """SG44: a wrong setting of one kind of work, or its bug, is no matter of the others."""
+    settings.XQUEUE_BRIDGE = {"RECORDER": "no.such.recorder"}
+    done = []
+    monkeypatch.setattr(records, "send_due", lambda: done.append("sent"))
+    with pytest.raises(ExceptionGroup, match=r"^Not swept: delivered \(Mod"):
+        tasks.sweep()
+    assert done == ["sent"]
+
+
+def test_sweeps_that_nobody_runs_do_not_pile_up(monkeypatch):
+    """Celery beat goes on while the workers stand still; a later sweep does what is left."""
+    sent = []
+    monkeypatch.setattr(current_app, "send_task", lambda *a, **kwargs: sent.append(kwargs))
+    tasks.sweep.apply_async()
+    assert 60 <= sent[0]["expires"] <= 3600
 
 
 @pytest.mark.django_db

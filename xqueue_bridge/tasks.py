@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,8 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.persistent_grades import api as persistent_grades
 from xqueue_bridge.records import api as records
 
+#: Seconds after which a sweep that no worker has begun is dropped; there are later ones.
+SWEEP_EXPIRES = 600
 #: Seconds for which a broker that did not answer is not asked again: each time, whoever asks
 #: waits for seconds in vain, in a web server's thread.
 BROKER_PAUSE = 30.0
@@ -77,21 +80,32 @@ def send_grade_to_credentials(
         raise self.retry(countdown=sent.retry_in)
 
 
-@shared_task(name="xqueue_bridge.sweep", ignore_result=True)
+@shared_task(name="xqueue_bridge.sweep", ignore_result=True, expires=SWEEP_EXPIRES)
 def sweep() -> dict[str, int]:
     """Finish what was left: a bounded helping of each kind. Returns how many of each.
 
-    Run it every few seconds: by Celery beat, cron, or `manage.py xqueue_bridge_sweep`.
+    Run it every few seconds: by Celery beat, cron, or `manage.py xqueue_bridge_sweep`. A kind
+    that fails keeps none of the others waiting; its exception is raised at the end, in a group.
     """
-    return {
-        "given up": external_grader.fail_exhausted(),
-        "delivered": grader_replies.deliver_due(),
-        "unpublished": external_grader.purge_unpublished(),
-        "ended sessions": external_grader.forget_ended_sessions(),
-        "grades": persistent_grades.recalculate_due(),
-        "missed grades": records.find_missed(),
-        "grades to Credentials": records.send_due(),
+    kinds: dict[str, Callable[[], int]] = {
+        "given up": external_grader.fail_exhausted,
+        "delivered": grader_replies.deliver_due,
+        "unpublished": external_grader.purge_unpublished,
+        "ended sessions": external_grader.forget_ended_sessions,
+        "grades": persistent_grades.recalculate_due,
+        "missed grades": records.find_missed,
+        "grades to Credentials": records.send_due,
     }
+    done: dict[str, int] = {}
+    problems: dict[str, Exception] = {}
+    for kind, work in kinds.items():
+        try:
+            done[kind] = work()
+        except Exception as problem:
+            problems[f"{kind} ({type(problem).__name__})"] = problem
+    if problems:
+        raise ExceptionGroup(f"Not swept: {', '.join(problems)}", list(problems.values()))
+    return done
 
 
 def wake_up(reply_id: int) -> None:
