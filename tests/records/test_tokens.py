@@ -77,7 +77,7 @@ def test_an_endpoint_in_trouble(credentials, service, fault, code):
 def test_a_slow_endpoint(credentials, service):
     from dataclasses import replace
 
-    credentials.token_faults = [Fault(500, seconds=1)]
+    credentials.token_faults = [Fault(500, seconds=60)]
     with pytest.raises(NotSent, match="token: timeout"):
         tokens.access_token(replace(service, TIMEOUT=0.2))
 
