@@ -59,6 +59,8 @@ def test_many_threads_fetch_one_token(credentials, service):
         (Fault(200, body="no JSON"), "token: unreadable"),
         (Fault(200, body="[]"), "token: unreadable"),
         (Fault(200, body="{}"), "token: unreadable"),
+        (Fault(200, body='{"access_token": null, "expires_in": 5}'), "token: unreadable"),
+        (Fault(200, body='{"access_token": "", "expires_in": 5}'), "token: unreadable"),
         (Fault(200, body='{"access_token": "a", "expires_in": "x"}'), "token: unreadable"),
         (Fault(200, body='{"access_token": "a", "expires_in": 0}'), "token: unreadable"),
         (Fault(200, body='{"access_token": "a", "expires_in": NaN}'), "token: unreadable"),
