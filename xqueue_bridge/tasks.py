@@ -22,6 +22,9 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.persistent_grades import api as persistent_grades
 from xqueue_bridge.records import api as records
 
+#: Longest wait, in seconds, of a task that a worker holds. RabbitMQ ends a worker's channel if one
+#: is not acknowledged within 30 minutes; with Redis, after an hour another worker has it as well.
+LONGEST_COUNTDOWN = 900
 #: Seconds after which a sweep that no worker has begun is dropped; there are later ones.
 SWEEP_EXPIRES = 600
 #: Seconds for which a broker that did not answer is not asked again: each time, whoever asks
@@ -68,7 +71,7 @@ def send_grade_to_credentials(
 
     The arguments are the platform's. What is sent is the stored grade; if it has changed since
     ``grade_last_updated`` (ISO 8601), nothing is, because the later change has its own task.
-    Attempts are counted in the outbox, whoever makes them.
+    Attempts are counted in the outbox, whoever makes them; after a long wait, the sweeper does.
     """
     sent = records.send_grade(
         username,
@@ -76,7 +79,9 @@ def send_grade_to_credentials(
         verified=verified,
         last_updated=_moment(grade_last_updated),
     )
-    if sent.retry_in is not None and self.request.retries < self.max_retries:
+    if sent.retry_in is None or sent.retry_in > LONGEST_COUNTDOWN:
+        return
+    if self.request.retries < self.max_retries:
         raise self.retry(countdown=sent.retry_in)
 
 

@@ -71,9 +71,8 @@ def _read(response: requests.Response) -> tuple[str, float]:
         token, seconds = answer["access_token"], float(answer.get("expires_in", 300))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise NotSent("token: unreadable") from None
-    if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
-        raise NotSent("token: unreadable")
-    if not seconds > 0:
+    is_token = isinstance(token, str) and token.isascii() and token.isprintable()
+    if not (token and is_token and seconds > 0):
         raise NotSent("token: unreadable")
     return token, min(seconds, LONGEST_SECONDS)
 
