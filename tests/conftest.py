@@ -37,3 +37,9 @@ def _empty_caches() -> Iterator[None]:
     yield
     for cache in caches.all(initialized_only=True):
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _broker_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a broker was down is remembered by the process, not by the next test."""
+    monkeypatch.setattr("xqueue_bridge.tasks._ask_again_at", 0.0)

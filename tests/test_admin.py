@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.external_grader.cast import GraderClient, make_grader, new_submission
 from xqueue_bridge.external_grader import queue
-from xqueue_bridge.external_grader.models import Grader, Submission
+from xqueue_bridge.external_grader.models import Grader, GraderSecret, Submission
 from xqueue_bridge.external_grader.states import Status
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
@@ -88,6 +88,19 @@ def test_a_new_secret_is_shown_once(admin_client):
     secret = re.search(r"shown only now: (\S+?)<", response.text)[1]
     assert GraderClient(secret).login()["return_code"] == 0
     assert secret not in admin_client.get(page("grader")).text
+
+
+@pytest.mark.parametrize("right", ["view", "change"])
+def test_a_new_secret_needs_permission(client, right):
+    """C130: who may look at graders cannot become one."""
+    make_grader()
+    staff = get_user_model().objects.create_user("staff", is_staff=True)
+    staff.user_permissions.add(Permission.objects.get(codename=f"{right}_grader"))
+    client.force_login(staff)
+    form = {"action": "issue_secret", "_selected_action": Grader.objects.get().pk}
+    response = client.post(page("grader"), form, follow=True)
+    assert ("shown only now" in response.text) is (right == "change")
+    assert GraderSecret.objects.count() == (2 if right == "change" else 1)
 
 
 def test_requeue(admin_client):

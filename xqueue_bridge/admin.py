@@ -56,7 +56,9 @@ class GraderAdmin(admin.ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Grader]:
         return super().get_queryset(request).prefetch_related("grants")
 
-    @admin.action(description="Issue a new secret (the former one lives for a day)")
+    @admin.action(
+        description="Issue a new secret (the former one lives for a day)", permissions=["change"]
+    )
     def issue_secret(self, request: HttpRequest, graders: QuerySet[models.Grader]) -> None:
         for grader in graders:
             secret = external_grader.issue_secret(grader, overlap=external_grader.ROTATION_OVERLAP)

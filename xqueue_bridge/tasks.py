@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +22,19 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.persistent_grades import api as persistent_grades
 from xqueue_bridge.records import api as records
 
+#: Longest wait, in seconds, of a task that a worker holds. RabbitMQ ends a worker's channel if one
+#: is not acknowledged within 30 minutes; with Redis, after an hour another worker has it as well.
+LONGEST_COUNTDOWN = 900
+#: Seconds after which a sweep that no worker has begun is dropped; there are later ones.
+SWEEP_EXPIRES = 600
+#: Seconds for which a broker that did not answer is not asked again: each time, whoever asks
+#: waits for seconds in vain, in a web server's thread.
+BROKER_PAUSE = 30.0
+
 log = logging.getLogger(__name__)
+_lock = threading.Lock()
+#: When to ask the broker again; 0: it answers. By the monotonic clock, under the lock.
+_ask_again_at = 0.0
 
 
 @shared_task(name="xqueue_bridge.deliver_reply", ignore_result=True)
@@ -56,7 +71,7 @@ def send_grade_to_credentials(
 
     The arguments are the platform's. What is sent is the stored grade; if it has changed since
     ``grade_last_updated`` (ISO 8601), nothing is, because the later change has its own task.
-    Attempts are counted in the outbox, whoever makes them.
+    Attempts are counted in the outbox, whoever makes them; after a long wait, the sweeper does.
     """
     sent = records.send_grade(
         username,
@@ -64,59 +79,88 @@ def send_grade_to_credentials(
         verified=verified,
         last_updated=_moment(grade_last_updated),
     )
-    if sent.retry_in is not None and self.request.retries < self.max_retries:
+    if sent.retry_in is None or sent.retry_in > LONGEST_COUNTDOWN:
+        return
+    if self.request.retries < self.max_retries:
         raise self.retry(countdown=sent.retry_in)
 
 
-@shared_task(name="xqueue_bridge.sweep", ignore_result=True)
+@shared_task(name="xqueue_bridge.sweep", ignore_result=True, expires=SWEEP_EXPIRES)
 def sweep() -> dict[str, int]:
     """Finish what was left: a bounded helping of each kind. Returns how many of each.
 
-    Run it every few seconds: by Celery beat, cron, or `manage.py xqueue_bridge_sweep`.
+    Run it every few seconds: by Celery beat, cron, or `manage.py xqueue_bridge_sweep`. A kind
+    that fails keeps none of the others waiting; its exception is raised at the end, in a group.
     """
-    return {
-        "given up": external_grader.fail_exhausted(),
-        "delivered": grader_replies.deliver_due(),
-        "unpublished": external_grader.purge_unpublished(),
-        "ended sessions": external_grader.forget_ended_sessions(),
-        "grades": persistent_grades.recalculate_due(),
-        "missed grades": records.find_missed(),
-        "grades to Credentials": records.send_due(),
+    kinds: dict[str, Callable[[], int]] = {
+        "given up": external_grader.fail_exhausted,
+        "delivered": grader_replies.deliver_due,
+        "unpublished": external_grader.purge_unpublished,
+        "ended sessions": external_grader.forget_ended_sessions,
+        "grades": persistent_grades.recalculate_due,
+        "missed grades": records.find_missed,
+        "grades to Credentials": records.send_due,
     }
+    done: dict[str, int] = {}
+    problems: dict[str, Exception] = {}
+    for kind, work in kinds.items():
+        try:
+            done[kind] = work()
+        except Exception as problem:
+            problems[f"{kind} ({type(problem).__name__})"] = problem
+    if problems:
+        raise ExceptionGroup(f"Not swept: {', '.join(problems)}", list(problems.values()))
+    return done
 
 
 def wake_up(reply_id: int) -> None:
     """Have a stored reply delivered now: by a worker where there is a broker, else here."""
-    if not uses_celery():
+    if uses_celery():
+        _put(deliver_reply, (reply_id,))
+    else:
         grader_replies.deliver(reply_id)
-        return
-    try:
-        deliver_reply.apply_async((reply_id,), retry=False)
-    except OperationalError as problem:
-        log.warning("No broker for reply %s (%s): left to the sweeper", reply_id, problem)
 
 
 def wake_up_grade(user_id: int, course_key: CourseKey) -> None:
     """Have a grade that is out of date computed: by a worker after the delay, or here and now."""
-    if not uses_celery():
+    if uses_celery():
+        delay = options().GRADE_DELAY_SECONDS
+        _put(recalculate_grade, (user_id, str(course_key)), countdown=delay)
+    else:
         persistent_grades.recalculate_requested(user_id, course_key, only_if_rested=True)
-        return
-    try:
-        recalculate_grade.apply_async(
-            (user_id, str(course_key)), countdown=options().GRADE_DELAY_SECONDS, retry=False
-        )
-    except OperationalError as problem:
-        log.warning("No broker for a grade (%s): left to the sweeper", type(problem).__name__)
 
 
 def send_on(grade: records.GradeToSend) -> None:
     """Have an enqueued grade sent now, where there is a broker; else the sweeper sends it."""
-    if not uses_celery():
-        return
+    if uses_celery():
+        _put(send_grade_to_credentials, kwargs=asdict(grade))
+
+
+def _put(task: Any, *args: Any, **kwargs: Any) -> None:
+    """Put a task into the broker's queue, or leave its work to the sweeper.
+
+    After a broker did not answer, one thread of the process asks it again in each pause, and
+    the others do not wait for it.
+    """
+    global _ask_again_at
+    with _lock:
+        if time.monotonic() < _ask_again_at:
+            return
+        if _ask_again_at:
+            _ask_again_at = time.monotonic() + BROKER_PAUSE
     try:
-        send_grade_to_credentials.apply_async(kwargs=asdict(grade), retry=False)
+        task.apply_async(*args, retry=False, **kwargs)
     except OperationalError as problem:
-        log.warning("No broker for a grade (%s): left to the sweeper", type(problem).__name__)
+        with _lock:
+            is_news = not _ask_again_at
+            _ask_again_at = time.monotonic() + BROKER_PAUSE
+        if is_news:
+            # The kind of the problem and no more: some brokers' messages quote what was sent.
+            kind = type(problem.__cause__ or problem).__name__
+            log.warning("The broker does not answer (%s): work is left to the sweeper", kind)
+    else:
+        with _lock:
+            _ask_again_at = 0.0
 
 
 def _moment(value: str | datetime | None) -> datetime | None:

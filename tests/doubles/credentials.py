@@ -90,6 +90,8 @@ class Credentials:
         self.token_seconds: float = 3600
         #: None: every course run is in the catalog.
         self.course_runs: set[str] | None = None
+        #: Ends all waiting, at the end of the test.
+        self.closing = threading.Event()
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -101,7 +103,7 @@ class Credentials:
             "TOKEN_URL": f"{self.root}/oauth2/access_token",
             "CLIENT_ID": CLIENT_ID,
             "CLIENT_SECRET": CLIENT_SECRET,
-            "TIMEOUT": 2,
+            "TIMEOUT": 20,
         }
 
     @property
@@ -123,7 +125,7 @@ class Credentials:
             self.token_requests.append(form)
             fault = self.token_faults.pop(0) if self.token_faults else None
             if fault:
-                time.sleep(fault.seconds)
+                self.closing.wait(fault.seconds)
                 return _answer_of(fault)
             known = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
             if form.get("grant_type") != "client_credentials":
@@ -141,13 +143,13 @@ class Credentials:
         with self._lock:
             self.posts.append(post)
             fault = self.faults.pop(0) if self.faults else self.always
-        time.sleep(self.pause())
+        self.closing.wait(self.pause())
         if fault and not fault.after_work:
-            time.sleep(fault.seconds)
+            self.closing.wait(fault.seconds)
         with self._lock:
             answer = self._work(post) if fault is None or fault.after_work else None
         if fault and fault.after_work:
-            time.sleep(fault.seconds)
+            self.closing.wait(fault.seconds)
         if fault:
             answer = _answer_of(fault)
         assert answer is not None
@@ -219,4 +221,7 @@ def running() -> Iterator[Credentials]:
     """Run a service of its own on a free port of loopback."""
     double = Credentials()
     with serving(_Handler, double) as double.root:
-        yield double
+        try:
+            yield double
+        finally:
+            double.closing.set()

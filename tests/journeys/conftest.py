@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, current_app
+from celery.signals import setup_logging
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from kombu import Queue
@@ -44,9 +45,16 @@ def celery_app(broker: str, queue_name: str) -> Celery:
 def use_broker() -> Iterator[Callable[[str], Celery]]:
     """Let a test make a Celery app the current one, with a queue of its own."""
     former = current_app._get_current_object()
+    # A worker in this process would set the root logger's level, for all tests that follow.
+    setup_logging.connect(_leave_logging_alone)
     yield lambda url: celery_app(url, f"xqueue-bridge-tests-{uuid.uuid4().hex}")
+    setup_logging.disconnect(_leave_logging_alone)
     former.set_default()
     former.set_current()
+
+
+def _leave_logging_alone(**kwargs: object) -> None:
+    """To Celery, whoever receives this signal has set up logging."""
 
 
 @pytest.fixture(autouse=True)

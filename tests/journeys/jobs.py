@@ -7,6 +7,10 @@ import signal
 import threading
 import time
 from datetime import timedelta
+from typing import Any
+
+from celery.signals import worker_ready
+from django.db import connection
 
 from tests.journeys.conftest import celery_app
 from tests.journeys.mortals import die_at
@@ -18,10 +22,11 @@ IDLE = -signal.SIGUSR1
 
 
 def work_until_killed(broker: str, queue_name: str, moment: int, seconds: float) -> None:
-    """Be a Celery worker, until the given moment, or for so many seconds."""
+    """Be a Celery worker, until the given moment, or until there was nothing to do for so long."""
     app = celery_app(broker, queue_name)
-    end = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGUSR1))
-    end.start()
+    rest = Rest(seconds)
+    worker_ready.connect(rest.begin)  # however long the start has taken
+    connection.execute_wrappers.append(rest.disturb)
     die_at(moment)
     app.Worker(
         pool="solo",
@@ -31,6 +36,27 @@ def work_until_killed(broker: str, queue_name: str, moment: int, seconds: float)
         without_heartbeat=True,
         loglevel="ERROR",
     ).start()
+
+
+class Rest:
+    """Ends this process after seconds without a statement."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = 0.0
+
+    def begin(self, **kwargs: Any) -> None:
+        self._until = time.monotonic() + self._seconds
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def disturb(self, execute: Any, *args: Any) -> Any:
+        self._until = time.monotonic() + self._seconds
+        return execute(*args)
+
+    def _watch(self) -> None:
+        while time.monotonic() < self._until:
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGUSR1)
 
 
 def sweep_until_killed(moment: int, sweeps: int) -> None:

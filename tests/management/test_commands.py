@@ -6,8 +6,6 @@ import io
 import json
 import os
 import signal
-import threading
-import time
 
 import pytest
 from django.core.cache import cache
@@ -16,6 +14,7 @@ from django.core.management import CommandError, call_command
 from tests.external_grader.cast import GraderClient, make_grader, new_submission
 from xqueue_bridge.external_grader import api, queue
 from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.management.commands import xqueue_bridge_sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -122,18 +121,41 @@ class TestSweep:
         assert "1 given up" in run("xqueue_bridge_sweep")
         assert run("xqueue_bridge_sweep") == ""
 
-    def test_forever_until_it_is_stopped(self):
+    def test_one_that_fails(self, settings):
+        """cron sees it by the exit code, and by what is said."""
+        settings.XQUEUE_BRIDGE = {"RECORDER": "no.such.recorder"}
+        with pytest.raises(ExceptionGroup, match="Not swept: delivered"):
+            run("xqueue_bridge_sweep")
+
+    def test_forever_until_it_is_stopped(self, monkeypatch):
+        """SG44: also when the database is away for a while, or a setting is wrong."""
         former = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        sweeps = iter(["fails", "works", "is stopped"])
 
-        def stop():
-            time.sleep(0.3)
-            os.kill(os.getpid(), signal.SIGTERM)
+        def one_sweep() -> dict[str, int]:
+            match next(sweeps):
+                case "fails":
+                    raise ExceptionGroup("Not swept: delivered (X)", [ValueError("secret")])
+                case "is stopped":
+                    os.kill(os.getpid(), signal.SIGTERM)
+            return {"delivered": 1}
 
-        thread = threading.Thread(target=stop)
-        thread.start()
+        monkeypatch.setattr(xqueue_bridge_sweep, "sweep", one_sweep)
+        said, complained = io.StringIO(), io.StringIO()
         try:
-            run("xqueue_bridge_sweep", "--forever", "--interval", "0.05")
+            call_command(
+                "xqueue_bridge_sweep",
+                *("--forever", "--interval", "0.01"),
+                stdout=said,
+                stderr=complained,
+            )
         finally:
-            thread.join()
             signal.signal(signal.SIGTERM, former[0])
             signal.signal(signal.SIGINT, former[1])
+        assert said.getvalue() == "1 delivered\n" * 2
+        assert complained.getvalue() == "Not swept: delivered (X)\n"
+
+    @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "often"])
+    def test_intervals_that_are_none(self, interval):
+        with pytest.raises(CommandError, match="is not a number of seconds above 0"):
+            run("xqueue_bridge_sweep", "--forever", f"--interval={interval}")

@@ -124,7 +124,7 @@ def test_what_is_being_sent_keeps_its_claim(credentials):
     grade = store_grade(learner, 0.9)
     api.grade_changed(learner, COURSE)
     now = row_of(learner)
-    assert (now.status, now.next_attempt_at, now.tries) == ("sending", row.next_attempt_at, 1)
+    assert (now.status, now.next_attempt_at, now.tries) == ("sending", row.next_attempt_at, 0)
     assert now.wanted_version == grade.version
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.doubles.credentials import Fault
 from tests.records.cast import COURSE, make_due, row_of, store_grade
-from xqueue_bridge.records import api, outbox, sending
+from xqueue_bridge.records import api, credentials_client, outbox, sending
 from xqueue_bridge.records.models import GradeOutbox
 from xqueue_bridge.records.sending import Outcome, send_grade
 
@@ -89,19 +89,26 @@ def test_a_change_that_was_sent_before_it_was_heard_of(credentials, ada):
     assert [post.message["percent_grade"] for post in credentials.posts] == [0.95]
 
 
-def test_a_process_that_stood_still(credentials, ada, monkeypatch):
-    """SG81: whose claim is about to end sends nothing: somebody else may be at it."""
-    now = timezone.now()
-    username_of = sending.username_of
+@pytest.mark.parametrize("answers", [[], [401]])
+def test_a_process_that_stood_still(credentials, ada, monkeypatch, answers):
+    """SG81: whose claim is about to end sends nothing: somebody else may be at it.
 
-    def stand_still(user_id):
-        late = now + outbox.CLAIM * 0.75
-        monkeypatch.setattr(outbox.timezone, "now", lambda: late)
-        return username_of(user_id)
+    Also after it has waited for a token, be it the first one or the one after a refusal.
+    """
+    credentials.faults = [Fault(status) for status in answers]
+    tokens = iter([*answers, "the last one"])
+    access_token, now = credentials_client.access_token, timezone.now()
 
-    monkeypatch.setattr(sending, "username_of", stand_still)
-    assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
-    assert credentials.posts == []
+    def stand_still(*args, **kwargs):
+        if next(tokens) == "the last one":
+            late = now + outbox.CLAIM * 0.75
+            monkeypatch.setattr(outbox.timezone, "now", lambda: late)
+        return access_token(*args, **kwargs)
+
+    monkeypatch.setattr(credentials_client, "access_token", stand_still)
+    assert send_grade("ada", COURSE).outcome is Outcome.LATER
+    assert credentials.statuses == answers
+    assert (row_of(ada).status, row_of(ada).last_error) == ("pending", "no time left")
 
 
 def test_an_end_that_comes_too_late(credentials, ada):
@@ -111,6 +118,32 @@ def test_an_end_that_comes_too_late(credentials, ada):
     make_due()
     send_grade("ada", COURSE)
     outbox.close_failed(lost, "too late")
+    assert row_of(ada).status == "sent"
+
+
+@pytest.mark.parametrize("tries", [0, outbox.MAX_TRIES - 1])
+def test_a_change_after_a_sender_was_killed(credentials, ada, tries):
+    """SG79, SG80: the new grade has attempts of its own, however many the former one had."""
+    GradeOutbox.objects.update(tries=tries)
+    assert outbox.claim(row_of(ada))
+    store_grade(ada, 0.9)
+    api.grade_changed(ada, COURSE)
+    make_due()
+    assert api.send_due() == 1
+    assert credentials.grade("ada", COURSE)["percent_grade"] == Decimal("0.9000")
+    assert (row_of(ada).status, row_of(ada).tries) == ("sent", 1)
+
+
+def test_a_change_while_the_former_grade_is_given_up(credentials, ada):
+    """SG79, SG80: what is given up is what was seen."""
+    GradeOutbox.objects.update(tries=outbox.MAX_TRIES - 1)
+    assert outbox.claim(row_of(ada))
+    make_due()
+    seen = row_of(ada)
+    store_grade(ada, 0.9)
+    api.grade_changed(ada, COURSE)
+    assert not outbox.claim(seen)
+    assert api.send_due() == 1
     assert row_of(ada).status == "sent"
 
 

@@ -123,6 +123,22 @@ def test_a_retry_that_a_sweeper_was_faster_with(credentials, ada, monkeypatch):
     assert credentials.statuses == [503, 201]
 
 
+def test_a_long_wait_is_the_sweepers(credentials, ada, monkeypatch):
+    """SG80: no worker holds a task that its broker would not wait for.
+
+    RabbitMQ ends the channel after half an hour, and with it the worker's other tasks.
+    """
+    retried = []
+    monkeypatch.setattr(send_grade_to_credentials, "retry", lambda **kwargs: retried.append(kwargs))
+    credentials.faults = [Fault(429, retry_after="3600")]
+    send_grade_to_credentials.run(**arguments(ada))
+    assert retried == []
+    assert row_of(ada).status == "pending"
+    make_due()
+    assert api.send_due() == 1
+    assert credentials.statuses == [429, 201]
+
+
 @pytest.mark.parametrize("date", ["2019-12-31T23:59:59", datetime(2019, 12, 31, tzinfo=UTC)])
 def test_an_old_grade_is_dropped(credentials, ada, date):
     """SG81: whatever form its date has."""

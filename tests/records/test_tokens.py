@@ -59,6 +59,8 @@ def test_many_threads_fetch_one_token(credentials, service):
         (Fault(200, body="no JSON"), "token: unreadable"),
         (Fault(200, body="[]"), "token: unreadable"),
         (Fault(200, body="{}"), "token: unreadable"),
+        (Fault(200, body='{"access_token": null, "expires_in": 5}'), "token: unreadable"),
+        (Fault(200, body='{"access_token": "", "expires_in": 5}'), "token: unreadable"),
         (Fault(200, body='{"access_token": "a", "expires_in": "x"}'), "token: unreadable"),
         (Fault(200, body='{"access_token": "a", "expires_in": 0}'), "token: unreadable"),
         (Fault(200, body='{"access_token": "a", "expires_in": NaN}'), "token: unreadable"),
@@ -77,7 +79,7 @@ def test_an_endpoint_in_trouble(credentials, service, fault, code):
 def test_a_slow_endpoint(credentials, service):
     from dataclasses import replace
 
-    credentials.token_faults = [Fault(500, seconds=1)]
+    credentials.token_faults = [Fault(500, seconds=60)]
     with pytest.raises(NotSent, match="token: timeout"):
         tokens.access_token(replace(service, TIMEOUT=0.2))
 

@@ -17,7 +17,9 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
     """The host's own settings hold what we need."""
     found: list[checks.CheckMessage] = []
     alias = options().FILES_STORAGE
-    if alias not in settings.STORAGES:
+    if not isinstance(alias, str):
+        pass  # check_options says so
+    elif alias not in settings.STORAGES:
         found.append(
             warning(
                 "W001",
@@ -84,5 +86,7 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
             f"DATABASES[{alias!r}]['CONN_MAX_AGE'] = 600",
         )
         for alias, database in settings.DATABASES.items()
-        if not database["ENGINE"].endswith("sqlite3") and database.get("CONN_MAX_AGE", 0) == 0
+        if not database["ENGINE"].endswith("sqlite3")
+        and database.get("CONN_MAX_AGE", 0) == 0
+        and not database.get("OPTIONS", {}).get("pool")  # it keeps them, and allows no other age
     ]

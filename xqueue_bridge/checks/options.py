@@ -16,6 +16,8 @@ from xqueue_bridge.conf import CredentialsOptions, Options, QueueOptions, option
 from xqueue_bridge.models import StudentModuleHistoryExtended
 
 RECORDERS = ("state", "block", "callback")
+#: Seconds: two thirds of what an attempt to send a grade has left when it begins its request.
+LONGEST_TIMEOUT = 40
 
 
 def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -45,6 +47,8 @@ def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
     """Replies can reach the learner's state."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
+    if not isinstance(given, Mapping):
+        return []  # check_options says so
     found: list[checks.CheckMessage] = []
     paths = {"RECORDER", "BLOCK_LOADER", "FAILED_SEND_RAISES", "COURSE_STRUCTURES"}
     for name in sorted(paths & given.keys()):
@@ -88,20 +92,10 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
     """Crawlers can be told from learners."""
-    name = "CRAWLER_DETECTOR"
     path = options().CRAWLER_DETECTOR
     if not isinstance(path, str):
         return []  # check_options says so
-    found = list(unimportable(name, path))
-    if not found and not callable(import_string(path)):
-        found.append(
-            error(
-                "E003",
-                f"XQUEUE_BRIDGE[{name!r}] cannot be called with a request.",
-                f"XQUEUE_BRIDGE[{name!r}] = {Options.CRAWLER_DETECTOR!r}",
-            )
-        )
-    return found
+    return list(unimportable("CRAWLER_DETECTOR", path))
 
 
 def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -165,13 +159,30 @@ def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
                 error("E020", f"{where}[{name!r}] is missing.", f"{where}[{name!r}] = '...'")
             )
     for name in ("URL", "TOKEN_URL"):
-        address = urlsplit(str(given.get(name) or "https:"))
-        if address.scheme != "https" and address.hostname not in ("localhost", "127.0.0.1", "::1"):
+        if given.get(name) and not _is_private(str(given[name])):
             found.append(
                 warning(
                     "W020", f"{where}[{name!r}] is not https.", f"{where}[{name!r}] = 'https://...'"
                 )
             )
+    seconds = given.get("TIMEOUT", CredentialsOptions.TIMEOUT)
+    if isinstance(seconds, int | float) and not 0 < seconds <= LONGEST_TIMEOUT:
+        found.append(
+            error(
+                "E021",
+                f"{where}['TIMEOUT'] is not between 0 and {LONGEST_TIMEOUT}.",
+                f"{where}['TIMEOUT'] = {CredentialsOptions.TIMEOUT}",
+            )
+        )
     if isinstance(path := given.get("INTERESTING"), str):
-        found.extend(unimportable("INTERESTING", path, "XQUEUE_BRIDGE['CREDENTIALS']"))
+        found.extend(unimportable("INTERESTING", path, where))
     return found
+
+
+def _is_private(address: str) -> bool:
+    """Return whether nobody on the way can read what is sent there."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:
+        return False

@@ -36,17 +36,33 @@ def quantised(percent: float) -> float:
     return float(min(max(exact, Decimal(0)), _MOST))
 
 
-def post_grade(service: CredentialsOptions, message: Mapping[str, Any]) -> None:
-    """Post one grade; with a new token once more if ours was refused. Raises NotSent."""
+def post_grade(
+    service: CredentialsOptions,
+    message: Mapping[str, Any],
+    is_in_time: Callable[[], bool] = lambda: True,
+) -> None:
+    """Post one grade; with a new token once more if ours was refused. Raises NotSent.
+
+    ``is_in_time`` is asked when the token is there, which can take its time: is it still ours to
+    post?
+    """
     token = access_token(service)
-    response = _post(service, message, token)
+    response = _post(service, message, token, is_in_time)
     if response.status_code == 401:
-        response = _post(service, message, access_token(service, instead_of=token))
+        token = access_token(service, instead_of=token)
+        response = _post(service, message, token, is_in_time)
     if not 200 <= response.status_code < 300:
         raise refusal(response)
 
 
-def _post(service: CredentialsOptions, message: Mapping[str, Any], token: str) -> requests.Response:
+def _post(
+    service: CredentialsOptions,
+    message: Mapping[str, Any],
+    token: str,
+    is_in_time: Callable[[], bool],
+) -> requests.Response:
+    if not is_in_time():
+        raise NotSent("no time left")
     try:
         with requests.post(
             f"{service.URL.rstrip('/')}/grades/",

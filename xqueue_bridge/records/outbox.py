@@ -58,9 +58,10 @@ def want(grade: StoredGrade, *, verified: bool = True, problem: str = "") -> Non
     status = Status.FAILED if problem else Status.PENDING
     begun = None if problem else Coalesce(F("next_attempt_at"), now)
     rows = GradeOutbox.objects.filter(user_id=grade.user_id, course_id=grade.course_id)
-    # While one is being sent, only what is wanted changes: its sender sees that at the end.
+    # While one is being sent, its sender keeps the claim, and sees at the end what is wanted. It
+    # may have died: then the attempts that were made are not this grade's either.
     is_there = rows.exclude(**wanted).update(
-        tries=_unless_being_sent("tries", 0),
+        tries=0,
         next_attempt_at=_unless_being_sent("next_attempt_at", begun),
         status=_unless_being_sent("status", status),
         **wanted,
@@ -147,7 +148,8 @@ def claim(row: GradeOutbox) -> bool:
         pk=row.pk, status=row.status, next_attempt_at=row.next_attempt_at
     )
     if row.tries >= MAX_TRIES:
-        # Only a process that was killed leaves this.
+        # Only a process that was killed leaves this. Another grade would have tries of its own.
+        as_seen = as_seen.filter(tries=row.tries)
         as_seen.update(status=Status.FAILED, next_attempt_at=None, last_error="interrupted")
         return False
     # A grade that changes at this very moment is found by what _close compares.

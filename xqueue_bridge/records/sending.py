@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone
@@ -135,10 +136,9 @@ def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[Sent, bool]
     username = username_of(row.user_id)
     if username is None:
         return Sent(Outcome.FAILED), outbox.close_failed(row, "no learner")
-    if not outbox.is_still_claimed(row):
-        return Sent(Outcome.NOT_DUE), True
+    message = grade_message(username, grade, verified=row.verified)
     try:
-        post_grade(service, grade_message(username, grade, verified=row.verified))
+        post_grade(service, message, partial(outbox.is_still_claimed, row))
     except NotSent as problem:
         return _failed(row, problem)
     log.info("Grade %s sent", grade.id)

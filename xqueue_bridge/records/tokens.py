@@ -68,10 +68,11 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
 def _read(response: requests.Response) -> tuple[str, float]:
     try:
         answer = response.json()
-        token, seconds = str(answer["access_token"]), float(answer.get("expires_in", 300))
+        token, seconds = answer["access_token"], float(answer.get("expires_in", 300))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise NotSent("token: unreadable") from None
-    if not token.isascii() or not token.isprintable() or not seconds > 0:
+    is_token = isinstance(token, str) and token.isascii() and token.isprintable()
+    if not (token and is_token and seconds > 0):
         raise NotSent("token: unreadable")
     return token, min(seconds, LONGEST_SECONDS)
 

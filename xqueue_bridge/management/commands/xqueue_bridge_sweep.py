@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -18,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--forever", action="store_true", help="Go on until stopped.")
         parser.add_argument(
-            "--interval", type=float, default=2.0, help="Seconds between sweeps (default: 2)."
+            "--interval", type=_seconds, default=2.0, help="Seconds between sweeps (default: 2)."
         )
 
     def handle(self, *args: Any, forever: bool, interval: float, **options: Any) -> None:
@@ -27,7 +28,12 @@ class Command(BaseCommand):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stopped.set())
         while True:
-            self._report(sweep())
+            try:
+                self._report(sweep())
+            except ExceptionGroup as problem:
+                if not forever:
+                    raise
+                self.stderr.write(problem.message)  # the next one may find the database again
             if not forever or stopped.wait(interval):
                 return
             close_old_connections()
@@ -35,3 +41,13 @@ class Command(BaseCommand):
     def _report(self, done: dict[str, int]) -> None:
         if any(done.values()):
             self.stdout.write(", ".join(f"{count} {what}" for what, count in done.items() if count))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
