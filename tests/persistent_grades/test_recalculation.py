@@ -41,6 +41,8 @@ from xqueue_bridge.persistent_grades.models import (
 )
 from xqueue_bridge.tasks import recalculate_grade, sweep
 
+LATER = datetime(2026, 2, 1, tzinfo=UTC)
+
 
 def sums(user) -> dict[str, tuple[float, float]]:
     rows = PersistentSubsectionGrade.objects.filter(user_id=user.pk)
@@ -446,6 +448,46 @@ class TestPublishedMeanwhile:
         row = stored(ada)
         assert (row.percent_grade, row.course_version) == (1.0, published.version)
 
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_new_policy_while_the_course_is_read(
+        self, transactional_db, by_workers, monkeypatch, known
+    ):
+        """What a publish has noted is not ticked off by who has read the course before it."""
+        if known:
+            publish()
+        ada = make_learner()
+        score(ada, P1, 1)
+        lenient = courses.course(HOMEWORK, grading=courses.policy(Pass=0.2), edited_on=LATER)
+        structures = recalculation.course_structures()
+
+        def read_and_dawdle(self, course_key):
+            before = structures.get(course_key)
+            publish(lenient)
+            return before
+
+        read = type("Structures", (), {"get": read_and_dawdle})
+        monkeypatch.setattr(recalculation, "course_structures", read)
+        assert settle(ada) is True
+        assert stored(ada).passed
+        assert request_of(ada).done == request_of(ada).wanted
+
+    def test_a_course_that_is_published_all_the_time(self, ada, monkeypatch):
+        """It is left to the sweeper after some readings, and stays due."""
+        noted = requests.noted
+
+        def and_then(*place):
+            found = noted(*place)
+            requests.request_everything(COURSE_KEY, [ada.pk])
+            return found
+
+        score(ada, P1, 1)
+        monkeypatch.setattr(requests, "noted", and_then)
+        assert settle(ada) is True
+        monkeypatch.undo()
+        assert request_of(ada).done == 0
+        assert sweep_later() == 1
+        assert percent(ada) == 0.25
+
     def test_a_course_that_is_taken_back(self, ada):
         score(ada, P1, 1)
         settle(ada)
@@ -491,18 +533,18 @@ class TestStatements:
         ada = make_learner()
         for name in names:
             score(ada, courses.key("problem", name), 1, 1)
-        # Structure, BEGIN, lock, scores, course grade, subsections; lists of blocks, subsections,
-        # course grade, note; COMMIT.
-        with django_assert_num_queries(10 + LOCK):
+        # Note, structure, BEGIN, lock, scores, course grade, subsections; lists of blocks,
+        # subsections, course grade, note; COMMIT.
+        with django_assert_num_queries(11 + LOCK):
             settle(ada)
         assert PersistentSubsectionGrade.objects.count() == blocks // 5
         score(ada, courses.key("problem", "b0"), 0, 1)
-        with django_assert_num_queries(9 + LOCK):
+        with django_assert_num_queries(10 + LOCK):
             settle(ada)
         requests.request_everything(COURSE_KEY, [ada.pk])
-        with django_assert_num_queries(8 + LOCK):
+        with django_assert_num_queries(9 + LOCK):
             settle(ada)
-        with django_assert_num_queries(3 + LOCK):
+        with django_assert_num_queries(1):
             settle(ada)
 
     def test_of_a_note(self, committed_ada, by_workers, django_assert_num_queries):

@@ -132,6 +132,12 @@ def row_of(user_id: int, course_key: CourseKey) -> QuerySet[GradeRecalculation]:
     return GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
 
 
+def noted(user_id: int, course_key: CourseKey) -> int | None:
+    """Return how many notes there are about a learner's grade; None if nothing is to be done."""
+    rows = row_of(user_id, course_key).filter(done__lt=F("wanted"))
+    return rows.values_list("wanted", flat=True).first()
+
+
 def locked_row(user_id: int, course_key: CourseKey) -> GradeRecalculation | None:
     """Lock the learner's row in the course until the transaction ends; None if there is none."""
     rows = row_of(user_id, course_key)

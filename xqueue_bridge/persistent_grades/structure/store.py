@@ -105,7 +105,7 @@ def _make_current(row: CourseStructureVersion) -> Published:
     versions = CourseStructureVersion.objects.filter(course_key=row.course_key)
     # Everybody's own row is there by now, so two who publish a course wait for each other here.
     list(versions.order_by("pk").select_for_update().values_list("pk"))
-    previous = StoredStructures().get(row.course_key)
+    previous = StoredStructures().get(cast(CourseKey, row.course_key))
     published = Published(_parsed(row.digest, lambda: row.document), previous)
     if published.is_new:
         versions.filter(is_current=True).update(is_current=None)
