@@ -256,6 +256,15 @@ class TestFailures:
         assert (request.problem, request.attempts) == ("RuntimeError", 1)
         assert "RuntimeError" in caplog.text
 
+    def test_one_that_has_failed_very_often(self, ada, monkeypatch):
+        """The command can be run again and again: it is noted each time, and not due."""
+        score(ada)
+        GradeRecalculation.objects.update(attempts=60, due_at=None)
+        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        settle(ada)
+        request = request_of(ada)
+        assert (request.attempts, request.due_at) == (61, None)
+
     def test_pauses_double(self, ada, monkeypatch):
         score(ada)
         monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
@@ -427,6 +436,13 @@ class TestFrozen:
         assert learner_state.read_score(ada.pk, P1, COURSE_KEY).grade == 2
         request = request_of(ada)
         assert (request.done, request.due_at) == (request.wanted, None)
+
+    def test_a_course_that_ends_with_all_dates(self, ada):
+        """SG75: what ends on the last day there is never freezes."""
+        publish(courses.course(HOMEWORK, end=datetime.max.replace(tzinfo=UTC), edited_on=LATER))
+        score(ada, P1, 2)
+        settle(ada)
+        assert percent(ada) == 0.5
 
 
 class TestPublishedMeanwhile:

@@ -140,7 +140,8 @@ def is_frozen(course: Course, now: datetime | None = None) -> bool:
     days = options().GRADE_FREEZE_DAYS
     if days is None or course.end is None:
         return False
-    return course.end + timedelta(days=days) < (now or timezone.now())
+    # From now, which is never at the end of all dates, as the end of a course can be.
+    return course.end < (now or timezone.now()) - timedelta(days=days)
 
 
 def _read_and_settle(user_id: int, course_key: CourseKey, only_if_rested: bool) -> bool | None:

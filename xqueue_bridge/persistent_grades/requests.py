@@ -195,7 +195,7 @@ def note_failure(user_id: int, course_key: CourseKey, problem: str) -> None:
         if row is None or row.done == row.wanted:
             return
         attempts = row.attempts + 1
-        pause = timedelta(seconds=FIRST_PAUSE * 2**row.attempts)
+        pause = timedelta(seconds=FIRST_PAUSE * 2 ** min(row.attempts, MAX_ATTEMPTS))
         GradeRecalculation.objects.filter(pk=row.pk).update(
             attempts=attempts,
             due_at=timezone.now() + pause if attempts < MAX_ATTEMPTS else None,
