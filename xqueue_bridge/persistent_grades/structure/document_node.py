@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,10 +91,24 @@ class Node:
         return value
 
 
+def json_from(content: str | bytes, where: str) -> Any:
+    """Return what a JSON text holds. Raises InvalidCourse."""
+    try:
+        found = json.loads(content)
+        json.dumps(found, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise InvalidCourse(f"{where}, line {error.lineno}", f"is not JSON: {error.msg}") from None
+    except UnicodeEncodeError:  # JSON can write it, and no page can show it
+        raise InvalidCourse(where, "holds half of a character") from None
+    except (ValueError, RecursionError):
+        raise InvalidCourse(where, "is not UTF-8, too deep, or has too long a number") from None
+    return found
+
+
 def number_from(value: Any, where: str) -> float:
     """Return a finite number from 0 to a million. Raises InvalidCourse."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= MAX_NUMBER:
+    if not is_number or not 0 <= value <= MAX_NUMBER:
         raise InvalidCourse(where, f"must be a number from 0 to {MAX_NUMBER:,}")
     return float(value)
 
