@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -131,6 +132,13 @@ def test_unknown_course_is_not_found(client, staff, course_id: str) -> None:
 def test_unknown_learner_is_not_found(client, staff, long_course, user_id: str) -> None:
     client.force_login(staff)
     assert client.get(f"{OWN}{user_id}/").status_code == 404
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="auth's own ids are smaller there")
+def test_learners_with_large_numbers_have_pages(client, staff, long_course) -> None:
+    """SG35: hosts can have users whose ids are above 2^31."""
+    user = User.objects.create(pk=2**40, username="late")
+    assert "Progress of late" in look(client, staff, f"{OWN}{user.pk}/")
 
 
 def test_site_without_grades_has_no_page(client, staff, long_course, settings) -> None:
