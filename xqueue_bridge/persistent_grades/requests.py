@@ -115,9 +115,14 @@ def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, Cour
     return [(user_id, cast(CourseKey, each)) for user_id, each in found]
 
 
-def unfinished(course_key: CourseKey) -> list[int]:
-    """Return the ids of all learners whose grade in a course is out of date, due or failed."""
+def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
+    """Return the ids of all learners whose grade in a course is out of date, due or failed.
+
+    ``only_tried``: those for whom the last attempt has failed.
+    """
     rows = GradeRecalculation.objects.filter(course_id=course_key, done__lt=F("wanted"))
+    if only_tried:
+        rows = rows.filter(attempts__gt=0)
     return list(rows.order_by("user_id").values_list("user_id", flat=True))
 
 
