@@ -40,9 +40,11 @@ class Element:
 
     def descendants(self) -> Iterator[Element]:
         """Yield every element below this one, in the order of the file."""
-        for child in self.children:
-            yield child
-            yield from child.descendants()
+        waiting = self.children[::-1]  # generators in generators would pass on each one by one
+        while waiting:
+            element = waiting.pop()
+            yield element
+            waiting += element.children[::-1]
 
     def place(self, attribute: str | None = None) -> str:
         """Return file, line and element, for messages."""
