@@ -95,6 +95,20 @@ def test_those_that_fail(learners, monkeypatch):
     assert len(grades()) == 6
 
 
+def test_a_score_that_comes_meanwhile(learners, monkeypatch):
+    """A learner who goes on has a recalculation to come, and none that failed."""
+    settle = api.recalculate_requested
+
+    def settle_and_go_on(user_id, course_key):
+        settle(user_id, course_key)
+        if user_id == learners[0].pk:
+            cast.score(learners[0], cast.P2)
+
+    monkeypatch.setattr(api, "recalculate_requested", settle_and_go_on)
+    assert compute()[0] == f"7 grades computed in {COURSE_KEY}\n"
+    assert api.unfinished(COURSE_KEY) == [learners[0].pk]
+
+
 @pytest.mark.django_db
 def test_what_cannot_be_computed():
     with pytest.raises(CommandError, match="No structure"):

@@ -146,4 +146,6 @@ class TestHiddenResults:
         seen = found.as_seen_by_learner(course, NOW)
         assert seen.percent == (0.75 if counts else 1.0)
         assert (other.usage_key in seen.subsection_grades) is shown
+        assert ("Homework 2" in str(seen.summary)) is shown
+        assert seen.summary["percent"] == (0.75 if shown else 1.0)
         assert open_one.usage_key in seen.subsection_grades

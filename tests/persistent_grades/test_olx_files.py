@@ -57,6 +57,22 @@ def test_links_inside_of_the_folder_are_followed(tmp_path):
     assert open_olx(root).read("b.xml") == b"<a/>"
 
 
+def test_a_name_that_no_file_can_have(tmp_path):
+    found = open_olx(olx.folder(tmp_path, COURSE))
+    with pytest.raises(InvalidCourse, match="cannot be read"):
+        found.read(f"{'a' * 300}.xml")
+
+
+def test_links_in_a_circle(tmp_path):
+    root = olx.folder(tmp_path, COURSE)
+    os.symlink("b.xml", root / "a.xml")
+    os.symlink("a.xml", root / "b.xml")
+    try:
+        assert open_olx(root).read("a.xml") is None  # since Python 3.13
+    except InvalidCourse as problem:
+        assert str(problem) == "a.xml: cannot be read: links in a circle"
+
+
 def test_archive(tmp_path):
     films = {"static/film.mp4": b"0" * 100_000, "static/page.html": "<p>"}
     found = open_olx(olx.archive(tmp_path / "c.tar.gz", {**COURSE, **films}))
@@ -136,6 +152,14 @@ def test_other_files_are_no_courses(tmp_path, content):
 def test_a_cut_archive_is_refused(tmp_path):
     path = olx.archive(tmp_path / "c.tar.gz", {**COURSE, "b.xml": os.urandom(9000).hex()})
     path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(InvalidCourse, match="neither a folder nor an intact"):
+        open_olx(path)
+
+
+def test_an_endless_chain_of_headers_is_refused(tmp_path):
+    # Each is read inside the one before.
+    chain = [member("x", 8, type=tarfile.XHDTYPE) for _ in range(5000)]
+    path = pack(tmp_path / "c.tar.gz", *chain, member("course.xml"))
     with pytest.raises(InvalidCourse, match="neither a folder nor an intact"):
         open_olx(path)
 

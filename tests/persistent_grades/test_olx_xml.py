@@ -79,7 +79,15 @@ def test_any_bytes_are_read_or_refused(content):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [('"a"', "a"), ("a", "a"), ('"', '"'), ('"a"b"', '"a"b"'), ('""', ""), ('"\\u00e9"', "é")],
+    [
+        ('"a"', "a"),
+        ("a", "a"),
+        ('"', '"'),
+        ('"a"b"', '"a"b"'),
+        ('""', ""),
+        ('"\\u00e9"', "é"),
+        ('"\\ud800"', '"\\ud800"'),
+    ],
 )
 def test_values_lose_their_quotation_marks(value, expected):
     assert unquoted(value) == expected

@@ -76,6 +76,7 @@ def _without(name):
         (document({**LAB, "drop_count": 0.5}), "grading_policy.GRADER[0] ('Lab').drop_count"),
         (document({**LAB, "weight": "0.5"}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "weight": float("nan")}), "grading_policy.GRADER[0] ('Lab').weight"),
+        (document({**LAB, "weight": 10**400}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "weight": -0.1}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "short_label": 7}), "grading_policy.GRADER[0] ('Lab').short_label"),
         (document({**LAB, "hide_average": 1}), "grading_policy.GRADER[0] ('Lab').hide_average"),
@@ -84,6 +85,8 @@ def _without(name):
         (document(LAB, Pass=None), "grading_policy.GRADE_CUTOFFS.Pass"),
         (document(LAB, A=0.5, B=0.5), "grading_policy.GRADE_CUTOFFS.B"),
         ({"GRADER": [], "GRADE_CUTOFFS": {"": 0.5}}, "grading_policy.GRADE_CUTOFFS"),
+        (document(LAB, **{"A\0": 0.5}), "grading_policy.GRADE_CUTOFFS"),
+        (document(LAB, **{"A" * 256: 0.5}), "grading_policy.GRADE_CUTOFFS"),
     ],
 )
 def test_errors_name_the_entry(given, named):

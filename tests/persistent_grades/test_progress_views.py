@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -87,6 +88,23 @@ def test_results_that_are_hidden_stay_hidden(client, learner, staff) -> None:
     assert "hidden from the learner" in theirs
 
 
+def test_results_that_count_stay_hidden_too(client, db, staff) -> None:
+    """SG77: the course grade has them; no bar, average or row says what they are."""
+    exam = subsection("exam", block("x1", 4), show_correctness="never_but_include_grade")
+    cast.publish(courses.course(subsection("one", block("p1", 4)), exam))
+    user = cast.make_learner()
+    for name, earned in (("p1", 4), ("x1", 3)):
+        cast.score(user, key("problem", name), earned, 4)
+    cast.settle(user)
+    own = look(client, user)
+    assert "<strong>88%</strong>" in own
+    assert "Results are not shown, but count in the course grade." in own
+    assert "75%" not in own
+    assert "3/4" not in own
+    theirs = look(client, staff, f"{OWN}{user.pk}/")
+    assert "Homework 2 - Exam - 75% (3/4)" in theirs
+
+
 def test_learner_who_looks_by_number_sees_no_more(client, learner) -> None:
     assert "<strong>44%</strong>" in look(client, learner, f"{OWN}{learner.pk}/")
 
@@ -131,6 +149,13 @@ def test_unknown_course_is_not_found(client, staff, course_id: str) -> None:
 def test_unknown_learner_is_not_found(client, staff, long_course, user_id: str) -> None:
     client.force_login(staff)
     assert client.get(f"{OWN}{user_id}/").status_code == 404
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="auth's own ids are smaller there")
+def test_learners_with_large_numbers_have_pages(client, staff, long_course) -> None:
+    """SG35: hosts can have users whose ids are above 2^31."""
+    user = User.objects.create(pk=2**40, username="late")
+    assert "Progress of late" in look(client, staff, f"{OWN}{user.pk}/")
 
 
 def test_site_without_grades_has_no_page(client, staff, long_course, settings) -> None:

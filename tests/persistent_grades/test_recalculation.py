@@ -41,6 +41,8 @@ from xqueue_bridge.persistent_grades.models import (
 )
 from xqueue_bridge.tasks import recalculate_grade, sweep
 
+LATER = datetime(2026, 2, 1, tzinfo=UTC)
+
 
 def sums(user) -> dict[str, tuple[float, float]]:
     rows = PersistentSubsectionGrade.objects.filter(user_id=user.pk)
@@ -76,8 +78,9 @@ class TestInline:
     def test_a_burst_is_two_recalculations(self, committed_ada):
         """SG73: what comes within the delay is left to the sweeper, which sees all of it."""
         with heard_of_grades() as news:
-            for number in range(20):
-                score(committed_ada, P1, number, 20)
+            with time_machine.travel(timezone.now(), tick=False):
+                for number in range(20):
+                    score(committed_ada, P1, number, 20)
             assert len(news["changed"]) == 1
             assert sweep_later() == 1
             assert len(news["changed"]) == 2
@@ -117,9 +120,10 @@ class TestByWorkers:
 
     def test_a_crash_before_the_task_is_sent(self, committed_ada, by_workers):
         """SG44: the note is kept with the score, and the sweeper finds it."""
-        score(committed_ada)
-        by_workers.clear()  # nobody was told
-        assert sweep()["grades"] == 0, "not yet due"
+        with time_machine.travel(timezone.now(), tick=False):
+            score(committed_ada)
+            by_workers.clear()  # nobody was told
+            assert sweep()["grades"] == 0, "not yet due"
         assert sweep_later() == 1
         assert percent(committed_ada) == 0.5
         assert sweep_later() == 0
@@ -190,11 +194,12 @@ class TestVisibility:
         score(ada, P1, 1)
         settle(ada)
         self.note(ada, 2)
+        before = timezone.now()
         settle(ada)
         request = request_of(ada)
         assert (request.wanted, request.done, request.attempts) == (2, 1, 1)
         assert "Version 2" in request.problem
-        assert request.due_at > timezone.now()
+        assert request.due_at > before
         score(ada, P1, 2)
         settle(ada)
         request = request_of(ada)
@@ -253,6 +258,15 @@ class TestFailures:
         request = request_of(bad)
         assert (request.problem, request.attempts) == ("RuntimeError", 1)
         assert "RuntimeError" in caplog.text
+
+    def test_one_that_has_failed_very_often(self, ada, monkeypatch):
+        """The command can be run again and again: it is noted each time, and not due."""
+        score(ada)
+        GradeRecalculation.objects.update(attempts=60, due_at=None)
+        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        settle(ada)
+        request = request_of(ada)
+        assert (request.attempts, request.due_at) == (61, None)
 
     def test_pauses_double(self, ada, monkeypatch):
         score(ada)
@@ -426,6 +440,13 @@ class TestFrozen:
         request = request_of(ada)
         assert (request.done, request.due_at) == (request.wanted, None)
 
+    def test_a_course_that_ends_with_all_dates(self, ada):
+        """SG75: what ends on the last day there is never freezes."""
+        publish(courses.course(HOMEWORK, end=datetime.max.replace(tzinfo=UTC), edited_on=LATER))
+        score(ada, P1, 2)
+        settle(ada)
+        assert percent(ada) == 0.5
+
 
 class TestPublishedMeanwhile:
     def test_an_older_structure_does_not_win(self, ada, monkeypatch):
@@ -445,6 +466,46 @@ class TestPublishedMeanwhile:
         settle(ada)
         row = stored(ada)
         assert (row.percent_grade, row.course_version) == (1.0, published.version)
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_new_policy_while_the_course_is_read(
+        self, transactional_db, by_workers, monkeypatch, known
+    ):
+        """What a publish has noted is not ticked off by who has read the course before it."""
+        if known:
+            publish()
+        ada = make_learner()
+        score(ada, P1, 1)
+        lenient = courses.course(HOMEWORK, grading=courses.policy(Pass=0.2), edited_on=LATER)
+        structures = recalculation.course_structures()
+
+        def read_and_dawdle(self, course_key):
+            before = structures.get(course_key)
+            publish(lenient)
+            return before
+
+        read = type("Structures", (), {"get": read_and_dawdle})
+        monkeypatch.setattr(recalculation, "course_structures", read)
+        assert settle(ada) is True
+        assert stored(ada).passed
+        assert request_of(ada).done == request_of(ada).wanted
+
+    def test_a_course_that_is_published_all_the_time(self, ada, monkeypatch):
+        """It is left to the sweeper after some readings, and stays due."""
+        noted = requests.noted
+
+        def and_then(*place):
+            found = noted(*place)
+            requests.request_everything(COURSE_KEY, [ada.pk])
+            return found
+
+        score(ada, P1, 1)
+        monkeypatch.setattr(requests, "noted", and_then)
+        assert settle(ada) is True
+        monkeypatch.undo()
+        assert request_of(ada).done == 0
+        assert sweep_later() == 1
+        assert percent(ada) == 0.25
 
     def test_a_course_that_is_taken_back(self, ada):
         score(ada, P1, 1)
@@ -491,18 +552,18 @@ class TestStatements:
         ada = make_learner()
         for name in names:
             score(ada, courses.key("problem", name), 1, 1)
-        # Structure, BEGIN, lock, scores, course grade, subsections; lists of blocks, subsections,
-        # course grade, note; COMMIT.
-        with django_assert_num_queries(10 + LOCK):
+        # Note, structure, BEGIN, lock, scores, course grade, subsections; lists of blocks,
+        # subsections, course grade, note; COMMIT.
+        with django_assert_num_queries(11 + LOCK):
             settle(ada)
         assert PersistentSubsectionGrade.objects.count() == blocks // 5
         score(ada, courses.key("problem", "b0"), 0, 1)
-        with django_assert_num_queries(9 + LOCK):
+        with django_assert_num_queries(10 + LOCK):
             settle(ada)
         requests.request_everything(COURSE_KEY, [ada.pk])
-        with django_assert_num_queries(8 + LOCK):
+        with django_assert_num_queries(9 + LOCK):
             settle(ada)
-        with django_assert_num_queries(3 + LOCK):
+        with django_assert_num_queries(1):
             settle(ada)
 
     def test_of_a_note(self, committed_ada, by_workers, django_assert_num_queries):

@@ -165,6 +165,7 @@ def _twice(path: str, **changed):
         ),
         (change(f"{BLOCKS}.0.max_score", "2"), "chapters[0].subsections[0].blocks[0].max_score"),
         (change(f"{BLOCKS}.0.max_score", True), "chapters[0].subsections[0].blocks[0].max_score"),
+        (change(f"{BLOCKS}.0.weight", 10**400), "chapters[0].subsections[0].blocks[0].weight"),
         (change(f"{BLOCKS}.0.weight", -1), "chapters[0].subsections[0].blocks[0].weight"),
         (
             change(f"{BLOCKS}.0.weight", float("inf")),
@@ -192,10 +193,11 @@ def test_errors_name_the_element(made, named):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('{"course_key":\n,}', "line 2"),
+        ('{"course_key":\n,}', "document, line 2"),
         ("[" * 100_000, "document"),
         ("1" * 10_000, "document"),
-        ("", "line 1"),
+        ("", "document, line 1"),
+        ('{"display_name": "\\ud800"}', "document"),
     ],
 )
 def test_other_texts_are_refused(text, named):

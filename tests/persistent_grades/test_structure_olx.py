@@ -318,6 +318,11 @@ def test_blocks_that_know_their_own_points(read):
             "vertical/v.xml, line 1, library_content 'l', attribute 'max_count'",
             "must be a whole number",
         ),
+        (
+            {"sequential__s": f'<sequential url_name="s" format="{"f" * 256}"/>'},
+            "sequential/s.xml, line 1, sequential 's', attribute 'format'",
+            "is longer than 255",
+        ),
     ],
 )
 def test_errors_name_file_and_element(read, changed, where, reason):
@@ -339,7 +344,8 @@ def test_the_grading_policy_is_needed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "policies/R/grading_policy.json: is not JSON"),
+        ("{", "policies/R/grading_policy.json, line 1: is not JSON: .+"),
+        ('{"GRADER": ["\\ud800"]}', "policies/R/grading_policy.json: holds half of a character"),
         ("{}", "policies/R/grading_policy.json.GRADER: must be a list of assignment types"),
         (
             json.dumps({"GRADER": [{"type": "Lab", "drop_count": 0}], "GRADE_CUTOFFS": {}}),
@@ -351,6 +357,12 @@ def test_the_grading_policy_is_checked(tmp_path, text, message):
     """SG63: an entry that cannot be used is named, with its file."""
     made = {**olx.FILES, "policies/R/grading_policy.json": text}
     with pytest.raises(ValueError, match=f"^{message}$"):
+        read_olx(olx.folder(tmp_path, made))
+
+
+def test_the_other_policy_is_checked(tmp_path):
+    made = {**olx.FILES, "policies/R/policy.json": "[1]"}
+    with pytest.raises(InvalidCourse, match=r"^policies/R/policy.json: must be an object$"):
         read_olx(olx.folder(tmp_path, made))
 
 

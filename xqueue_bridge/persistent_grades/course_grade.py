@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.persistent_grades import graders
 from xqueue_bridge.persistent_grades.arithmetic import course_percent, has_passed, letter_grade
-from xqueue_bridge.persistent_grades.structure.course import Course
+from xqueue_bridge.persistent_grades.structure.course import Course, Subsection
 from xqueue_bridge.persistent_grades.subsection_grade import SubsectionGrade
 
 
@@ -46,19 +46,24 @@ class CourseGrade:
         return self.subsection_grades.get(usage_key)
 
     def as_seen_by_learner(self, course: Course, now: datetime) -> CourseGrade:
-        """Return the grade without the subsections whose results are hidden from the learner."""
-        seen = compute_course(self.user_id, course, self.subsection_grades, seen_at=now)
-        shown = {
-            subsection.usage_key: grade
-            for subsection in course.subsections
-            if subsection.shows_scores(now)
-            and (grade := self.subsection_grades.get(subsection.usage_key))
+        """Return the grade without the subsections whose results are hidden from the learner.
+
+        Those that count all the same are in the percent, and in nothing that tells them apart.
+        """
+        counted = [each for each in course.subsections if each.counts_in_view(now)]
+        shown = [each for each in course.subsections if each.shows_scores(now)]
+        seen = compute_course(self.user_id, course, self.subsection_grades, counted)
+        grades = {
+            each.usage_key: grade
+            for each in shown
+            if (grade := self.subsection_grades.get(each.usage_key))
         }
         return replace(
             seen,
             last_updated=self.last_updated,
-            passed_timestamp=self.passed_timestamp,
-            subsection_grades=shown,
+            passed_timestamp=self.passed_timestamp if seen.passed else None,
+            summary=compute_course(self.user_id, course, grades, shown).summary,
+            subsection_grades=grades,
         )
 
 
@@ -80,15 +85,14 @@ def compute_course(
     user_id: int,
     course: Course,
     subsection_grades: Mapping[UsageKey, SubsectionGrade],
-    *,
-    seen_at: datetime | None = None,
+    subsections: Sequence[Subsection] | None = None,
 ) -> CourseGrade:
     """Return the course grade that subsection grades come to; a missing one counts 0.
 
-    With ``seen_at`` subsections whose results a learner may not see then are left out.
+    ``subsections`` are those to take of the course; others are left out.
     """
     totals = {key: grade.graded_total for key, grade in subsection_grades.items()}
-    summary = graders.grade(course, totals, seen_at=seen_at)
+    summary = graders.grade(course, totals, subsections=subsections)
     percent = course_percent(summary["percent"])
     return CourseGrade(
         user_id=user_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Literal, NotRequired, TypedDict
 
 from opaque_keys.edx.keys import UsageKey
@@ -164,18 +163,18 @@ def grader_for(assignments: Sequence[AssignmentFormat]) -> WeightedSubsectionsGr
 
 
 def grade(
-    course: Course, graded_totals: Mapping[UsageKey, Score], *, seen_at: datetime | None = None
+    course: Course,
+    graded_totals: Mapping[UsageKey, Score],
+    *,
+    subsections: Sequence[Subsection] | None = None,
 ) -> Summary:
     """Return a learner's course grade; ``graded_totals`` has the graded sum of each subsection.
 
-    A subsection that is not in it counts as untouched: 0 of what is possible now. With
-    ``seen_at`` the grade is what the learner may see at that time: subsections with hidden
-    results are left out.
+    A subsection that is not in it counts as untouched: 0 of what is possible now.
+    ``subsections`` are those to take of the course; others are left out.
     """
     sheet: dict[str, list[GradedSubsection]] = {}
-    for subsection in course.subsections:
-        if seen_at is not None and not subsection.counts_in_view(seen_at):
-            continue
+    for subsection in course.subsections if subsections is None else subsections:
         total = graded_totals.get(subsection.usage_key) or untouched_totals(subsection)[1]
         if subsection.graded and subsection.format is not None and total.possible > 0:
             counted = GradedSubsection(subsection.display_name, total.earned, total.possible)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -18,6 +17,7 @@ log = logging.getLogger(__name__)
 #: Placeholders are made for assignments up to min_count, so that has a bound.
 MAX_COUNT = 1000
 MAX_WEIGHT = 1000.0
+MAX_LETTER = 255  # what the column of a stored grade holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,10 @@ def _cutoffs(given: Any, where: str) -> tuple[tuple[str, float], ...]:
         raise InvalidCourse(where, "must be an object of letters and percents, 0 to 1")
     found: dict[float, str] = {}
     for letter, value in given.items():
-        if not isinstance(letter, str) or not letter:
-            raise InvalidCourse(where, "a letter must be a name; '' stands for failing")
+        is_name = isinstance(letter, str) and letter.isprintable()
+        if not is_name or not 0 < len(letter) <= MAX_LETTER:
+            what = f"a letter must be a name of at most {MAX_LETTER} printable characters"
+            raise InvalidCourse(where, what)
         percent = _number(value, f"{where}.{letter}", 1.0)
         if percent in found:
             raise InvalidCourse(f"{where}.{letter}", f"is the same as {found[percent]!r}")
@@ -145,7 +147,7 @@ def _count(entry: Mapping[str, Any], name: str, where: str) -> int:
 
 def _number(value: Any, where: str, limit: float) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= limit:
+    if not is_number or not 0 <= value <= limit:
         raise InvalidCourse(where, f"must be a number from 0 to {limit:g}")
     return float(value)
 

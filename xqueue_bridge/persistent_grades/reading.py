@@ -53,7 +53,7 @@ def read_gradebook(course_key: CourseKey, user_ids: Iterable[int]) -> dict[int, 
     for each in PersistentSubsectionGrade.objects.filter(
         course_id=course_key, user_id__in=ids
     ).select_related("override"):
-        grade = stored_grades.subsection_grade_of(each)
+        grade = stored_grades.subsection_grade_of(each, course_key)
         subsections[each.user_id][grade.usage_key] = grade
     return {
         user_id: replace(

@@ -1,7 +1,7 @@
 """One learner's course grade, computed from scores under the lock of the learner and the course.
 
 Scores are read inside the lock, so whoever computes last has seen every score that was there.
-Nine statements and a lock, whatever the size of the course; what has not changed is not written.
+Ten statements and a lock, whatever the size of the course; what has not changed is not written.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from xqueue_bridge.persistent_grades.models import PersistentCourseGrade
 from xqueue_bridge.persistent_grades.structure.course import Course, Subsection
 from xqueue_bridge.persistent_grades.structure.store import course_structures
 from xqueue_bridge.persistent_grades.subsection_grade import SubsectionGrade, compute_subsection
+
+#: How often a course that is published again meanwhile is read again before it is left for later.
+MAX_READINGS = 3
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +95,10 @@ def recalculate_requested(
     another one is due later. Safe in several processes at once.
     """
     try:
-        return with_current_course(
-            course_key,
-            lambda course, only_current: learner_state.in_transaction(
-                partial(_settle, user_id, course_key, course, only_if_rested, only_current)
-            ),
-        )
+        for _ in range(MAX_READINGS):
+            done = _read_and_settle(user_id, course_key, only_if_rested)
+            if done is not None:
+                return done
     except NotVisibleYet as problem:
         requests.note_failure(user_id, course_key, str(problem))
     except Exception as problem:  # one learner's grade must not keep the others waiting
@@ -139,26 +140,41 @@ def is_frozen(course: Course, now: datetime | None = None) -> bool:
     days = options().GRADE_FREEZE_DAYS
     if days is None or course.end is None:
         return False
-    return course.end + timedelta(days=days) < (now or timezone.now())
+    # From now, which is never at the end of all dates, as the end of a course can be.
+    return course.end < (now or timezone.now()) - timedelta(days=days)
+
+
+def _read_and_settle(user_id: int, course_key: CourseKey, only_if_rested: bool) -> bool | None:
+    noted = requests.noted(user_id, course_key)  # before the course is read
+    if noted is None:
+        return False
+    settle = partial(_settle, user_id, course_key, only_if_rested, noted)
+    return with_current_course(
+        course_key, lambda *course: learner_state.in_transaction(partial(settle, *course))
+    )
 
 
 def _settle(
     user_id: int,
     course_key: CourseKey,
-    course: Course | None,
     only_if_rested: bool,
+    noted: int,
+    course: Course | None,
     only_current: bool,
-) -> bool:
+) -> bool | None:
+    """Do what is noted; return whether there was any, None if the course has to be read again."""
     row = requests.locked_row(user_id, course_key)
     if row is None or row.done == row.wanted:
         return False
     rest = timedelta(seconds=options().GRADE_DELAY_SECONDS)
     if only_if_rested and row.finished_at and timezone.now() < row.finished_at + rest:
         return False
+    changes = requests.changes_of(row)
+    if changes.everything and row.wanted != noted:
+        return None  # noted since the course was read, maybe because it was published
     if course is None or is_frozen(course):
         requests.finish(row, "no structure of the course is known" if course is None else "frozen")
         return True
-    changes = requests.changes_of(row)
     scores = learner_state.read_course_scores(user_id, course_key)
     _check_visible(changes, scores)
     # At first: scores may be older than the course's structure, or than our notes of them.

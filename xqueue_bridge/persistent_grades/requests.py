@@ -23,6 +23,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.persistent_grades.models import GradeRecalculation
+from xqueue_bridge.persistent_grades.usage_keys import full_usage_key
 
 #: Attempts at one recalculation; then it has failed, until somebody asks again.
 MAX_ATTEMPTS = 8
@@ -114,9 +115,14 @@ def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, Cour
     return [(user_id, cast(CourseKey, each)) for user_id, each in found]
 
 
-def unfinished(course_key: CourseKey) -> list[int]:
-    """Return the ids of all learners whose grade in a course is out of date, due or failed."""
+def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
+    """Return the ids of all learners whose grade in a course is out of date, due or failed.
+
+    ``only_tried``: those for whom the last attempt has failed.
+    """
     rows = GradeRecalculation.objects.filter(course_id=course_key, done__lt=F("wanted"))
+    if only_tried:
+        rows = rows.filter(attempts__gt=0)
     return list(rows.order_by("user_id").values_list("user_id", flat=True))
 
 
@@ -129,6 +135,12 @@ def failed_recalculations(course_key: CourseKey | None = None) -> QuerySet[Grade
 def row_of(user_id: int, course_key: CourseKey) -> QuerySet[GradeRecalculation]:
     """Return the query for a learner's row in a course."""
     return GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
+
+
+def noted(user_id: int, course_key: CourseKey) -> int | None:
+    """Return how many notes there are about a learner's grade; None if nothing is to be done."""
+    rows = row_of(user_id, course_key).filter(done__lt=F("wanted"))
+    return rows.values_list("wanted", flat=True).first()
 
 
 def locked_row(user_id: int, course_key: CourseKey) -> GradeRecalculation | None:
@@ -160,7 +172,8 @@ def changes_of(row: GradeRecalculation) -> Changes:
         if name == _EVERYTHING:
             everything = True
         else:
-            usage_key = UsageKey.from_string(name)
+            course_key = cast(CourseKey, row.course_id)
+            usage_key = full_usage_key(UsageKey.from_string(name), course_key)
             # A score that was deleted has no version to wait for, and undoes the earlier ones.
             wanted = int(version)
             versions[usage_key] = max(versions.get(usage_key, 0), wanted) if wanted else 0
@@ -187,7 +200,7 @@ def note_failure(user_id: int, course_key: CourseKey, problem: str) -> None:
         if row is None or row.done == row.wanted:
             return
         attempts = row.attempts + 1
-        pause = timedelta(seconds=FIRST_PAUSE * 2**row.attempts)
+        pause = timedelta(seconds=FIRST_PAUSE * 2 ** min(row.attempts, MAX_ATTEMPTS))
         GradeRecalculation.objects.filter(pk=row.pk).update(
             attempts=attempts,
             due_at=timezone.now() + pause if attempts < MAX_ATTEMPTS else None,

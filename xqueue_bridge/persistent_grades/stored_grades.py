@@ -23,6 +23,7 @@ from xqueue_bridge.persistent_grades.subsection_grade import (
     SubsectionOverride,
     fingerprint,
 )
+from xqueue_bridge.persistent_grades.usage_keys import full_usage_key
 from xqueue_bridge.upserts import upsert
 
 _SUBSECTION_FIELDS = (
@@ -65,14 +66,15 @@ def read_subsections(
     rows = PersistentSubsectionGrade.objects.filter(user_id=user_id, course_id=course_key)
     # Parsing keys takes longer than the statement, and this one is known.
     rows = rows.select_related("override").defer("course_id")
-    return {grade.usage_key: (row, grade) for row in rows for grade in [subsection_grade_of(row)]}
+    found = ((row, subsection_grade_of(row, course_key)) for row in rows)
+    return {grade.usage_key: (row, grade) for row, grade in found}
 
 
-def subsection_grade_of(row: PersistentSubsectionGrade) -> SubsectionGrade:
+def subsection_grade_of(row: PersistentSubsectionGrade, course_key: CourseKey) -> SubsectionGrade:
     """Return a stored subsection grade as a value; its override must be loaded."""
     override: PersistentSubsectionGradeOverride | None = getattr(row, "override", None)
     return SubsectionGrade(
-        usage_key=cast(UsageKey, row.usage_key),
+        usage_key=full_usage_key(cast(UsageKey, row.usage_key), course_key),
         computed_all=Score(row.earned_all, row.possible_all, False, row.first_attempted),
         computed_graded=Score(row.earned_graded, row.possible_graded, True, row.first_attempted),
         override=None if override is None else override_of(override),

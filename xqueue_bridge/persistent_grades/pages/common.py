@@ -94,11 +94,10 @@ def course_or_404(course_id: str) -> Course:
 
 def learner_or_404(user_id: int) -> Learner:
     """Return the learner that an address names."""
-    # A number that no id can be is an error in some databases.
-    (learner,) = learners_by_id([user_id]) if user_id < 2**31 else [Learner(user_id, "", "")]
-    if not learner.username:
+    user = get_user_model().objects.filter(pk=user_id).first()
+    if user is None:
         raise Http404("There is nobody of that number.")
-    return learner
+    return _learner(user)
 
 
 def learners_by_id(user_ids: Collection[int]) -> list[Learner]:
@@ -107,9 +106,12 @@ def learners_by_id(user_ids: Collection[int]) -> list[Learner]:
     found: dict[int, Learner] = {}
     for start in range(0, len(ids), BATCH):
         for user in get_user_model().objects.filter(pk__in=ids[start : start + BATCH]):
-            full_name = getattr(user, "get_full_name", str)()
-            found[user.pk] = Learner(user.pk, user.get_username(), full_name)
+            found[user.pk] = _learner(user)
     return [found.get(each) or Learner(each, "", "") for each in ids]
+
+
+def _learner(user: Any) -> Learner:
+    return Learner(user.pk, user.get_username(), getattr(user, "get_full_name", str)())
 
 
 def points(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from opaque_keys.edx.locator import CourseLocator
 
 from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.persistent_grades.usage_keys import full_usage_key
 
 MAX_TEXT = 255  # what a database column for a key or a name holds
 MAX_NUMBER = 1_000_000
@@ -90,10 +91,24 @@ class Node:
         return value
 
 
+def json_from(content: str | bytes, where: str) -> Any:
+    """Return what a JSON text holds. Raises InvalidCourse."""
+    try:
+        found = json.loads(content)
+        json.dumps(found, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise InvalidCourse(f"{where}, line {error.lineno}", f"is not JSON: {error.msg}") from None
+    except UnicodeEncodeError:  # JSON can write it, and no page can show it
+        raise InvalidCourse(where, "holds half of a character") from None
+    except (ValueError, RecursionError):
+        raise InvalidCourse(where, "is not UTF-8, too deep, or has too long a number") from None
+    return found
+
+
 def number_from(value: Any, where: str) -> float:
     """Return a finite number from 0 to a million. Raises InvalidCourse."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= MAX_NUMBER:
+    if not is_number or not 0 <= value <= MAX_NUMBER:
         raise InvalidCourse(where, f"must be a number from 0 to {MAX_NUMBER:,}")
     return float(value)
 
@@ -123,8 +138,7 @@ def usage_key_from(value: Any, where: str, course_key: CourseKey) -> UsageKey:
     key = _key(UsageKey, value, where)
     if not isinstance(key.context_key, CourseLocator):
         return key
-    if key.course_key.run is None:
-        key = key.map_into_course(course_key)
+    key = full_usage_key(key, course_key)
     if key.course_key != course_key:
         raise InvalidCourse(where, "belongs to another course")
     return key

@@ -26,6 +26,7 @@ from xqueue_bridge.persistent_grades.structure.document_node import (
     MAX_TEXT,
     Node,
     course_key_from,
+    json_from,
     usage_key_from,
 )
 
@@ -38,13 +39,7 @@ BLOCK = ("key", "type", "weight", "max_score", "graded", "pool")
 
 def read_json(text: str) -> Course:
     """Return the course in a document. Raises InvalidCourse that names the element."""
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidCourse(f"line {error.lineno}", f"is not JSON: {error.msg}") from None
-    except (ValueError, RecursionError):
-        raise InvalidCourse("document", "holds a number too long, or is too deep") from None
-    return course_from(document)
+    return course_from(json_from(text, "document"))
 
 
 def write_json(course: Course) -> str:

@@ -102,7 +102,7 @@ class _Reader:
             self.subsections[usage_key] = Subsection(
                 usage_key=usage_key,
                 display_name=_name(element),
-                format=given.get("format") or None,
+                format=_format(element, given),
                 graded=_flag(element, given, "graded") or False,
                 due=_time(element, given, "due"),
                 show_correctness=show_correctness_from(
@@ -193,6 +193,13 @@ def _inherited(element: Element, above: Inherited) -> Inherited:
 
 def _name(element: Element) -> str:
     return unquoted(element.attributes.get("display_name", ""))[:MAX_TEXT]
+
+
+def _format(element: Element, given: Inherited) -> str | None:
+    text = given.get("format") or None
+    if text is not None and len(text) > MAX_TEXT:
+        raise element.error(f"is longer than {MAX_TEXT} characters", "format")
+    return text
 
 
 def _flag(element: Element, given: Inherited, name: str) -> bool | None:

@@ -26,6 +26,17 @@ NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 KEPT = (".xml", ".json")
 
+#: What tarfile and gzip raise at headers and data that make no sense.
+BROKEN_ARCHIVE = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    ValueError,
+)
+
 
 class OlxFiles(Protocol):
     """Files by their path from the folder that holds ``course.xml``."""
@@ -60,15 +71,17 @@ class FolderFiles:
         self.root = root.resolve()
 
     def read(self, name: str) -> bytes | None:
-        path = (self.root / name).resolve()
-        if not path.is_relative_to(self.root) or not path.is_file():
-            return None
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InvalidCourse(name, f"is larger than {MAX_FILE_BYTES:,} bytes")
-        return path.read_bytes()
+        with _reading_errors(name):
+            path = (self.root / name).resolve()
+            if not path.is_relative_to(self.root) or not path.is_file():
+                return None
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise InvalidCourse(name, f"is larger than {MAX_FILE_BYTES:,} bytes")
+            return path.read_bytes()
 
     def folders(self) -> list[str]:
-        return [path.name for path in self.root.iterdir() if path.is_dir()]
+        with _reading_errors(str(self.root)):
+            return [path.name for path in self.root.iterdir() if path.is_dir()]
 
 
 class ArchiveFiles:
@@ -96,13 +109,27 @@ class InnerFiles:
 
 
 @contextmanager
-def _archive_errors(path: Path) -> Iterator[None]:
+def _reading_errors(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InvalidCourse(str(path), "is not there") from None
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, OverflowError):
-        raise InvalidCourse(str(path), "is neither a folder nor an intact tar.gz") from None
+        raise InvalidCourse(name, "is not there") from None
+    except OSError as problem:
+        raise InvalidCourse(name, f"cannot be read: {problem.strerror}") from None
+    except RuntimeError:  # what Python says up to 3.12
+        raise InvalidCourse(name, "cannot be read: links in a circle") from None
+
+
+@contextmanager
+def _archive_errors(path: Path) -> Iterator[None]:
+    with _reading_errors(str(path)):
+        try:
+            yield
+        except InvalidCourse:
+            raise
+        except BROKEN_ARCHIVE:
+            reason = "is neither a folder nor an intact tar.gz"
+            raise InvalidCourse(str(path), reason) from None
 
 
 def _members(unpacked: io.RawIOBase) -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.persistent_grades.structure.document_node import json_from
 from xqueue_bridge.persistent_grades.structure.olx_files import OlxFiles
 from xqueue_bridge.persistent_grades.structure.olx_points import UNSCORED
 from xqueue_bridge.persistent_grades.structure.olx_xml import Element, parse_xml
@@ -45,7 +46,10 @@ class OlxTree:
             raise InvalidCourse("course.xml", "must hold a course element")
         self.pointer = pointer
         self.run = _url_name(self.pointer)
-        self.policy: Mapping[str, Any] = self.json(f"policies/{self.run}/policy.json") or {}
+        file = f"policies/{self.run}/policy.json"
+        self.policy: Mapping[str, Any] = self.json(file) or {}
+        if not isinstance(self.policy, Mapping):
+            raise InvalidCourse(file, "must be an object")
         self.visits = 0
         self._cache: dict[str, Element | None] = {}
 
@@ -69,12 +73,7 @@ class OlxTree:
     def json(self, name: str) -> Any:
         """Return what a JSON file holds; None if there is none. Raises InvalidCourse."""
         content = self.files.read(name)
-        if content is None:
-            return None
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
-            raise InvalidCourse(name, "is not JSON") from None
+        return None if content is None else json_from(content, name)
 
     def _resolved(self, element: Element) -> Element:
         if element.is_pointer:

@@ -6,12 +6,12 @@ and with it every kind of entity.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.persistent_grades.structure.document_node import json_from
 
 MAX_DEPTH = 200
 MAX_ELEMENTS = 100_000
@@ -40,9 +40,11 @@ class Element:
 
     def descendants(self) -> Iterator[Element]:
         """Yield every element below this one, in the order of the file."""
-        for child in self.children:
-            yield child
-            yield from child.descendants()
+        waiting = self.children[::-1]  # generators in generators would pass on each one by one
+        while waiting:
+            element = waiting.pop()
+            yield element
+            waiting += element.children[::-1]
 
     def place(self, attribute: str | None = None) -> str:
         """Return file, line and element, for messages."""
@@ -74,8 +76,8 @@ def unquoted(value: str) -> str:
     """Return an attribute's value; Studio writes some as JSON, quotation marks included."""
     if len(value) > 1 and value[0] == value[-1] == '"':
         try:
-            return str(json.loads(value))
-        except ValueError:
+            return str(json_from(value, "attribute"))
+        except InvalidCourse:
             return value
     return value
 
