@@ -132,6 +132,24 @@ class TestWhatTheTableHolds:
         assert found.block_key == draft
         assert StudentModule.objects.count() == 1
 
+    def test_two_keys_of_one_block(self, client, ada):
+        """SG2, SG10: given on two branches in one call, a block gets the fields of both."""
+        draft = BLOCK.for_branch("draft")
+        client.set_many("ada", {draft: {"a": 1, "c": 1}, BLOCK: {"b": 2, "c": 2}, OTHER: {}})
+        assert client.get("ada", BLOCK).state == {"a": 1, "b": 2, "c": 2}
+        assert StudentModule.objects.count() == 1
+
+    def test_a_long_block_type(self, client, ada):
+        """SG12: a walk finds the blocks of a type whose name is longer than its column."""
+        long_type = "a_block_type_with_a_rather_long_name"
+        first, second = (
+            UsageKey.from_string(f"block-v1:DemoX+CS101+2026+type@{long_type}{n}+block@b")
+            for n in (1, 2)
+        )
+        client.set_many("ada", {first: {"a": 1}, second: {"a": 2}, BLOCK: {"a": 3}})
+        found = list(client.iter_all_for_course(COURSE, first.block_type))
+        assert [state.block_key for state in found] == [first]
+
     def test_what_cannot_be_stored_is_named(self, client, ada):
         """SG16: the error names the field; nothing at all is written."""
         states = {block: {"a": 1} for block in BLOCKS} | {OTHER: {"fine": 1, "odd": {1}}}

@@ -101,7 +101,7 @@ def save_fields(
     """
     place = place_at(course_key, usage_key)
     if fields:
-        change_rows(user_id, [place], overlay({place: fields}), Reason.STATE, create=True)
+        change_rows(user_id, [place], overlay([(place, fields)]), Reason.STATE, create=True)
 
 
 def set_score(

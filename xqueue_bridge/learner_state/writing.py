@@ -107,12 +107,14 @@ def change_rows(
     return written
 
 
-def overlay(new: Mapping[Place, Mapping[str, Any]]) -> Change:
-    """Return the change that lays new fields over a row's old ones.
+def overlay(new: Iterable[tuple[Place, Mapping[str, Any]]]) -> Change:
+    """Return the change that lays new fields over a row's old ones, one place's in their order.
 
     Raises TypeError or ValueError, before anything is written, if JSON cannot hold one of them.
     """
-    texts = {place: encode(fields) for place, fields in new.items()}
+    texts: dict[Place, str] = {}
+    for place, fields in new:
+        texts[place] = overlaid(texts.get(place), encode(fields))
 
     def change(place: Place, row: Row) -> bool:
         row.state = overlaid(row.state, texts[place])
@@ -204,11 +206,16 @@ def insert_missing(user_id: int, place: Place) -> None:
         student_id=user_id,
         course_id=place.course_key,
         module_state_key=place.usage_key,
-        module_type=place.usage_key.block_type[:32],
+        module_type=stored_type(place.usage_key.block_type),
         created=now,
         modified=now,
     )
     StudentModule.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def stored_type(block_type: str) -> str:
+    """Return what the column ``module_type`` holds of a block's type."""
+    return block_type[:32]
 
 
 def learner_exists(user_id: int) -> bool:
@@ -246,7 +253,7 @@ def _change(
 
 
 def _row(user_id: int, place: Place, *values: Any) -> Row:
-    block_type = place.usage_key.block_type[:32]
+    block_type = stored_type(place.usage_key.block_type)
     row = Row(user_id, place.course_key, place.usage_key, block_type, *values)
     row.stored_score = (row.grade, row.max_grade)
     return row
