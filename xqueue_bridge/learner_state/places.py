@@ -64,8 +64,13 @@ def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
         yield chunk
 
 
-def stored_text(key: Any) -> str:
-    """Return the text that the key's column holds: branch and version are no part of it."""
+def without_branch(key: Any) -> Any:
+    """Return a key without branch and version: state and scores are stored without them."""
     if getattr(key, "branch", None) or getattr(key, "version_guid", None):
-        key = key.for_branch(None).version_agnostic()
-    return str(key)
+        return key.for_branch(None).version_agnostic()
+    return key
+
+
+def stored_text(key: Any) -> str:
+    """Return the text that the key's column holds."""
+    return str(without_branch(key))
