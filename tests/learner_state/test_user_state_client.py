@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xblock.fields import Scope
 
@@ -110,6 +111,18 @@ class TestWhatTheTableHolds:
             assert (found.block_key, found.block_key.context_key) == (mapped, run)
             (found,) = client.iter_all_for_block(mapped)
             assert (found.block_key, found.state) == (mapped, {"run": run.run})
+
+    @pytest.mark.parametrize("form", [AsideUsageKeyV1, AsideUsageKeyV2])
+    def test_an_aside_of_a_key_of_the_old_kind(self, client, ada, form):
+        """SG13: an aside's key comes back with the run, too, and runs do not mix."""
+        first, second = (form(OLD_KEY.map_into_course(run), "notes") for run in OLD_RUNS)
+        client.set_many("ada", {first: {"run": 1}, second: {"run": 2}})
+        assert [f.state["run"] for f in client.get_many("ada", [second, first])] == [2, 1]
+        for walk in (client.iter_all_for_course(OLD_RUNS[0]), client.iter_all_for_block(first)):
+            (found,) = walk
+            assert (found.block_key, found.state) == (first, {"run": 1})
+        with pytest.raises(ValueError, match="run"):
+            client.get("ada", form(OLD_KEY, "notes"))
 
     def test_a_key_that_names_no_run(self, client, ada):
         """SG13: by itself such a key could mean any run, so it is refused."""

@@ -138,7 +138,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
     ) -> Iterator[XBlockUserState]:
         """Yield every learner's state at a block; one statement for each ``batch_size`` rows."""
         require_user_state(scope)
-        yield from _pages(rows_at([place_of(block_key)]), batch_size)
+        yield from _pages(rows_at(place_of(block_key)), batch_size)
 
     def iter_all_for_course(
         self,

@@ -27,7 +27,7 @@ from xqueue_bridge.learner_state.encoding import decode, encode, overlaid
 from xqueue_bridge.learner_state.history.entries import record
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.places import Place, chunks, place_at
+from xqueue_bridge.learner_state.places import Place, chunks, names_its_run, place_at
 from xqueue_bridge.learner_state.reading import read_rows
 from xqueue_bridge.learner_state.scores.news import announce_new_score
 from xqueue_bridge.learner_state.transactions import in_transaction
@@ -151,22 +151,20 @@ def lock_rows(user_id: int, places: Sequence[Place]) -> dict[Place, Row]:
     return found
 
 
-def rows_at(places: Iterable[Place], **whose: Any) -> QuerySet[Any]:
-    """Return the rows at these places, of the learners that the conditions ``whose`` describe.
-
-    With ``context`` and ``usage``, the keys' texts: parsing keys takes longer than the query.
-    """
-    places = list(places)
-    whose["usage__in"] = [place.usage for place in places]
-    if any(place.usage_key.deprecated for place in places):
-        # Keys of the old kind are the same in all runs; the others name their context.
-        whose["context__in"] = list({place.context for place in places})
-    return with_texts().filter(**whose)
+def rows_at(place: Place) -> QuerySet[Any]:
+    """Return all learners' rows at a place, with the texts of their keys."""
+    rows = with_texts().filter(usage=place.usage)
+    # Keys of the old kind are stored alike in all runs; the others name their context.
+    is_unique = names_its_run(UsageKey.from_string(place.usage))
+    return rows if is_unique else rows.filter(context=place.context)
 
 
 @cache
 def with_texts() -> QuerySet[Any]:
-    """Return all rows, with the texts of their keys as ``context`` and ``usage``."""
+    """Return all rows, with the texts of their keys as ``context`` and ``usage``.
+
+    Parsing keys takes longer than the query.
+    """
     return StudentModule.objects.annotate(
         context=ExpressionWrapper(F("course_id"), output_field=CharField()),
         usage=ExpressionWrapper(F("module_state_key"), output_field=CharField()),

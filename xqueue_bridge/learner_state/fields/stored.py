@@ -25,7 +25,7 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentPrefsField,
     XModuleUserStateSummaryField,
 )
-from xqueue_bridge.learner_state.places import without_branch
+from xqueue_bridge.learner_state.places import in_course, without_branch
 from xqueue_bridge.learner_state.transactions import in_transaction
 from xqueue_bridge.upserts import upsert
 
@@ -104,11 +104,7 @@ class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
         return self.model.objects.filter(course_id__in=contexts, usage_id__in=places)
 
     def _place_of(self, row: Any) -> Place:
-        usage_key = row.usage_id
-        # A key of the old kind is stored without its run.
-        if usage_key.context_key == row.course_id:
-            return usage_key
-        return usage_key.map_into_course(row.course_id)
+        return in_course(row.usage_id, row.course_id)
 
 
 class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):
