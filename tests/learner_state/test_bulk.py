@@ -78,6 +78,14 @@ def test_overwrite():
     assert list(found) == [("{}", 0.1, later)] * 2
 
 
+def test_keep():
+    """What is there stays as it is; the rest is inserted."""
+    bulk.insert(StudentModule, [row(1)])
+    bulk.insert(StudentModule, [row(0), row(1, state="{}"), row(2)], keep=True)
+    found = StudentModule.objects.order_by("module_state_key").values_list("state", flat=True)
+    assert list(found) == [row().state] * 3
+
+
 def test_a_row_that_is_there():
     bulk.insert(StudentModule, [row()])
     with pytest.raises(IntegrityError):

@@ -544,6 +544,19 @@ class TestKeys:
                 assert now.get(key_of(ada, "field", scope)) == 1
                 assert now.get(key_of(ada, "field", scope, place=draft)) == 1
 
+    def test_upper_and_lower_case(self, ada):
+        """SG10: what differs in nothing but case is not the same block, nor the same type."""
+        upper = usage_key("Poll-lunch")
+        for scope, place in (
+            ("user_state", upper),
+            ("user_state_summary", upper),
+            ("preferences", "Poll"),
+        ):
+            cache_of(ada).set(key_of(ada, "field", scope), "lower")
+            cache_of(ada).set(key_of(ada, "field", scope, place=place), "upper")
+            assert cache_of(ada).get(key_of(ada, "field", scope)) == "lower"
+            assert cache_of(ada).get(key_of(ada, "field", scope, place=place)) == "upper"
+
     def test_two_runs_of_a_course_with_keys_of_the_old_kind(self, ada):
         """SG13: their keys are stored without a run, and do not mix all the same."""
         old = UsageKey.from_string("i4x://DemoX/CS101/poll/lunch")

@@ -26,7 +26,7 @@ from tests.learner_state.history_cast import (
     identities,
     versions,
 )
-from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state import api, bulk
 from xqueue_bridge.learner_state.history import entries as history
 from xqueue_bridge.learner_state.history import moving
 from xqueue_bridge.learner_state.history.moving import Place
@@ -144,6 +144,16 @@ def test_a_chunk_takes_the_same_number_of_statements(django_assert_num_queries):
             django_assert_num_queries(4, connection=connections["history"]),
         ):
             assert moving._move_chunk(HERE, THERE, chunk) == len(chunk)
+
+
+def test_large_entries_go_in_several_statements(monkeypatch, django_assert_num_queries):
+    """SG34: a chunk that is more than one statement takes is moved all the same."""
+    monkeypatch.setattr(bulk, "_CHARACTERS", 5_000)
+    fill(PLAIN, 1, range(1, 21), state="x" * 1_000)
+    before = contents(HERE)
+    with django_assert_num_queries(2 + 5 + 1, connection=connections["history"]):
+        assert move(HERE, THERE, chunk=20) == 20  # BEGIN, five INSERTs, COMMIT, SELECT
+    assert contents(THERE) == before
 
 
 def test_two_at_once():

@@ -22,6 +22,7 @@ from tests.learner_state.history_cast import (
 )
 from xqueue_bridge.learner_state.history import retention
 from xqueue_bridge.learner_state.history.retention import Policy, Progress
+from xqueue_bridge.learner_state.models import StudentModule
 
 pytestmark = pytest.mark.django_db
 
@@ -128,6 +129,20 @@ def test_in_two_databases(settings, small_pages):
     assert prune(Policy(keep_last=25)) == 14
     assert kept(1) == [15, 16, 17, 18, 19]
     assert len(kept(1, EXTENDED, "history")) == 20
+
+
+@pytest.mark.django_db(databases=["default", "history"], transaction=True)
+def test_what_was_never_committed_is_not_the_newest(settings):
+    """SG33: an entry whose write failed takes no true entry's place, and waits for the next."""
+    settings.XQUEUE_BRIDGE = TWO_DATABASES
+    row, gone = make_row(version=2), make_row(student_id=1, version=2)
+    for each in (row, gone):
+        fill(EXTENDED, each.pk, [1, 2, 3], using="history")  # there is no version 3
+    StudentModule.objects.filter(pk=gone.pk).delete()  # and here: nothing is known of any
+    fill(EXTENDED, gone.pk, [1, 2, 3], using="history")
+    assert prune(Policy(keep_last=1)) == 1 + 2
+    assert kept(row.pk, EXTENDED, "history") == [2, 3]
+    assert kept(gone.pk, EXTENDED, "history") == [3]
 
 
 def test_memory_does_not_grow_with_the_table(monkeypatch):

@@ -115,6 +115,12 @@ class TestOrder:
         assert outcomes["r2"].outcome == Outcome.APPLIED
         assert outcomes["r1"].outcome == (Outcome.STALE if second_first else Outcome.APPLIED)
 
+    def test_blocks_that_differ_in_case(self, ada):
+        """SG41: a later submission at another block overtakes nothing."""
+        upper = UsageKey.from_string(str(BLOCK).replace("@loops", "@Loops"))
+        later = api.apply_score("r2", ada, COURSE, upper, 2, 4, attempt=2)
+        assert later.outcome == apply(ada, "r1", 1, attempt=1).outcome == Outcome.APPLIED
+
     def test_many_submissions_in_processes(self, committed_ada):
         """SG41: of eight submissions' replies at once the last submission's counts in the end."""
         in_processes(
@@ -201,6 +207,18 @@ class TestPoints:
         assert apply(ada, "r1", earned, possible).outcome == Outcome.REJECTED
         assert score_of(ada) is None
         assert ScoreLedger.objects.get().outcome == "rejected"
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    def test_what_is_no_score_from_a_block(self, ada, bad):
+        """SG46: a block's own score that is not finite is not stored, and the old one stays."""
+        place = ada, COURSE, BLOCK
+        assert api.publish_score(*place, 1, 4)
+        for points in ((bad, 4), (1, bad)):
+            assert not api.publish_score(*place, *points)
+            with pytest.raises(ValueError, match="finite"):
+                api.set_score(*place, *points)
+        assert score_of(ada) == (1, 4)
+        assert StudentModuleHistory.objects.count() == 1
 
     def test_a_rescore_that_lowers(self, ada):
         """SG47: a rescore may lower a score, unless it is only to raise it."""

@@ -71,6 +71,21 @@ def test_other_errors_are_not_repeated(pauses):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_was_committed_is_not_done_again(pauses):
+    """C106: a collision of somebody who acts after the commit is not one of ours."""
+    after_commit, work = Work(1, collision(connection.vendor)), Work(0, Exception())
+
+    def work_and_more() -> str:
+        transaction.on_commit(after_commit)
+        return work()
+
+    with pytest.raises(OperationalError):
+        in_transaction(work_and_more)
+    assert work.calls == after_commit.calls == 1
+    assert in_transaction(work_and_more) == "done"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_inside_a_callers_transaction_there_is_one_attempt(pauses):
     work = Work(1, collision(connection.vendor))
     with pytest.raises(OperationalError), transaction.atomic():
@@ -82,5 +97,16 @@ def test_inside_a_callers_transaction_there_is_one_attempt(pauses):
     ("vendor", "is_collision"), [("sqlite", True), ("postgresql", True), ("mysql", True)]
 )
 def test_each_database_says_it_in_its_own_way(vendor, is_collision):
+    """SG23: each by its own words, or its own codes."""
     assert transactions._is_collision(collision(vendor), vendor) is is_collision
     assert not transactions._is_collision(OperationalError("the disk is full"), vendor)
+
+
+def test_both_drivers_of_postgresql():
+    """SG23: psycopg 2 has another name for the same code."""
+    error = OperationalError("deadlock detected")
+    error.__cause__ = cause = Exception()
+    cause.pgcode = "40P01"
+    assert transactions._is_collision(error, "postgresql")
+    cause.pgcode = "57014"
+    assert not transactions._is_collision(error, "postgresql")

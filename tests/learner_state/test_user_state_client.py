@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xblock.fields import Scope
 
@@ -111,6 +112,18 @@ class TestWhatTheTableHolds:
             (found,) = client.iter_all_for_block(mapped)
             assert (found.block_key, found.state) == (mapped, {"run": run.run})
 
+    @pytest.mark.parametrize("form", [AsideUsageKeyV1, AsideUsageKeyV2])
+    def test_an_aside_of_a_key_of_the_old_kind(self, client, ada, form):
+        """SG13: an aside's key comes back with the run, too, and runs do not mix."""
+        first, second = (form(OLD_KEY.map_into_course(run), "notes") for run in OLD_RUNS)
+        client.set_many("ada", {first: {"run": 1}, second: {"run": 2}})
+        assert [f.state["run"] for f in client.get_many("ada", [second, first])] == [2, 1]
+        for walk in (client.iter_all_for_course(OLD_RUNS[0]), client.iter_all_for_block(first)):
+            (found,) = walk
+            assert (found.block_key, found.state) == (first, {"run": 1})
+        with pytest.raises(ValueError, match="run"):
+            client.get("ada", form(OLD_KEY, "notes"))
+
     def test_a_key_that_names_no_run(self, client, ada):
         """SG13: by itself such a key could mean any run, so it is refused."""
         for ask in (
@@ -131,6 +144,24 @@ class TestWhatTheTableHolds:
         (found,) = client.get_many("ada", [draft, BLOCK])
         assert found.block_key == draft
         assert StudentModule.objects.count() == 1
+
+    def test_two_keys_of_one_block(self, client, ada):
+        """SG2, SG10: given on two branches in one call, a block gets the fields of both."""
+        draft = BLOCK.for_branch("draft")
+        client.set_many("ada", {draft: {"a": 1, "c": 1}, BLOCK: {"b": 2, "c": 2}, OTHER: {}})
+        assert client.get("ada", BLOCK).state == {"a": 1, "b": 2, "c": 2}
+        assert StudentModule.objects.count() == 1
+
+    def test_a_long_block_type(self, client, ada):
+        """SG12: a walk finds the blocks of a type whose name is longer than its column."""
+        long_type = "a_block_type_with_a_rather_long_name"
+        first, second = (
+            UsageKey.from_string(f"block-v1:DemoX+CS101+2026+type@{long_type}{n}+block@b")
+            for n in (1, 2)
+        )
+        client.set_many("ada", {first: {"a": 1}, second: {"a": 2}, BLOCK: {"a": 3}})
+        found = list(client.iter_all_for_course(COURSE, first.block_type))
+        assert [state.block_key for state in found] == [first]
 
     def test_what_cannot_be_stored_is_named(self, client, ada):
         """SG16: the error names the field; nothing at all is written."""

@@ -124,7 +124,7 @@ def test_locked_rows_are_those_of_the_course(ada):
     places = [place_at(run, OLD_KEY) for run in OLD_RUNS]
     assert places[0] != places[1]
     assert places[0] == place_of(OLD_KEY.map_into_course(OLD_RUNS[0]))
-    change = writing.overlay({places[0]: {"run": 1}})
+    change = writing.overlay([(places[0], {"run": 1})])
     assert writing.change_rows(ada.pk, places[:1], change, Reason.STATE, create=True) == 1
     with transaction.atomic():
         assert set(writing.lock_rows(ada.pk, places)) == {places[0]}
@@ -133,7 +133,7 @@ def test_locked_rows_are_those_of_the_course(ada):
 
 def test_a_learner_that_nobody_has_seen(db):
     """SG17: a row is never made for a learner who does not exist."""
-    change = writing.overlay({place_of(BLOCK): {"a": 1}})
+    change = writing.overlay([(place_of(BLOCK), {"a": 1})])
     with pytest.raises(writing.UnknownLearner):
         writing.change_rows(10**9, [place_of(BLOCK)], change, Reason.STATE, create=True)
     assert not StudentModule.objects.exists()

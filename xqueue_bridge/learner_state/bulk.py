@@ -30,14 +30,15 @@ def insert(
     *,
     overwrite: Sequence[str] = (),
     unique: Sequence[str] = ("id",),
+    keep: bool = False,
     using: str = DEFAULT_DB_ALIAS,
 ) -> None:
     """Insert rows: instances of ``model``, or whatever else has its attributes.
 
     All of them have a ``pk``, or none. A row that is there already, by its ``unique`` fields, has
-    those named in ``overwrite`` written over. Without ``overwrite`` it raises IntegrityError, and
-    new rows are given their ids, unless the database does not say them (MySQL). No signals, no
-    defaults.
+    those named in ``overwrite`` written over, or with ``keep`` stays as it is. Without either it
+    raises IntegrityError, and new rows are given their ids, unless the database does not say them
+    (MySQL). No signals, no defaults.
     """
     if not rows:
         return
@@ -45,7 +46,7 @@ def insert(
     is_new = rows[0].pk is None
     fields = [f for f in model._meta.concrete_fields if not (is_new and f.primary_key)]
     values = _values(rows, fields, connection)
-    sql, says_ids = _statement(connection, model._meta, fields, overwrite, unique)
+    sql, says_ids = _statement(connection, model._meta, fields, overwrite, unique, keep)
     with connection.cursor() as cursor:
         for part in _parts(values, len(fields), connection):
             some = values[part]
@@ -62,16 +63,19 @@ def _statement(
     fields: Sequence[Any],
     overwrite: Sequence[str],
     unique: Sequence[str],
+    keep: bool,
 ) -> tuple[str, bool]:
     """Return the INSERT, with ``%`` where the rows belong, and whether it returns ids."""
     quote, column = connection.ops.quote_name, lambda name: meta.get_field(name).column
     columns = ", ".join(quote(field.column) for field in fields)
-    sql = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES %"  # noqa: S608
-    if overwrite:
-        conflict = connection.ops.on_conflict_suffix_sql(
-            fields, OnConflict.UPDATE, map(column, overwrite), map(column, unique)
+    on_conflict = OnConflict.IGNORE if keep else OnConflict.UPDATE if overwrite else None
+    verb = connection.ops.insert_statement(on_conflict=on_conflict)
+    sql = f"{verb} {quote(meta.db_table)} ({columns}) VALUES %"
+    if on_conflict:
+        suffix = connection.ops.on_conflict_suffix_sql(
+            fields, on_conflict, map(column, overwrite), map(column, unique)
         )
-        return f"{sql} {conflict}", False
+        return f"{sql} {suffix}", False
     if connection.features.can_return_rows_from_bulk_insert:
         # Said alike by all who can; Django's own name for it changes with its versions.
         return f"{sql} RETURNING {quote(meta.pk.column)}", True

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 T = TypeVar("T")
 
@@ -36,10 +36,20 @@ def place_of(usage_key: UsageKey) -> Place:
     """
     if not isinstance(usage_key, UsageKey):
         raise TypeError(f"a usage key is needed, not {type(usage_key).__name__}")
-    course_key = usage_key.context_key
-    if isinstance(course_key, CourseKey) and usage_key.deprecated and course_key.run is None:
+    if not names_its_run(usage_key):
         raise ValueError(f"{usage_key} does not name its course's run: map it into the course")
-    return place_at(course_key, usage_key)
+    return place_at(usage_key.context_key, usage_key)
+
+
+def names_its_run(usage_key: UsageKey) -> bool:
+    """Say whether a key names its course; one of the old kind, as it is stored, does not."""
+    block: Any = getattr(usage_key, "usage_key", usage_key)  # of an aside's: what it stands beside
+    return not block.deprecated or block.context_key.run is not None
+
+
+def in_course(usage_key: UsageKey, course_key: Any) -> UsageKey:
+    """Return a key that was stored with ``course_key``; one of the old kind with its run."""
+    return usage_key if names_its_run(usage_key) else usage_key.map_into_course(course_key)
 
 
 @lru_cache(maxsize=4096)
@@ -51,10 +61,7 @@ def context_key_from(context: str) -> Any:
 @lru_cache(maxsize=4096)
 def usage_key_from(context: str, usage: str) -> UsageKey:
     """Return the block that a row names; a key of the old kind with the run of its course."""
-    usage_key = UsageKey.from_string(usage)
-    return (
-        usage_key.map_into_course(context_key_from(context)) if usage_key.deprecated else usage_key
-    )
+    return in_course(UsageKey.from_string(usage), context_key_from(context))
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
@@ -64,8 +71,13 @@ def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
         yield chunk
 
 
-def stored_text(key: Any) -> str:
-    """Return the text that the key's column holds: branch and version are no part of it."""
+def without_branch(key: Any) -> Any:
+    """Return a key without branch and version: state and scores are stored without them."""
     if getattr(key, "branch", None) or getattr(key, "version_guid", None):
-        key = key.for_branch(None).version_agnostic()
-    return str(key)
+        return key.for_branch(None).version_agnostic()
+    return key
+
+
+def stored_text(key: Any) -> str:
+    """Return the text that the key's column holds."""
+    return str(without_branch(key))

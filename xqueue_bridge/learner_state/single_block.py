@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,11 @@ class Score:
 
     grade: float | None
     max_grade: float | None
+
+    @property
+    def is_finite(self) -> bool:
+        """False: no two databases would store it alike, and nothing can be computed from it."""
+        return all(math.isfinite(points or 0) for points in (self.grade, self.max_grade))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def save_fields(
     """
     place = place_at(course_key, usage_key)
     if fields:
-        change_rows(user_id, [place], overlay({place: fields}), Reason.STATE, create=True)
+        change_rows(user_id, [place], overlay([(place, fields)]), Reason.STATE, create=True)
 
 
 def set_score(
@@ -113,8 +119,11 @@ def set_score(
 ) -> None:
     """Set the learner's points at the block, and nothing else. The same points write nothing.
 
-    Raises ``UnknownLearner``, or the database's own error if it keeps refusing.
+    Raises ValueError for points that are not finite, ``UnknownLearner``, or the database's own
+    error if it keeps refusing.
     """
+    if not Score(grade, max_grade).is_finite:
+        raise ValueError(f"a score is of finite points, not {grade} of {max_grade}")
 
     def score(place: Place, row: Row) -> bool:
         if (row.grade, row.max_grade) == (grade, max_grade):

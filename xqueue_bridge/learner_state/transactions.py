@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
@@ -23,16 +24,22 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
 
     After a deadlock, a serialisation failure or a busy database it is run again, at most
     ``MAX_ATTEMPTS`` times in all; then the database's own error is raised. Inside a transaction
-    of the caller there is one attempt: the database has undone the caller's part too.
+    of the caller there is one attempt: the database has undone the caller's part too. What was
+    committed is not run again, whatever those who act after the commit raise.
     """
     connection = connections[using]
-    attempts = 1 if connection.in_atomic_block else MAX_ATTEMPTS
-    for attempt in range(1, attempts + 1):
+    if connection.in_atomic_block:
+        with transaction.atomic(using=using):
+            return work()
+    committed: list[bool] = []
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             with transaction.atomic(using=using):
+                transaction.on_commit(partial(committed.append, True), using=using)
                 return work()
         except OperationalError as error:
-            if attempt == attempts or not _is_collision(error, connection.vendor):
+            is_last = committed or attempt == MAX_ATTEMPTS
+            if is_last or not _is_collision(error, connection.vendor):
                 raise
         time.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311
     raise AssertionError("unreachable: the last attempt returns or raises")
@@ -42,5 +49,7 @@ def _is_collision(error: OperationalError, vendor: str) -> bool:
     if vendor == "sqlite":
         return "locked" in str(error)
     if vendor == "postgresql":
-        return getattr(error.__cause__, "sqlstate", None) in _POSTGRES_STATES
+        # psycopg 3 has another name for it than psycopg 2.
+        names = ("sqlstate", "pgcode")
+        return any(getattr(error.__cause__, name, None) in _POSTGRES_STATES for name in names)
     return bool(error.args) and error.args[0] in _MYSQL_CODES

@@ -27,6 +27,7 @@ from xqueue_bridge.learner_state.writing import (
     change_rows,
     overlay,
     rows_at,
+    stored_type,
     with_texts,
     without,
 )
@@ -94,11 +95,13 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         the field, for what JSON cannot hold, and ``UnknownUser``.
         """
         require_user_state(scope)
-        new = {place_of(key): state for key, state in block_keys_to_state.items() if state != {}}
+        given = ((place_of(key), state) for key, state in block_keys_to_state.items())
+        new = [(place, state) for place, state in given if state != {}]
         change = overlay(new)
         user_id = self._writer(username)
         if user_id is not None:
-            change_rows(user_id, new, change, Reason.STATE, create=True, learner_is_known=True)
+            places = [place for place, _ in new]
+            change_rows(user_id, places, change, Reason.STATE, create=True, learner_is_known=True)
 
     def delete_many(
         self,
@@ -135,7 +138,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
     ) -> Iterator[XBlockUserState]:
         """Yield every learner's state at a block; one statement for each ``batch_size`` rows."""
         require_user_state(scope)
-        yield from _pages(rows_at([place_of(block_key)]), batch_size)
+        yield from _pages(rows_at(place_of(block_key)), batch_size)
 
     def iter_all_for_course(
         self,
@@ -147,7 +150,14 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         """Yield every state in a course or library; one statement for each ``batch_size`` rows."""
         require_user_state(scope)
         rows = with_texts().filter(course_id=course_key)
-        yield from _pages(rows.filter(module_type=block_type) if block_type else rows, batch_size)
+        if not block_type:
+            yield from _pages(rows, batch_size)
+            return
+        # The column holds the beginning of the type, and may ignore case; the key has all of it.
+        rows = rows.filter(module_type=stored_type(block_type))
+        for found in _pages(rows, batch_size):
+            if found.block_key.block_type == block_type:
+                yield found
 
     def _is_ours(self, username: str) -> bool:
         return self.user is not None and self.user.get_username() == username

@@ -27,7 +27,7 @@ from xqueue_bridge.learner_state.encoding import decode, encode, overlaid
 from xqueue_bridge.learner_state.history.entries import record
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.places import Place, chunks, place_at
+from xqueue_bridge.learner_state.places import Place, chunks, names_its_run, place_at
 from xqueue_bridge.learner_state.reading import read_rows
 from xqueue_bridge.learner_state.scores.news import announce_new_score
 from xqueue_bridge.learner_state.transactions import in_transaction
@@ -107,12 +107,14 @@ def change_rows(
     return written
 
 
-def overlay(new: Mapping[Place, Mapping[str, Any]]) -> Change:
-    """Return the change that lays new fields over a row's old ones.
+def overlay(new: Iterable[tuple[Place, Mapping[str, Any]]]) -> Change:
+    """Return the change that lays new fields over a row's old ones, one place's in their order.
 
     Raises TypeError or ValueError, before anything is written, if JSON cannot hold one of them.
     """
-    texts = {place: encode(fields) for place, fields in new.items()}
+    texts: dict[Place, str] = {}
+    for place, fields in new:
+        texts[place] = overlaid(texts.get(place), encode(fields))
 
     def change(place: Place, row: Row) -> bool:
         row.state = overlaid(row.state, texts[place])
@@ -149,22 +151,20 @@ def lock_rows(user_id: int, places: Sequence[Place]) -> dict[Place, Row]:
     return found
 
 
-def rows_at(places: Iterable[Place], **whose: Any) -> QuerySet[Any]:
-    """Return the rows at these places, of the learners that the conditions ``whose`` describe.
-
-    With ``context`` and ``usage``, the keys' texts: parsing keys takes longer than the query.
-    """
-    places = list(places)
-    whose["usage__in"] = [place.usage for place in places]
-    if any(place.usage_key.deprecated for place in places):
-        # Keys of the old kind are the same in all runs; the others name their context.
-        whose["context__in"] = list({place.context for place in places})
-    return with_texts().filter(**whose)
+def rows_at(place: Place) -> QuerySet[Any]:
+    """Return all learners' rows at a place, with the texts of their keys."""
+    rows = with_texts().filter(usage=place.usage)
+    # Keys of the old kind are stored alike in all runs; the others name their context.
+    is_unique = names_its_run(UsageKey.from_string(place.usage))
+    return rows if is_unique else rows.filter(context=place.context)
 
 
 @cache
 def with_texts() -> QuerySet[Any]:
-    """Return all rows, with the texts of their keys as ``context`` and ``usage``."""
+    """Return all rows, with the texts of their keys as ``context`` and ``usage``.
+
+    Parsing keys takes longer than the query.
+    """
     return StudentModule.objects.annotate(
         context=ExpressionWrapper(F("course_id"), output_field=CharField()),
         usage=ExpressionWrapper(F("module_state_key"), output_field=CharField()),
@@ -204,11 +204,16 @@ def insert_missing(user_id: int, place: Place) -> None:
         student_id=user_id,
         course_id=place.course_key,
         module_state_key=place.usage_key,
-        module_type=place.usage_key.block_type[:32],
+        module_type=stored_type(place.usage_key.block_type),
         created=now,
         modified=now,
     )
     StudentModule.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def stored_type(block_type: str) -> str:
+    """Return what the column ``module_type`` holds of a block's type."""
+    return block_type[:32]
 
 
 def learner_exists(user_id: int) -> bool:
@@ -246,7 +251,7 @@ def _change(
 
 
 def _row(user_id: int, place: Place, *values: Any) -> Row:
-    block_type = place.usage_key.block_type[:32]
+    block_type = stored_type(place.usage_key.block_type)
     row = Row(user_id, place.course_key, place.usage_key, block_type, *values)
     row.stored_score = (row.grade, row.max_grade)
     return row

@@ -17,6 +17,7 @@ from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
+from xqueue_bridge.learner_state.places import without_branch
 from xqueue_bridge.learner_state.user_state import state_client
 
 #: What a scope groups fields by: a usage key, a block type, or None for the learner.
@@ -123,13 +124,6 @@ class FieldCache(ABC):
         """
         self._load([place])
         return self._values.get(place, {})
-
-
-def without_branch(key: Any) -> Any:
-    """Return a usage key without branch and version: state and scores are stored without them."""
-    if getattr(key, "branch", None) or getattr(key, "version_guid", None):
-        return key.for_branch(None).version_agnostic()
-    return key
 
 
 def usage_keys(blocks: Iterable[Any], aside_types: Sequence[str]) -> set[UsageKey]:

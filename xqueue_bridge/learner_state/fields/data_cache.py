@@ -11,7 +11,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state.encoding import decode, encode
-from xqueue_bridge.learner_state.fields.caches import FieldCache, UserStateCache, without_branch
+from xqueue_bridge.learner_state.fields.caches import FieldCache, UserStateCache
 from xqueue_bridge.learner_state.fields.key_value_store import (
     FieldKey,
     InvalidScopeError,
@@ -22,6 +22,7 @@ from xqueue_bridge.learner_state.fields.stored import (
     UserInfoCache,
     UserStateSummaryCache,
 )
+from xqueue_bridge.learner_state.places import without_branch
 
 BlockFilter = Callable[[Any], bool]
 

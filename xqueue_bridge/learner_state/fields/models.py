@@ -36,8 +36,8 @@ class XModuleUserStateSummaryField(StoredField):
     .. pii_retirement: retained
     """
 
-    course_id = LearningContextKeyField(max_length=255)
-    usage_id = UsageKeyField(max_length=255)
+    course_id = LearningContextKeyField(max_length=255, case_sensitive=True)
+    usage_id = UsageKeyField(max_length=255, case_sensitive=True)
 
     class Meta:
         verbose_name = "user state summary field"
@@ -66,7 +66,7 @@ class XModuleStudentPrefsField(StoredField):
         db_constraint=False,
         related_name="xqueue_bridge_student_prefs",
     )
-    module_type = BlockTypeKeyField(max_length=64)
+    module_type = BlockTypeKeyField(max_length=64, case_sensitive=True)
 
     class Meta:
         verbose_name = "student preferences field"

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 from opaque_keys.edx.block_types import BlockTypeKeyV1
@@ -18,7 +17,6 @@ from xqueue_bridge.learner_state.fields.caches import (
     Found,
     Place,
     usage_keys,
-    without_branch,
 )
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.fields.models import (
@@ -27,7 +25,9 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentPrefsField,
     XModuleUserStateSummaryField,
 )
+from xqueue_bridge.learner_state.places import in_course, without_branch
 from xqueue_bridge.learner_state.transactions import in_transaction
+from xqueue_bridge.upserts import upsert
 
 ASIDE_FAMILY = "xblock_asides.v1"
 
@@ -72,17 +72,8 @@ class DjangoOrmFieldCache(FieldCache, Generic[Row]):
         ]
         # Two writers that take rows in one order do not wait for each other in a circle.
         rows.sort(key=lambda row: [str(getattr(row, name)) for name in self._unique()])
-        in_transaction(lambda: self._upsert(rows))
+        in_transaction(lambda: upsert(rows, key=self._unique(), fields=["value", "modified"]))
         return now
-
-    def _upsert(self, rows: Sequence[StoredField]) -> None:
-        names_its_index = connection.features.supports_update_conflicts_with_target
-        self.model._default_manager.bulk_create(
-            rows,
-            update_conflicts=True,
-            update_fields=["value", "modified"],
-            unique_fields=list(self._unique()) if names_its_index else None,
-        )
 
     def _erase(self, place: Place, field_name: str) -> None:
         columns = self._columns(place)
@@ -113,11 +104,7 @@ class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
         return self.model.objects.filter(course_id__in=contexts, usage_id__in=places)
 
     def _place_of(self, row: Any) -> Place:
-        usage_key = row.usage_id
-        # A key of the old kind is stored without its run.
-        if usage_key.context_key == row.course_id:
-            return usage_key
-        return usage_key.map_into_course(row.course_id)
+        return in_course(row.usage_id, row.course_id)
 
 
 class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):

@@ -28,7 +28,16 @@ from xqueue_bridge.learner_state.history.models import (
 from xqueue_bridge.learner_state.history.scope import current_scope, history_batch
 from xqueue_bridge.learner_state.models import StudentModule
 
-__all__ = ["forget", "forget_row", "history_batch", "read", "record", "tables", "written_table"]
+__all__ = [
+    "forget",
+    "forget_row",
+    "history_batch",
+    "is_elsewhere",
+    "read",
+    "record",
+    "tables",
+    "written_table",
+]
 
 Table = type[BaseStudentModuleHistory]
 
@@ -94,7 +103,7 @@ def record(rows: Sequence[Any], reason: Reason) -> None:
     if not again:
         return
     delete = _replaced(table, [row for row in rows if row.pk in again], batch).delete
-    if _is_elsewhere(table):
+    if is_elsewhere(table):
         transaction.on_commit(delete, using=router.db_for_write(StudentModule), robust=True)
     else:
         delete()
@@ -115,7 +124,7 @@ def read(
     """
     about = {"student_id": user_id, "module_state_key": usage_key, "course_id": course_key}
     asked = tables() if options().HISTORY_READ_BOTH else (written_table(),)
-    is_true = _truth(about) if any(_is_elsewhere(table) for table in asked) else None
+    is_true = _truth(about) if any(is_elsewhere(table) for table in asked) else None
     found = (_newest_first(table, about) for table in asked)
     seen: set[tuple[int, int]] = set()
     for entry in heapq.merge(*found, key=_time, reverse=True):
@@ -194,7 +203,8 @@ def _trails(table: Table, student_module_ids: Sequence[int]) -> QuerySet[Any]:
     return table._default_manager.using(alias).filter(student_module_id__in=student_module_ids)
 
 
-def _is_elsewhere(table: Table) -> bool:
+def is_elsewhere(table: Table) -> bool:
+    """Say whether a table is in another database than the StudentModules."""
     return router.db_for_write(table) != router.db_for_write(StudentModule)
 
 

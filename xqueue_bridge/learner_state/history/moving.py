@@ -17,6 +17,7 @@ from django.db.models import F, Max, Q, QuerySet
 
 from xqueue_bridge.batches import id_batches
 from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.learner_state import bulk
 from xqueue_bridge.learner_state.history.entries import CONTENT, IDENTITY, Table, insert
 from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
 from xqueue_bridge.learner_state.transactions import in_transaction
@@ -97,7 +98,7 @@ def _lock(source: Place, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
 
 def _copy(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
     with transaction.atomic(using=target.alias, savepoint=False):
-        target.entries.bulk_create(_copies(chunk, target), ignore_conflicts=True)
+        bulk.insert(target.table, _copies(chunk, target), keep=True, using=target.alias)
 
 
 def _verify(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:

@@ -12,7 +12,7 @@ from django.db import router
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from xqueue_bridge.learner_state.history.entries import Table, tables
+from xqueue_bridge.learner_state.history.entries import Table, is_elsewhere, tables
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.transactions import in_transaction
 
@@ -139,7 +139,11 @@ def prune_orphans(*, dry_run: bool = False) -> Iterator[Progress]:
 
 
 def _walk(index: int, start: int) -> Iterator[_Entry]:
-    """Yield a table's entries: rows with falling ids, of each row the newest first."""
+    """Yield a table's entries: rows with falling ids, of each row the newest first.
+
+    But not what was never committed: it is no row's newest entry, and the next write takes its
+    place.
+    """
     narrow = (
         _entries(tables()[index])
         .order_by("-student_module_id", "-version")
@@ -147,14 +151,21 @@ def _walk(index: int, start: int) -> Iterator[_Entry]:
     )
     page = list(narrow.filter(student_module_id__lte=start)[:PAGE])
     while page:
+        reached = _versions(page) if is_elsewhere(tables()[index]) else {}
         for row, version, pk, created in page:
-            yield _Entry(row, version, index, pk, created)
+            if version <= reached.get(row, version):
+                yield _Entry(row, version, index, pk, created)
         row, version = page[-1][:2]
         # The first condition alone tells every database where in the index to begin.
         after = Q(student_module_id__lte=row) & (
             Q(student_module_id__lt=row) | Q(version__lt=version)
         )
         page = list(narrow.filter(after)[:PAGE])
+
+
+def _versions(page: list[tuple[Any, ...]]) -> dict[int, int]:
+    rows = StudentModule.objects.filter(pk__in={row for row, *_ in page})
+    return dict(rows.values_list("pk", "version"))
 
 
 def _row_ids(table: Table, after: int) -> list[int]:

@@ -109,10 +109,12 @@ def publish_score(
 ) -> bool:
     """Store a score that the block itself has given; return whether it was stored.
 
-    Not stored: a score that is the same, or with ``only_if_higher`` a lower share of the points.
-    Raises ``UnknownLearner``.
+    Not stored: a score that is the same, one that is not finite, or with ``only_if_higher`` a
+    lower share of the points. Raises ``UnknownLearner``.
     """
     score = Score(earned, possible)
+    if not score.is_finite:
+        return False
 
     def work() -> bool:
         module = locked_or_new(user_id, course_key, usage_key)
@@ -166,7 +168,7 @@ def count_repeat(reply_key: str) -> bool:
 
 def clamped(earned: float, possible: float) -> Score | None:
     """Return points that can be stored; None if these are none."""
-    if not (math.isfinite(earned) and math.isfinite(possible)) or possible < 0:
+    if not Score(earned, possible).is_finite or possible < 0:
         return None
     return Score(min(max(earned, 0), possible), possible)
 

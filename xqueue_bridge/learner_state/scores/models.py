@@ -22,8 +22,8 @@ class ScoreLedger(models.Model):
 
     reply_key = models.CharField(max_length=191, unique=True)
     user_id = models.PositiveBigIntegerField()
-    course_key = LearningContextKeyField(max_length=255)
-    usage_key = UsageKeyField(max_length=255)
+    course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
+    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
     attempt = models.PositiveBigIntegerField(null=True, help_text="Grows with a learner's answers.")
     earned = models.FloatField(null=True, help_text="Points, before the block's weight.")
     possible = models.FloatField(null=True)

@@ -10,6 +10,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.places import in_course
 
 
 def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, BlockScore]:
@@ -42,7 +43,4 @@ def _in_course(text: str, course_key: CourseKey) -> UsageKey:
     Remembered: parsing the keys of a course takes longer than the statement, and all of its
     learners have the same.
     """
-    usage_key = UsageKey.from_string(text)
-    if getattr(usage_key.context_key, "run", "") is None:
-        return usage_key.map_into_course(course_key)
-    return usage_key
+    return in_course(UsageKey.from_string(text), course_key)
