@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
+from opaque_keys.edx.django.models import OpaqueKeyField
 
 from xqueue_bridge.learner_state.models import StudentModule
+
+
+def test_keys_mind_case():
+    """Two keys that differ in case are two things, on every database (decision 0021)."""
+    models = apps.get_app_config("xqueue_bridge").get_models()
+    keys = [
+        field
+        for model in models
+        for field in model._meta.fields
+        if isinstance(field, OpaqueKeyField)
+    ]
+    assert len(keys) > 15
+    assert [field for field in keys if not field.case_sensitive] == []
 
 
 @pytest.mark.django_db(transaction=True)

@@ -97,6 +97,7 @@ def sweep() -> dict[str, int]:
         "delivered": grader_replies.deliver_due,
         "unpublished": external_grader.purge_unpublished,
         "ended sessions": external_grader.forget_ended_sessions,
+        "courses to grade anew": persistent_grades.request_due_courses,
         "grades": persistent_grades.recalculate_due,
         "missed grades": records.find_missed,
         "grades to Credentials": records.send_due,

@@ -31,6 +31,7 @@ from tests.persistent_grades.cast import (
     sweep_later,
 )
 from tests.persistent_grades.courses import COURSE_KEY, block, subsection
+from xqueue_bridge import handlers
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.persistent_grades import api, recalculation, requests
 from xqueue_bridge.persistent_grades.models import (
@@ -39,6 +40,8 @@ from xqueue_bridge.persistent_grades.models import (
     PersistentSubsectionGrade,
     VisibleBlocks,
 )
+from xqueue_bridge.persistent_grades.structure.models import CourseStructureVersion
+from xqueue_bridge.signals import course_published
 from xqueue_bridge.tasks import recalculate_grade, sweep
 
 LATER = datetime(2026, 2, 1, tzinfo=UTC)
@@ -534,6 +537,39 @@ class TestPublishedMeanwhile:
         assert sweep_later() == 3
         assert [stored(learner).passed for learner in learners] == [True] * 3
 
+    def test_whoever_publishes_a_policy_may_be_killed_right_after(self, committed_course):
+        ada = make_learner()
+        score(ada, P1, 1)
+        settle(ada)
+        assert not stored(ada).passed
+        course_published.disconnect(dispatch_uid="xqueue_bridge.regrade")
+        try:
+            publish(courses.course(HOMEWORK, grading=courses.policy(Pass=0.2), edited_on=LATER))
+        finally:
+            course_published.connect(handlers.regrade, dispatch_uid="xqueue_bridge.regrade")
+        assert api.request_due_courses() == 1
+        assert api.request_due_courses() == 0
+        settle(ada)
+        assert stored(ada).passed
+
+    def test_a_policy_that_is_published_while_another_is_noted(self, committed_course, monkeypatch):
+        """What the earlier publish had noted does not tick off the later one."""
+        note, lenient = requests.request_everything, courses.policy(Pass=0.2)
+        score(make_learner(), P1, 1)
+
+        def publish_and_note(*args):
+            monkeypatch.setattr(requests, "request_everything", note)
+            row = CourseStructureVersion.objects.filter(is_current=True)
+            row.update(regrade_due_at=timezone.now())
+            note(*args)
+
+        publish(courses.course(HOMEWORK, grading=lenient, edited_on=LATER))
+        assert api.request_due_courses() == 0
+        CourseStructureVersion.objects.filter(is_current=True).update(regrade_due_at=LATER)
+        monkeypatch.setattr(requests, "request_everything", publish_and_note)
+        assert api.request_due_courses() == 1
+        assert api.request_due_courses() == 1, "the one that was published meanwhile"
+
 
 class TestStatements:
     """BEGIN and COMMIT included; the structure is read before, by one statement."""
@@ -583,6 +619,6 @@ class TestStatements:
         learners = [make_learner(f"l{n}") for n in range(30)]
         for learner in learners:
             score(learner)
-        # Each list of learners: a page, and the empty one after it.
-        with django_assert_num_queries(4 + 4):
+        # Whether a publish asks for it; each list of learners: a page, and the empty one after it.
+        with django_assert_num_queries(1 + 4 + 4):
             assert api.request_course(COURSE_KEY) == 30

@@ -69,8 +69,8 @@ class Submission(models.Model):
     )
 
     user_id = models.PositiveBigIntegerField()
-    course_key = LearningContextKeyField(max_length=255)
-    usage_key = UsageKeyField(max_length=255)
+    course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
+    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
     dispatch = models.CharField(max_length=20, choices=[(d.value, d.value) for d in Dispatch])
     queue_key = models.CharField(max_length=255, editable=False)
 

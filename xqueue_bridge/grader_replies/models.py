@@ -61,7 +61,7 @@ class DeliveryTurn(models.Model):
 
     place = models.CharField(max_length=64, primary_key=True)
     holder = models.CharField(max_length=32)
-    expires_at = models.DateTimeField(db_index=True)
+    expires_at = models.DateTimeField()
 
     class Meta:
         verbose_name = "delivery turn"

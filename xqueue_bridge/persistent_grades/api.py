@@ -34,7 +34,11 @@ from xqueue_bridge.persistent_grades.structure.reading import read_course
 from xqueue_bridge.persistent_grades.structure.store import course_structures, publish
 from xqueue_bridge.persistent_grades.structure.summary import doubts, summary
 from xqueue_bridge.persistent_grades.subsection_grade import SubsectionGrade, SubsectionOverride
-from xqueue_bridge.persistent_grades.whole_course import learners_of, request_course
+from xqueue_bridge.persistent_grades.whole_course import (
+    learners_of,
+    request_course,
+    request_due_courses,
+)
 
 __all__ = [
     "Block",
@@ -67,6 +71,7 @@ __all__ = [
     "recalculate_requested",
     "remove_override",
     "request_course",
+    "request_due_courses",
     "request_everything",
     "request_recalculation",
     "set_override",

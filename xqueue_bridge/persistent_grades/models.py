@@ -17,7 +17,7 @@ class VisibleBlocks(models.Model):
     """
 
     hashed = models.CharField(max_length=100, unique=True)
-    course_id = CourseKeyField(max_length=255, db_index=True)
+    course_id = CourseKeyField(max_length=255, case_sensitive=True, db_index=True)
     blocks_json = models.TextField()
 
     class Meta:
@@ -34,8 +34,8 @@ class PersistentSubsectionGrade(models.Model):
     """
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
-    usage_key = UsageKeyField(max_length=255)
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
     subtree_edited_timestamp = models.DateTimeField(null=True)
     course_version = models.CharField(max_length=255, blank=True)
     earned_all = models.FloatField()
@@ -111,8 +111,8 @@ class PersistentSubsectionGradeOverrideHistory(Override):
         REMOVED = "removed", "removed"
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
-    usage_key = UsageKeyField(max_length=255)
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
     action = models.CharField(max_length=8, choices=Action)
     created = models.DateTimeField()
 
@@ -138,7 +138,7 @@ class PersistentCourseGrade(models.Model):
     """
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
     course_edited_timestamp = models.DateTimeField(null=True)
     course_version = models.CharField(max_length=255, blank=True)
     grading_policy_hash = models.CharField(max_length=255)
@@ -179,7 +179,7 @@ class GradeRecalculation(models.Model):
     """
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
     wanted = models.PositiveBigIntegerField(default=0)
     done = models.PositiveBigIntegerField(default=0)
     changes = models.TextField(blank=True)

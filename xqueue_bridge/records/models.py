@@ -24,7 +24,7 @@ class GradeOutbox(models.Model):
         FAILED = "failed", "refused, or given up"
 
     user_id = models.PositiveBigIntegerField()
-    course_id = LearningContextKeyField(max_length=255)
+    course_id = LearningContextKeyField(max_length=255, case_sensitive=True)
     verified = models.BooleanField(default=True)
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
     wanted_version = models.PositiveBigIntegerField()

@@ -13,7 +13,7 @@ class CourseStructureVersion(models.Model):
     .. no_pii:
     """
 
-    course_key = CourseKeyField(max_length=255)
+    course_key = CourseKeyField(max_length=255, case_sensitive=True)
     version = models.CharField(max_length=255)
     edited_on = models.DateTimeField()
     loaded_at = models.DateTimeField()
@@ -21,6 +21,12 @@ class CourseStructureVersion(models.Model):
     digest = models.CharField(max_length=64)
     is_current = models.BooleanField(
         null=True, default=None, help_text="True, or empty: so that a course has one at most."
+    )
+    regrade_due_at = models.DateTimeField(
+        null=True,
+        default=None,
+        db_index=True,
+        help_text="When it brought another policy; empty once the grades are noted as out of date.",
     )
 
     class Meta:

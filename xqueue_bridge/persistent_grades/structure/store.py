@@ -10,6 +10,7 @@ from typing import cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from opaque_keys.edx.keys import CourseKey
@@ -39,6 +40,11 @@ class Published:
     def is_new(self) -> bool:
         """Whether another version is current now than before."""
         return self.previous is None or self.previous.version != self.course.version
+
+    @property
+    def policy_changed(self) -> bool:
+        """Whether grades are computed in another way now than before."""
+        return self.previous is None or self.previous.policy.hash != self.course.policy.hash
 
 
 class StoredStructures:
@@ -108,8 +114,9 @@ def _make_current(course_key: CourseKey, row: CourseStructureVersion) -> Publish
     previous = StoredStructures().get(course_key)
     published = Published(_parsed(row.digest, lambda: row.document), previous)
     if published.is_new:
+        regrade_due_at = timezone.now() if published.policy_changed else F("regrade_due_at")
         versions.filter(is_current=True).update(is_current=None)
-        versions.filter(pk=row.pk).update(is_current=True)
+        versions.filter(pk=row.pk).update(is_current=True, regrade_due_at=regrade_due_at)
         transaction.on_commit(lambda: _announce(published))
     return published
 
@@ -121,7 +128,7 @@ def _announce(published: Published) -> None:
         course_key=course.course_key,
         version=course.version,
         previous_version=previous.version if previous else None,
-        policy_changed=previous is None or previous.policy.hash != course.policy.hash,
+        policy_changed=published.policy_changed,
     )
 
 
