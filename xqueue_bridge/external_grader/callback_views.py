@@ -38,7 +38,8 @@ def xqueue_callback(
     """Take one reply. The status tells a queue server whether repeating makes sense.
 
     200: stored, and applied or not as the text says. 404: no such learner, block or dispatch,
-    or a field is missing. 400: a field cannot be read. 503: try again later.
+    or a field is missing. 400: a field cannot be read. 403: the submission never left our
+    table, so no queue server has a reply to it. 503: try again later.
     """
     try:
         target = read_parts(course_id, userid, mod_id, dispatch)
@@ -50,6 +51,8 @@ def xqueue_callback(
         queue_key, queue_name = parse_header(header)
     except InvalidField as problem:
         return _answer(400, problem)
+    if _is_in_our_table(target, queue_key):
+        return _answer(403, "this submission is answered by put_result")
     submission = find_submission(target, queue_key)
     if learner_state.is_retired(target.user_id):
         return _answer(200, _turn_away(target, submission))
@@ -74,6 +77,16 @@ def parse_header(header: str) -> tuple[str, str]:
     if not queue_key:
         raise InvalidField("xqueue_header.lms_key", "is empty")
     return queue_key, queue_name
+
+
+def _is_in_our_table(target: Target, queue_key: str) -> bool:
+    """Return whether graders pull this submission from us: they answer with a key of their own."""
+    return Submission.objects.filter(
+        user_id=target.user_id,
+        usage_key=target.usage_key,
+        queue_key=queue_key,
+        transport=Submission.Transport.TABLE,
+    ).exists()
 
 
 def find_submission(target: Target, queue_key: str) -> Submission | None:
