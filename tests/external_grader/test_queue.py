@@ -10,7 +10,13 @@ from django.core.files.storage import storages
 from django.db import DatabaseError
 from django.utils import timezone
 
-from tests.external_grader.cast import OTHER_PROBLEM, PROBLEM, make_grader, new_submission
+from tests.external_grader.cast import (
+    COURSE,
+    OTHER_PROBLEM,
+    PROBLEM,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge.data import Dispatch, UploadedFile
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.external_grader import queue
@@ -248,6 +254,15 @@ class TestSuperseded:
         queue.settle_superseded(7, PROBLEM, {"second"})
         queue.settle_superseded(7, PROBLEM, {"first"})
         assert status_of("first") == Status.WAITING
+
+    def test_withdrawn_from_its_last_grader(self, grader_id, settings):
+        """C22, C77: what comes back starts afresh, however often it had been handed out."""
+        settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+        queue.enqueue(new_submission(queue_key="first"))
+        queue.pull("python", grader_id)
+        queue.withdraw(7, COURSE, PROBLEM)
+        queue.settle_superseded(7, PROBLEM, {"first"})
+        assert queue.pull("python", grader_id).delivery == 1
 
     def test_a_pulled_one_is_left_to_its_grader(self, grader_id):
         queue.enqueue(new_submission(queue_key="old"))
