@@ -148,6 +148,17 @@ class TestLogin:
         response = grader.http.post("/xqueue/login/", form, content_type="application/json")
         assert response.json() == {"return_code": 1, "content": "Incorrect login credentials"}
 
+    def test_a_form_that_is_too_long(self, client, settings):
+        """C44: nobody fills memory or disk before logging in."""
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+        answers = [
+            client.post("/xqueue/login/", {"file": io.BytesIO(b"x" * 2000)}),
+            client.post("/xqueue/login/", {"password": "x" * 2000}),
+            client.post("/xqueue/login/", {"password": "x" * 2000}, "application/json"),
+        ]
+        assert {answer["X-XQueue-Problem"] for answer in answers} == {"body: RequestDataTooBig"}
+        assert {answer.json()["content"] for answer in answers} == {"Insufficient login info"}
+
     def test_an_unreadable_form(self, client):
         response = client.post("/xqueue/login/", "{", content_type="application/json")
         assert response.json() == {"return_code": 1, "content": "Insufficient login info"}
