@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters
 
 from xqueue_bridge.callback_address import read_parts
 from xqueue_bridge.data import Target
@@ -31,6 +32,7 @@ UNDELIVERED_LIMIT = 16
 
 
 @csrf_exempt
+@sensitive_post_parameters()
 @transaction.non_atomic_requests
 def xqueue_callback(
     request: HttpRequest, course_id: str, userid: str, mod_id: str, dispatch: str
@@ -164,6 +166,9 @@ def _undelivered(target: Target) -> int:
 
 
 def _answer(status: int, text: object) -> HttpResponse:
+    response = HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
     if status != 200:
         log.warning("XQueue callback refused (%s): %s", status, text)
-    return HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
+        # Django would say it again, and mail every 503: anybody could fill a mailbox.
+        response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
