@@ -87,12 +87,12 @@ class Machine:
     def post(self, endpoint: str, form: Any = None, **kwargs: Any) -> requests.Response:
         return self.session.post(f"{self.url}/xqueue/{endpoint}", form, timeout=PATIENCE, **kwargs)
 
+    def poll(self) -> str:
+        url = f"{self.url}/xqueue/get_submission/?queue_name=python"
+        return self.session.get(url, timeout=PATIENCE).json()["content"]
+
     def pull(self) -> dict[str, str]:
-        query = {"queue_name": "python"}
-        response = self.session.get(
-            f"{self.url}/xqueue/get_submission/", params=query, timeout=PATIENCE
-        )
-        submission = json.loads(response.json()["content"])
+        submission = json.loads(self.poll())
         self.private.add(json.loads(submission["xqueue_header"])["submission_key"])
         return submission
 
@@ -210,14 +210,15 @@ def test_refused_keys(machine, caplog):
 
 
 def test_handed_out_too_often(machine, settings, caplog):
-    """C129: given up, by a poll and by the sweeper."""
+    """C129: given up, by the sweeper and by a poll."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     learners = [submit(f"{MARK} {number}", body=CODE) for number in range(2)]
     machine.pull()
     end_leases()
+    assert api.fail_exhausted() == 1
     machine.pull()
     end_leases()
-    api.fail_exhausted()
+    assert machine.poll() == "Queue 'python' is empty"
     assert eventually(lambda: [grade_of(learner) for learner in learners] == [0, 0], PATIENCE)
     assert caplog.text.count("given up after 1 deliveries") == 2
 
@@ -317,8 +318,4 @@ def test_a_crowded_queue(machine, monkeypatch):
     """C129: a pull that others were always faster at."""
     submit(MARK, body=CODE)
     monkeypatch.setattr(queue, "_claim", lambda *args: None)
-    query = {"queue_name": "python"}
-    answer = machine.session.get(
-        f"{machine.url}/xqueue/get_submission/", params=query, timeout=PATIENCE
-    )
-    assert answer.json()["content"].startswith("Error fetching submission")
+    assert machine.poll().startswith("Error fetching submission")
