@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
@@ -71,8 +71,9 @@ def enqueue(new: NewSubmission) -> int:
             dispatch=new.target.dispatch,
             queue_key=new.queue_key,
         )
-    except Exception:
-        if content is not None:
+    except BaseException:  # also of a worker that is told to stop
+        # In a transaction of the caller's that is broken by now, the row goes with it.
+        if content is not None and not connection.needs_rollback:
             content.delete()
         files.delete_files(stored)
         raise
