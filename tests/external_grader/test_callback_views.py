@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.external_grader.cast import COURSE, GOOD_REPLY, PROBLEM
-from xqueue_bridge.external_grader import callback_views
+from tests.external_grader.cast import COURSE, GOOD_REPLY, PROBLEM, make_grader, new_submission
+from xqueue_bridge.data import Dispatch
+from xqueue_bridge.external_grader import api, callback_views
 from xqueue_bridge.external_grader.models import Submission
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
@@ -113,6 +114,20 @@ def test_a_reply_that_is_no_grade_with_a_wrong_key(client, waiting):
     before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
     post(client, waiting.pk, xqueue_body="garbage", xqueue_header='{"lms_key": "other"}')
     assert learner_state.read_state(waiting.pk, PROBLEM, COURSE) == before
+
+
+@pytest.mark.parametrize("dispatch", Dispatch)
+def test_a_submission_in_our_table(client, waiting, dispatch):
+    """C115: what graders pull from us is answered with their key, and by nobody else."""
+    api.enqueue(new_submission(user_id=waiting.pk, queue_key="live"))
+    before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
+    response = post(client, waiting.pk, dispatch=dispatch)
+    assert response.status_code == 403
+    assert "live" not in response.text
+    assert learner_state.read_state(waiting.pk, PROBLEM, COURSE) == before
+    assert not ReceivedReply.objects.exists()
+    grader = make_grader()
+    assert grader.put(grader.pull().header)["return_code"] == 0
 
 
 @pytest.mark.parametrize("dispatch", ["problem_get", "problem_show", "SCORE_UPDATE", ""])

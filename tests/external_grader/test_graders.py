@@ -90,6 +90,13 @@ def test_any_text_is_an_answerable_login(name, secret):
     assert graders.authenticate(name, secret) is None
 
 
+def test_what_is_no_text_is_no_login():
+    """C44: half of a surrogate pair, which JSON can hold, is neither a name nor a secret."""
+    secret = graders.create_grader("watcher")
+    assert graders.authenticate("\ud800", secret) is None
+    assert graders.authenticate("watcher", "\ud800") is None
+
+
 def test_a_login_costs_three_statements_and_then_one(django_assert_num_queries):
     secret = graders.create_grader("watcher", ["python"])
     with django_assert_num_queries(3):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from tests.external_grader.cast import make_grader, new_submission
-from xqueue_bridge.external_grader import api
+from xqueue_bridge.external_grader import api, queue
+from xqueue_bridge.external_grader.models import Submission
 from xqueue_bridge.external_grader.operator_views import age
 
 QUEUES = "/xqueue/queues/"
@@ -28,6 +33,30 @@ def test_it_shows_every_queue(client, operator) -> None:
         for report, _ in client.get(QUEUES).context["rows"]
     ]
     assert rows == [("haskell", 1, 1), ("python", 1, 0)]
+
+
+def test_the_figures_of_one_queue(client, operator, settings) -> None:
+    """C126: depth, oldest age, leases and failures, as they are, on the page."""
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    now = timezone.now()
+    rows = Submission.objects.filter(queue_name="python")
+    for number in range(7):
+        api.enqueue(new_submission("python", queue_key=str(number)))
+    for _ in range(3):
+        queue.pull("python", None)
+    # Two were handed out as often as allowed; of what waits, the oldest is two hours old.
+    given_up = list(rows.filter(status="leased").order_by("pk")[:2].values_list("pk", flat=True))
+    rows.filter(pk__in=given_up).update(available_at=now)
+    api.fail_exhausted()
+    rows.filter(queue_key="5").update(created_at=now - timedelta(hours=2, minutes=1))
+    client.force_login(operator)
+    for query in ({}, {"part": "figures"}):
+        page = client.get(QUEUES, query).content.decode()
+        heads = re.findall(r'<th scope="col">([\w ]+)', page)
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", page)
+        shown = dict(zip(heads, ["python", *cells], strict=True))
+        assert (shown["Waiting"], shown["Oldest"]) == ("4", "2 h")
+        assert (shown["In grading"], shown["Failed"]) == ("1", "2")
 
 
 def test_an_idle_site_says_so(client, operator) -> None:

@@ -7,10 +7,16 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.storage import storages
-from django.db import DatabaseError
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from tests.external_grader.cast import OTHER_PROBLEM, PROBLEM, make_grader, new_submission
+from tests.external_grader.cast import (
+    COURSE,
+    OTHER_PROBLEM,
+    PROBLEM,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge.data import Dispatch, UploadedFile
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.external_grader import queue
@@ -157,19 +163,35 @@ def upload(name: str, content: bytes = b"x") -> UploadedFile:
     return UploadedFile(name, io.BytesIO(content), len(content))
 
 
+@pytest.mark.parametrize("fault", [DatabaseError, SystemExit])
 @pytest.mark.parametrize("model", [Submission, SubmissionContent])
-def test_a_failed_enqueue_leaves_nothing(model, monkeypatch):
+def test_a_failed_enqueue_leaves_nothing(model, fault, monkeypatch):
     """C11: whatever fails, no row and no file is left."""
     before = stored_files()
 
     def broken(*args, **kwargs):
-        raise DatabaseError
+        raise fault
 
     monkeypatch.setattr(model.objects, "create", broken)
-    with pytest.raises(DatabaseError):
+    with pytest.raises(fault):
         queue.enqueue(new_submission(files=(upload("a.py"), upload("b.py"))))
     assert not SubmissionContent.objects.exists()
     assert not Submission.objects.exists()
+    assert stored_files() == before
+
+
+def test_an_enqueue_that_breaks_its_callers_transaction(monkeypatch):
+    """C11: the files go, and the fault stays the database's own."""
+    before = stored_files()
+
+    def broken(*args, **kwargs):
+        connection.set_rollback(True)  # as the database's refusal of a row does
+        raise DatabaseError("refused")
+
+    monkeypatch.setattr(Submission.objects, "create", broken)
+    with pytest.raises(DatabaseError, match="refused"), transaction.atomic():
+        queue.enqueue(new_submission(files=(upload("a.py"),)))
+    assert not SubmissionContent.objects.exists()
     assert stored_files() == before
 
 
@@ -248,6 +270,15 @@ class TestSuperseded:
         queue.settle_superseded(7, PROBLEM, {"second"})
         queue.settle_superseded(7, PROBLEM, {"first"})
         assert status_of("first") == Status.WAITING
+
+    def test_withdrawn_from_its_last_grader(self, grader_id, settings):
+        """C22, C77: what comes back starts afresh, however often it had been handed out."""
+        settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+        queue.enqueue(new_submission(queue_key="first"))
+        queue.pull("python", grader_id)
+        queue.withdraw(7, COURSE, PROBLEM)
+        queue.settle_superseded(7, PROBLEM, {"first"})
+        assert queue.pull("python", grader_id).delivery == 1
 
     def test_a_pulled_one_is_left_to_its_grader(self, grader_id):
         queue.enqueue(new_submission(queue_key="old"))

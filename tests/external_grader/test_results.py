@@ -6,15 +6,17 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.external_grader.cast import GOOD_REPLY, make_grader, new_submission
+from tests.learner_state.test_transactions import collision
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.external_grader import queue
+from xqueue_bridge.external_grader import queue, results
 from xqueue_bridge.external_grader.models import Submission
 from xqueue_bridge.external_grader.results import parse_lease
 from xqueue_bridge.external_grader.states import Status
@@ -276,6 +278,22 @@ class TestStatements:
     @pytest.fixture(autouse=True)
     def _no_broker(self, monkeypatch):
         monkeypatch.setattr("xqueue_bridge.tasks.wake_up", lambda reply_id: None)
+
+    def test_a_put_that_collides(self, lease, monkeypatch):
+        """C89, C91: a deadlock costs no result: hardly any grader posts it twice."""
+        store_reply, calls = results.grader_replies.store_reply, []
+
+        def collide_once(*args, **kwargs):
+            calls.append(args)
+            if len(calls) == 1:
+                raise collision(connection.vendor)
+            return store_reply(*args, **kwargs)
+
+        monkeypatch.setattr(results.grader_replies, "store_reply", collide_once)
+        grader, handed = lease
+        assert grader.put(handed.header) == OK
+        assert len(calls) == 2
+        assert ReceivedReply.objects.count() == 1
 
     def test_put(self, lease, django_assert_num_queries):
         grader, handed = lease

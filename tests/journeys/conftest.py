@@ -17,6 +17,7 @@ from opaque_keys.edx.keys import UsageKey
 
 from tests.external_grader.cast import COURSE, PROBLEM, new_submission
 from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.external_grader.rest_api.envelopes import Envelope
 from xqueue_bridge.learner_state import api as learner_state
 
 ANSWER = "block_2_1"
@@ -65,6 +66,28 @@ def _forget_principals():
 @pytest.fixture
 def secret(transactional_db) -> str:
     return external_grader.create_grader("watcher", ["python"])
+
+
+@pytest.fixture
+def live_server(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The server; no test is over before what is done after the answers to its graders."""
+    at_work: list[Envelope] = []
+    begin, close = Envelope.__init__, Envelope.close
+
+    def begin_noted(self: Envelope, *args: Any, **kwargs: Any) -> None:
+        at_work.append(self)
+        begin(self, *args, **kwargs)
+
+    def close_noted(self: Envelope) -> None:
+        try:
+            close(self)
+        finally:
+            at_work.remove(self)
+
+    monkeypatch.setattr(Envelope, "__init__", begin_noted)
+    monkeypatch.setattr(Envelope, "close", close_noted)
+    yield live_server
+    assert eventually(lambda: not at_work, 60)
 
 
 def waiting_state(queue_key: str, points: float = 1) -> dict[str, Any]:

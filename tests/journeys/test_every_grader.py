@@ -14,6 +14,9 @@ from xqueue_bridge.learner_state.api import read_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+#: Seconds after which a grade that has not come counts as lost.
+PATIENCE = 60
+
 
 @pytest.mark.parametrize("kind", EVERY_GRADER, ids=lambda kind: kind.__name__)
 def test_it_grades(kind: type[PullGrader], live_server, secret):
@@ -22,7 +25,7 @@ def test_it_grades(kind: type[PullGrader], live_server, secret):
     learners = [submit(f"key {number}") for number in range(2)]
     replies = [grader.cycle() for _ in range(3)]
     given = [reply["score"] for reply in replies[:2]]
-    assert eventually(lambda: [grade_of(learner) for learner in learners] == given)
+    assert eventually(lambda: [grade_of(learner) for learner in learners] == given, PATIENCE)
     assert replies[2] is None
 
 
@@ -35,7 +38,7 @@ def test_wrong_answers_are_wrong(kind: type[PullGrader], live_server, secret):
 
     learner = submit("key")
     reply = kind(live_server.url, "watcher", secret, "python", wrong).cycle()
-    assert eventually(lambda: grade_of(learner) is not None)
+    assert eventually(lambda: grade_of(learner) is not None, PATIENCE)
     entry = read_state(learner, PROBLEM, COURSE)["correct_map"][ANSWER]
     assert entry["correctness"] == ("correct" if reply["correct"] is True else "incorrect")
     assert entry["npoints"] == reply["score"]
@@ -46,7 +49,7 @@ def test_the_stock_watchers_trace(live_server, secret):
     learner = submit("key")
     watcher = StockWatcher(live_server.url, "watcher", secret, "python")
     watcher.cycle()
-    assert eventually(lambda: grade_of(learner) == 1)
+    assert eventually(lambda: grade_of(learner) == 1, PATIENCE)
     assert watcher.requests == [
         ("GET", "get_submission/", 302),
         ("GET", "login/", 200),
@@ -68,7 +71,7 @@ def test_files_are_downloaded(live_server, secret):
 
     StanfordGrader(live_server.url, "watcher", secret, "python", look).cycle()
     assert seen == {"main.py": "print('hi')"}
-    assert eventually(lambda: grade_of(learner) == 1)
+    assert eventually(lambda: grade_of(learner) == 1, PATIENCE)
 
 
 def test_a_wrong_key_costs_no_login(live_server, secret):

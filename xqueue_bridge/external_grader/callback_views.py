@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters
 
 from xqueue_bridge.callback_address import read_parts
 from xqueue_bridge.data import Target
@@ -31,6 +32,7 @@ UNDELIVERED_LIMIT = 16
 
 
 @csrf_exempt
+@sensitive_post_parameters()
 @transaction.non_atomic_requests
 def xqueue_callback(
     request: HttpRequest, course_id: str, userid: str, mod_id: str, dispatch: str
@@ -38,7 +40,8 @@ def xqueue_callback(
     """Take one reply. The status tells a queue server whether repeating makes sense.
 
     200: stored, and applied or not as the text says. 404: no such learner, block or dispatch,
-    or a field is missing. 400: a field cannot be read. 503: try again later.
+    or a field is missing. 400: a field cannot be read. 403: the submission never left our
+    table, so no queue server has a reply to it. 503: try again later.
     """
     try:
         target = read_parts(course_id, userid, mod_id, dispatch)
@@ -50,6 +53,8 @@ def xqueue_callback(
         queue_key, queue_name = parse_header(header)
     except InvalidField as problem:
         return _answer(400, problem)
+    if _is_in_our_table(target, queue_key):
+        return _answer(403, "this submission is answered by put_result")
     submission = find_submission(target, queue_key)
     if learner_state.is_retired(target.user_id):
         return _answer(200, _turn_away(target, submission))
@@ -74,6 +79,16 @@ def parse_header(header: str) -> tuple[str, str]:
     if not queue_key:
         raise InvalidField("xqueue_header.lms_key", "is empty")
     return queue_key, queue_name
+
+
+def _is_in_our_table(target: Target, queue_key: str) -> bool:
+    """Return whether graders pull this submission from us: they answer with a key of their own."""
+    return Submission.objects.filter(
+        user_id=target.user_id,
+        usage_key=target.usage_key,
+        queue_key=queue_key,
+        transport=Submission.Transport.TABLE,
+    ).exists()
 
 
 def find_submission(target: Target, queue_key: str) -> Submission | None:
@@ -151,6 +166,9 @@ def _undelivered(target: Target) -> int:
 
 
 def _answer(status: int, text: object) -> HttpResponse:
+    response = HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
     if status != 200:
         log.warning("XQueue callback refused (%s): %s", status, text)
-    return HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
+        # Django would say it again, and mail every 503: anybody could fill a mailbox.
+        response._has_been_logged = True  # type: ignore[attr-defined]
+    return response

@@ -20,6 +20,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.external_grader.models import EndedSession, Grader, GraderSecret, QueueGrant
+from xqueue_bridge.wire import is_storable
 
 #: How long a former secret lives beside the new one, unless said otherwise.
 ROTATION_OVERLAP = timedelta(hours=24)
@@ -81,6 +82,8 @@ def issue_secret(grader: Grader, *, overlap: timedelta = timedelta(0)) -> str:
 
 def authenticate(name: str, secret: str) -> Principal | None:
     """Return the principal whose name and secret these are, or None."""
+    if not (is_storable(name) and is_storable(secret)):  # JSON can say what is no text
+        return None
     found = (
         _live_secrets()
         .filter(digest__in=_digests(secret))

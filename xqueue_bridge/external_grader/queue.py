@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
@@ -71,8 +71,9 @@ def enqueue(new: NewSubmission) -> int:
             dispatch=new.target.dispatch,
             queue_key=new.queue_key,
         )
-    except Exception:
-        if content is not None:
+    except BaseException:  # also of a worker that is told to stop
+        # In a transaction of the caller's that is broken by now, the row goes with it.
+        if content is not None and not connection.needs_rollback:
             content.delete()
         files.delete_files(stored)
         raise
@@ -171,15 +172,12 @@ def settle_superseded(user_id: int, usage_key: UsageKey, waiting_keys: Collectio
         for pk, status, _dispatch, queue_key in rows
         if status == Status.SUPERSEDED and queue_key in waiting_keys
     ]
-    now = timezone.now()
     if replaced:
         Submission.objects.filter(pk__in=replaced, status=Status.WAITING).update(
-            status=Status.SUPERSEDED, available_at=None, finished_at=now
+            status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now()
         )
     if wanted:
-        Submission.objects.filter(pk__in=wanted, status=Status.SUPERSEDED).update(
-            status=Status.WAITING, available_at=now, finished_at=None
-        )
+        _offer_again(wanted, (Status.SUPERSEDED,))
 
 
 def withdraw(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> int:
@@ -198,15 +196,7 @@ def withdraw(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) 
 
 def requeue(submission_ids: Collection[int]) -> int:
     """Offer given-up submissions again, with a fresh count; return how many changed."""
-    return Submission.objects.filter(
-        pk__in=submission_ids, status__in=[Status.FAILED, Status.SUPERSEDED]
-    ).update(
-        status=Status.WAITING,
-        available_at=timezone.now(),
-        finished_at=None,
-        deliveries=0,
-        pullkey_digest="",
-    )
+    return _offer_again(submission_ids, sources_of(Status.WAITING))
 
 
 def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
@@ -226,6 +216,21 @@ def _available(queue_name: str, now: datetime) -> QuerySet[Submission]:
     """Return what the work index offers, in the order in which a queue is served."""
     return Submission.objects.filter(queue_name=queue_name, available_at__lte=now).order_by(
         "available_at", "pk"
+    )
+
+
+def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
+    """Put submissions back; return how many.
+
+    The count starts afresh: only what is leased can be given up, so one that came back used up
+    would neither be handed out nor end. Whoever had it before has no key to it any more.
+    """
+    return Submission.objects.filter(pk__in=submission_ids, status__in=statuses).update(
+        status=Status.WAITING,
+        available_at=timezone.now(),
+        finished_at=None,
+        deliveries=0,
+        pullkey_digest="",
     )
 
 

@@ -8,6 +8,7 @@ import json
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tests.external_grader.cast import PROBLEM, GraderClient, make_grader, new_submission
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.external_grader import api, queue
+from xqueue_bridge.external_grader.models import Submission, SubmissionContent
 
 pytestmark = pytest.mark.django_db
 
@@ -128,12 +130,34 @@ class TestLogin:
     @hypothesis_settings(
         suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
     )
-    @given(form=st.dictionaries(st.sampled_from(["username", "password", "next"]), st.text()))
+    @given(
+        form=st.dictionaries(
+            st.sampled_from(["username", "password", "next"]), st.text(st.characters())
+        )
+    )
     def test_any_form_is_answered_with_an_envelope(self, client, form):
         """C44: no login form, however odd, is a fault of ours."""
         response = client.post("/xqueue/login/", json.dumps(form), content_type="application/json")
         assert response.status_code == 200
         assert response.json()["return_code"] == 1
+
+    @pytest.mark.parametrize("field", ["username", "password"])
+    def test_a_field_that_is_no_text(self, grader, field):
+        """C44: half of a surrogate pair, which JSON can hold, is a bad login and no fault."""
+        form = {"username": grader.name, "password": grader.secret, field: "\ud800"}
+        response = grader.http.post("/xqueue/login/", form, content_type="application/json")
+        assert response.json() == {"return_code": 1, "content": "Incorrect login credentials"}
+
+    def test_a_form_that_is_too_long(self, client, settings):
+        """C44: nobody fills memory or disk before logging in."""
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+        answers = [
+            client.post("/xqueue/login/", {"file": io.BytesIO(b"x" * 2000)}),
+            client.post("/xqueue/login/", {"password": "x" * 2000}),
+            client.post("/xqueue/login/", {"password": "x" * 2000}, "application/json"),
+        ]
+        assert {answer["X-XQueue-Problem"] for answer in answers} == {"body: RequestDataTooBig"}
+        assert {answer.json()["content"] for answer in answers} == {"Insufficient login info"}
 
     def test_an_unreadable_form(self, client):
         response = client.post("/xqueue/login/", "{", content_type="application/json")
@@ -337,12 +361,26 @@ class TestFiles:
         for other in (token[:-1], token[1:], "x", "é", "a:b:c"):
             assert Client().get(f"/xqueue/files/{other}/main.py").status_code == 404
 
+    @pytest.mark.parametrize("left", [[], [["", "2026/11/20/another", 8]]])
+    def test_a_retired_learners_link(self, files, left):
+        """C98, C125: a link that outlives the file leads nowhere, and to no other file."""
+        SubmissionContent.objects.update(files=left)
+        assert {Client().get(url).status_code for url in files.values()} == {404}
+
+    def test_a_storage_that_is_down(self, files, monkeypatch, caplog):
+        """C129: the address, which is a key to the file, is not in the log."""
+
+        def down(stored):
+            raise ConnectionError
+
+        monkeypatch.setattr("xqueue_bridge.external_grader.files.open_file", down)
+        for url in files.values():
+            assert Client().get(url).status_code == 503
+        assert "/files/" not in caplog.text
+        assert "ConnectionError" in caplog.text
+
     def test_each_pull_has_links_of_its_own(self, grader, files):
         """C98: links are renewed at each hand-out."""
-        from django.utils import timezone
-
-        from xqueue_bridge.external_grader.models import Submission
-
         Submission.objects.update(available_at=timezone.now())
         assert set(grader.pull().files.values()).isdisjoint(files.values())
 

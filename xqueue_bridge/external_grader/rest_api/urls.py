@@ -2,6 +2,7 @@
 
 from django.db.transaction import non_atomic_requests
 from django.urls import path
+from django.views.decorators.debug import sensitive_post_parameters
 
 from xqueue_bridge.external_grader.rest_api import views
 from xqueue_bridge.external_grader.rest_api.downloads import download_file
@@ -21,8 +22,9 @@ urlpatterns = [
 ]
 
 for name, view in ENDPOINTS.items():
-    # Each view opens the short transactions it needs, whatever ATOMIC_REQUESTS says.
-    endpoint = non_atomic_requests(view.as_view())
+    # Each view opens the short transactions it needs, whatever ATOMIC_REQUESTS says. What is
+    # posted does not go into the mail that Django writes of a fault.
+    endpoint = non_atomic_requests(sensitive_post_parameters()(view.as_view()))
     urlpatterns += [
         path(f"{name}/", endpoint, name=name),
         # A POST must not be redirected, so APPEND_SLASH is no help.

@@ -76,6 +76,11 @@ class XQueueView(APIView):
         """Who asks; there is one wherever ``IsAuthenticated`` is."""
         return cast(Principal, self.request.user)
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # Read here, where Django's limit counts: DRF's parsers may read to any end.
+        _ = request.body
+
     # DRF declares its own Response, and serves any.
     def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
         if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
