@@ -104,6 +104,7 @@ def test_a_new_secret_needs_permission(client, right):
 
 
 def test_requeue(admin_client):
+    """C127: what was given up is put back."""
     queue.enqueue(new_submission())
     Submission.objects.update(status=Status.FAILED, available_at=None)
     form = {"action": "requeue", "_selected_action": Submission.objects.get().pk}
@@ -121,6 +122,23 @@ def test_requeue_needs_permission(client):
     form = {"action": "requeue", "_selected_action": Submission.objects.get().pk}
     client.post(page("submission"), form)
     assert Submission.objects.get().status == Status.FAILED
+
+
+@pytest.mark.parametrize("right", ["view", "change"])
+def test_a_given_up_reply_is_delivered_after_all(client, right, monkeypatch):
+    """C127, C130: by staff who may, once what was in the way is gone."""
+    staff = get_user_model().objects.create_user("staff", is_staff=True)
+    staff.user_permissions.add(Permission.objects.get(codename=f"{right}_receivedreply"))
+    client.force_login(staff)
+    grader = make_grader()
+    queue.enqueue(new_submission())
+    grader.put(grader.pull().header)
+    ReceivedReply.objects.update(status="dead", attempts=8, next_attempt_at=None)
+    form = {"action": "try_again", "_selected_action": ReceivedReply.objects.get().pk}
+    client.post(page("receivedreply"), form)
+    reply = ReceivedReply.objects.get()
+    assert (reply.status, reply.attempts) == (("pending", 0) if right == "change" else ("dead", 8))
+    assert (reply.next_attempt_at is not None) is (right == "change")
 
 
 def test_crawlers_are_one_row(admin_client):

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from xqueue_bridge import models
 from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.persistent_grades import api as persistent_grades
 from xqueue_bridge.records import api as records
 
@@ -115,6 +116,15 @@ class ReceivedReplyAdmin(ReadOnlyAdmin):
     fields = (*list_display, "next_attempt_at")
     list_select_related = ("submission",)
     show_full_result_count = False
+    actions = ("try_again",)
+
+    @admin.action(description="Deliver given-up ones after all", permissions=["try_again"])
+    def try_again(self, request: HttpRequest, replies: QuerySet[models.ReceivedReply]) -> None:
+        changed = grader_replies.try_again(list(replies.values_list("pk", flat=True)))
+        self.message_user(request, f"{changed} replies will be delivered again.")
+
+    def has_try_again_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("xqueue_bridge.change_receivedreply")
 
 
 @admin.register(models.RetiredLearner)

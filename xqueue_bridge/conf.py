@@ -79,7 +79,7 @@ class Options:
     REFUSED_REPLY_DELAY: int = 5
     MAX_REPLY_BYTES: int = 1_048_576
     SESSION_SECONDS: int = 86_400
-    SESSION_COOKIE: str = "xqueue_session"
+    SESSION_COOKIE: str = "xqueue_session_key"  # Django's error mails leave out what is a "key"
     #: Failed logins allowed for each source address and for each grader's name.
     LOGIN_FAILURES: str = "20/min"
     #: How long a grader's grants and sessions are believed without asking the database.

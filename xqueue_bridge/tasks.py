@@ -93,14 +93,14 @@ def sweep() -> dict[str, int]:
     that fails keeps none of the others waiting; its exception is raised at the end, in a group.
     """
     kinds: dict[str, Callable[[], int]] = {
-        "given up": external_grader.fail_exhausted,
-        "delivered": grader_replies.deliver_due,
-        "unpublished": external_grader.purge_unpublished,
-        "ended sessions": external_grader.forget_ended_sessions,
+        "submissions given up": external_grader.fail_exhausted,
+        "replies delivered": grader_replies.deliver_due,
+        "unpublished submissions purged": external_grader.purge_unpublished,
+        "ended sessions forgotten": external_grader.forget_ended_sessions,
         "courses to grade anew": persistent_grades.request_due_courses,
-        "grades": persistent_grades.recalculate_due,
-        "missed grades": records.find_missed,
-        "grades to Credentials": records.send_due,
+        "grades computed": persistent_grades.recalculate_due,
+        "missed grades entered": records.find_missed,
+        "grades sent": records.send_due,
     }
     done: dict[str, int] = {}
     problems: dict[str, Exception] = {}

@@ -7,16 +7,18 @@ from urllib.parse import quote
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.external_grader.cast import COURSE, GOOD_REPLY, PROBLEM, make_grader, new_submission
 from xqueue_bridge.data import Dispatch
-from xqueue_bridge.external_grader import api, callback_views
+from xqueue_bridge.external_grader import api, callback_views, queue
 from xqueue_bridge.external_grader.models import Submission
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.tasks import sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -31,12 +33,16 @@ def learner():
 
 @pytest.fixture
 def waiting(learner):
-    """The learner's state waits for the queue key "live"."""
+    wait_for_live(learner)
+    return learner
+
+
+def wait_for_live(learner):
+    """Save a state that waits for the queue key "live"."""
     entry = {"correctness": "incomplete", "npoints": None, "msg": "1"}
     entry["queuestate"] = {"key": "live", "time": "20261120101010"}
     state = {"correct_map": {ANSWER: entry}, "score": {"raw_earned": 0, "raw_possible": 1}}
     learner_state.save_fields(learner.pk, COURSE, PROBLEM, state)
-    return learner
 
 
 def post(client, learner_id, *, dispatch="score_update", usage=PROBLEM, course=COURSE, **fields):
@@ -175,13 +181,37 @@ def test_addresses_that_are_none(client, waiting):
 
 def test_nobody_fills_the_table(client, waiting, monkeypatch):
     """C115: replies that nobody waits for are kept, but only so many of them."""
-    monkeypatch.setattr(callback_views, "UNDELIVERED_LIMIT", 3)
+    monkeypatch.setattr(callback_views, "REPLIES_LIMIT", 3)
     statuses = [
         post(client, waiting.pk, xqueue_header=json.dumps({"lms_key": str(n)})).status_code
         for n in range(5)
     ]
     assert statuses == [200, 200, 200, 503, 503]
     assert Submission.objects.count() == 3
+
+
+def test_nobody_fills_the_table_with_one_key(client, waiting, monkeypatch):
+    """C115, C116: different replies to one submission are kept, but only so many of them."""
+    monkeypatch.setattr(callback_views, "REPLIES_LIMIT", 3)
+    bodies = [json.dumps({"correct": True, "score": n / 10, "msg": ""}) for n in range(5)]
+    statuses = [post(client, waiting.pk, xqueue_body=body).status_code for body in bodies]
+    assert statuses == [200, 200, 200, 503, 503]
+    assert post(client, waiting.pk, xqueue_body=bodies[1]).status_code == 200
+    assert ReceivedReply.objects.count() == 3
+    assert entry_of(waiting)["npoints"] == 0, "the first one counts"
+
+
+def test_before_a_submission_in_our_table(client, learner, django_capture_on_commit_callbacks):
+    """What is posted here is no reply to what graders pull from us, however early it is."""
+    post(client, learner.pk)
+    queue.enqueue(new_submission(user_id=learner.pk, queue_key="live"))
+    with django_capture_on_commit_callbacks(execute=True):
+        wait_for_live(learner)
+    sweep()
+    ReceivedReply.objects.update(next_attempt_at=timezone.now())
+    sweep()
+    assert entry_of(learner)["npoints"] is None
+    assert learner_state.read_score(learner.pk, PROBLEM, COURSE).grade is None
 
 
 @hypothesis_settings(

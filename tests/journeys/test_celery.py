@@ -46,7 +46,7 @@ def test_a_broker_that_is_down(use_broker, secret, monkeypatch, caplog):
     monkeypatch.setattr(app, "send_task", lambda *a, **k: asked.append(a) or send_task(*a, **k))
     learners = [answer_one(secret, f"key {number}") for number in range(3)]
     assert [grade_of(learner) for learner in learners] == [None] * 3
-    assert sweep()["delivered"] == 3
+    assert sweep()["replies delivered"] == 3
     assert [grade_of(learner) for learner in learners] == [1] * 3
     assert len(asked) == 1
     assert caplog.text.count("left to the sweeper") == 1

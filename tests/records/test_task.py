@@ -178,7 +178,7 @@ class TestTheWires:
         monkeypatch.setattr(current_app.conf, "broker_url", None)
         announce(ada)
         assert credentials.posts == []
-        assert tasks.sweep()["grades to Credentials"] == 1
+        assert tasks.sweep()["grades sent"] == 1
         assert credentials.statuses == [201]
 
     def test_a_broker_that_is_down(self, credentials, ada, settings, monkeypatch, caplog):
@@ -191,7 +191,7 @@ class TestTheWires:
         monkeypatch.setattr(send_grade_to_credentials, "apply_async", down)
         announce(ada)
         assert "left to the sweeper" in caplog.text
-        assert tasks.sweep()["grades to Credentials"] == 1
+        assert tasks.sweep()["grades sent"] == 1
         assert credentials.statuses == [201]
 
     def test_credentials_off(self, settings, queued):

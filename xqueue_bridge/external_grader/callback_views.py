@@ -26,9 +26,9 @@ from xqueue_bridge.wire import is_storable, json_object, text_field
 
 log = logging.getLogger(__name__)
 
-#: Replies to one learner's block that may wait to be delivered. Real ones are delivered in
-#: seconds; whoever fills this up is not a grader.
-UNDELIVERED_LIMIT = 16
+#: Replies to one learner's block that may wait to be delivered, and different ones to one
+#: submission. Real ones are delivered in seconds; whoever fills this up is not a grader.
+REPLIES_LIMIT = 16
 
 
 @csrf_exempt
@@ -63,9 +63,13 @@ def xqueue_callback(
             return _answer(404, "userid: no such learner")
         return _answer(200, _turn_away(target, submission))
     if submission is None:
-        if _undelivered(target) >= UNDELIVERED_LIMIT:
+        if _undelivered(target) >= REPLIES_LIMIT:
             return _answer(503, "too many replies wait for this block")
         submission = adopt(target, queue_key, queue_name, header)
+    elif grader_replies.is_answer(submission.pk, body):
+        return _answer(200, "this reply was received before")
+    elif submission.replies.count() >= REPLIES_LIMIT:
+        return _answer(503, "too many replies to this submission")
     return _answer(200, _take(submission, body))
 
 
@@ -128,8 +132,6 @@ def adopt(target: Target, queue_key: str, queue_name: str, header: str) -> Submi
 
 def _take(submission: Submission, body: str) -> str:
     """Store the reply, deliver it, and say what became of it."""
-    if grader_replies.is_answer(submission.pk, body):
-        return "this reply was received before"
     understood = understand(body)
     if submission.dispatch not in understood.answers:
         # Nothing that is not a grade reaches a block. The learner is told, and waits no longer.

@@ -1,6 +1,11 @@
 """Door of the room: from foreign text to a score that we believe."""
 
-from xqueue_bridge.grader_replies.delivering import deliver, deliver_due, deliver_for
+from xqueue_bridge.grader_replies.delivering import (
+    deliver,
+    deliver_due,
+    deliver_for,
+    try_again,
+)
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.grader_replies.retirement import (
@@ -32,6 +37,7 @@ __all__ = [
     "scrub_replies",
     "store_notice",
     "store_reply",
+    "try_again",
     "turn_away",
     "undelivered_by_queue",
 ]

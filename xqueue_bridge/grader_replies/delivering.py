@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, cast
 
@@ -84,6 +85,12 @@ def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str])
     )
     for reply_id in wanted:
         _attempt(_load(reply_id), recorder)
+
+
+def try_again(reply_ids: Collection[int]) -> int:
+    """Have replies delivered after all that were given up; return how many. For operators."""
+    dead = ReceivedReply.objects.filter(pk__in=reply_ids, status=Status.DEAD)
+    return dead.update(status=Status.PENDING, attempts=0, next_attempt_at=timezone.now())
 
 
 def _answers_to(

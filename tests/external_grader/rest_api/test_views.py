@@ -41,7 +41,7 @@ class TestLogin:
         """C43: a good login says so and sets the session's cookie."""
         grader = GraderClient(api.create_grader("watcher", ["python"]))
         assert grader.login() == {"return_code": 0, "content": "Logged in"}
-        assert grader.http.cookies["xqueue_session"].value
+        assert grader.http.cookies["xqueue_session_key"].value
 
     def test_a_bad_login(self, grader):
         """C43: a bad login is told in the protocol's own words."""
@@ -61,7 +61,7 @@ class TestLogin:
     def test_without_csrf_token_and_with_a_stale_session(self, grader):
         """C57: login needs no token, whatever cookies come with it."""
         grader.http.cookies["sessionid"] = "stale"
-        grader.http.cookies["xqueue_session"] = "stale"
+        grader.http.cookies["xqueue_session_key"] = "stale"
         assert grader.login()["return_code"] == 0
 
     def test_with_a_csrf_token(self, grader):
@@ -100,7 +100,7 @@ class TestLogin:
 
     def test_the_cookie_stays_below_the_queue(self, grader):
         """C60: the session's cookie is sent to the queue's addresses only, and not to scripts."""
-        cookie = grader.http.cookies["xqueue_session"]
+        cookie = grader.http.cookies["xqueue_session_key"]
         assert cookie["path"] == "/xqueue/"
         assert cookie["httponly"]
         assert cookie["samesite"] == "Strict"
@@ -184,12 +184,12 @@ class TestSession:
         """C53, C102: logout, by GET or POST, ends the session it came with and no other."""
         other = GraderClient(grader.secret)
         other.login()
-        kept = grader.http.cookies["xqueue_session"].value
+        kept = grader.http.cookies["xqueue_session_key"].value
         assert grader.http.get("/xqueue/logout/").json() == {
             "return_code": 0,
             "content": "Goodbye",
         }
-        grader.http.cookies["xqueue_session"] = kept
+        grader.http.cookies["xqueue_session_key"] = kept
         assert grader.http.get("/xqueue/get_queuelen/?queue_name=python").status_code == 302
         assert other.ask("get_queuelen", queue_name="python")["return_code"] == 0
         assert other.http.post("/xqueue/logout/").json()["return_code"] == 0

@@ -81,5 +81,6 @@ class Command(BaseCommand):
 
     def _show(self, grader: Grader) -> None:
         queues = ", ".join(sorted(grant.queue_name for grant in grader.grants.all())) or "none"
-        active = "" if grader.is_active else " (inactive)"
-        self.stdout.write(f"{grader.name}{active}: {queues}")
+        state = "" if grader.is_active else " (inactive)"
+        state += "" if grader.secrets.exists() else " (no secret)"
+        self.stdout.write(f"{grader.name}{state}: {queues}")
