@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.grader_replies.models import DeliveryTurn
+from xqueue_bridge.learner_state.api import in_transaction
 
 #: Longer than a delivery takes; what overruns it is still safe, as a queue key works once.
 TURN_SECONDS = 120
@@ -33,7 +34,8 @@ def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
     try:
         yield True
     finally:
-        DeliveryTurn.objects.filter(place=place, holder=holder).delete()
+        ours = DeliveryTurn.objects.filter(place=place, holder=holder)
+        in_transaction(ours.delete)
 
 
 def forget_turns(user_id: int, usage_keys: Iterable[UsageKey]) -> None:
@@ -49,10 +51,12 @@ def _place(user_id: int, usage_key: UsageKey) -> str:
 def _take(place: str, holder: str) -> bool:
     now = timezone.now()
     ends = now + timedelta(seconds=TURN_SECONDS)
+    ours = DeliveryTurn(place=place, holder=holder, expires_at=ends)
+    lost = DeliveryTurn.objects.filter(place=place, expires_at__lte=now)
+    # In transactions that are tried again: where several take and give back one row, MySQL can
+    # see a deadlock.
     try:
-        with transaction.atomic():
-            DeliveryTurn.objects.create(place=place, holder=holder, expires_at=ends)
+        in_transaction(lambda: ours.save(force_insert=True))
     except IntegrityError:
-        lost = DeliveryTurn.objects.filter(place=place, expires_at__lte=now)
-        return bool(lost.update(holder=holder, expires_at=ends))
+        return bool(in_transaction(lambda: lost.update(holder=holder, expires_at=ends)))
     return True
