@@ -112,6 +112,7 @@ class XQueueView(APIView):
         if isinstance(exc, exceptions.MethodNotAllowed):
             return failure(self.wrong_method)
         if isinstance(exc, _UNREADABLE):
+            log.warning("A grader's request cannot be read: %s", type(exc).__name__)
             return failure(self.unreadable, InvalidField("body", type(exc).__name__))
         raise exc
 
