@@ -126,6 +126,22 @@ def test_the_sweeper_gives_up_what_nobody_polls_for(grader_id, settings):
     assert ReceivedReply.objects.count() == 1
 
 
+@pytest.mark.parametrize(("everywhere", "here"), [(1, 2), (2, 1)])
+def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
+    """C77, C78: so many hand-outs, and no fewer, as are set for the queue, or for all others."""
+    own = {"python": {"MAX_DELIVERIES": here}}
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": everywhere, "QUEUES": own}
+    for queue_name, most in (("python", here), ("java", everywhere)):
+        queue.enqueue(new_submission(queue_name, queue_key=queue_name))
+        for delivery in range(1, most + 1):
+            assert queue.fail_exhausted() == 0
+            pulled = queue.pull(queue_name, grader_id)
+            assert pulled.delivery == delivery
+            end_lease(pulled.submission_id)
+        assert queue.fail_exhausted() == 1
+        assert status_of(queue_name) == Status.FAILED
+
+
 def test_requeue_starts_afresh(grader_id, settings):
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())

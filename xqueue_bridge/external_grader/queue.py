@@ -136,7 +136,12 @@ def fail_exhausted(limit: int = 100) -> int:
     For the sweeper: a queue that is polled does this by itself.
     """
     now = timezone.now()
-    ended = Submission.objects.filter(status=Status.LEASED, available_at__lte=now)
+    # Most leases that ended will be given to somebody else: of those there can be any number.
+    of_queues = [queue_options(name).MAX_DELIVERIES for name in options().QUEUES]
+    fewest = min([options().MAX_DELIVERIES, *of_queues])
+    ended = Submission.objects.filter(
+        status=Status.LEASED, available_at__lte=now, deliveries__gte=fewest
+    )
     given_up = 0
     for pk, deliveries, queue_name in ended.values_list("pk", "deliveries", "queue_name"):
         if deliveries >= queue_options(queue_name).MAX_DELIVERIES:
