@@ -17,6 +17,7 @@ from xqueue_bridge.delivery.wording import harmless
         ("a &lt;script&gt;", "a lt;script gt;"),
         ("", ""),
         ("x" * 1000, "x" * 200),
+        (" " * 2000 + "x", ""),
     ],
 )
 def test_foreign_text_becomes_plain(foreign: str, plain: str) -> None:

@@ -85,7 +85,7 @@ class XQueueServer:
         if via is not None:
             url = via + url[url.index("/courses/") :]
         form = {"xqueue_header": item.form["xqueue_header"], "xqueue_body": reply}
-        return requests.post(url, data=form, timeout=5)
+        return requests.post(url, data=form, timeout=60)
 
     def respond(self, request: Request, cookie: str) -> Answer:
         """Return what the real server would say, or what a test has put in its place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 from django.test import Client
@@ -91,6 +92,13 @@ class GraderClient:
         )
         assert response.status_code == 200, response
         return response.json()
+
+
+class HangsUp(BytesIO):
+    """A request's body whose sender hangs up."""
+
+    def read(self, *args: Any) -> bytes:
+        raise ConnectionResetError
 
 
 def make_grader(*queue_names: str, name: str = "watcher") -> GraderClient:

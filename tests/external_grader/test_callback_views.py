@@ -12,7 +12,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.external_grader.cast import COURSE, GOOD_REPLY, PROBLEM, make_grader, new_submission
+from tests.external_grader.cast import (
+    COURSE,
+    GOOD_REPLY,
+    PROBLEM,
+    HangsUp,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.external_grader import api, callback_views, queue
 from xqueue_bridge.external_grader.models import Submission
@@ -45,11 +52,14 @@ def wait_for_live(learner):
     learner_state.save_fields(learner.pk, COURSE, PROBLEM, state)
 
 
+def address(learner_id, *, dispatch="score_update", usage=PROBLEM, course=COURSE):
+    return quote(f"/courses/{course}/xqueue/{learner_id}/{usage}/{dispatch}")
+
+
 def post(client, learner_id, *, dispatch="score_update", usage=PROBLEM, course=COURSE, **fields):
     form = {"xqueue_header": HEADER, "xqueue_body": GOOD_REPLY, **fields}
     form = {name: value for name, value in form.items() if value is not None}
-    address = f"/courses/{course}/xqueue/{learner_id}/{usage}/{dispatch}"
-    return client.post(quote(address), form)
+    return client.post(address(learner_id, dispatch=dispatch, usage=usage, course=course), form)
 
 
 def entry_of(learner):
@@ -150,6 +160,30 @@ def test_a_missing_field(client, waiting, field):
     assert (response.status_code, response.text) == (404, f"{field}: is missing\n")
 
 
+FORM = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=hex", f"{FORM}; charset=idna"])
+def test_forms_that_cannot_be_read(client, waiting, content_type, settings, caplog):
+    """C115: malformed, too long, or in no charset of text: one line in the log, and no mail."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    part = '--x\r\nContent-Disposition: form-data; name="xqueue_header"\r\n\r\n{}\r\n'
+    size = 2000 if content_type == FORM else 1
+    form = (part * size + "--x--").encode()
+    response = client.generic("POST", address(waiting.pk), form, content_type)
+    assert response.status_code == 400
+    assert [record.name for record in caplog.records if record.levelname != "INFO"] == [
+        callback_views.__name__
+    ]
+    assert client.post(address(waiting.pk), "x", "multipart/form-data").status_code == 400
+
+
+def test_a_sender_that_hangs_up(client, waiting):
+    """C115: a form that is cut off is nobody's fault here."""
+    response = client.post(address(waiting.pk), CONTENT_LENGTH=5, **{"wsgi.input": HangsUp(b"")})
+    assert response.status_code == 400
+
+
 def test_get_has_no_fields(client, waiting):
     assert (
         client.get(f"/courses/{COURSE}/xqueue/{waiting.pk}/{PROBLEM}/score_update").status_code
@@ -226,9 +260,9 @@ def test_before_a_submission_in_our_table(client, learner, django_capture_on_com
 )
 def test_anything_is_answered(client, user_id, usage, dispatch, header, body):
     """C110: no address and no fields, however odd, are a fault of ours."""
-    address = f"/courses/{COURSE}/xqueue/{user_id}/{usage}/{dispatch}"
+    anywhere = f"/courses/{COURSE}/xqueue/{user_id}/{usage}/{dispatch}"
     response = client.post(
-        quote(address, errors="replace"),
+        quote(anywhere, errors="replace"),
         {
             "xqueue_header": header.encode("utf-8", "replace"),
             "xqueue_body": body.encode("utf-8", "replace"),

@@ -19,7 +19,7 @@ from tests.external_grader.cast import (
 )
 from xqueue_bridge.data import Dispatch, UploadedFile
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
-from xqueue_bridge.external_grader import queue
+from xqueue_bridge.external_grader import files, queue
 from xqueue_bridge.external_grader.models import Grader, Submission, SubmissionContent
 from xqueue_bridge.external_grader.states import Status
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -126,6 +126,22 @@ def test_the_sweeper_gives_up_what_nobody_polls_for(grader_id, settings):
     assert ReceivedReply.objects.count() == 1
 
 
+@pytest.mark.parametrize(("everywhere", "here"), [(1, 2), (2, 1)])
+def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
+    """C77, C78: so many hand-outs, and no fewer, as are set for the queue, or for all others."""
+    own = {"python": {"MAX_DELIVERIES": here}}
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": everywhere, "QUEUES": own}
+    for queue_name, most in (("python", here), ("java", everywhere)):
+        queue.enqueue(new_submission(queue_name, queue_key=queue_name))
+        for delivery in range(1, most + 1):
+            assert queue.fail_exhausted() == 0
+            pulled = queue.pull(queue_name, grader_id)
+            assert pulled.delivery == delivery
+            end_lease(pulled.submission_id)
+        assert queue.fail_exhausted() == 1
+        assert status_of(queue_name) == Status.FAILED
+
+
 def test_requeue_starts_afresh(grader_id, settings):
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
@@ -220,6 +236,32 @@ def test_unpublished_content_is_swept(grader_id):
     assert queue.purge_unpublished() == 1
     assert not SubmissionContent.objects.filter(pk=orphan.pk).exists()
     assert queue.pull("python", grader_id)
+
+
+def test_a_look_for_unpublished_content_is_short(monkeypatch):
+    """A sweep costs the same, however much was ever sent; in the end all is found."""
+    monkeypatch.setattr(queue, "PURGE_WINDOW", 2)
+    for _ in range(6):
+        SubmissionContent.objects.create(header="{}", body="{}")
+    purged = []
+    while SubmissionContent.objects.exists() and len(purged) < 1000:
+        purged.append(queue.purge_unpublished(older_than=timedelta(days=-1)))
+    assert sum(purged) == 6
+    assert max(purged) <= 2
+    assert queue.purge_unpublished() == 0
+
+
+def test_unpublished_files_that_cannot_be_removed_yet(monkeypatch):
+    """The row stays as long as a file does: it alone says where that is."""
+    stored = files.store_file(UploadedFile("a.py", io.BytesIO(b"1"), 1))
+    entry = [stored.name, stored.storage_name, stored.size]
+    SubmissionContent.objects.create(header="{}", body="{}", files=[entry])
+    with monkeypatch.context() as storage_is_down:
+        storage_is_down.setattr(files, "_delete", lambda *args: False)
+        assert queue.purge_unpublished(older_than=timedelta(days=-1)) == 0
+    assert queue.purge_unpublished(older_than=timedelta(days=-1)) == 1
+    with pytest.raises(FileNotFoundError):
+        files.open_file(stored)
 
 
 def test_others_were_always_faster(grader_id, monkeypatch):

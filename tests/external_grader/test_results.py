@@ -216,6 +216,12 @@ class TestRefused:
         settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 10}
         assert grader.put(handed.header) == BAD_FORMAT
 
+    def test_a_request_that_is_too_long(self, grader, handed, settings, caplog):
+        """C84: what Django's own limit refuses is in the log too: a grader's work is lost by it."""
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+        assert grader.put(handed.header) == BAD_FORMAT
+        assert "RequestDataTooBig" in caplog.text
+
     def test_after_it_was_given_up(self, grader, handed, settings):
         """C77: a result that comes after the learner was told of the failure has no effect."""
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
@@ -30,6 +32,17 @@ log = logging.getLogger(__name__)
 #: submission. Real ones are delivered in seconds; whoever fills this up is not a grader.
 REPLIES_LIMIT = 16
 
+#: What reading a form may raise: it is malformed, too large, cut off, or its charset none of text.
+#: Django mails some of these to the admins, and anybody can post them.
+_UNREADABLE = (
+    BadRequest,
+    LookupError,
+    MultiPartParserError,
+    SuspiciousOperation,
+    UnicodeError,
+    UnreadablePostError,
+)
+
 
 @csrf_exempt
 @sensitive_post_parameters()
@@ -44,9 +57,13 @@ def xqueue_callback(
     table, so no queue server has a reply to it. 503: try again later.
     """
     try:
+        form = request.POST
+    except _UNREADABLE as fault:
+        return _answer(400, f"the form cannot be read: {type(fault).__name__}")
+    try:
         target = read_parts(course_id, userid, mod_id, dispatch)
-        header = text_field(request.POST, "xqueue_header")
-        body = text_field(request.POST, "xqueue_body")
+        header = text_field(form, "xqueue_header")
+        body = text_field(form, "xqueue_body")
     except InvalidField as problem:
         return _answer(404, problem)
     try:

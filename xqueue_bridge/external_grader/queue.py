@@ -37,6 +37,8 @@ WINDOW = 32
 LOOKS = 5
 #: A longer queue is not counted to its end for a message that a learner glances at.
 LENGTH_LIMIT = 10_000
+#: Rows that one look for unpublished content takes in. The whole table has all that was ever sent.
+PURGE_WINDOW = 1_000
 
 
 def enqueue(new: NewSubmission) -> int:
@@ -134,7 +136,12 @@ def fail_exhausted(limit: int = 100) -> int:
     For the sweeper: a queue that is polled does this by itself.
     """
     now = timezone.now()
-    ended = Submission.objects.filter(status=Status.LEASED, available_at__lte=now)
+    # Most leases that ended will be given to somebody else: of those there can be any number.
+    of_queues = [queue_options(name).MAX_DELIVERIES for name in options().QUEUES]
+    fewest = min([options().MAX_DELIVERIES, *of_queues])
+    ended = Submission.objects.filter(
+        status=Status.LEASED, available_at__lte=now, deliveries__gte=fewest
+    )
     given_up = 0
     for pk, deliveries, queue_name in ended.values_list("pk", "deliveries", "queue_name"):
         if deliveries >= queue_options(queue_name).MAX_DELIVERIES:
@@ -200,15 +207,25 @@ def requeue(submission_ids: Collection[int]) -> int:
 
 
 def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
-    """Delete content, and its files, that a killed process never published; return how many."""
+    """Delete content, and its files, that a killed process never published; return how many.
+
+    Each look takes in another part of the table, at random: there is hardly any, and it can wait.
+    """
+    keys = SubmissionContent.objects.order_by("pk").values_list("pk", flat=True)
+    first, last = keys.first(), keys.last()
+    if first is None or last is None:
+        return 0
+    start = random.randrange(first, last + 1, PURGE_WINDOW)  # noqa: S311
     orphans = SubmissionContent.objects.filter(
-        submission=None, created_at__lt=timezone.now() - older_than
+        pk__range=(start, start + PURGE_WINDOW - 1),
+        submission=None,
+        created_at__lt=timezone.now() - older_than,
     )
     purged = 0
     for content in orphans[:100]:
-        files.delete_files(content.stored_files())
-        content.delete()
-        purged += 1
+        if not files.delete_files(content.stored_files()):  # else the row still names them
+            content.delete()
+            purged += 1
     return purged
 
 

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import io
 import json
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.test.client import MULTIPART_CONTENT
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.external_grader.cast import PROBLEM, GraderClient, make_grader, new_submission
+from tests.external_grader.cast import (
+    GOOD_REPLY,
+    PROBLEM,
+    GraderClient,
+    HangsUp,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.external_grader import api, queue
 from xqueue_bridge.external_grader.models import Submission, SubmissionContent
 
 pytestmark = pytest.mark.django_db
 
+FORM = "application/x-www-form-urlencoded"
 ENDPOINTS = ["get_queuelen", "get_submission", "put_result"]
 
 
@@ -158,6 +168,23 @@ class TestLogin:
         ]
         assert {answer["X-XQueue-Problem"] for answer in answers} == {"body: RequestDataTooBig"}
         assert {answer.json()["content"] for answer in answers} == {"Insufficient login info"}
+
+    @pytest.mark.parametrize("endpoint", ["login", "put_result"])
+    def test_a_charset_of_no_text(self, grader, endpoint):
+        """C44, C84: a form in what is no charset of text cannot be read; it is no fault of ours."""
+        part = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--x--'
+        answer = grader.http.generic(
+            "POST", f"/xqueue/{endpoint}/", part, "multipart/form-data; boundary=x; charset=idna"
+        )
+        assert (answer.status_code, answer.json()["return_code"]) == (200, 1)
+        assert answer["X-XQueue-Problem"] == "body: ParseError"
+
+    @pytest.mark.parametrize("endpoint", ["login", "put_result"])
+    def test_a_grader_that_hangs_up(self, grader, endpoint):
+        """C44, C84: a form that is cut off is no fault of ours."""
+        body = {"wsgi.input": HangsUp(b""), "CONTENT_LENGTH": 5}
+        answer = grader.http.post(f"/xqueue/{endpoint}/", **body)
+        assert (answer.status_code, answer.json()["return_code"]) == (200, 1)
 
     def test_an_unreadable_form(self, client):
         response = client.post("/xqueue/login/", "{", content_type="application/json")
@@ -383,6 +410,36 @@ class TestFiles:
         """C98: links are renewed at each hand-out."""
         Submission.objects.update(available_at=timezone.now())
         assert set(grader.pull().files.values()).isdisjoint(files.values())
+
+
+class TestHostsThatReadForms:
+    """The middleware of some hosts, the LMS's tracking for one, reads each form that is posted."""
+
+    @pytest.fixture(autouse=True)
+    def _read_forms(self, settings):
+        settings.MIDDLEWARE = [f"{__name__}.read_forms", *settings.MIDDLEWARE]
+
+    @pytest.mark.parametrize("content_type", [MULTIPART_CONTENT, "application/json", FORM])
+    def test_a_cycle(self, grader, content_type):
+        """C43, C79: logging in, pulling and posting work there, in every form."""
+        queue.enqueue(new_submission())
+
+        def post(endpoint, **fields):
+            body = urlencode(fields) if content_type == FORM else fields
+            return grader.http.post(f"/xqueue/{endpoint}/", body, content_type).json()
+
+        login = post("login", username=grader.name, password=grader.secret)
+        assert login == {"return_code": 0, "content": "Logged in"}
+        answer = post("put_result", xqueue_header=grader.pull().header, xqueue_body=GOOD_REPLY)
+        assert answer == {"return_code": 0, "content": ""}
+
+
+def read_forms(get_response):
+    def middleware(request):
+        dict(request.POST)
+        return get_response(request)
+
+    return middleware
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import SuspiciousOperation
-from django.http import HttpResponseBase, HttpResponseRedirect
+from django.http import HttpResponseBase, HttpResponseRedirect, UnreadablePostError
+from django.http.request import RawPostDataException
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -33,6 +35,14 @@ from xqueue_bridge.external_grader.rest_api.envelopes import Envelope, failure, 
 from xqueue_bridge.external_grader.rest_api.throttles import LoginThrottle
 
 log = logging.getLogger(__name__)
+
+#: Not JSON, not a form, an unknown media type, too much or too deep of anything, or cut off.
+_UNREADABLE = (
+    exceptions.APIException,
+    SuspiciousOperation,
+    RecursionError,
+    UnreadablePostError,
+)
 
 
 class AnyAccept(BaseContentNegotiation):
@@ -76,10 +86,20 @@ class XQueueView(APIView):
         """Who asks; there is one wherever ``IsAuthenticated`` is."""
         return cast(Principal, self.request.user)
 
+    @property
+    def fields(self) -> object:
+        """What was posted, parsed."""
+        try:
+            return self.request.data
+        except (LookupError, UnicodeError) as problem:  # the charset is none of text
+            raise exceptions.ParseError from problem
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        # Read here, where Django's limit counts: DRF's parsers may read to any end.
-        _ = request.body
+        # Read here, where Django's limit counts: DRF's parsers may read to any end. What the
+        # host's middleware has read as a form is counted, and DRF finds it there.
+        with suppress(RawPostDataException):
+            _ = request.body
 
     # DRF declares its own Response, and serves any.
     def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
@@ -91,8 +111,8 @@ class XQueueView(APIView):
             return failure(str(exc), exc.__cause__)
         if isinstance(exc, exceptions.MethodNotAllowed):
             return failure(self.wrong_method)
-        if isinstance(exc, exceptions.APIException | SuspiciousOperation | RecursionError):
-            # Not JSON, not a form, an unknown media type, or too much or too deep of anything.
+        if isinstance(exc, _UNREADABLE):
+            log.warning("A grader's request cannot be read: %s", type(exc).__name__)
             return failure(self.unreadable, InvalidField("body", type(exc).__name__))
         raise exc
 
@@ -111,8 +131,8 @@ class LoginView(XQueueView):
 
     def post(self, request: Request) -> Envelope:
         try:
-            name = wire.text_field(request.data, "username")
-            secret = wire.text_field(request.data, "password")
+            name = wire.text_field(self.fields, "username")
+            secret = wire.text_field(self.fields, "password")
         except InvalidField as problem:
             return failure("Insufficient login info", problem)
         throttle = LoginThrottle(request, self, name)
@@ -186,7 +206,7 @@ class ResultView(XQueueView):
     wrong_method = "'put_result' must use HTTP POST"
 
     def post(self, request: Request) -> Envelope:
-        results.put_result(self.grader, request.data)
+        results.put_result(self.grader, self.fields)
         return success()
 
 
