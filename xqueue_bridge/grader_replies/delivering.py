@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.apps import apps
+from django.db import transaction
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
@@ -221,9 +222,14 @@ def _record(reply: ReceivedReply, delivery: Delivery, recorder: Recorder) -> Non
         if recorder.in_transaction:
             recorded = learner_state.in_transaction(lambda: mark(recorder.record(delivery)))
         else:
-            # What foreign code has done cannot be done again. The note of it can be.
             recorded = recorder.record(delivery)
-            if recorded.applied:
+            if recorded.save:
+                # Once: after a collision a block has nothing left to save. A new attempt loads it.
+                with transaction.atomic():
+                    recorded.save()
+                    mark(recorded)
+            elif recorded.applied:
+                # What foreign code has done cannot be done again. The note of it can be.
                 learner_state.in_transaction(lambda: mark(recorded))
     except PermanentDeliveryError as problem:
         outcomes.failed(reply, str(problem), PERMANENT_ATTEMPTS)
