@@ -60,6 +60,7 @@ def deliver_due(limit: int = 100) -> int:
             deliver(reply_id)
         except Exception as problem:  # one reply must not keep the others waiting
             log.error("Reply %s could not be tried: %s", reply_id, type(problem).__name__)
+            _postpone(reply_id, type(problem).__name__)
     return len(tried)
 
 
@@ -134,6 +135,13 @@ def _is_due(reply: ReceivedReply) -> bool:
         return False
     # Never tried: due whatever this machine's clock says.
     return reply.attempts == 0 or reply.next_attempt_at <= timezone.now()
+
+
+def _postpone(reply_id: int, problem: str) -> None:
+    """Count an attempt that did not come to an outcome. Else it would be the first due for ever."""
+    reply = ReceivedReply.objects.filter(pk=reply_id, next_attempt_at__lte=timezone.now()).first()
+    if reply is not None:
+        outcomes.failed(reply, problem, options().DELIVERY_ATTEMPTS)
 
 
 def _attempt(reply: ReceivedReply, recorder: Recorder) -> None:
