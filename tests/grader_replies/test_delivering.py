@@ -617,7 +617,6 @@ class TestSweep:
         assert "RuntimeError" in caplog.text
         assert "key-1" not in caplog.text
 
-
     def test_what_cannot_be_tried_keeps_nobody_waiting_for_ever(self, ada, scripted, settings):
         """C106: it has its pauses and its end, too, and the others their turn between them."""
         settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 2}

@@ -11,12 +11,14 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.grader_replies.models import DeliveryTurn
+from xqueue_bridge.learner_state.api import in_transaction
 
 #: Longer than a delivery takes; what overruns it is still safe, as a queue key works once.
 TURN_SECONDS = 120
@@ -33,7 +35,8 @@ def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
     try:
         yield True
     finally:
-        DeliveryTurn.objects.filter(place=place, holder=holder).delete()
+        ours = DeliveryTurn.objects.filter(place=place, holder=holder)
+        in_transaction(ours.delete)  # a deadlock must not make it last until it ends by itself
 
 
 def forget_turns(user_id: int, usage_keys: Iterable[UsageKey]) -> None:
@@ -49,10 +52,10 @@ def _place(user_id: int, usage_key: UsageKey) -> str:
 def _take(place: str, holder: str) -> bool:
     now = timezone.now()
     ends = now + timedelta(seconds=TURN_SECONDS)
+    ours = {"holder": holder, "expires_at": ends}
     try:
-        with transaction.atomic():
-            DeliveryTurn.objects.create(place=place, holder=holder, expires_at=ends)
+        in_transaction(partial(DeliveryTurn.objects.create, place=place, **ours))
     except IntegrityError:
         lost = DeliveryTurn.objects.filter(place=place, expires_at__lte=now)
-        return bool(lost.update(holder=holder, expires_at=ends))
+        return bool(in_transaction(partial(lost.update, **ours)))
     return True
