@@ -217,7 +217,7 @@ def test_workers(credentials, secret, use_broker, broker, kills):
     worker = {
         "broker": BROKERS[broker],
         "queue_name": app.conf.task_default_queue,
-        "seconds": 4,
+        "seconds": 10,
     }
     ends = []
     with nursery() as processes:

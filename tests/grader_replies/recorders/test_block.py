@@ -175,6 +175,24 @@ def test_a_learner_that_our_state_does_not_know_is_permanent(loads):
         record()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_only_its_save_runs_in_a_transaction(loads, settings):
+    """C109, C116: the block's own work holds no lock; its save is one with our note."""
+    block, seen = Block(), []
+    handle_ajax = block.handle_ajax
+
+    def handle_and_look(*args):
+        seen.append(connection.in_atomic_block)
+        return handle_ajax(*args)
+
+    block.handle_ajax = handle_and_look
+    block.save = lambda: seen.append(connection.in_atomic_block)
+    loads(block)
+    settings.XQUEUE_BRIDGE = {"RECORDER": "block", "BLOCK_LOADER": "host.load"}
+    assert api.deliver(make_reply(make_submission(make_learner())).pk) == Status.APPLIED
+    assert seen == [False, True]
+
+
 def test_something_that_is_no_problem_never_waits(loads):
     loads(SimpleNamespace())
     assert record() == Recorded(False)

@@ -31,6 +31,8 @@ class Recorder(Protocol):
     def record(self, delivery: Delivery) -> Recorded:
         """Apply ``delivery`` if the learner's state waits for its queue key.
 
+        What cannot be done a second time may be left to ``Recorded.save``.
+
         Raises TransientDeliveryError or PermanentDeliveryError; anything else that it raises
         counts as transient.
         """
