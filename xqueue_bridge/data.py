@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -133,11 +133,15 @@ class Recorded:
     ``applied`` is False when the learner's state does not wait for this queue key. ``points``
     and ``max_points`` are the answer's own, after clamping; None for an ungraded response or
     where the recorder cannot know them.
+
+    ``save`` is what is left to do for the learner's state to keep it, if anything is. It is called
+    once, in one transaction with the note that the reply is applied: both are kept, or neither.
     """
 
     applied: bool
     points: float | None = None
     max_points: float | None = None
+    save: Callable[[], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -617,6 +617,42 @@ class TestSweep:
         assert "RuntimeError" in caplog.text
         assert "key-1" not in caplog.text
 
+    def test_what_cannot_be_tried_keeps_nobody_waiting_for_ever(self, ada, scripted, settings):
+        """C106: it has its pauses and its end, too, and the others their turn between them."""
+        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 2}
+        scripted()
+        long_ago = timezone.now() - OLD
+        bad = [
+            make_reply(make_submission(ada, f"key-{n}"), next_attempt_at=long_ago) for n in range(2)
+        ]
+        type(bad[0].submission).objects.update(dispatch="unknown")
+        good = make_reply(make_submission(ada, "key-3"))
+        assert api.deliver_due(limit=2) == 2
+        assert api.deliver_due(limit=2) == 1
+        good.refresh_from_db()
+        assert good.status == Status.APPLIED
+        with time_machine.travel(timezone.now() + OLD):
+            assert api.deliver_due() == 2
+            assert api.deliver_due() == 0
+        for reply in bad:
+            reply.refresh_from_db()
+            assert (reply.status, reply.attempts) == (Status.DEAD, 2)
+            assert (reply.problem, reply.next_attempt_at) == ("ValueError", None)
+
+    def test_what_failed_after_its_end_stays_ended(self, ada, scripted, monkeypatch):
+        """C116: what came to its end before the exception is not tried again."""
+        recorder = scripted()
+
+        def fail(reply, tried):
+            raise RuntimeError
+
+        monkeypatch.setattr(delivering, "_left_by_others", fail)
+        reply = make_reply(make_submission(ada))
+        assert api.deliver_due() == 1
+        reply.refresh_from_db()
+        assert (reply.status, reply.attempts, reply.problem) == (Status.APPLIED, 1, "")
+        assert len(recorder.deliveries) == 1
+
 
 class TestSignals:
     def test_applied(self, committed_ada):

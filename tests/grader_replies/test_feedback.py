@@ -68,6 +68,7 @@ def test_any_text_becomes_harmless_xml(text):
 @given(markup)
 @example("<p><object><p>x</p></object></p>")
 @example("<pre>\n\n\nfoo</pre>")
+@example("\n" + "<div>" * 101)
 def test_made_feedback_stays_as_it_is(text):
     once = make_feedback(text)
     assert make_feedback(once) == once

@@ -89,7 +89,12 @@ def stored(submission: Submission) -> tuple[Any, ...]:
 def recorded_by(recorder: Any, deliveries: list[Delivery]) -> list[Recorded]:
     if recorder.in_transaction:
         return [learner_state.in_transaction(lambda d=d: recorder.record(d)) for d in deliveries]
-    return [recorder.record(delivery) for delivery in deliveries]
+    recorded = []
+    for delivery in deliveries:
+        recorded.append(recorder.record(delivery))
+        if save := recorded[-1].save:
+            save()
+    return recorded
 
 
 def agree(deliveries: list[Delivery], submission: Submission) -> tuple[Any, ...]:

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import connection
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from tests.grader_replies.cast import BLOCK
+from tests.learner_state.test_transactions import collision
 from xqueue_bridge.grader_replies.models import DeliveryTurn
 from xqueue_bridge.grader_replies.turns import TURN_SECONDS, turn
 
@@ -58,6 +60,24 @@ def test_a_lost_turn_ends_by_itself():
         with time_machine.travel(timezone.now() + timedelta(seconds=TURN_SECONDS - 1)):
             with turn(7, BLOCK) as after:
                 assert after
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_collision_neither_costs_a_turn_nor_leaves_one():
+    """C118: where several ask at once, MySQL and its kin may call that a deadlock."""
+    met = set()
+
+    def collide_once(execute, sql, *args):
+        verb = sql.split()[0]
+        if DeliveryTurn._meta.db_table in sql and verb not in met:
+            met.add(verb)
+            raise collision(connection.vendor)
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(collide_once), turn(7, BLOCK) as is_ours:
+        assert is_ours
+    assert met == {"INSERT", "DELETE"}
+    assert not DeliveryTurn.objects.exists()
 
 
 def test_the_former_holder_does_not_end_the_heirs_turn():

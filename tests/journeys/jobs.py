@@ -12,13 +12,17 @@ from typing import Any
 from celery.signals import worker_ready
 from django.db import connection
 
+from tests.grader_replies import real_block
 from tests.journeys.conftest import celery_app
 from tests.journeys.mortals import die_at
+from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.records import enqueueing
 from xqueue_bridge.tasks import sweep
 
 #: How a worker ends that had nothing left to do before its moment came.
 IDLE = -signal.SIGUSR1
+#: For XQUEUE_BRIDGE["BLOCK_LOADER"]; imported here, once for all processes.
+load_block = real_block.load_block
 
 
 def work_until_killed(broker: str, queue_name: str, moment: int, seconds: float) -> None:
@@ -74,3 +78,9 @@ def sweep_after_a_while(sweeps: int) -> None:
     for _ in range(sweeps):
         sweep()
         time.sleep(0.05)
+
+
+def deliver_until_killed(reply_id: int, moment: int) -> None:
+    """Deliver one reply, until the given moment."""
+    die_at(moment)
+    grader_replies.deliver(reply_id)

@@ -19,12 +19,17 @@ from opaque_keys.edx.keys import UsageKey
 
 from tests.doubles.credentials import Credentials, running
 from tests.external_grader.cast import COURSE, GraderClient
+from tests.grader_replies import real_block
+from tests.grader_replies.cast import OLD, make_learner, make_reply
 from tests.journeys.conftest import BROKERS, submit
 from tests.journeys.jobs import IDLE
 from tests.journeys.mortals import Nursery, nursery
 from tests.records.cast import make_due
 from xqueue_bridge import tasks
-from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.grader_replies.models import DeliveryTurn, ReceivedReply
+from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.persistent_grades import api as persistent_grades
@@ -165,6 +170,43 @@ def test_sweepers(credentials, secret, monkeypatch):
     check(classroom, credentials)
 
 
+def test_blocks(transactional_db, settings):
+    """C116, SG39, SG43: a deliverer dies at each moment; each block takes its reply once."""
+    settings.XQUEUE_BRIDGE = {
+        "RECORDER": "block",
+        "BLOCK_LOADER": f"{JOBS}.load_block",
+        "COURSE_STRUCTURES": None,  # from here on it is as in test_sweepers
+    }
+    replies, ends = [], [KILLED]
+    with nursery() as processes:
+        while ends[-1] == KILLED:
+            (submission,) = real_block.answer(make_learner(f"learner{len(ends)}"), "one")
+            replies.append(make_reply(submission).pk)
+            # What finds no key that waits is stale at once.
+            Submission.objects.update(created_at=timezone.now() - OLD)
+            job = {"reply_id": replies[-1], "moment": len(ends)}
+            ends.append(processes.run(f"{JOBS}.deliver_until_killed", **job))
+    assert ends[-1] == 0
+    assert len(ends) > 30
+    assert set(ReceivedReply.objects.values_list("status", flat=True)) == {"pending", "applied"}
+    for _attempt_and_second_look in range(2):
+        DeliveryTurn.objects.update(expires_at=timezone.now())
+        ReceivedReply.objects.exclude(next_attempt_at=None).update(next_attempt_at=timezone.now())
+        for reply_id in replies:
+            assert grader_replies.deliver(reply_id) == "applied"
+    assert not ReceivedReply.objects.exclude(next_attempt_at=None).exists()
+    assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == ["applied"] * len(replies)
+    trails = {
+        tuple(
+            (entry.reason, entry.grade, bool(learner_state.waiting_keys(entry.state or {})))
+            for entry in learner_state.history(user_id, real_block.usage_key_of("one"), COURSE)
+        )
+        for user_id in Submission.objects.values_list("user_id", flat=True)
+    }
+    assert len(trails) == 1  # that of the learner whose deliverer was not killed
+    assert next(iter(trails))[:2] == (("state", 1, False), ("score", 1, True))
+
+
 @pytest.mark.celery_broker
 @pytest.mark.parametrize(("broker", "kills"), [("redis", 60), ("rabbitmq", 12)])
 def test_workers(credentials, secret, use_broker, broker, kills):
@@ -175,7 +217,7 @@ def test_workers(credentials, secret, use_broker, broker, kills):
     worker = {
         "broker": BROKERS[broker],
         "queue_name": app.conf.task_default_queue,
-        "seconds": 4,
+        "seconds": 10,
     }
     ends = []
     with nursery() as processes:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.apps import apps
+from django.db import transaction
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
@@ -59,6 +60,7 @@ def deliver_due(limit: int = 100) -> int:
             deliver(reply_id)
         except Exception as problem:  # one reply must not keep the others waiting
             log.error("Reply %s could not be tried: %s", reply_id, type(problem).__name__)
+            _postpone(reply_id, type(problem).__name__)
     return len(tried)
 
 
@@ -133,6 +135,13 @@ def _is_due(reply: ReceivedReply) -> bool:
         return False
     # Never tried: due whatever this machine's clock says.
     return reply.attempts == 0 or reply.next_attempt_at <= timezone.now()
+
+
+def _postpone(reply_id: int, problem: str) -> None:
+    """Count an attempt that did not come to an outcome. Else it would be the first due for ever."""
+    reply = ReceivedReply.objects.filter(pk=reply_id, next_attempt_at__lte=timezone.now()).first()
+    if reply is not None:
+        outcomes.failed(reply, problem, options().DELIVERY_ATTEMPTS)
 
 
 def _attempt(reply: ReceivedReply, recorder: Recorder) -> None:
@@ -221,9 +230,14 @@ def _record(reply: ReceivedReply, delivery: Delivery, recorder: Recorder) -> Non
         if recorder.in_transaction:
             recorded = learner_state.in_transaction(lambda: mark(recorder.record(delivery)))
         else:
-            # What foreign code has done cannot be done again. The note of it can be.
             recorded = recorder.record(delivery)
-            if recorded.applied:
+            if recorded.save:
+                # Once: after a collision a block has nothing left to save. A new attempt loads it.
+                with transaction.atomic():
+                    recorded.save()
+                    mark(recorded)
+            elif recorded.applied:
+                # What foreign code has done cannot be done again. The note of it can be.
                 learner_state.in_transaction(lambda: mark(recorded))
     except PermanentDeliveryError as problem:
         outcomes.failed(reply, str(problem), PERMANENT_ATTEMPTS)

@@ -91,7 +91,8 @@ def make_feedback(text: str) -> str:
     like a tag but is none (``a < b``, ``list<int>``). ``make_feedback`` changes nothing in what
     it has returned before. The result can be empty; ``NO_FEEDBACK`` is there for that case.
     """
-    markup = _text_out_of_brackets(clean_text(text))
+    text = clean_text(text)
+    markup = _text_out_of_brackets(text)
     for _ in range(MAX_READINGS if _work(markup) <= MAX_WORK else 0):
         again = _as_xml(_sanitised(markup))
         if again is None:
@@ -99,7 +100,8 @@ def make_feedback(text: str) -> str:
         if again == markup:
             return markup
         markup = again
-    return f"<pre>{_escaped(clean_text(text))}</pre>"
+    first = "\n" if text.startswith("\n") else ""  # as in _XmlWriter.handle_data
+    return f"<pre>{first}{_escaped(text)}</pre>"
 
 
 def clean_text(text: str) -> str:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 from django.db import IntegrityError
 from django.utils import timezone
@@ -35,7 +36,7 @@ def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
         yield True
     finally:
         ours = DeliveryTurn.objects.filter(place=place, holder=holder)
-        in_transaction(ours.delete)
+        in_transaction(ours.delete)  # a deadlock must not make it last until it ends by itself
 
 
 def forget_turns(user_id: int, usage_keys: Iterable[UsageKey]) -> None:
@@ -51,12 +52,10 @@ def _place(user_id: int, usage_key: UsageKey) -> str:
 def _take(place: str, holder: str) -> bool:
     now = timezone.now()
     ends = now + timedelta(seconds=TURN_SECONDS)
-    ours = DeliveryTurn(place=place, holder=holder, expires_at=ends)
-    lost = DeliveryTurn.objects.filter(place=place, expires_at__lte=now)
-    # In transactions that are tried again: where several take and give back one row, MySQL can
-    # see a deadlock.
+    ours = {"holder": holder, "expires_at": ends}
     try:
-        in_transaction(lambda: ours.save(force_insert=True))
+        in_transaction(partial(DeliveryTurn.objects.create, place=place, **ours))
     except IntegrityError:
-        return bool(in_transaction(lambda: lost.update(holder=holder, expires_at=ends)))
+        lost = DeliveryTurn.objects.filter(place=place, expires_at__lte=now)
+        return bool(in_transaction(partial(lost.update, **ours)))
     return True

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import Http404
+from django.utils import timezone
 
 from tests.grader_replies import real_block
 from tests.grader_replies.cast import (
@@ -20,10 +22,11 @@ from tests.grader_replies.cast import (
     make_submission,
 )
 from tests.grader_replies.test_delivering import due_again
+from tests.learner_state.test_transactions import collision
 from xqueue_bridge.data import Dispatch, GraderReply, Recorded
 from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
 from xqueue_bridge.external_grader.models import Submission
-from xqueue_bridge.grader_replies import api
+from xqueue_bridge.grader_replies import api, outcomes
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.recorders import block as block_module
 from xqueue_bridge.grader_replies.recorders.block import BlockRecorder
@@ -87,7 +90,10 @@ def loads(monkeypatch, settings):
 
 
 def record(**changes):
-    return BlockRecorder().record(make_delivery(**changes))
+    recorded = BlockRecorder().record(make_delivery(**changes))
+    if recorded.save:
+        recorded.save()
+    return recorded
 
 
 def test_what_the_block_is_given(loads):
@@ -95,7 +101,7 @@ def test_what_the_block_is_given(loads):
     block = Block()
     asked = loads(block)
     delivery = make_delivery()
-    assert BlockRecorder().record(delivery) == Recorded(True, 1, 2)
+    assert record() == Recorded(True, 1, 2)
     (dispatch, data), saved = block.calls
     assert dispatch == "score_update"
     assert data["xqueue_header"] == delivery.header
@@ -169,6 +175,24 @@ def test_a_learner_that_our_state_does_not_know_is_permanent(loads):
         record()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_only_its_save_runs_in_a_transaction(loads, settings):
+    """C109, C116: the block's own work holds no lock; its save is one with our note."""
+    block, seen = Block(), []
+    handle_ajax = block.handle_ajax
+
+    def handle_and_look(*args):
+        seen.append(connection.in_atomic_block)
+        return handle_ajax(*args)
+
+    block.handle_ajax = handle_and_look
+    block.save = lambda: seen.append(connection.in_atomic_block)
+    loads(block)
+    settings.XQUEUE_BRIDGE = {"RECORDER": "block", "BLOCK_LOADER": "host.load"}
+    assert api.deliver(make_reply(make_submission(make_learner())).pk) == Status.APPLIED
+    assert seen == [False, True]
+
+
 def test_something_that_is_no_problem_never_waits(loads):
     loads(SimpleNamespace())
     assert record() == Recorded(False)
@@ -216,6 +240,39 @@ class TestRealBlock:
             body = json.dumps({"correct": True, "score": points, "msg": "x"})
             assert api.deliver(make_reply(submission, body).pk) == Status.APPLIED
         assert self.score(sent[0]) == learner_state.Score(7, 7)
+
+    def test_killed_between_the_blocks_save_and_our_note(self, monkeypatch):
+        """C116, SG43: neither is kept without the other, so the next attempt finds the key."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        Submission.objects.update(created_at=timezone.now() - OLD)
+        reply = make_reply(submission)
+
+        def die(*args, **kwargs):
+            raise SystemExit
+
+        with monkeypatch.context() as patch:
+            patch.setattr(outcomes, "mark_applied", die)
+            with pytest.raises(SystemExit):
+                api.deliver(reply.pk)
+        assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
+        assert due_again(reply) == Status.APPLIED
+        assert self.score(submission) == learner_state.Score(1, 1)
+        assert not learner_state.waiting_keys(self.state(submission))
+
+    def test_a_note_that_collides_undoes_the_save(self, monkeypatch):
+        """C106, C116: the block has nothing left to save then; the next attempt loads it anew."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        reply = make_reply(submission)
+
+        def collide(*args, **kwargs):
+            raise collision(connection.vendor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(outcomes, "mark_applied", collide)
+            assert api.deliver(reply.pk) == Status.PENDING
+        assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
+        assert due_again(reply) == Status.APPLIED
+        assert not learner_state.waiting_keys(self.state(submission))
 
     def test_before_the_state_is_saved(self):
         """C20: a reply that came first is applied by the save itself."""

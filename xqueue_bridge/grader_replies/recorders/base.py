@@ -22,7 +22,7 @@ class Recorder(Protocol):
 
     #: True: ``record`` touches nothing but our database, and runs in one transaction with the
     #: note that the reply is applied. False: it runs foreign code, outside any transaction,
-    #: one delivery to a learner's block at a time.
+    #: one delivery to a learner's block at a time; only a save that it returns runs in one.
     in_transaction: bool
     #: Seconds after which a reply that was applied is recorded once more, in case a save of the
     #: learner's undid it meanwhile; None where that cannot happen, or cannot be seen.
@@ -30,6 +30,8 @@ class Recorder(Protocol):
 
     def record(self, delivery: Delivery) -> Recorded:
         """Apply ``delivery`` if the learner's state waits for its queue key.
+
+        What cannot be done a second time may be left to ``Recorded.save``.
 
         Raises TransientDeliveryError or PermanentDeliveryError; anything else that it raises
         counts as transient.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.http import Http404
 from django.utils.module_loading import import_string
@@ -16,7 +20,7 @@ from xqueue_bridge.learner_state import api as learner_state
 
 
 class BlockRecorder:
-    """Runs ``handle_ajax`` and ``save`` of a block, in this process and without HTTP.
+    """Runs ``handle_ajax`` of a block, in this process and without HTTP, and has it saved.
 
     The block is asked first whether it waits for the queue key, and is given nothing but clean
     replies within its points: it would act on others, whatever their key.
@@ -27,7 +31,11 @@ class BlockRecorder:
     recheck_seconds = 30.0
 
     def record(self, delivery: Delivery) -> Recorded:
-        """Apply ``delivery`` to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns."""
+        """Apply ``delivery`` to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns.
+
+        A saved block has used up its queue key. Were that not one with our note, a process killed
+        between the two would leave a reply that looks stale.
+        """
         block = _load(delivery)
         waits_in = _waiting_id(block, delivery)
         if waits_in is None:
@@ -36,11 +44,12 @@ class BlockRecorder:
         maximum = answer_points(block).get(waits_in) if is_graded else None
         points = points_of(delivery.reply, maximum, is_fraction=delivery.score_is_fraction)
         _hand_over(block, delivery, points)
-        return Recorded(True, points, maximum) if is_graded else Recorded(True)
+        save = partial(_save, block)
+        return Recorded(True, points if is_graded else None, maximum, save)
 
 
 def _hand_over(block: ProblemBlock, delivery: Delivery, points: float) -> None:
-    try:
+    with _of_known_learner():
         block.handle_ajax(
             delivery.target.dispatch,
             {
@@ -49,9 +58,19 @@ def _hand_over(block: ProblemBlock, delivery: Delivery, points: float) -> None:
                 "queuekey": delivery.queue_key,
             },
         )
-        if _waiting_id(block, delivery) is not None:
-            raise TransientDeliveryError("The block has not taken the reply.")
+    if _waiting_id(block, delivery) is not None:
+        raise TransientDeliveryError("The block has not taken the reply.")
+
+
+def _save(block: ProblemBlock) -> None:
+    with _of_known_learner():
         block.save()
+
+
+@contextmanager
+def _of_known_learner() -> Iterator[None]:
+    try:
+        yield
     except learner_state.UnknownLearner as problem:
         raise PermanentDeliveryError("There is no such learner.") from problem
 
