@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from xqueue_bridge import models
+from xqueue_bridge.batches import id_batches
 from xqueue_bridge.external_grader import api as external_grader
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.persistent_grades import api as persistent_grades
@@ -94,7 +95,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Offer to graders again", permissions=["requeue"])
     def requeue(self, request: HttpRequest, submissions: QuerySet[models.Submission]) -> None:
-        changed = external_grader.requeue(list(submissions.values_list("pk", flat=True)))
+        changed = sum(map(external_grader.requeue, id_batches(submissions)))
         self.message_user(request, f"{changed} submissions wait for a grader again.")
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
@@ -120,7 +121,7 @@ class ReceivedReplyAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Deliver given-up ones after all", permissions=["try_again"])
     def try_again(self, request: HttpRequest, replies: QuerySet[models.ReceivedReply]) -> None:
-        changed = grader_replies.try_again(list(replies.values_list("pk", flat=True)))
+        changed = sum(map(grader_replies.try_again, id_batches(replies)))
         self.message_user(request, f"{changed} replies will be delivered again.")
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
@@ -182,7 +183,7 @@ class GradeRecalculationAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Compute failed ones after all", permissions=["try_again"])
     def try_again(self, request: HttpRequest, rows: QuerySet[models.GradeRecalculation]) -> None:
-        changed = persistent_grades.try_again(rows.values_list("pk", flat=True))
+        changed = sum(map(persistent_grades.try_again, id_batches(rows)))
         self.message_user(request, f"{changed} grades will be computed again.")
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
@@ -258,7 +259,7 @@ class GradeOutboxAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Send to Credentials again", permissions=["send_again"])
     def send_again(self, request: HttpRequest, rows: QuerySet[models.GradeOutbox]) -> None:
-        changed = records.resend_rows(list(rows.values_list("pk", flat=True)))
+        changed = sum(map(records.resend_rows, id_batches(rows)))
         self.message_user(request, f"{changed} grades will be sent again.")
 
     def has_send_again_permission(self, request: HttpRequest) -> bool:
