@@ -57,7 +57,6 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["xqueue_bridge", "xqueue_bridge.*"]),
-    include_package_data=True,
     package_data={"xqueue_bridge": ["templates/**/*.html", "static/**/*"]},
     install_requires=CORE,
     extras_require={
@@ -75,7 +74,6 @@ setup(
     classifiers=[
         "Framework :: Django :: 5.2",
         "Framework :: Django :: 6.0",
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",

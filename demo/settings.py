@@ -1,9 +1,14 @@
 """Settings of the demo, and an example of what a host project writes to install the bridge."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+
+if find_spec("xblocks_contrib") is None:
+    raise ImproperlyConfigured("Run `make demo`, or install the extra: pip install -e '.[demo]'")
 
 HERE = Path(__file__).parent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.cache import cache
@@ -12,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.external_grader.cast import GraderClient, make_grader, new_submission
+from xqueue_bridge.admin import ReadOnlyAdmin
 from xqueue_bridge.external_grader import queue
 from xqueue_bridge.external_grader.models import Grader, GraderSecret, Submission
 from xqueue_bridge.external_grader.states import Status
@@ -24,6 +26,9 @@ from xqueue_bridge.persistent_grades.models import GradeRecalculation
 
 pytestmark = pytest.mark.django_db
 
+OURS = [model for model in admin.site._registry if model._meta.app_label == "xqueue_bridge"]
+READ_ONLY = [each for each in admin.site._registry.values() if isinstance(each, ReadOnlyAdmin)]
+
 
 @pytest.fixture(autouse=True)
 def _forget_principals():
@@ -34,24 +39,19 @@ def page(model: str, what: str = "changelist", *args: int) -> str:
     return reverse(f"admin:xqueue_bridge_{model}_{what}", args=args)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "transportchoice",
-        "grader",
-        "submission",
-        "receivedreply",
-        "scoreledger",
-        "graderecalculation",
-        "persistentcoursegrade",
-        "persistentsubsectiongradeoverridehistory",
-    ],
-)
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model._meta.model_name)
 def test_lists_open(admin_client, model):
     grader = make_grader()
     queue.enqueue(new_submission())
     grader.put(grader.pull().header)
-    assert admin_client.get(page(model)).status_code == 200
+    assert admin_client.get(page(model._meta.model_name)).status_code == 200
+
+
+@pytest.mark.parametrize("ours", READ_ONLY, ids=str)
+def test_what_a_list_shows_and_more_is_on_the_row_s_own_page(ours):
+    """A list has room for few columns, so the row's own page is to have all of them."""
+    shown = {name.removesuffix("_id") for name in ours.list_display}
+    assert shown <= {name.removesuffix("_id") for name in ours.fields}
 
 
 def test_no_key_and_no_work_is_shown(admin_client):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import get_args, get_type_hints
+
 import pytest
 from django.conf import settings
 from django.core.checks import run_checks
 
 from xqueue_bridge import checks
+from xqueue_bridge.checks.values import RANGES
+from xqueue_bridge.conf import Options, QueueOptions, option_names
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
 
 MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
@@ -23,6 +28,10 @@ class HalfAClient(XBlockUserStateClient):
     def delete_many(self, username, block_keys, scope="user_state", fields=None): ...
 
     iter_all_for_block = iter_all_for_course = get_many
+
+
+class OwnRecorder:
+    def record(self, delivery): ...
 
 
 def found(**kwargs) -> dict[str, str]:
@@ -54,6 +63,8 @@ def test_the_tests_own_settings_are_in_order():
     ("value", "number", "words"),
     [
         ([], "E001", "XQUEUE_BRIDGE is not a dict"),
+        (5, "E001", "XQUEUE_BRIDGE is not a dict"),
+        ("LEASE_SECONDS", "E001", "XQUEUE_BRIDGE is not a dict"),
         (None, "E001", "XQUEUE_BRIDGE is not a dict"),
         ("x", "E001", "XQUEUE_BRIDGE is not a dict"),
         ({"FILES_STORAGE": ["a"]}, "E001", "['FILES_STORAGE'] is list, not str"),
@@ -79,6 +90,31 @@ def test_the_tests_own_settings_are_in_order():
         ({"HISTORY_DATABASE": "default"}, "E010", "['HISTORY_DATABASE'] = None"),
         ({"HISTORY_EXTENDED": 1}, "E001", "['HISTORY_EXTENDED'] is int, not bool"),
         ({"GRADE_SIGNALS": "some"}, "E012", "['GRADE_SIGNALS'] = "),
+        ({"QUEUES": ["a"]}, "E001", "XQUEUE_BRIDGE['QUEUES'] = {}"),
+        ({"QUEUES": {5: {}}}, "E001", "XQUEUE_BRIDGE['QUEUES']['5'] = "),
+        ({"QUEUES": {"a": {"LEASE_SECONDS": "5"}}}, "E001", "['LEASE_SECONDS'] = 300"),
+        ({"QUEUES": {"a": {"MAX_DELIVERIES": 0}}}, "E008", "['QUEUES']['a']['MAX_DELIVERIES'] = 4"),
+        ({"LEASE_SECONDS": -1}, "E008", "XQUEUE_BRIDGE['LEASE_SECONDS'] = 300"),
+        ({"LEASE_SECONDS": 10**30}, "E008", "['LEASE_SECONDS'] is 1000"),
+        ({"DELIVERY_BACKOFF": math.nan}, "E008", "['DELIVERY_BACKOFF'] = 2.0"),
+        ({"DELIVERY_BACKOFF_MAX": math.inf}, "E008", "['DELIVERY_BACKOFF_MAX'] = 3600.0"),
+        ({"DELIVERY_ATTEMPTS": 40_000}, "E008", "between 1 and 32767"),
+        ({"USER_STATE_BATCH_SIZE": 0}, "E008", "['USER_STATE_BATCH_SIZE'] = 500"),
+        ({"GRADE_DELAY_SECONDS": 3600}, "E008", "['GRADE_DELAY_SECONDS'] = 2.0"),
+        ({"GRADE_FREEZE_DAYS": -1}, "E008", "['GRADE_FREEZE_DAYS'] = 30"),
+        ({"LOGIN_FAILURES": "20"}, "E009", "['LOGIN_FAILURES'] = '20/min'"),
+        ({"LOGIN_FAILURES": "0/min"}, "E009", "which is not a number above 0 for each"),
+        ({"LOGIN_FAILURES": "many/min"}, "E009", "['LOGIN_FAILURES'] is 'many/min'"),
+        ({"LOGIN_FAILURES": "20/month"}, "E009", "['LOGIN_FAILURES'] is '20/month'"),
+        ({"SESSION_COOKIE": "a b"}, "E009", "not a name that a cookie can have"),
+        ({"SESSION_COOKIE": "csrftoken"}, "E009", "the name of another cookie"),
+        ({"PUBLIC_URL": "lms.example.com"}, "E009", "['PUBLIC_URL'] = 'https://"),
+        ({"PUBLIC_URL": "https://[::1"}, "E009", "['PUBLIC_URL'] = 'https://"),
+        ({"CALLBACK_PREFIXES": ["lms.example.com"]}, "E009", "['CALLBACK_PREFIXES'] = ("),
+        ({"CACHE": "nowhere"}, "E013", "['CACHE'] is 'nowhere', which is not in CACHES"),
+        ({"RECORDER": "tests.test_checks.found"}, "E007", "is not a class with a method record"),
+        ({"COURSE_STRUCTURES": "tests.test_checks.OwnRecorder"}, "E007", "a method get:"),
+        ({"FAILED_SEND_RAISES": "tests.test_checks.found"}, "E007", "is not an exception class"),
         ({"FILES_STORAGE": "nowhere"}, "W001", "STORAGES['nowhere'] = "),
         ({"FILES_STORAGE": "default"}, "W002", "usually public"),
     ],
@@ -87,6 +123,69 @@ def test_wrong_options(settings, value, number, words):
     """SG85: what does not import, or is not what it must be, is named with its setting."""
     settings.XQUEUE_BRIDGE = value
     assert words in found()[number]
+
+
+def test_every_number_has_its_bounds():
+    """SG85: and its default is within them."""
+    numbers = {
+        name: default
+        for group in (Options, QueueOptions)
+        for name, kind in get_type_hints(group).items()
+        if {int, float} & {kind, *get_args(kind)} and (default := getattr(Options, name))
+    }
+    assert numbers.keys() == RANGES.keys()
+    assert all(RANGES[name][0] <= default <= RANGES[name][1] for name, default in numbers.items())
+
+
+@pytest.mark.parametrize("value", [None, "text", "", -1, 0, 1.5, True, b"x", [], [1], {}, {1: 2}])
+@pytest.mark.parametrize("name", sorted(option_names(Options)))
+def test_no_value_stops_the_checks(settings, name, value):
+    """SG85: whatever is written there is a message, or right."""
+    settings.XQUEUE_BRIDGE = {name: value}
+    assert isinstance(found(), dict)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "number", "words"),
+    [
+        ("XQUEUE_INTERFACE", "https://xqueue", "E030", "XQUEUE_INTERFACE is not a dict"),
+        ("XQUEUE_INTERFACE", {"url": "xqueue:18040"}, "E030", "XQUEUE_INTERFACE['url'] = "),
+        ("XQUEUE_INTERFACE", {"callback_url": 5}, "E030", "XQUEUE_INTERFACE['callback_url'] = "),
+        ("XQUEUE_INTERFACE", {"django_auth": ("a", "b")}, "E030", "['django_auth'] = "),
+        ("XQUEUE_INTERFACE", {"django_auth": {"username": "a"}}, "E030", "['django_auth'] = "),
+        ("XQUEUE_INTERFACE", {"basic_auth": "ab"}, "E030", "['basic_auth'] = "),
+        ("LMS_ROOT_URL", "lms.example.com", "E031", "LMS_ROOT_URL = "),
+        ("LMS_ROOT_URL", 5, "E031", "LMS_ROOT_URL = "),
+        ("XQUEUE_WAITTIME_BETWEEN_REQUESTS", "soon", "E032", "BETWEEN_REQUESTS = 5"),
+        ("XQUEUE_WAITTIME_BETWEEN_REQUESTS", None, "E032", "BETWEEN_REQUESTS = 5"),
+        ("XQUEUE_WAITTIME_BETWEEN_REQUESTS", -1, "E032", "BETWEEN_REQUESTS = 5"),
+    ],
+)
+def test_wrong_settings_of_the_host(settings, name, value, number, words):
+    """SG85: where they are not what the bridge can use."""
+    setattr(settings, name, value)
+    assert words in found()[number]
+
+
+def test_the_host_s_xqueue(settings):
+    """As an LMS has it."""
+    settings.XQUEUE_INTERFACE = {
+        "url": "http://xqueue:18040",
+        "django_auth": {"username": "lms", "password": "the-password"},
+        "basic_auth": ["name", "the-password"],
+        "callback_url": None,
+    }
+    assert found() == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "alias"), [("CACHES", "default"), ("STORAGES", "xqueue_bridge")]
+)
+def test_a_backend_that_cannot_be_made(settings, setting, alias):
+    """SG85: it must not show first when a grader logs in, or a learner sends a file."""
+    there = getattr(settings, setting)
+    setattr(settings, setting, {**there, alias: {"BACKEND": "no.such.Backend"}})
+    assert f"{setting}['{alias}'] cannot be used: Invalid" in found()["E013"]
 
 
 def test_what_a_client_lacks(settings):
@@ -98,7 +197,9 @@ def test_what_a_client_lacks(settings):
 @pytest.mark.parametrize(
     "value",
     [
-        {"STATE_CLIENT": MEMORY_CLIENT, "RECORDER": "tests.test_checks.HalfAClient"},
+        {"STATE_CLIENT": MEMORY_CLIENT, "RECORDER": "tests.test_checks.OwnRecorder"},
+        {"FAILED_SEND_RAISES": "builtins.ValueError", "COURSE_STRUCTURES": None},
+        {"LOGIN_FAILURES": "100/hour", "GRADE_DELAY_SECONDS": 0, "GRADE_FREEZE_DAYS": None},
         {"DELIVERY_BACKOFF": 2},
         {"PUBLIC_URL": None},
         {"HISTORY_DATABASE": None},

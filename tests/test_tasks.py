@@ -107,6 +107,20 @@ class TestABrokerThatIsDown:
         assert caplog.text.count("left to the sweeper") == 1
 
 
+def test_a_task_that_fails_where_there_is_no_broker(settings, monkeypatch):
+    """Run at once, as in a host's own tests, a task is not taken for a broker that is down."""
+
+    def fail(*args, **kwargs):
+        raise ZeroDivisionError
+
+    settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery"}
+    monkeypatch.setattr(tasks.deliver_reply, "apply_async", fail)
+    monkeypatch.setitem(current_app.conf.changes, "task_always_eager", True)
+    with pytest.raises(ZeroDivisionError):
+        tasks.wake_up(7)
+    assert tasks._ask_again_at == 0
+
+
 class Broker:
     """Stands in for a task's way to the broker."""
 

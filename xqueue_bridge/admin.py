@@ -1,4 +1,7 @@
-"""Door: what operators see and change in the admin. Keys and learners' work are never shown."""
+"""Door: what operators see and change in the admin. Keys and learners' work are never shown.
+
+A list shows the columns that fit a window of 1280 pixels; the rest is on the row's own page.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from xqueue_bridge import models
+from xqueue_bridge.batches import id_batches
 from xqueue_bridge.external_grader import api as external_grader
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.persistent_grades import api as persistent_grades
@@ -72,26 +76,26 @@ class GraderAdmin(admin.ModelAdmin):
 
 @admin.register(models.Submission)
 class SubmissionAdmin(ReadOnlyAdmin):
-    list_display = (
-        "id",
-        "queue_name",
-        "status",
-        "user_id",
-        "usage_key",
-        "deliveries",
-        "created_at",
-        "leased_at",
-        "finished_at",
-    )
+    list_display = ("id", "queue_name", "status", "user_id", "deliveries", "created_at")
     list_filter = ("status", "transport", "queue_name")
     search_fields = ("=user_id", "=usage_key")
-    fields = (*list_display, "available_at", "grader", "course_key", "dispatch", "transport")
+    fields = (
+        *list_display,
+        "leased_at",
+        "finished_at",
+        "available_at",
+        "grader",
+        "course_key",
+        "usage_key",
+        "dispatch",
+        "transport",
+    )
     show_full_result_count = False
     actions = ("requeue",)
 
     @admin.action(description="Offer to graders again", permissions=["requeue"])
     def requeue(self, request: HttpRequest, submissions: QuerySet[models.Submission]) -> None:
-        changed = external_grader.requeue(list(submissions.values_list("pk", flat=True)))
+        changed = sum(map(external_grader.requeue, id_batches(submissions)))
         self.message_user(request, f"{changed} submissions wait for a grader again.")
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
@@ -100,27 +104,24 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(models.ReceivedReply)
 class ReceivedReplyAdmin(ReadOnlyAdmin):
-    list_display = (
+    list_display = ("id", "submission_id", "status", "attempts", "problem", "received_at")
+    list_filter = ("status", "source")
+    fields = (
         "id",
         "submission",
         "source",
-        "status",
-        "attempts",
-        "problem",
+        *list_display[2:],
         "score_given",
         "score_applied",
-        "received_at",
         "applied_at",
+        "next_attempt_at",
     )
-    list_filter = ("status", "source")
-    fields = (*list_display, "next_attempt_at")
-    list_select_related = ("submission",)
     show_full_result_count = False
     actions = ("try_again",)
 
     @admin.action(description="Deliver given-up ones after all", permissions=["try_again"])
     def try_again(self, request: HttpRequest, replies: QuerySet[models.ReceivedReply]) -> None:
-        changed = grader_replies.try_again(list(replies.values_list("pk", flat=True)))
+        changed = sum(map(grader_replies.try_again, id_batches(replies)))
         self.message_user(request, f"{changed} replies will be delivered again.")
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
@@ -155,20 +156,10 @@ class CrawlersConfigAdmin(admin.ModelAdmin):
 
 @admin.register(models.ScoreLedger)
 class ScoreLedgerAdmin(ReadOnlyAdmin):
-    list_display = (
-        "reply_key",
-        "user_id",
-        "usage_key",
-        "attempt",
-        "earned",
-        "possible",
-        "outcome",
-        "repeats",
-        "created",
-    )
+    list_display = ("reply_key", "user_id", "earned", "outcome", "repeats", "created")
     list_filter = ("outcome",)
     search_fields = ("=user_id", "=usage_key", "=reply_key")
-    fields = (*list_display, "course_key", "modified")
+    fields = (*list_display, "possible", "attempt", "course_key", "usage_key", "modified")
     show_full_result_count = False
 
 
@@ -184,16 +175,15 @@ class GradeRecalculationAdmin(ReadOnlyAdmin):
         "due_at",
         "attempts",
         "problem",
-        "finished_at",
     )
     search_fields = ("=user_id", "=course_id", "problem")
-    fields = list_display
+    fields = (*list_display, "finished_at")
     show_full_result_count = False
     actions = ("try_again",)
 
     @admin.action(description="Compute failed ones after all", permissions=["try_again"])
     def try_again(self, request: HttpRequest, rows: QuerySet[models.GradeRecalculation]) -> None:
-        changed = persistent_grades.try_again(rows.values_list("pk", flat=True))
+        changed = sum(map(persistent_grades.try_again, id_batches(rows)))
         self.message_user(request, f"{changed} grades will be computed again.")
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
@@ -208,33 +198,33 @@ class PersistentCourseGradeAdmin(ReadOnlyAdmin):
         "percent_grade",
         "letter_grade",
         "passed",
-        "passed_timestamp",
-        "modified",
-        "computed_at",
     )
     list_filter = ("passed",)
     search_fields = ("=user_id", "=course_id")
-    fields = (*list_display, "exact_percent", "course_version", "grading_policy_hash", "version")
+    fields = (
+        *list_display,
+        "modified",
+        "passed_timestamp",
+        "computed_at",
+        "exact_percent",
+        "course_version",
+        "grading_policy_hash",
+        "version",
+    )
     show_full_result_count = False
 
 
 @admin.register(models.PersistentSubsectionGradeOverrideHistory)
 class OverrideHistoryAdmin(ReadOnlyAdmin):
-    list_display = (
-        "user_id",
-        "usage_key",
-        "action",
-        "earned_graded_override",
-        "possible_graded_override",
-        "override_reason",
-        "author_id",
-        "created",
-    )
+    list_display = ("user_id", "action", "earned_graded_override", "author_id", "created")
     list_filter = ("action",)
     search_fields = ("=user_id", "=course_id", "=usage_key")
     fields = (
         *list_display,
+        "possible_graded_override",
+        "override_reason",
         "course_id",
+        "usage_key",
         "earned_all_override",
         "possible_all_override",
         "system",
@@ -251,19 +241,25 @@ class GradeOutboxAdmin(ReadOnlyAdmin):
         "status",
         "tries",
         "last_error",
-        "wanted_modified",
-        "sent_at",
-        "next_attempt_at",
     )
     list_filter = ("status",)
     search_fields = ("=user_id", "=course_id")
-    fields = (*list_display, "verified", "wanted_version", "sent_version", "sent_modified")
+    fields = (
+        *list_display,
+        "next_attempt_at",
+        "verified",
+        "wanted_version",
+        "wanted_modified",
+        "sent_version",
+        "sent_modified",
+        "sent_at",
+    )
     show_full_result_count = False
     actions = ("send_again",)
 
     @admin.action(description="Send to Credentials again", permissions=["send_again"])
     def send_again(self, request: HttpRequest, rows: QuerySet[models.GradeOutbox]) -> None:
-        changed = records.resend_rows(list(rows.values_list("pk", flat=True)))
+        changed = sum(map(records.resend_rows, id_batches(rows)))
         self.message_user(request, f"{changed} grades will be sent again.")
 
     def has_send_again_permission(self, request: HttpRequest) -> bool:

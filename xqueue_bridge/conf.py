@@ -141,7 +141,9 @@ class Options:
 
 def options() -> Options:
     """Return the host's options, with defaults filled in."""
-    given = getattr(settings, "XQUEUE_BRIDGE", None) or {}
+    given = getattr(settings, "XQUEUE_BRIDGE", {})
+    if not isinstance(given, Mapping):
+        given = {}  # the system check says so
     return Options(**{name: given[name] for name in option_names(Options) if name in given})
 
 

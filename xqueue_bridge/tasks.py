@@ -13,7 +13,6 @@ from typing import Any
 from celery import current_app, shared_task
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils.dateparse import parse_datetime
-from kombu.exceptions import OperationalError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import options
@@ -27,13 +26,13 @@ from xqueue_bridge.records import api as records
 LONGEST_COUNTDOWN = 900
 #: Seconds after which a sweep that no worker has begun is dropped; there are later ones.
 SWEEP_EXPIRES = 600
-#: Seconds for which a broker that did not answer is not asked again: each time, whoever asks
-#: waits for seconds in vain, in a web server's thread.
+#: Seconds for which a broker that took nothing is not asked again: each time, whoever asks may
+#: wait for seconds in vain, in a web server's thread.
 BROKER_PAUSE = 30.0
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
-#: When to ask the broker again; 0: it answers. By the monotonic clock, under the lock.
+#: When to ask the broker again; 0: it works. By the monotonic clock, under the lock.
 _ask_again_at = 0.0
 
 
@@ -140,8 +139,8 @@ def send_on(grade: records.GradeToSend) -> None:
 def _put(task: Any, *args: Any, **kwargs: Any) -> None:
     """Put a task into the broker's queue, or leave its work to the sweeper.
 
-    After a broker did not answer, one thread of the process asks it again in each pause, and
-    the others do not wait for it.
+    After a broker took nothing, whatever the reason, one thread of the process asks it again in
+    each pause, and the others do not wait for it.
     """
     global _ask_again_at
     with _lock:
@@ -151,14 +150,17 @@ def _put(task: Any, *args: Any, **kwargs: Any) -> None:
             _ask_again_at = time.monotonic() + BROKER_PAUSE
     try:
         task.apply_async(*args, retry=False, **kwargs)
-    except OperationalError as problem:
+    except Exception as problem:
+        # Each kind of broker has its own exceptions; a wrong password is no OperationalError.
+        if current_app.conf.task_always_eager:
+            raise  # there is no broker: the task itself has failed
         with _lock:
             is_news = not _ask_again_at
             _ask_again_at = time.monotonic() + BROKER_PAUSE
         if is_news:
             # The kind of the problem and no more: some brokers' messages quote what was sent.
             kind = type(problem.__cause__ or problem).__name__
-            log.warning("The broker does not answer (%s): work is left to the sweeper", kind)
+            log.warning("The broker cannot be used (%s): work is left to the sweeper", kind)
     else:
         with _lock:
             _ask_again_at = 0.0

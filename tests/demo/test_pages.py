@@ -57,6 +57,16 @@ def test_choosing_the_operator_leads_to_the_queues(browse) -> None:
     assert client.get("/xqueue/queues/").status_code == 200
 
 
+def test_a_learner_is_told_whose_page_it_is(browse, learner) -> None:
+    """A 403 looks as the site makes it look; who then becomes the operator gets the page."""
+    response = browse(learner).get("/xqueue/queues/?part=figures")
+    assert response.status_code == 403
+    way_out = re.search(r'href="(/choose/[^"]*)"', response.text)[1]
+    operator = User.objects.get(username=OPERATOR)
+    chosen = browse(learner).post(way_out, {"person": operator.pk})
+    assert chosen.url == "/xqueue/queues/?part=figures"
+
+
 def test_the_operator_may_use_the_bridges_tables_in_the_admin(browse) -> None:
     operator = User.objects.get(username=OPERATOR)
     page = browse(operator).get("/admin/").content.decode()

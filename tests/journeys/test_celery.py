@@ -50,3 +50,25 @@ def test_a_broker_that_is_down(use_broker, secret, monkeypatch, caplog):
     assert [grade_of(learner) for learner in learners] == [1] * 3
     assert len(asked) == 1
     assert caplog.text.count("left to the sweeper") == 1
+
+
+@pytest.mark.celery_broker
+@pytest.mark.parametrize(
+    ("broker", "kind"),
+    [
+        ("amqp://guest:wrong-secret@127.0.0.1:5672//", "AccessRefused"),
+        ("amqp://guest:guest@127.0.0.1:5672/wrong-secret", "NotAllowed"),
+        ("redis://nobody:wrong-secret@127.0.0.1:6379/15", "AuthenticationError"),
+        ("wrong-secret://127.0.0.1", "KeyError"),
+    ],
+)
+def test_a_broker_that_refuses_us(use_broker, secret, caplog, broker, kind):
+    """C91, SG44: a wrong password, or another wrong address, is to us a broker that is down."""
+    use_broker(broker)
+    learners = [answer_one(secret, f"key {number}") for number in range(2)]
+    assert [grade_of(learner) for learner in learners] == [None] * 2
+    assert sweep()["replies delivered"] == 2
+    assert [grade_of(learner) for learner in learners] == [1] * 2
+    assert caplog.text.count(f"({kind}): work is left to the sweeper") == 1
+    assert "wrong-secret" not in caplog.text
+    assert "after the response failed" not in caplog.text

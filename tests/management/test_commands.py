@@ -10,10 +10,11 @@ import signal
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from tests.external_grader.cast import GraderClient, make_grader, new_submission
 from xqueue_bridge.external_grader import api, queue
-from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.external_grader.models import Grader, GraderSecret, Submission
 from xqueue_bridge.management.commands import xqueue_bridge_sweep
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +61,46 @@ class TestGrader:
         secret = run("xqueue_bridge_grader", "create", "watcher")
         run("xqueue_bridge_grader", "revoke", "watcher")
         assert GraderClient(secret).login()["return_code"] == 1
+
+    def test_list_marks_who_cannot_log_in(self):
+        """Without a secret that lives: revoked, or expired."""
+        for name in ("able", "expired", "revoked"):
+            run("xqueue_bridge_grader", "create", name)
+        run("xqueue_bridge_grader", "revoke", "revoked")
+        GraderSecret.objects.filter(grader__name="expired").update(expires_at=timezone.now())
+        Grader.objects.filter(name="revoked").update(is_active=False)
+        assert run("xqueue_bridge_grader", "list").splitlines() == [
+            "able: none",
+            "expired (no secret): none",
+            "revoked (inactive) (no secret): none",
+        ]
+
+    def test_list_takes_two_statements_for_any_number(self, django_assert_num_queries):
+        for number in range(5):
+            run("xqueue_bridge_grader", "create", f"grader {number}", "--queue", "python")
+        with django_assert_num_queries(2):
+            assert len(run("xqueue_bridge_grader", "list").splitlines()) == 5
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("create", ""),
+            ("create", "x" * 129),
+            ("create", "half of a pair: \udcff"),
+            ("create", "watcher", "--queue", "x" * 129),
+            ("create", "watcher", "--queue", " "),
+            ("grant", "watcher", "--queue", "x" * 129),
+            ("rotate", "watcher", "--overlap-hours", "nan"),
+            ("rotate", "watcher", "--overlap-hours", "-1"),
+            ("rotate", "watcher", "--overlap-hours", "1e30"),
+            ("rotate", "watcher", "--overlap-hours", "soon"),
+        ],
+    )
+    def test_what_no_grader_can_have(self, arguments):
+        """It is refused by its name, and not by the database."""
+        with pytest.raises(CommandError, match="is not a"):
+            run("xqueue_bridge_grader", *arguments)
+        assert not Grader.objects.exists()
 
     def test_names_that_are_taken_or_unknown(self):
         run("xqueue_bridge_grader", "create", "watcher")

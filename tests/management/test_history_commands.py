@@ -74,7 +74,16 @@ class TestPrune:
             run(PRUNE, "--orphans")
 
     @pytest.mark.parametrize(
-        "args", [[], ["--dry-run"], ["--keep-last", "0"], ["--keep-days", "-1"], ["--start", "x"]]
+        "args",
+        [
+            [],
+            ["--dry-run"],
+            ["--keep-last", "0"],
+            ["--keep-days", "-1"],
+            ["--keep-days", "800000"],
+            ["--keep-days", "999999999999"],
+            ["--start", "x"],
+        ],
     )
     def test_it_wants_to_know_what_stays(self, args):
         fill(PLAIN, 1, [1, 2])

@@ -182,6 +182,7 @@ class TestDelete:
             ([str(PROBLEM), "ada", "--course", "course-v1:A+B+C"], "block: is a block of another"),
             ([OLD_KEY, "ada"], "--course: is missing"),
             ([str(PROBLEM), "eve"], "There is no learner 'eve'"),
+            ([str(PROBLEM), "half of a pair: \udcff"], "There is no learner 'half of a pair"),
             ([str(PROBLEM)], "Name learners"),
         ],
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.doubles.credentials import CLIENT_SECRET
 from tests.records.cast import COURSE, make_learner, row_of, store_grade
@@ -59,7 +62,8 @@ def test_right_settings(settings, value):
             "W020",
             "['CREDENTIALS']['URL'] is not https",
         ),
-        ({**GOOD, "URL": "http://[::1"}, "W020", "['CREDENTIALS']['URL'] is not https"),
+        ({**GOOD, "URL": "http://[::1"}, "E009", "['CREDENTIALS']['URL'] is not the address"),
+        ({**GOOD, "TOKEN_URL": "lms.example.com"}, "E009", "['TOKEN_URL'] = 'https://...'"),
         ({**GOOD, "URL": 5}, "E001", "['CREDENTIALS']['URL'] is int, not str"),
         ({**GOOD, "TIMEOUT": 0}, "E021", "['CREDENTIALS']['TIMEOUT'] is not between 0 and 40"),
         ({**GOOD, "TIMEOUT": 60}, "E021", "['CREDENTIALS']['TIMEOUT'] = 10.0"),
@@ -100,6 +104,29 @@ class TestAdmin:
         self.send_again(admin_client, row)
         assert api.send_due() == 1
         assert credentials.statuses == [201, 201]
+
+    def test_all_that_failed_can_be_sent_again_at_once(self, db, admin_client):
+        """SG80: after an outage; no statement names more rows than SQLite allows."""
+        now = timezone.now()
+        GradeOutbox.objects.bulk_create(
+            GradeOutbox(
+                user_id=number,
+                course_id=COURSE,
+                status="failed",
+                wanted_version=1,
+                wanted_modified=now,
+            )
+            for number in range(1100)
+        )
+        everything = {"action": "send_again", "_selected_action": 1, "select_across": 1}
+        address = reverse("admin:xqueue_bridge_gradeoutbox_changelist")
+        with CaptureQueriesContext(connection) as captured:
+            admin_client.post(address, everything)
+        assert GradeOutbox.objects.filter(status="pending").count() == 1100
+        updates = [
+            each["sql"] for each in captured if "UPDATE" in each["sql"] and "tries" in each["sql"]
+        ]
+        assert len(updates) == 3
 
     def test_not_by_everybody(self, client, row):
         viewer = get_user_model().objects.create_user("viewer", password="x", is_staff=True)

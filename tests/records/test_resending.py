@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from tests.doubles.credentials import Fault
 from tests.records.cast import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
+from xqueue_bridge.management.commands.xqueue_bridge_resend_grades import Command
 from xqueue_bridge.persistent_grades.models import PersistentCourseGrade
 from xqueue_bridge.records import api, resending
 from xqueue_bridge.records.models import GradeOutbox
@@ -128,12 +129,23 @@ def test_five_statements_for_any_number(credentials, django_assert_num_queries):
         ([], "Say which grades"),
         (["--since", "yesterday"], "--since: 'yesterday'"),
         (["--since", "2026-13-01"], "--since: '2026-13-01'"),
+        (["--since", "0001-01-01T00:00+14:00"], "--since: '0001-"),
         (["--course", "CS101"], "--course: 'CS101'"),
     ],
 )
 def test_what_it_does_not_understand(credentials, args, words):
     with pytest.raises(CommandError, match=words):
         run(*args)
+
+
+@pytest.mark.parametrize("args", [["--since", "yesterday"], ["--course", "CS101"]])
+def test_what_an_operator_types_is_answered_without_a_traceback(capsys, args):
+    """Django does not catch what a parser raises."""
+    command = Command()
+    command._called_from_command_line = True
+    with pytest.raises(SystemExit):
+        command.create_parser("manage.py", "xqueue_bridge_resend_grades").parse_args(args)
+    assert f"{args[0]}: '{args[1]}' is " in capsys.readouterr().err
 
 
 def test_without_a_service(settings):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.core.cache import caches
+from django.core.files.storage import storages
 from django.db import connections
 from django.urls import NoReverseMatch, reverse
 
-from xqueue_bridge.checks.messages import warning
+from xqueue_bridge.checks.messages import error, warning
+from xqueue_bridge.checks.values import is_address
 from xqueue_bridge.conf import options
 
 
@@ -37,8 +41,14 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
                 f"STORAGES[{alias!r}] = ... of its own, in a private directory or bucket",
             )
         )
+    else:
+        found.extend(_unusable(storages, "FILES_STORAGE", alias, "STORAGES"))
+    if isinstance(options().CACHE, str):
+        found.extend(_unusable(caches, "CACHE", options().CACHE, "CACHES"))
+    found.extend(_wrong_xqueue_settings())
     interface = getattr(settings, "XQUEUE_INTERFACE", None) or {}
-    if not interface.get("callback_url") and not getattr(settings, "LMS_ROOT_URL", None):
+    has_own = isinstance(interface, Mapping) and interface.get("callback_url")
+    if not has_own and not getattr(settings, "LMS_ROOT_URL", None):
         found.append(
             warning(
                 "W003",
@@ -57,6 +67,49 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         )
     return found
+
+
+def _unusable(backends: Any, name: str, alias: str, setting: str) -> Iterator[checks.CheckMessage]:
+    """Yield what is wrong with a cache or a storage that cannot be made."""
+    try:
+        backends[alias]
+    except Exception as problem:  # importing runs foreign code
+        text = f"XQUEUE_BRIDGE[{name!r}] is {alias!r}, which is not in {setting}."
+        if alias in getattr(settings, setting):
+            text = f"{setting}[{alias!r}] cannot be used: {type(problem).__name__}."
+        yield error("E013", text, f"{setting}[{alias!r}] = {{'BACKEND': 'package.module.name'}}")
+
+
+def _wrong_xqueue_settings() -> Iterator[checks.CheckMessage]:
+    """Yield what is wrong with the settings that have the platform's names."""
+    interface = getattr(settings, "XQUEUE_INTERFACE", None) or {}
+    where = "XQUEUE_INTERFACE"
+    if not isinstance(interface, Mapping):
+        yield error("E030", f"{where} is not a dict.", f"{where} = {{'url': 'https://...'}}")
+        interface = {}
+    for name in ("url", "callback_url"):
+        if interface.get(name) and not is_address(interface[name]):
+            text = f"{where}[{name!r}] is not the address of a site."
+            yield error("E030", text, f"{where}[{name!r}] = 'https://...'")
+    account, line = interface.get("django_auth"), f"{where}['django_auth']"
+    if account and not (isinstance(account, Mapping) and {"username", "password"} <= set(account)):
+        text = f"{line} is not a dict of a username and a password."
+        yield error("E030", text, f"{line} = {{'username': '...', 'password': '...'}}")
+    pair, line = interface.get("basic_auth"), f"{where}['basic_auth']"
+    if pair and not (isinstance(pair, list | tuple) and len(pair) == 2):
+        text = f"{line} is not a pair of a name and a password."
+        yield error("E030", text, f"{line} = ('...', '...')")
+    root = getattr(settings, "LMS_ROOT_URL", None)
+    if root and not is_address(root):
+        text = "LMS_ROOT_URL is not the address of a site."
+        yield error("E031", text, "LMS_ROOT_URL = 'https://lms.example.com'")
+    try:
+        is_right = int(getattr(settings, "XQUEUE_WAITTIME_BETWEEN_REQUESTS", 5)) >= 0
+    except (ValueError, TypeError, OverflowError):
+        is_right = False
+    if not is_right:
+        text = "XQUEUE_WAITTIME_BETWEEN_REQUESTS is not a number of seconds."
+        yield error("E032", text, "XQUEUE_WAITTIME_BETWEEN_REQUESTS = 5")
 
 
 def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:

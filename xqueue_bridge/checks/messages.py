@@ -8,6 +8,8 @@ from typing import Any, get_args, get_type_hints
 from django.core import checks
 from django.utils.module_loading import import_string
 
+from xqueue_bridge.conf import Options
+
 
 def wrong_values(
     group: type, given: Mapping[str, Any], where: str
@@ -25,30 +27,27 @@ def wrong_values(
         if tuple in plain:
             plain += (list,)
         if not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain):
-            expected = " or ".join(each.__name__ for each in plain)
+            names = ("None" if each is type(None) else each.__name__ for each in plain)
+            unset = {} if Mapping in plain else "..."
+            example = getattr(group, name, getattr(Options, name, unset))
             yield error(
                 "E001",
-                f"{where}[{name!r}] is {type(value).__name__}, not {expected}.",
-                f"{where}[{name!r}] = {getattr(group, name, '...')!r}",
+                f"{where}[{name!r}] is {type(value).__name__}, not {' or '.join(names)}.",
+                f"{where}[{name!r}] = {example!r}",
             )
 
 
-def unimportable(
-    name: str, path: str, where: str = "XQUEUE_BRIDGE"
-) -> Iterator[checks.CheckMessage]:
+def unimportable(name: str, path: str, where: str = "XQUEUE_BRIDGE") -> list[checks.CheckMessage]:
     try:
         found = import_string(path)
     except Exception as problem:  # importing runs foreign code
         reason = f"cannot be imported: {type(problem).__name__}"
     else:
         if callable(found):
-            return
+            return []
         reason = "cannot be called"
-    yield error(
-        "E003",
-        f"{where}[{name!r}] {reason}.",
-        f"{where}[{name!r}] = 'package.module.name', not {path!r}",
-    )
+    line = f"{where}[{name!r}] = 'package.module.name', not {path!r}"
+    return [error("E003", f"{where}[{name!r}] {reason}.", line)]
 
 
 def error(number: str, text: str, line: str) -> checks.Error:

@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, router
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.checks.messages import error, unimportable, warning, wrong_values
+from xqueue_bridge.checks.values import is_address, wrong_number, wrong_text
 from xqueue_bridge.conf import CredentialsOptions, Options, QueueOptions, options
 from xqueue_bridge.models import StudentModuleHistoryExtended
 
@@ -21,18 +22,26 @@ LONGEST_TIMEOUT = 40
 
 
 def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Every key of XQUEUE_BRIDGE is one we know, and of its type."""
+    """Every key of XQUEUE_BRIDGE is one we know, of its type, and within its bounds."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
         return [error("E001", "XQUEUE_BRIDGE is not a dict.", "XQUEUE_BRIDGE = {}")]
-    found: list[checks.CheckMessage] = list(wrong_values(Options, given, "XQUEUE_BRIDGE"))
+    where = "XQUEUE_BRIDGE"
+    found: list[checks.CheckMessage] = list(wrong_values(Options, given, where))
+    for name, value in given.items():
+        found += wrong_number(name, value, where) + wrong_text(name, value, where)
     queues = given.get("QUEUES", {})
     for queue_name, values in queues.items() if isinstance(queues, Mapping) else ():
         where = f"XQUEUE_BRIDGE['QUEUES'][{queue_name!r}]"
+        if not isinstance(queue_name, str):
+            line = f"XQUEUE_BRIDGE['QUEUES'][{str(queue_name)!r}] = ..."
+            found.append(error("E001", f"{where}: a queue's name is a text.", line))
         if not isinstance(values, Mapping):
             found.append(error("E001", f"{where} is not a dict.", f"{where} = {{}}"))
             continue
         found.extend(wrong_values(QueueOptions, values, where))
+        for name, value in values.items():
+            found += wrong_number(name, value, where)
         if values.get("SCORE_SCALE", "points") not in ("points", "fraction"):
             found.append(
                 error(
@@ -53,8 +62,8 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
     paths = {"RECORDER", "BLOCK_LOADER", "FAILED_SEND_RAISES", "COURSE_STRUCTURES"}
     for name in sorted(paths & given.keys()):
         path = given[name]
-        if path is not None and not (name == "RECORDER" and path in RECORDERS):
-            found.extend(unimportable(name, path))
+        if isinstance(path, str) and not (name == "RECORDER" and path in RECORDERS):
+            found.extend(unimportable(name, path) or _wrong_class(name, path))
     if given.get("RECORDER") == "block" and not given.get("BLOCK_LOADER"):
         found.append(
             error(
@@ -63,14 +72,14 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
                 "XQUEUE_BRIDGE['BLOCK_LOADER'] = 'your.module.load_block'",
             )
         )
-    if given.get("RECORDER") == "callback" and not given.get("CALLBACK_PREFIXES"):
-        found.append(
-            error(
-                "E005",
-                "RECORDER is 'callback', but no address may be posted to.",
-                "XQUEUE_BRIDGE['CALLBACK_PREFIXES'] = ('https://lms.example.com/',)",
-            )
-        )
+    prefixes, line = given.get("CALLBACK_PREFIXES"), "XQUEUE_BRIDGE['CALLBACK_PREFIXES']"
+    example = f"{line} = ('https://lms.example.com/',)"
+    if given.get("RECORDER") == "callback" and not prefixes:
+        text = "RECORDER is 'callback', but no address may be posted to."
+        found.append(error("E005", text, example))
+    for prefix in prefixes if isinstance(prefixes, list | tuple) else ():
+        if not is_address(prefix):
+            found.append(error("E009", f"{line}: {prefix!r} is no address.", example))
     if given.get("WAKE_UP") not in (None, "inline", "celery"):
         found.append(
             error(
@@ -90,12 +99,28 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
     return found
 
 
+def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
+    """Return what is wrong with something that can be imported and called."""
+    found, where = import_string(path), f"XQUEUE_BRIDGE[{name!r}]"
+    if name == "FAILED_SEND_RAISES":
+        is_right = isinstance(found, type) and issubclass(found, Exception)
+        what = "an exception class"
+    else:
+        method = {"RECORDER": "record", "COURSE_STRUCTURES": "get"}.get(name)
+        is_right = method is None or (isinstance(found, type) and hasattr(found, method))
+        what = f"a class with a method {method}"
+    if is_right:
+        return []
+    line = f"{where} = {getattr(Options, name)!r}"
+    return [error("E007", f"{where} is not {what}: {path}.", line)]
+
+
 def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
     """Crawlers can be told from learners."""
     path = options().CRAWLER_DETECTOR
     if not isinstance(path, str):
         return []  # check_options says so
-    return list(unimportable("CRAWLER_DETECTOR", path))
+    return unimportable("CRAWLER_DETECTOR", path)
 
 
 def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -105,7 +130,7 @@ def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
     path = options().STATE_CLIENT
     if not isinstance(path, str):
         return []  # check_options says so
-    found: list[checks.CheckMessage] = list(unimportable("STATE_CLIENT", path))
+    found = unimportable("STATE_CLIENT", path)
     if found:
         return found
     client = import_string(path)
@@ -159,7 +184,13 @@ def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
                 error("E020", f"{where}[{name!r}] is missing.", f"{where}[{name!r}] = '...'")
             )
     for name in ("URL", "TOKEN_URL"):
-        if given.get(name) and not _is_private(str(given[name])):
+        address = given.get(name)
+        if not address or not isinstance(address, str):
+            continue  # said above
+        if not is_address(address):
+            text = f"{where}[{name!r}] is not the address of a service."
+            found.append(error("E009", text, f"{where}[{name!r}] = 'https://...'"))
+        elif not _is_private(address):
             found.append(
                 warning(
                     "W020", f"{where}[{name!r}] is not https.", f"{where}[{name!r}] = 'https://...'"
@@ -181,8 +212,5 @@ def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def _is_private(address: str) -> bool:
     """Return whether nobody on the way can read what is sent there."""
-    try:
-        parts = urlsplit(address)
-        return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
-    except ValueError:
-        return False
+    parts = urlsplit(address)
+    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")

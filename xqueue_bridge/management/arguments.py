@@ -11,6 +11,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.callback_address import read_place
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.wire import is_storable
 
 #: The names of an address's parts, as these commands call them.
 _CALLED = {"course_id": "--course", "mod_id": "block"}
@@ -32,7 +33,8 @@ def find_learners(usernames: Sequence[str], user_ids: Sequence[int]) -> list[int
     """Return the ids of the learners that were named, each once. Raises CommandError."""
     users = get_user_model()._default_manager
     name = get_user_model().USERNAME_FIELD
-    found = dict(users.filter(**{f"{name}__in": usernames}).values_list(name, "pk"))
+    names = [username for username in usernames if is_storable(username)]
+    found = dict(users.filter(**{f"{name}__in": names}).values_list(name, "pk"))
     unknown = [username for username in usernames if username not in found]
     if unknown:
         raise CommandError(

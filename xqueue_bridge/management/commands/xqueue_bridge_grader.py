@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
 
 from xqueue_bridge.external_grader import api as external_grader
-from xqueue_bridge.models import Grader, QueueGrant
+from xqueue_bridge.models import Grader, GraderSecret, QueueGrant
+from xqueue_bridge.wire import is_storable
+
+#: A year: whoever wants a secret to live longer does not rotate it.
+LONGEST_OVERLAP = timedelta(days=365)
 
 
 class Command(BaseCommand):
@@ -19,15 +26,15 @@ class Command(BaseCommand):
         queue_help = "A queue it may use; may be repeated; '*' is every queue."
 
         create = actions.add_parser("create", help="Create a grader and print its secret.")
-        create.add_argument("name")
-        create.add_argument("--queue", action="append", default=[], help=queue_help)
+        create.add_argument("name", type=_name)
+        create.add_argument("--queue", action="append", default=[], type=_name, help=queue_help)
 
         rotate = actions.add_parser("rotate", help="Print a new secret; the former one lives on.")
         rotate.add_argument("name")
         hours = external_grader.ROTATION_OVERLAP / timedelta(hours=1)
         rotate.add_argument(
             "--overlap-hours",
-            type=float,
+            type=_hours,
             default=hours,
             help=f"How long the former secret still works (default: {hours:g}).",
         )
@@ -35,7 +42,9 @@ class Command(BaseCommand):
         for action, text in (("grant", "Let a grader use a queue."), ("deny", "Undo a grant.")):
             change = actions.add_parser(action, help=text)
             change.add_argument("name")
-            change.add_argument("--queue", action="append", required=True, help=queue_help)
+            change.add_argument(
+                "--queue", action="append", required=True, type=_name, help=queue_help
+            )
 
         revoke = actions.add_parser("revoke", help="End a grader's secrets and sessions.")
         revoke.add_argument("name")
@@ -57,12 +66,12 @@ class Command(BaseCommand):
         grader = self._grader(name)
         for queue_name in queue:
             QueueGrant.objects.get_or_create(grader=grader, queue_name=queue_name)
-        self._show(grader)
+        self._show(self._grader(name))
 
     def deny(self, name: str, queue: list[str], **options: Any) -> None:
         grader = self._grader(name)
         grader.grants.filter(queue_name__in=queue).delete()
-        self._show(grader)
+        self._show(self._grader(name))
 
     def revoke(self, name: str, **options: Any) -> None:
         grader = self._grader(name)
@@ -70,17 +79,40 @@ class Command(BaseCommand):
         self.stderr.write(f"{grader.name} cannot log in until 'rotate' gives it a new secret.")
 
     def list(self, **options: Any) -> None:
-        for grader in Grader.objects.order_by("name").prefetch_related("grants"):
+        for grader in _graders().order_by("name"):
             self._show(grader)
 
     def _grader(self, name: str) -> Grader:
         try:
-            return Grader.objects.get(name=name)
+            return _graders().get(name=name)
         except Grader.DoesNotExist:
             raise CommandError(f"There is no grader {name!r}.") from None
 
-    def _show(self, grader: Grader) -> None:
+    def _show(self, grader: Any) -> None:
         queues = ", ".join(sorted(grant.queue_name for grant in grader.grants.all())) or "none"
         state = "" if grader.is_active else " (inactive)"
-        state += "" if grader.secrets.exists() else " (no secret)"
+        state += "" if grader.has_secret else " (no secret)"
         self.stdout.write(f"{grader.name}{state}: {queues}")
+
+
+def _graders() -> QuerySet[Any]:
+    """Return graders, each with its queues and whether a secret of its lives; two statements."""
+    secrets = GraderSecret.objects.filter(grader=OuterRef("pk"))
+    living = secrets.exclude(expires_at__lte=timezone.now())
+    return Grader.objects.annotate(has_secret=Exists(living)).prefetch_related("grants")
+
+
+def _name(text: str) -> str:
+    if not (text.strip() and len(text) <= 128 and is_storable(text)):
+        raise ArgumentTypeError(f"{text!r} is not a name of 1 to 128 characters")
+    return text
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = -1
+    if not 0 <= hours <= LONGEST_OVERLAP / timedelta(hours=1):
+        raise ArgumentTypeError(f"{text!r} is not a number of hours, at most a year's")
+    return hours

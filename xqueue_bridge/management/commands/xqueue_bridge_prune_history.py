@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -82,5 +82,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _since(days: int | None) -> Any:
-    return timezone.now() - timedelta(days=days) if days else None
+def _since(days: int | None) -> datetime | None:
+    if not days:
+        return None
+    try:
+        return timezone.now() - timedelta(days=days)
+    except OverflowError:
+        raise CommandError(f"--keep-days: {days} days ago there was no date.") from None

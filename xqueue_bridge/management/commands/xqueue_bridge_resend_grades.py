@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -62,15 +63,15 @@ def _moment(text: str) -> datetime:
         moment = parse_datetime(text)
         if moment is None and (day := parse_date(text)):
             moment = datetime.combine(day, time.min)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise CommandError(f"--since: {text!r} is neither a day nor a time, as 2026-11-20T08:00Z.")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment is not None:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ArgumentTypeError(f"{text!r} is neither a day nor a time, as 2026-11-20T08:00Z")
 
 
 def _course_key(text: str) -> CourseKey:
     try:
         return CourseKey.from_string(text)
     except InvalidKeyError:
-        raise CommandError(f"--course: {text!r} is not a course key.") from None
+        raise ArgumentTypeError(f"{text!r} is not a course key") from None

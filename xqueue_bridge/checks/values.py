@@ -1,0 +1,87 @@
+"""Values of the right type that cannot work all the same."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core import checks
+
+from xqueue_bridge.checks.messages import error
+from xqueue_bridge.conf import Options
+
+_SECONDS = 10 * 365 * 86_400  # a time that much later is still a date
+_BYTES = 2**31 - 1
+_SMALL = 2**15 - 1  # what the column of a count can hold
+
+#: The least and the greatest value of each setting that is a number.
+RANGES: dict[str, tuple[float, float]] = {
+    "MAX_BODY_BYTES": (1, _BYTES),
+    "MAX_FILES": (0, _SMALL),
+    "MAX_FILE_BYTES": (1, _BYTES),
+    "FILE_URL_SECONDS": (1, _SECONDS),
+    "LEASE_SECONDS": (1, _SECONDS),
+    "MAX_DELIVERIES": (1, _SMALL),
+    "REFUSED_REPLY_DELAY": (0, _SECONDS),
+    "MAX_REPLY_BYTES": (1, _BYTES),
+    "SESSION_SECONDS": (1, _SECONDS),
+    "PRINCIPAL_CACHE_SECONDS": (0, _SECONDS),
+    "GRACE_SECONDS": (0, _SECONDS),
+    "DELIVERY_ATTEMPTS": (1, _SMALL),
+    "DELIVERY_BACKOFF": (0.1, _SECONDS),
+    "DELIVERY_BACKOFF_MAX": (0.1, _SECONDS),
+    "USER_STATE_BATCH_SIZE": (1, 100_000),
+    # A worker holds the task for so long; RabbitMQ ends a worker's channel after 30 minutes.
+    "GRADE_DELAY_SECONDS": (0, 900),
+    "GRADE_FREEZE_DAYS": (0, 36_500),
+}
+#: REST framework looks at the unit's first letter alone: to it, a month is a minute.
+_RATE = re.compile(r"0*[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def wrong_number(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
+    """Return what is wrong with a setting that is a number and out of its range."""
+    if name not in RANGES or not isinstance(value, int | float) or isinstance(value, bool):
+        return []
+    least, greatest = RANGES[name]
+    if least <= value <= greatest:
+        return []
+    text = f"{where}[{name!r}] is {value!r}, not between {least} and {greatest}."
+    return [error("E008", text, f"{where}[{name!r}] = {getattr(Options, name)!r}")]
+
+
+def wrong_text(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
+    """Return what is wrong with a setting that is a text and not one of those that work."""
+    if not isinstance(value, str):
+        return []
+    reason, example = "", getattr(Options, name, None)
+    if name == "LOGIN_FAILURES" and not _RATE.fullmatch(value):
+        reason = "not a number above 0 for each s, min, hour or day"
+    elif name == "SESSION_COOKIE" and not _COOKIE_NAME.fullmatch(value):
+        reason = "not a name that a cookie can have"
+    elif name == "SESSION_COOKIE" and value in _host_cookies():
+        reason = "the name of another cookie"
+    elif name == "PUBLIC_URL" and not is_address(value):
+        reason, example = "not the address of a site", "https://lms.example.com"
+    if not reason:
+        return []
+    line = f"{where}[{name!r}] = {example!r}"
+    return [error("E009", f"{where}[{name!r}] is {value!r}, which is {reason}.", line)]
+
+
+def is_address(value: object) -> bool:
+    """Return whether requests can be sent to what lies below ``value``."""
+    if not isinstance(value, str) or re.search(r"[\s\\]", value):
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _host_cookies() -> tuple[str, ...]:
+    return settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, settings.LANGUAGE_COOKIE_NAME
