@@ -215,6 +215,8 @@ def test_grade_set_by_hand_is_removed_with_a_reason(desk, ada) -> None:
         {"set-earned": "nan", "set-reason": "r"},
         {"set-earned": "1e9", "set-reason": "r"},
         {"set-earned": "1", "set-possible": "inf", "set-reason": "r"},
+        {"set-earned": "1", "set-possible": "1e-300", "set-reason": "r"},
+        {"set-earned": "0", "set-possible": "5e-324", "set-reason": "r"},
         {"set-earned": "1", "set-reason": "r" * 301},
         {"set-earned": "1", "set-reason": "a\x00b"},
     ],
