@@ -11,6 +11,7 @@ import pytest
 from tests.persistent_grades import courses
 from tests.persistent_grades.cast import (
     COURSE,
+    E1,
     HOMEWORK,
     P1,
     P2,
@@ -203,3 +204,13 @@ class TestPages:
         assert [grade.percent for grade in book.values()] == [0.0, 0.0, 0.5, 0.0, 0.0]
         sums = book[learners[2].pk].subsection_grade(HOMEWORK.usage_key).graded_total
         assert (sums.earned, sums.possible) == (2, 4)
+
+    def test_gradebook_of_some_subsections(self, ada, django_assert_num_queries):
+        score(ada)
+        score(ada, E1, 5, 5)
+        settle(ada)
+        (grade,) = api.read_gradebook(COURSE_KEY, [ada.pk], [HOMEWORK.usage_key]).values()
+        assert list(grade.subsection_grades) == [HOMEWORK.usage_key]
+        with django_assert_num_queries(1):
+            (grade,) = api.read_gradebook(COURSE_KEY, [ada.pk], []).values()
+        assert (grade.percent, grade.subsection_grades) == (0.5, {})

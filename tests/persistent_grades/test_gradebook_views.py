@@ -134,6 +134,19 @@ def test_statements_do_not_grow_with_learners(
         desk.get(BOOK)
 
 
+@pytest.mark.parametrize(("sort", "statements"), [("name", 10), ("total", 11), ("1", 12)])
+def test_sorting_reads_no_more_than_it_sorts_by(
+    desk, class_of_three, django_assert_num_queries, sort: str, statements: int
+) -> None:
+    """Of all learners the total, or one column; everything only of those on the page."""
+    with django_assert_num_queries(statements) as said:
+        desk.get(BOOK, {"sort": sort})
+    details = [each["sql"] for each in said if "subsectiongrade" in each["sql"]]
+    assert [str(HOMEWORK) in each for each in details] == (
+        [True, False] if sort == "1" else [False]
+    )
+
+
 # -- the file
 
 
