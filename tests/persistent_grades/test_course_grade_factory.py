@@ -162,14 +162,16 @@ class TestIter:
         assert {result.error for result in results} == {None}
         assert factory.GradeResult is api.GradeResult
 
-    def test_a_publish_meanwhile(self, course):
+    @pytest.mark.parametrize("edited_on", [datetime(2026, 2, 1, tzinfo=UTC), COURSE.edited_on])
+    def test_a_publish_meanwhile(self, course, edited_on):
+        """SG70: a document may have been changed, and its date left as it was."""
         first, second = make_learner("a"), make_learner("b")
         for learner in (first, second):
             score(learner)
         results = factory.iter([first, second], course_key=COURSE_KEY, force_update=True)
         assert next(results).course_grade.percent == 0.5
         single = replace(HOMEWORK, blocks=HOMEWORK.blocks[:1])
-        publish(courses.course(single, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
+        publish(courses.course(single, edited_on=edited_on))
         factory.update(second, course_key=COURSE_KEY, force_update_subsections=True)
         assert next(results).course_grade.percent == 1.0
 
