@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.persistent_grades import published_cases
 from xqueue_bridge.persistent_grades.arithmetic import (
+    MAX_PERCENT,
     Score,
     aggregate_scores,
     compute_percent,
@@ -21,6 +23,7 @@ from xqueue_bridge.persistent_grades.arithmetic import (
     plain_sum,
     weighted_score,
 )
+from xqueue_bridge.persistent_grades.policy import MAX_WEIGHT
 
 points = st.integers(0, 1_000_000).map(lambda eighths: eighths / 8)
 counts = st.integers(0, 500)
@@ -79,6 +82,24 @@ def test_percents_round_half_to_even(earned, possible):
     rest = exact - down
     up = rest > Fraction(1, 2) or (rest == Fraction(1, 2) and down % 2 == 1)
     assert compute_percent(earned, possible) == (down + up) / 10_000
+
+
+@pytest.mark.parametrize(
+    ("earned", "possible", "percent"),
+    [
+        (-5.0, 1.0, 0.0),
+        (math.nan, 1.0, 0.0),
+        (math.inf, math.inf, 0.0),
+        (1.0, math.inf, 0.0),
+        (1.0, 5e-324, MAX_PERCENT),
+        (math.inf, 1.0, MAX_PERCENT),
+        (1e308, 1.0, MAX_PERCENT),
+    ],
+)
+def test_odd_points_have_a_percent_too(earned, possible, percent):
+    """SG46: what a block has published is no reason to fail; as much as there is, and no less."""
+    assert compute_percent(earned, possible) == percent
+    assert course_percent(percent * MAX_WEIGHT) >= 0
 
 
 def test_percents_differ_from_pythons_own_rounding():

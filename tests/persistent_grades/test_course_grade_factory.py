@@ -11,6 +11,7 @@ import pytest
 from tests.persistent_grades import courses
 from tests.persistent_grades.cast import (
     COURSE,
+    E1,
     HOMEWORK,
     P1,
     P2,
@@ -161,14 +162,16 @@ class TestIter:
         assert {result.error for result in results} == {None}
         assert factory.GradeResult is api.GradeResult
 
-    def test_a_publish_meanwhile(self, course):
+    @pytest.mark.parametrize("edited_on", [datetime(2026, 2, 1, tzinfo=UTC), COURSE.edited_on])
+    def test_a_publish_meanwhile(self, course, edited_on):
+        """SG70: a document may have been changed, and its date left as it was."""
         first, second = make_learner("a"), make_learner("b")
         for learner in (first, second):
             score(learner)
         results = factory.iter([first, second], course_key=COURSE_KEY, force_update=True)
         assert next(results).course_grade.percent == 0.5
         single = replace(HOMEWORK, blocks=HOMEWORK.blocks[:1])
-        publish(courses.course(single, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
+        publish(courses.course(single, edited_on=edited_on))
         factory.update(second, course_key=COURSE_KEY, force_update_subsections=True)
         assert next(results).course_grade.percent == 1.0
 
@@ -203,3 +206,13 @@ class TestPages:
         assert [grade.percent for grade in book.values()] == [0.0, 0.0, 0.5, 0.0, 0.0]
         sums = book[learners[2].pk].subsection_grade(HOMEWORK.usage_key).graded_total
         assert (sums.earned, sums.possible) == (2, 4)
+
+    def test_gradebook_of_some_subsections(self, ada, django_assert_num_queries):
+        score(ada)
+        score(ada, E1, 5, 5)
+        settle(ada)
+        (grade,) = api.read_gradebook(COURSE_KEY, [ada.pk], [HOMEWORK.usage_key]).values()
+        assert list(grade.subsection_grades) == [HOMEWORK.usage_key]
+        with django_assert_num_queries(1):
+            (grade,) = api.read_gradebook(COURSE_KEY, [ada.pk], []).values()
+        assert (grade.percent, grade.subsection_grades) == (0.5, {})

@@ -134,6 +134,19 @@ def test_statements_do_not_grow_with_learners(
         desk.get(BOOK)
 
 
+@pytest.mark.parametrize(("sort", "statements"), [("name", 10), ("total", 11), ("1", 12)])
+def test_sorting_reads_no_more_than_it_sorts_by(
+    desk, class_of_three, django_assert_num_queries, sort: str, statements: int
+) -> None:
+    """Of all learners the total, or one column; everything only of those on the page."""
+    with django_assert_num_queries(statements) as said:
+        desk.get(BOOK, {"sort": sort})
+    details = [each["sql"] for each in said if "subsectiongrade" in each["sql"]]
+    assert [str(HOMEWORK) in each for each in details] == (
+        [True, False] if sort == "1" else [False]
+    )
+
+
 # -- the file
 
 
@@ -215,6 +228,8 @@ def test_grade_set_by_hand_is_removed_with_a_reason(desk, ada) -> None:
         {"set-earned": "nan", "set-reason": "r"},
         {"set-earned": "1e9", "set-reason": "r"},
         {"set-earned": "1", "set-possible": "inf", "set-reason": "r"},
+        {"set-earned": "1", "set-possible": "1e-300", "set-reason": "r"},
+        {"set-earned": "0", "set-possible": "5e-324", "set-reason": "r"},
         {"set-earned": "1", "set-reason": "r" * 301},
         {"set-earned": "1", "set-reason": "a\x00b"},
     ],

@@ -108,7 +108,10 @@ class TestOverrides:
         [
             ({"earned": -1}, "earned_graded"),
             ({"earned": math.nan}, "earned_graded"),
+            ({"earned": 1e308}, "earned_graded"),
             ({"possible_all": math.inf}, "possible_all"),
+            ({"possible_graded": 5e-324}, "possible_graded"),
+            ({"possible_graded": 0.009}, "possible_graded"),
             ({"reason": " "}, "reason"),
             ({"reason": "x" * 301}, "reason"),
             ({"author_id": None}, "author_id"),

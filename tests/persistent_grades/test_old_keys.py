@@ -68,3 +68,13 @@ def test_grades_set_by_hand(client, ada):
     assert cast.percent(ada) == 0.5
     client.post(place, {"action": "remove", "remove-reason": "Was not."})
     assert cast.percent(ada) == 0.0
+
+
+def test_the_grade_book_is_sorted(client, ada):
+    """SG13: a column is found by its keys as they are stored, without the run."""
+    bob = cast.make_learner("bob")
+    score(ada, 1, 2)
+    score(bob, 1, 1)
+    client.force_login(User.objects.create(username="teacher", is_staff=True))
+    book = client.get(f"/xqueue/grades/{KEY}/gradebook/", {"sort": "1"})
+    assert [line.learner.user_id for line, _ in book.context["lines"]] == [bob.pk, ada.pk]

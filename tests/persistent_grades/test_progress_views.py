@@ -106,6 +106,27 @@ def test_results_that_count_stay_hidden_too(client, db, staff) -> None:
     assert "Homework 2 - Exam - 75% (3/4)" in theirs
 
 
+def test_where_nothing_is_hidden_the_stored_grade_is_shown(client, ada, staff) -> None:
+    """SG75, SG77: of a course that is frozen, too, whatever was published of it since."""
+    cast.score(ada, cast.P1, 2)
+    cast.settle(ada)
+    ended = timezone.now() - timedelta(days=400)
+    cast.publish(
+        courses.course(
+            cast.HOMEWORK,
+            grading=courses.policy({**courses.HOMEWORK, "min_count": 2}, Pass=0.2),
+            end=ended,
+            edited_on=timezone.now(),
+        )
+    )
+    cast.score(ada, cast.P2, 2)
+    cast.settle(ada)
+    for viewer in (ada, staff):
+        page = look(client, viewer, f"{OWN}{ada.pk}/")
+        assert "<strong>50%</strong>" in page
+        assert "Not passed yet." in page
+
+
 def test_learner_who_looks_by_number_sees_no_more(client, learner) -> None:
     assert "<strong>44%</strong>" in look(client, learner, f"{OWN}{learner.pk}/")
 

@@ -330,6 +330,15 @@ class TestWhatIsComputed:
         assert sums(ada) == {}
         assert percent(ada) == 0.0
 
+    @pytest.mark.parametrize("points", [(1, 5e-324), (-3, 1), (1e308, 1)])
+    def test_odd_points(self, ada, points):
+        """SG46: what a block has published stands in the way of no grade."""
+        learner_state.publish_score(ada.pk, COURSE_KEY, P1, *points)
+        settle(ada)
+        request = request_of(ada)
+        assert (request.done, request.problem) == (1, "")
+        assert percent(ada) >= 0
+
     def test_the_first_attempt_is_kept(self, ada):
         score(ada, P1)
         settle(ada)

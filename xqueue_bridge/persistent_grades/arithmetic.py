@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+#: A percent beyond all extra credit; with it, what is computed further stays a number.
+MAX_PERCENT = 1_000_000.0
+
 #: (letter, smallest percent 0..1) pairs, as in GradingPolicy.cutoffs.
 Cutoffs = Sequence[tuple[str, float]]
 
@@ -69,11 +72,13 @@ def compute_percent(earned: float, possible: float) -> float:
     """Return a subsection's percent, 0..1 with four digits; 0.0 if nothing is possible.
 
     Not ``round(x, 4)``, which looks at the decimal digits of the float and so differs for some
-    fractions, such as 1/160.
+    fractions, such as 1/160. Less than nothing is 0.0 too, and so is what is no number: blocks
+    give scores as they please.
     """
     if possible <= 0:
         return 0.0
-    return round(earned / possible * 10_000) / 10_000
+    share = min(max(0.0, earned / possible), MAX_PERCENT)
+    return round(share * 10_000) / 10_000
 
 
 def course_percent(exact: float) -> float:

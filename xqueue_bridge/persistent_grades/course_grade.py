@@ -48,11 +48,14 @@ class CourseGrade:
     def as_seen_by_learner(self, course: Course, now: datetime) -> CourseGrade:
         """Return the grade without the subsections whose results are hidden from the learner.
 
-        Those that count all the same are in the percent, and in nothing that tells them apart.
+        Those that count all the same are in the percent, and in nothing that tells them apart. A
+        grade that is stored stays as it is where all of its subsections count.
         """
         counted = [each for each in course.subsections if each.counts_in_view(now)]
         shown = [each for each in course.subsections if each.shows_scores(now)]
-        seen = compute_course(self.user_id, course, self.subsection_grades, counted)
+        seen = self
+        if self.last_updated is None or len(counted) < len(course.subsections):
+            seen = compute_course(self.user_id, course, self.subsection_grades, counted)
         grades = {
             each.usage_key: grade
             for each in shown

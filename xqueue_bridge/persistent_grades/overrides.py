@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -38,6 +37,9 @@ from xqueue_bridge.upserts import upsert
 Action = PersistentSubsectionGradeOverrideHistory.Action
 
 MAX_REASON = 300
+MAX_POINTS = 1_000_000
+#: What is worth less would be shown as 0, and any point of it as a huge percent.
+LEAST_POSSIBLE = 0.01
 _POINTS = ("earned_all", "possible_all", "earned_graded", "possible_graded")
 _FIELDS = (*(f"{name}_override" for name in _POINTS), "system", "override_reason", "author_id")
 
@@ -156,8 +158,12 @@ def _columns(override: SubsectionOverride) -> dict[str, Any]:
 def _check(override: SubsectionOverride) -> None:
     for name in _POINTS:
         value = getattr(override, name)
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise InvalidField(name, "must be a number of points, 0 or more")
+        if value is None:
+            continue
+        if not 0 <= value <= MAX_POINTS:
+            raise InvalidField(name, f"must be a number of points from 0 to {MAX_POINTS:,}")
+        if name.startswith("possible") and 0 < value < LEAST_POSSIBLE:
+            raise InvalidField(name, f"must be 0, or {LEAST_POSSIBLE} at least")
     if not override.reason.strip() or len(override.reason) > MAX_REASON:
         raise InvalidField("reason", f"must be given, in {MAX_REASON} characters at most")
     if override.author_id is None:

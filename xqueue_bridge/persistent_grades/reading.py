@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -14,7 +14,7 @@ from xqueue_bridge.persistent_grades.course_grade import (
     ZeroCourseGrade,
     compute_course,
 )
-from xqueue_bridge.persistent_grades.models import PersistentCourseGrade, PersistentSubsectionGrade
+from xqueue_bridge.persistent_grades.models import PersistentCourseGrade
 from xqueue_bridge.persistent_grades.structure.course import Course
 from xqueue_bridge.persistent_grades.subsection_grade import SubsectionGrade, compute_subsection
 
@@ -41,18 +41,24 @@ def read_progress(user_id: int, course: Course) -> CourseGrade:
     )
 
 
-def read_gradebook(course_key: CourseKey, user_ids: Iterable[int]) -> dict[int, CourseGrade]:
+def read_gradebook(
+    course_key: CourseKey,
+    user_ids: Iterable[int],
+    usage_keys: Collection[UsageKey] | None = None,
+) -> dict[int, CourseGrade]:
     """Return the stored grades of many learners, with those of their subsections.
 
-    Two statements. Learners without a stored grade have a ZeroCourseGrade.
+    ``usage_keys``: of these subsections only. Two statements, one for no subsection. Learners
+    without a stored grade have a ZeroCourseGrade.
     """
     ids = list(user_ids)
     rows = PersistentCourseGrade.objects.filter(course_id=course_key, user_id__in=ids)
     found = {row.user_id: row for row in rows}
     subsections: dict[int, dict[UsageKey, SubsectionGrade]] = {user_id: {} for user_id in ids}
-    for each in PersistentSubsectionGrade.objects.filter(
-        course_id=course_key, user_id__in=ids
-    ).select_related("override"):
+    details = stored_grades.subsection_rows(course_key).filter(user_id__in=ids)
+    if usage_keys is not None:
+        details = details.filter(usage_key__in=usage_keys)
+    for each in details:
         grade = stored_grades.subsection_grade_of(each, course_key)
         subsections[each.user_id][grade.usage_key] = grade
     return {

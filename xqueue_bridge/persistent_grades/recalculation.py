@@ -45,7 +45,7 @@ class NotVisibleYet(XQueueBridgeError):
 
 
 class OutdatedCourse(XQueueBridgeError):
-    """The grade that is stored was computed from a later publication of the course."""
+    """The grade that is stored was, or may have been, computed from a later publication."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def recalculate(
 ) -> CourseGrade:
     """Compute a learner's course grade, store what has changed, and announce it after commit.
 
-    Raises OutdatedCourse, with ``only_current``, if the stored grade is of a later publication.
+    Raises OutdatedCourse, with ``only_current``, if the stored grade may be of a later publication.
     """
 
     def work() -> CourseGrade:
@@ -119,8 +119,8 @@ def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> in
 def with_current_course(course_key: CourseKey, work: Callable[[Course | None, bool], T]) -> T:
     """Call ``work`` with the course as published now, outside any transaction of ours.
 
-    If it finds that a later publication has been graded by already, it is called once more, and
-    then has to take the course as it is: a course can be taken back to an earlier publication.
+    If it finds that a later publication may have been graded by already, it is called once more,
+    and then has to take the course as it is: a course can be taken back to an earlier publication.
     """
     try:
         return work(course_structures().get(course_key), True)
@@ -201,7 +201,7 @@ def _compute(
     only_current: bool,
 ) -> CourseGrade:
     before = stored_grades.read_course_row(user_id, course.course_key)
-    if only_current and before is not None and _is_later(before, course):
+    if only_current and before is not None and _may_be_later(before, course):
         raise OutdatedCourse
     if before is None and plan.everything_at_first:
         plan = replace(plan, everything=True)
@@ -270,6 +270,10 @@ def _with_first_attempt(grade: SubsectionGrade, old: SubsectionGrade | None) -> 
     )
 
 
-def _is_later(stored: PersistentCourseGrade, course: Course) -> bool:
+def _may_be_later(stored: PersistentCourseGrade, course: Course) -> bool:
+    """Return whether a grade is of a later publication, as far as dates can tell: some repeat."""
     edited = stored.course_edited_timestamp
-    return bool(edited and course.edited_on and edited > course.edited_on)
+    if edited is None or course.edited_on is None:
+        return False
+    is_other = stored.course_version != course.version
+    return edited > course.edited_on or (edited == course.edited_on and is_other)

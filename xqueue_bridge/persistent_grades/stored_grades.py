@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from django.db.models import CharField, ExpressionWrapper, F, QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.persistent_grades.arithmetic import Score
@@ -23,7 +24,7 @@ from xqueue_bridge.persistent_grades.subsection_grade import (
     SubsectionOverride,
     fingerprint,
 )
-from xqueue_bridge.persistent_grades.usage_keys import full_usage_key
+from xqueue_bridge.persistent_grades.usage_keys import usage_key_of
 from xqueue_bridge.upserts import upsert
 
 _SUBSECTION_FIELDS = (
@@ -63,18 +64,25 @@ def read_subsections(
     user_id: int, course_key: CourseKey
 ) -> dict[UsageKey, tuple[PersistentSubsectionGrade, SubsectionGrade]]:
     """Return the learner's stored subsection grades, with their overrides; one statement."""
-    rows = PersistentSubsectionGrade.objects.filter(user_id=user_id, course_id=course_key)
-    # Parsing keys takes longer than the statement, and this one is known.
-    rows = rows.select_related("override").defer("course_id")
+    rows = subsection_rows(course_key).filter(user_id=user_id)
     found = ((row, subsection_grade_of(row, course_key)) for row in rows)
     return {grade.usage_key: (row, grade) for row, grade in found}
 
 
-def subsection_grade_of(row: PersistentSubsectionGrade, course_key: CourseKey) -> SubsectionGrade:
-    """Return a stored subsection grade as a value; its override must be loaded."""
+def subsection_rows(course_key: CourseKey) -> QuerySet[Any]:
+    """Return all subsection grades of a course, with their overrides, as ``usage`` with the text
+    of the key.
+    """
+    rows = PersistentSubsectionGrade.objects.filter(course_id=course_key)
+    usage = ExpressionWrapper(F("usage_key"), output_field=CharField())
+    return rows.select_related("override").annotate(usage=usage).defer("course_id", "usage_key")
+
+
+def subsection_grade_of(row: Any, course_key: CourseKey) -> SubsectionGrade:
+    """Return one of ``subsection_rows`` as a value."""
     override: PersistentSubsectionGradeOverride | None = getattr(row, "override", None)
     return SubsectionGrade(
-        usage_key=full_usage_key(cast(UsageKey, row.usage_key), course_key),
+        usage_key=usage_key_of(row.usage, course_key),
         computed_all=Score(row.earned_all, row.possible_all, False, row.first_attempted),
         computed_graded=Score(row.earned_graded, row.possible_graded, True, row.first_attempted),
         override=None if override is None else override_of(override),

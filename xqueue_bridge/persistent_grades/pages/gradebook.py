@@ -70,7 +70,7 @@ def learners(
 ) -> list[Learner]:
     """Return all learners with a score or a grade, or those whose names contain ``find``.
 
-    Three statements for each 500 learners; two more where they are sorted by a grade.
+    Three statements for each 500 learners; two more at most where they are sorted by a grade.
     """
     everybody = learners_by_id(list(learners_of(course.course_key)))
     wanted = find.casefold()
@@ -82,22 +82,29 @@ def learners(
     found.sort(key=lambda each: (each.name.casefold(), each.user_id))
     if sort == BY_NAME:
         return found[::-1] if descending else found
-    ranks = {line.learner.user_id: _rank(line, sort) for line in lines(course, found)}
+    column = () if sort == BY_TOTAL else (columns(course)[int(sort) - 1],)
+    ranks = {line.learner.user_id: _rank(line) for line in lines(course, found, column)}
     # A stable sort, in both directions: learners with equal grades stay in the order of names.
     return sorted(found, key=lambda each: ranks[each.user_id], reverse=descending)
 
 
-def lines(course: Course, wanted: Sequence[Learner]) -> Iterator[Line]:
-    """Yield the lines of these learners, in this order; two statements for each 500."""
-    shown = columns(course)
+def lines(
+    course: Course, wanted: Sequence[Learner], only: Sequence[Subsection] | None = None
+) -> Iterator[Line]:
+    """Yield the lines of these learners, in this order; two statements for each 500.
+
+    ``only``: with these columns, and nothing else is read.
+    """
+    shown = columns(course) if only is None else only
+    keys = None if only is None else [each.usage_key for each in only]
     for start in range(0, len(wanted), BATCH):
         batch = wanted[start : start + BATCH]
-        grades = read_gradebook(course.course_key, [each.user_id for each in batch])
+        grades = read_gradebook(course.course_key, [each.user_id for each in batch], keys)
         for learner in batch:
             grade = grades[learner.user_id]
             cells = tuple(Cell(each, grade.subsection_grade(each.usage_key)) for each in shown)
             yield Line(learner, grade, cells)
 
 
-def _rank(line: Line, sort: str) -> float:
-    return line.grade.exact_percent if sort == BY_TOTAL else line.cells[int(sort) - 1].rank
+def _rank(line: Line) -> float:
+    return line.cells[0].rank if line.cells else line.grade.exact_percent

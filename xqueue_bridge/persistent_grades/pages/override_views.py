@@ -12,6 +12,8 @@ from django.views.decorators.http import require_http_methods
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.persistent_grades.overrides import (
+    LEAST_POSSIBLE,
+    MAX_POINTS,
     MAX_REASON,
     override_history,
     remove_override,
@@ -31,7 +33,6 @@ from xqueue_bridge.persistent_grades.reading import read_progress
 from xqueue_bridge.persistent_grades.structure.course import Course, Subsection
 from xqueue_bridge.persistent_grades.subsection_grade import SubsectionOverride
 
-MOST_POINTS = 100_000
 SYSTEM = "grade book"
 
 
@@ -51,18 +52,24 @@ class OverrideForm(ReasonForm):
     earned = forms.FloatField(
         label="Points",
         min_value=0,
-        max_value=MOST_POINTS,
+        max_value=MAX_POINTS,
         widget=forms.NumberInput({"step": "any"}),
     )
     possible = forms.FloatField(
         label="Out of",
         min_value=0,
-        max_value=MOST_POINTS,
+        max_value=MAX_POINTS,
         required=False,
         help_text="Empty: as many as there are in the course.",
         widget=forms.NumberInput({"step": "any"}),
     )
     field_order = ("earned", "possible", "reason")
+
+    def clean_possible(self) -> float | None:
+        possible: float | None = self.cleaned_data["possible"]
+        if possible and possible < LEAST_POSSIBLE:
+            raise forms.ValidationError(f"This must be 0, or {LEAST_POSSIBLE} at least.")
+        return possible
 
 
 @staff_only
