@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
+from fractions import Fraction
 from urllib.parse import quote
 
 import pytest
@@ -207,6 +209,28 @@ class TestPoints:
         assert apply(ada, "r1", earned, possible).outcome == Outcome.REJECTED
         assert score_of(ada) is None
         assert ScoreLedger.objects.get().outcome == "rejected"
+
+    @pytest.mark.parametrize(
+        ("published", "stored"),
+        [
+            ((True, 1), (1, 1)),
+            ((Fraction(1, 2), Decimal(2)), (0.5, 2)),
+            ((-3, 2), (0, 2)),
+            ((9, 2), (2, 2)),
+            ((10**400, 2), None),
+            ((1, -2), None),
+        ],
+    )
+    def test_what_a_block_computes(self, ada, published, stored):
+        """SG46: a block's own points are numbers of any kind, and kept within 0 and its maximum."""
+        assert api.publish_score(ada, COURSE, BLOCK, *published) is (stored is not None)
+        assert score_of(ada) == stored
+
+    def test_text_is_no_score(self, ada):
+        """SG46: a block that publishes something else hears of it."""
+        with pytest.raises(ValueError, match="many"):
+            api.publish_score(ada, COURSE, BLOCK, "many", 1)
+        assert score_of(ada) is None
 
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
     def test_what_is_no_score_from_a_block(self, ada, bad):

@@ -332,8 +332,8 @@ class TestWhatIsComputed:
 
     @pytest.mark.parametrize("points", [(1, 5e-324), (-3, 1), (1e308, 1)])
     def test_odd_points(self, ada, points):
-        """SG46: what a block has published stands in the way of no grade."""
-        learner_state.publish_score(ada.pk, COURSE_KEY, P1, *points)
+        """SG46: what the host has stored as a score stands in the way of no grade."""
+        learner_state.set_score(ada.pk, COURSE_KEY, P1, *points)
         settle(ada)
         request = request_of(ada)
         assert (request.done, request.problem) == (1, "")

@@ -109,11 +109,12 @@ def publish_score(
 ) -> bool:
     """Store a score that the block itself has given; return whether it was stored.
 
-    Not stored: a score that is the same, one that is not finite, or with ``only_if_higher`` a
-    lower share of the points. Raises ``UnknownLearner``.
+    Points below 0 count as 0, above ``possible`` as ``possible``. Not stored: a score that is the
+    same, one that is not finite or of less than 0 points, or with ``only_if_higher`` a lower share
+    of the points. Raises ``UnknownLearner``, and ValueError or TypeError for what is no number.
     """
-    score = Score(earned, possible)
-    if not score.is_finite:
+    score = _as_published(earned, possible)
+    if score is None:
         return False
 
     def work() -> bool:
@@ -171,6 +172,18 @@ def clamped(earned: float, possible: float) -> Score | None:
     if not Score(earned, possible).is_finite or possible < 0:
         return None
     return Score(min(max(earned, 0), possible), possible)
+
+
+def _as_published(earned: float | None, possible: float | None) -> Score | None:
+    """Blocks compute points with whatever counts: bool, int of any length, Fraction, Decimal."""
+    try:
+        earned, possible = (None if each is None else float(each) for each in (earned, possible))
+    except OverflowError:
+        return None
+    if earned is None or possible is None:
+        score = Score(earned, possible)
+        return score if score.is_finite else None
+    return clamped(earned, possible)
 
 
 def is_as_high(new: Score, old: Score) -> bool:
