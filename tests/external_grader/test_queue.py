@@ -54,6 +54,19 @@ def test_length_counts_this_one_and_those_before(grader_id):
     assert queue.enqueue(new_submission("other")) == 1
 
 
+def test_the_length_has_a_limit_and_may_be_unknown(monkeypatch):
+    """C11: what is in the queue was accepted, though it could not be counted."""
+    monkeypatch.setattr(queue, "LENGTH_LIMIT", 2)
+    assert [queue.enqueue(new_submission(queue_key=str(n))) for n in range(3)] == [1, 2, 2]
+
+    def unknown(*args):
+        raise DatabaseError
+
+    monkeypatch.setattr(queue, "_available", unknown)
+    assert queue.enqueue(new_submission(queue_key="uncounted")) == 1
+    assert status_of("uncounted") == Status.WAITING
+
+
 def test_oldest_first(grader_id):
     """C71: submissions are handed out in the order of arrival."""
     for number in range(5):
@@ -223,10 +236,17 @@ def test_unpublished_content_is_swept(grader_id):
 
 
 def test_others_were_always_faster(grader_id, monkeypatch):
-    queue.enqueue(new_submission())
-    monkeypatch.setattr(queue, "_claim", lambda *args: None)
+    """The oldest is tried first, the others in no fixed order, and there is an end to it."""
+    tried = []
+    monkeypatch.setattr(queue, "_claim", lambda submission_id, *args: tried.append(submission_id))
+    monkeypatch.setattr(queue.random, "shuffle", list.reverse)
+    monkeypatch.setattr(queue, "WINDOW", 3)
+    for _ in range(4):
+        queue.enqueue(new_submission())
+    first, second, third, _ = Submission.objects.order_by("pk").values_list("pk", flat=True)
     with pytest.raises(QueueContended):
         queue.pull("python", grader_id)
+    assert tried == [first, third, second] * queue.LOOKS
 
 
 class TestSuperseded:
@@ -260,8 +280,9 @@ class TestSuperseded:
         """C22: only what is older than an answer that the state waits for is withdrawn."""
         queue.enqueue(new_submission(queue_key="saved"))
         queue.enqueue(new_submission(queue_key="just sent"))
+        queue.enqueue(new_submission(queue_key="sent again"))
         queue.settle_superseded(7, PROBLEM, {"saved"})
-        assert status_of("just sent") == Status.WAITING
+        assert status_of("just sent") == status_of("sent again") == Status.WAITING
 
     def test_requests_that_crossed(self, grader_id):
         """C22: a withdrawn submission that the state waits for after all is offered again."""

@@ -150,9 +150,10 @@ class TestRefused:
         """C85: a number that was never handed out does not exist."""
         assert grader.put('{"submission_id": 4711, "submission_key": "k"}') == NO_SUBMISSION
 
-    def test_a_wrong_key(self, grader, handed):
-        """C85: a wrong key is said to be wrong, with status 200."""
-        header = {"submission_id": handed.submission_id, "submission_key": "wrong"}
+    @pytest.mark.parametrize("key", ["wrong", "\ud800"])
+    def test_a_wrong_key(self, grader, handed, key):
+        """C85: a wrong key is said to be wrong, with status 200, also if it is no text."""
+        header = {"submission_id": handed.submission_id, "submission_key": key}
         assert grader.put(json.dumps(header)) == WRONG_KEY
 
     def test_never_pulled(self, grader):
