@@ -229,7 +229,20 @@ class TestDeliverFor:
         make_state(ada)
         api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
         reply.refresh_from_db()
-        assert reply.status == Status.APPLIED
+        assert (reply.status, reply.attempts) == (Status.APPLIED, 1), "counted from the save"
+
+    def test_the_first_of_two_replies_counts(self, ada):
+        """C88, C115: the key is used up by the reply that came first."""
+        submission = make_submission(ada)
+        make_reply(submission)
+        make_reply(submission, '{"correct": false, "score": 0, "msg": "no"}')
+        make_state(ada)
+        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+
+    def test_nothing_to_deliver_asks_for_no_recorder(self, ada, settings):
+        settings.XQUEUE_BRIDGE = {"RECORDER": "nowhere.Recorder"}
+        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
 
     def test_what_a_late_save_undid_is_done_again(self, ada):
         """C118: a page loaded before the reply saves after it; the result is not lost."""
@@ -265,15 +278,17 @@ class TestDeliverFor:
     def test_other_places_and_keys_are_left_alone(self, ada):
         """C115: a key is one learner's at one block."""
         make_state(ada)
+        make_reply(make_submission(ada))
+        tried = {"attempts": 3, "next_attempt_at": timezone.now() + timedelta(hours=1)}
         others = [
-            make_reply(make_submission(ada, "key-2")),
-            make_reply(make_submission(make_learner("bob"))),
-            make_reply(make_submission(ada, usage_key=BLOCK.replace(name="lists"))),
+            make_reply(make_submission(ada, "key-2"), **tried),
+            make_reply(make_submission(make_learner("bob")), **tried),
+            make_reply(make_submission(ada, usage_key=BLOCK.replace(name="lists")), **tried),
         ]
         api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
         for reply in others:
             reply.refresh_from_db()
-            assert reply.attempts == 0
+            assert (reply.attempts, reply.next_attempt_at) == tuple(tried.values())
 
     def test_a_key_used_twice_is_the_newer_submissions(self, ada):
         """C21: capa gives two answers within a second the same key; the old reply stays old."""
@@ -523,6 +538,14 @@ class TestTurns:
         late[0].refresh_from_db()
         assert late[0].status == Status.APPLIED
         assert [delivery.queue_key for delivery in recorder.deliveries] == ["key-1", "key-2"]
+
+    def test_what_is_elsewhere_is_not_taken_along(self, ada, scripted):
+        """C118: a turn is for one learner's block."""
+        recorder = scripted()
+        make_reply(make_submission(make_learner("bob"), "bob's"))
+        make_reply(make_submission(ada, "lists", usage_key=BLOCK.replace(name="lists")))
+        api.deliver(make_reply(make_submission(ada)).pk)
+        assert [delivery.queue_key for delivery in recorder.deliveries] == ["key-1"]
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
     def test_a_state_saved_during_an_attempt(self, ada, scripted, status):
