@@ -271,6 +271,16 @@ class TestTheOutbox:
             assert row.last_error == "x" * 40
         assert api.send_due() == 0
 
+    def test_the_longest_overdue_comes_first(self, credentials, ada):
+        bob, eve = make_learner("bob"), make_learner("eve")
+        for learner, minutes in ((bob, -1), (eve, 1)):
+            store_grade(learner)
+            api.grade_changed(learner, COURSE)
+            at = timezone.now() + timedelta(minutes=minutes)
+            GradeOutbox.objects.filter(user_id=learner).update(next_attempt_at=at)
+        assert [row.user_id for row in outbox.due(9)] == [bob, ada]
+        assert [row.user_id for row in outbox.due(1)] == [bob]
+
     @pytest.mark.parametrize(("early", "is_taken"), [(0.5, True), (2, False)])
     def test_clocks_that_differ(self, credentials, ada, early, is_taken):
         due_at = timezone.now()
