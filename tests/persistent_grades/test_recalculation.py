@@ -127,7 +127,7 @@ class TestByWorkers:
         with time_machine.travel(timezone.now(), tick=False):
             score(committed_ada)
             by_workers.clear()  # nobody was told
-            assert sweep()["grades"] == 0, "not yet due"
+            assert sweep()["grades computed"] == 0, "not yet due"
         assert sweep_later() == 1
         assert percent(committed_ada) == 0.5
         assert sweep_later() == 0
