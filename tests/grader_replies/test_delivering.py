@@ -662,6 +662,13 @@ class TestSweep:
         assert api.deliver_due() == 1
         assert api.deliver_due() == 0
 
+    def test_a_wrong_setting_is_one_error(self, ada, settings, caplog):
+        settings.XQUEUE_BRIDGE = {"RECORDER": "nowhere.Recorder"}
+        make_reply(make_submission(ada))
+        with pytest.raises(ImportError):
+            api.deliver_due()
+        assert caplog.text == ""
+
     def test_one_bad_reply_does_not_stop_the_others(self, ada, scripted, monkeypatch, caplog):
         scripted()
         first, second = (make_reply(make_submission(ada, key)) for key in ("key-1", "key-2"))
