@@ -6,6 +6,7 @@ import io
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.core.files.storage import storages
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
@@ -17,12 +18,14 @@ from tests.external_grader.cast import (
     make_grader,
     new_submission,
 )
+from tests.grader_replies.cast import heard
 from xqueue_bridge.data import Dispatch, UploadedFile
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.external_grader import files, queue
 from xqueue_bridge.external_grader.models import Grader, Submission, SubmissionContent
 from xqueue_bridge.external_grader.states import Status
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.signals import submission_failed
 
 pytestmark = pytest.mark.django_db
 
@@ -54,10 +57,24 @@ def test_length_counts_this_one_and_those_before(grader_id):
     assert queue.enqueue(new_submission("other")) == 1
 
 
+def test_the_length_has_a_limit_and_may_be_unknown(monkeypatch):
+    """C11: what is in the queue was accepted, though it could not be counted."""
+    monkeypatch.setattr(queue, "LENGTH_LIMIT", 2)
+    assert [queue.enqueue(new_submission(queue_key=str(n))) for n in range(3)] == [1, 2, 2]
+
+    def unknown(*args):
+        raise DatabaseError
+
+    monkeypatch.setattr(queue, "_available", unknown)
+    assert queue.enqueue(new_submission(queue_key="uncounted")) == 1
+    assert status_of("uncounted") == Status.WAITING
+
+
 def test_oldest_first(grader_id):
-    """C71: submissions are handed out in the order of arrival."""
-    for number in range(5):
-        queue.enqueue(new_submission(body=f'"{number}"'))
+    """C71: submissions are handed out in the order of arrival, also of one moment."""
+    with time_machine.travel(timezone.now(), tick=False):
+        for number in range(5):
+            queue.enqueue(new_submission(body=f'"{number}"'))
     assert [queue.pull("python", grader_id).body for _ in range(5)] == [f'"{n}"' for n in range(5)]
 
 
@@ -79,7 +96,32 @@ def test_each_hand_out_is_a_new_lease(grader_id):
     assert second.pullkey != first.pullkey
     assert (first.delivery, second.delivery) == (1, 2)
     assert Submission.objects.get().available_at > timezone.now()
+    assert Submission.objects.get().grader_id == grader_id
     assert queue.pull("python", grader_id) is None
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda: queue.pull("python", None),
+        lambda: queue.withdraw(7, COURSE, PROBLEM),
+        lambda: Submission.objects.update(status=Status.ANSWERED, available_at=None),
+    ],
+    ids=["pulled", "withdrawn", "answered"],
+)
+def test_what_has_changed_since_the_look_is_not_handed_out(grader_id, meanwhile, monkeypatch):
+    """C72: a claim is good for what was looked at, and for nothing else."""
+    queue.enqueue(new_submission())
+    make_pullkey = queue.secrets.token_urlsafe
+
+    def somebody_is_faster(size):
+        monkeypatch.setattr(queue.secrets, "token_urlsafe", make_pullkey)
+        meanwhile()
+        return make_pullkey(size)
+
+    monkeypatch.setattr(queue.secrets, "token_urlsafe", somebody_is_faster)
+    assert queue.pull("python", grader_id) is None
+    assert Submission.objects.get().grader_id is None
 
 
 def test_an_expired_one_goes_behind_those_that_waited(grader_id):
@@ -142,13 +184,88 @@ def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
         assert status_of(queue_name) == Status.FAILED
 
 
-def test_requeue_starts_afresh(grader_id, settings):
+def test_the_sweeper_leaves_what_may_be_handed_out_again(grader_id, settings):
+    """C77: the end of a lease alone fails nothing; and one sweep does as much as it is told."""
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 2}
+    for _ in range(2):
+        queue.enqueue(new_submission())
+    for deliveries in (1, 2):
+        for _ in range(2):
+            queue.pull("python", grader_id)
+        Submission.objects.update(available_at=timezone.now())
+        assert queue.fail_exhausted(limit=1) == deliveries - 1
+    assert Submission.objects.filter(status=Status.LEASED).count() == 1
+
+
+@pytest.mark.parametrize("has_moved", ["an answer", "a new lease"])
+def test_what_has_moved_on_is_not_given_up(grader_id, settings, has_moved, monkeypatch):
+    """C75, C77: a result that comes while the sweeper looks is the one that counts."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
-    first = queue.pull("python", grader_id)
-    end_lease(first.submission_id)
+    end_lease(queue.pull("python", grader_id).submission_id)
+    queue_options = queue.queue_options
+
+    def move_on(queue_name):
+        if has_moved == "an answer":
+            Submission.objects.update(status=Status.ANSWERED)
+        else:
+            Submission.objects.update(available_at=timezone.now() + timedelta(minutes=1))
+        return queue_options(queue_name)
+
+    monkeypatch.setattr(queue, "queue_options", move_on)
+    assert queue.fail_exhausted() == 0
+    assert Submission.objects.get().status != Status.FAILED
+    assert not ReceivedReply.objects.exists()
+
+
+def test_nothing_is_given_up_without_a_notice(grader_id, settings, monkeypatch):
+    """C77: status and notice are written together, or not at all."""
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    queue.enqueue(new_submission())
+    end_lease(queue.pull("python", grader_id).submission_id)
+
+    def refuse(submission_id):
+        raise DatabaseError
+
+    monkeypatch.setattr(queue.grader_replies, "store_notice", refuse)
+    with pytest.raises(DatabaseError):
+        queue.fail_exhausted()
+    assert Submission.objects.get().status == Status.LEASED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_host_hears_of_a_failure(grader_id, settings):
+    """C77: once it is committed; a receiver that raises changes nothing."""
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    queue.enqueue(new_submission())
+    submission_id = queue.pull("python", grader_id).submission_id
+    end_lease(submission_id)
+
+    def fail(**news):
+        raise RuntimeError
+
+    submission_failed.connect(fail)
+    try:
+        with heard(submission_failed) as news:
+            with transaction.atomic():
+                assert queue.fail_exhausted() == 1
+                assert news == []
+    finally:
+        submission_failed.disconnect(fail)
+    reason = "handed out too often without a result"
+    assert news == [{"submission_id": submission_id, "reason": reason}]
+
+
+def test_requeue_starts_afresh(grader_id, settings):
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    for _ in range(2):
+        queue.enqueue(new_submission())
+        first = queue.pull("python", grader_id)
+    Submission.objects.update(available_at=timezone.now())
     queue.fail_exhausted()
     assert queue.requeue([first.submission_id]) == 1
+    row = Submission.objects.get(status=Status.WAITING)
+    assert (row.pk, row.finished_at, row.pullkey_digest) == (first.submission_id, None, "")
     assert queue.pull("python", grader_id).delivery == 1
 
 
@@ -229,12 +346,17 @@ def test_never_published_without_its_files(grader_id, monkeypatch):
 
 
 def test_unpublished_content_is_swept(grader_id):
+    before = stored_files()
     queue.enqueue(new_submission())
-    orphan = SubmissionContent.objects.create(header="{}", body="{}")
+    file = files.store_file(upload("a.py"))
+    orphan = SubmissionContent.objects.create(
+        header="{}", body="{}", files=[[file.name, file.storage_name, file.size]]
+    )
     assert queue.purge_unpublished() == 0, "its sender may still be at work"
     SubmissionContent.objects.update(created_at=timezone.now() - timedelta(days=2))
     assert queue.purge_unpublished() == 1
     assert not SubmissionContent.objects.filter(pk=orphan.pk).exists()
+    assert stored_files() == before
     assert queue.pull("python", grader_id)
 
 
@@ -265,10 +387,17 @@ def test_unpublished_files_that_cannot_be_removed_yet(monkeypatch):
 
 
 def test_others_were_always_faster(grader_id, monkeypatch):
-    queue.enqueue(new_submission())
-    monkeypatch.setattr(queue, "_claim", lambda *args: None)
+    """The oldest is tried first, the others in no fixed order, and there is an end to it."""
+    tried = []
+    monkeypatch.setattr(queue, "_claim", lambda submission_id, *args: tried.append(submission_id))
+    monkeypatch.setattr(queue.random, "shuffle", list.reverse)
+    monkeypatch.setattr(queue, "WINDOW", 3)
+    for _ in range(4):
+        queue.enqueue(new_submission())
+    first, second, third, _ = Submission.objects.order_by("pk").values_list("pk", flat=True)
     with pytest.raises(QueueContended):
         queue.pull("python", grader_id)
+    assert tried == [first, third, second] * queue.LOOKS
 
 
 class TestSuperseded:
@@ -302,8 +431,9 @@ class TestSuperseded:
         """C22: only what is older than an answer that the state waits for is withdrawn."""
         queue.enqueue(new_submission(queue_key="saved"))
         queue.enqueue(new_submission(queue_key="just sent"))
+        queue.enqueue(new_submission(queue_key="sent again"))
         queue.settle_superseded(7, PROBLEM, {"saved"})
-        assert status_of("just sent") == Status.WAITING
+        assert status_of("just sent") == status_of("sent again") == Status.WAITING
 
     def test_requests_that_crossed(self, grader_id):
         """C22: a withdrawn submission that the state waits for after all is offered again."""
@@ -327,6 +457,19 @@ class TestSuperseded:
         queue.pull("python", grader_id)
         queue.enqueue(new_submission(queue_key="new"))
         queue.settle_superseded(7, PROBLEM, {"new"})
+        assert status_of("old") == Status.LEASED
+
+    def test_one_that_is_pulled_meanwhile(self, grader_id):
+        """C22: what a grader got between the look and the change is left to it."""
+
+        class Keys(set):
+            def __contains__(self, key):
+                queue.pull("python", grader_id)
+                return super().__contains__(key)
+
+        queue.enqueue(new_submission(queue_key="old"))
+        queue.enqueue(new_submission(queue_key="new"))
+        queue.settle_superseded(7, PROBLEM, Keys({"new"}))
         assert status_of("old") == Status.LEASED
 
 

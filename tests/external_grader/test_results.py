@@ -40,8 +40,11 @@ class TestAccepted:
     def test_it_works(self, grader, handed):
         """C79, C80: a form-encoded result is stored and acknowledged with empty content."""
         assert grader.put(handed.header) == OK
-        assert Submission.objects.get().status == Status.ANSWERED
-        assert ReceivedReply.objects.get().body == GOOD_REPLY
+        row = Submission.objects.get()
+        assert (row.status, row.available_at) == (Status.ANSWERED, None)
+        assert row.finished_at is not None
+        reply = ReceivedReply.objects.get()
+        assert (reply.body, reply.source) == (GOOD_REPLY, "put_result")
 
     def test_as_json(self, grader, handed):
         """C79: the same two texts may come as a JSON object."""
@@ -107,7 +110,7 @@ class TestRefused:
             '{"submission_id": true, "submission_key": "k"}',
             '{"submission_id": "x", "submission_key": "k"}',
             '{"submission_id": -1, "submission_key": "k"}',
-            '{"submission_id": 99999999999999999999, "submission_key": "k"}',
+            '{"submission_id": 9223372036854775808, "submission_key": "k"}',
             '{"submission_id": "\u0661", "submission_key": "k"}',
             '{"submission_id": 1, "submission_key": 5}',
             "[" * 100_000,
@@ -146,14 +149,26 @@ class TestRefused:
         answer = grader.http.post("/xqueue/put_result/", "x", content_type="text/csv")
         assert (answer.status_code, answer.json()) == (200, BAD_FORMAT)
 
-    def test_an_unknown_number(self, grader):
+    @pytest.mark.parametrize("number", [0, 4711, 2**63 - 1])
+    def test_an_unknown_number(self, grader, number):
         """C85: a number that was never handed out does not exist."""
-        assert grader.put('{"submission_id": 4711, "submission_key": "k"}') == NO_SUBMISSION
+        header = {"submission_id": number, "submission_key": "k"}
+        assert grader.put(json.dumps(header)) == NO_SUBMISSION
 
-    def test_a_wrong_key(self, grader, handed):
-        """C85: a wrong key is said to be wrong, with status 200."""
-        header = {"submission_id": handed.submission_id, "submission_key": "wrong"}
+    @pytest.mark.parametrize("key", ["wrong", "\ud800"])
+    def test_a_wrong_key(self, grader, handed, key):
+        """C85: a wrong key is said to be wrong, with status 200, also if it is no text."""
+        header = json.dumps({"submission_id": handed.submission_id, "submission_key": key})
+        assert grader.put(header) == grader.put(header, "not JSON") == WRONG_KEY
+        assert not ReceivedReply.objects.exists()
+
+    def test_the_key_of_another_submission(self, grader, handed):
+        """C85: a key is good for one submission, whoever holds both."""
+        queue.enqueue(new_submission(queue_key="key-2"))
+        other = grader.pull()
+        header = {"submission_id": other.submission_id, "submission_key": handed.pullkey}
         assert grader.put(json.dumps(header)) == WRONG_KEY
+        assert not ReceivedReply.objects.exists()
 
     def test_never_pulled(self, grader):
         """C85: nobody can know the key of what was never pulled."""
@@ -188,14 +203,17 @@ class TestRefused:
     )
     def test_a_reply_that_is_no_grade(self, grader, handed, body):
         """C92, C97: refused, kept for operators, and the submission is offered again."""
+        before = timezone.now()
         assert grader.put(handed.header, body) == BAD_FORMAT
         reply = ReceivedReply.objects.get()
         assert reply.status == ReceivedReply.Status.REJECTED
         assert reply.next_attempt_at is None
         assert reply.problem
+        assert reply.source == "put_result"
         row = Submission.objects.get()
         assert row.status == Status.LEASED
         assert row.available_at - timezone.now() < timedelta(seconds=6), "served again soon"
+        assert row.available_at - before >= timedelta(seconds=5), "but not at once"
 
     def test_the_field_at_fault_is_named(self, grader, handed):
         """C92: who wrote the grader finds the field's name in the answer."""
@@ -213,8 +231,19 @@ class TestRefused:
         assert grader.put(grader.pull().header) == OK
 
     def test_a_reply_that_is_too_long(self, grader, handed, settings):
-        settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 10}
-        assert grader.put(handed.header) == BAD_FORMAT
+        reply = json.dumps({"correct": True, "score": 1, "msg": "é"}, ensure_ascii=False)
+        settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": len(reply) + 1}
+        longer = {"xqueue_header": handed.header, "xqueue_body": reply + " "}
+        response = grader.http.post("/xqueue/put_result/", longer)
+        assert response["X-XQueue-Problem"] == "xqueue_body: is longer than MAX_REPLY_BYTES"
+        Submission.objects.update(available_at=timezone.now())
+        assert grader.put(grader.pull().header, reply) == OK
+
+    def test_a_reply_that_is_no_text(self, grader, handed):
+        """C84: half of a surrogate pair, which JSON can hold, is refused like any other."""
+        fields = {"xqueue_header": handed.header, "xqueue_body": "\ud800"}
+        answer = grader.http.post("/xqueue/put_result/", fields, content_type="application/json")
+        assert answer.json() == BAD_FORMAT
 
     def test_a_request_that_is_too_long(self, grader, handed, settings, caplog):
         """C84: what Django's own limit refuses is in the log too: a grader's work is lost by it."""

@@ -34,6 +34,7 @@ from xqueue_bridge.grader_replies.models import DeliveryTurn, ReceivedReply
 from xqueue_bridge.grader_replies.turns import turn
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.signals import reply_applied, reply_not_applied
 
 Status = ReceivedReply.Status
@@ -141,6 +142,8 @@ class TestState:
         reply = make_reply(submission)
         status = api.deliver(reply.pk)
         while status == Status.PENDING:
+            reply.refresh_from_db()
+            assert reply.next_attempt_at <= submission.created_at + timedelta(seconds=100)
             status = due_again(reply)
             assert reply.attempts < 12
         assert status == Status.STALE
@@ -229,7 +232,20 @@ class TestDeliverFor:
         make_state(ada)
         api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
         reply.refresh_from_db()
-        assert reply.status == Status.APPLIED
+        assert (reply.status, reply.attempts) == (Status.APPLIED, 1), "counted from the save"
+
+    def test_the_first_of_two_replies_counts(self, ada):
+        """C88, C115: the key is used up by the reply that came first."""
+        submission = make_submission(ada)
+        make_reply(submission)
+        make_reply(submission, '{"correct": false, "score": 0, "msg": "no"}')
+        make_state(ada)
+        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+
+    def test_nothing_to_deliver_asks_for_no_recorder(self, ada, settings):
+        settings.XQUEUE_BRIDGE = {"RECORDER": "nowhere.Recorder"}
+        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
 
     def test_what_a_late_save_undid_is_done_again(self, ada):
         """C118: a page loaded before the reply saves after it; the result is not lost."""
@@ -265,15 +281,17 @@ class TestDeliverFor:
     def test_other_places_and_keys_are_left_alone(self, ada):
         """C115: a key is one learner's at one block."""
         make_state(ada)
+        make_reply(make_submission(ada))
+        tried = {"attempts": 3, "next_attempt_at": timezone.now() + timedelta(hours=1)}
         others = [
-            make_reply(make_submission(ada, "key-2")),
-            make_reply(make_submission(make_learner("bob"))),
-            make_reply(make_submission(ada, usage_key=BLOCK.replace(name="lists"))),
+            make_reply(make_submission(ada, "key-2"), **tried),
+            make_reply(make_submission(make_learner("bob")), **tried),
+            make_reply(make_submission(ada, usage_key=BLOCK.replace(name="lists")), **tried),
         ]
         api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
         for reply in others:
             reply.refresh_from_db()
-            assert reply.attempts == 0
+            assert (reply.attempts, reply.next_attempt_at) == tuple(tried.values())
 
     def test_a_key_used_twice_is_the_newer_submissions(self, ada):
         """C21: capa gives two answers within a second the same key; the old reply stays old."""
@@ -468,7 +486,7 @@ class TestAttempts:
         assert delivery.points == {"a_2_1": 10}
         assert delivery.sent_at == submission.created_at
 
-    def test_what_was_applied_is_looked_at_once_more(self, ada, scripted):
+    def test_what_was_applied_is_looked_at_once_more(self, ada, scripted, caplog):
         """C118: a save of the host's own can undo a result; once is looked, and no more."""
         recorder = scripted(Recorded(True, 1, 1), Recorded(False))
         recorder.recheck_seconds = 30
@@ -478,7 +496,8 @@ class TestAttempts:
         pause = (reply.next_attempt_at - reply.applied_at).total_seconds()
         assert pause == pytest.approx(30)
         assert due_again(reply) == Status.APPLIED
-        assert reply.next_attempt_at is None
+        assert (reply.next_attempt_at, reply.problem) == (None, "")
+        assert caplog.text == ""
 
     @pytest.mark.parametrize("second", [Recorded(True, 1, 1), PermanentDeliveryError("gone")])
     def test_what_was_applied_stays_applied(self, ada, scripted, second):
@@ -524,8 +543,49 @@ class TestTurns:
         assert late[0].status == Status.APPLIED
         assert [delivery.queue_key for delivery in recorder.deliveries] == ["key-1", "key-2"]
 
+    def test_what_was_delivered_before_the_turn_came(self, ada, scripted, monkeypatch):
+        """C116: what was read before the turn is not true in it."""
+        recorder = scripted()
+        reply = make_reply(make_submission(ada))
+
+        def another_is_faster(*place):
+            monkeypatch.setattr(delivering, "turn", turn)
+            api.deliver(reply.pk)
+            return turn(*place)
+
+        monkeypatch.setattr(delivering, "turn", another_is_faster)
+        assert api.deliver(reply.pk) == Status.APPLIED
+        assert len(recorder.deliveries) == 1
+
+    @pytest.mark.parametrize(
+        "step", [Recorded(True, 1, 1), Recorded(False), TransientDeliveryError("x" * 300)]
+    )
+    def test_an_attempt_is_one_reply_s(self, ada, scripted, step):
+        """C106: what is due at the same moment is not counted with it."""
+        scripted(step)
+        now = timezone.now()
+        first, other = (
+            make_reply(
+                make_submission(ada, usage_key=BLOCK.replace(name=name)), next_attempt_at=now
+            )
+            for name in ("a", "b")
+        )
+        api.deliver(first.pk)
+        first.refresh_from_db()
+        assert (first.attempts, len(first.problem) <= 255) == (1, True)
+        other.refresh_from_db()
+        assert (other.attempts, other.next_attempt_at) == (0, now)
+
+    def test_what_is_elsewhere_is_not_taken_along(self, ada, scripted):
+        """C118: a turn is for one learner's block."""
+        recorder = scripted()
+        make_reply(make_submission(make_learner("bob"), "bob's"))
+        make_reply(make_submission(ada, "lists", usage_key=BLOCK.replace(name="lists")))
+        api.deliver(make_reply(make_submission(ada)).pk)
+        assert [delivery.queue_key for delivery in recorder.deliveries] == ["key-1"]
+
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
-    def test_a_state_saved_during_an_attempt(self, ada, scripted, status):
+    def test_a_state_saved_during_an_attempt(self, ada, scripted, status, caplog):
         """C118: the attempt looked before the save, and has no say in what comes after it."""
 
         def saved_meanwhile(delivery):
@@ -536,6 +596,8 @@ class TestTurns:
         applied_at = timezone.now() if status == Status.APPLIED else None
         reply = make_reply(make_submission(ada, age=OLD), status=status, applied_at=applied_at)
         assert api.deliver(reply.pk) == status
+        assert not ScoreLedger.objects.exists()
+        assert "stale" not in caplog.text
         assert api.deliver_due() == 1
         reply.refresh_from_db()
         assert (reply.status, reply.score_applied) == (Status.APPLIED, 1)
@@ -599,6 +661,13 @@ class TestSweep:
         ]
         assert api.deliver_due() == 1
         assert api.deliver_due() == 0
+
+    def test_a_wrong_setting_is_one_error(self, ada, settings, caplog):
+        settings.XQUEUE_BRIDGE = {"RECORDER": "nowhere.Recorder"}
+        make_reply(make_submission(ada))
+        with pytest.raises(ImportError):
+            api.deliver_due()
+        assert caplog.text == ""
 
     def test_one_bad_reply_does_not_stop_the_others(self, ada, scripted, monkeypatch, caplog):
         scripted()
@@ -687,6 +756,18 @@ class TestSignals:
             learner_state.waiting_keys(learner_state.read_state(committed_ada, BLOCK, COURSE))
             == frozenset()
         )
+
+    def test_again_with_other_numbers(self, committed_ada, scripted):
+        """C121: what a host hears of is each number that a learner got, and a run without one."""
+        recorder = scripted(Recorded(True), Recorded(True), Recorded(True, 1, 2))
+        recorder.recheck_seconds = 30
+        reply = make_reply(make_submission(committed_ada))
+        with heard(reply_applied) as news:
+            for _ in range(3):
+                reply.refresh_from_db()
+                ReceivedReply.objects.update(status=Status.PENDING, next_attempt_at=timezone.now())
+                api.deliver(reply.pk)
+        assert [said["points"] for said in news] == [None, 1]
 
     def test_not_applied(self, committed_ada):
         reply = make_reply(make_submission(committed_ada, age=OLD))

@@ -80,6 +80,13 @@ def test_a_collision_neither_costs_a_turn_nor_leaves_one():
     assert not DeliveryTurn.objects.exists()
 
 
+def test_a_lost_turn_elsewhere_is_not_this_one():
+    """C118: that somebody was killed at another block frees no turn that is held."""
+    with turn(7, OTHER), time_machine.travel(timezone.now() + timedelta(seconds=TURN_SECONDS + 1)):
+        with turn(7, BLOCK), turn(7, BLOCK) as second:
+            assert not second
+
+
 def test_the_former_holder_does_not_end_the_heirs_turn():
     former = turn(7, BLOCK)
     former.__enter__()

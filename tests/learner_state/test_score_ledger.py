@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import DatabaseError
 from django.dispatch import Signal
 from django.test import Client
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -28,6 +29,7 @@ from tests.grader_replies.cast import (
 from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
 from xqueue_bridge import signals
+from xqueue_bridge.data import Dispatch
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
@@ -74,12 +76,14 @@ class TestOnce:
 
     def test_five_times(self, committed_ada):
         """SG39, SG43: repeated after whatever happened, a reply changes nothing, successfully."""
+        apply(committed_ada + 1, "another")
         with heard(signals.score_changed) as news:
             answers = [apply(committed_ada) for _ in range(5)]
         assert answers == [api.Settled(Outcome.APPLIED), *[api.Settled(Outcome.APPLIED, True)] * 4]
         assert StudentModuleHistory.objects.count() == len(news) == 1
         assert GradeRecalculation.objects.get().wanted == 1
-        assert ScoreLedger.objects.get().repeats == 4
+        entries = ScoreLedger.objects.order_by("pk").values_list("outcome", "repeats")
+        assert list(entries) == [("rejected", 0), ("applied", 4)]
 
     def test_in_eight_processes(self, committed_ada):
         """SG40: the same reply in eight processes at once is applied by one of them."""
@@ -116,6 +120,8 @@ class TestOrder:
         assert score_of(ada) == (2, 4)
         assert outcomes["r2"].outcome == Outcome.APPLIED
         assert outcomes["r1"].outcome == (Outcome.STALE if second_first else Outcome.APPLIED)
+        entries = ScoreLedger.objects.values_list("reply_key", "outcome")
+        assert dict(entries) == {key: settled.outcome for key, settled in outcomes.items()}
 
     def test_blocks_that_differ_in_case(self, ada):
         """SG41: a later submission at another block overtakes nothing."""
@@ -137,7 +143,16 @@ class TestOrder:
         apply(ada, "r1", attempt=1, digest="d")
         assert apply(ada, "r2", 1, attempt=1, digest="d").outcome == Outcome.DUPLICATE
         assert apply(ada, "r3", 1, attempt=1, digest="e").outcome == Outcome.APPLIED
+        assert apply(ada, "r4", attempt=1, digest="d").outcome == Outcome.DUPLICATE
         assert score_of(ada) == (1, 4)
+        assert apply(ada, "r5", attempt=2, digest="d").outcome == Outcome.APPLIED
+
+    def test_what_overtakes_nothing(self, ada):
+        """SG41: another learner's submission, and one whose score did not count."""
+        bob = get_user_model().objects.create_user("bob").pk
+        assert apply(bob, "bob's", attempt=2).outcome == Outcome.APPLIED
+        assert apply(ada, "r2", math.nan, attempt=2).outcome == Outcome.REJECTED
+        assert apply(ada, "r1", attempt=1).outcome == Outcome.APPLIED
 
     def test_a_queue_key_that_is_not_waited_for(self, committed_ada):
         """SG42: state and score are unchanged, and nobody hears anything."""
@@ -189,7 +204,10 @@ class TestPoints:
         assert not api.publish_score(*place, 1, 4, only_if_higher=True)
         assert not api.publish_score(*place, 2, 4, only_if_higher=True), "nothing to write"
         assert api.publish_score(*place, 1, 2, only_if_higher=True)
+        assert not api.publish_score(*place, None, 2, only_if_higher=True), "no points are none"
         assert score_of(ada) == (1, 2)
+        assert api.publish_score(*place, 0, 2)
+        assert score_of(ada) == (0, 2)
 
     @pytest.mark.parametrize(
         ("earned", "possible", "score"),
@@ -202,13 +220,16 @@ class TestPoints:
 
     @pytest.mark.parametrize(
         ("earned", "possible"),
-        [(math.nan, 4), (math.inf, 4), (1, math.nan), (1, math.inf), (1, -4)],
+        [(math.nan, 4), (math.inf, 4), (1, math.nan), (1, math.inf), (1, -4), (1, -0.5)],
     )
     def test_what_is_no_score(self, ada, earned, possible):
         """SG46: what is not a finite number of points is rejected, visibly."""
         assert apply(ada, "r1", earned, possible).outcome == Outcome.REJECTED
         assert score_of(ada) is None
-        assert ScoreLedger.objects.get().outcome == "rejected"
+        entry = ScoreLedger.objects.get()
+        assert entry.outcome == "rejected"
+        assert entry.earned == (earned if math.isfinite(earned) else None)
+        assert entry.possible == (possible if math.isfinite(possible) else None)
 
     @pytest.mark.parametrize(
         ("published", "stored"),
@@ -313,7 +334,8 @@ class TestDelivery:
             grader_replies.deliver(reply.pk)
         entry = self.entry(reply)
         assert (entry.outcome, entry.earned, entry.possible) == ("applied", 1, 1)
-        assert (entry.user_id, entry.usage_key) == (ada, WAITING_BLOCK)
+        place = (entry.user_id, entry.course_key, entry.usage_key)
+        assert place == (ada, COURSE, WAITING_BLOCK)
         assert entry.attempt == reply.submission_id
         assert len(entry.digest) == 64
         assert ScoreLedger.objects.count() == StudentModuleHistory.objects.count() == 1
@@ -376,6 +398,28 @@ class TestDelivery:
         make_state(ada)
         grader_replies.deliver_for(ada, WAITING_BLOCK, frozenset({"key-1"}))
         assert self.entry(reply).outcome == "applied"
+
+    def test_a_trial_run(self, ada):
+        """SG39: the output of a trial run is no score, whatever becomes of it."""
+        run = {"dispatch": Dispatch.UNGRADED_RESPONSE, "age": OLD}
+        state = {"input_state": {"a_2_1": {"queuestate": "queued", "queuekey": "key-1"}}}
+        make_state(ada, state)
+        replies = [make_reply(make_submission(ada, key, **run)) for key in ("key-1", "key-2")]
+        assert [grader_replies.deliver(reply.pk) for reply in replies] == ["applied", "stale"]
+        assert not ScoreLedger.objects.exists()
+
+    def test_an_outcome_and_its_entry_are_one_write(self, ada, monkeypatch):
+        """SG39, SG43: what the ledger could not take is not over."""
+
+        def refuse(*args, **kwargs):
+            raise DatabaseError
+
+        monkeypatch.setattr(api, "record_outcome", refuse)
+        reply = make_reply(make_submission(ada, age=OLD))
+        with pytest.raises(DatabaseError):
+            grader_replies.deliver(reply.pk)
+        reply.refresh_from_db()
+        assert (reply.status, reply.attempts) == ("pending", 0)
 
     def test_not_yet_and_never(self, ada):
         """What is not delivered has no entry: it may be, later."""

@@ -21,6 +21,7 @@ STATE = {
         "a_2_1": {"queuestate": "queued", "queuekey": "run1"},
         "a_3_1": {"queuestate": None, "queuekey": None},
         "a_4_1": {},
+        "a_5_1": {"queuestate": None, "queuekey": "run0"},
     },
 }
 

@@ -10,6 +10,7 @@ import time_machine
 from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
+from opaque_keys.edx.keys import CourseKey
 
 from tests.learner_state.test_user_state import LOCK
 from tests.persistent_grades import courses
@@ -222,8 +223,11 @@ class TestVisibility:
         score(ada, P1, 1)
         request = request_of(ada)
         assert request.due_at is not None, "a new score revives it"
-        GradeRecalculation.objects.update(due_at=None)
+        assert (request.attempts, request.problem) == (0, "")
+        GradeRecalculation.objects.update(due_at=None, attempts=requests.MAX_ATTEMPTS)
+        assert api.try_again([request.pk + 1]) == 0
         assert api.try_again([request.pk]) == 1
+        assert request_of(ada).attempts == 0
         assert sweep_later() == 1
         assert percent(ada) == 0.25
         assert not api.failed_recalculations().exists()
@@ -280,6 +284,50 @@ class TestFailures:
                 settle(ada)
                 pauses.append((request_of(ada).due_at - timezone.now()).total_seconds())
         assert pauses == [2.0**n for n in range(1, requests.MAX_ATTEMPTS)]
+
+
+class TestNotesOfOthers:
+    """A row is one learner's in one course; what is done to it is done to no other."""
+
+    OTHER = CourseKey.from_string("course-v1:DemoX+CS102+2026")
+
+    @pytest.fixture
+    def others(self, ada):
+        """Notes of the same course's other learner, and of the same learner's other course."""
+        score(ada)
+        bob = make_learner("bob")
+        score(bob)
+        api.request_recalculation(ada.pk, self.OTHER)
+        GradeRecalculation.objects.update(attempts=2)
+        rows = GradeRecalculation.objects.exclude(user_id=ada.pk, course_id=COURSE_KEY)
+        before = list(rows.order_by("pk").values())
+        assert len(before) == 2
+        yield
+        assert list(rows.order_by("pk").values()) == before
+
+    def test_one_is_done(self, ada, others):
+        """SG70: what is not computed stays noted."""
+        assert settle(ada)
+        assert not settle(ada)
+
+    def test_one_fails(self, ada, others, monkeypatch):
+        """SG74: an attempt that fails is one learner's."""
+        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        assert settle(ada)
+
+    def test_one_more_note(self, ada, others):
+        assert not api.request_recalculation(ada.pk, COURSE_KEY)
+
+    def test_all_of_a_course(self, ada, others):
+        """SG74: with attempts of its own, due now, however often it had failed before."""
+        GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY).update(
+            attempts=requests.MAX_ATTEMPTS, due_at=None, problem="no"
+        )
+        requests.request_everything(COURSE_KEY, [ada.pk])
+        row = GradeRecalculation.objects.get(user_id=ada.pk, course_id=COURSE_KEY)
+        assert (row.attempts, row.problem) == (0, "")
+        assert row.due_at <= timezone.now()
+        assert api.recalculate_due(course_key=self.OTHER) == 0
 
 
 class TestWhatIsComputed:

@@ -56,7 +56,7 @@ def test_a_course(credentials, learners):
 def test_only_failed_ones(credentials, learners):
     """SG80: what was given up can be sent again."""
     assert run("--failed") == ["1 grades will be sent again."]
-    assert row_of(learners[1]).tries == 0
+    assert (row_of(learners[1]).status, row_of(learners[1]).tries) == ("pending", 0)
     assert sent_by(credentials) == ["refused"]
     assert run("--failed") == ["0 grades will be sent again."]
 
@@ -73,6 +73,8 @@ def test_together(credentials, learners):
     """Each option leaves fewer; courses add up."""
     assert run("--failed", "--course", str(OTHER_COURSE)) == ["0 grades will be sent again."]
     assert run("--failed", "--since", "2020-01-01T00:00:00") == ["1 grades will be sent again."]
+    tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
+    assert run("--failed", "--since", tomorrow) == ["0 grades will be sent again."]
     both = run("--course", str(COURSE), "--course", str(OTHER_COURSE))
     assert both == ["4 grades will be sent again."]
 
@@ -114,6 +116,13 @@ def test_batches(credentials, learners, monkeypatch):
     monkeypatch.setattr(resending, "BATCH", 2)
     assert len(list(api.resend(course_keys=(COURSE,)))) == 3
     assert sent_by(credentials) == ["refused", "sent", "unknown"]
+
+
+def test_batches_of_failed_ones(credentials, learners, monkeypatch):
+    GradeOutbox.objects.update(status="failed")
+    monkeypatch.setattr(resending, "BATCH", 1)
+    grades = list(api.resend(only_failed=True))
+    assert [grade.user_id for grade in grades] == learners[:2]
 
 
 def test_five_statements_for_any_number(credentials, django_assert_num_queries):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import requests
+import time_machine
 from django.db import connection
 from django.utils import timezone
 from hypothesis import given
@@ -234,6 +235,58 @@ class TestTheSweeper:
         assert api.send_due() == 1
         assert (row_of(4711).status, row_of(4711).last_error) == ("failed", "no learner")
         assert credentials.posts == []
+
+
+class TestTheOutbox:
+    def test_a_row_is_one_learners_in_one_course(self, credentials, ada):
+        """SG79, SG80: what is entered, claimed or given up is that grade, and no other."""
+        store_grade(ada, 0.6, course_key=OTHER_COURSE)
+        api.grade_changed(ada, OTHER_COURSE)
+        bob = make_learner("bob")
+        store_grade(bob, 0.7)
+        api.grade_changed(bob, COURSE)
+        credentials.faults = [Fault(400)]
+        assert send_grade("ada", OTHER_COURSE).outcome is Outcome.FAILED
+        assert send_grade("bob", COURSE).outcome is Outcome.SENT
+        assert [post.message["percent_grade"] for post in credentials.posts] == [0.6, 0.7]
+        assert (row_of(ada).status, row_of(ada).tries) == ("pending", 0)
+        assert row_of(ada, OTHER_COURSE).status == "failed"
+
+    @pytest.mark.parametrize("status", ["sent", "failed", "pending"])
+    def test_a_grade_that_is_entered_again(self, credentials, ada, status):
+        """SG79: changes nothing, whatever has become of it."""
+        GradeOutbox.objects.update(status=status, tries=3, next_attempt_at=THE_PAST)
+        before = GradeOutbox.objects.values().get()
+        outbox.want(sending.stored_grade(ada, COURSE))
+        assert GradeOutbox.objects.values().get() == before
+
+    def test_a_grade_that_cannot_be_sent(self, credentials, ada):
+        """SG80: it is entered for operators; what fits of the problem says why."""
+        new = make_learner("bob")
+        for learner in (ada, new):
+            store_grade(learner, 0.9)
+            outbox.want(sending.stored_grade(learner, COURSE), problem="x" * 50)
+            row = row_of(learner)
+            assert (row.status, row.next_attempt_at) == ("failed", None)
+            assert row.last_error == "x" * 40
+        assert api.send_due() == 0
+
+    def test_the_longest_overdue_comes_first(self, credentials, ada):
+        bob, eve = make_learner("bob"), make_learner("eve")
+        for learner, minutes in ((bob, -1), (eve, 1)):
+            store_grade(learner)
+            api.grade_changed(learner, COURSE)
+            at = timezone.now() + timedelta(minutes=minutes)
+            GradeOutbox.objects.filter(user_id=learner).update(next_attempt_at=at)
+        assert [row.user_id for row in outbox.due(9)] == [bob, ada]
+        assert [row.user_id for row in outbox.due(1)] == [bob]
+
+    @pytest.mark.parametrize(("early", "is_taken"), [(0.5, True), (2, False)])
+    def test_clocks_that_differ(self, credentials, ada, early, is_taken):
+        due_at = timezone.now()
+        GradeOutbox.objects.update(next_attempt_at=due_at)
+        with time_machine.travel(due_at - timedelta(seconds=early), tick=False):
+            assert outbox.claim(row_of(ada)) is is_taken
 
 
 def test_no_transaction_is_open_during_a_request(credentials, ada, monkeypatch):

@@ -70,8 +70,6 @@ def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str])
     A reply can be earlier than the state that waits for it, and a reply that was applied can
     be overwritten by a page of the learner's that was loaded before.
     """
-    if not waiting_keys:
-        return
     wanted = list(_answers_to(user_id, usage_key, waiting_keys).values_list("pk", flat=True))
     if not wanted:
         return

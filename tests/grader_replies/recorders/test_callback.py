@@ -112,6 +112,22 @@ def test_no_answer_is_transient(lms, error):
     assert problem.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+    ],
+)
+def test_an_address_that_is_none_is_permanent(lms, error):
+    """C107: it will be none tomorrow; addresses stay out of messages."""
+    lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
+    with pytest.raises(PermanentDeliveryError, match=r"^The callback URL is not one\.$") as problem:
+        record()
+    assert problem.value.__suppress_context__
+
+
 def test_certificates_are_verified_and_time_is_limited(monkeypatch):
     """C108: TLS is verified, and nobody waits for ever."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -128,6 +144,7 @@ def test_certificates_are_verified_and_time_is_limited(monkeypatch):
     assert seen["verify"] is True
     assert seen["timeout"] == (3.05, 10)
     assert seen["allow_redirects"] is False
+    assert seen["stream"] is True
 
 
 @pytest.mark.parametrize(
@@ -144,6 +161,7 @@ def test_certificates_are_verified_and_time_is_limited(monkeypatch):
         "https://lms.example.com/courses/..%2Fadmin/score_update",
         "https://lms.example.com/courses//x/score_update",
         "https://lms.example.com\\@evil.example/courses/x/score_update",
+        "https://lms.example.com/courses/x\\y/score_update",
         "https://evil.example/courses/x/score_update",
         "//lms.example.com/courses/x/score_update",
         "/courses/x/score_update",
@@ -165,6 +183,13 @@ def test_a_prefix_may_be_a_whole_host(lms, settings):
     for prefix in ("https://lms.example.com", "https://lms.example.com/"):
         settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": [prefix]}
         assert record().applied
+
+
+def test_a_prefix_without_a_host_allows_nothing(lms, settings):
+    """C108: a place is a host's."""
+    settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ["/courses/"]}
+    with pytest.raises(PermanentDeliveryError, match="CALLBACK_PREFIXES"):
+        record(with_url("/courses/x/score_update"))
 
 
 def test_nothing_is_posted_without_a_list(lms, settings):

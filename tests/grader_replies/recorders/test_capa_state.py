@@ -60,16 +60,24 @@ def test_a_correct_answer_without_a_number_is_one_point():
     [
         ({"a_2_1": 3, "a_3_1": 7}, False, 3),
         ({"a_2_1": 3, "a_3_1": 7}, True, 3),
-        ({}, False, 6),  # 10 points in all, 4 of them given
+        ({}, False, 6),  # 10 points in all, 4 of them given; this answer's own are not in it
         ({}, True, 5),
     ],
 )
 def test_maximum_of_one_of_several(points, is_fraction, maximum):
     """C95: an answer's own points where they are known, else what is left, or an equal share."""
     state = waiting_state(a_2_1="key-1", a_3_1=None)
+    state["correct_map"]["a_2_1"]["npoints"] = 1
     state["correct_map"]["a_3_1"]["npoints"] = 4
     state["score"]["raw_possible"] = 10
     assert maximum_of(state, "a_2_1", points, is_fraction=is_fraction) == maximum
+
+
+def test_nothing_is_left_for_one_of_several():
+    """C94: others that have more than the whole leave 0; an entry that is none has no points."""
+    state = waiting_state(a_2_1="key-1", a_3_1=None)
+    state["correct_map"] |= {"a_3_1": {"npoints": 12}, "a_4_1": "no entry"}
+    assert maximum_of(state, "a_2_1", {}, is_fraction=False) == 0
 
 
 @pytest.mark.parametrize("is_fraction", [False, True])

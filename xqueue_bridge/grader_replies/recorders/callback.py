@@ -11,7 +11,7 @@ from django.utils import timezone
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import Delivery, Dispatch, Recorded
+from xqueue_bridge.data import Delivery, Recorded
 from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
 from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.grader_replies.scoring import points_of
@@ -84,8 +84,7 @@ def _callback_url(delivery: Delivery) -> str:
         raise PermanentDeliveryError(
             "The callback URL is below none of XQUEUE_BRIDGE['CALLBACK_PREFIXES']."
         )
-    last = parts.path.rsplit("/", 1)[-1]
-    if last not in list(Dispatch) or last != delivery.target.dispatch:
+    if parts.path.rsplit("/", 1)[-1] != delivery.target.dispatch:
         raise PermanentDeliveryError("The callback URL has another dispatch.")
     return url
 
