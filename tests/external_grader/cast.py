@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from django.core.files.storage import storages
 from django.test import Client
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
@@ -99,6 +100,26 @@ class HangsUp(BytesIO):
 
     def read(self, *args: Any) -> bytes:
         raise ConnectionResetError
+
+
+def upload(name: str = "a.py", content: bytes = b"print(1)") -> UploadedFile:
+    """Return a file as a transport hands it over."""
+    return UploadedFile(name, BytesIO(content), len(content))
+
+
+def stored_files() -> list[str]:
+    """Return the names of all files in the private storage, sorted."""
+    storage = storages["xqueue_bridge"]
+
+    def walk(folder: str) -> list[str]:
+        try:
+            folders, names = storage.listdir(folder)
+        except FileNotFoundError:
+            return []
+        inner = [name for each in folders for name in walk(f"{folder}/{each}")]
+        return [f"{folder}/{name}" for name in names] + inner
+
+    return walk(".")
 
 
 def make_grader(*queue_names: str, name: str = "watcher") -> GraderClient:

@@ -13,6 +13,7 @@ from django.core.files.storage import FileSystemStorage, storages
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.external_grader.cast import upload
 from xqueue_bridge.conf import Options
 from xqueue_bridge.data import StoredFile, UploadedFile
 from xqueue_bridge.external_grader.files import (
@@ -24,10 +25,6 @@ from xqueue_bridge.external_grader.files import (
     read_file_token,
     store_file,
 )
-
-
-def upload(name: str = "a.py", content: bytes = b"print(1)") -> UploadedFile:
-    return UploadedFile(name, BytesIO(content), len(content))
 
 
 @pytest.fixture

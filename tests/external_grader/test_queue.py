@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from datetime import timedelta
 
 import pytest
 import time_machine
-from django.core.files.storage import storages
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
@@ -17,11 +15,13 @@ from tests.external_grader.cast import (
     PROBLEM,
     make_grader,
     new_submission,
+    stored_files,
+    upload,
 )
 from tests.grader_replies.cast import heard
-from xqueue_bridge.data import Dispatch, UploadedFile
+from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
-from xqueue_bridge.external_grader import files, queue
+from xqueue_bridge.external_grader import queue
 from xqueue_bridge.external_grader.models import Grader, Submission, SubmissionContent
 from xqueue_bridge.external_grader.states import Status
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -278,24 +278,6 @@ def test_only_listed_queues(settings):
     assert Submission.objects.count() == SubmissionContent.objects.count() == 1
 
 
-def stored_files() -> list[str]:
-    storage = storages["xqueue_bridge"]
-
-    def walk(folder: str) -> list[str]:
-        try:
-            folders, names = storage.listdir(folder)
-        except FileNotFoundError:
-            return []
-        inner = [name for each in folders for name in walk(f"{folder}/{each}")]
-        return [f"{folder}/{name}" for name in names] + inner
-
-    return walk(".")
-
-
-def upload(name: str, content: bytes = b"x") -> UploadedFile:
-    return UploadedFile(name, io.BytesIO(content), len(content))
-
-
 @pytest.mark.parametrize("fault", [DatabaseError, SystemExit])
 @pytest.mark.parametrize("model", [Submission, SubmissionContent])
 def test_a_failed_enqueue_leaves_nothing(model, fault, monkeypatch):
@@ -343,47 +325,6 @@ def test_never_published_without_its_files(grader_id, monkeypatch):
     queue.enqueue(new_submission(files=(upload("a.py"),)))
     assert seen == [None, None]
     assert [file.name for file in queue.pull("python", grader_id).files] == ["a.py"]
-
-
-def test_unpublished_content_is_swept(grader_id):
-    before = stored_files()
-    queue.enqueue(new_submission())
-    file = files.store_file(upload("a.py"))
-    orphan = SubmissionContent.objects.create(
-        header="{}", body="{}", files=[[file.name, file.storage_name, file.size]]
-    )
-    assert queue.purge_unpublished() == 0, "its sender may still be at work"
-    SubmissionContent.objects.update(created_at=timezone.now() - timedelta(days=2))
-    assert queue.purge_unpublished() == 1
-    assert not SubmissionContent.objects.filter(pk=orphan.pk).exists()
-    assert stored_files() == before
-    assert queue.pull("python", grader_id)
-
-
-def test_a_look_for_unpublished_content_is_short(monkeypatch):
-    """A sweep costs the same, however much was ever sent; in the end all is found."""
-    monkeypatch.setattr(queue, "PURGE_WINDOW", 2)
-    for _ in range(6):
-        SubmissionContent.objects.create(header="{}", body="{}")
-    purged = []
-    while SubmissionContent.objects.exists() and len(purged) < 1000:
-        purged.append(queue.purge_unpublished(older_than=timedelta(days=-1)))
-    assert sum(purged) == 6
-    assert max(purged) <= 2
-    assert queue.purge_unpublished() == 0
-
-
-def test_unpublished_files_that_cannot_be_removed_yet(monkeypatch):
-    """The row stays as long as a file does: it alone says where that is."""
-    stored = files.store_file(UploadedFile("a.py", io.BytesIO(b"1"), 1))
-    entry = [stored.name, stored.storage_name, stored.size]
-    SubmissionContent.objects.create(header="{}", body="{}", files=[entry])
-    with monkeypatch.context() as storage_is_down:
-        storage_is_down.setattr(files, "_delete", lambda *args: False)
-        assert queue.purge_unpublished(older_than=timedelta(days=-1)) == 0
-    assert queue.purge_unpublished(older_than=timedelta(days=-1)) == 1
-    with pytest.raises(FileNotFoundError):
-        files.open_file(stored)
 
 
 def test_others_were_always_faster(grader_id, monkeypatch):

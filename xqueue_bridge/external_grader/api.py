@@ -6,10 +6,10 @@ from xqueue_bridge.external_grader.graders import (
     forget_ended_sessions,
     issue_secret,
 )
+from xqueue_bridge.external_grader.leftovers import purge_unpublished
 from xqueue_bridge.external_grader.queue import (
     enqueue,
     fail_exhausted,
-    purge_unpublished,
     requeue,
     settle_superseded,
     withdraw,

@@ -37,8 +37,6 @@ WINDOW = 32
 LOOKS = 5
 #: A longer queue is not counted to its end for a message that a learner glances at.
 LENGTH_LIMIT = 10_000
-#: Rows that one look for unpublished content takes in. The whole table has all that was ever sent.
-PURGE_WINDOW = 1_000
 
 
 def enqueue(new: NewSubmission) -> int:
@@ -204,29 +202,6 @@ def withdraw(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) 
 def requeue(submission_ids: Collection[int]) -> int:
     """Offer given-up submissions again, with a fresh count; return how many changed."""
     return _offer_again(submission_ids, sources_of(Status.WAITING))
-
-
-def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
-    """Delete content, and its files, that a killed process never published; return how many.
-
-    Each look takes in another part of the table, at random: there is hardly any, and it can wait.
-    """
-    keys = SubmissionContent.objects.order_by("pk").values_list("pk", flat=True)
-    first, last = keys.first(), keys.last()
-    if first is None or last is None:
-        return 0
-    start = random.randrange(first, last + 1, PURGE_WINDOW)  # noqa: S311
-    orphans = SubmissionContent.objects.filter(
-        pk__range=(start, start + PURGE_WINDOW - 1),
-        submission=None,
-        created_at__lt=timezone.now() - older_than,
-    )
-    purged = 0
-    for content in orphans[:100]:
-        if not files.delete_files(content.stored_files()):  # else the row still names them
-            content.delete()
-            purged += 1
-    return purged
 
 
 def _available(queue_name: str, now: datetime) -> QuerySet[Submission]:
