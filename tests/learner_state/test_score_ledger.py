@@ -79,6 +79,10 @@ class TestOnce:
         assert GradeRecalculation.objects.get().wanted == 1
         assert ScoreLedger.objects.get().repeats == 4
 
+    def test_keys_that_differ_in_case(self, ada):
+        """SG39: a reply is not taken for another one whose key is nearly the same."""
+        assert [apply(ada, key).repeated for key in ("r1", "R1", "ŕ1")] == [False] * 3
+
     def test_in_eight_processes(self, committed_ada):
         """SG40: the same reply in eight processes at once is applied by one of them."""
         answers = in_processes([lambda: apply(committed_ada)] * 8)
