@@ -116,12 +116,15 @@ def _committed(
     if source.alias == router.db_for_write(StudentModule):
         return chunk
     reached = committed_versions(entry.student_module_id for entry in chunk)
-    true, others = [], []
-    for entry in chunk:
-        version = reached.get(entry.student_module_id, entry.version)
-        (true if entry.version <= version else others).append(entry)
     settled = timezone.now() - COMMIT_GRACE
-    if failed := [entry.pk for entry in others if entry.created < settled]:
+    true: list[BaseStudentModuleHistory] = []
+    failed: list[int] = []
+    for entry in chunk:
+        if entry.version <= reached.get(entry.student_module_id, entry.version):
+            true.append(entry)
+        elif entry.created < settled:
+            failed.append(entry.pk)
+    if failed:
         _delete(source, failed)
     return true
 
