@@ -33,6 +33,7 @@ GROUND = (
     "batches",
     "block",
     "callback_address",
+    "columns",
     "conf",
     "data",
     "exceptions",

@@ -8,7 +8,9 @@ from django.core.management import call_command
 from django.db import connection
 from opaque_keys.edx.django.models import OpaqueKeyField
 
+from xqueue_bridge.learner_state.fields.models import StoredField
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
 
 def test_keys_mind_case():
@@ -22,6 +24,17 @@ def test_keys_mind_case():
     ]
     assert len(keys) > 15
     assert [field for field in keys if not field.case_sensitive] == []
+
+
+def test_names_mind_case(monkeypatch):
+    """Names that differ in case, or in an accent, are two on MySQL, too."""
+    monkeypatch.setattr(connection, "vendor", "mysql")
+    names = [
+        *(model._meta.get_field("field_name") for model in StoredField.__subclasses__()),
+        ScoreLedger._meta.get_field("reply_key"),
+    ]
+    assert len(names) == 4
+    assert {name.db_parameters(connection)["collation"] for name in names} == {"utf8mb4_bin"}
 
 
 @pytest.mark.django_db(transaction=True)

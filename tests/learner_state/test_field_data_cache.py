@@ -557,6 +557,17 @@ class TestKeys:
             assert cache_of(ada).get(key_of(ada, "field", scope)) == "lower"
             assert cache_of(ada).get(key_of(ada, "field", scope, place=place)) == "upper"
 
+    def test_names_that_nearly_are_the_same(self, ada):
+        """SG14: fields whose names differ in case, or in an accent, do not mix."""
+        for scope in ("user_state", "user_state_summary", "preferences", "user_info"):
+            values = {key_of(ada, name, scope): name for name in ("voice", "Voice", "voïce")}
+            cache_of(ada).set_many(values)
+            for key, value in values.items():
+                assert cache_of(ada).get(key) == value
+            gone, *others = values
+            cache_of(ada).delete(gone)
+            assert [cache_of(ada).get(key) for key in others] == [values[key] for key in others]
+
     def test_two_runs_of_a_course_with_keys_of_the_old_kind(self, ada):
         """SG13: their keys are stored without a run, and do not mix all the same."""
         old = UsageKey.from_string("i4x://DemoX/CS101/poll/lunch")

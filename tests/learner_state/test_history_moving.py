@@ -12,23 +12,28 @@ from multiprocessing import get_context
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
+from django.utils import timezone
 
 from tests.journeys.mortals import die_at
 from tests.learner_state.history_cast import (
     BLOCK,
     COURSE,
     EXTENDED,
+    OTHER,
     PLAIN,
     START,
     TO_EXTENDED,
     TWO_DATABASES,
     fill,
     identities,
+    make_row,
+    undone,
     versions,
+    write,
 )
 from xqueue_bridge.learner_state import api, bulk
 from xqueue_bridge.learner_state.history import entries as history
-from xqueue_bridge.learner_state.history import moving
+from xqueue_bridge.learner_state.history import moving, retention
 from xqueue_bridge.learner_state.history.moving import Place
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
@@ -115,6 +120,24 @@ def test_of_two_with_one_identity_the_later_is_right():
     assert contents(HERE) == []
     assert set(THERE.entries.values_list("state", flat=True)) == {"right"}
     assert len(contents(THERE)) == 2
+
+
+def test_what_was_never_committed_does_not_come_home(settings):
+    """SG33, SG34: an entry whose write failed is no row's history, wherever that is kept."""
+    settings.XQUEUE_BRIDGE = TWO_DATABASES
+    row, busy = make_row(), make_row(OTHER)
+    for each in (row, busy):
+        write(each)
+        with undone():
+            write(each, state='{"lost": true}')
+    THERE.entries.filter(student_module_id=busy.pk).update(created=timezone.now())
+    assert move(THERE, HERE) == 2
+    assert identities(EXTENDED, "history") == [(busy.pk, 2)], "it may still be committed"
+    for _ in range(2):
+        assert (versions(), versions(OTHER)) == ([1], [1])
+        list(retention.prune(retention.Policy(keep_last=1)))
+    settings.XQUEUE_BRIDGE = {}
+    assert (versions(), versions(OTHER)) == ([1], [1])
 
 
 @pytest.mark.parametrize("loses", ["nothing arrives", "it arrives changed", "it cannot be changed"])

@@ -85,6 +85,10 @@ class TestOnce:
         entries = ScoreLedger.objects.order_by("pk").values_list("outcome", "repeats")
         assert list(entries) == [("rejected", 0), ("applied", 4)]
 
+    def test_keys_that_differ_in_case(self, ada):
+        """SG39: a reply is not taken for another one whose key is nearly the same."""
+        assert [apply(ada, key).repeated for key in ("r1", "R1", "ŕ1")] == [False] * 3
+
     def test_in_eight_processes(self, committed_ada):
         """SG40: the same reply in eight processes at once is applied by one of them."""
         answers = in_processes([lambda: apply(committed_ada)] * 8)

@@ -2,6 +2,7 @@
 
 import django.db.models.deletion
 import opaque_keys.edx.django.models
+import xqueue_bridge.columns
 from django.conf import settings
 from django.db import migrations, models
 
@@ -270,7 +271,7 @@ class Migration(migrations.Migration):
             name='ScoreLedger',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reply_key', models.CharField(max_length=191, unique=True)),
+                ('reply_key', xqueue_bridge.columns.CaseSensitiveCharField(max_length=191, unique=True)),
                 ('user_id', models.PositiveBigIntegerField()),
                 ('course_key', opaque_keys.edx.django.models.LearningContextKeyField(case_sensitive=True, max_length=255)),
                 ('usage_key', opaque_keys.edx.django.models.UsageKeyField(case_sensitive=True, max_length=255)),
@@ -380,7 +381,7 @@ class Migration(migrations.Migration):
             name='XModuleStudentInfoField',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('field_name', models.CharField(max_length=64)),
+                ('field_name', xqueue_bridge.columns.CaseSensitiveCharField(max_length=64)),
                 ('value', models.TextField(default='null')),
                 ('created', models.DateTimeField()),
                 ('modified', models.DateTimeField()),
@@ -394,7 +395,7 @@ class Migration(migrations.Migration):
             name='XModuleStudentPrefsField',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('field_name', models.CharField(max_length=64)),
+                ('field_name', xqueue_bridge.columns.CaseSensitiveCharField(max_length=64)),
                 ('value', models.TextField(default='null')),
                 ('created', models.DateTimeField()),
                 ('modified', models.DateTimeField()),
@@ -409,7 +410,7 @@ class Migration(migrations.Migration):
             name='XModuleUserStateSummaryField',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('field_name', models.CharField(max_length=64)),
+                ('field_name', xqueue_bridge.columns.CaseSensitiveCharField(max_length=64)),
                 ('value', models.TextField(default='null')),
                 ('created', models.DateTimeField()),
                 ('modified', models.DateTimeField()),

@@ -10,13 +10,14 @@ from django.db import models, transaction
 from django.http import HttpRequest
 from opaque_keys.edx.django.models import BlockTypeKeyField, LearningContextKeyField, UsageKeyField
 
+from xqueue_bridge.columns import CaseSensitiveCharField
 from xqueue_bridge.conf import options
 
 
 class StoredField(models.Model):
     """One value of one field, as JSON text."""
 
-    field_name = models.CharField(max_length=64)
+    field_name = CaseSensitiveCharField(max_length=64)
     value = models.TextField(default="null")
     created = models.DateTimeField()
     modified = models.DateTimeField()

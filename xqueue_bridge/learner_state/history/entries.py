@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import router, transaction
@@ -29,6 +29,8 @@ from xqueue_bridge.learner_state.history.scope import current_scope, history_bat
 from xqueue_bridge.learner_state.models import StudentModule
 
 __all__ = [
+    "COMMIT_GRACE",
+    "committed_versions",
     "forget",
     "forget_row",
     "history_batch",
@@ -67,6 +69,8 @@ CONTENT = [
     for field in StudentModuleHistory._meta.concrete_fields
     if field.name not in ("id", *IDENTITY)
 ]
+#: With the history in another database an entry is there before its row is committed.
+COMMIT_GRACE = timedelta(hours=1)
 _NEWEST_FIRST = ("-created", "-student_module_id", "-version")
 _IDS_IN_A_STATEMENT = 500
 
@@ -206,6 +210,12 @@ def _trails(table: Table, student_module_ids: Sequence[int]) -> QuerySet[Any]:
 def is_elsewhere(table: Table) -> bool:
     """Say whether a table is in another database than the StudentModules."""
     return router.db_for_write(table) != router.db_for_write(StudentModule)
+
+
+def committed_versions(student_module_ids: Iterable[int]) -> dict[int, int]:
+    """Return the version of each of these rows that is there; an entry above it is of no write."""
+    rows = StudentModule.objects.filter(pk__in=set(student_module_ids))
+    return dict(rows.values_list("pk", "version"))
 
 
 def _truth(about: dict[str, Any]) -> Callable[[BaseStudentModuleHistory], bool]:

@@ -12,14 +12,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections, router, transaction
 from django.db.models import F, Max, Q, QuerySet
+from django.utils import timezone
 
 from xqueue_bridge.batches import id_batches
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import bulk
-from xqueue_bridge.learner_state.history.entries import CONTENT, IDENTITY, Table, insert
+from xqueue_bridge.learner_state.history.entries import (
+    COMMIT_GRACE,
+    CONTENT,
+    IDENTITY,
+    Table,
+    committed_versions,
+    insert,
+)
 from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.transactions import in_transaction
 
 CHUNK = 500
@@ -78,7 +87,7 @@ def move(source: Place, target: Place, *, chunk: int = CHUNK) -> Iterator[Progre
 
 def _move_chunk(source: Place, target: Place, ids: Sequence[int]) -> int:
     def work() -> int:
-        chunk = _lock(source, ids)
+        chunk = _committed(_lock(source, ids), source)
         if not chunk:  # another move was faster
             return 0
         _copy(chunk, target)
@@ -94,6 +103,30 @@ def _lock(source: Place, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
     if not connections[source.alias].features.has_select_for_update:
         entries.update(version=F("version"))  # takes the lock before anything is read
     return list(entries.order_by("pk").select_for_update())
+
+
+def _committed(
+    chunk: list[BaseStudentModuleHistory], source: Place
+) -> list[BaseStudentModuleHistory]:
+    """Return the entries whose writes were committed; delete those that never will be.
+
+    Another database may hold such entries, and they are left out where they are read. Among the
+    StudentModules they would be believed.
+    """
+    if source.alias == router.db_for_write(StudentModule):
+        return chunk
+    reached = committed_versions(entry.student_module_id for entry in chunk)
+    settled = timezone.now() - COMMIT_GRACE
+    true: list[BaseStudentModuleHistory] = []
+    failed: list[int] = []
+    for entry in chunk:
+        if entry.version <= reached.get(entry.student_module_id, entry.version):
+            true.append(entry)
+        elif entry.created < settled:
+            failed.append(entry.pk)
+    if failed:
+        _delete(source, failed)
+    return true
 
 
 def _copy(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import router
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from xqueue_bridge.learner_state.history.entries import Table, is_elsewhere, tables
+from xqueue_bridge.learner_state.history.entries import (
+    COMMIT_GRACE,
+    Table,
+    committed_versions,
+    is_elsewhere,
+    tables,
+)
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.transactions import in_transaction
 
 PAGE = 5_000  # entries that are looked at in one statement
 CHUNK = 1_000  # entries that are deleted in one statement
-#: With the history in another database an entry is there before its row is committed.
-COMMIT_GRACE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,8 @@ def _walk(index: int, start: int) -> Iterator[_Entry]:
     )
     page = list(narrow.filter(student_module_id__lte=start)[:PAGE])
     while page:
-        reached = _versions(page) if is_elsewhere(tables()[index]) else {}
+        elsewhere = is_elsewhere(tables()[index])
+        reached = committed_versions(row for row, *_ in page) if elsewhere else {}
         for row, version, pk, created in page:
             if version <= reached.get(row, version):
                 yield _Entry(row, version, index, pk, created)
@@ -161,11 +166,6 @@ def _walk(index: int, start: int) -> Iterator[_Entry]:
             Q(student_module_id__lt=row) | Q(version__lt=version)
         )
         page = list(narrow.filter(after)[:PAGE])
-
-
-def _versions(page: list[tuple[Any, ...]]) -> dict[int, int]:
-    rows = StudentModule.objects.filter(pk__in={row for row, *_ in page})
-    return dict(rows.values_list("pk", "version"))
 
 
 def _row_ids(table: Table, after: int) -> list[int]:

@@ -3,6 +3,8 @@
 from django.db import models
 from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
 
+from xqueue_bridge.columns import CaseSensitiveCharField
+
 
 class ScoreLedger(models.Model):
     """One reply that was to change a score, and what it came to.
@@ -20,7 +22,7 @@ class ScoreLedger(models.Model):
         LOWER = "lower", "the learner's score is higher"
         REJECTED = "rejected", "not a score, or nobody's"
 
-    reply_key = models.CharField(max_length=191, unique=True)
+    reply_key = CaseSensitiveCharField(max_length=191, unique=True)
     user_id = models.PositiveBigIntegerField()
     course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
     usage_key = UsageKeyField(max_length=255, case_sensitive=True)
