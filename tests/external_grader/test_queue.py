@@ -168,6 +168,15 @@ def test_the_sweeper_gives_up_what_nobody_polls_for(grader_id, settings):
     assert ReceivedReply.objects.count() == 1
 
 
+@pytest.mark.parametrize("other", ["Python", "pythón"])
+def test_queues_are_told_apart_by_each_character(grader_id, other):
+    """C66: on hosts whose database takes the names for one, too."""
+    queue.enqueue(new_submission(other))
+    assert queue.pull("python", grader_id) is None
+    assert queue.queue_length("python") == 0
+    assert queue.pull(other, grader_id)
+
+
 @pytest.mark.parametrize(("everywhere", "here"), [(1, 2), (2, 1)])
 def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
     """C77, C78: so many hand-outs, and no fewer, as are set for the queue, or for all others."""

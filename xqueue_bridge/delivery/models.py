@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from xqueue_bridge.columns import CaseSensitiveCharField
+
 
 class TransportChoice(models.Model):
     """One answer to "do these submissions go to our own table?", for a course or wider.
@@ -17,7 +19,7 @@ class TransportChoice(models.Model):
         SITE = "site", "Site"
 
     scope = models.CharField(max_length=6, choices=Scope)
-    name = models.CharField(
+    name = CaseSensitiveCharField(
         max_length=255,
         blank=True,
         help_text="The course key, or the organisation's short name; empty for the site.",

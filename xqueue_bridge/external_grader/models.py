@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.db import models
 from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
 
+from xqueue_bridge.columns import CaseSensitiveCharField
 from xqueue_bridge.data import Dispatch, StoredFile, Target
 from xqueue_bridge.external_grader.states import Status
 
@@ -54,7 +55,7 @@ class Submission(models.Model):
 
     content = models.OneToOneField(SubmissionContent, on_delete=models.PROTECT)
     transport = models.CharField(max_length=6, choices=Transport, default=Transport.TABLE)
-    queue_name = models.CharField(max_length=128)
+    queue_name = CaseSensitiveCharField(max_length=128)
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
     available_at = models.DateTimeField(null=True)
     deliveries = models.PositiveSmallIntegerField(default=0)
@@ -72,7 +73,7 @@ class Submission(models.Model):
     course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
     usage_key = UsageKeyField(max_length=255, case_sensitive=True)
     dispatch = models.CharField(max_length=20, choices=[(d.value, d.value) for d in Dispatch])
-    queue_key = models.CharField(max_length=255, editable=False)
+    queue_key = CaseSensitiveCharField(max_length=255, editable=False)
 
     created_at = models.DateTimeField()
     leased_at = models.DateTimeField(null=True)
@@ -104,7 +105,9 @@ class Grader(models.Model):
     .. no_pii:
     """
 
-    name = models.CharField(max_length=128, unique=True, help_text="The user name it logs in with.")
+    name = CaseSensitiveCharField(
+        max_length=128, unique=True, help_text="The user name it logs in with."
+    )
     is_active = models.BooleanField(default=True)
     note = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -140,7 +143,9 @@ class QueueGrant(models.Model):
     EVERY_QUEUE = "*"
 
     grader = models.ForeignKey(Grader, on_delete=models.CASCADE, related_name="grants")
-    queue_name = models.CharField(max_length=128, help_text='The queue\'s name, or "*" for all.')
+    queue_name = CaseSensitiveCharField(
+        max_length=128, help_text='The queue\'s name, or "*" for all.'
+    )
 
     class Meta:
         verbose_name = "queue grant"

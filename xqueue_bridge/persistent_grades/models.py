@@ -6,6 +6,8 @@ Learners are plain numbers here, as upstream has them: grades outlive accounts.
 from django.db import models
 from opaque_keys.edx.django.models import CourseKeyField, UsageKeyField
 
+from xqueue_bridge.columns import CaseSensitiveCharField
+
 
 class VisibleBlocks(models.Model):
     """Which problems a subsection's grade was made of; the same for many learners.
@@ -16,7 +18,7 @@ class VisibleBlocks(models.Model):
     .. no_pii:
     """
 
-    hashed = models.CharField(max_length=100, unique=True)
+    hashed = CaseSensitiveCharField(max_length=100, unique=True)
     course_id = CourseKeyField(max_length=255, case_sensitive=True, db_index=True)
     blocks_json = models.TextField()
 

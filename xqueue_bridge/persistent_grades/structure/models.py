@@ -3,6 +3,8 @@
 from django.db import models
 from opaque_keys.edx.django.models import CourseKeyField
 
+from xqueue_bridge.columns import CaseSensitiveCharField
+
 
 class CourseStructureVersion(models.Model):
     """A course structure as it was loaded once; a publish adds a row and moves ``is_current``.
@@ -14,7 +16,7 @@ class CourseStructureVersion(models.Model):
     """
 
     course_key = CourseKeyField(max_length=255, case_sensitive=True)
-    version = models.CharField(max_length=255)
+    version = CaseSensitiveCharField(max_length=255)
     edited_on = models.DateTimeField()
     loaded_at = models.DateTimeField()
     document = models.TextField()
