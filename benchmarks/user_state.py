@@ -32,7 +32,10 @@ def main() -> None:
     import django
 
     django.setup()
-    with a_database() as name:
+    from benchmarks.database import a_database
+    from benchmarks.models import History2015, Module2015
+
+    with a_database(Module2015, History2015) as name:
         lines = list(compare(wanted.blocks, wanted.rounds))
         print(f"{wanted.database}, {wanted.blocks} blocks, {wanted.rounds} rounds")
         print(f"{'':<22}{'2015':>10}{'ours':>10}{'ratio':>8}{'best':>8}{'target':>8}   statements")
@@ -93,6 +96,8 @@ class Learner:
 
 def compare(blocks: int, rounds: int) -> Iterator[str]:
     """Measure both, and yield a line for each kind of work."""
+    from benchmarks.database import statements
+
     keys = [block_key(number) for number in range(blocks)]
     measured: dict[tuple[str, bool], Measured] = {}
     for number in range(-1, rounds):  # the first one is to warm up, and to count statements
@@ -173,37 +178,6 @@ def state(number: int) -> dict[str, Any]:
         "seed": number,
         "student_answers": {answer: "def double(x):\n    return 2 * x\n" * 8},
     }
-
-
-def statements(do: Callable[[], object]) -> int:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    connection.queries_log.clear()  # it is of limited length
-    with CaptureQueriesContext(connection) as queries:
-        do()
-    return len(queries)
-
-
-# -- the database
-
-
-@contextmanager
-def a_database() -> Iterator[str]:
-    """Make a database with our tables and those of 2015, and remove it afterwards."""
-    from django.db import connection
-
-    from benchmarks.models import History2015, Module2015
-
-    former = connection.settings_dict["NAME"]
-    name = connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-    try:
-        with connection.schema_editor() as editor:
-            for model in (Module2015, History2015):
-                editor.create_model(model)
-        yield name
-    finally:
-        connection.creation.destroy_test_db(former, verbosity=0)
 
 
 def _arguments() -> argparse.Namespace:
