@@ -39,6 +39,7 @@ GROUND = (
     "exceptions",
     "signals",
     "upserts",
+    "usage_keys",
     "wire",
 )
 #: Pure, whatever happens; so is every module whose docstring says "pure".

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.usage_keys import in_course, names_its_run
+
 T = TypeVar("T")
 
 
@@ -39,17 +41,6 @@ def place_of(usage_key: UsageKey) -> Place:
     if not names_its_run(usage_key):
         raise ValueError(f"{usage_key} does not name its course's run: map it into the course")
     return place_at(usage_key.context_key, usage_key)
-
-
-def names_its_run(usage_key: UsageKey) -> bool:
-    """Say whether a key names its course; one of the old kind, as it is stored, does not."""
-    block: Any = getattr(usage_key, "usage_key", usage_key)  # of an aside's: what it stands beside
-    return not block.deprecated or block.context_key.run is not None
-
-
-def in_course(usage_key: UsageKey, course_key: Any) -> UsageKey:
-    """Return a key that was stored with ``course_key``; one of the old kind with its run."""
-    return usage_key if names_its_run(usage_key) else usage_key.map_into_course(course_key)
 
 
 @lru_cache(maxsize=4096)

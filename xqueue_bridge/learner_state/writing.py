@@ -27,12 +27,13 @@ from xqueue_bridge.learner_state.encoding import decode, encode, overlaid
 from xqueue_bridge.learner_state.history.entries import record
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.places import Place, chunks, names_its_run, place_at
+from xqueue_bridge.learner_state.places import Place, chunks, place_at
 from xqueue_bridge.learner_state.reading import read_rows
 from xqueue_bridge.learner_state.scores.news import announce_new_score
 from xqueue_bridge.learner_state.transactions import in_transaction
 from xqueue_bridge.learner_state.waiting import waiting_keys
 from xqueue_bridge.signals import state_saved
+from xqueue_bridge.usage_keys import names_its_run
 
 #: Places in one transaction.
 CHUNK = 400

@@ -31,8 +31,8 @@ from xqueue_bridge.persistent_grades.subsection_grade import (
     SubsectionOverride,
     compute_subsection,
 )
-from xqueue_bridge.persistent_grades.usage_keys import full_usage_key
 from xqueue_bridge.upserts import upsert
+from xqueue_bridge.usage_keys import in_course
 
 Action = PersistentSubsectionGradeOverrideHistory.Action
 
@@ -98,7 +98,7 @@ def override_history(user_id: int, course_key: CourseKey) -> Iterator[OverrideEn
         user_id=user_id, course_id=course_key
     )
     for row in rows.order_by("-id").iterator(chunk_size=500):
-        usage_key = full_usage_key(cast(UsageKey, row.usage_key), course_key)
+        usage_key = in_course(cast(UsageKey, row.usage_key), course_key)
         yield OverrideEntry(usage_key, row.action, override_of(row), row.created)
 
 

@@ -9,8 +9,8 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.persistent_grades.arithmetic import weighted_score
 from xqueue_bridge.persistent_grades.structure.store import course_structures
-from xqueue_bridge.persistent_grades.usage_keys import full_usage_key
 from xqueue_bridge.signals import PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
+from xqueue_bridge.usage_keys import in_course
 
 #: What upstream calls the table that scores come from.
 SCORE_TABLE = "courseware_studentmodule"
@@ -57,5 +57,5 @@ def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None
     if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURES:
         return None
     course = course_structures().get(course_key)
-    block = course and course.blocks.get(full_usage_key(usage_key, course_key))
+    block = course and course.blocks.get(in_course(usage_key, course_key))
     return block.weight if block else None

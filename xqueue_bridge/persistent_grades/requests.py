@@ -23,7 +23,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.persistent_grades.models import GradeRecalculation
-from xqueue_bridge.persistent_grades.usage_keys import full_usage_key
+from xqueue_bridge.usage_keys import in_course
 
 #: Attempts at one recalculation; then it has failed, until somebody asks again.
 MAX_ATTEMPTS = 8
@@ -173,7 +173,7 @@ def changes_of(row: GradeRecalculation) -> Changes:
             everything = True
         else:
             course_key = cast(CourseKey, row.course_id)
-            usage_key = full_usage_key(UsageKey.from_string(name), course_key)
+            usage_key = in_course(UsageKey.from_string(name), course_key)
             # A score that was deleted has no version to wait for, and undoes the earlier ones.
             wanted = int(version)
             versions[usage_key] = max(versions.get(usage_key, 0), wanted) if wanted else 0

@@ -24,8 +24,8 @@ from xqueue_bridge.persistent_grades.subsection_grade import (
     SubsectionOverride,
     fingerprint,
 )
-from xqueue_bridge.persistent_grades.usage_keys import usage_key_of
 from xqueue_bridge.upserts import upsert
+from xqueue_bridge.usage_keys import usage_key_of
 
 _SUBSECTION_FIELDS = (
     "subtree_edited_timestamp",

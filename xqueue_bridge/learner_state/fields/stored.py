@@ -25,9 +25,10 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentPrefsField,
     XModuleUserStateSummaryField,
 )
-from xqueue_bridge.learner_state.places import in_course, without_branch
+from xqueue_bridge.learner_state.places import without_branch
 from xqueue_bridge.learner_state.transactions import in_transaction
 from xqueue_bridge.upserts import upsert
+from xqueue_bridge.usage_keys import in_course
 
 ASIDE_FAMILY = "xblock_asides.v1"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import cast
 
 from django.db.models import CharField, ExpressionWrapper, F
@@ -10,7 +9,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.places import in_course
+from xqueue_bridge.usage_keys import usage_key_of
 
 
 def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, BlockScore]:
@@ -23,7 +22,7 @@ def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, Bl
         "usage", "grade", "max_grade", "created", "version"
     )
     return {
-        _in_course(usage, course_key): BlockScore(grade, cast(float, max_grade), created, version)
+        usage_key_of(usage, course_key): BlockScore(grade, cast(float, max_grade), created, version)
         for usage, grade, max_grade, created, version in found
     }
 
@@ -34,13 +33,3 @@ def learners_with_scores(course_key: CourseKey, *, after: int = 0, limit: int = 
         course_id=course_key, max_grade__isnull=False, student_id__gt=after
     )
     return list(rows.order_by("student_id").values_list("student_id", flat=True).distinct()[:limit])
-
-
-@lru_cache(maxsize=50_000)
-def _in_course(text: str, course_key: CourseKey) -> UsageKey:
-    """Return a stored key with its run, which keys of the old kind (i4x) are stored without.
-
-    Remembered: parsing the keys of a course takes longer than the statement, and all of its
-    learners have the same.
-    """
-    return in_course(UsageKey.from_string(text), course_key)
