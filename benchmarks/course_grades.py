@@ -49,8 +49,8 @@ def make_course(name: str, problems: int, learners: int) -> Any:
     from opaque_keys.edx.keys import CourseKey
 
     from xqueue_bridge.learner_state.models import StudentModule
-    from xqueue_bridge.persistent_grades import api
-    from xqueue_bridge.persistent_grades.policy import parse_policy
+    from xqueue_bridge.course_grades import api
+    from xqueue_bridge.course_structure.policy import parse_policy
 
     course_key, now = CourseKey.from_string(f"course-v1:DemoX+{name}+2026"), timezone.now()
     keys = [course_key.make_usage_key("problem", f"p{number}") for number in range(problems)]
@@ -94,7 +94,7 @@ def make_course(name: str, problems: int, learners: int) -> Any:
 def of_one_learner(course_key: Any) -> int:
     """Return how many statements a learner's first grade takes."""
     from benchmarks.database import statements
-    from xqueue_bridge.persistent_grades import api
+    from xqueue_bridge.course_grades import api
 
     learner = next(api.learners_of(course_key))
     api.request_everything(course_key, [learner])
@@ -112,7 +112,7 @@ def seconds_to_compute(course_key: Any, workers: int) -> float:
 
 
 def forget_grades(course_key: Any) -> None:
-    from xqueue_bridge.persistent_grades.models import (
+    from xqueue_bridge.course_grades.models import (
         GradeRecalculation,
         PersistentCourseGrade,
         PersistentSubsectionGrade,

@@ -41,7 +41,7 @@ def main() -> None:
         print(f"{'':<22}{'2015':>10}{'ours':>10}{'ratio':>8}{'best':>8}{'target':>8}   statements")
         print(*lines, sep="\n")
         if wanted.rows:
-            from benchmarks.walking import walk_elsewhere
+            from benchmarks.iteration_memory import walk_elsewhere
 
             print(walk_elsewhere(name, wanted.rows))
 
@@ -82,13 +82,13 @@ class Learner:
             return
         from django.db import transaction
 
-        from benchmarks.algorithm_2015 import set_many
+        from benchmarks.baseline_2015 import set_many
 
         with transaction.atomic():  # as the LMS's requests were
             set_many(self.user, states)
 
     def read(self, keys: list[Any]) -> int:
-        from benchmarks.algorithm_2015 import get_many
+        from benchmarks.baseline_2015 import get_many
 
         read = self.client.get_many if self.is_ours else get_many
         return sum(bool(found.state) for found in read(self.user.username, keys))

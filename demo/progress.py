@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from demo.course import Problem
-from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.learner_state import api as learner_state
 
 

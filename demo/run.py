@@ -88,7 +88,7 @@ def _demo(arguments: argparse.Namespace, until_the_end: contextlib.ExitStack) ->
     ]
     if arguments.exit:
         print(sandbox.describe())
-        from demo.cohort import Cohort
+        from demo.load_test import Cohort
 
         return Cohort(url, learners, arguments.wait).run()
     _say_where(url)
@@ -119,7 +119,7 @@ def _grader_secret() -> str:
 
     That run may still go on, beside us on another port: its secret works for another day.
     """
-    from xqueue_bridge.external_grader import api as external_grader
+    from xqueue_bridge.submission_queue import api as external_grader
     from xqueue_bridge.models import Grader
 
     grader = Grader.objects.filter(name=GRADER).first()

@@ -2,10 +2,10 @@
 
 from django.contrib.auth.models import User
 
-from demo import people
+from demo import users as people
 from demo.course import OLX, course
 from xqueue_bridge.models import TransportChoice
-from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.course_grades import api as persistent_grades
 
 
 def seed(learners: int) -> list[User]:

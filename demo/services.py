@@ -31,7 +31,7 @@ class DemoUserService(UserService):
 
 
 class Sandbox:
-    """Scripts always run out of process: see ``demo.scripts``."""
+    """Scripts always run out of process: see ``demo.code_jail``."""
 
     def can_execute_unsafe_code(self) -> bool:
         return False

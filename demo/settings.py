@@ -90,7 +90,7 @@ if os.environ.get("XQUEUE_BRIDGE_DEMO_TWO_DATABASES"):
 
 #: A problem's own Python script runs in a child process.
 ENABLE_CODEJAIL_REST_SERVICE = True
-CODE_JAIL_REST_SERVICE_REMOTE_EXEC = "demo.scripts.run_script"
+CODE_JAIL_REST_SERVICE_REMOTE_EXEC = "demo.code_jail.run_script"
 #: No telemetry back ends: capa's dependencies would look for New Relic.
 OPENEDX_TELEMETRY: list[str] = []
 

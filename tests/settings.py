@@ -14,7 +14,7 @@ LMS_ROOT_URL = "http://lms.example.com"
 XQUEUE_WAITTIME_BETWEEN_REQUESTS = 5
 # Where a problem's own Python script runs, for the demo's course.
 ENABLE_CODEJAIL_REST_SERVICE = True
-CODE_JAIL_REST_SERVICE_REMOTE_EXEC = "demo.scripts.run_script"
+CODE_JAIL_REST_SERVICE_REMOTE_EXEC = "demo.code_jail.run_script"
 
 INSTALLED_APPS = [
     "django.contrib.admin",

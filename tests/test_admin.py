@@ -12,17 +12,17 @@ from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.external_grader.cast import GraderClient, make_grader, new_submission
+from tests.submission_queue.factories import GraderClient, make_grader, new_submission
 from xqueue_bridge.admin import ReadOnlyAdmin
-from xqueue_bridge.external_grader import queue
-from xqueue_bridge.external_grader.models import Grader, GraderSecret, Submission
-from xqueue_bridge.external_grader.states import Status
+from xqueue_bridge.submission_queue import queue
+from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.fields.models import CrawlersConfig
 from xqueue_bridge.learner_state.retirement_models import RetiredLearner
-from xqueue_bridge.persistent_grades import api as persistent_grades
-from xqueue_bridge.persistent_grades.models import GradeRecalculation
+from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.course_grades.models import GradeRecalculation
 
 pytestmark = pytest.mark.django_db
 

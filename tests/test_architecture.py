@@ -278,7 +278,7 @@ def test_every_named_module_exists() -> None:
 
 
 BREAKS = [
-    (rooms_are_entered_by_their_api, "learner_state.api", "import xqueue_bridge.delivery.api"),
+    (rooms_are_entered_by_their_api, "learner_state.api", "import xqueue_bridge.xqueue_service.api"),
     (rooms_are_entered_by_their_api, "delivery.x", "from xqueue_bridge.external_grader import y"),
     (
         rooms_are_entered_by_their_api,
@@ -290,8 +290,8 @@ BREAKS = [
         "grader_replies.x",
         "def late():\n    from xqueue_bridge.external_grader import api",
     ),
-    (rooms_are_entered_by_their_api, "learner_state.x", "import xqueue_bridge.records.api"),
-    (rooms_are_entered_by_their_api, "persistent_grades.x", "import xqueue_bridge.records.api"),
+    (rooms_are_entered_by_their_api, "learner_state.x", "import xqueue_bridge.credentials.api"),
+    (rooms_are_entered_by_their_api, "persistent_grades.x", "import xqueue_bridge.credentials.api"),
     (
         rooms_are_entered_by_their_api,
         "records.x",
@@ -324,9 +324,9 @@ KEEPS = [
     (
         rooms_are_entered_by_their_api,
         "delivery.x",
-        "from xqueue_bridge.external_grader.api import enqueue",
+        "from xqueue_bridge.submission_queue.api import enqueue",
     ),
-    (rooms_are_entered_by_their_api, "admin", "from xqueue_bridge.delivery.models import A"),
+    (rooms_are_entered_by_their_api, "admin", "from xqueue_bridge.xqueue_service.models import A"),
     (rooms_are_entered_by_their_api, "records.x", "from xqueue_bridge.learner_state import api"),
     (rooms_stand_on_the_ground, "delivery.x", "from xqueue_bridge import conf, data"),
     (rooms_stand_on_the_ground, "handlers", "from xqueue_bridge import tasks"),

@@ -9,19 +9,26 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
-from tests.external_grader.cast import (
+from tests.submission_queue.factories import (
+
     COURSE,
+
     GOOD_REPLY,
+
     OTHER_PROBLEM,
+
     PROBLEM,
+
     make_grader,
+
     new_submission,
+
 )
-from tests.grader_replies.cast import waiting_state
+from tests.grader_replies.factories import waiting_state
 from xqueue_bridge.deletion import delete_state, has_state, reset_attempts
-from xqueue_bridge.external_grader import api as external_grader
-from xqueue_bridge.external_grader.models import Submission
-from xqueue_bridge.external_grader.states import Status
+from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state

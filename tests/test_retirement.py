@@ -15,23 +15,31 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.external_grader.cast import (
+from tests.submission_queue.factories import (
+
     COURSE,
+
     GOOD_REPLY,
+
     OTHER_PROBLEM,
+
     PROBLEM,
+
     make_grader,
+
     new_submission,
+
 )
-from tests.grader_replies.cast import waiting_state
-from xqueue_bridge import batches, models
+from tests.grader_replies.factories import waiting_state
+from xqueue_bridge.db import batches
+from xqueue_bridge import models
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.exceptions import RetirementUnfinished
-from xqueue_bridge.external_grader import api as external_grader
-from xqueue_bridge.external_grader import files
-from xqueue_bridge.external_grader.states import Status
+from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.submission_queue import files
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.grader_replies import turns
+from xqueue_bridge.grader_replies import locks as turns
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.retirement import (
     retire_learner,
@@ -311,7 +319,7 @@ class TestEitherWay:
     @pytest.mark.parametrize(
         "where",
         [
-            "xqueue_bridge.external_grader.files.delete_files",
+            "xqueue_bridge.submission_queue.files.delete_files",
             "xqueue_bridge.grader_replies.api.scrub_replies",
             "xqueue_bridge.grader_replies.api.forget_turns",
             "xqueue_bridge.learner_state.retirement._fields",

@@ -11,10 +11,10 @@ import pytest
 from celery import current_app
 from kombu.exceptions import OperationalError
 
-from tests.external_grader.cast import COURSE
+from tests.submission_queue.factories import COURSE
 from xqueue_bridge import tasks
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.records import api as records
+from xqueue_bridge.credentials import api as records
 
 
 @pytest.fixture

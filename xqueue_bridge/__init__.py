@@ -7,8 +7,8 @@ on first use, so that this package can be imported before Django's apps are read
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xqueue_bridge.delivery.xqueue_interface import XQueueInterface
-    from xqueue_bridge.delivery.xqueue_service import XQueueService
+    from xqueue_bridge.xqueue_service.interface import XQueueInterface
+    from xqueue_bridge.xqueue_service.service import XQueueService
 
 __version__ = "0.1.0"
 __all__ = ["XQueueInterface", "XQueueService"]
@@ -16,7 +16,7 @@ __all__ = ["XQueueInterface", "XQueueService"]
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from xqueue_bridge.delivery import api
+        from xqueue_bridge.xqueue_service import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

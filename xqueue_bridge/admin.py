@@ -12,11 +12,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from xqueue_bridge import models
-from xqueue_bridge.batches import id_batches
-from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.persistent_grades import api as persistent_grades
-from xqueue_bridge.records import api as records
+from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.credentials import api as records
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

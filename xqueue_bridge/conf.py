@@ -125,7 +125,7 @@ class Options:
     # -- course grades
     #: Dotted path of a class with ``get(course_key) -> Course | None``; None: no course grades.
     COURSE_STRUCTURES: str | None = (
-        "xqueue_bridge.persistent_grades.structure.store.StoredStructures"
+        "xqueue_bridge.course_structure.store.StoredStructures"
     )
     #: Seconds from a score to the recalculation that sees it, and others in between.
     GRADE_DELAY_SECONDS: float = 2.0

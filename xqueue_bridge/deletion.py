@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.api import has_attempts, learners_at, reset_attempts
 

@@ -21,9 +21,9 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
-from xqueue_bridge import block as blocks
+from xqueue_bridge.lms import block as blocks
 from xqueue_bridge import signals
-from xqueue_bridge.after_response import run_or_collect
+from xqueue_bridge.worker.after_response import run_or_collect
 from xqueue_bridge.conf import options
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def catch_up(
     **kwargs: Any,
 ) -> None:
     """Bring queue and replies in line with what a saved state waits for."""
-    from xqueue_bridge.external_grader import api as external_grader
+    from xqueue_bridge.submission_queue import api as external_grader
     from xqueue_bridge.grader_replies import api as grader_replies
 
     external_grader.settle_superseded(user_id, usage_key, waiting_keys)
@@ -84,7 +84,7 @@ def request_grade(
     **kwargs: Any,
 ) -> None:
     """Note, in the score's transaction, that a course grade is out of date; then have it done."""
-    from xqueue_bridge.persistent_grades import api as persistent_grades
+    from xqueue_bridge.course_grades import api as persistent_grades
     from xqueue_bridge.tasks import wake_up_grade
 
     # What is graded is a course: a library's score is stored, and that is all.
@@ -108,7 +108,7 @@ def tell_of_score(
     **score: Any,
 ) -> None:
     """Send upstream's own signals about a score."""
-    from xqueue_bridge.persistent_grades import api as persistent_grades
+    from xqueue_bridge.course_grades import api as persistent_grades
 
     persistent_grades.publish_score_signals(user_id, course_key, usage_key, **score)
 
@@ -140,7 +140,7 @@ def store_score(
 
 def regrade(sender: object, *, course_key: CourseKey, policy_changed: bool, **kwargs: Any) -> None:
     """Have all grades of a course computed by its new policy; the sweeper does it."""
-    from xqueue_bridge.persistent_grades import api as persistent_grades
+    from xqueue_bridge.course_grades import api as persistent_grades
 
     if policy_changed:
         persistent_grades.request_course(course_key)
@@ -150,7 +150,7 @@ def tell_credentials(
     sender: object, *, user_id: int, course_key: LearningContextKey, **kwargs: Any
 ) -> None:
     """Enter a course grade that Credentials should know; have it sent, once that is committed."""
-    from xqueue_bridge.records import api as records
+    from xqueue_bridge.credentials import api as records
     from xqueue_bridge.tasks import send_on
 
     grade = records.grade_changed(user_id, course_key)

@@ -1,7 +1,7 @@
 """Door: where Django looks for models. Each lives in the room that owns it."""
 
-from xqueue_bridge.delivery.models import TransportChoice
-from xqueue_bridge.external_grader.models import (
+from xqueue_bridge.xqueue_service.models import TransportChoice
+from xqueue_bridge.submission_queue.models import (
     EndedSession,
     Grader,
     GraderSecret,
@@ -23,7 +23,7 @@ from xqueue_bridge.learner_state.history.models import (
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.retirement_models import RetiredLearner
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.persistent_grades.models import (
+from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
     PersistentSubsectionGrade,
@@ -31,8 +31,8 @@ from xqueue_bridge.persistent_grades.models import (
     PersistentSubsectionGradeOverrideHistory,
     VisibleBlocks,
 )
-from xqueue_bridge.persistent_grades.structure.models import CourseStructureVersion
-from xqueue_bridge.records.models import GradeOutbox, GradeOutboxCursor
+from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 
 __all__ = [
     "CourseStructureVersion",

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.exceptions import RetirementUnfinished
-from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.persistent_grades import api as persistent_grades
-from xqueue_bridge.records import api as records
+from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.credentials import api as records
 
 __all__ = [
     "RetirementMode",

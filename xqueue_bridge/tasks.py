@@ -16,10 +16,10 @@ from django.utils.dateparse import parse_datetime
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.persistent_grades import api as persistent_grades
-from xqueue_bridge.records import api as records
+from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.credentials import api as records
 
 #: Longest wait, in seconds, of a task that a worker holds. RabbitMQ ends a worker's channel if one
 #: is not acknowledged within 30 minutes; with Redis, after an hour another worker has it as well.

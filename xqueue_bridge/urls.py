@@ -5,15 +5,15 @@ path("", include("xqueue_bridge.urls"))
 
 from django.urls import include, path, re_path
 
-from xqueue_bridge.callback_address import PATTERN
-from xqueue_bridge.external_grader.callback_views import xqueue_callback
-from xqueue_bridge.external_grader.operator_views import queues
+from xqueue_bridge.lms.callback_url import PATTERN
+from xqueue_bridge.grader_api.callback import xqueue_callback
+from xqueue_bridge.views.queues import queues
 
 app_name = "xqueue_bridge"
 
 urlpatterns = [
     path("xqueue/queues/", queues, name="queues"),
-    path("xqueue/", include("xqueue_bridge.external_grader.rest_api.urls")),
-    path("xqueue/", include("xqueue_bridge.persistent_grades.pages.urls")),
+    path("xqueue/", include("xqueue_bridge.grader_api.urls")),
+    path("xqueue/", include("xqueue_bridge.views.urls")),
     re_path(rf"^{PATTERN}$", xqueue_callback, name="xqueue_callback"),
 ]

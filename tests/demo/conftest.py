@@ -16,8 +16,8 @@ import demo
 from demo import runtime
 from demo.course import OLX, Problem, course
 from demo.seed import seed
-from xqueue_bridge.external_grader import api as external_grader
-from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
 

@@ -26,7 +26,7 @@ from django.core.management import call_command
 from demo.course import course
 from demo.seed import seed
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.course_grades import api as persistent_grades
 call_command("migrate", verbosity=0)
 amara = seed(2)[0].pk
 key = course().by_url_name("primes").usage_key

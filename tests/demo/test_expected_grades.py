@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from demo import cohort_grades
+from demo import load_test_grades as cohort_grades
 from demo.course import OLX, course
 from demo.expected_grades import Expected, expected_grade
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.course_grades import api as persistent_grades
 
 FULL = {problem.url_name: sum(problem.points) for problem in course().problems}
 

@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from demo.course import course
-from demo.people import OPERATOR, create
+from demo.users import OPERATOR, create
 from tests.demo.conftest import SAMPLES, answer, sample, submit
-from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.models import CrawlersConfig, StudentModule
 

@@ -9,9 +9,9 @@ from demo.course import course
 from demo.progress import Part, Progress, Stage, progress
 from demo.seed import seed
 from tests.demo.conftest import answer, fizzbuzz, sample, submit
-from xqueue_bridge.external_grader import api as external_grader
-from xqueue_bridge.external_grader import queue
-from xqueue_bridge.external_grader.models import Grader, Submission
+from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.submission_queue import queue
+from xqueue_bridge.submission_queue.models import Grader, Submission
 
 
 def pull(grader_name: str = "demo-grader") -> None:

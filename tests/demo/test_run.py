@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from demo import cohort, run
+from demo import load_test as cohort, run
 from demo.course import Problem, course
-from xqueue_bridge.external_grader.graders import authenticate
+from xqueue_bridge.submission_queue.accounts import authenticate
 from xqueue_bridge.learner_state import api as learner_state
 
 ROOT = Path(__file__).resolve().parent.parent.parent

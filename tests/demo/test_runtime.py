@@ -14,7 +14,7 @@ from demo import runtime
 from demo.course import course
 from demo.services import anonymous_id
 from tests.demo.conftest import SAMPLES, answer, grade, load, sample, submit
-from xqueue_bridge.external_grader.models import Submission
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.api import Score
 from xqueue_bridge.learner_state.models import StudentModule

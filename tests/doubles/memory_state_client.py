@@ -8,10 +8,15 @@ from collections import defaultdict
 from datetime import UTC, datetime
 
 from xqueue_bridge.learner_state.user_state import (
+
     XBlockUserState,
+
     XBlockUserStateClient,
+
     require_user_state,
+
     user_state_scope,
+
 )
 
 #: (username, usage key) -> what was there after each write, as JSON text, with its time.

@@ -9,9 +9,9 @@ from django.http import Http404
 from demo.course import Problem
 from demo.runtime import answer_ids, submit
 from demo.runtime import load_block as load
-from tests.grader_replies.cast import COURSE
-from xqueue_bridge.delivery.models import TransportChoice
-from xqueue_bridge.external_grader.models import Submission
+from tests.grader_replies.factories import COURSE
+from xqueue_bridge.xqueue_service.models import TransportChoice
+from xqueue_bridge.submission_queue.models import Submission
 
 CODEPARAM = "<codeparam><initial_display/><grader_payload>{}</grader_payload></codeparam>"
 TEXT = f'<coderesponse queuename="python"><textbox points="%d"/>{CODEPARAM}</coderesponse>'

@@ -15,7 +15,7 @@ from tests.learner_state.test_encoding import json_values
 from xqueue_bridge.exceptions import InvalidReply
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
 from xqueue_bridge.grader_replies.parsing import parse_reply, write_reply
-from xqueue_bridge.grader_replies.storing import FAILURE_NOTICE
+from xqueue_bridge.grader_replies.inbox import FAILURE_NOTICE
 
 
 def reply_text(**members):

@@ -12,7 +12,7 @@ from django.urls import resolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.grader_replies.cast import BLOCK, COURSE, GOOD, make_learner, make_state
+from tests.grader_replies.factories import BLOCK, COURSE, GOOD, make_learner, make_state
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.crawlers import is_crawler
 from xqueue_bridge.learner_state.fields.models import CrawlersConfig

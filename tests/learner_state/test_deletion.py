@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from tests.grader_replies.cast import heard
+from tests.grader_replies.factories import heard
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.signals import state_deleted

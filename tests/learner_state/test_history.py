@@ -7,26 +7,44 @@ from datetime import timedelta
 import pytest
 from django.db import connections, transaction
 
-from tests.learner_state.history_cast import (
+from tests.learner_state.history_factories import (
+
     ADA,
+
     BLOCK,
+
     COURSE,
+
     EXTENDED,
+
     OTHER,
+
     PLAIN,
+
     START,
+
     TO_EXTENDED,
+
     TO_PLAIN,
+
     TWO_DATABASES,
+
     fill,
+
     identities,
+
     make_row,
+
     trail,
+
     undone,
+
     versions,
+
     write,
+
 )
-from xqueue_bridge.learner_state.history import entries as history
+from xqueue_bridge.learner_state.history import store as history
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db.utils import ConnectionRouter
 
-from tests.learner_state.history_cast import EXTENDED, PLAIN
+from tests.learner_state.history_factories import EXTENDED, PLAIN
 from xqueue_bridge.learner_state.history.router import HistoryRouter
 from xqueue_bridge.learner_state.models import StudentModule
 

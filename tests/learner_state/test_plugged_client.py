@@ -10,7 +10,7 @@ from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.testing.user_state import ConcurrentUserStateContract, UserStateClientContract
-from xqueue_bridge.testing.user_state_cast import BLOCK, COURSE
+from xqueue_bridge.testing.user_state.base import BLOCK, COURSE
 
 PATH = "tests.doubles.memory_state_client.MemoryUserStateClient"
 

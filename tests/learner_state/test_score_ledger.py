@@ -16,8 +16,8 @@ from django.test import Client
 from opaque_keys.edx.keys import CourseKey, UsageKey
 from opaque_keys.edx.locator import LibraryLocatorV2, LibraryUsageLocatorV2
 
-from tests.grader_replies.cast import BLOCK as WAITING_BLOCK
-from tests.grader_replies.cast import (
+from tests.grader_replies.factories import BLOCK as WAITING_BLOCK
+from tests.grader_replies.factories import (
     GOOD,
     OLD,
     heard,
@@ -35,7 +35,7 @@ from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.persistent_grades.models import GradeRecalculation
+from xqueue_bridge.course_grades.models import GradeRecalculation
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")

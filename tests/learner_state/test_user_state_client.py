@@ -19,7 +19,7 @@ from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.signals import state_saved
 from xqueue_bridge.testing.user_state import UserStateClientContract
-from xqueue_bridge.testing.user_state_cast import (
+from xqueue_bridge.testing.user_state.base import (
     BLOCK,
     BLOCKS,
     COURSE,

@@ -12,9 +12,9 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.external_grader.cast import GraderClient, make_grader, new_submission
-from xqueue_bridge.external_grader import api, queue
-from xqueue_bridge.external_grader.models import Grader, GraderSecret, Submission
+from tests.submission_queue.factories import GraderClient, make_grader, new_submission
+from xqueue_bridge.submission_queue import api, queue
+from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
 from xqueue_bridge.management.commands import xqueue_bridge_sweep
 
 pytestmark = pytest.mark.django_db

@@ -9,15 +9,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.persistent_grades import cast, courses
-from tests.persistent_grades.conftest import (  # noqa: F401
+from tests.course_grades import factories as cast, courses
+from tests.course_grades.conftest import (  # noqa: F401
     by_workers,
     committed_course,
 )
-from tests.persistent_grades.courses import COURSE_KEY
+from tests.course_grades.courses import COURSE_KEY
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.persistent_grades import api
-from xqueue_bridge.persistent_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.course_grades import api
+from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
 
 
 @pytest.fixture

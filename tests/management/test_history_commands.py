@@ -13,17 +13,25 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.learner_state.history_cast import (
+from tests.learner_state.history_factories import (
+
     EXTENDED,
+
     PLAIN,
+
     TO_EXTENDED,
+
     TWO_DATABASES,
+
     fill,
+
     identities,
+
     make_row,
+
 )
-from xqueue_bridge.learner_state.history import moving as history_moving
-from xqueue_bridge.learner_state.history import retention as history_retention
+from xqueue_bridge.learner_state.history import move as history_moving
+from xqueue_bridge.learner_state.history import prune as history_retention
 
 pytestmark = pytest.mark.django_db
 
@@ -217,7 +225,7 @@ def test_a_host_with_two_databases(tmp_path):
 _STORY = """
 from django.contrib.auth.models import User
 from django.db import connections
-from tests.learner_state.history_cast import BLOCK, COURSE
+from tests.learner_state.history_factories import BLOCK, COURSE
 from xqueue_bridge.learner_state import api
 ada = User.objects.create_user("ada").pk
 api.save_fields(ada, COURSE, BLOCK, {"n": 1})

@@ -8,11 +8,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from tests.external_grader.cast import COURSE, PROBLEM, new_submission
-from tests.grader_replies.cast import waiting_state
+from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
+from tests.grader_replies.factories import waiting_state
 from xqueue_bridge import models
-from xqueue_bridge.external_grader import api as external_grader
-from xqueue_bridge.external_grader import files
+from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.submission_queue import files
 from xqueue_bridge.learner_state import api as learner_state
 
 pytestmark = pytest.mark.django_db
@@ -167,7 +167,7 @@ class TestDelete:
         assert run(DELETE, str(PROBLEM), "ada") == "0 of 1 learners deleted"
 
     def test_a_key_of_the_old_kind(self, ada):
-        from xqueue_bridge.callback_address import read_place
+        from xqueue_bridge.lms.callback_url import read_place
 
         course_key, usage_key = read_place(OLD_COURSE, OLD_KEY)
         learner_state.save_fields(ada, course_key, usage_key, {"seed": 1})

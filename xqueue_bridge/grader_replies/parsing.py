@@ -13,7 +13,7 @@ from typing import Any
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.exceptions import InvalidReply
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK, make_feedback
-from xqueue_bridge.wire import json_object
+from xqueue_bridge.protocol.fields import json_object
 
 _WORDS = {"true": True, "false": False}
 

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.grader_replies.storing import store_reply
+from xqueue_bridge.grader_replies.inbox import store_reply
 
 Status = ReceivedReply.Status
 

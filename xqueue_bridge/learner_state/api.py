@@ -18,7 +18,7 @@ from xqueue_bridge.learner_state.fields.key_value_store import (
     InvalidScopeError,
     KeyValueMultiSaveError,
 )
-from xqueue_bridge.learner_state.history.entries import forget_row, history_batch
+from xqueue_bridge.learner_state.history.store import forget_row, history_batch
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.retirement import (
     begin_retirement,
@@ -39,8 +39,8 @@ from xqueue_bridge.learner_state.scores.ledger import (
 )
 from xqueue_bridge.learner_state.scores.max_scores_cache import MaxScoresCache
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.learner_state.scores.of_course import learners_with_scores, read_course_scores
-from xqueue_bridge.learner_state.single_block import (
+from xqueue_bridge.learner_state.scores.queries import learners_with_scores, read_course_scores
+from xqueue_bridge.learner_state.student_module import (
     HistoryEntry,
     LockedModule,
     Score,
@@ -52,7 +52,7 @@ from xqueue_bridge.learner_state.single_block import (
     save_fields,
     set_score,
 )
-from xqueue_bridge.learner_state.transactions import in_transaction
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state.user_state import (
     XBlockUserState,
     XBlockUserStateClient,
@@ -60,8 +60,8 @@ from xqueue_bridge.learner_state.user_state import (
     what_client_lacks,
 )
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
-from xqueue_bridge.learner_state.waiting import waiting_answers, waiting_inputs, waiting_keys
-from xqueue_bridge.learner_state.writing import UnknownLearner, learner_exists
+from xqueue_bridge.lms.capa import waiting_answers, waiting_inputs, waiting_keys
+from xqueue_bridge.learner_state.write import UnknownLearner, learner_exists
 
 #: What became of a reply, as the score ledger says.
 Outcome = ScoreLedger.Outcome

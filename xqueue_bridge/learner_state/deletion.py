@@ -12,8 +12,8 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.places import Place, place_at
-from xqueue_bridge.learner_state.writing import Change, Row, change_rows
+from xqueue_bridge.learner_state.block_keys import Place, place_at
+from xqueue_bridge.learner_state.write import Change, Row, change_rows
 from xqueue_bridge.signals import state_deleted
 
 

@@ -11,18 +11,18 @@ from django.db import router
 from django.db.models import F, Model, QuerySet
 from django.utils import timezone
 
-from xqueue_bridge.batches import id_batches
+from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentInfoField,
     XModuleStudentPrefsField,
 )
-from xqueue_bridge.learner_state.history import entries as history
+from xqueue_bridge.learner_state.history import store as history
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.retirement_models import RetiredLearner
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.learner_state.transactions import in_transaction
+from xqueue_bridge.db.transactions import in_transaction
 
 #: What was stored once and is no more; a state that never was stays NULL.
 _DELETED = "{}"

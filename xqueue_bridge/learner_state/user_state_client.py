@@ -11,10 +11,10 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.learner_state.encoding import decode
-from xqueue_bridge.learner_state.history import entries as history
+from xqueue_bridge.learner_state.history import store as history
 from xqueue_bridge.learner_state.history.models import Reason
-from xqueue_bridge.learner_state.places import chunks, place_of, usage_key_from
-from xqueue_bridge.learner_state.reading import read_rows
+from xqueue_bridge.learner_state.block_keys import chunks, place_of, usage_key_from
+from xqueue_bridge.learner_state.raw_select import read_rows
 from xqueue_bridge.learner_state.user_state import (
     USER_STATE,
     XBlockUserState,
@@ -22,7 +22,7 @@ from xqueue_bridge.learner_state.user_state import (
     require_user_state,
     user_state_scope,
 )
-from xqueue_bridge.learner_state.writing import (
+from xqueue_bridge.learner_state.write import (
     UnknownLearner,
     change_rows,
     overlay,

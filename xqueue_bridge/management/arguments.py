@@ -9,9 +9,9 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.callback_address import read_place
+from xqueue_bridge.lms.callback_url import read_place
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.wire import is_storable
+from xqueue_bridge.protocol.fields import is_storable
 
 #: The names of an address's parts, as these commands call them.
 _CALLED = {"course_id": "--course", "mod_id": "block"}

@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import opaque_keys.edx.django.models
-import xqueue_bridge.columns
+import xqueue_bridge.db.fields
 from django.conf import settings
 from django.db import migrations, models
 
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             name='Grader',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', xqueue_bridge.columns.CaseSensitiveCharField(help_text='The user name it logs in with.', max_length=128, unique=True)),
+                ('name', xqueue_bridge.db.fields.CaseSensitiveCharField(help_text='The user name it logs in with.', max_length=128, unique=True)),
                 ('is_active', models.BooleanField(default=True)),
                 ('note', models.CharField(blank=True, max_length=255)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -120,7 +120,7 @@ class Migration(migrations.Migration):
             name='VisibleBlocks',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hashed', xqueue_bridge.columns.CaseSensitiveCharField(max_length=100, unique=True)),
+                ('hashed', xqueue_bridge.db.fields.CaseSensitiveCharField(max_length=100, unique=True)),
                 ('course_id', opaque_keys.edx.django.models.CourseKeyField(case_sensitive=True, db_index=True, max_length=255)),
                 ('blocks_json', models.TextField()),
             ],
@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('course_key', opaque_keys.edx.django.models.CourseKeyField(case_sensitive=True, max_length=255)),
-                ('version', xqueue_bridge.columns.CaseSensitiveCharField(max_length=255)),
+                ('version', xqueue_bridge.db.fields.CaseSensitiveCharField(max_length=255)),
                 ('edited_on', models.DateTimeField()),
                 ('loaded_at', models.DateTimeField()),
                 ('document', models.TextField()),
@@ -271,7 +271,7 @@ class Migration(migrations.Migration):
             name='ScoreLedger',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reply_key', xqueue_bridge.columns.CaseSensitiveCharField(max_length=191, unique=True)),
+                ('reply_key', xqueue_bridge.db.fields.CaseSensitiveCharField(max_length=191, unique=True)),
                 ('user_id', models.PositiveBigIntegerField()),
                 ('course_key', opaque_keys.edx.django.models.LearningContextKeyField(case_sensitive=True, max_length=255)),
                 ('usage_key', opaque_keys.edx.django.models.UsageKeyField(case_sensitive=True, max_length=255)),
@@ -341,7 +341,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('transport', models.CharField(choices=[('table', 'our submissions table'), ('legacy', 'a legacy XQueue server')], default='table', max_length=6)),
-                ('queue_name', xqueue_bridge.columns.CaseSensitiveCharField(max_length=128)),
+                ('queue_name', xqueue_bridge.db.fields.CaseSensitiveCharField(max_length=128)),
                 ('status', models.CharField(choices=[('waiting', 'waiting for a grader'), ('leased', 'being graded'), ('answered', 'answered'), ('failed', 'given up'), ('superseded', 'no longer waited for'), ('withdrawn', 'withdrawn: the learner is retired')], default='waiting', max_length=10)),
                 ('available_at', models.DateTimeField(null=True)),
                 ('deliveries', models.PositiveSmallIntegerField(default=0)),
@@ -350,7 +350,7 @@ class Migration(migrations.Migration):
                 ('course_key', opaque_keys.edx.django.models.LearningContextKeyField(case_sensitive=True, max_length=255)),
                 ('usage_key', opaque_keys.edx.django.models.UsageKeyField(case_sensitive=True, max_length=255)),
                 ('dispatch', models.CharField(choices=[('score_update', 'score_update'), ('ungraded_response', 'ungraded_response')], max_length=20)),
-                ('queue_key', xqueue_bridge.columns.CaseSensitiveCharField(editable=False, max_length=255)),
+                ('queue_key', xqueue_bridge.db.fields.CaseSensitiveCharField(editable=False, max_length=255)),
                 ('created_at', models.DateTimeField()),
                 ('leased_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
@@ -363,7 +363,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('scope', models.CharField(choices=[('course', 'Course'), ('org', 'Organisation'), ('site', 'Site')], max_length=6)),
-                ('name', xqueue_bridge.columns.CaseSensitiveCharField(blank=True, help_text="The course key, or the organisation's short name; empty for the site.", max_length=255)),
+                ('name', xqueue_bridge.db.fields.CaseSensitiveCharField(blank=True, help_text="The course key, or the organisation's short name; empty for the site.", max_length=255)),
                 ('use_submissions_table', models.BooleanField(default=True, help_text='On: graders pull from this site. Off: submissions go to the XQueue server.')),
                 ('modified', models.DateTimeField(auto_now=True)),
             ],
@@ -381,7 +381,7 @@ class Migration(migrations.Migration):
             name='XModuleStudentInfoField',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('field_name', xqueue_bridge.columns.CaseSensitiveCharField(max_length=64)),
+                ('field_name', xqueue_bridge.db.fields.CaseSensitiveCharField(max_length=64)),
                 ('value', models.TextField(default='null')),
                 ('created', models.DateTimeField()),
                 ('modified', models.DateTimeField()),
@@ -395,7 +395,7 @@ class Migration(migrations.Migration):
             name='XModuleStudentPrefsField',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('field_name', xqueue_bridge.columns.CaseSensitiveCharField(max_length=64)),
+                ('field_name', xqueue_bridge.db.fields.CaseSensitiveCharField(max_length=64)),
                 ('value', models.TextField(default='null')),
                 ('created', models.DateTimeField()),
                 ('modified', models.DateTimeField()),
@@ -410,7 +410,7 @@ class Migration(migrations.Migration):
             name='XModuleUserStateSummaryField',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('field_name', xqueue_bridge.columns.CaseSensitiveCharField(max_length=64)),
+                ('field_name', xqueue_bridge.db.fields.CaseSensitiveCharField(max_length=64)),
                 ('value', models.TextField(default='null')),
                 ('created', models.DateTimeField()),
                 ('modified', models.DateTimeField()),
@@ -426,7 +426,7 @@ class Migration(migrations.Migration):
             name='QueueGrant',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('queue_name', xqueue_bridge.columns.CaseSensitiveCharField(help_text='The queue\'s name, or "*" for all.', max_length=128)),
+                ('queue_name', xqueue_bridge.db.fields.CaseSensitiveCharField(help_text='The queue\'s name, or "*" for all.', max_length=128)),
                 ('grader', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='xqueue_bridge.grader')),
             ],
             options={

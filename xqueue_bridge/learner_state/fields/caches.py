@@ -17,7 +17,7 @@ from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
-from xqueue_bridge.learner_state.places import without_branch
+from xqueue_bridge.learner_state.block_keys import without_branch
 from xqueue_bridge.learner_state.user_state import state_client
 
 #: What a scope groups fields by: a usage key, a block type, or None for the learner.

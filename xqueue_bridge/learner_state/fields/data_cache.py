@@ -17,12 +17,12 @@ from xqueue_bridge.learner_state.fields.key_value_store import (
     InvalidScopeError,
     KeyValueMultiSaveError,
 )
-from xqueue_bridge.learner_state.fields.stored import (
+from xqueue_bridge.learner_state.fields.orm_caches import (
     PreferencesCache,
     UserInfoCache,
     UserStateSummaryCache,
 )
-from xqueue_bridge.learner_state.places import without_branch
+from xqueue_bridge.learner_state.block_keys import without_branch
 
 BlockFilter = Callable[[Any], bool]
 

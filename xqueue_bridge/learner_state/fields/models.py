@@ -10,7 +10,7 @@ from django.db import models, transaction
 from django.http import HttpRequest
 from opaque_keys.edx.django.models import BlockTypeKeyField, LearningContextKeyField, UsageKeyField
 
-from xqueue_bridge.columns import CaseSensitiveCharField
+from xqueue_bridge.db.fields import CaseSensitiveCharField
 from xqueue_bridge.conf import options
 
 

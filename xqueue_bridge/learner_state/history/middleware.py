@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-from xqueue_bridge.learner_state.history.scope import history_batch
+from xqueue_bridge.learner_state.history.batch import history_batch
 
 
 @sync_and_async_middleware

@@ -18,16 +18,16 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.learner_state.single_block import (
+from xqueue_bridge.learner_state.student_module import (
     LockedModule,
     Score,
     locked_module,
     locked_or_new,
 )
-from xqueue_bridge.learner_state.transactions import in_transaction
-from xqueue_bridge.learner_state.waiting import waiting_answers
-from xqueue_bridge.learner_state.writing import UnknownLearner, learner_exists
-from xqueue_bridge.upserts import upsert
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.lms.capa import waiting_answers
+from xqueue_bridge.learner_state.write import UnknownLearner, learner_exists
+from xqueue_bridge.db.upsert import upsert
 
 Outcome = ScoreLedger.Outcome
 State = Mapping[str, Any]

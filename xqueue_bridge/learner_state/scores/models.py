@@ -3,7 +3,7 @@
 from django.db import models
 from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
 
-from xqueue_bridge.columns import CaseSensitiveCharField
+from xqueue_bridge.db.fields import CaseSensitiveCharField
 
 
 class ScoreLedger(models.Model):

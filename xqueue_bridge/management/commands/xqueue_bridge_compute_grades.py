@@ -14,7 +14,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.management.progress import ProgressBar
-from xqueue_bridge.persistent_grades import api as persistent_grades
+from xqueue_bridge.course_grades import api as persistent_grades
 
 
 class Command(BaseCommand):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xqueue_bridge.deletion import delete_state, has_state
-from xqueue_bridge.management.at_a_block import CommandAtABlock
+from xqueue_bridge.management.block_command import CommandAtABlock
 
 
 class Command(CommandAtABlock):

@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from xqueue_bridge.external_grader import api as external_grader
+from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.models import Grader, GraderSecret, QueueGrant
-from xqueue_bridge.wire import is_storable
+from xqueue_bridge.protocol.fields import is_storable
 
 #: A year: whoever wants a secret to live longer does not rotate it.
 LONGEST_OVERLAP = timedelta(days=365)

@@ -11,7 +11,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.persistent_grades.api import (
+from xqueue_bridge.course_grades.api import (
     Course,
     course_structures,
     doubts,

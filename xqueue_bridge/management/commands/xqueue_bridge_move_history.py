@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
 
-from xqueue_bridge.learner_state.history import moving
-from xqueue_bridge.learner_state.history.entries import Table, tables
+from xqueue_bridge.learner_state.history import move as moving
+from xqueue_bridge.learner_state.history.store import Table, tables
 from xqueue_bridge.management.progress import ProgressBar
 from xqueue_bridge.models import StudentModuleHistory, StudentModuleHistoryExtended
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from xqueue_bridge.conf import options as bridge_options
-from xqueue_bridge.learner_state.history import retention
+from xqueue_bridge.learner_state.history import prune as retention
 from xqueue_bridge.management.progress import ProgressBar
 
 

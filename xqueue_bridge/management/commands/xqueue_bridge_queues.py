@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from xqueue_bridge.external_grader.api import QueueReport, queue_reports
+from xqueue_bridge.submission_queue.api import QueueReport, queue_reports
 
 
 class Command(BaseCommand):

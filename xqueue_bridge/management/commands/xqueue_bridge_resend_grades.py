@@ -12,7 +12,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import credentials_options
-from xqueue_bridge.records import api as records
+from xqueue_bridge.credentials import api as records
 
 
 class Command(BaseCommand):

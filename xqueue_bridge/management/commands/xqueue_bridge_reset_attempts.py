@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.deletion import has_attempts, learners_at, reset_attempts
-from xqueue_bridge.management.at_a_block import CommandAtABlock
+from xqueue_bridge.management.block_command import CommandAtABlock
 
 
 class Command(CommandAtABlock):

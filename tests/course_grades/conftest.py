@@ -1,0 +1,41 @@
+"""The cast of tests with the database."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.course_grades import factories as cast
+
+
+@pytest.fixture
+def course(db):
+    """A course that is published, in a test that is rolled back."""
+    return cast.publish()
+
+
+@pytest.fixture
+def ada(course):
+    return cast.make_learner()
+
+
+@pytest.fixture
+def committed_course(transactional_db):
+    """A course that is published, in a test whose transactions are real."""
+    return cast.publish()
+
+
+@pytest.fixture
+def committed_ada(committed_course):
+    return cast.make_learner()
+
+
+@pytest.fixture
+def by_workers(settings, monkeypatch):
+    """Nobody computes anything by itself: workers are told, and the test is the worker."""
+    settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery"}
+    told: list[tuple[int, str]] = []
+    monkeypatch.setattr(
+        "xqueue_bridge.tasks.recalculate_grade.apply_async",
+        lambda args, countdown, retry: told.append((*args, countdown)),
+    )
+    return told

@@ -1,0 +1,75 @@
+"""A learner, a published course, scores in it, and what is stored of the grade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import time_machine
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from tests.grader_replies.factories import heard
+from tests.course_grades import courses
+from tests.course_grades.courses import COURSE_KEY, block, key, subsection
+from xqueue_bridge import signals
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades import api
+from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
+
+#: One homework of two problems, two points each, and an ungraded exercise; 60 % pass.
+HOMEWORK = subsection("homework", block("p1", 2), block("p2", 2))
+EXERCISE = subsection("exercise", block("e1", 5), format=None, graded=False)
+COURSE = courses.course(HOMEWORK, EXERCISE)
+P1, P2, E1 = key("problem", "p1"), key("problem", "p2"), key("problem", "e1")
+
+
+def make_learner(name: str = "ada") -> Any:
+    return get_user_model().objects.create_user(name)
+
+
+def publish(course: Any = COURSE) -> Any:
+    return api.publish(course).course
+
+
+def score(user: Any, usage_key: Any = P1, earned: float | None = 2, possible: float = 2) -> None:
+    learner_state.set_score(user.pk, COURSE_KEY, usage_key, earned, possible)
+
+
+def request_of(user: Any) -> GradeRecalculation:
+    return GradeRecalculation.objects.get(user_id=user.pk)
+
+
+def stored(user: Any) -> PersistentCourseGrade:
+    return PersistentCourseGrade.objects.get(user_id=user.pk)
+
+
+def percent(user: Any) -> float:
+    return stored(user).percent_grade
+
+
+def settle(user: Any) -> bool:
+    """Do what is requested for the learner, as a worker does."""
+    return api.recalculate_requested(user.pk, COURSE_KEY)
+
+
+def sweep_later() -> int:
+    """Do what is due in a while."""
+    with time_machine.travel(timezone.now() + timedelta(minutes=1), tick=False):
+        return api.recalculate_due()
+
+
+@contextmanager
+def heard_of_grades() -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Collect what all signals about grades say."""
+    names = {
+        "subsection": signals.SUBSECTION_SCORE_CHANGED,
+        "changed": signals.COURSE_GRADE_CHANGED,
+        "passed": signals.COURSE_GRADE_NOW_PASSED,
+        "failed": signals.COURSE_GRADE_NOW_FAILED,
+        "first": signals.COURSE_GRADE_PASSED_FIRST_TIME,
+    }
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(heard(signal)) for name, signal in names.items()}

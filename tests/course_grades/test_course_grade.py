@@ -1,0 +1,151 @@
+"""Course grades as values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.course_grades import courses
+from tests.course_grades.courses import block, key, subsection
+from xqueue_bridge.data import BlockScore
+from xqueue_bridge.course_grades.scores import Score
+from xqueue_bridge.course_grades.course_grade import compute_course
+from xqueue_bridge.course_structure.course import ShowCorrectness
+from xqueue_bridge.course_grades.subsection_grade import (
+    SubsectionGrade,
+    SubsectionOverride,
+    compute_subsection,
+    problem_score,
+)
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+P1 = key("problem", "p1")
+
+
+def had(earned: float | None, possible: float) -> BlockScore:
+    return BlockScore(earned, possible, NOW, 1)
+
+
+def grade_of(earned: float, possible: float, name: str = "homework") -> SubsectionGrade:
+    total = Score(earned, possible, True, NOW)
+    return SubsectionGrade(key("sequential", name), total, total)
+
+
+class TestProblems:
+    @pytest.mark.parametrize(
+        ("weight", "possible", "expected"),
+        [
+            (None, 4, (2, 4, True)),
+            (0, 4, (0, 0, False)),
+            (12, 4, (6, 12, True)),
+            (12, 0, (2, 0, False)),
+            (None, 0, (2, 0, False)),
+        ],
+    )
+    def test_weights(self, weight, possible, expected):
+        """SG50, SG61: the weighted table; where nothing is possible, nothing is graded."""
+        found = problem_score(block("p1", 9, weight=weight), had(2, possible))
+        assert (found.earned, found.possible, found.graded) == expected
+        assert found.first_attempted == NOW
+
+    def test_a_newcomer_has_the_block_s_maximum(self):
+        """SG51, SG52: without a score it is what the course says now."""
+        found = problem_score(block("p1", 4, weight=8), None)
+        assert (found.earned, found.possible, found.first_attempted) == (0, 8, None)
+
+    def test_what_nobody_knows_is_left_out(self):
+        assert problem_score(block("p1", None), None) is None
+        assert problem_score(block("p1", None), had(1, 2)).possible == 2
+
+    def test_scored_without_an_attempt(self):
+        found = problem_score(block("p1", 4), had(None, 4))
+        assert (found.earned, found.possible, found.first_attempted) == (0, 4, None)
+
+    def test_ungraded(self):
+        assert problem_score(block("p1", 4, graded=False), had(1, 4)).graded is False
+
+
+class TestSubsections:
+    def test_sums(self):
+        graded, practice = block("p1", 2), block("p2", 3, graded=False)
+        found = compute_subsection(subsection("s", graded, practice), {P1: had(1, 2)})
+        assert (found.all_total.earned, found.all_total.possible) == (1, 5)
+        assert (found.graded_total.earned, found.graded_total.possible) == (1, 2)
+        assert found.attempted
+        assert found.percent_graded == 0.5
+
+    def test_other_subsections_scores_are_ignored(self):
+        found = compute_subsection(subsection("s", block("p2", 3)), {P1: had(1, 2)})
+        assert (found.all_total.earned, found.attempted) == (0, False)
+
+    def test_an_override(self):
+        """SG76: what it names counts instead; the computed sums stay beside it."""
+        found = replace(grade_of(1, 4), override=SubsectionOverride(earned_graded=3))
+        assert (found.graded_total.earned, found.graded_total.possible) == (3, 4)
+        assert found.all_total.earned == found.computed_graded.earned == 1
+
+    def test_the_same_blocks_are_the_same_list(self):
+        one = compute_subsection(subsection("s", block("p1", 2)), {})
+        two = compute_subsection(subsection("s", block("p1", 2)), {P1: had(2, 2)})
+        other = compute_subsection(subsection("s", block("p1", 3)), {})
+        assert one.visible_blocks == two.visible_blocks != other.visible_blocks
+
+
+class TestCourses:
+    @pytest.mark.parametrize(
+        ("earned", "percent", "letter", "passed"),
+        [(5945, 0.6, "Pass", True), (5944, 0.59, None, False)],
+    )
+    def test_the_step_up(self, earned, percent, letter, passed):
+        """SG59: 0.5945 is 60 % and passed, 0.5944 is 59 % and failed; the exact value is kept."""
+        course = courses.course(subsection("homework", block("p1", 10_000)))
+        grades = {key("sequential", "homework"): grade_of(earned, 10_000)}
+        found = compute_course(7, course, grades)
+        assert (found.percent, found.letter_grade, found.passed) == (percent, letter, passed)
+        assert found.exact_percent == earned / 10_000
+
+    def test_a_subsection_under_two_chapters(self):
+        """SG62: it counts once."""
+        shared = subsection("homework", block("p1"))
+        course = courses.course(
+            chapters=[courses.chapter("a", shared), courses.chapter("b", shared)]
+        )
+        found = compute_course(7, course, {shared.usage_key: grade_of(1, 1)})
+        assert found.percent == 1.0
+        assert len(found.summary["section_breakdown"]) == 1
+
+
+class TestHiddenResults:
+    """SG77: what a learner sees, and what not."""
+
+    @pytest.mark.parametrize(
+        ("show", "due", "counts", "shown"),
+        [
+            ("always", None, True, True),
+            ("never", None, False, False),
+            ("past_due", NOW + timedelta(days=1), False, False),
+            ("past_due", NOW - timedelta(days=1), True, True),
+            ("never_but_include_grade", None, True, False),
+        ],
+    )
+    def test_the_learner_s_view(self, show, due, counts, shown):
+        """SG77: hidden results are left out of the view; the grade itself has them."""
+        open_one = subsection("open", block("p1", 4))
+        other = subsection(
+            "homework", block("p2", 4), show_correctness=ShowCorrectness(show), due=due
+        )
+        course = courses.course(open_one, other)
+        grades = {
+            open_one.usage_key: grade_of(4, 4, "open"),
+            other.usage_key: grade_of(2, 4),
+        }
+        found = compute_course(7, course, grades)
+        assert found.percent == 0.75
+        seen = found.as_seen_by_learner(course, NOW)
+        assert seen.percent == (0.75 if counts else 1.0)
+        assert (other.usage_key in seen.subsection_grades) is shown
+        assert ("Homework 2" in str(seen.summary)) is shown
+        assert seen.summary["percent"] == (0.75 if shown else 1.0)
+        assert open_one.usage_key in seen.subsection_grades

@@ -1,0 +1,80 @@
+"""Courses of the old kind: the keys of their blocks (i4x) do not say the run."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from tests.course_grades import factories as cast, courses
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades import api
+from xqueue_bridge.course_grades.models import GradeRecalculation
+from xqueue_bridge.course_structure.json_format import course_from
+
+KEY = CourseKey.from_string("O/C/R")
+FIRST = UsageKey.from_string("i4x://O/C/sequential/s1").map_into_course(KEY)
+
+
+def _subsection(number: int) -> dict:
+    return {
+        "key": f"i4x://O/C/sequential/s{number}",
+        "format": "Homework",
+        "graded": True,
+        "blocks": [{"key": f"i4x://O/C/problem/p{number}", "max_score": 2}],
+    }
+
+
+@pytest.fixture
+def ada(db) -> User:
+    made = {
+        "course_key": str(KEY),
+        "grading_policy": {"GRADER": [courses.HOMEWORK], "GRADE_CUTOFFS": {"Pass": 0.6}},
+        "chapters": [
+            {"key": "i4x://O/C/chapter/c", "subsections": [_subsection(1), _subsection(2)]}
+        ],
+    }
+    cast.publish(course_from(made))
+    return cast.make_learner()
+
+
+def score(user: User, number: int, earned: float) -> None:
+    usage_key = UsageKey.from_string(f"i4x://O/C/problem/p{number}").map_into_course(KEY)
+    learner_state.set_score(user.pk, KEY, usage_key, earned, 2)
+    api.recalculate_requested(user.pk, KEY)
+
+
+def test_scores_are_found_and_stored_grades_are_kept(ada):
+    """SG13, SG64: each recalculation sees its score, and what the others have stored."""
+    for number in (1, 2):
+        score(ada, number, 2)
+        assert GradeRecalculation.objects.get().problem == ""
+    assert cast.percent(ada) == 1.0
+    score(ada, 2, 1)
+    assert cast.percent(ada) == 0.75
+
+
+def test_grades_set_by_hand(client, ada):
+    """SG76: an override counts, is shown, survives a recalculation and is removed."""
+    score(ada, 1, 1)
+    client.force_login(User.objects.create(username="teacher", is_staff=True))
+    place = f"/xqueue/grades/{KEY}/override/{ada.pk}/{FIRST}/"
+    form = {"set-earned": "2", "set-reason": "Ill."}
+    page = client.post(place, form, follow=True).content.decode()
+    assert cast.percent(ada) == 0.5
+    assert "set to 2" in page
+    assert "2/2" in client.get(f"/xqueue/grades/{KEY}/gradebook/").content.decode()
+    score(ada, 1, 0)
+    assert cast.percent(ada) == 0.5
+    client.post(place, {"action": "remove", "remove-reason": "Was not."})
+    assert cast.percent(ada) == 0.0
+
+
+def test_the_grade_book_is_sorted(client, ada):
+    """SG13: a column is found by its keys as they are stored, without the run."""
+    bob = cast.make_learner("bob")
+    score(ada, 1, 2)
+    score(bob, 1, 1)
+    client.force_login(User.objects.create(username="teacher", is_staff=True))
+    book = client.get(f"/xqueue/grades/{KEY}/gradebook/", {"sort": "1"})
+    assert [line.learner.user_id for line, _ in book.context["lines"]] == [bob.pk, ada.pk]

@@ -1,0 +1,217 @@
+"""What receivers hear of scores and grades: after the commit, and robustly."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from tests.grader_replies.factories import heard
+from tests.course_grades import courses
+from tests.course_grades.factories import (
+    COURSE,
+    HOMEWORK,
+    P1,
+    P2,
+    heard_of_grades,
+    make_learner,
+    publish,
+    score,
+    settle,
+    stored,
+)
+from tests.course_grades.courses import COURSE_KEY, block, subsection
+from xqueue_bridge import signals
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades import api
+
+factory = api.CourseGradeFactory()
+
+
+@pytest.fixture
+def ada(committed_ada, by_workers):
+    return committed_ada
+
+
+def passing(user) -> None:
+    score(user, P1)
+    score(user, P2)
+
+
+class TestCourseGrades:
+    def test_of_a_fail(self, ada):
+        """SG71: CHANGED and FAILED, with the documented arguments."""
+        score(ada)
+        with heard_of_grades() as news:
+            settle(ada)
+        (changed,) = news["changed"]
+        assert changed["user"] == ada
+        assert (changed["course_key"], changed["deadline"]) == (COURSE_KEY, COURSE.end)
+        assert changed["course_grade"].percent == 0.5
+        assert changed["course_grade"].last_updated == stored(ada).modified
+        assert (changed["user_id"], changed["changed"]) == (ada.pk, True)
+        assert (changed["previous_passed"], changed["transition"]) == (None, None)
+        (failed,) = news["failed"]
+        assert (failed["user"], failed["course_id"]) == (ada, COURSE_KEY)
+        assert failed["grade"] == changed["course_grade"]
+        assert news["passed"] == news["first"] == []
+        (part,) = news["subsection"]
+        assert part["course"] == part["course_structure"] == COURSE
+        assert part["user"] == ada
+        assert part["subsection_grade"].usage_key == HOMEWORK.usage_key
+
+    def test_of_a_pass(self, ada):
+        """SG71: CHANGED and PASSED."""
+        passing(ada)
+        with heard_of_grades() as news:
+            settle(ada)
+        (passed,) = news["passed"]
+        assert (passed["user"], passed["course_id"]) == (ada, COURSE_KEY)
+        assert (passed["previous_passed"], passed["transition"]) == (None, "passed")
+        assert news["failed"] == []
+        assert news["first"] == [{"course_id": COURSE_KEY, "user_id": ada.pk}]
+
+    def test_senders(self, ada):
+        """SG71: as upstream has them."""
+        senders = []
+
+        def listen(sender, **news):
+            senders.append(sender)
+
+        for signal in (signals.COURSE_GRADE_CHANGED, signals.COURSE_GRADE_NOW_FAILED):
+            signal.connect(listen)
+        try:
+            factory.update(ada, course_key=COURSE_KEY)
+        finally:
+            for signal in (signals.COURSE_GRADE_CHANGED, signals.COURSE_GRADE_NOW_FAILED):
+                signal.disconnect(listen)
+        assert senders == [None, api.CourseGradeFactory]
+
+    def test_there_and_back(self, ada):
+        """SG68: passes and fails are told as transitions; the first pass is told once."""
+        said = []
+        for points in (2, 2, 0, 0, 2):
+            score(ada, P1, points)
+            score(ada, P2)
+            with heard_of_grades() as news:
+                factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
+            (changed,) = news["changed"]
+            said.append((changed["transition"], changed["changed"], len(news["first"])))
+        assert said == [
+            ("passed", True, 1),
+            (None, False, 0),
+            ("failed", True, 0),
+            (None, False, 0),
+            ("passed", True, 0),
+        ]
+
+    @pytest.mark.parametrize(("setting", "told"), [("every", 3), ("transitions", 1)])
+    def test_every_one_or_transitions(self, ada, settings, setting, told):
+        settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery", "GRADE_SIGNALS": setting}
+        passing(ada)
+        with heard_of_grades() as news:
+            for _ in range(3):
+                factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
+        assert len(news["passed"]) == told
+        assert len(news["changed"]) == 3
+
+    def test_the_first_fail_is_no_transition(self, ada, settings):
+        settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery", "GRADE_SIGNALS": "transitions"}
+        with heard_of_grades() as news:
+            factory.update(ada, course_key=COURSE_KEY)
+        assert news["failed"] == []
+
+    @pytest.mark.parametrize(
+        "signal",
+        [
+            signals.SUBSECTION_SCORE_CHANGED,
+            signals.COURSE_GRADE_PASSED_FIRST_TIME,
+            signals.COURSE_GRADE_CHANGED,
+            signals.COURSE_GRADE_NOW_PASSED,
+        ],
+    )
+    def test_a_receiver_that_raises(self, ada, signal):
+        """SG71: it stops neither the other receivers nor the grade."""
+
+        def fail(**news):
+            raise RuntimeError
+
+        signal.connect(fail)
+        passing(ada)
+        try:
+            with heard_of_grades() as news:
+                settle(ada)
+        finally:
+            signal.disconnect(fail)
+        assert all(news[name] for name in ("subsection", "first", "changed", "passed"))
+        assert stored(ada).passed
+
+    def test_after_the_commit(self, ada):
+        """SG71, SG72: what others are told is stored, and can be read by them."""
+        seen = []
+
+        def look(user_id, **news):
+            seen.append((transaction.get_connection().in_atomic_block, stored(ada).percent_grade))
+
+        signals.COURSE_GRADE_CHANGED.connect(look)
+        try:
+            score(ada)
+            settle(ada)
+        finally:
+            signals.COURSE_GRADE_CHANGED.disconnect(look)
+        assert seen == [(False, 0.5)]
+
+
+class TestScores:
+    def test_raw_and_weighted(self, transactional_db, by_workers):
+        """SG50: both of upstream's signals, with the block's weight as published."""
+        publish(courses.course(subsection("homework", block("p1", 4, weight=12))))
+        ada = make_learner()
+        with (
+            heard(signals.PROBLEM_RAW_SCORE_CHANGED) as raw,
+            heard(signals.PROBLEM_WEIGHTED_SCORE_CHANGED) as weighted,
+        ):
+            score(ada, P1, 3, 4)
+        both = {
+            "user_id": ada.pk,
+            "course_id": str(COURSE_KEY),
+            "usage_id": str(P1),
+            "only_if_higher": False,
+            "score_db_table": "courseware_studentmodule",
+            "score_deleted": False,
+            "grader_response": False,
+            "version": 1,
+        }
+        (said,) = raw
+        assert said.pop("modified") is not None
+        assert said == {**both, "raw_earned": 3, "raw_possible": 4, "weight": 12}
+        (said,) = weighted
+        del said["modified"]
+        assert said == {**both, "weighted_earned": 9, "weighted_possible": 12}
+
+    def test_of_a_deleted_score(self, ada):
+        score(ada)
+        with heard(signals.PROBLEM_RAW_SCORE_CHANGED) as raw:
+            learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
+        assert [(said["score_deleted"], said["raw_earned"]) for said in raw] == [(True, 0)]
+
+    def test_a_block_publishes(self, ada):
+        """SG45: a published score is stored; the answer says whether it was."""
+        block_double = type("Block", (), {"scope_ids": type("Ids", (), {"usage_id": P1})})()
+
+        def publish_score(earned: float, **options) -> bool:
+            ((_, written),) = signals.SCORE_PUBLISHED.send(
+                sender=None,
+                block=block_double,
+                user=ada,
+                raw_earned=earned,
+                raw_possible=2,
+                **options,
+            )
+            return written
+
+        assert publish_score(2, only_if_higher=False)
+        assert not publish_score(1, only_if_higher=True)
+        assert learner_state.read_score(ada.pk, P1, COURSE_KEY).grade == 2
+        assert publish_score(1, only_if_higher=False)
+        settle(ada)
+        assert stored(ada).percent_grade == 0.25

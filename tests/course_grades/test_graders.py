@@ -1,0 +1,310 @@
+"""From subsections to a course grade."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.course_grades import documented_grading_cases as published_cases
+from tests.course_grades.courses import HOMEWORK, block, chapter, course, policy, subsection
+from xqueue_bridge.course_grades.scores import Score, compute_percent, course_percent
+from xqueue_bridge.course_grades.graders import (
+    AssignmentFormatGrader,
+    GradedSubsection,
+    grade,
+    grader_from_conf,
+    untouched_totals,
+)
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def entry(kind: str = "Homework", **fields) -> dict:
+    return {**HOMEWORK, "type": kind, "short_label": kind[:2].upper(), **fields}
+
+
+def sheet(kind: str, percents) -> dict[str, list[GradedSubsection]]:
+    made = [GradedSubsection(f"{kind} {n}", earned, 1) for n, earned in enumerate(percents)]
+    return {kind: made}
+
+
+def labels(entries) -> list[str]:
+    return [each["label"] for each in entries]
+
+
+def dropped(entries) -> list[str]:
+    return [each["label"] for each in entries if "mark" in each]
+
+
+class TestPublishedTables:
+    """SG54's tables; published_cases.py says where they come from."""
+
+    @pytest.mark.parametrize(
+        ("percents", "min_count", "drop_count", "average"), published_cases.ASSIGNMENTS
+    )
+    def test_assignments(self, percents, min_count, drop_count, average):
+        """SG54: the average of one assignment type."""
+        grader = AssignmentFormatGrader("Homework", min_count, drop_count)
+        assert grader.grade(sheet("Homework", percents))[0] == pytest.approx(average, abs=1e-15)
+
+    @pytest.mark.parametrize(("types", "exact"), published_cases.COURSE)
+    def test_courses(self, types, exact):
+        """SG54, SG58: types are added by their weights, and not normalised."""
+        conf = [entry(f"{n} type", weight=weight) for n, (weight, _) in enumerate(types)]
+        sheets: dict = {}
+        for n, (_, average) in enumerate(types):
+            sheets |= sheet(f"{n} type", [average])
+        assert grader_from_conf(conf).grade(sheets)["percent"] == pytest.approx(exact, abs=1e-15)
+
+    def test_there_are_as_many_as_promised(self):
+        """SG54: 83 cases, in this file and in test_arithmetic.py."""
+        tables = (
+            published_cases.PERCENT,
+            published_cases.WEIGHTED,
+            published_cases.ASSIGNMENTS,
+            published_cases.COURSE,
+            published_cases.RESULTS,
+        )
+        assert sum(map(len, tables)) == 83
+
+
+class TestAssignmentFormat:
+    def test_missing_assignments_count_as_zero(self):
+        """SG55: one perfect homework of ten is a tenth."""
+        average, entries = AssignmentFormatGrader("Homework", 10, 0).grade(sheet("Homework", [1]))
+        assert average == 0.1
+        assert [each["percent"] for each in entries] == [1.0, *[0.0] * 9, 0.1]
+        assert entries[1]["detail"] == "Homework 2 Unreleased - 0% (?/?)"
+
+    def test_more_than_expected_all_count(self):
+        """SG56: min_count is no maximum."""
+        grader = AssignmentFormatGrader("Homework", 1, 0)
+        average, entries = grader.grade(sheet("Homework", [1, 1, 0.5, 0.5]))
+        assert average == 0.75
+        assert len(entries) == 5
+
+    @pytest.mark.parametrize("drop_count", [2, 3, 100])
+    def test_everything_dropped_is_zero(self, drop_count):
+        """SG56: drop_count reaches the number of assignments, or exceeds it."""
+        grader = AssignmentFormatGrader("Homework", 2, drop_count)
+        average, entries = grader.grade(sheet("Homework", [1, 1]))
+        assert average == 0.0
+        assert len(dropped(entries)) == 2
+
+    def test_of_equals_the_later_is_dropped(self):
+        """SG57: and a placeholder comes after all that is there."""
+        grader = AssignmentFormatGrader("Homework", 4, 2, short_label="HW")
+        assert dropped(grader.grade(sheet("Homework", [0, 1, 0, 0]))[1]) == ["HW 03", "HW 04"]
+        assert dropped(grader.grade(sheet("Homework", [0, 0]))[1]) == ["HW 03", "HW 04"]
+
+    def test_marks_say_why(self):
+        grader = AssignmentFormatGrader("Homework", 2, 1)
+        (low,) = (each for each in grader.grade(sheet("Homework", [1, 0]))[1] if "mark" in each)
+        assert low["mark"] == {"detail": "The lowest 1 Homework scores are dropped."}
+
+    def test_points_do_not_weigh(self):
+        large, small = GradedSubsection("a", 0, 100), GradedSubsection("b", 1, 1)
+        grader = AssignmentFormatGrader("Homework", 0, 0)
+        assert grader.grade({"Homework": [large, small]})[0] == 0.5
+
+    def test_percents_are_rounded_before_they_are_averaged(self):
+        third = GradedSubsection("a", 1, 3)
+        grader = AssignmentFormatGrader("Homework", 0, 0)
+        assert grader.grade({"Homework": [third]})[0] == 0.3333
+
+    def test_a_single_entry_is_the_total(self):
+        _, entries = AssignmentFormatGrader("Exam", 1, 0, short_label="Ex").grade(
+            sheet("Exam", [1])
+        )
+        assert entries == [
+            {
+                "percent": 1.0,
+                "label": "Ex",
+                "detail": "Exam = 100%",
+                "category": "Exam",
+                "prominent": True,
+            }
+        ]
+
+    def test_labels(self):
+        grader = AssignmentFormatGrader("Homework", 2, 0, short_label="HW", starting_index=0)
+        _, entries = grader.grade({"Homework": [GradedSubsection("Loops", 1.5, 3)]})
+        assert labels(entries) == ["HW 00", "HW 01", "HW Avg"]
+        assert entries[0]["detail"] == "Homework 0 - Loops - 50% (1.5/3)"
+        assert entries[2]["detail"] == "Homework Average = 25%"
+
+    def test_averages_and_assignments_can_be_hidden(self):
+        given = sheet("Homework", [1, 0])
+        only = AssignmentFormatGrader("Homework", 2, 0, show_only_average=True).grade(given)
+        without = AssignmentFormatGrader("Homework", 2, 0, hide_average=True).grade(given)
+        assert only[0] == without[0] == 0.5
+        assert labels(only[1]) == ["Homework Avg"]
+        assert labels(without[1]) == ["Homework 01", "Homework 02"]
+
+
+class TestWeightedSubsections:
+    def test_weight_zero_is_listed_and_adds_nothing(self):
+        """SG58: a practice type is shown."""
+        grader = grader_from_conf([entry("Homework"), entry("Practice", weight=0)])
+        found = grader.grade({**sheet("Homework", [0.5]), **sheet("Practice", [1])})
+        assert found["percent"] == 0.5
+        assert found["grade_breakdown"]["Practice"]["percent"] == 0.0
+        assert labels(found["section_breakdown"]) == ["HO", "PR"]
+
+    def test_extra_credit_exceeds_the_whole(self):
+        """SG58: and rounding goes on above 1."""
+        grader = grader_from_conf([entry("Homework"), entry("Extra", weight=0.125)])
+        found = grader.grade({**sheet("Homework", [1]), **sheet("Extra", [1])})
+        assert found["percent"] == 1.125
+        assert course_percent(found["percent"]) == 1.13
+
+    def test_breakdown_by_category(self):
+        found = grader_from_conf([entry(category="All homework", weight=0.5)]).grade({})
+        assert found["grade_breakdown"] == {
+            "All homework": {
+                "percent": 0.0,
+                "detail": "All homework = 0.00% of a possible 50.00%",
+                "category": "All homework",
+            }
+        }
+
+    def test_an_entry_without_counts_is_refused(self):
+        """SG63: also where somebody makes a grader by hand."""
+        with pytest.raises(ValueError, match="min_count"):
+            grader_from_conf([{"type": "Homework", "drop_count": 0}])
+
+
+class TestCourse:
+    def test_it_works(self):
+        loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
+        totals = {loops.usage_key: Score(1, 2), files.usage_key: Score(1, 1)}
+        assert grade(course(loops, files), totals)["percent"] == 0.75
+
+    def test_what_is_not_known_counts_as_untouched(self):
+        loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
+        assert grade(course(loops, files), {loops.usage_key: Score(2, 2)})["percent"] == 0.5
+        assert grade(course(loops, files), {})["percent"] == 0.0
+
+    def test_without_points_or_ungraded_it_does_not_enter(self):
+        """SG61: neither as an assignment nor as a zero."""
+        one = subsection("one", block("a"))
+        others = [
+            subsection("empty"),
+            subsection("pointless", block("b", 0)),
+            subsection("practice", block("c"), graded=False),
+            subsection("ungraded", block("d", graded=False)),
+            subsection("weightless", block("e", weight=0.0)),
+            subsection("unknown", block("f", None)),
+            subsection("other", block("g"), format="Exam"),
+            subsection("formless", block("h"), format=None),
+        ]
+        totals = {one.usage_key: Score(1, 1), others[2].usage_key: Score(1, 1)}
+        assert grade(course(one, *others), totals)["percent"] == 1.0
+
+    def test_a_subsection_in_two_chapters_counts_once(self):
+        """SG62: the outline may show it twice."""
+        shared, other = subsection("shared", block("a")), subsection("other", block("b"))
+        made = course(chapters=[chapter("one", shared, other), chapter("two", shared)])
+        assert grade(made, {shared.usage_key: Score(1, 1)})["percent"] == 0.5
+
+    def test_a_part_of_the_course(self):
+        """SG77: what a learner may not see is left out."""
+        shown = subsection("shown", block("a"))
+        hidden = subsection("hidden", block("b"), show_correctness="never")
+        totals = {shown.usage_key: Score(1, 1), hidden.usage_key: Score(0, 1)}
+        made = course(shown, hidden)
+        assert grade(made, totals)["percent"] == 0.5
+        assert grade(made, totals, subsections=[shown])["percent"] == 1.0
+
+    @pytest.mark.parametrize(
+        ("show_correctness", "due", "shows", "counts"),
+        [
+            ("always", None, True, True),
+            ("always", NOW + timedelta(days=1), True, True),
+            ("past_due", None, True, True),
+            ("past_due", NOW - timedelta(seconds=1), True, True),
+            ("past_due", NOW, False, False),
+            ("past_due", NOW + timedelta(days=1), False, False),
+            ("never", None, False, False),
+            ("never", NOW - timedelta(days=1), False, False),
+            ("never_but_include_grade", None, False, True),
+            ("never_but_include_grade", NOW - timedelta(days=1), False, True),
+        ],
+    )
+    def test_who_sees_what_when(self, show_correctness, due, shows, counts):
+        """SG77: each value of show_correctness, before and after the due date."""
+        made = subsection("s", block("a"), show_correctness=show_correctness, due=due)
+        assert made.shows_scores(NOW) is shows
+        assert made.counts_in_view(NOW) is counts
+
+    def test_untouched_totals_have_the_weights(self):
+        """SG52: one maximum for all who never tried."""
+        made = subsection(
+            "s", block("a", 4, weight=2.0), block("b", 3, graded=False), block("c", 0)
+        )
+        everything, graded = untouched_totals(made)
+        assert (everything.possible, graded.possible) == (5.0, 2.0)
+        assert everything.first_attempted is None
+
+
+# -- against an independent sum, in fractions
+
+percents = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 12)), max_size=6)
+types = st.lists(
+    st.tuples(percents, st.integers(0, 7), st.integers(0, 4), st.integers(0, 150)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def expected_average(values: list[Fraction], min_count: int, drop_count: int) -> Fraction:
+    """The best that is left when ``drop_count`` are taken away."""
+    values = values + [Fraction(0)] * (min_count - len(values))
+    kept = len(values) - drop_count
+    if kept <= 0:
+        return Fraction(0)
+    return max(sum(each, Fraction(0)) for each in combinations(values, kept)) / kept
+
+
+@given(types)
+def test_any_course_is_what_fractions_say(given):
+    """SG54, SG56: every policy and every result, to the last whole percent."""
+    subsections, totals, conf, expected = [], {}, [], Fraction(0)
+    for number, (scores, min_count, drop_count, weight) in enumerate(given):
+        kind = f"type {number}"
+        conf.append(entry(kind, min_count=min_count, drop_count=drop_count, weight=weight / 100))
+        values = []
+        for place, (earned, possible) in enumerate(scores):
+            made = subsection(f"s{number}_{place}", block(f"p{number}_{place}", 1), format=kind)
+            subsections.append(made)
+            totals[made.usage_key] = Score(earned, possible)
+            values.append(Fraction(compute_percent(earned, possible)).limit_denominator(10_000))
+        average = expected_average(values, min_count, drop_count)
+        expected += average * Fraction(weight, 100)
+    found = grade(course(*subsections, grading=policy(*conf)), totals)
+    assert found["percent"] == pytest.approx(float(expected), abs=1e-12)
+    tenth = expected * 100 + Fraction(55, 100)
+    if abs(tenth - round(tenth)) > Fraction(1, 10**9):  # on the step itself floats decide
+        whole = tenth.numerator // tenth.denominator
+        assert course_percent(found["percent"]) == whole / 100
+    parts = sum(each["percent"] for each in found["grade_breakdown"].values())
+    assert parts == pytest.approx(found["percent"], abs=1e-12)
+
+
+@given(percents, st.integers(0, 7), st.integers(0, 4))
+def test_as_many_are_dropped_as_the_policy_says(scores, min_count, drop_count):
+    """SG57: never more than there are, and none better than one that counts."""
+    grader = AssignmentFormatGrader("Homework", min_count, drop_count, hide_average=True)
+    given = [GradedSubsection("s", earned, possible) for earned, possible in scores]
+    entries = grader.grade({"Homework": given})[1]
+    if len(entries) < 2:
+        return
+    lost = [each["percent"] for each in entries if "mark" in each]
+    kept = [each["percent"] for each in entries if "mark" not in each]
+    assert len(lost) == min(drop_count, len(entries))
+    assert not lost or not kept or max(lost) <= min(kept)

@@ -1,0 +1,168 @@
+"""Overrides, and what the tables keep of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.course_grades import courses
+from tests.course_grades.factories import (
+    EXERCISE,
+    HOMEWORK,
+    P1,
+    P2,
+    heard_of_grades,
+    percent,
+    score,
+    settle,
+    stored,
+)
+from tests.course_grades.courses import COURSE_KEY
+from tests.processes import in_processes
+from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.course_grades import api
+from xqueue_bridge.course_grades.models import (
+    PersistentSubsectionGrade,
+    PersistentSubsectionGradeOverride,
+)
+from xqueue_bridge.course_grades.persistence import read_subsections
+from xqueue_bridge.course_grades.subsection_grade import fingerprint
+
+PLACE = HOMEWORK.usage_key
+
+
+def override(user, earned: float | None = 3, **fields):
+    given = api.SubsectionOverride(
+        earned_graded=earned, **{"reason": "ill", "author_id": 99, **fields}
+    )
+    return api.set_override(user.pk, COURSE_KEY, PLACE, given)
+
+
+def remove(user):
+    return api.remove_override(user.pk, COURSE_KEY, PLACE, author_id=98, reason="appeal")
+
+
+class TestOverrides:
+    def test_it_wins(self, ada):
+        """SG76: the override counts, at once and on reading; the computed points are kept."""
+        score(ada, P1, 1)
+        settle(ada)
+        grade = override(ada, 3)
+        assert grade.percent == percent(ada) == 0.75
+        row = PersistentSubsectionGrade.objects.get()
+        assert (row.earned_graded, row.possible_graded) == (1, 4)
+        ((_, read),) = read_subsections(ada.pk, COURSE_KEY).values()
+        assert (read.graded_total.earned, read.graded_total.possible) == (3, 4)
+        assert (read.override.reason, read.override.author_id) == ("ill", 99)
+
+    def test_it_survives(self, ada):
+        """SG76: later scores are computed, and do not count as long as it is there."""
+        score(ada, P1, 1)
+        settle(ada)
+        override(ada, 3)
+        score(ada, P2, 2)
+        settle(ada)
+        api.CourseGradeFactory().update(ada, course_key=COURSE_KEY, force_update_subsections=True)
+        assert percent(ada) == 0.75
+        assert PersistentSubsectionGrade.objects.get(usage_key=PLACE).earned_graded == 3
+
+    def test_it_is_removed(self, ada):
+        """SG76: without it the computed grade counts again."""
+        score(ada, P1, 1)
+        settle(ada)
+        override(ada, 4)
+        assert remove(ada).percent == percent(ada) == 0.25
+        assert not PersistentSubsectionGradeOverride.objects.exists()
+
+    def test_before_any_score(self, ada):
+        grade = override(ada, 4)
+        assert (grade.percent, grade.passed) == (1.0, True)
+        score(ada, P1, 1)
+        settle(ada)
+        assert percent(ada) == 1.0
+        remove(ada)
+        assert percent(ada) == 0.25
+
+    def test_the_possible_points(self, ada):
+        score(ada, P1, 2)
+        settle(ada)
+        assert override(ada, None, possible_graded=2).percent == 1.0
+
+    def test_history(self, ada):
+        """SG76: who changed what, when and why, newest first."""
+        override(ada, 3)
+        override(ada, 2, reason="recount", author_id=97, system="GRADEBOOK")
+        remove(ada)
+        entries = list(api.override_history(ada.pk, COURSE_KEY))
+        assert [
+            (e.action, e.override.earned_graded, e.override.reason, e.override.author_id)
+            for e in entries
+        ] == [("removed", None, "appeal", 98), ("set", 2, "recount", 97), ("set", 3, "ill", 99)]
+        assert {entry.usage_key for entry in entries} == {PLACE}
+        assert entries[0].created >= entries[1].created >= entries[2].created
+        assert PersistentSubsectionGradeOverride.objects.count() == 0
+
+    @pytest.mark.parametrize(
+        ("fields", "named"),
+        [
+            ({"earned": -1}, "earned_graded"),
+            ({"earned": math.nan}, "earned_graded"),
+            ({"earned": 1e308}, "earned_graded"),
+            ({"possible_all": math.inf}, "possible_all"),
+            ({"possible_graded": 5e-324}, "possible_graded"),
+            ({"possible_graded": 0.009}, "possible_graded"),
+            ({"reason": " "}, "reason"),
+            ({"reason": "x" * 301}, "reason"),
+            ({"author_id": None}, "author_id"),
+        ],
+    )
+    def test_what_is_refused(self, ada, fields, named):
+        with pytest.raises(InvalidField) as refused:
+            override(ada, **fields)
+        assert refused.value.field == named
+        assert not list(api.override_history(ada.pk, COURSE_KEY))
+
+    def test_other_places(self, ada):
+        given = api.SubsectionOverride(earned_graded=1, reason="ill", author_id=1)
+        with pytest.raises(LookupError):
+            api.set_override(ada.pk, COURSE_KEY, courses.key("sequential", "other"), given)
+        api.set_override(ada.pk, COURSE_KEY, EXERCISE.usage_key, given)
+        assert percent(ada) == 0.0, "an ungraded subsection does not count"
+
+    def test_it_is_told(self, committed_ada, by_workers):
+        with heard_of_grades() as news:
+            override(committed_ada, 4)
+        assert len(news["changed"]) == len(news["first"]) == len(news["passed"]) == 1
+
+    def test_what_it_costs(self, committed_ada, by_workers, django_assert_max_num_queries):
+        score(committed_ada)
+        settle(committed_ada)
+        with django_assert_max_num_queries(20):
+            override(committed_ada, 4)
+
+    def test_at_once(self, committed_ada, by_workers):
+        """SG76: overrides and scores that meet leave the last override, and a right grade."""
+
+        def work(number: int) -> None:
+            score(committed_ada, P1, number % 3, 2)
+            settle(committed_ada)
+            override(committed_ada, 3)
+
+        in_processes([lambda n=n: work(n) for n in range(4)])
+        assert percent(committed_ada) == 0.75
+        assert len(list(api.override_history(committed_ada.pk, COURSE_KEY))) == 4
+        assert PersistentSubsectionGradeOverride.objects.count() == 1
+
+
+class TestNames:
+    def test_rows_say_what_they_are(self, ada):
+        score(ada)
+        settle(ada)
+        override(ada)
+        assert str(ada.pk) in str(stored(ada))
+        row = PersistentSubsectionGrade.objects.get()
+        assert "homework" in str(row)
+        assert row.visible_blocks.hashed == fingerprint(row.visible_blocks.blocks_json)
+        assert str(row.visible_blocks) == row.visible_blocks.hashed
+        assert str(row.pk) in str(row.override)

@@ -1,0 +1,681 @@
+"""One learner's course grade, recomputed after scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from opaque_keys.edx.keys import CourseKey
+
+from tests.learner_state.test_user_state import LOCK
+from tests.course_grades import courses
+from tests.course_grades.factories import (
+    COURSE,
+    E1,
+    EXERCISE,
+    HOMEWORK,
+    P1,
+    P2,
+    heard_of_grades,
+    make_learner,
+    percent,
+    publish,
+    request_of,
+    score,
+    settle,
+    stored,
+    sweep_later,
+)
+from tests.course_grades.courses import COURSE_KEY, block, subsection
+from xqueue_bridge import handlers
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades import api, recalculation, recalculation_queue as requests
+from xqueue_bridge.course_grades.models import (
+    GradeRecalculation,
+    PersistentCourseGrade,
+    PersistentSubsectionGrade,
+    VisibleBlocks,
+)
+from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.signals import course_published
+from xqueue_bridge.tasks import recalculate_grade, sweep
+
+LATER = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def sums(user) -> dict[str, tuple[float, float]]:
+    rows = PersistentSubsectionGrade.objects.filter(user_id=user.pk)
+    return {row.usage_key.block_id: (row.earned_graded, row.possible_graded) for row in rows}
+
+
+class TestInline:
+    """Without a worker: computed right after the commit."""
+
+    def test_it_works(self, committed_ada):
+        score(committed_ada, P1, 2)
+        assert percent(committed_ada) == 0.5
+        assert sums(committed_ada) == {"homework": (2, 4)}
+        row = stored(committed_ada)
+        assert (row.letter_grade, row.passed, row.passed_timestamp) == ("", False, None)
+        assert (row.course_version, row.course_edited_timestamp) == (
+            COURSE.version,
+            COURSE.edited_on,
+        )
+        assert row.grading_policy_hash == COURSE.policy.hash
+        request = request_of(committed_ada)
+        assert (request.wanted, request.done, request.due_at) == (1, 1, None)
+        assert (request.changes, request.problem) == ("", "")
+
+    def test_a_pass(self, committed_ada, settings):
+        settings.XQUEUE_BRIDGE = {"GRADE_DELAY_SECONDS": 0}
+        score(committed_ada, P1)
+        score(committed_ada, P2)
+        row = stored(committed_ada)
+        assert (row.percent_grade, row.letter_grade, row.passed) == (1.0, "Pass", True)
+        assert row.passed_timestamp == row.modified
+
+    def test_a_burst_is_two_recalculations(self, committed_ada):
+        """SG73: what comes within the delay is left to the sweeper, which sees all of it."""
+        with heard_of_grades() as news:
+            with time_machine.travel(timezone.now(), tick=False):
+                for number in range(20):
+                    score(committed_ada, P1, number, 20)
+            assert len(news["changed"]) == 1
+            assert sweep_later() == 1
+            assert len(news["changed"]) == 2
+        assert request_of(committed_ada).done == 20
+        assert sums(committed_ada) == {"homework": (19, 22)}
+
+    def test_without_course_grades(self, committed_ada, settings):
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+        score(committed_ada)
+        assert not GradeRecalculation.objects.exists()
+
+    def test_a_course_that_is_not_known(self, transactional_db):
+        ada = make_learner()
+        score(ada)
+        request = request_of(ada)
+        assert (request.done, request.due_at) == (1, None)
+        assert request.problem == "no structure of the course is known"
+        publish()
+        assert sweep_later() == 1
+        assert percent(ada) == 0.5
+
+
+class TestByWorkers:
+    def test_twenty_scores_within_the_delay(self, committed_ada, by_workers):
+        """SG73: one task, one recalculation, and it sees all twenty."""
+        twenty = [block(f"b{n}", 1) for n in range(20)]
+        publish(courses.course(subsection("homework", *twenty)))
+        for each in twenty:
+            score(committed_ada, each.usage_key, 1, 1)
+        assert by_workers == [(committed_ada.pk, str(COURSE_KEY), 2.0)]
+        with heard_of_grades() as news:
+            recalculate_grade(committed_ada.pk, str(COURSE_KEY))
+            recalculate_grade(committed_ada.pk, str(COURSE_KEY))
+        assert len(news["changed"]) == 1
+        assert percent(committed_ada) == 1.0
+        assert request_of(committed_ada).done == 20
+
+    def test_a_crash_before_the_task_is_sent(self, committed_ada, by_workers):
+        """SG44: the note is kept with the score, and the sweeper finds it."""
+        with time_machine.travel(timezone.now(), tick=False):
+            score(committed_ada)
+            by_workers.clear()  # nobody was told
+            assert sweep()["grades computed"] == 0, "not yet due"
+        assert sweep_later() == 1
+        assert percent(committed_ada) == 0.5
+        assert sweep_later() == 0
+
+    def test_a_broker_that_is_down(self, committed_ada, settings, monkeypatch, caplog):
+        """SG44: the score is stored all the same, and the sweeper computes the grade."""
+
+        def down(*args, **options):
+            raise OperationalError("nobody there")
+
+        settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery"}
+        monkeypatch.setattr(recalculate_grade, "apply_async", down)
+        score(committed_ada)
+        assert "left to the sweeper" in caplog.text
+        assert sweep_later() == 1
+        assert percent(committed_ada) == 0.5
+
+    def test_a_rolled_back_score(self, committed_ada, by_workers):
+        """SG72: neither a task nor a signal nor a note."""
+        with heard_of_grades() as news, transaction.atomic():
+            score(committed_ada)
+            api.CourseGradeFactory().update(committed_ada, course_key=COURSE_KEY)
+            transaction.set_rollback(True)
+        assert by_workers == []
+        assert not any(news.values())
+        assert not GradeRecalculation.objects.exists()
+        assert not PersistentCourseGrade.objects.exists()
+
+    def test_all_ways_give_the_same(self, committed_course, settings, by_workers):
+        """SG44, SG73: inline, worker and sweeper come to the same grade."""
+        workers, sweepers, inline = (make_learner(name) for name in ("w", "s", "i"))
+        for learner in (workers, sweepers):
+            score(learner, P1, 1)
+            score(learner, P2, 2)
+        recalculate_grade(workers.pk, str(COURSE_KEY))
+        sweep_later()
+        settings.XQUEUE_BRIDGE = {"GRADE_DELAY_SECONDS": 0}
+        score(inline, P1, 1)
+        score(inline, P2, 2)
+        assert percent(workers) == percent(sweepers) == percent(inline) == 0.75
+        assert sums(workers) == sums(sweepers) == sums(inline)
+
+    def test_a_score_that_comes_while_it_is_computed(self, committed_ada, by_workers, monkeypatch):
+        """SG70: a score of which the note came later has a recalculation of its own."""
+        score(committed_ada, P1)
+        finish = requests.finish
+
+        def and_then(row, *args):
+            finish(row, *args)
+            monkeypatch.undo()
+            requests.request_recalculation(committed_ada.pk, COURSE_KEY, usage_key=P2)
+
+        monkeypatch.setattr(requests, "finish", and_then)
+        settle(committed_ada)
+        request = request_of(committed_ada)
+        assert (request.wanted, request.done) == (2, 1)
+        assert request.due_at is not None
+
+
+class TestVisibility:
+    """A score whose commit is seen later than the note of it, as on another database."""
+
+    def note(self, user, version: int) -> None:
+        api.request_recalculation(user.pk, COURSE_KEY, usage_key=P1, version=version)
+
+    def test_it_is_waited_for(self, ada):
+        """SG74: by its version, not by anybody's clock."""
+        score(ada, P1, 1)
+        settle(ada)
+        self.note(ada, 2)
+        before = timezone.now()
+        settle(ada)
+        request = request_of(ada)
+        assert (request.wanted, request.done, request.attempts) == (2, 1, 1)
+        assert "Version 2" in request.problem
+        assert request.due_at > before
+        score(ada, P1, 2)
+        settle(ada)
+        request = request_of(ada)
+        assert (request.wanted, request.done, request.problem) == (3, 3, "")
+        assert percent(ada) == 0.5
+
+    def test_if_it_never_comes(self, ada):
+        """SG74: it is listed as failed, and can be run again."""
+        self.note(ada, 1)
+        for _ in range(requests.MAX_ATTEMPTS):
+            with time_machine.travel(request_of(ada).due_at, tick=False):
+                assert api.recalculate_due() == 1
+        request = request_of(ada)
+        assert (request.due_at, request.done) == (None, 0)
+        assert list(api.failed_recalculations(COURSE_KEY)) == [request]
+        assert sweep_later() == 0
+        score(ada, P1, 1)
+        request = request_of(ada)
+        assert request.due_at is not None, "a new score revives it"
+        assert (request.attempts, request.problem) == (0, "")
+        GradeRecalculation.objects.update(due_at=None, attempts=requests.MAX_ATTEMPTS)
+        assert api.try_again([request.pk + 1]) == 0
+        assert api.try_again([request.pk]) == 1
+        assert request_of(ada).attempts == 0
+        assert sweep_later() == 1
+        assert percent(ada) == 0.25
+        assert not api.failed_recalculations().exists()
+
+    def test_a_deleted_score(self, ada):
+        score(ada, P1, 2)
+        settle(ada)
+        learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
+        settle(ada)
+        assert percent(ada) == 0.0
+        assert sums(ada) == {"homework": (0, 4)}
+
+    def test_failing_does_not_pile_up(self, ada):
+        for version in range(1, 6):
+            self.note(ada, version)
+        settle(ada)
+        assert request_of(ada).changes == f"{P1}\t5\n"
+
+
+class TestFailures:
+    def test_one_learner_does_not_stop_the_others(self, course, monkeypatch, caplog):
+        bad, good = make_learner("bad"), make_learner("good")
+        for learner in (bad, good):
+            score(learner)
+        read = learner_state.read_course_scores
+
+        def fail_for_bad(user_id, course_key):
+            if user_id == bad.pk:
+                raise RuntimeError("no")
+            return read(user_id, course_key)
+
+        monkeypatch.setattr(learner_state, "read_course_scores", fail_for_bad)
+        assert sweep_later() == 2
+        assert percent(good) == 0.5
+        request = request_of(bad)
+        assert (request.problem, request.attempts) == ("RuntimeError", 1)
+        assert "RuntimeError" in caplog.text
+
+    def test_one_that_has_failed_very_often(self, ada, monkeypatch):
+        """The command can be run again and again: it is noted each time, and not due."""
+        score(ada)
+        GradeRecalculation.objects.update(attempts=60, due_at=None)
+        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        settle(ada)
+        request = request_of(ada)
+        assert (request.attempts, request.due_at) == (61, None)
+
+    def test_pauses_double(self, ada, monkeypatch):
+        score(ada)
+        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        pauses = []
+        for _ in range(requests.MAX_ATTEMPTS - 1):
+            with time_machine.travel(timezone.now(), tick=False):
+                settle(ada)
+                pauses.append((request_of(ada).due_at - timezone.now()).total_seconds())
+        assert pauses == [2.0**n for n in range(1, requests.MAX_ATTEMPTS)]
+
+
+class TestNotesOfOthers:
+    """A row is one learner's in one course; what is done to it is done to no other."""
+
+    OTHER = CourseKey.from_string("course-v1:DemoX+CS102+2026")
+
+    @pytest.fixture
+    def others(self, ada):
+        """Notes of the same course's other learner, and of the same learner's other course."""
+        score(ada)
+        bob = make_learner("bob")
+        score(bob)
+        api.request_recalculation(ada.pk, self.OTHER)
+        GradeRecalculation.objects.update(attempts=2)
+        rows = GradeRecalculation.objects.exclude(user_id=ada.pk, course_id=COURSE_KEY)
+        before = list(rows.order_by("pk").values())
+        assert len(before) == 2
+        yield
+        assert list(rows.order_by("pk").values()) == before
+
+    def test_one_is_done(self, ada, others):
+        """SG70: what is not computed stays noted."""
+        assert settle(ada)
+        assert not settle(ada)
+
+    def test_one_fails(self, ada, others, monkeypatch):
+        """SG74: an attempt that fails is one learner's."""
+        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        assert settle(ada)
+
+    def test_one_more_note(self, ada, others):
+        assert not api.request_recalculation(ada.pk, COURSE_KEY)
+
+    def test_all_of_a_course(self, ada, others):
+        """SG74: with attempts of its own, due now, however often it had failed before."""
+        GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY).update(
+            attempts=requests.MAX_ATTEMPTS, due_at=None, problem="no"
+        )
+        requests.request_everything(COURSE_KEY, [ada.pk])
+        row = GradeRecalculation.objects.get(user_id=ada.pk, course_id=COURSE_KEY)
+        assert (row.attempts, row.problem) == (0, "")
+        assert row.due_at <= timezone.now()
+        assert api.recalculate_due(course_key=self.OTHER) == 0
+
+
+class TestWhatIsComputed:
+    def test_only_what_the_score_is_in(self, ada):
+        """SG64: other subsections are used as they are stored, though the course has changed."""
+        score(ada, P1, 2)
+        score(ada, E1, 5, 5)
+        settle(ada)
+        doubled = replace(HOMEWORK, blocks=tuple(replace(b, weight=9) for b in HOMEWORK.blocks))
+        later = courses.course(doubled, EXERCISE, edited_on=datetime(2026, 2, 1, tzinfo=UTC))
+        publish(later)
+        GradeRecalculation.objects.update(due_at=None, wanted=1, done=1, changes="")
+        score(ada, E1, 4, 5)
+        settle(ada)
+        assert sums(ada)["homework"] == (2, 4)
+        score(ada, P1, 1)
+        settle(ada)
+        assert sums(ada)["homework"] == (4.5, 18)
+
+    def test_a_block_in_two_subsections(self, ada):
+        """SG62: both are updated."""
+        shared = block("p1", 2)
+        publish(courses.course(subsection("one", shared), subsection("two", shared, block("p2"))))
+        score(ada, P1, 1)
+        settle(ada)
+        assert sums(ada) == {"one": (1, 2), "two": (1, 3)}
+
+    def test_a_maximum_that_has_changed(self, ada):
+        """SG51: who was scored when it was worth 5 keeps 5; newcomers have 4."""
+        publish(courses.course(subsection("homework", block("p1", 5), block("p2", 4))))
+        score(ada, P1, 5, 5)
+        publish(
+            courses.course(
+                subsection("homework", block("p1", 4), block("p2", 4)),
+                edited_on=datetime(2026, 2, 1, tzinfo=UTC),
+            )
+        )
+        settle(ada)
+        bob = make_learner("bob")
+        score(bob, P2, 0, 4)
+        settle(bob)
+        assert sums(ada) == {"homework": (5, 9)}
+        assert sums(bob) == {"homework": (0, 8)}
+
+    def test_a_score_without_an_attempt(self, ada):
+        score(ada, P1, None, 2)
+        settle(ada)
+        assert sums(ada) == {}
+        assert percent(ada) == 0.0
+
+    @pytest.mark.parametrize("points", [(1, 5e-324), (-3, 1), (1e308, 1)])
+    def test_odd_points(self, ada, points):
+        """SG46: what the host has stored as a score stands in the way of no grade."""
+        learner_state.set_score(ada.pk, COURSE_KEY, P1, *points)
+        settle(ada)
+        request = request_of(ada)
+        assert (request.done, request.problem) == (1, "")
+        assert percent(ada) >= 0
+
+    def test_the_first_attempt_is_kept(self, ada):
+        score(ada, P1)
+        settle(ada)
+        first = PersistentSubsectionGrade.objects.get().first_attempted
+        assert first is not None
+        score(ada, P2)
+        settle(ada)
+        learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
+        settle(ada)
+        assert PersistentSubsectionGrade.objects.get().first_attempted == first
+
+    def test_hidden_results_are_stored(self, ada):
+        """SG77: hiding results changes what a learner sees, not what is stored."""
+        hidden = replace(HOMEWORK, show_correctness="never")
+        publish(courses.course(hidden, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
+        score(ada, P1)
+        score(ada, P2)
+        settle(ada)
+        assert percent(ada) == 1.0
+
+    def test_learners_share_the_list_of_blocks(self, course):
+        for name in ("a", "b", "c"):
+            learner = make_learner(name)
+            score(learner)
+            settle(learner)
+        (shared,) = VisibleBlocks.objects.all()
+        assert shared.course_id == COURSE_KEY
+        assert str(P1) in shared.blocks_json
+
+
+class TestWhatIsWritten:
+    def test_an_unchanged_grade(self, ada):
+        """SG67: the last change does not move, the last look does."""
+        score(ada)
+        settle(ada)
+        before, subsection_before = stored(ada), PersistentSubsectionGrade.objects.get()
+        with time_machine.travel(timezone.now() + timedelta(hours=1), tick=False):
+            api.CourseGradeFactory().update(
+                ada, course_key=COURSE_KEY, force_update_subsections=True
+            )
+        after = stored(ada)
+        assert (after.modified, after.version) == (before.modified, before.version)
+        assert after.computed_at > before.computed_at
+        subsection_after = PersistentSubsectionGrade.objects.get(pk=subsection_before.pk)
+        assert subsection_after.modified == subsection_before.modified
+
+    def test_a_pass_and_then_a_fail(self, ada):
+        """SG68: the time of the first pass stays; letter and pass do not."""
+        score(ada, P1)
+        score(ada, P2)
+        settle(ada)
+        first = stored(ada).passed_timestamp
+        assert first is not None
+        score(ada, P1, 0)
+        settle(ada)
+        row = stored(ada)
+        assert (row.letter_grade, row.passed, row.passed_timestamp) == ("", False, first)
+        score(ada, P1, 2)
+        settle(ada)
+        assert stored(ada).passed_timestamp == first
+
+    def test_no_cutoff(self, ada):
+        """SG60: nobody passes, and reading back says the same."""
+        for number, policy in enumerate((courses.policy(), courses.policy(Pass=0.0)), start=2):
+            publish(
+                courses.course(
+                    HOMEWORK, grading=policy, edited_on=datetime(2026, number, 1, tzinfo=UTC)
+                )
+            )
+            score(ada, P1, number, 20)
+            settle(ada)
+            assert stored(ada).passed is False
+            read = api.CourseGradeFactory().read(ada, course_key=COURSE_KEY)
+            assert read.passed is False
+
+    def test_a_grade_above_one(self, ada):
+        """SG58: weights over 1 give a percent over 1, stored and read as it is."""
+        generous = courses.policy({**courses.HOMEWORK, "weight": 1.5}, Pass=0.6)
+        publish(
+            courses.course(HOMEWORK, grading=generous, edited_on=datetime(2026, 2, 1, tzinfo=UTC))
+        )
+        score(ada, P1)
+        score(ada, P2)
+        settle(ada)
+        assert percent(ada) == 1.5
+        assert api.CourseGradeFactory().read(ada, course_key=COURSE_KEY).percent == 1.5
+
+
+class TestFrozen:
+    def ended(self, days: int):
+        return replace(
+            COURSE,
+            version="",
+            end=timezone.now() - timedelta(days=days),
+            edited_on=datetime(2026, 2, 1, tzinfo=UTC),
+        )
+
+    @pytest.mark.parametrize(
+        ("days", "freeze", "moves"), [(31, 30, False), (29, 30, True), (400, None, True)]
+    )
+    def test_after_the_end(self, ada, settings, days, freeze, moves):
+        """SG75: grades of a course that ended long ago do not move; scores do."""
+        settings.XQUEUE_BRIDGE = {"GRADE_FREEZE_DAYS": freeze}
+        score(ada, P1, 1)
+        settle(ada)
+        publish(courses.course(HOMEWORK, end=self.ended(days).end, edited_on=timezone.now()))
+        score(ada, P1, 2)
+        settle(ada)
+        assert percent(ada) == (0.5 if moves else 0.25)
+        assert learner_state.read_score(ada.pk, P1, COURSE_KEY).grade == 2
+        request = request_of(ada)
+        assert (request.done, request.due_at) == (request.wanted, None)
+
+    def test_a_course_that_ends_with_all_dates(self, ada):
+        """SG75: what ends on the last day there is never freezes."""
+        publish(courses.course(HOMEWORK, end=datetime.max.replace(tzinfo=UTC), edited_on=LATER))
+        score(ada, P1, 2)
+        settle(ada)
+        assert percent(ada) == 0.5
+
+
+class TestPublishedMeanwhile:
+    def test_an_older_structure_does_not_win(self, ada, monkeypatch):
+        """SG70: who has read the course before a publish computes by the new one after all."""
+        score(ada, P1, 1)
+        settle(ada)
+        published = publish(
+            courses.course(
+                subsection("homework", block("p1", 2)), edited_on=datetime(2026, 2, 1, tzinfo=UTC)
+            )
+        )
+        api.CourseGradeFactory().update(ada, course_key=COURSE_KEY, force_update_subsections=True)
+        structures = iter([COURSE, published])
+        read = type("Structures", (), {"get": lambda self, course_key: next(structures)})
+        monkeypatch.setattr(recalculation, "course_structures", read)
+        score(ada, P1, 2)
+        settle(ada)
+        row = stored(ada)
+        assert (row.percent_grade, row.course_version) == (1.0, published.version)
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_new_policy_while_the_course_is_read(
+        self, transactional_db, by_workers, monkeypatch, known
+    ):
+        """What a publish has noted is not ticked off by who has read the course before it."""
+        if known:
+            publish()
+        ada = make_learner()
+        score(ada, P1, 1)
+        lenient = courses.course(HOMEWORK, grading=courses.policy(Pass=0.2), edited_on=LATER)
+        structures = recalculation.course_structures()
+
+        def read_and_dawdle(self, course_key):
+            before = structures.get(course_key)
+            publish(lenient)
+            return before
+
+        read = type("Structures", (), {"get": read_and_dawdle})
+        monkeypatch.setattr(recalculation, "course_structures", read)
+        assert settle(ada) is True
+        assert stored(ada).passed
+        assert request_of(ada).done == request_of(ada).wanted
+
+    def test_a_course_that_is_published_all_the_time(self, ada, monkeypatch):
+        """It is left to the sweeper after some readings, and stays due."""
+        noted = requests.noted
+
+        def and_then(*place):
+            found = noted(*place)
+            requests.request_everything(COURSE_KEY, [ada.pk])
+            return found
+
+        score(ada, P1, 1)
+        monkeypatch.setattr(requests, "noted", and_then)
+        assert settle(ada) is True
+        monkeypatch.undo()
+        assert request_of(ada).done == 0
+        assert sweep_later() == 1
+        assert percent(ada) == 0.25
+
+    def test_a_course_that_is_taken_back(self, ada):
+        score(ada, P1, 1)
+        settle(ada)
+        newer = publish(courses.course(HOMEWORK, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
+        score(ada, P1, 2)
+        settle(ada)
+        older = publish(
+            courses.course(
+                subsection("homework", block("p1", 2)), edited_on=datetime(2025, 1, 1, tzinfo=UTC)
+            )
+        )
+        assert older.edited_on < newer.edited_on
+        score(ada, P1, 1)
+        settle(ada)
+        assert stored(ada).course_version == older.version
+
+    def test_a_new_policy_regrades_everybody(self, committed_course):
+        learners = [make_learner(name) for name in "abc"]
+        for learner in learners:
+            score(learner, P1, 1)
+        lenient = courses.policy(Pass=0.2)
+        publish(
+            courses.course(HOMEWORK, grading=lenient, edited_on=datetime(2026, 2, 1, tzinfo=UTC))
+        )
+        assert sweep_later() == 3
+        assert [stored(learner).passed for learner in learners] == [True] * 3
+
+    def test_whoever_publishes_a_policy_may_be_killed_right_after(self, committed_course):
+        ada = make_learner()
+        score(ada, P1, 1)
+        settle(ada)
+        assert not stored(ada).passed
+        course_published.disconnect(dispatch_uid="xqueue_bridge.regrade")
+        try:
+            publish(courses.course(HOMEWORK, grading=courses.policy(Pass=0.2), edited_on=LATER))
+        finally:
+            course_published.connect(handlers.regrade, dispatch_uid="xqueue_bridge.regrade")
+        assert api.request_due_courses() == 1
+        assert api.request_due_courses() == 0
+        settle(ada)
+        assert stored(ada).passed
+
+    def test_a_policy_that_is_published_while_another_is_noted(self, committed_course, monkeypatch):
+        """What the earlier publish had noted does not tick off the later one."""
+        note, lenient = requests.request_everything, courses.policy(Pass=0.2)
+        score(make_learner(), P1, 1)
+
+        def publish_and_note(*args):
+            monkeypatch.setattr(requests, "request_everything", note)
+            row = CourseStructureVersion.objects.filter(is_current=True)
+            row.update(regrade_due_at=timezone.now())
+            note(*args)
+
+        publish(courses.course(HOMEWORK, grading=lenient, edited_on=LATER))
+        assert api.request_due_courses() == 0
+        CourseStructureVersion.objects.filter(is_current=True).update(regrade_due_at=LATER)
+        monkeypatch.setattr(requests, "request_everything", publish_and_note)
+        assert api.request_due_courses() == 1
+        assert api.request_due_courses() == 1, "the one that was published meanwhile"
+
+
+class TestStatements:
+    """BEGIN and COMMIT included; the structure is read before, by one statement."""
+
+    @pytest.mark.parametrize("blocks", [10, 200])
+    def test_of_a_recalculation(
+        self, transactional_db, by_workers, django_assert_num_queries, blocks
+    ):
+        """SG78: the same for 10 blocks and for 200, and no more than ten beside the structure."""
+        names = [f"b{number}" for number in range(blocks)]
+        publish(
+            courses.course(
+                *(subsection(f"s{n}", *map(block, names[n : n + 5])) for n in range(0, blocks, 5))
+            )
+        )
+        ada = make_learner()
+        for name in names:
+            score(ada, courses.key("problem", name), 1, 1)
+        # Note, structure, BEGIN, lock, scores, course grade, subsections; lists of blocks,
+        # subsections, course grade, note; COMMIT.
+        with django_assert_num_queries(11 + LOCK):
+            settle(ada)
+        assert PersistentSubsectionGrade.objects.count() == blocks // 5
+        score(ada, courses.key("problem", "b0"), 0, 1)
+        with django_assert_num_queries(10 + LOCK):
+            settle(ada)
+        requests.request_everything(COURSE_KEY, [ada.pk])
+        with django_assert_num_queries(9 + LOCK):
+            settle(ada)
+        with django_assert_num_queries(1):
+            settle(ada)
+
+    def test_of_a_note(self, committed_ada, by_workers, django_assert_num_queries):
+        def note():
+            with transaction.atomic():
+                return requests.request_recalculation(committed_ada.pk, COURSE_KEY)
+
+        with django_assert_num_queries(4 + 2):
+            assert note() is True
+        with django_assert_num_queries(2 + 2):
+            assert note() is False
+        settle(committed_ada)
+        with django_assert_num_queries(1 + 2):
+            assert note() is True
+
+    def test_of_many_notes(self, committed_course, django_assert_num_queries):
+        learners = [make_learner(f"l{n}") for n in range(30)]
+        for learner in learners:
+            score(learner)
+        # Whether a publish asks for it; each list of learners: a page, and the empty one after it.
+        with django_assert_num_queries(1 + 4 + 4):
+            assert api.request_course(COURSE_KEY) == 30

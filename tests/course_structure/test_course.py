@@ -1,0 +1,88 @@
+"""What grading knows of a course."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.course_grades.courses import block, chapter, course, key, subsection
+from xqueue_bridge.course_grades.graders import untouched_totals
+from xqueue_bridge.course_structure.course import CourseStructures
+from xqueue_bridge.course_structure.store import StoredStructures
+
+POOL = key("library_content", "pool")
+
+
+def names(blocks) -> list[str]:
+    return [each.usage_key.block_id for each in blocks]
+
+
+def test_a_block_in_two_subsections():
+    """SG62: both are to be graded again when its score changes."""
+    shared = block("shared")
+    one, two = subsection("one", shared, block("a")), subsection("two", shared)
+    made = course(one, two, subsection("three", block("b")))
+    assert made.subsections_of(shared.usage_key) == (one, two)
+    assert made.subsections_of(key("problem", "unknown")) == ()
+    assert names(made.blocks.values()) == ["shared", "a", "b"]
+
+
+def test_a_subsection_under_two_chapters():
+    """SG62: it stands in the course once, where it stands first."""
+    shared, other = subsection("shared", block("a")), subsection("other", block("b"))
+    made = course(chapters=[chapter("one", other, shared), chapter("two", shared)])
+    assert made.subsections == (other, shared)
+    assert made.subsections_of(key("problem", "a")) == (shared,)
+
+
+def drawing(count: int, *blocks, **fields):
+    return subsection("exam", *blocks, draws={POOL: count}, **fields)
+
+
+def pooled(name: str, points: float = 1.0):
+    return block(name, points, pool=POOL)
+
+
+def test_a_pool_counts_as_many_blocks_as_it_draws():
+    """SG52: all who never tried have the same maximum, whatever was drawn for them."""
+    made = drawing(2, block("first", 3), pooled("a"), pooled("b"), pooled("c"))
+    assert names(made.blocks_for(())) == ["first", "a", "b"]
+    assert untouched_totals(made)[1].possible == 5.0
+
+
+def test_a_learners_own_blocks_take_the_place_of_others():
+    made = drawing(2, block("first"), pooled("a"), pooled("b"), pooled("c"))
+    assert names(made.blocks_for({key("problem", "c")})) == ["first", "a", "c"]
+    both = {key("problem", "b"), key("problem", "c")}
+    assert names(made.blocks_for(both)) == ["first", "b", "c"]
+
+
+def test_work_done_counts_even_if_the_pool_draws_less_now():
+    made = drawing(1, pooled("a"), pooled("b"), pooled("c"))
+    done = {key("problem", "a"), key("problem", "c")}
+    assert names(made.blocks_for(done)) == ["a", "c"]
+
+
+def test_without_pools_every_block_is_everyones():
+    made = subsection("s", block("a"), block("b"))
+    assert made.blocks_for({key("problem", "b")}) == made.blocks
+
+
+@given(st.integers(0, 6), st.sets(st.integers(0, 5)), st.integers(0, 8))
+def test_pools_are_drawn_from_exactly(size, done, draws):
+    made = drawing(draws, *(pooled(str(n)) for n in range(size)))
+    scored = {key("problem", str(n)) for n in done}
+    found = made.blocks_for(scored)
+    own = {each.usage_key for each in made.blocks} & scored
+    assert own <= {each.usage_key for each in found}
+    assert len(found) == max(len(own), min(draws, size))
+
+
+def test_the_store_is_a_source_of_structures():
+    assert isinstance(StoredStructures(), CourseStructures)
+
+
+def test_structures_do_not_change():
+    with pytest.raises(AttributeError):
+        course().version = "2"

@@ -1,0 +1,284 @@
+"""One JSON document, whose form is published."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from tests.course_grades.courses import HOMEWORK, block, chapter, course, key, subsection
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.course import Block, ShowCorrectness
+from xqueue_bridge.course_structure.json_format import (
+    BLOCK,
+    CHAPTER,
+    COURSE,
+    SUBSECTION,
+    content_version,
+    course_from,
+    read_json,
+    write_json,
+)
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "references" / "course_structure.schema.json"
+
+LIBRARY_BLOCK = Block(UsageKey.from_string("lb:DemoX:sums:problem:p"), "problem", max_score=2.0)
+
+
+def document(**fields):
+    blocks = [{"key": "block-v1:O+C+R+type@problem+block@p", "type": "problem", "max_score": 2}]
+    subsections = [
+        {"key": "block-v1:O+C+R+type@sequential+block@s", "format": "Homework", "graded": True,
+         "blocks": blocks}
+    ]  # fmt: skip
+    return {
+        "course_key": "course-v1:O+C+R",
+        "version": "7",
+        "grading_policy": {"GRADER": [HOMEWORK], "GRADE_CUTOFFS": {"Pass": 0.5}},
+        "chapters": [{"key": "block-v1:O+C+R+type@chapter+block@c", "subsections": subsections}],
+        **fields,
+    }
+
+
+def change(path: str, value):
+    """Return a document with the value put at a path such as chapters.0.key."""
+    made = document()
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place = made
+    for part in way:
+        place = place[part]
+    place[last] = value
+    return made
+
+
+BLOCKS = "chapters.0.subsections.0.blocks"
+
+
+def test_it_works():
+    found = read_json(json.dumps(document()))
+    assert found.course_key == CourseKey.from_string("course-v1:O+C+R")
+    assert found.version == "7"
+    (made,) = found.subsections
+    assert (made.format, made.graded, made.due) == ("Homework", True, None)
+    assert [(each.block_type, each.max_score, each.weight) for each in made.blocks] == [
+        ("problem", 2.0, None)
+    ]
+
+
+def test_what_is_written_is_read_back():
+    pool = key("library_content", "pool")
+    made = course(
+        chapters=[
+            chapter(
+                "one",
+                subsection(
+                    "s",
+                    block("a", 2.5, weight=4.0, graded=False, pool=pool),
+                    LIBRARY_BLOCK,
+                    block("b", None),
+                    due=datetime(2026, 5, 1, 12, tzinfo=UTC),
+                    show_correctness=ShowCorrectness.PAST_DUE,
+                    draws={pool: 1},
+                ),
+            ),
+            chapter("empty"),
+        ],
+        end=datetime(2026, 6, 1, tzinfo=UTC),
+    )
+    assert read_json(write_json(made)) == made
+
+
+def test_without_version_it_is_that_of_the_content():
+    """The same content is the same version, in whatever order it is written."""
+    one = course_from(document(version=None))
+    other = course_from(dict(reversed(document(version="").items())))
+    assert one.version == other.version == content_version(one)
+    assert course_from(document(version=None, display_name="New")).version != one.version
+
+
+def test_old_keys_belong_to_the_run():
+    """An i4x key does not say its run; it must not mix with another run's."""
+    made = change("course_key", "O/C/R")
+    made["chapters"][0]["key"] = "i4x://O/C/chapter/c"
+    made["chapters"][0]["subsections"][0]["key"] = "i4x://O/C/sequential/s"
+    made["chapters"][0]["subsections"][0]["blocks"][0]["key"] = "i4x://O/C/problem/p"
+    (found,) = course_from(made).blocks
+    assert found.course_key == CourseKey.from_string("O/C/R")
+
+
+def test_times_without_zone_are_utc():
+    found = course_from(document(end="2026-12-31T23:59:00", edited_on="2026-12-31T23:59:00+02:00"))
+    assert found.end == datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
+    assert found.edited_on == datetime(2026, 12, 31, 21, 59, tzinfo=UTC)
+
+
+def _twice(path: str, **changed):
+    made = document()
+    place = made
+    for part in path.split("."):
+        place = place[int(part) if part.isdigit() else part]
+    place.append({**place[0], **changed})
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (None, "document"),
+        ([], "document"),
+        (document(course_key=None), "course_key"),
+        (document(course_key="O C R"), "course_key"),
+        (document(course_key="library-v1:O+L"), "course_key"),
+        (document(version=7), "version"),
+        (document(version="v" * 256), "version"),
+        (document(version="v\0"), "version"),
+        (document(version="\ud800"), "version"),
+        (document(end="tomorrow"), "end"),
+        (document(end="0001-01-01T00:00:00+12:00"), "end"),
+        (document(grading_policy=None), "grading_policy"),
+        (document(grading_policy={"GRADER": []}), "grading_policy.GRADE_CUTOFFS"),
+        (document(chapters={}), "chapters"),
+        (document(chapters=[7]), "chapters[0]"),
+        (document(chapter=[]), "chapter"),
+        (change("chapters.0.key", 7), "chapters[0].key"),
+        (change("chapters.0.subsection", []), "chapters[0].subsection"),
+        (change("chapters.0.subsections.0.graded", "yes"), "chapters[0].subsections[0].graded"),
+        (
+            change("chapters.0.subsections.0.show_correctness", "later"),
+            "chapters[0].subsections[0].show_correctness",
+        ),
+        (
+            change("chapters.0.subsections.0.draws", {"p": 1}),
+            "chapters[0].subsections[0].draws",
+        ),
+        (
+            change(
+                "chapters.0.subsections.0.draws",
+                {"block-v1:O+C+R+type@library_content+block@l": 1.5},
+            ),
+            "chapters[0].subsections[0].draws['block-v1:O+C+R+type@library_content+block@l']",
+        ),
+        (change(f"{BLOCKS}.0.max_score", "2"), "chapters[0].subsections[0].blocks[0].max_score"),
+        (change(f"{BLOCKS}.0.max_score", True), "chapters[0].subsections[0].blocks[0].max_score"),
+        (change(f"{BLOCKS}.0.weight", 10**400), "chapters[0].subsections[0].blocks[0].weight"),
+        (change(f"{BLOCKS}.0.weight", -1), "chapters[0].subsections[0].blocks[0].weight"),
+        (
+            change(f"{BLOCKS}.0.weight", float("inf")),
+            "chapters[0].subsections[0].blocks[0].weight",
+        ),
+        (
+            change(f"{BLOCKS}.0.key", "block-v1:O+C+R2+type@problem+block@p"),
+            "chapters[0].subsections[0].blocks[0].key",
+        ),
+        (
+            change(f"{BLOCKS}.0.pool", "block-v1:O+C+R+type@library_content+block@l"),
+            "chapters[0].subsections[0].blocks[0].pool",
+        ),
+        (_twice(BLOCKS), "chapters[0].subsections[0].blocks[1].key"),
+        (_twice("chapters.0.subsections", format="Exam"), "chapters[0].subsections[1]"),
+    ],
+)
+def test_errors_name_the_element(made, named):
+    """What cannot be used is refused when it is loaded, with the way to it."""
+    with pytest.raises(InvalidCourse) as caught:
+        course_from(made)
+    assert caught.value.field == named
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"course_key":\n,}', "document, line 2"),
+        ("[" * 100_000, "document"),
+        ("1" * 10_000, "document"),
+        ("", "document, line 1"),
+        ('{"display_name": "\\ud800"}', "document"),
+    ],
+)
+def test_other_texts_are_refused(text, named):
+    with pytest.raises(InvalidCourse) as caught:
+        read_json(text)
+    assert caught.value.field == named
+
+
+def test_the_same_subsection_twice_is_one():
+    """SG62: a document may repeat it, if it says the same."""
+    assert len(course_from(_twice("chapters.0.subsections")).subsections) == 1
+
+
+def test_the_published_schema_names_the_same_members():
+    """The schema is for tools and editors; what is read is checked by the reader."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    described = {"course": schema, **schema["$defs"]}
+    read = {"course": COURSE, "chapter": CHAPTER, "subsection": SUBSECTION, "block": BLOCK}
+    for name, members in read.items():
+        assert set(described[name]["properties"]) == set(members), name
+        assert described[name]["additionalProperties"] is False
+    values = schema["$defs"]["subsection"]["properties"]["show_correctness"]["enum"]
+    assert values == [*ShowCorrectness, None]
+
+
+words = st.text(max_size=12)
+numbers = st.none() | st.floats(0, 1000)
+blocks = st.builds(
+    lambda n, points, weight, graded: block(f"b{n}", points, weight=weight, graded=graded),
+    st.integers(0, 9),
+    numbers,
+    numbers,
+    st.none() | st.booleans(),
+)
+subsections = st.builds(
+    lambda n, found, name, kind, graded, shown: subsection(
+        f"s{n}",
+        *{each.usage_key: each for each in found}.values(),
+        display_name=name,
+        format=kind or None,
+        graded=graded,
+        show_correctness=shown,
+    ),
+    st.integers(0, 99),
+    st.lists(blocks, max_size=5),
+    words,
+    words,
+    st.booleans(),
+    st.sampled_from(ShowCorrectness),
+)
+
+
+@given(st.lists(subsections, max_size=4, unique_by=lambda each: each.usage_key))
+def test_any_course_is_read_back(found):
+    made = course(*found)
+    assert read_json(write_json(made)) == made
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from(
+        [
+            *document(),
+            "chapters.0",
+            *(f"chapters.0.{name}" for name in CHAPTER),
+            *(f"chapters.0.subsections.0.{name}" for name in SUBSECTION),
+            *(f"{BLOCKS}.0.{name}" for name in BLOCK),
+        ]
+    ),
+    json_values,
+)
+def test_any_member_is_read_or_refused(path, value):
+    """Never another error, whatever the JSON."""
+    try:
+        found = course_from(change(path, value))
+    except InvalidCourse:
+        return
+    assert read_json(write_json(found)) == found

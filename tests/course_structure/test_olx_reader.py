@@ -1,0 +1,376 @@
+"""A course as Studio exports it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from opaque_keys.edx.keys import CourseKey
+
+from demo.course import OLX
+from demo.course import course as demo_course
+from tests.course_structure import olx_factories as olx
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_grades.graders import untouched_totals
+from xqueue_bridge.course_structure.course import ShowCorrectness
+from xqueue_bridge.course_structure.json_format import read_json, write_json
+from xqueue_bridge.course_structure.olx.reader import read_olx
+
+VERTICAL = "<vertical>{}</vertical>"
+PROBLEM = '<problem url_name="{}"><stringresponse><textline/></stringresponse></problem>'
+TWO = PROBLEM.format("a") + PROBLEM.format("b")
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def read(**changed):
+        return read_olx(olx.folder(tmp_path / "course", olx.files(**changed)))
+
+    return read
+
+
+def names(blocks) -> list[str]:
+    return [each.usage_key.block_id for each in blocks]
+
+
+def test_it_works(read):
+    found = read()
+    assert found.course_key == CourseKey.from_string("course-v1:O+C+R")
+    assert found.display_name == "Small"
+    assert found.policy.cutoffs == (("Pass", 0.6),)
+    assert [each.display_name for each in found.chapters] == ["One"]
+    (made,) = found.subsections
+    assert (made.display_name, made.format, made.graded) == ("First", "Homework", True)
+    (block,) = made.blocks
+    assert str(block.usage_key) == "block-v1:O+C+R+type@problem+block@p"
+    assert (block.max_score, block.weight, block.graded) == (2.0, 4.0, None)
+    assert read_json(write_json(found)) == found
+
+
+def test_the_demos_course():
+    """Its points are those that the demo's pages show."""
+    found = read_olx(OLX)
+    shown = {problem.usage_key: float(sum(problem.points)) for problem in demo_course().problems}
+    assert {key: block.max_score for key, block in found.blocks.items()} == shown
+    assert list(found.blocks) == list(shown)
+    assert found.course_key == demo_course().key
+
+
+def test_an_archive_is_read_as_the_folder_is(tmp_path):
+    folder = read_olx(olx.folder(tmp_path / "folder", olx.FILES))
+    assert read_olx(olx.archive(tmp_path / "course.tar.gz", olx.FILES)) == folder
+    assert read_olx(olx.archive(tmp_path / "flat.tar.gz", olx.FILES, prefix="./")) == folder
+    assert read_olx(olx.folder(tmp_path / "outer" / "course", olx.FILES).parent) == folder
+
+
+def test_the_version_is_that_of_the_content(read, tmp_path):
+    before = read()
+    assert read().version == before.version
+    assert read(problem__p='<problem weight="5"/>').version != before.version
+
+
+def test_a_course_may_be_known_by_another_key(tmp_path):
+    other = CourseKey.from_string("course-v1:O+C+Again")
+    found = read_olx(olx.folder(tmp_path, olx.FILES), other)
+    assert found.course_key == other
+    assert {key.course_key for key in found.blocks} == {other}
+
+
+def test_elements_may_be_written_in_place(read):
+    found = read(
+        course='<course url_name="R" org="O" course="C"><chapter url_name="c">'
+        '<sequential url_name="s" graded="true" format="Homework"><vertical>'
+        + PROBLEM.format("p")
+        + "</vertical></sequential></chapter></course>"
+    )
+    assert names(found.blocks.values()) == ["p"]
+
+
+def test_colons_in_names_are_folders(tmp_path):
+    made = olx.files(vertical__v='<vertical><problem url_name="week1:p"/></vertical>')
+    made["problem/week1/p.xml"] = made.pop("problem/p.xml")
+    assert names(read_olx(olx.folder(tmp_path, made)).blocks.values()) == ["week1:p"]
+
+
+def test_values_may_be_json(read):
+    """Studio has written dates and texts with their quotation marks."""
+    found = read(
+        course__R='<course end="&quot;2026-07-01T00:00:00Z&quot;" display_name="&quot;A&quot;">'
+        '<chapter url_name="one"/></course>',
+        problem__p='<problem weight="&quot;3&quot;"/>',
+    )
+    assert found.end == datetime(2026, 7, 1, tzinfo=UTC)
+    assert found.display_name == "A"
+    assert [each.weight for each in found.blocks.values()] == [3.0]
+
+
+def test_settings_are_inherited(read):
+    found = read(
+        chapter__one='<chapter due="2026-05-01T12:00:00Z" show_correctness="past_due">'
+        '<sequential url_name="s"/></chapter>',
+        sequential__s='<sequential format="Exam" graded="true" due=""/>',
+    )
+    (made,) = found.subsections
+    assert made.show_correctness is ShowCorrectness.PAST_DUE
+    assert made.due is None
+    assert made.format == "Exam"
+
+
+def test_policy_json_has_the_last_word(tmp_path):
+    made = olx.files()
+    made["policies/R/policy.json"] = json.dumps(
+        {
+            "course/R": {"end": "2026-07-01T00:00:00Z", "display_name": "Large"},
+            "sequential/s": {"format": "Exam", "graded": False, "due": None},
+            "problem/p": {"weight": 7},
+            "video/v": ["not", "settings"],
+        }
+    )
+    found = read_olx(olx.folder(tmp_path, made))
+    assert found.display_name == "Large"
+    assert found.end == datetime(2026, 7, 1, tzinfo=UTC)
+    assert [(each.format, each.graded) for each in found.subsections] == [("Exam", False)]
+    assert [each.weight for each in found.blocks.values()] == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("unit", "problem", "graded"),
+    [
+        ("", "", None),
+        ("", 'graded="false"', False),
+        ('graded="false"', "", False),
+        ('graded="false"', 'graded="true"', True),
+        ('graded="true"', "", True),
+    ],
+)
+def test_a_problem_is_graded_as_it_or_its_unit_says(read, unit, problem, graded):
+    """Not as its subsection says: that one decides whether the subsection counts."""
+    found = read(
+        sequential__s='<sequential graded="false"><vertical url_name="v"/></sequential>',
+        vertical__v=f'<vertical {unit}><problem url_name="p"/></vertical>',
+        problem__p=f"<problem {problem}/>",
+    )
+    assert [each.graded for each in found.blocks.values()] == [graded]
+
+
+def test_what_only_staff_sees_is_not_graded(read):
+    hidden = PROBLEM.format("b").replace("<problem", '<problem visible_to_staff_only="true"')
+    assert names(
+        read(vertical__v=VERTICAL.format(PROBLEM.format("a") + hidden)).blocks.values()
+    ) == ["a"]
+
+
+def test_a_block_in_two_subsections(read):
+    """SG62: it stands in both."""
+    unit = '<vertical url_name="v"/>'
+    found = read(
+        chapter__one=f'<chapter><sequential url_name="s">{unit}</sequential>'
+        f'<sequential url_name="t">{unit}</sequential></chapter>'
+    )
+    (key,) = found.blocks
+    assert names(found.subsections_of(key)) == ["s", "t"]
+
+
+def test_a_subsection_in_two_chapters(read):
+    """SG62: it is read and graded once."""
+    found = read(
+        course__R='<course><chapter url_name="one"/><chapter url_name="two"/></course>',
+        chapter__two='<chapter format="Exam"><sequential url_name="s"/></chapter>',
+    )
+    assert [names(each.subsections) for each in found.chapters] == [["s"], ["s"]]
+    assert len(found.subsections) == 1
+    assert read_json(write_json(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("pool", "possible"),
+    [
+        ('<library_content url_name="l" max_count="1">{}</library_content>', 1),
+        ('<library_content url_name="l">{}</library_content>', 1),
+        ('<itembank url_name="l" max_count="1">{}</itembank>', 1),
+        ('<library_content url_name="l" max_count="-1">{}</library_content>', 2),
+        ('<library_content url_name="l" max_count="9">{}</library_content>', 2),
+        ('<randomize url_name="l">{}</randomize>', 1),
+        ('<conditional url_name="l">{}</conditional>', 2),
+    ],
+)
+def test_library_content_counts_what_it_draws(read, pool, possible):
+    """SG52: everyone's maximum is the same before the first try."""
+    found = read(vertical__v=VERTICAL.format(pool.format(TWO)))
+    assert names(found.blocks.values()) == ["a", "b"]
+    assert untouched_totals(found.subsections[0])[1].possible == possible
+
+
+def test_blocks_that_know_their_own_points(read):
+    """They count for learners who have a score there."""
+    found = read(vertical__v='<vertical><done url_name="d"/><poll url_name="q"/></vertical>')
+    assert [(each.block_type, each.max_score) for each in found.blocks.values()] == [("done", None)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "where", "reason"),
+    [
+        ({"course": "<course"}, "course.xml, line 1", "is not XML"),
+        ({"course": '<library url_name="R"/>'}, "course.xml", "must hold a course"),
+        (
+            {"course": '<course org="O" course="C"/>'},
+            "course.xml, line 1, course, attribute 'url_name'",
+            "must be letters",
+        ),
+        (
+            {"course": '<course url_name="R" org="O"/>'},
+            "course.xml, line 1, course 'R'",
+            "needs org",
+        ),
+        (
+            {"course": '<course url_name="../R" org="O" course="C"/>'},
+            "course.xml, line 1, course '../R', attribute 'url_name'",
+            "must be letters",
+        ),
+        (
+            {"course": '<course url_name="Q" org="O" course="C"/>'},
+            "course.xml, line 1, course 'Q'",
+            "points to course/Q.xml, which is missing",
+        ),
+        (
+            {"chapter__one": None},
+            "course/R.xml, line 1, chapter 'one'",
+            "points to chapter/one.xml, which is missing",
+        ),
+        (
+            {"chapter__one": "<sequential/>"},
+            "chapter/one.xml, line 1, sequential",
+            "must be a chapter",
+        ),
+        (
+            {"chapter__one": '<chapter><problem url_name="p"/></chapter>'},
+            "problem/p.xml, line 1, problem 'p'",
+            "must stand in a subsection",
+        ),
+        (
+            {"course__R": '<course><sequential url_name="s"/></course>'},
+            "sequential/s.xml, line 1, sequential 's'",
+            "must stand in a chapter",
+        ),
+        (
+            {"chapter__one": '<chapter><sequential graded="true"/></chapter>'},
+            "chapter/one.xml, line 1, sequential",
+            "has no url_name",
+        ),
+        (
+            {"sequential__s": '\n<sequential graded="perhaps"/>'},
+            "sequential/s.xml, line 2, sequential 's', attribute 'graded'",
+            "must be true or false",
+        ),
+        (
+            {"sequential__s": '<sequential due="in May"/>'},
+            "sequential/s.xml, line 1, sequential 's', attribute 'due'",
+            "must be a time",
+        ),
+        (
+            {"sequential__s": '<sequential show_correctness="later"/>'},
+            "sequential/s.xml, line 1, sequential 's'.show_correctness",
+            "is not one of",
+        ),
+        (
+            {"vertical__v": VERTICAL.format("<problem/>")},
+            "vertical/v.xml, line 1, problem",
+            "has no url_name",
+        ),
+        (
+            {"vertical__v": VERTICAL.format(f'<problem url_name="{"p" * 250}" weight="1"/>')},
+            f"vertical/v.xml, line 1, problem '{'p' * 250}', attribute 'url_name'",
+            "makes a key of more than 255",
+        ),
+        (
+            {"vertical__v": VERTICAL.format('<problem url_name="a b" weight="1"/>')},
+            "vertical/v.xml, line 1, problem 'a b', attribute 'url_name'",
+            "makes no usage key",
+        ),
+        (
+            {"problem__p": '<problem weight="heavy"/>'},
+            "problem/p.xml, line 1, problem 'p', attribute 'weight'",
+            "must be a number",
+        ),
+        (
+            {"vertical__v": VERTICAL.format('<vertical url_name="v"/>')},
+            "vertical/v.xml, line 1, vertical 'v'",
+            "stands too deep",
+        ),
+        (
+            {"vertical__v": VERTICAL.format('<vertical url_name="v"/>' * 2)},
+            "vertical/v.xml, line 1, vertical 'v'",
+            "stands too deep",
+        ),
+        (
+            {"vertical__v": VERTICAL.format(f'<split_test url_name="x">{TWO}</split_test>')},
+            "vertical/v.xml, line 1, split_test 'x'",
+            "has blocks that are scored",
+        ),
+        (
+            {
+                "vertical__v": VERTICAL.format(
+                    f'<library_content url_name="l" max_count="few">{TWO}</library_content>'
+                )
+            },
+            "vertical/v.xml, line 1, library_content 'l', attribute 'max_count'",
+            "must be a whole number",
+        ),
+        (
+            {"sequential__s": f'<sequential url_name="s" format="{"f" * 256}"/>'},
+            "sequential/s.xml, line 1, sequential 's', attribute 'format'",
+            "is longer than 255",
+        ),
+    ],
+)
+def test_errors_name_file_and_element(read, changed, where, reason):
+    """Whoever exported the course can find the place."""
+    with pytest.raises(InvalidCourse) as caught:
+        read(**changed)
+    assert caught.value.field == where
+    assert caught.value.reason.startswith(reason)
+
+
+def test_the_grading_policy_is_needed(tmp_path):
+    """SG63: at load time, with the file's name."""
+    made = olx.files()
+    del made["policies/R/grading_policy.json"]
+    with pytest.raises(InvalidCourse, match=r"^policies/R/grading_policy.json: is missing$"):
+        read_olx(olx.folder(tmp_path, made))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "policies/R/grading_policy.json, line 1: is not JSON: .+"),
+        ('{"GRADER": ["\\ud800"]}', "policies/R/grading_policy.json: holds half of a character"),
+        ("{}", "policies/R/grading_policy.json.GRADER: must be a list of assignment types"),
+        (
+            json.dumps({"GRADER": [{"type": "Lab", "drop_count": 0}], "GRADE_CUTOFFS": {}}),
+            r"policies/R/grading_policy.json.GRADER\[0\] \('Lab'\).min_count: is missing",
+        ),
+    ],
+)
+def test_the_grading_policy_is_checked(tmp_path, text, message):
+    """SG63: an entry that cannot be used is named, with its file."""
+    made = {**olx.FILES, "policies/R/grading_policy.json": text}
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        read_olx(olx.folder(tmp_path, made))
+
+
+def test_the_other_policy_is_checked(tmp_path):
+    made = {**olx.FILES, "policies/R/policy.json": "[1]"}
+    with pytest.raises(InvalidCourse, match=r"^policies/R/policy.json: must be an object$"):
+        read_olx(olx.folder(tmp_path, made))
+
+
+def test_files_that_multiply_have_an_end(tmp_path):
+    """Each unit holds the next one ten times: a million units from seven files."""
+    made = olx.files(vertical__v=VERTICAL.format('<vertical url_name="v1"/>' * 10))
+    for number in range(1, 8):
+        following = f'<vertical url_name="v{number + 1}"/>' * 10 if number < 7 else ""
+        made[f"vertical/v{number}.xml"] = VERTICAL.format(following)
+    with pytest.raises(InvalidCourse, match="is one too many"):
+        read_olx(olx.folder(tmp_path, made))

@@ -1,0 +1,93 @@
+"""OLX files are read for their elements, and for nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.olx.xml import MAX_DEPTH, parse_xml, unquoted
+
+
+def test_elements_know_where_they_stand():
+    root = parse_xml(b'<a>\n <b url_name="x"><c/></b>\n text <d/></a>', "a.xml")
+    assert [each.tag for each in root.descendants()] == ["b", "c", "d"]
+    (first, second) = root.children
+    assert str(first.error("is wrong", "weight")) == (
+        "a.xml, line 2, b 'x', attribute 'weight': is wrong"
+    )
+    assert (second.line, second.file) == (3, "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_pointer"),
+    [
+        ('<problem url_name="p"/>', True),
+        ('<problem url_name="p"> </problem>', True),
+        ('<problem url_name="p" weight="2"/>', False),
+        ('<problem url_name="p"><p/></problem>', False),
+        ("<problem/>", False),
+        ('<course url_name="R" org="O" course="C"/>', True),
+        ('<problem url_name="p" org="O"/>', False),
+    ],
+)
+def test_what_only_points_to_a_file(text, is_pointer):
+    assert parse_xml(text.encode(), "f.xml").is_pointer is is_pointer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE a [<!ENTITY e "text">]><a>&e;</a>',
+        '<!DOCTYPE a SYSTEM "http://127.0.0.1:1/a.dtd"><a/>',
+        '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><a>&e;</a>',
+        "<!DOCTYPE a><a/>",
+    ],
+)
+def test_document_types_are_refused(text):
+    with pytest.raises(InvalidCourse, match=r"^f.xml, line 1: must not have a document type$"):
+        parse_xml(text.encode(), "f.xml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<a>\n<b></a>", "f.xml, line 2: is not XML: mismatched tag"),
+        (b"", "f.xml, line 1: is not XML: no element found"),
+        (b"<a>&nbsp;</a>", "f.xml, line 1: is not XML: undefined entity"),
+        (b"<a>\xff</a>", "f.xml, line 1: is not XML: not well-formed"),
+        (b"<?xml version='1.0' encoding='no-such'?><a/>", "f.xml"),
+        (b"<?xml version='1.0' encoding='utf-7'?><a/>", "f.xml"),
+        (b"<a>" * (MAX_DEPTH + 1), "f.xml, line 1, a: stands too deep"),
+        (b"<a>" + b"<b/>" * 100_001 + b"</a>", "f.xml, line 1, b: stands too deep, or after"),
+    ],
+)
+def test_other_content_is_refused(content, message):
+    with pytest.raises(InvalidCourse) as caught:
+        parse_xml(content, "f.xml")
+    assert str(caught.value).startswith(message)
+
+
+@given(st.binary(max_size=60) | st.text(alphabet="<>/ab=\"'&;!?[] ", max_size=60).map(str.encode))
+def test_any_bytes_are_read_or_refused(content):
+    try:
+        parse_xml(content, "f.xml")
+    except InvalidCourse as problem:
+        assert problem.field.startswith("f.xml")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('"a"', "a"),
+        ("a", "a"),
+        ('"', '"'),
+        ('"a"b"', '"a"b"'),
+        ('""', ""),
+        ('"\\u00e9"', "é"),
+        ('"\\ud800"', '"\\ud800"'),
+    ],
+)
+def test_values_lose_their_quotation_marks(value, expected):
+    assert unquoted(value) == expected

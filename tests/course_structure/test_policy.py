@@ -1,0 +1,122 @@
+"""A grading policy is refused when it is loaded, not when a learner is graded."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_policy
+
+LAB = {"type": "Lab", "min_count": 2, "drop_count": 1, "short_label": "L", "weight": 0.25}
+
+
+def document(*entries, **cutoffs):
+    return {"GRADER": list(entries), "GRADE_CUTOFFS": cutoffs}
+
+
+def test_it_works():
+    policy = parse_policy(document(LAB, C=0.5, A=0.9))
+    assert policy.assignments == (AssignmentFormat("Lab", 2, 1, short_label="L", weight=0.25),)
+    assert policy.cutoffs == (("A", 0.9), ("C", 0.5))
+
+
+def test_what_is_left_out_has_upstreams_defaults():
+    (found,) = parse_policy(document({"type": "Lab", "min_count": 0, "drop_count": 0})).assignments
+    assert (found.category, found.section_type, found.short_label) == ("Lab", "Lab", "Lab")
+    assert (found.weight, found.starting_index, found.hide_average) == (0.0, 1, False)
+
+
+def test_counts_may_be_text():
+    """Studio has written both."""
+    (found,) = parse_policy(document({**LAB, "min_count": "12", "drop_count": 2.0})).assignments
+    assert (found.min_count, found.drop_count) == (12, 2)
+
+
+def test_unknown_arguments_are_logged_and_ignored(caplog):
+    with caplog.at_level(logging.WARNING):
+        parse_policy(document({**LAB, "colour": "red"}))
+    assert "('Lab'): ignored: colour" in caplog.text
+
+
+def test_hash_is_that_of_the_lms():
+    """Of the policy as written, as compact JSON with sorted keys."""
+    written = document({**LAB, "colour": "red"}, Pass=0.5)
+    text = json.dumps(written, sort_keys=True, separators=(",", ":"))
+    digest = base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
+    assert parse_policy(written).hash == digest
+
+
+def _without(name):
+    return {key: value for key, value in LAB.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ([], "grading_policy"),
+        ({}, "grading_policy.GRADER"),
+        ({"GRADER": "Lab"}, "grading_policy.GRADER"),
+        ({"GRADER": []}, "grading_policy.GRADE_CUTOFFS"),
+        (document("Lab"), "grading_policy.GRADER[0]"),
+        (document(LAB, _without("type")), "grading_policy.GRADER[1].type"),
+        (document({**LAB, "type": " "}), "grading_policy.GRADER[0].type"),
+        (document(_without("min_count")), "grading_policy.GRADER[0] ('Lab').min_count"),
+        (document(_without("drop_count")), "grading_policy.GRADER[0] ('Lab').drop_count"),
+        (document({**LAB, "min_count": "many"}), "grading_policy.GRADER[0] ('Lab').min_count"),
+        (document({**LAB, "min_count": 10**6}), "grading_policy.GRADER[0] ('Lab').min_count"),
+        (document({**LAB, "min_count": True}), "grading_policy.GRADER[0] ('Lab').min_count"),
+        (document({**LAB, "drop_count": -1}), "grading_policy.GRADER[0] ('Lab').drop_count"),
+        (document({**LAB, "drop_count": 0.5}), "grading_policy.GRADER[0] ('Lab').drop_count"),
+        (document({**LAB, "weight": "0.5"}), "grading_policy.GRADER[0] ('Lab').weight"),
+        (document({**LAB, "weight": float("nan")}), "grading_policy.GRADER[0] ('Lab').weight"),
+        (document({**LAB, "weight": 10**400}), "grading_policy.GRADER[0] ('Lab').weight"),
+        (document({**LAB, "weight": -0.1}), "grading_policy.GRADER[0] ('Lab').weight"),
+        (document({**LAB, "short_label": 7}), "grading_policy.GRADER[0] ('Lab').short_label"),
+        (document({**LAB, "hide_average": 1}), "grading_policy.GRADER[0] ('Lab').hide_average"),
+        (document(LAB, LAB), "grading_policy.GRADER[1] ('Lab')"),
+        (document(LAB, Pass=60), "grading_policy.GRADE_CUTOFFS.Pass"),
+        (document(LAB, Pass=None), "grading_policy.GRADE_CUTOFFS.Pass"),
+        (document(LAB, A=0.5, B=0.5), "grading_policy.GRADE_CUTOFFS.B"),
+        ({"GRADER": [], "GRADE_CUTOFFS": {"": 0.5}}, "grading_policy.GRADE_CUTOFFS"),
+        (document(LAB, **{"A\0": 0.5}), "grading_policy.GRADE_CUTOFFS"),
+        (document(LAB, **{"A" * 256: 0.5}), "grading_policy.GRADE_CUTOFFS"),
+    ],
+)
+def test_errors_name_the_entry(given, named):
+    """SG63: a policy that cannot be used is a ValueError that names the entry."""
+    with pytest.raises(ValueError, match=r".+: .+") as caught:
+        parse_policy(given)
+    assert isinstance(caught.value, InvalidCourse)
+    assert caught.value.field == named
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+fields = ["type", "min_count", "drop_count", "weight", "short_label", "category", "starting_index"]
+entries = st.dictionaries(st.sampled_from(fields), json_values)
+
+
+@given(
+    json_values
+    | st.fixed_dictionaries(
+        {"GRADER": st.lists(entries), "GRADE_CUTOFFS": st.dictionaries(st.text(), json_values)}
+    )
+)
+def test_any_document_is_read_or_refused(given):
+    """SG63: never another error, whatever the JSON."""
+    try:
+        policy = parse_policy(given)
+    except InvalidCourse:
+        return
+    assert all(0 <= each.min_count <= 1000 for each in policy.assignments)
+    assert list(policy.cutoffs) == sorted(policy.cutoffs, key=lambda pair: -pair[1])

@@ -1,0 +1,38 @@
+"""A Credentials service for every test of the room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.doubles.credentials import Credentials, running
+from tests.credentials.factories import COURSE, make_learner, store_grade
+from xqueue_bridge.conf import CredentialsOptions
+from xqueue_bridge.credentials import api
+from xqueue_bridge.credentials.tokens import forget_tokens
+
+
+@pytest.fixture
+def credentials(settings) -> Iterator[Credentials]:
+    """The service, and a host that is configured for it."""
+    forget_tokens()
+    with running() as service:
+        settings.XQUEUE_BRIDGE = {"CREDENTIALS": service.settings}
+        yield service
+    forget_tokens()
+
+
+@pytest.fixture
+def service(credentials) -> CredentialsOptions:
+    """What the host says about it."""
+    return CredentialsOptions(**credentials.settings)
+
+
+@pytest.fixture
+def ada(transactional_db, credentials) -> int:
+    """A learner whose grade is entered, and not sent."""
+    learner = make_learner("ada")
+    store_grade(learner, 0.8)
+    api.grade_changed(learner, COURSE)
+    return learner

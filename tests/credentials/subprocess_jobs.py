@@ -1,0 +1,46 @@
+"""What the processes of the race tests do."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from tests.credentials.factories import COURSE, make_due, store_grade
+from xqueue_bridge.credentials import api
+from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.credentials.send import Outcome
+
+#: How many changes a grade may be ahead of its senders: else, on a slow machine, they would find
+#: the last one only.
+LEAD = 5
+
+
+def change_often(user_id: int, times: int) -> None:
+    """Store one grade after the other, and enter each."""
+    for number in range(times):
+        while number - (sent_version(user_id) or 0) > LEAD:
+            time.sleep(0.01)
+        store_grade(user_id, (number + 1) / 100)
+        api.grade_changed(user_id, COURSE)
+        time.sleep(random.uniform(0, 0.02))
+
+
+def send_until(username: str, user_id: int, version: int) -> None:
+    """Try to send a grade, whatever the outbox says of its time, until this version was sent."""
+    random.seed()  # forked, it has the luck of its parent
+    while sent_version(user_id) != version:
+        if api.send_grade(username, COURSE).outcome is Outcome.LATER:
+            make_due(status="pending")
+        time.sleep(random.uniform(0, 0.01))
+
+
+def sent_version(user_id: int) -> int | None:
+    """Return the version that Credentials is known to have."""
+    rows = GradeOutbox.objects.filter(user_id=user_id, course_id=COURSE)
+    return rows.values_list("sent_version", flat=True).first()
+
+
+def enter_and_send(user_id: int, username: str) -> str:
+    """What a worker does that has just heard of a grade."""
+    api.grade_changed(user_id, COURSE)
+    return api.send_grade(username, COURSE).outcome

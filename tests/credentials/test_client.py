@@ -1,0 +1,166 @@
+"""The request itself."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.doubles.credentials import CLIENT_SECRET, DROPPED, Fault, UserGradeSerializer
+from tests.credentials.factories import COURSE
+from xqueue_bridge.credentials.client import grade_message, post_grade, quantised
+from xqueue_bridge.credentials.errors import NotSent
+from xqueue_bridge.credentials.grades import StoredGrade
+
+MODIFIED = datetime(2026, 11, 20, 8, 0, 0, 250_000, tzinfo=UTC)
+
+
+def stored(percent: float = 0.8, letter: str | None = "Pass", modified=MODIFIED) -> StoredGrade:
+    return StoredGrade(1, 7, COURSE, percent, letter, 3, modified)
+
+
+def test_what_is_posted(credentials, service):
+    """SG79: username, run, letter, percent, verified, and the grade's own time with a zone."""
+    post_grade(service, grade_message("ada", stored(), verified=True))
+    assert [post.message for post in credentials.posts] == [
+        {
+            "username": "ada",
+            "course_run": "course-v1:DemoX+CS101+2026",
+            "letter_grade": "Pass",
+            "percent_grade": 0.8,
+            "verified": True,
+            "lms_last_updated_at": "2026-11-20T08:00:00.250000+00:00",
+        }
+    ]
+    assert credentials.grade("ada", COURSE)["lms_last_updated_at"] == MODIFIED
+
+
+def test_times_keep_their_zone():
+    zone = timezone(timedelta(hours=2))
+    message = grade_message("ada", stored(modified=MODIFIED.astimezone(zone)), verified=False)
+    assert message["lms_last_updated_at"].endswith("+02:00")
+    assert message["verified"] is False
+
+
+@pytest.mark.parametrize("letter", ["", None])
+def test_a_failing_grade(credentials, service, letter):
+    """SG82: no letter is an empty one, and is accepted."""
+    post_grade(service, grade_message("ada", stored(0.33, letter), verified=True))
+    grade = credentials.grade("ada", COURSE)
+    assert (grade["letter_grade"], grade["percent_grade"]) == ("", Decimal("0.3300"))
+
+
+@pytest.mark.parametrize(
+    ("percent", "sent"),
+    [
+        (1 / 3, 0.3333),
+        (0.33, 0.33),
+        (0, 0.0),
+        (1, 1.0),
+        (0.1 + 0.2, 0.3),
+        (1.25, 1.25),
+        (99, 9.9999),
+    ],
+)
+def test_percents(percent, sent):
+    """SG82: never more than four places, and never more than the receiver can keep."""
+    assert quantised(percent) == sent
+
+
+@given(st.floats(min_value=0, max_value=20))
+def test_any_percent_is_accepted(percent):
+    """SG82: whatever a policy's weights make of it."""
+    message = grade_message("ada", stored(percent), verified=True)
+    assert UserGradeSerializer(data=message).is_valid()
+
+
+def test_a_token_that_has_ended_is_renewed(credentials, service):
+    message = grade_message("ada", stored(), verified=True)
+    post_grade(service, message)
+    credentials.revoke_tokens()
+    post_grade(service, message)
+    assert credentials.statuses == [201, 401, 201]
+    assert len(credentials.token_requests) == 2
+
+
+def test_a_second_401_ends_the_attempt(credentials, service):
+    credentials.always = Fault(401)
+    with pytest.raises(NotSent) as caught:
+        post_grade(service, grade_message("ada", stored(), verified=True))
+    assert (caught.value.code, caught.value.is_final) == ("HTTP 401", False)
+    assert credentials.statuses == [401, 401]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "is_final"),
+    [
+        (Fault(400), "HTTP 400", True),
+        (Fault(403), "HTTP 403", True),
+        (Fault(302), "HTTP 302", False),
+        (Fault(500), "HTTP 500", False),
+        (Fault(503), "HTTP 503", False),
+        (DROPPED, "no connection", False),
+    ],
+)
+def test_a_service_that_refuses(credentials, service, fault, code, is_final):
+    """SG80: the answer's status is all that is kept of it."""
+    credentials.faults = [fault]
+    with pytest.raises(NotSent) as caught:
+        post_grade(service, grade_message("ada", stored(), verified=True))
+    assert (caught.value.code, caught.value.is_final) == (code, is_final)
+
+
+def test_retry_after_is_handed_on(credentials, service):
+    credentials.faults = [Fault(429, retry_after="77")]
+    with pytest.raises(NotSent) as caught:
+        post_grade(service, grade_message("ada", stored(), verified=True))
+    assert (caught.value.code, caught.value.retry_after) == ("HTTP 429", 77)
+
+
+def test_a_slow_service(credentials, service):
+    credentials.faults = [Fault(201, seconds=60)]
+    with pytest.raises(NotSent, match="timeout"):
+        post_grade(replace(service, TIMEOUT=0.2), grade_message("ada", stored(), verified=True))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/api/v2", "nonsense", "http://[::1"])
+def test_an_address_where_nobody_answers(credentials, service, url):
+    with pytest.raises(NotSent) as caught:
+        post_grade(replace(service, URL=url), grade_message("ada", stored(), verified=True))
+    assert url not in str(caught.value)
+    assert not caught.value.is_final
+
+
+def test_certificates_are_verified(credentials, service, monkeypatch):
+    seen = []
+    send = requests.Session.send
+    monkeypatch.setattr(
+        requests.Session, "send", lambda *a, **kwargs: seen.append(kwargs) or send(*a, **kwargs)
+    )
+    post_grade(service, grade_message("ada", stored(), verified=True))
+    # True, or the bundle that the environment names.
+    assert [(bool(each["verify"]), each["timeout"]) for each in seen] == [(True, (3.05, 20))] * 2
+
+
+def test_a_netrc_does_not_replace_our_token(credentials, service, monkeypatch, tmp_path: Path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    post_grade(service, grade_message("ada", stored(), verified=True))
+    assert credentials.posts[0].authorization.startswith("JWT header.")
+
+
+def test_nothing_secret_is_logged(credentials, service, caplog):
+    caplog.set_level(logging.DEBUG)
+    post_grade(service, grade_message("ada", stored(), verified=True))
+    token = credentials.posts[0].authorization.removeprefix("JWT ")
+    assert token not in caplog.text
+    assert CLIENT_SECRET not in caplog.text
+    assert "ada" not in caplog.text

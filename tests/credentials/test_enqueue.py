@@ -1,0 +1,280 @@
+"""Which changes are entered for Credentials, and what happens to those that nobody heard of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import django
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
+from xqueue_bridge.credentials import api, enqueue as enqueueing, outbox
+from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
+
+pytestmark = pytest.mark.django_db
+
+#: What the host knows of certificates: learner -> mode and status.
+CERTIFICATES: dict[int, tuple[str, str]] = {}
+
+
+def certificate_decides(user_id: int, course_key) -> bool:
+    """A host's rule, as the platform's."""
+    return api.mode_and_status_are_interesting(*CERTIFICATES.get(user_id, (None, None)))
+
+
+def rule_that_fails(user_id: int, course_key) -> bool:
+    raise RuntimeError("secret")
+
+
+@pytest.fixture
+def rule(credentials, settings):
+    """Let the host ask ``certificate_decides``, or another rule of this file."""
+
+    def use(name: str) -> None:
+        options = {**credentials.settings, "INTERESTING": f"{__name__}.{name}"}
+        settings.XQUEUE_BRIDGE = {"CREDENTIALS": options}
+
+    CERTIFICATES.clear()
+    use("certificate_decides")
+    return use
+
+
+def test_a_change_is_entered(credentials):
+    """SG79: what a worker needs is handed back; the outbox says which grade is wanted."""
+    learner = make_learner("ada")
+    grade = store_grade(learner, 1 / 3, "")
+    assert api.grade_changed(learner, COURSE) == api.GradeToSend(
+        username="ada",
+        course_run_key=str(COURSE),
+        verified=True,
+        letter_grade="",
+        percent_grade=0.3333,
+        grade_last_updated=grade.modified.isoformat(),
+    )
+    row = row_of(learner)
+    assert (row.status, row.wanted_version, row.sent_version) == ("pending", grade.version, None)
+    assert row.next_attempt_at <= timezone.now()
+
+
+def test_the_same_grade_is_entered_once(credentials):
+    """SG67: a grade that did not change is not enqueued again."""
+    learner = make_learner()
+    store_grade(learner)
+    assert api.grade_changed(learner, COURSE)
+    GradeOutbox.objects.update(status="sent", next_attempt_at=None)
+    assert api.grade_changed(learner, COURSE) is None
+    assert row_of(learner).status == "sent"
+
+
+def test_another_grade_is_entered_afresh(credentials):
+    learner = make_learner()
+    store_grade(learner)
+    api.grade_changed(learner, COURSE)
+    GradeOutbox.objects.update(
+        status="failed", next_attempt_at=None, tries=11, last_error="HTTP 400"
+    )
+    grade = store_grade(learner, 0.9)
+    assert api.grade_changed(learner, COURSE)
+    row = row_of(learner)
+    assert (row.status, row.tries, row.wanted_version, row.last_error) == (
+        "pending",
+        0,
+        grade.version,
+        "",
+    )
+    assert row.next_attempt_at
+
+
+def test_a_grade_that_was_deleted_and_made_again(credentials):
+    """Its version begins anew, and it is another grade all the same."""
+    learner = make_learner()
+    store_grade(learner)
+    api.grade_changed(learner, COURSE)
+    GradeOutbox.objects.update(status="sent", next_attempt_at=None, sent_version=1)
+    PersistentCourseGrade.objects.all().delete()
+    grade = store_grade(learner, 0.9)
+    assert grade.version == 1
+    assert api.grade_changed(learner, COURSE)
+    assert row_of(learner).wanted_modified == grade.modified
+
+
+def test_a_wait_goes_on_when_the_grade_changes(credentials):
+    """SG80: a service in trouble is not asked sooner because a grade has changed."""
+    learner = make_learner()
+    store_grade(learner)
+    api.grade_changed(learner, COURSE)
+    later = timezone.now() + timedelta(minutes=5)
+    GradeOutbox.objects.update(next_attempt_at=later, tries=4)
+    store_grade(learner, 0.9)
+    api.grade_changed(learner, COURSE)
+    row = row_of(learner)
+    assert (row.next_attempt_at, row.tries) == (later, 0)
+
+
+def test_what_is_being_sent_keeps_its_claim(credentials):
+    """SG81: a change while a grade is sent is seen by the one who sends."""
+    learner = make_learner()
+    store_grade(learner)
+    api.grade_changed(learner, COURSE)
+    row = row_of(learner)
+    assert outbox.claim(row)
+    grade = store_grade(learner, 0.9)
+    api.grade_changed(learner, COURSE)
+    now = row_of(learner)
+    assert (now.status, now.next_attempt_at, now.tries) == ("sending", row.next_attempt_at, 0)
+    assert now.wanted_version == grade.version
+
+
+class TestNothingIsEnqueued:
+    """SG83 in its parts."""
+
+    def test_credentials_off(self, settings):
+        """SG83: without a service nothing is asked and nothing written."""
+        settings.XQUEUE_BRIDGE = {}
+        learner = make_learner()
+        store_grade(learner)
+        assert api.grade_changed(learner, COURSE) is None
+        assert api.find_missed() == 0
+        assert not GradeOutbox.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("certificate", "is_sent"),
+        [
+            (("verified", "downloadable"), True),
+            (("verified", "notpassing"), True),
+            (("masters", "downloadable"), True),
+            (("no-id-professional", "notpassing"), True),
+            (("audit", "downloadable"), False),
+            (("honor", "notpassing"), False),
+            (("verified", "audit_notpassing"), False),
+            (("verified", "unavailable"), False),
+            (None, False),
+        ],
+    )
+    def test_mode_and_status(self, rule, certificate, is_sent):
+        """SG83: an uninteresting mode or status, or no certificate record at all."""
+        learner = make_learner()
+        if certificate:
+            CERTIFICATES[learner] = certificate
+        store_grade(learner)
+        assert bool(api.grade_changed(learner, COURSE)) is is_sent
+        assert GradeOutbox.objects.exists() is is_sent
+
+    def test_no_grade(self, credentials):
+        """SG83: a learner without a stored grade has none to send, not a zero."""
+        assert api.grade_changed(make_learner(), COURSE) is None
+        assert not GradeOutbox.objects.exists()
+
+    def test_no_learner(self, credentials):
+        store_grade(4711)
+        assert api.grade_changed(4711, COURSE) is None
+        assert not GradeOutbox.objects.exists()
+
+
+def test_a_rule_that_fails_is_seen(rule, caplog):
+    """The grade is not lost: an operator finds it among the failed ones."""
+    rule("rule_that_fails")
+    learner = make_learner()
+    store_grade(learner)
+    assert api.grade_changed(learner, COURSE) is None
+    row = row_of(learner)
+    assert (row.status, row.last_error, row.next_attempt_at) == (
+        "failed",
+        "INTERESTING: RuntimeError",
+        None,
+    )
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_is_rolled_back(credentials):
+    """SG84: the entry goes the way of the grade."""
+    learner = make_learner()
+    with transaction.atomic():
+        store_grade(learner)
+        assert api.grade_changed(learner, COURSE)
+        transaction.set_rollback(True)
+    assert not GradeOutbox.objects.exists()
+    assert api.send_due() == 0
+    assert credentials.posts == []
+
+
+class TestMissed:
+    """Changes that nobody heard of, because the process died between commit and signal."""
+
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch):
+        monkeypatch.setattr(enqueueing, "SETTLE", timedelta(0))
+
+    def test_they_are_found_once(self, credentials):
+        """SG84, SG44: a committed grade is sent even if its signal was never sent."""
+        heard, missed, changed = (make_learner(name) for name in ("heard", "missed", "changed"))
+        for learner in (heard, missed, changed):
+            store_grade(learner)
+        for learner in (heard, changed):
+            api.grade_changed(learner, COURSE)
+        latest = store_grade(changed, 0.9)
+        assert api.find_missed() == 2
+        assert row_of(missed).status == "pending"
+        assert row_of(changed).wanted_version == latest.version
+        assert api.find_missed() == 0
+
+    def test_each_change_is_looked_at_once(self, rule, monkeypatch):
+        """Grades of no interest do not stand in the way of those behind them."""
+        asked = []
+        monkeypatch.setattr(
+            enqueueing, "is_interesting", lambda user_id, *a: asked.append(user_id) or False
+        )
+        same = timezone.now() - timedelta(minutes=1)
+        learners = [make_learner(f"learner {n}") for n in range(5)]
+        for learner in learners:
+            store_grade(learner, modified=same)
+        for _ in range(4):
+            api.find_missed(limit=2)
+        assert asked == learners
+
+    def test_what_is_very_young_is_left_alone(self, credentials, monkeypatch):
+        """Its signal is on its way, and older ones may still be uncommitted."""
+        monkeypatch.setattr(enqueueing, "SETTLE", timedelta(seconds=60))
+        learner = make_learner()
+        store_grade(learner)
+        assert api.find_missed() == 0
+        store_grade(learner, modified=timezone.now() - timedelta(seconds=61))
+        assert api.find_missed() == 1
+
+    def test_the_first_look_goes_back_a_day(self, credentials):
+        """Who switches Credentials on does not send the grades of all former years."""
+        learner = make_learner()
+        store_grade(learner, modified=timezone.now() - timedelta(days=2))
+        store_grade(learner, course_key=OTHER_COURSE, modified=timezone.now() - timedelta(hours=2))
+        assert api.find_missed() == 1
+        assert row_of(learner, OTHER_COURSE)
+
+    def test_a_pause_is_caught_up(self, credentials, settings):
+        """What changed while the service was switched off is found afterwards."""
+        learner = make_learner()
+        GradeOutboxCursor.objects.create(modified=timezone.now() - timedelta(days=30))
+        store_grade(learner, modified=timezone.now() - timedelta(days=20))
+        assert api.find_missed() == 1
+
+    def test_two_statements_when_there_is_nothing(self, credentials, django_assert_num_queries):
+        api.find_missed()
+        with django_assert_num_queries(2):
+            api.find_missed()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements(credentials, django_assert_num_queries):
+    learner = make_learner()
+    store_grade(learner)
+    # Django 5 wraps the one INSERT of a bulk_create in BEGIN and COMMIT; Django 6 does not.
+    with django_assert_num_queries(7 if django.VERSION < (6, 0) else 5):
+        api.grade_changed(learner, COURSE)
+    with django_assert_num_queries(2):
+        api.grade_changed(learner, COURSE)
+    store_grade(learner, 0.9)
+    with django_assert_num_queries(4):
+        api.grade_changed(learner, COURSE)

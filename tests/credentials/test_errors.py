@@ -1,0 +1,72 @@
+"""A word for everything that can happen to a request, and nothing more than a word."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+import time_machine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xqueue_bridge.credentials.errors import fault_of, read_retry_after, refusal
+
+
+def answer(status: int, **headers: str) -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    response.headers.update(headers)
+    return response
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 409, 410, 413, 422, 451])
+def test_what_repeating_does_not_change(status):
+    """SG80: a refusal of the grade is final."""
+    problem = refusal(answer(status))
+    assert (problem.code, problem.is_final, problem.is_of_service) == (
+        f"HTTP {status}",
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize("status", [301, 302, 401, 408, 425, 429, 500, 502, 503, 504])
+def test_what_may_pass(status):
+    """SG80: a refusal that is not about the grade is not final."""
+    problem = refusal(answer(status))
+    assert (problem.is_final, problem.is_of_service) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("120", 120), (" 0 ", 0), ("", None), (None, None), ("-5", None), ("soon", None), ("²", None)],
+)
+def test_retry_after_in_seconds(text, seconds):
+    assert read_retry_after(text) == seconds
+
+
+def test_retry_after_as_a_date():
+    with time_machine.travel("2026-11-20T08:00:00Z", tick=False):
+        assert read_retry_after("Fri, 20 Nov 2026 08:01:30 GMT") == 90
+    assert read_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert read_retry_after("Wed, 21 Oct 2015 07:28:00") == 0
+
+
+@given(st.text())
+def test_retry_after_of_anything(text):
+    seconds = read_retry_after(text)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("problem", "word"),
+    [
+        (requests.exceptions.SSLError("https://secret"), "certificate"),
+        (requests.ReadTimeout("https://secret"), "timeout"),
+        (requests.ConnectTimeout("https://secret"), "timeout"),
+        (requests.ConnectionError("https://secret"), "no connection"),
+        (requests.exceptions.ChunkedEncodingError("https://secret"), "no connection"),
+        (requests.exceptions.InvalidURL("https://secret"), "InvalidURL"),
+    ],
+)
+def test_a_request_that_failed(problem, word):
+    assert fault_of(problem) == word

@@ -1,0 +1,168 @@
+"""An old grade never arrives after a newer one."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tests.doubles.credentials import Fault
+from tests.credentials.factories import COURSE, make_due, row_of, store_grade
+from xqueue_bridge.credentials import api, client as credentials_client, outbox, send as sending
+from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.credentials.send import Outcome, send_grade
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_an_old_retry_sends_nothing(credentials, ada):
+    """SG81: a task for an older grade is dropped; the newer one has its own."""
+    old = row_of(ada).wanted_modified
+    credentials.faults = [Fault(503)]
+    assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.LATER
+    new = store_grade(ada, 0.9)
+    api.grade_changed(ada, COURSE)
+    make_due()
+    assert send_grade("ada", COURSE, last_updated=new.modified).outcome is Outcome.SENT
+    assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.SUPERSEDED
+    assert credentials.statuses == [503, 201]
+    assert credentials.stale_writes == 0
+    assert credentials.grade("ada", COURSE)["percent_grade"] == Decimal("0.9000")
+
+
+def test_an_old_task_before_the_new_one(credentials, ada):
+    """SG81: it sends nothing either, and takes nothing from the newer one."""
+    old = row_of(ada).wanted_modified
+    new = store_grade(ada, 0.9)
+    assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.SUPERSEDED
+    assert credentials.posts == []
+    api.grade_changed(ada, COURSE)
+    assert send_grade("ada", COURSE, last_updated=new.modified).outcome is Outcome.SENT
+
+
+def test_a_grade_that_changes_while_it_is_sent(credentials, ada, monkeypatch):
+    """SG81: the newer one goes out behind the older one, by the same sender."""
+    post = sending.post_grade
+
+    def post_and_change(*args):
+        post(*args)
+        monkeypatch.setattr(sending, "post_grade", post)
+        store_grade(ada, 0.95)
+        assert api.grade_changed(ada, COURSE)
+        assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
+
+    monkeypatch.setattr(sending, "post_grade", post_and_change)
+    assert send_grade("ada", COURSE).outcome is Outcome.SENT
+    assert [post.message["percent_grade"] for post in credentials.posts] == [0.8, 0.95]
+    assert credentials.stale_writes == 0
+    assert row_of(ada).status == "sent"
+
+
+def test_a_change_while_an_attempt_fails(credentials, ada, monkeypatch):
+    """SG80, SG81: the newer grade has its own eleven attempts, after the same wait."""
+    post = sending.post_grade
+    credentials.faults = [Fault(503)]
+
+    def change_and_post(*args):
+        store_grade(ada, 0.95)
+        api.grade_changed(ada, COURSE)
+        post(*args)
+
+    monkeypatch.setattr(sending, "post_grade", change_and_post)
+    GradeOutbox.objects.update(tries=5)
+    assert send_grade("ada", COURSE).outcome is Outcome.LATER
+    row = row_of(ada)
+    assert (row.status, row.tries, row.last_error) == ("pending", 0, "HTTP 503")
+    assert row.next_attempt_at > timezone.now() + timedelta(seconds=60)
+
+
+def test_a_change_that_was_sent_before_it_was_heard_of(credentials, ada):
+    """The latest grade is what is sent, so its own entry finds nothing left to do."""
+    store_grade(ada, 0.95)
+    assert api.send_due() == 1
+    assert api.grade_changed(ada, COURSE)
+    assert send_grade("ada", COURSE).outcome is Outcome.SENT
+    assert [post.message["percent_grade"] for post in credentials.posts] == [0.95]
+
+
+@pytest.mark.parametrize("answers", [[], [401]])
+def test_a_process_that_stood_still(credentials, ada, monkeypatch, answers):
+    """SG81: whose claim is about to end sends nothing: somebody else may be at it.
+
+    Also after it has waited for a token, be it the first one or the one after a refusal.
+    """
+    credentials.faults = [Fault(status) for status in answers]
+    tokens = iter([*answers, "the last one"])
+    access_token, now = credentials_client.access_token, timezone.now()
+
+    def stand_still(*args, **kwargs):
+        if next(tokens) == "the last one":
+            late = now + outbox.CLAIM * 0.75
+            monkeypatch.setattr(outbox.timezone, "now", lambda: late)
+        return access_token(*args, **kwargs)
+
+    monkeypatch.setattr(credentials_client, "access_token", stand_still)
+    assert send_grade("ada", COURSE).outcome is Outcome.LATER
+    assert credentials.statuses == answers
+    assert (row_of(ada).status, row_of(ada).last_error) == ("pending", "no time left")
+
+
+def test_an_end_that_comes_too_late(credentials, ada):
+    """A claim that was lost writes nothing over what its next holder wrote."""
+    lost = row_of(ada)
+    assert outbox.claim(lost)
+    make_due()
+    send_grade("ada", COURSE)
+    outbox.close_failed(lost, "too late")
+    assert row_of(ada).status == "sent"
+
+
+@pytest.mark.parametrize("tries", [0, outbox.MAX_TRIES - 1])
+def test_a_change_after_a_sender_was_killed(credentials, ada, tries):
+    """SG79, SG80: the new grade has attempts of its own, however many the former one had."""
+    GradeOutbox.objects.update(tries=tries)
+    assert outbox.claim(row_of(ada))
+    store_grade(ada, 0.9)
+    api.grade_changed(ada, COURSE)
+    make_due()
+    assert api.send_due() == 1
+    assert credentials.grade("ada", COURSE)["percent_grade"] == Decimal("0.9000")
+    assert (row_of(ada).status, row_of(ada).tries) == ("sent", 1)
+
+
+def test_a_change_while_the_former_grade_is_given_up(credentials, ada):
+    """SG79, SG80: what is given up is what was seen."""
+    GradeOutbox.objects.update(tries=outbox.MAX_TRIES - 1)
+    assert outbox.claim(row_of(ada))
+    make_due()
+    seen = row_of(ada)
+    store_grade(ada, 0.9)
+    api.grade_changed(ada, COURSE)
+    assert not outbox.claim(seen)
+    assert api.send_due() == 1
+    assert row_of(ada).status == "sent"
+
+
+def test_threads_that_meet(credentials, ada):
+    """SG79, SG81: eight senders at once post one grade once."""
+    start = threading.Barrier(8)
+    credentials.always = Fault(201, seconds=0.1, after_work=True)
+
+    def send():
+        try:
+            start.wait(timeout=20)
+            send_grade("ada", COURSE)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(credentials.posts) == 1
+    assert row_of(ada).status == "sent"

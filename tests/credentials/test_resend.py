@@ -1,0 +1,163 @@
+"""Grades are sent again when an operator asks for it, with xqueue_bridge_resend_grades."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tests.doubles.credentials import Fault
+from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
+from xqueue_bridge.management.commands.xqueue_bridge_resend_grades import Command
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
+from xqueue_bridge.credentials import api, resend as resending
+from xqueue_bridge.credentials.models import GradeOutbox
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*args: str) -> list[str]:
+    output = io.StringIO()
+    call_command("xqueue_bridge_resend_grades", *args, stdout=output)
+    return output.getvalue().splitlines()
+
+
+@pytest.fixture
+def learners(credentials) -> list[int]:
+    """Three learners: sent, refused, and never entered. The service starts counting anew."""
+    sent, refused, unknown = (make_learner(name) for name in ("sent", "refused", "unknown"))
+    for learner in (sent, refused):
+        store_grade(learner)
+        api.grade_changed(learner, COURSE)
+        credentials.faults = [Fault(400)] if learner == refused else []
+        api.send_due()
+    store_grade(unknown)
+    store_grade(sent, course_key=OTHER_COURSE, modified=timezone.now() - timedelta(days=9))
+    credentials.posts.clear()
+    return [sent, refused, unknown]
+
+
+def sent_by(service_double) -> list[str]:
+    while api.send_due():
+        pass
+    return sorted(post.message["username"] for post in service_double.posts)
+
+
+def test_a_course(credentials, learners):
+    """SG80: all of its grades, whether they were sent, refused or never entered."""
+    assert run("--course", str(COURSE)) == ["3 grades will be sent again."]
+    assert sent_by(credentials) == ["refused", "sent", "unknown"]
+    assert set(GradeOutbox.objects.values_list("status", "last_error")) == {("sent", "")}
+
+
+def test_only_failed_ones(credentials, learners):
+    """SG80: what was given up can be sent again."""
+    assert run("--failed") == ["1 grades will be sent again."]
+    assert (row_of(learners[1]).status, row_of(learners[1]).tries) == ("pending", 0)
+    assert sent_by(credentials) == ["refused"]
+    assert run("--failed") == ["0 grades will be sent again."]
+
+
+def test_since(credentials, learners):
+    yesterday = (timezone.now() - timedelta(days=1)).isoformat()
+    assert run("--since", yesterday) == ["3 grades will be sent again."]
+    assert run("--since", "2020-02-29") == ["4 grades will be sent again."]
+    tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
+    assert run("--since", tomorrow) == ["0 grades will be sent again."]
+
+
+def test_together(credentials, learners):
+    """Each option leaves fewer; courses add up."""
+    assert run("--failed", "--course", str(OTHER_COURSE)) == ["0 grades will be sent again."]
+    assert run("--failed", "--since", "2020-01-01T00:00:00") == ["1 grades will be sent again."]
+    tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
+    assert run("--failed", "--since", tomorrow) == ["0 grades will be sent again."]
+    both = run("--course", str(COURSE), "--course", str(OTHER_COURSE))
+    assert both == ["4 grades will be sent again."]
+
+
+def test_dry_run(credentials, learners):
+    assert run("--failed", "--dry-run") == [
+        f"{COURSE}  learner {learners[1]}",
+        "1 grades would be sent again.",
+    ]
+    assert row_of(learners[1]).status == "failed"
+    assert sent_by(credentials) == []
+
+
+def test_the_hosts_rule_holds(credentials, learners, settings):
+    """SG83: what is of no interest is not sent by hand either."""
+    rule = {"INTERESTING": "tests.credentials.test_resend.nothing_is_interesting"}
+    settings.XQUEUE_BRIDGE = {"CREDENTIALS": {**credentials.settings, **rule}}
+    assert run("--course", str(COURSE)) == ["0 grades will be sent again."]
+
+
+def nothing_is_interesting(user_id: int, course_key: object) -> bool:
+    return False
+
+
+def test_what_is_being_sent_is_left_alone(credentials, learners):
+    GradeOutbox.objects.filter(user_id=learners[0]).update(
+        status="sending", next_attempt_at=timezone.now() + timedelta(minutes=1)
+    )
+    run("--course", str(COURSE))
+    assert row_of(learners[0]).status == "sending"
+
+
+def test_a_grade_that_is_gone(credentials, learners):
+    PersistentCourseGrade.objects.all().delete()
+    assert run("--failed") == ["0 grades will be sent again."]
+
+
+def test_batches(credentials, learners, monkeypatch):
+    monkeypatch.setattr(resending, "BATCH", 2)
+    assert len(list(api.resend(course_keys=(COURSE,)))) == 3
+    assert sent_by(credentials) == ["refused", "sent", "unknown"]
+
+
+def test_batches_of_failed_ones(credentials, learners, monkeypatch):
+    GradeOutbox.objects.update(status="failed")
+    monkeypatch.setattr(resending, "BATCH", 1)
+    grades = list(api.resend(only_failed=True))
+    assert [grade.user_id for grade in grades] == learners[:2]
+
+
+def test_five_statements_for_any_number(credentials, django_assert_num_queries):
+    for number in range(20):
+        store_grade(make_learner(f"learner {number}"))
+    with django_assert_num_queries(5):  # the last of them finds no further batch
+        assert len(list(api.resend(course_keys=(COURSE,)))) == 20
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "Say which grades"),
+        (["--since", "yesterday"], "--since: 'yesterday'"),
+        (["--since", "2026-13-01"], "--since: '2026-13-01'"),
+        (["--since", "0001-01-01T00:00+14:00"], "--since: '0001-"),
+        (["--course", "CS101"], "--course: 'CS101'"),
+    ],
+)
+def test_what_it_does_not_understand(credentials, args, words):
+    with pytest.raises(CommandError, match=words):
+        run(*args)
+
+
+@pytest.mark.parametrize("args", [["--since", "yesterday"], ["--course", "CS101"]])
+def test_what_an_operator_types_is_answered_without_a_traceback(capsys, args):
+    """Django does not catch what a parser raises."""
+    command = Command()
+    command._called_from_command_line = True
+    with pytest.raises(SystemExit):
+        command.create_parser("manage.py", "xqueue_bridge_resend_grades").parse_args(args)
+    assert f"{args[0]}: '{args[1]}' is " in capsys.readouterr().err
+
+
+def test_without_a_service(settings):
+    settings.XQUEUE_BRIDGE = {}
+    with pytest.raises(CommandError, match="CREDENTIALS"):
+        run("--failed")

@@ -1,0 +1,203 @@
+"""The task with the platform's arguments, and the wires that lead to it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from datetime import UTC, datetime
+
+import pytest
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from tests.doubles.credentials import Fault
+from tests.credentials.factories import COURSE, make_due, make_learner, row_of, store_grade
+from xqueue_bridge import signals, tasks
+from xqueue_bridge.credentials import api, send as sending
+from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.tasks import send_grade_to_credentials
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def ada(credentials) -> int:
+    learner = make_learner("ada")
+    store_grade(learner, 0.8)
+    return learner
+
+
+@pytest.fixture
+def queued(monkeypatch) -> list[dict]:
+    """What would have been put into the broker's queue."""
+    found: list[dict] = []
+
+    def apply_async(*, kwargs, retry):
+        assert retry is False
+        found.append(json.loads(json.dumps(kwargs)))
+
+    monkeypatch.setattr(send_grade_to_credentials, "apply_async", apply_async)
+    monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
+    return found
+
+
+def arguments(learner: int) -> dict:
+    from dataclasses import asdict
+
+    grade = api.grade_changed(learner, COURSE)
+    assert grade
+    return json.loads(json.dumps(asdict(grade)))
+
+
+def announce(learner: int) -> None:
+    """Send what a recalculation sends after its commit."""
+    signals.COURSE_GRADE_CHANGED.send_robust(
+        sender=None,
+        user=None,
+        user_id=learner,
+        course_grade=None,
+        course_key=COURSE,
+        deadline=None,
+        changed=True,
+        previous_passed=None,
+        transition="passed",
+    )
+
+
+def test_arguments_are_the_platforms():
+    assert list(inspect.signature(send_grade_to_credentials.run).parameters) == [
+        "username",
+        "course_run_key",
+        "verified",
+        "letter_grade",
+        "percent_grade",
+        "grade_last_updated",
+    ]
+    assert send_grade_to_credentials.max_retries == 10
+
+
+def test_it_sends(credentials, ada):
+    """SG79: one change, one task, one POST with the grade's own time."""
+    send_grade_to_credentials.apply(kwargs=arguments(ada)).get()
+    send_grade_to_credentials.apply(
+        args=["ada", str(COURSE), True, "Pass", 0.8, row_of(ada).sent_modified.isoformat()]
+    ).get()
+    assert [post.message["lms_last_updated_at"] for post in credentials.posts] == [
+        row_of(ada).sent_modified.isoformat()
+    ]
+
+
+def test_eleven_attempts(credentials, ada, monkeypatch):
+    """SG80: Celery's retries and the outbox count the same attempts."""
+    monkeypatch.setattr(sending, "backoff", lambda tries: 0.0)
+    credentials.always = Fault(503)
+    send_grade_to_credentials.apply(kwargs=arguments(ada))
+    assert credentials.statuses == [503] * 11
+    assert row_of(ada).status == "failed"
+
+
+def test_a_refusal_is_no_error_of_the_task(credentials, ada):
+    """SG80: it is not retried; the outbox shows it."""
+    credentials.faults = [Fault(400)]
+    send_grade_to_credentials.apply(kwargs=arguments(ada)).get()
+    assert credentials.statuses == [400]
+
+
+def test_a_retry_that_a_sweeper_was_faster_with(credentials, ada, monkeypatch):
+    """SG80, SG81: whoever comes second finds nothing to do."""
+    credentials.faults = [Fault(503)]
+    kwargs = arguments(ada)
+    seen = []
+    monkeypatch.setattr(
+        send_grade_to_credentials,
+        "retry",
+        lambda countdown: seen.append(countdown) or RuntimeError("retried"),
+    )
+    with pytest.raises(RuntimeError, match="retried"):
+        send_grade_to_credentials.run(**kwargs)
+    assert 30 <= seen[0] <= 45
+    make_due()
+    assert api.send_due() == 1
+    send_grade_to_credentials.run(**kwargs)
+    assert credentials.statuses == [503, 201]
+
+
+def test_a_long_wait_is_the_sweepers(credentials, ada, monkeypatch):
+    """SG80: no worker holds a task that its broker would not wait for.
+
+    RabbitMQ ends the channel after half an hour, and with it the worker's other tasks.
+    """
+    retried = []
+    monkeypatch.setattr(send_grade_to_credentials, "retry", lambda **kwargs: retried.append(kwargs))
+    credentials.faults = [Fault(429, retry_after="3600")]
+    send_grade_to_credentials.run(**arguments(ada))
+    assert retried == []
+    assert row_of(ada).status == "pending"
+    make_due()
+    assert api.send_due() == 1
+    assert credentials.statuses == [429, 201]
+
+
+@pytest.mark.parametrize("date", ["2019-12-31T23:59:59", datetime(2019, 12, 31, tzinfo=UTC)])
+def test_an_old_grade_is_dropped(credentials, ada, date):
+    """SG81: whatever form its date has."""
+    send_grade_to_credentials.run("ada", str(COURSE), True, "Pass", 0.1, date)
+    assert credentials.posts == []
+
+
+def test_without_a_date_the_stored_grade_is_sent(credentials, ada):
+    """SG79: as callers of the platform's have it."""
+    send_grade_to_credentials.run("ada", str(COURSE), True, None, None)
+    assert credentials.posts[0].message["percent_grade"] == 0.8
+
+
+class TestTheWires:
+    def test_a_worker_is_woken(self, credentials, ada, queued):
+        """SG79: one task for one change; an unchanged grade wakes nobody."""
+        announce(ada)
+        announce(ada)
+        (kwargs,) = queued
+        assert kwargs["username"] == "ada"
+        send_grade_to_credentials.run(**kwargs)
+        assert credentials.statuses == [201]
+
+    def test_a_commit_that_fails(self, credentials, ada, queued):
+        """SG84: no task, no entry, nothing sent."""
+        with transaction.atomic():
+            store_grade(ada, 0.9)
+            announce(ada)
+            assert queued == []
+            transaction.set_rollback(True)
+        assert queued == []
+        assert not GradeOutbox.objects.exists()
+        assert credentials.posts == []
+
+    def test_without_a_broker_the_sweeper_sends(self, credentials, ada, monkeypatch):
+        """SG79: the same grade by the same function."""
+        monkeypatch.setattr(current_app.conf, "broker_url", None)
+        announce(ada)
+        assert credentials.posts == []
+        assert tasks.sweep()["grades sent"] == 1
+        assert credentials.statuses == [201]
+
+    def test_a_broker_that_is_down(self, credentials, ada, settings, monkeypatch, caplog):
+        """SG44: the entry is there, and the sweeper finds it."""
+
+        def down(**kwargs):
+            raise OperationalError("nobody there")
+
+        monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
+        monkeypatch.setattr(send_grade_to_credentials, "apply_async", down)
+        announce(ada)
+        assert "left to the sweeper" in caplog.text
+        assert tasks.sweep()["grades sent"] == 1
+        assert credentials.statuses == [201]
+
+    def test_credentials_off(self, settings, queued):
+        """SG83: a change of a grade wakes nobody."""
+        settings.XQUEUE_BRIDGE = {}
+        learner = make_learner("ada")
+        store_grade(learner)
+        announce(learner)
+        assert queued == []

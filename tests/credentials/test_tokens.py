@@ -1,0 +1,95 @@
+"""Tokens: one for many requests, until it expires or is refused."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.doubles.credentials import CLIENT_SECRET, DROPPED, Fault
+from xqueue_bridge.credentials import tokens
+from xqueue_bridge.credentials.errors import NotSent
+
+
+def test_one_token_serves_until_it_expires(credentials, service, monkeypatch):
+    first = tokens.access_token(service)
+    assert tokens.access_token(service) == first
+    assert len(credentials.token_requests) == 1
+    now = time.monotonic()
+    monkeypatch.setattr(tokens.time, "monotonic", lambda: now + 3600 - tokens.MARGIN_SECONDS)
+    assert tokens.access_token(service) != first
+
+
+def test_what_is_asked_for(credentials, service):
+    tokens.access_token(service)
+    assert credentials.token_requests == [
+        {
+            "grant_type": "client_credentials",
+            "client_id": "lms-service",
+            "client_secret": CLIENT_SECRET,
+            "token_type": "jwt",
+        }
+    ]
+
+
+def test_a_token_that_was_refused_is_replaced_once(credentials, service):
+    first = tokens.access_token(service)
+    second = tokens.access_token(service, instead_of=first)
+    assert second != first
+    assert tokens.access_token(service, instead_of=first) == second
+    assert len(credentials.token_requests) == 2
+
+
+def test_many_threads_fetch_one_token(credentials, service):
+    credentials.token_faults = []
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: tokens.access_token(service), range(8)))
+    assert len(found) == len(credentials.token_requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(500), "token: HTTP 500"),
+        (Fault(401), "token: HTTP 401"),
+        (Fault(302), "token: HTTP 302"),
+        (DROPPED, "token: no connection"),
+        (Fault(200, body="no JSON"), "token: unreadable"),
+        (Fault(200, body="[]"), "token: unreadable"),
+        (Fault(200, body="{}"), "token: unreadable"),
+        (Fault(200, body='{"access_token": null, "expires_in": 5}'), "token: unreadable"),
+        (Fault(200, body='{"access_token": "", "expires_in": 5}'), "token: unreadable"),
+        (Fault(200, body='{"access_token": "a", "expires_in": "x"}'), "token: unreadable"),
+        (Fault(200, body='{"access_token": "a", "expires_in": 0}'), "token: unreadable"),
+        (Fault(200, body='{"access_token": "a", "expires_in": NaN}'), "token: unreadable"),
+        (Fault(200, body='{"access_token": "a\\r\\nX: y", "expires_in": 5}'), "token: unreadable"),
+    ],
+)
+def test_an_endpoint_in_trouble(credentials, service, fault, code):
+    """SG80: without a token the grade waits, and nothing secret is in the message."""
+    credentials.token_faults = [fault]
+    with pytest.raises(NotSent) as caught:
+        tokens.access_token(service)
+    assert (caught.value.code, caught.value.is_final) == (code, False)
+    assert tokens.access_token(service).startswith("header.")
+
+
+def test_a_slow_endpoint(credentials, service):
+    from dataclasses import replace
+
+    credentials.token_faults = [Fault(500, seconds=60)]
+    with pytest.raises(NotSent, match="token: timeout"):
+        tokens.access_token(replace(service, TIMEOUT=0.2))
+
+
+def test_secrets_are_nowhere_to_be_read(credentials, service, caplog):
+    caplog.set_level(logging.DEBUG)
+    token = tokens.access_token(service)
+    credentials.token_faults = [Fault(401)]
+    with pytest.raises(NotSent) as caught:
+        tokens.access_token(service, instead_of=token)
+    for text in (caplog.text, repr(service), str(caught.value), repr(caught.value)):
+        assert CLIENT_SECRET not in text
+        assert token not in text

@@ -1,0 +1,112 @@
+"""Trying again after a collision."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from xqueue_bridge.db import transactions
+from xqueue_bridge.db.transactions import MAX_ATTEMPTS, in_transaction
+
+
+class Cause(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+
+
+def collision(vendor: str) -> OperationalError:
+    if vendor == "sqlite":
+        return OperationalError("database is locked")
+    if vendor == "postgresql":
+        error = OperationalError("deadlock detected")
+        error.__cause__ = Cause("40P01")
+        return error
+    return OperationalError(1213, "Deadlock found when trying to get lock")
+
+
+class Work:
+    """Fails so many times, then returns."""
+
+    def __init__(self, failures: int, error: Exception) -> None:
+        self.failures, self.error, self.calls = failures, error, 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise self.error
+        return "done"
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(transactions.time, "sleep", slept.append)
+    return slept
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_collision_is_tried_again(pauses):
+    """C106: what collides in the database is tried again, after a growing pause."""
+    work = Work(MAX_ATTEMPTS - 1, collision(connection.vendor))
+    assert in_transaction(work) == "done"
+    assert work.calls == MAX_ATTEMPTS
+    assert len(pauses) == MAX_ATTEMPTS - 1
+    assert 0 < pauses[0] < pauses[-1] < 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lasting_collision_is_the_callers(pauses):
+    work = Work(MAX_ATTEMPTS, collision(connection.vendor))
+    with pytest.raises(OperationalError):
+        in_transaction(work)
+    assert work.calls == MAX_ATTEMPTS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_errors_are_not_repeated(pauses):
+    work = Work(1, OperationalError("no such table"))
+    with pytest.raises(OperationalError):
+        in_transaction(work)
+    assert work.calls == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_committed_is_not_done_again(pauses):
+    """C106: a collision of somebody who acts after the commit is not one of ours."""
+    after_commit, work = Work(1, collision(connection.vendor)), Work(0, Exception())
+
+    def work_and_more() -> str:
+        transaction.on_commit(after_commit)
+        return work()
+
+    with pytest.raises(OperationalError):
+        in_transaction(work_and_more)
+    assert work.calls == after_commit.calls == 1
+    assert in_transaction(work_and_more) == "done"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_inside_a_callers_transaction_there_is_one_attempt(pauses):
+    work = Work(1, collision(connection.vendor))
+    with pytest.raises(OperationalError), transaction.atomic():
+        in_transaction(work)
+    assert work.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("vendor", "is_collision"), [("sqlite", True), ("postgresql", True), ("mysql", True)]
+)
+def test_each_database_says_it_in_its_own_way(vendor, is_collision):
+    """SG23: each by its own words, or its own codes."""
+    assert transactions._is_collision(collision(vendor), vendor) is is_collision
+    assert not transactions._is_collision(OperationalError("the disk is full"), vendor)
+
+
+def test_both_drivers_of_postgresql():
+    """SG23: psycopg 2 has another name for the same code."""
+    error = OperationalError("deadlock detected")
+    error.__cause__ = cause = Exception()
+    cause.pgcode = "40P01"
+    assert transactions._is_collision(error, "postgresql")
+    cause.pgcode = "57014"
+    assert not transactions._is_collision(error, "postgresql")

@@ -1,0 +1,352 @@
+"""The block takes the reply itself; most of this is shown with the real problem block."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.http import Http404
+from django.utils import timezone
+
+from tests.grader_replies import real_block
+from tests.grader_replies.factories import (
+    COURSE,
+    OLD,
+    make_delivery,
+    make_learner,
+    make_reply,
+    make_submission,
+)
+from tests.grader_replies.test_apply import due_again
+from tests.db.test_transactions import collision
+from xqueue_bridge.data import Dispatch, GraderReply, Recorded
+from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.grader_replies import api, retry as outcomes
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.backends import block as block_module
+from xqueue_bridge.grader_replies.backends.block import BlockRecorder
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.models import StudentModule
+
+Status = ReceivedReply.Status
+
+
+class CorrectMap(dict[str, Any]):
+    """capa's, as far as we ask it."""
+
+    block: Block
+
+    def is_right_queuekey(self, answer_id: str, key: str) -> bool:
+        return self.block.waits_for is not None and self.block.waits_for == key
+
+
+class Block:
+    """Takes notes instead of replies; ``waits_for`` is used up unless it is stubborn."""
+
+    def __init__(self, waits_for: str | None = "key-1", *, stubborn: bool = False) -> None:
+        self.waits_for, self.stubborn = waits_for, stubborn
+        self.calls: list[Any] = []
+        correct_map = CorrectMap(a_2_1={})
+        correct_map.block = self
+        responder = SimpleNamespace(maxpoints={"a_2_1": 2})
+        self.lcp = SimpleNamespace(
+            correct_map=correct_map, responders={"r": responder}, input_state={}
+        )
+
+    def handle_ajax(self, dispatch: str, data: Any) -> str:
+        self.calls.append((dispatch, dict(data)))
+        if not self.stubborn:
+            self.waits_for = None
+            self.lcp.input_state = {}
+        return "{}"
+
+    def save(self) -> None:
+        self.calls.append("save")
+
+
+@pytest.fixture
+def loads(monkeypatch, settings):
+    """Have the host's loader return something, or raise it."""
+    settings.XQUEUE_BRIDGE = {"BLOCK_LOADER": "host.load"}
+
+    def install(found):
+        asked: list[Any] = []
+
+        def load(*place):
+            asked.append(place)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        monkeypatch.setattr(block_module, "import_string", lambda path: load)
+        return asked
+
+    return install
+
+
+def record(**changes):
+    recorded = BlockRecorder().record(make_delivery(**changes))
+    if recorded.save:
+        recorded.save()
+    return recorded
+
+
+def test_what_the_block_is_given(loads):
+    """C109: handle_ajax with header, body and key, then save."""
+    block = Block()
+    asked = loads(block)
+    delivery = make_delivery()
+    assert record() == Recorded(True, 1, 2)
+    (dispatch, data), saved = block.calls
+    assert dispatch == "score_update"
+    assert data["xqueue_header"] == delivery.header
+    assert data["queuekey"] == "key-1"
+    assert json.loads(data["xqueue_body"]) == {"correct": True, "score": 1, "msg": "<p>ok</p>"}
+    assert set(data) == {"xqueue_header", "xqueue_body", "queuekey"}
+    assert saved == "save"
+    target = delivery.target
+    assert asked == [(target.user_id, target.course_key, target.usage_key)]
+
+
+def test_the_other_dispatch(loads):
+    """C110, C117: the output of a trial run goes by its own dispatch, without points."""
+    block = Block(None)
+    block.lcp.input_state = {"a_2_1": {"queuestate": "queued", "queuekey": "key-1"}}
+    loads(block)
+    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == Recorded(True)
+    assert block.calls[0][0] == "ungraded_response"
+
+
+@pytest.mark.parametrize("waits_for", [None, "key-2"])
+def test_a_block_that_does_not_wait_is_left_alone(loads, waits_for):
+    """C111, C115: the key is compared before the block sees anything."""
+    block = Block(waits_for)
+    loads(block)
+    assert record() == Recorded(False)
+    assert block.calls == []
+
+
+def test_points_are_kept_to_the_answers(loads):
+    """C94: a block that got more than its maximum could not be opened again."""
+    block = Block()
+    loads(block)
+    assert record(reply=GraderReply(True, 50, "x"), points={}) == Recorded(True, 2, 2)
+    assert json.loads(block.calls[0][1]["xqueue_body"])["score"] == 2
+
+
+def test_fractions(loads):
+    """C95: multiplied by the answer's points before the block sees the number."""
+    block = Block()
+    loads(block)
+    reply = GraderReply(True, 0.25, "x")
+    assert record(reply=reply, score_is_fraction=True) == Recorded(True, 0.5, 2)
+
+
+def test_a_block_that_does_not_take_it_is_not_saved(loads):
+    """C106: the effect is looked at, and a later attempt may have it."""
+    block = Block(stubborn=True)
+    loads(block)
+    with pytest.raises(TransientDeliveryError):
+        record()
+    assert "save" not in block.calls
+
+
+@pytest.mark.parametrize(
+    "found", [None, Http404(), User.DoesNotExist(), PermanentDeliveryError("not here")]
+)
+def test_no_learner_or_block_is_permanent(loads, found):
+    """C107: the loader's usual ways to say that there is none."""
+    loads(found)
+    with pytest.raises(PermanentDeliveryError):
+        record()
+
+
+def test_a_learner_that_our_state_does_not_know_is_permanent(loads):
+    """C107: found out only when the block saves."""
+    block = Block()
+    block.save = lambda: (_ for _ in ()).throw(learner_state.UnknownLearner())
+    loads(block)
+    with pytest.raises(PermanentDeliveryError):
+        record()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_its_save_runs_in_a_transaction(loads, settings):
+    """C109, C116: the block's own work holds no lock; its save is one with our note."""
+    block, seen = Block(), []
+    handle_ajax = block.handle_ajax
+
+    def handle_and_look(*args):
+        seen.append(connection.in_atomic_block)
+        return handle_ajax(*args)
+
+    block.handle_ajax = handle_and_look
+    block.save = lambda: seen.append(connection.in_atomic_block)
+    loads(block)
+    settings.XQUEUE_BRIDGE = {"RECORDER": "block", "BLOCK_LOADER": "host.load"}
+    assert api.deliver(make_reply(make_submission(make_learner())).pk) == Status.APPLIED
+    assert seen == [False, True]
+
+
+def test_something_that_is_no_problem_never_waits(loads):
+    loads(SimpleNamespace())
+    assert record() == Recorded(False)
+    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == Recorded(False)
+
+
+def test_no_loader_is_named(settings):
+    settings.XQUEUE_BRIDGE = {"RECORDER": "block"}
+    with pytest.raises(Exception, match="BLOCK_LOADER"):
+        record()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRealBlock:
+    """From the stored reply to the learner's state, by the real problem block."""
+
+    @pytest.fixture(autouse=True)
+    def _block_recorder(self, settings):
+        settings.XQUEUE_BRIDGE = {
+            "RECORDER": "block",
+            "BLOCK_LOADER": "tests.grader_replies.real_block.load_block",
+        }
+
+    def state(self, submission: Submission) -> dict[str, Any]:
+        found = learner_state.read_state(submission.user_id, submission.usage_key, COURSE)
+        assert found is not None
+        return found
+
+    def score(self, submission: Submission) -> Any:
+        return learner_state.read_score(submission.user_id, submission.usage_key, COURSE)
+
+    def test_it_works(self):
+        """C109, C113: the grade is in the state, and in the score beside it."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        reply = make_reply(submission)
+        assert api.deliver(reply.pk) == Status.APPLIED
+        (entry,) = self.state(submission)["correct_map"].values()
+        assert (entry["correctness"], entry["queuestate"]) == ("correct", None)
+        assert self.score(submission) == learner_state.Score(1, 1)
+
+    def test_both_parts(self):
+        """C24: two replies to one block, each to its own answer."""
+        sent = real_block.answer(make_learner(), "uneven")
+        for submission, points in zip(reversed(sent), (5, 2), strict=True):
+            body = json.dumps({"correct": True, "score": points, "msg": "x"})
+            assert api.deliver(make_reply(submission, body).pk) == Status.APPLIED
+        assert self.score(sent[0]) == learner_state.Score(7, 7)
+
+    def test_killed_between_the_blocks_save_and_our_note(self, monkeypatch):
+        """C116, SG43: neither is kept without the other, so the next attempt finds the key."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        Submission.objects.update(created_at=timezone.now() - OLD)
+        reply = make_reply(submission)
+
+        def die(*args, **kwargs):
+            raise SystemExit
+
+        with monkeypatch.context() as patch:
+            patch.setattr(outcomes, "mark_applied", die)
+            with pytest.raises(SystemExit):
+                api.deliver(reply.pk)
+        assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
+        assert due_again(reply) == Status.APPLIED
+        assert self.score(submission) == learner_state.Score(1, 1)
+        assert not learner_state.waiting_keys(self.state(submission))
+
+    def test_a_note_that_collides_undoes_the_save(self, monkeypatch):
+        """C106, C116: the block has nothing left to save then; the next attempt loads it anew."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        reply = make_reply(submission)
+
+        def collide(*args, **kwargs):
+            raise collision(connection.vendor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(outcomes, "mark_applied", collide)
+            assert api.deliver(reply.pk) == Status.PENDING
+        assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
+        assert due_again(reply) == Status.APPLIED
+        assert not learner_state.waiting_keys(self.state(submission))
+
+    def test_before_the_state_is_saved(self):
+        """C20: a reply that came first is applied by the save itself."""
+        ada = make_learner()
+        (submission,) = real_block.answer(ada, "one")
+        row = StudentModule.objects.get()
+        saved = json.loads(row.state)
+        row.delete()
+        reply = make_reply(submission)
+        assert api.deliver(reply.pk) == Status.PENDING
+        learner_state.save_fields(ada, COURSE, submission.usage_key, saved)
+        reply.refresh_from_db()
+        assert reply.status == Status.APPLIED
+        assert self.score(submission).grade == 1
+
+    def test_what_another_save_undid_is_done_again(self):
+        """C118: a save that we do not hear of; the second look finds it."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        before = StudentModule.objects.get()
+        reply = make_reply(submission)
+        api.deliver(reply.pk)
+        StudentModule.objects.update(state=before.state, grade=before.grade)
+        assert due_again(reply) == Status.APPLIED
+        assert reply.next_attempt_at is None
+        assert self.score(submission).grade == 1
+        assert not learner_state.waiting_keys(self.state(submission))
+
+    def test_the_second_look_changes_nothing_where_all_is_well(self):
+        """C116, C118: applied once, looked at twice."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        reply = make_reply(submission)
+        api.deliver(reply.pk)
+        version = StudentModule.objects.get().version
+        assert due_again(reply) == Status.APPLIED
+        assert StudentModule.objects.get().version == version
+
+    def test_a_stale_reply(self):
+        """C111, C115: the block is not even saved."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        version = StudentModule.objects.get().version
+        stranger = make_submission(
+            submission.user_id, "another key", usage_key=submission.usage_key, age=OLD
+        )
+        assert api.deliver(make_reply(stranger).pk) == Status.STALE
+        assert StudentModule.objects.get().version == version
+
+    def test_the_notice(self):
+        """C123: the learner reads that the submission was given up."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        reply_id = api.store_notice(submission.pk)
+        assert ReceivedReply.objects.get(pk=reply_id).status == Status.APPLIED
+        (entry,) = self.state(submission)["correct_map"].values()
+        assert (entry["correctness"], entry["npoints"]) == ("incorrect", 0)
+        assert "could not be graded" in entry["msg"]
+
+    def test_after_the_last_attempt(self, monkeypatch):
+        """C119: a closed problem takes replies."""
+        (submission,) = real_block.answer(make_learner(), "one")
+        closed = real_block.load_block
+
+        def load_closed(*place):
+            block = closed(*place)
+            monkeypatch.setattr(type(block), "closed", lambda self: True)
+            return block
+
+        monkeypatch.setattr(real_block, "load_block", load_closed)
+        assert api.deliver(make_reply(submission).pk) == Status.APPLIED
+        assert self.score(submission).grade == 1
+
+    def test_a_block_that_is_gone(self):
+        """C107: few attempts, then operators see it."""
+        submission = make_submission(make_learner(), usage_key=real_block.usage_key_of("gone"))
+        reply = make_reply(submission)
+        assert api.deliver(reply.pk) == Status.PENDING
+        assert due_again(reply) == Status.PENDING
+        assert due_again(reply) == Status.DEAD
+        assert reply.problem == "There is no such learner or block."

@@ -1,0 +1,277 @@
+"""The reply goes to an LMS in another process, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs
+
+import pytest
+import requests
+import responses
+import time_machine
+from django.utils import timezone
+
+from tests.grader_replies.factories import CALLBACK_URL, make_delivery
+from xqueue_bridge.data import Dispatch, GraderReply
+from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
+from xqueue_bridge.grader_replies.backends import callback
+from xqueue_bridge.grader_replies.backends.callback import CallbackRecorder
+
+
+@pytest.fixture(autouse=True)
+def _allowed(settings):
+    settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ["https://lms.example.com/courses"]}
+
+
+@pytest.fixture
+def lms():
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
+        yield mocked
+
+
+def record(delivery=None):
+    return CallbackRecorder().record(delivery or make_delivery())
+
+
+def posted(lms):
+    (call,) = lms.calls
+    return {name: values[0] for name, values in parse_qs(call.request.body).items()}
+
+
+def with_url(url):
+    return make_delivery(header=json.dumps({"lms_callback_url": url, "lms_key": "key-1"}))
+
+
+def test_header_and_reply_are_posted(lms):
+    """C103: the header goes as it came; the reply keeps its meaning, cleaned."""
+    lms.post(CALLBACK_URL, status=200)
+    header = '{"lms_key":"key-1",  "queue_name": "é", "lms_callback_url": "%s"}' % CALLBACK_URL
+    delivery = make_delivery(header=header, reply=GraderReply(False, 0.5, "<p>half</p>"))
+    assert record(delivery).applied
+    form = posted(lms)
+    assert form["xqueue_header"] == header
+    assert json.loads(form["xqueue_body"]) == {
+        "correct": False,
+        "score": 0.5,
+        "msg": "<p>half</p>",
+    }
+    assert set(form) == {"xqueue_header", "xqueue_body"}
+
+
+@pytest.mark.parametrize("status", [200])
+def test_200_is_an_acknowledgement(lms, status):
+    """C104: 200 means that the LMS has taken it."""
+    lms.post(CALLBACK_URL, status=status, body="anything")
+    assert record().applied
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 400, 401, 403, 408, 429, 500, 502, 503, 504])
+def test_anything_else_is_not(lms, status):
+    """C104, C106: every other answer is a reason to try again."""
+    lms.post(CALLBACK_URL, status=status)
+    with pytest.raises(TransientDeliveryError, match=str(status)):
+        record()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_not_followed(lms, status):
+    """C105: the POST stays where it is."""
+    elsewhere = "https://lms.example.com/courses/elsewhere/score_update"
+    lms.post(CALLBACK_URL, status=status, headers={"Location": elsewhere})
+    with pytest.raises(TransientDeliveryError):
+        record()
+    assert len(lms.calls) == 1
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_gone_is_permanent(lms, status):
+    """C107: the LMS does not know the learner or the block."""
+    lms.post(CALLBACK_URL, status=status)
+    with pytest.raises(PermanentDeliveryError, match=str(status)):
+        record()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError,
+        requests.ConnectTimeout,
+        requests.ReadTimeout,
+        requests.exceptions.SSLError,
+        requests.TooManyRedirects,
+        requests.exceptions.ChunkedEncodingError,
+    ],
+)
+def test_no_answer_is_transient(lms, error):
+    """C106: what goes wrong on the way may go right later; addresses stay out of messages."""
+    lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
+    with pytest.raises(TransientDeliveryError) as problem:
+        record()
+    assert error.__name__ in str(problem.value)
+    assert "lms.example.com" not in str(problem.value)
+    assert problem.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+    ],
+)
+def test_an_address_that_is_none_is_permanent(lms, error):
+    """C107: it will be none tomorrow; addresses stay out of messages."""
+    lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
+    with pytest.raises(PermanentDeliveryError, match=r"^The callback URL is not one\.$") as problem:
+        record()
+    assert problem.value.__suppress_context__
+
+
+def test_certificates_are_verified_and_time_is_limited(monkeypatch):
+    """C108: TLS is verified, and nobody waits for ever."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)  # another bundle, where the machine has one
+    seen = {}
+
+    def send(self, prepared, **how):
+        seen.update(how)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    with pytest.raises(TransientDeliveryError):
+        record()
+    assert seen["verify"] is True
+    assert seen["timeout"] == (3.05, 10)
+    assert seen["allow_redirects"] is False
+    assert seen["stream"] is True
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://lms.example.com/courses/x/score_update",
+        "https://lms.example.com.evil.example/courses/x/score_update",
+        "https://lms.example.com:8443/courses/x/score_update",
+        "https://user@lms.example.com/courses/x/score_update",
+        "https://lms.example.com/coursesx/score_update",
+        "https://lms.example.com/admin/score_update",
+        "https://lms.example.com/courses/../admin/score_update",
+        "https://lms.example.com/courses/%2e%2e/admin/score_update",
+        "https://lms.example.com/courses/..%2Fadmin/score_update",
+        "https://lms.example.com/courses//x/score_update",
+        "https://lms.example.com\\@evil.example/courses/x/score_update",
+        "https://lms.example.com/courses/x\\y/score_update",
+        "https://evil.example/courses/x/score_update",
+        "//lms.example.com/courses/x/score_update",
+        "/courses/x/score_update",
+        "file:///etc/passwd",
+        "https://[broken/courses/x/score_update",
+        "",
+    ],
+)
+def test_only_listed_places_are_posted_to(lms, url):
+    """C108: scheme, host, port and path must be below a listed prefix."""
+    with pytest.raises(PermanentDeliveryError, match=r"CALLBACK_PREFIXES|no callback URL"):
+        record(with_url(url))
+    assert not lms.calls
+
+
+def test_a_prefix_may_be_a_whole_host(lms, settings):
+    """C108: with or without the slash at its end."""
+    lms.post(CALLBACK_URL, status=200)
+    for prefix in ("https://lms.example.com", "https://lms.example.com/"):
+        settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": [prefix]}
+        assert record().applied
+
+
+def test_a_prefix_without_a_host_allows_nothing(lms, settings):
+    """C108: a place is a host's."""
+    settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ["/courses/"]}
+    with pytest.raises(PermanentDeliveryError, match="CALLBACK_PREFIXES"):
+        record(with_url("/courses/x/score_update"))
+
+
+def test_nothing_is_posted_without_a_list(lms, settings):
+    """C108: no list, no posting."""
+    settings.XQUEUE_BRIDGE = {}
+    with pytest.raises(PermanentDeliveryError):
+        record()
+    assert not lms.calls
+
+
+@pytest.mark.parametrize(
+    "header", ["", "x", "null", "[]", "{}", '{"lms_callback_url": null}', '{"lms_callback_url": 3}']
+)
+def test_a_header_without_a_url(lms, header):
+    with pytest.raises(PermanentDeliveryError):
+        record(make_delivery(header=header))
+    assert not lms.calls
+
+
+@pytest.mark.parametrize("dispatch", ["problem_reset", "", "score_update/", "ungraded_response"])
+def test_only_the_submissions_own_dispatch(lms, dispatch):
+    """C110: the URL's last segment is what the submission was sent with, and nothing else."""
+    with pytest.raises(PermanentDeliveryError, match="dispatch"):
+        record(with_url(f"https://lms.example.com/courses/x/{dispatch}"))
+    assert not lms.calls
+
+
+def test_a_trial_runs_output(lms):
+    """C110, C117: the other dispatch goes to its own URL."""
+    url = CALLBACK_URL.replace("score_update", "ungraded_response")
+    lms.post(url, status=200)
+    header = json.dumps({"lms_callback_url": url})
+    delivery = make_delivery(dispatch=Dispatch.UNGRADED_RESPONSE, header=header)
+    assert record(delivery).applied
+
+
+@pytest.mark.parametrize(
+    ("score", "points", "is_fraction", "sent"),
+    [
+        (5, {"a": 1}, False, 1),
+        (5, {"a": 1, "b": 10}, False, 5),
+        (50, {"a": 1, "b": 10}, False, 10),
+        (5, {}, False, 5),
+        (-5, {}, False, 0),
+        (0.5, {"a": 10}, True, 5),
+        (0.5, {"a": 10, "b": 10}, True, 5),
+    ],
+)
+def test_points(lms, score, points, is_fraction, sent):
+    """C94, C95, C96: what is known of the answer's points is kept to."""
+    lms.post(CALLBACK_URL, status=200)
+    record(
+        make_delivery(
+            reply=GraderReply(True, score, "x"), points=points, score_is_fraction=is_fraction
+        )
+    )
+    assert json.loads(posted(lms)["xqueue_body"])["score"] == sent
+
+
+@pytest.mark.parametrize("points", [{}, {"a": 1, "b": 10}])
+def test_a_fraction_of_unknown_points_is_not_guessed(lms, points):
+    """C95: without the answer's points there is nothing to multiply with."""
+    with pytest.raises(PermanentDeliveryError, match="SCORE_SCALE"):
+        record(make_delivery(points=points, score_is_fraction=True))
+    assert not lms.calls
+
+
+def test_the_lms_is_asked_once_per_attempt(lms):
+    """C106: no immediate repetition; the schedule is the deliverer's."""
+    lms.post(CALLBACK_URL, status=503)
+    with pytest.raises(TransientDeliveryError):
+        record()
+    assert len(lms.calls) == 1
+
+
+def test_it_runs_outside_transactions():
+    assert callback.CallbackRecorder.in_transaction is False
+
+
+def test_nothing_is_posted_before_the_state_can_be_saved(lms):
+    """C20, C111: the LMS would acknowledge an early reply, and forget it."""
+    with time_machine.travel(timezone.now(), tick=False):
+        with pytest.raises(TransientDeliveryError, match="not be saved yet"):
+            record(make_delivery(sent_at=timezone.now()))
+    assert not lms.calls

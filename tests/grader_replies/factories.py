@@ -1,0 +1,163 @@
+"""A learner whose state waits, the submission that it waits for, and replies to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.dispatch import Signal
+from django.utils import timezone
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.data import Delivery, Dispatch, GraderReply, Recorded, Target
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state.models import StudentModule
+
+COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
+BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
+CALLBACK_URL = f"https://lms.example.com/courses/{COURSE}/xqueue/7/{BLOCK}/score_update"
+
+GOOD = json.dumps({"correct": True, "score": 1, "msg": "<p>All tests passed.</p>"})
+OLD = timedelta(hours=1)  # long past the grace period
+
+
+def make_learner(name: str = "ada") -> int:
+    return get_user_model().objects.create_user(name).pk
+
+
+def make_submission(
+    user_id: int,
+    queue_key: str = "key-1",
+    *,
+    dispatch: Dispatch = Dispatch.SCORE_UPDATE,
+    points: Mapping[str, float] | None = None,
+    age: timedelta = timedelta(0),
+    usage_key: UsageKey = BLOCK,
+    header: str | None = None,
+) -> Submission:
+    """Return a submission that was answered; nothing is sent or delivered."""
+    if header is None:
+        header = json.dumps({"lms_callback_url": CALLBACK_URL, "lms_key": queue_key})
+    content = SubmissionContent.objects.create(
+        header=header, body="{}", points={"a_2_1": 1} if points is None else points
+    )
+    return Submission.objects.create(
+        content=content,
+        queue_name="python",
+        status=Status.ANSWERED,
+        user_id=user_id,
+        course_key=COURSE,
+        usage_key=usage_key,
+        dispatch=dispatch,
+        queue_key=queue_key,
+        created_at=timezone.now() - age,
+    )
+
+
+def make_reply(submission: Submission, body: str = GOOD, **fields: Any) -> ReceivedReply:
+    """Return a reply that waits to be delivered; nobody is told of it."""
+    now = timezone.now()
+    return ReceivedReply.objects.create(
+        submission=submission,
+        source="put_result",
+        body=body,
+        **{"received_at": now, "next_attempt_at": now, **fields},
+    )
+
+
+def waiting_state(**keys: str | None) -> dict[str, Any]:
+    """Return a capa state: answer id -> the queue key that it waits for, or None."""
+    entries = {
+        answer_id: {
+            "answervariable": None,
+            "correctness": "incomplete" if key else None,
+            "hint": "",
+            "hintmode": None,
+            "msg": "1",
+            "npoints": None,
+            "queuestate": {"key": key, "time": "20261120053556"} if key else None,
+        }
+        for answer_id, key in keys.items()
+    }
+    return {
+        "attempts": 1,
+        "correct_map": entries,
+        "done": True,
+        "input_state": {key: {} for key in keys},
+        "score": {"raw_earned": 0, "raw_possible": len(keys)},
+        "seed": 1,
+        "student_answers": dict.fromkeys(keys, "print(1)"),
+    }
+
+
+def make_state(
+    user_id: int, state: Mapping[str, Any] | None = None, usage_key: UsageKey = BLOCK
+) -> StudentModule:
+    """Put a state into the learner's row; nobody is told of it."""
+    now = timezone.now()
+    fields = {
+        "state": json.dumps(waiting_state(a_2_1="key-1") if state is None else state),
+        "grade": 0,
+        "max_grade": 1,
+        "module_type": "problem",
+        "created": now,
+        "modified": now,
+    }
+    place = {"student_id": user_id, "course_id": COURSE, "module_state_key": usage_key}
+    return StudentModule.objects.update_or_create(defaults=fields, **place)[0]
+
+
+def make_delivery(user_id: int = 7, **changes: Any) -> Delivery:
+    """Return a delivery as recorders get it, without a row behind it."""
+    header = json.dumps({"lms_callback_url": CALLBACK_URL, "lms_key": "key-1"})
+    dispatch = changes.pop("dispatch", Dispatch.SCORE_UPDATE)
+    fields: dict[str, Any] = {
+        "reply_id": 1,
+        "target": Target(user_id, COURSE, BLOCK, dispatch),
+        "queue_key": "key-1",
+        "header": header,
+        "reply": GraderReply(True, 1, "<p>ok</p>"),
+        "points": {"a_2_1": 1},
+        "score_is_fraction": False,
+        "sent_at": timezone.now() - timedelta(seconds=10),
+    }
+    return Delivery(**{**fields, **changes})
+
+
+class ScriptedRecorder:
+    """Runs what the test says for each delivery, outside any transaction."""
+
+    in_transaction = False
+    recheck_seconds: float | None = None
+
+    def __init__(self, *script: Any) -> None:
+        self.script = list(script) or [Recorded(True, 1, 1)]
+        self.deliveries: list[Delivery] = []
+
+    def record(self, delivery: Delivery) -> Recorded:
+        self.deliveries.append(delivery)
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(step, Exception):
+            raise step
+        return step(delivery) if callable(step) else step
+
+
+@contextmanager
+def heard(signal: Signal) -> Iterator[list[dict[str, Any]]]:
+    """Collect what a signal says."""
+    news: list[dict[str, Any]] = []
+
+    def listen(sender: object, signal: Signal, **said: Any) -> None:
+        news.append(said)
+
+    signal.connect(listen)
+    try:
+        yield news
+    finally:
+        signal.disconnect(listen)

@@ -1,0 +1,236 @@
+"""The recorder "state" leaves what the real problem block leaves.
+
+One learner answers by the real block and our own transport. Each recorder then gets the same
+reply for a copy of that state, and what is stored must be the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.grader_replies import real_block
+from tests.grader_replies.factories import COURSE, make_learner
+from tests.grader_replies.test_feedback import WATCHER, markup
+from xqueue_bridge.data import Delivery, Dispatch, Recorded
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
+from xqueue_bridge.grader_replies.parsing import parse_reply
+from xqueue_bridge.grader_replies.backends.block import BlockRecorder
+from xqueue_bridge.grader_replies.backends.student_module import StateRecorder
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.models import StudentModule
+
+pytestmark = pytest.mark.django_db
+
+RECORDERS = (StateRecorder(), BlockRecorder())
+
+many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+scores = st.one_of(
+    st.integers(-3, 20),
+    st.floats(-1, 12),
+    st.booleans(),
+    st.sampled_from([1e300, 10**30, 1.0000000000000002, 5e-324, -0.0]),
+)
+replies = st.fixed_dictionaries(
+    {
+        "correct": st.sampled_from([True, False, None, 0, 1, "True", "false"]),
+        "score": scores,
+        "msg": markup | st.text(st.characters(), max_size=20) | st.none() | st.integers(),
+    }
+)
+#: Which submission of the problem a reply is for; None: a key that nobody waits for.
+plans = st.lists(
+    st.tuples(st.sampled_from([0, 1, None]), replies, st.booleans()), min_size=1, max_size=4
+)
+
+
+@pytest.fixture(autouse=True)
+def _loader(settings):
+    settings.XQUEUE_BRIDGE = {"BLOCK_LOADER": "tests.grader_replies.real_block.load_block"}
+
+
+@pytest.fixture
+def ada() -> int:
+    return make_learner()
+
+
+def delivery_of(submission: Submission, reply: dict[str, Any], is_fraction: bool) -> Delivery:
+    dispatch = Dispatch(submission.dispatch)
+    graded = dispatch is Dispatch.SCORE_UPDATE
+    return Delivery(
+        reply_id=1,
+        target=submission.target,
+        queue_key=submission.queue_key,
+        header=submission.content.header,
+        reply=parse_reply(json.dumps(reply), graded=graded),
+        points=submission.content.points,
+        score_is_fraction=is_fraction,
+        sent_at=submission.created_at,
+    )
+
+
+def stored(submission: Submission) -> tuple[Any, ...]:
+    row = StudentModule.objects.get(
+        student_id=submission.user_id, module_state_key=submission.usage_key
+    )
+    return json.loads(row.state), row.grade, row.max_grade
+
+
+def recorded_by(recorder: Any, deliveries: list[Delivery]) -> list[Recorded]:
+    if recorder.in_transaction:
+        return [learner_state.in_transaction(lambda d=d: recorder.record(d)) for d in deliveries]
+    recorded = []
+    for delivery in deliveries:
+        recorded.append(recorder.record(delivery))
+        if save := recorded[-1].save:
+            save()
+    return recorded
+
+
+def agree(deliveries: list[Delivery], submission: Submission) -> tuple[Any, ...]:
+    """Have both recorders do the same to the same state; return what both leave."""
+    before = StudentModule.objects.filter(module_state_key=submission.usage_key).values().get()
+    left = []
+    try:
+        for recorder in RECORDERS:
+            StudentModule.objects.filter(pk=before["id"]).update(**before)
+            left.append((recorded_by(recorder, deliveries), stored(submission)))
+            assert can_be_opened(submission)
+    finally:
+        StudentModule.objects.filter(pk=before["id"]).update(**before)
+    by_state, by_block = left
+    assert by_state == by_block
+    assert [type(r.points) for r in by_state[0]] == [type(r.points) for r in by_block[0]]
+    return by_state
+
+
+def can_be_opened(submission: Submission) -> bool:
+    block = real_block.load_block(submission.user_id, COURSE, submission.usage_key)
+    return bool(block.lcp.get_html())
+
+
+@pytest.mark.parametrize("name", ["one", "ten", "two", "uneven", "mixed", "files", "matlab"])
+def test_one_good_reply(ada, name):
+    """C109, C113: state, grade and maximum are the block's own."""
+    sent = real_block.answer(ada, name)
+    reply = {"correct": True, "score": 1, "msg": WATCHER}
+    recorded, (state, grade, max_grade) = agree([delivery_of(sent[0], reply, False)], sent[0])
+    assert recorded[0].applied
+    assert (grade, max_grade) == (state["score"]["raw_earned"], state["score"]["raw_possible"])
+    assert grade >= 1
+
+
+@pytest.mark.parametrize("score", [0, 1, 0.5, 0.8, 1.0, 7, 50, -1, True, False, 1e300])
+@pytest.mark.parametrize("name", ["one", "ten"])
+@pytest.mark.parametrize("is_fraction", [False, True])
+@pytest.mark.parametrize("correct", [True, False])
+def test_scores(ada, name, score, is_fraction, correct):
+    """C94, C95, C96: points and fractions, partial, negative and over the maximum."""
+    sent = real_block.answer(ada, name)
+    reply = {"correct": correct, "score": score, "msg": "x"}
+    maximum = {"one": 1, "ten": 10}[name]
+    _, (_, grade, max_grade) = agree([delivery_of(sent[0], reply, is_fraction)], sent[0])
+    assert (grade, max_grade) == (
+        max(0, min(score * (maximum if is_fraction else 1), maximum)),
+        maximum,
+    )
+
+
+@pytest.mark.parametrize(
+    "msg",
+    ["", " ", None, "a < b", "plain", "<p>two</p><p>roots</p>", "a&nbsp;b", "<br>", "\x00\x07"]
+    + ["<script>x</script>", "<?xml version='1.0' encoding='utf-8'?><p>x</p>", "<pre>\n\nx</pre>"]
+    + [WATCHER, NO_FEEDBACK, "<img src='https://example.com/x.png'>", "<div>" * 5, "\ud800", "😀"],
+)
+def test_messages(ada, msg):
+    """C93: what the learner sees is the same, and never capa's own complaint."""
+    sent = real_block.answer(ada, "one")
+    reply = {"correct": True, "score": 1, "msg": msg}
+    _, (state, grade, _) = agree([delivery_of(sent[0], reply, False)], sent[0])
+    (entry,) = state["correct_map"].values()
+    assert "Invalid grader reply" not in entry["msg"]
+    assert (entry["correctness"], grade) == ("correct", 1)
+
+
+def test_wrong_key(ada):
+    """C111, C115: a key that nobody waits for changes nothing."""
+    sent = real_block.answer(ada, "two")
+    before = stored(sent[0])
+    stale = dataclasses.replace(
+        delivery_of(sent[0], {"correct": True, "score": 1, "msg": "x"}, False), queue_key="old"
+    )
+    recorded, after = agree([stale], sent[0])
+    assert recorded == [Recorded(False)]
+    assert after == before
+
+
+def test_repeat(ada):
+    """C116: the second time the key is used up."""
+    sent = real_block.answer(ada, "one")
+    first = delivery_of(sent[0], {"correct": True, "score": 1, "msg": "first"}, False)
+    second = delivery_of(sent[0], {"correct": False, "score": 0, "msg": "second"}, False)
+    recorded, (_, grade, _) = agree([first, first, second], sent[0])
+    assert [r.applied for r in recorded] == [True, False, False]
+    assert grade == 1
+
+
+@pytest.fixture
+def answered(ada) -> dict[str, list[Submission]]:
+    return {name: real_block.answer(ada, name) for name in ("two", "uneven", "mixed", "files")}
+
+
+@many
+@given(plans, st.sampled_from(["two", "uneven", "mixed", "files"]))
+@example([(1, {"correct": True, "score": 0.1, "msg": ""}, True)] * 2, "uneven")
+def test_any_replies_in_any_order(answered, plan, name):
+    """C24, C113: several parts, any order, repeats and strangers among them."""
+    sent = answered[name]
+    deliveries = []
+    for which, reply, is_fraction in plan:
+        delivery = delivery_of(sent[(which or 0) % len(sent)], reply, is_fraction)
+        deliveries.append(
+            dataclasses.replace(delivery, queue_key="nobody's") if which is None else delivery
+        )
+    agree(deliveries, sent[0])
+
+
+@pytest.mark.parametrize("has_answered", [False, True])
+def test_a_trial_run(ada, has_answered):
+    """C117: the output reaches the input; grade, marks and the graded answer stay."""
+    if has_answered:
+        real_block.answer(ada, "matlab")
+    run = real_block.run_code(ada)
+    before = stored(run)
+    recorded, (state, *score) = agree([delivery_of(run, {"msg": "<b>ans = 3</b>"}, False)], run)
+    assert recorded == [Recorded(True)]
+    (entry,) = state["input_state"].values()
+    assert entry["queue_msg"] == "<b>ans = 3</b>"
+    assert state | {"input_state": 0} == before[0] | {"input_state": 0}
+    assert tuple(score) == before[1:]
+
+
+def test_a_trial_runs_key_grades_nothing(ada):
+    """C110, C117: each dispatch has its own keys, also within one block."""
+    (graded,) = real_block.answer(ada, "matlab")
+    with time_machine.travel(timezone.now() + timedelta(seconds=10)):
+        run = real_block.run_code(ada)
+    assert run.queue_key != graded.queue_key
+    reply = {"correct": True, "score": 1, "msg": "x"}
+    crossed = [
+        dataclasses.replace(delivery_of(graded, reply, False), queue_key=run.queue_key),
+        dataclasses.replace(delivery_of(run, reply, False), queue_key=graded.queue_key),
+    ]
+    before = stored(run)
+    recorded, after = agree(crossed, run)
+    assert recorded == [Recorded(False), Recorded(False)]
+    assert after == before

@@ -1,0 +1,232 @@
+"""Whoever brings replies to learners, and grades to Credentials, may be killed at any moment.
+
+The processes are real and get a real ``kill -9``: before or after a statement, which is between
+any two things that they do.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from opaque_keys.edx.keys import UsageKey
+
+from tests.doubles.credentials import Credentials, running
+from tests.submission_queue.factories import COURSE, GraderClient
+from tests.grader_replies import real_block
+from tests.grader_replies.factories import OLD, make_learner, make_reply
+from tests.integration.conftest import BROKERS, submit
+from tests.integration.subprocess_jobs import IDLE
+from tests.integration.killable_processes import Nursery, nursery
+from tests.credentials.factories import make_due
+from xqueue_bridge import tasks
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.grader_replies.models import DeliveryTurn, ReceivedReply
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.course_structure.policy import parse_policy
+from xqueue_bridge.credentials import enqueue as enqueueing
+from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("course")]
+
+JOBS = "tests.integration.subprocess_jobs"
+PROBLEMS = 2
+KILLED = -signal.SIGKILL
+#: About 50 statements lead from a stored reply to Credentials: a moment before and after each.
+MOMENTS = range(1, 2 * 50 + 1)
+
+
+@pytest.fixture(autouse=True)
+def _the_same_luck() -> None:
+    random.seed(9)
+
+
+@pytest.fixture
+def credentials(settings) -> Credentials:
+    with running() as service:
+        settings.XQUEUE_BRIDGE = {
+            "GRADE_DELAY_SECONDS": 0.01,
+            "CREDENTIALS": service.settings,
+        }
+        yield service
+
+
+def key_of(kind: str, name: object) -> UsageKey:
+    return COURSE.make_usage_key(kind, str(name))
+
+
+@pytest.fixture
+def course(transactional_db) -> None:
+    """One homework of two problems, a point each; one of them is a pass."""
+    blocks = tuple(
+        persistent_grades.Block(key_of("problem", n), "problem", max_score=1.0)
+        for n in range(PROBLEMS)
+    )
+    homework = persistent_grades.Subsection(
+        key_of("sequential", "homework"), "Homework", "Homework", graded=True, blocks=blocks
+    )
+    chapter = persistent_grades.Chapter(key_of("chapter", "one"), "One", (homework,))
+    grader = {"type": "Homework", "min_count": 1, "drop_count": 0, "weight": 1.0}
+    policy = parse_policy({"GRADER": [grader], "GRADE_CUTOFFS": {"Pass": 0.5}})
+    persistent_grades.publish(
+        persistent_grades.Course(COURSE, "1", timezone.now(), None, policy, (chapter,))
+    )
+    GradeOutboxCursor.objects.create(modified=timezone.now() - timedelta(minutes=1))
+
+
+class Classroom:
+    """Learners with an answer each, and what the grader's verdicts must come to."""
+
+    def __init__(self, secret: str) -> None:
+        self.points: dict[str, int] = {}
+        self.answers = 0
+        self.grader = GraderClient(secret)
+        self.grader.login()
+
+    def answer(self, username: str, problem: int) -> None:
+        """Let a learner answer a problem, and a grader reply; that is stored, and no more."""
+        user, _ = get_user_model().objects.get_or_create(username=username)
+        is_correct = random.random() < 0.6
+        key = f"key {self.answers}"
+        submit(key, user_id=user.pk, usage_key=key_of("problem", problem))
+        body = {"correct": is_correct, "score": int(is_correct), "msg": "<p>Seen.</p>"}
+        told = self.grader.put(self.grader.pull().header, json.dumps(body))
+        assert told == {"return_code": 0, "content": ""}
+        self.points[username] = self.points.get(username, 0) + is_correct
+        self.answers += 1
+
+    def answer_before(self, usernames: list[str]) -> None:
+        """Let some learners have a grade already, which Credentials knows."""
+        for username in usernames:
+            self.answer(username, 0)
+        for _ in range(2):
+            tasks.sweep()
+
+
+def settle(processes: Nursery) -> None:
+    """Restart; and let the time pass that lost claims last."""
+    for _ in range(10):
+        make_due()
+        GradeRecalculation.objects.exclude(due_at=None).update(due_at=timezone.now())
+        assert processes.run(f"{JOBS}.sweep_after_a_while", sweeps=4) == 0
+        if not GradeOutbox.objects.exclude(status="sent").exists():
+            return
+
+
+def assert_some_died_late() -> None:
+    """Or the test has not tested what comes after a stored grade."""
+    assert GradeOutbox.objects.filter(status="sending").exists()
+    entered = GradeOutbox.objects.values("user_id")
+    assert PersistentCourseGrade.objects.exclude(user_id__in=entered).exists()
+
+
+def check(classroom: Classroom, credentials: Credentials) -> None:
+    """Every reply has had its effect once, every grade is right, and Credentials knows it."""
+    replies = list(ReceivedReply.objects.values_list("status", flat=True))
+    assert replies == ["applied"] * classroom.answers
+    assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == replies
+    assert StudentModuleHistory.objects.filter(reason="reply").count() == classroom.answers
+    assert not GradeRecalculation.objects.exclude(due_at=None).exists()
+    assert credentials.stale_writes == 0
+    assert len(credentials.grades) == PersistentCourseGrade.objects.count()
+    for username, points in classroom.points.items():
+        user = get_user_model().objects.get(username=username)
+        stored = PersistentCourseGrade.objects.get(user_id=user.pk, course_id=COURSE)
+        expected = (points / PROBLEMS, "Pass" if points else "")
+        assert (stored.percent_grade, stored.letter_grade) == expected
+        known = credentials.grade(username, COURSE)
+        assert known["percent_grade"] == Decimal(points) / PROBLEMS
+        assert known["letter_grade"] == stored.letter_grade
+        assert known["lms_last_updated_at"] == stored.modified
+
+
+def test_sweepers(credentials, secret, monkeypatch):
+    """SG43, SG44, SG81, SG84: a sweeper dies at each moment; after a restart nothing is missing."""
+    # The web process has no time left for more than the grader's answer.
+    monkeypatch.setattr(tasks, "wake_up", lambda reply_id: None)
+    monkeypatch.setattr(enqueueing, "SETTLE", timedelta(hours=1))  # as in the sweepers that die
+    classroom = Classroom(secret)
+    classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
+    ends = []
+    with nursery() as processes:
+        for moment in random.sample(MOMENTS, len(MOMENTS)):
+            classroom.answer(f"learner{moment}", 1)
+            ends.append(processes.run(f"{JOBS}.sweep_until_killed", moment=moment, sweeps=10))
+            tasks.sweep()  # the next one begins with a clear desk
+        assert ends == [KILLED] * len(MOMENTS)
+        assert_some_died_late()
+        settle(processes)
+    check(classroom, credentials)
+
+
+def test_blocks(transactional_db, settings):
+    """C116, SG39, SG43: a deliverer dies at each moment; each block takes its reply once."""
+    settings.XQUEUE_BRIDGE = {
+        "RECORDER": "block",
+        "BLOCK_LOADER": f"{JOBS}.load_block",
+        "COURSE_STRUCTURES": None,  # from here on it is as in test_sweepers
+    }
+    replies, ends = [], [KILLED]
+    with nursery() as processes:
+        while ends[-1] == KILLED:
+            (submission,) = real_block.answer(make_learner(f"learner{len(ends)}"), "one")
+            replies.append(make_reply(submission).pk)
+            # What finds no key that waits is stale at once.
+            Submission.objects.update(created_at=timezone.now() - OLD)
+            job = {"reply_id": replies[-1], "moment": len(ends)}
+            ends.append(processes.run(f"{JOBS}.deliver_until_killed", **job))
+    assert ends[-1] == 0
+    assert len(ends) > 30
+    assert set(ReceivedReply.objects.values_list("status", flat=True)) == {"pending", "applied"}
+    for _attempt_and_second_look in range(2):
+        DeliveryTurn.objects.update(expires_at=timezone.now())
+        ReceivedReply.objects.exclude(next_attempt_at=None).update(next_attempt_at=timezone.now())
+        for reply_id in replies:
+            assert grader_replies.deliver(reply_id) == "applied"
+    assert not ReceivedReply.objects.exclude(next_attempt_at=None).exists()
+    assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == ["applied"] * len(replies)
+    trails = {
+        tuple(
+            (entry.reason, entry.grade, bool(learner_state.waiting_keys(entry.state or {})))
+            for entry in learner_state.history(user_id, real_block.usage_key_of("one"), COURSE)
+        )
+        for user_id in Submission.objects.values_list("user_id", flat=True)
+    }
+    assert len(trails) == 1  # that of the learner whose deliverer was not killed
+    assert next(iter(trails))[:2] == (("state", 1, False), ("score", 1, True))
+
+
+@pytest.mark.celery_broker
+@pytest.mark.parametrize(("broker", "kills"), [("redis", 60), ("rabbitmq", 12)])
+def test_workers(credentials, secret, use_broker, broker, kills):
+    """SG43, SG44, SG81, SG84: Celery workers die under way, with what their broker gave them."""
+    app = use_broker(BROKERS[broker])
+    classroom = Classroom(secret)
+    classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
+    worker = {
+        "broker": BROKERS[broker],
+        "queue_name": app.conf.task_default_queue,
+        "seconds": 10,
+    }
+    ends = []
+    with nursery() as processes:
+        for moment in random.sample(MOMENTS, kills):
+            classroom.answer(f"learner{moment}", 1)
+            tasks.sweep.apply_async()
+            ends.append(processes.run(f"{JOBS}.work_until_killed", moment=moment, **worker))
+            tasks.sweep()
+        assert set(ends) <= {KILLED, IDLE}
+        assert ends.count(KILLED) >= kills * 0.9
+        settle(processes)
+    check(classroom, credentials)

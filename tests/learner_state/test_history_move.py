@@ -1,0 +1,278 @@
+"""Moving history, and being killed while moving it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+from multiprocessing import get_context
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections
+from django.utils import timezone
+
+from tests.integration.killable_processes import die_at
+from tests.learner_state.history_factories import (
+    BLOCK,
+    COURSE,
+    EXTENDED,
+    OTHER,
+    PLAIN,
+    START,
+    TO_EXTENDED,
+    TWO_DATABASES,
+    fill,
+    identities,
+    make_row,
+    undone,
+    versions,
+    write,
+)
+from xqueue_bridge.learner_state import api
+from xqueue_bridge.db import bulk_insert as bulk
+from xqueue_bridge.learner_state.history import store as history
+from xqueue_bridge.learner_state.history import move as moving, prune as retention
+from xqueue_bridge.learner_state.history.move import Place
+
+pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
+
+HERE = Place(PLAIN, "default")
+BESIDE = Place(EXTENDED, "default")
+THERE = Place(EXTENDED, "history")
+
+
+def move(source: Place, target: Place, chunk: int = 7) -> int:
+    *_, last = moving.move(source, target, chunk=chunk)
+    return last.moved
+
+
+def contents(place: Place) -> list[tuple]:
+    return sorted(place.entries.values_list(*moving._FIELDS), key=lambda entry: entry[:2])
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [(HERE, BESIDE), (HERE, THERE), (BESIDE, THERE), (THERE, HERE)],
+    ids=lambda place: f"{place.table.__name__}@{place.alias}",
+)
+def test_it_works(source, target):
+    for row in (1, 2, 3):
+        fill(source.table, row, range(1, 11), using=source.alias, grade=0.1, max_grade=1)
+    before = contents(source)
+    assert move(source, target) == 30
+    assert contents(target) == before
+    assert contents(source) == []
+    assert move(source, target) == 0
+
+
+def test_what_cannot_be_moved():
+    with pytest.raises(ValueError, match="the same"):
+        move(HERE, HERE)
+
+
+def test_an_entry_is_read_wherever_it_is(settings):
+    """SG34: at every step of the move, all of them, once each."""
+    settings.XQUEUE_BRIDGE = TWO_DATABASES | {"HISTORY_KEEP_AFTER_DELETE": True}
+    fill(PLAIN, 1, range(1, 21))
+    for _ in moving.move(HERE, THERE, chunk=3):
+        assert versions() == list(range(20, 0, -1))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "extended"), [(HERE, THERE, True), (THERE, HERE, False)]
+)
+def test_an_entry_that_moves_while_it_is_read(settings, monkeypatch, source, target, extended):
+    """SG34: all of it moves after the first table was read, and before the second."""
+    settings.XQUEUE_BRIDGE = TWO_DATABASES | {
+        "HISTORY_EXTENDED": extended,
+        "HISTORY_KEEP_AFTER_DELETE": True,
+    }
+    fill(source.table, 1, range(1, 21), using=source.alias)
+    real = history._newest_first
+
+    def then_move(table, about):
+        found = list(real(table, about))
+        move(source, target)
+        return iter(found)
+
+    monkeypatch.setattr(history, "_newest_first", then_move)
+    assert versions() == list(range(20, 0, -1))
+
+
+def test_a_copy_that_is_there_already_is_not_made_twice():
+    fill(PLAIN, 1, range(1, 21))
+    fill(EXTENDED, 1, range(1, 6), using="history")
+    before = contents(HERE)
+    assert move(HERE, THERE) == 20
+    assert contents(THERE) == before
+
+
+def test_of_two_with_one_identity_the_later_is_right():
+    """A write that failed may have left one, whose version was then taken in the other table."""
+    later = START.replace(hour=9)
+    fill(PLAIN, 1, [1], created=later, state="right")
+    fill(EXTENDED, 1, [1], using="history", state="never committed")
+    fill(PLAIN, 2, [1], state="never committed")
+    fill(EXTENDED, 2, [1], using="history", created=later, state="right")
+    move(HERE, THERE)
+    assert contents(HERE) == []
+    assert set(THERE.entries.values_list("state", flat=True)) == {"right"}
+    assert len(contents(THERE)) == 2
+
+
+def test_what_was_never_committed_does_not_come_home(settings):
+    """SG33, SG34: an entry whose write failed is no row's history, wherever that is kept."""
+    settings.XQUEUE_BRIDGE = TWO_DATABASES
+    row, busy = make_row(), make_row(OTHER)
+    for each in (row, busy):
+        write(each)
+        with undone():
+            write(each, state='{"lost": true}')
+    THERE.entries.filter(student_module_id=busy.pk).update(created=timezone.now())
+    assert move(THERE, HERE) == 2
+    assert identities(EXTENDED, "history") == [(busy.pk, 2)], "it may still be committed"
+    for _ in range(2):
+        assert (versions(), versions(OTHER)) == ([1], [1])
+        list(retention.prune(retention.Policy(keep_last=1)))
+    settings.XQUEUE_BRIDGE = {}
+    assert (versions(), versions(OTHER)) == ([1], [1])
+
+
+@pytest.mark.parametrize("loses", ["nothing arrives", "it arrives changed", "it cannot be changed"])
+def test_nothing_is_deleted_that_was_not_read_back(monkeypatch, loses):
+    fill(PLAIN, 1, range(1, 11))
+    if loses == "nothing arrives":
+        monkeypatch.setattr(moving, "_copy", lambda chunk, target: None)
+    elif loses == "it arrives changed":
+        fill(EXTENDED, 1, [3], using="history", state="something else")
+    else:
+        fill(EXTENDED, 1, [3], using="history", created=START.replace(hour=7))
+        monkeypatch.setattr(moving, "insert", lambda *args: None)
+    with pytest.raises(moving.CopyDiffers):
+        move(HERE, THERE, chunk=20)
+    assert len(contents(HERE)) == 10
+
+
+def test_a_chunk_takes_the_same_number_of_statements(django_assert_num_queries):
+    """Here: BEGIN, (the lock), SELECT, DELETE, COMMIT; there: BEGIN, INSERT, COMMIT, SELECT."""
+    for row in range(1, 31):
+        fill(PLAIN, row, [1, row + 1])
+    lock = 1 if connection.features.has_select_for_update else 2
+    ids = list(HERE.entries.order_by("pk").values_list("pk", flat=True))
+    for chunk in (ids[:5], ids[5:55]):
+        with (
+            django_assert_num_queries(3 + lock),
+            django_assert_num_queries(4, connection=connections["history"]),
+        ):
+            assert moving._move_chunk(HERE, THERE, chunk) == len(chunk)
+
+
+def test_large_entries_go_in_several_statements(monkeypatch, django_assert_num_queries):
+    """SG34: a chunk that is more than one statement takes is moved all the same."""
+    monkeypatch.setattr(bulk, "_CHARACTERS", 5_000)
+    fill(PLAIN, 1, range(1, 21), state="x" * 1_000)
+    before = contents(HERE)
+    with django_assert_num_queries(2 + 5 + 1, connection=connections["history"]):
+        assert move(HERE, THERE, chunk=20) == 20  # BEGIN, five INSERTs, COMMIT, SELECT
+    assert contents(THERE) == before
+
+
+def test_two_at_once():
+    fill(PLAIN, 1, range(1, 201))
+    before = contents(HERE)
+    counts = []
+
+    def run():
+        try:
+            counts.append(move(HERE, THERE, chunk=9))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == 200
+    assert contents(THERE) == before
+    assert contents(HERE) == []
+
+
+@pytest.mark.parametrize("options", [TO_EXTENDED, TWO_DATABASES])
+def test_while_the_site_goes_on(settings, options):
+    """Learners write, the history moves after them: nothing is lost or doubled."""
+    settings.XQUEUE_BRIDGE = {**options, "HISTORY_EXTENDED": False}
+    learner = get_user_model().objects.create_user("ada").pk
+    for n in range(40):
+        api.save_fields(learner, COURSE, BLOCK, {"n": n})
+    settings.XQUEUE_BRIDGE = options
+    target = Place(EXTENDED, options.get("HISTORY_DATABASE", "default"))
+    for _ in moving.move(HERE, target, chunk=4):
+        api.save_fields(learner, COURSE, BLOCK, {"m": time.monotonic()})
+        seen = [entry.version for entry in api.history(learner, BLOCK, COURSE)]
+        assert seen == list(range(len(seen), 0, -1))
+    assert len(seen) == 40 + 11
+    assert contents(HERE) == []
+
+
+class TestKilled:
+    """SIGKILL, in a process of its own, at each step of a chunk; then run again."""
+
+    @pytest.mark.parametrize("target", [BESIDE, THERE], ids=["one database", "two databases"])
+    @pytest.mark.parametrize("step", ["_lock", "_copy", "_verify", "_delete"])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_at_a_step(self, target, step, when, monkeypatch):
+        for row in (1, 2):
+            fill(PLAIN, row, range(1, 16))
+        before = contents(HERE)
+        real, calls = getattr(moving, step), []
+
+        def deadly(*args):
+            calls.append(1)
+            if when == "before" and len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = real(*args)
+            if when == "after" and len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        monkeypatch.setattr(moving, step, deadly)
+        assert in_a_process(lambda: move(HERE, target, chunk=6)) == -signal.SIGKILL
+        monkeypatch.undo()
+        assert set(identities(PLAIN)) | set(identities(target.table, target.alias)) == {
+            entry[:2] for entry in before
+        }
+        assert len(contents(HERE)) == 18, "two chunks are gone, the third is not"
+        assert move(HERE, target) == 18
+        assert contents(target) == before
+        assert contents(HERE) == []
+
+    def test_at_any_moment(self):
+        """Before or after any statement, in either database, and each time run again."""
+        for row in range(1, 11):
+            fill(PLAIN, row, range(1, 61))
+        before = contents(HERE)
+
+        def die_moving(moment: int) -> None:
+            die_at(moment, HERE.alias, THERE.alias)
+            move(HERE, THERE, chunk=5)
+
+        for moment in range(1, 41):
+            assert in_a_process(partial(die_moving, moment)) == -signal.SIGKILL
+            found = identities(PLAIN) + identities(EXTENDED, THERE.alias)
+            assert set(found) == {entry[:2] for entry in before}
+        assert move(HERE, THERE) > 0, "there was something left to die over"
+        assert contents(THERE) == before
+
+
+def in_a_process(job) -> int:
+    """Run in a child process; return its exit code."""
+    connections.close_all()  # a connection must not be in two processes
+    child = get_context("fork").Process(target=job)
+    child.start()
+    child.join(60)
+    assert not child.is_alive()
+    return child.exitcode

@@ -1,0 +1,140 @@
+"""The write path: collisions, races and what it stores."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+from tests.db.test_transactions import collision
+from xqueue_bridge.db import transactions
+from xqueue_bridge.learner_state import write as writing
+from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.block_keys import place_at, place_of
+from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
+from xqueue_bridge.testing.user_state.base import BLOCK, BLOCKS, COURSE, OLD_KEY, OLD_RUNS, OTHER
+
+
+@pytest.fixture
+def ada(transactional_db):
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+def client(ada):
+    return DjangoXBlockUserStateClient(ada)
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(transactions.time, "sleep", slept.append)
+    return slept
+
+
+def fail(monkeypatch, name: str, times: int, error: Exception) -> list[int]:
+    """Let a step of the write path fail so many times; returns a list of its calls."""
+    step, calls = getattr(writing, name), []
+
+    def sometimes(*args):
+        calls.append(len(calls))
+        if len(calls) <= times:
+            raise error
+        return step(*args)
+
+    monkeypatch.setattr(writing, name, sometimes)
+    return calls
+
+
+@pytest.mark.parametrize("step", ["lock_rows", "_insert", "record"])
+def test_a_collision_is_tried_again(client, monkeypatch, pauses, step):
+    """SG23: after a deadlock or a busy database all is done again, once."""
+    calls = fail(monkeypatch, step, 2, collision(connection.vendor))
+    client.set_many("ada", {BLOCK: {"a": 1}, OTHER: {"a": 1}})
+    assert len(calls) == 3
+    assert len(pauses) == 2
+    assert [found.state for found in client.get_many("ada", [BLOCK, OTHER])] == [{"a": 1}] * 2
+    assert list(StudentModuleHistory.objects.values_list("version", flat=True)) == [1, 1]
+
+
+def test_a_lasting_collision_is_raised(client, monkeypatch, pauses):
+    """SG23: if the database keeps refusing, the caller sees its error, and nothing is stored."""
+    client.set("ada", BLOCK, {"a": 1})
+    calls = fail(monkeypatch, "record", 10**6, collision(connection.vendor))
+    for write in (
+        lambda: client.set_many("ada", {BLOCK: {"b": 2}, OTHER: {"b": 2}}),
+        lambda: client.delete("ada", BLOCK),
+    ):
+        calls.clear()
+        with pytest.raises(OperationalError):
+            write()
+        assert len(calls) == transactions.MAX_ATTEMPTS
+    assert [found.state for found in client.get_many("ada", [BLOCK, OTHER])] == [{"a": 1}]
+
+
+def test_a_lost_race_is_looked_at_again(client, monkeypatch, pauses):
+    """SG19: if somebody else was first to insert a row, it is looked for again, at once."""
+    client.set("ada", OTHER, {"theirs": 1})
+    calls = fail(monkeypatch, "_insert", 1, IntegrityError("duplicate key"))
+    client.set_many("ada", {BLOCK: {"ours": 1}, OTHER: {"ours": 1}})
+    assert len(calls) == 2
+    assert pauses == [], "the transaction goes on"
+    assert client.get("ada", BLOCK).state == {"ours": 1}
+    assert client.get("ada", OTHER).state == {"theirs": 1, "ours": 1}
+
+
+def test_races_are_bounded(client, monkeypatch):
+    """SG23: a row that can be neither found nor inserted is an error in the end."""
+    calls = fail(monkeypatch, "_insert", 10**6, IntegrityError("no"))
+    with pytest.raises(IntegrityError):
+        client.set("ada", BLOCK, {"a": 1})
+    assert len(calls) == writing.LOOKS
+    assert not StudentModule.objects.exists()
+
+
+def test_a_database_that_does_not_say_which_ids_it_gave(client, monkeypatch):
+    """SG86: MySQL returns no ids from an INSERT of many rows; they are read."""
+    features = connection.features
+    monkeypatch.setattr(type(features), "can_return_rows_from_bulk_insert", False)
+    monkeypatch.setattr(type(features), "can_return_columns_from_insert", False)
+    client.set_many("ada", {block: {"n": n} for n, block in enumerate(BLOCKS)})
+    client.set_many("ada", {block: {"m": n} for n, block in enumerate(BLOCKS)})
+    found = list(client.get_many("ada", BLOCKS))
+    assert [state.state for state in found] == [{"n": n, "m": n} for n in range(len(BLOCKS))]
+    rows = dict(StudentModule.objects.values_list("module_state_key", "pk"))
+    entries = StudentModuleHistory.objects.values_list("module_state_key", "student_module_id")
+    assert {(key, pk) for key, pk in entries} == set(rows.items())
+
+
+def test_the_rows_say_what_they_are_about(client, ada):
+    """SG86: learner, course, block, type, version and times."""
+    client.set("ada", BLOCK, {"a": 1})
+    client.set("ada", BLOCK, {"a": 2})
+    row = StudentModule.objects.get()
+    assert (row.student_id, row.course_id, row.module_state_key) == (ada.pk, COURSE, BLOCK)
+    assert (row.module_type, row.version) == ("problem", 2)
+    assert row.created < row.modified
+    client.delete("ada", BLOCK)
+    reasons = StudentModuleHistory.objects.order_by("version").values_list("reason", flat=True)
+    assert list(reasons) == [Reason.STATE, Reason.STATE, Reason.DELETE]
+
+
+def test_locked_rows_are_those_of_the_course(ada):
+    """SG13: runs whose keys are stored alike are told apart when rows are locked."""
+    places = [place_at(run, OLD_KEY) for run in OLD_RUNS]
+    assert places[0] != places[1]
+    assert places[0] == place_of(OLD_KEY.map_into_course(OLD_RUNS[0]))
+    change = writing.overlay([(places[0], {"run": 1})])
+    assert writing.change_rows(ada.pk, places[:1], change, Reason.STATE, create=True) == 1
+    with transaction.atomic():
+        assert set(writing.lock_rows(ada.pk, places)) == {places[0]}
+        assert writing.lock_rows(ada.pk, places[1:]) == {}
+
+
+def test_a_learner_that_nobody_has_seen(db):
+    """SG17: a row is never made for a learner who does not exist."""
+    change = writing.overlay([(place_of(BLOCK), {"a": 1})])
+    with pytest.raises(writing.UnknownLearner):
+        writing.change_rows(10**9, [place_of(BLOCK)], change, Reason.STATE, create=True)
+    assert not StudentModule.objects.exists()

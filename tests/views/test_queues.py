@@ -1,0 +1,121 @@
+"""The operator's page."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from tests.submission_queue.factories import make_grader, new_submission
+from xqueue_bridge.submission_queue import api, queue
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.views.queues import age
+
+QUEUES = "/xqueue/queues/"
+
+
+@pytest.fixture
+def operator(db) -> User:
+    return User.objects.create(username="operator", is_staff=True)
+
+
+def test_it_shows_every_queue(client, operator) -> None:
+    api.enqueue(new_submission("python", queue_key="1"))
+    api.enqueue(new_submission("haskell", queue_key="2"))
+    api.enqueue(new_submission("haskell", queue_key="3"))
+    make_grader("haskell").pull("haskell")
+    client.force_login(operator)
+    rows = [
+        (report.queue_name, report.waiting, report.leased)
+        for report, _ in client.get(QUEUES).context["rows"]
+    ]
+    assert rows == [("haskell", 1, 1), ("python", 1, 0)]
+
+
+def test_the_figures_of_one_queue(client, operator, settings) -> None:
+    """C126: depth, oldest age, leases and failures, as they are, on the page."""
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    now = timezone.now()
+    rows = Submission.objects.filter(queue_name="python")
+    for number in range(7):
+        api.enqueue(new_submission("python", queue_key=str(number)))
+    for _ in range(3):
+        queue.pull("python", None)
+    # Two were handed out as often as allowed; of what waits, the oldest is two hours old.
+    given_up = list(rows.filter(status="leased").order_by("pk")[:2].values_list("pk", flat=True))
+    rows.filter(pk__in=given_up).update(available_at=now)
+    api.fail_exhausted()
+    rows.filter(queue_key="5").update(created_at=now - timedelta(hours=2, minutes=1))
+    client.force_login(operator)
+    for query in ({}, {"part": "figures"}):
+        page = client.get(QUEUES, query).content.decode()
+        heads = re.findall(r'<th scope="col">([\w ]+)', page)
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", page)
+        shown = dict(zip(heads, ["python", *cells], strict=True))
+        assert (shown["Waiting"], shown["Oldest"]) == ("4", "2 h")
+        assert (shown["In grading"], shown["Failed"]) == ("1", "2")
+
+
+def test_an_idle_site_says_so(client, operator) -> None:
+    client.force_login(operator)
+    page = client.get(QUEUES).content.decode()
+    assert "No queue has anything waiting" in page
+    assert "<table" not in page
+
+
+def test_figures_alone_refresh_the_page(client, operator) -> None:
+    api.enqueue(new_submission("python"))
+    client.force_login(operator)
+    page = client.get(QUEUES).content.decode()
+    figures = client.get(QUEUES, {"part": "figures"}).content.decode()
+    assert "<html" in page
+    assert "<html" not in figures
+    assert '<th scope="row">python</th>' in page
+    assert '<th scope="row">python</th>' in figures
+
+
+def test_strangers_are_sent_to_the_hosts_login(client, db, settings) -> None:
+    settings.LOGIN_URL = "/signin/"
+    response = client.get(QUEUES)
+    assert (response.status_code, response.url) == (302, f"/signin/?next={QUEUES}")
+
+
+@pytest.mark.parametrize("kind", [{}, {"is_staff": True, "is_active": False}])
+def test_others_are_refused(client, db, kind: dict[str, bool], settings) -> None:
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
+    client.force_login(User.objects.create(username="learner", **kind))
+    assert client.get(QUEUES).status_code == 403
+
+
+def test_a_queue_name_is_text(client, operator) -> None:
+    api.enqueue(new_submission("<b>bold</b>"))
+    client.force_login(operator)
+    assert "<b>bold</b>" not in client.get(QUEUES).content.decode()
+
+
+def test_it_only_reads(client, operator, django_assert_num_queries) -> None:
+    client.force_login(operator)
+    assert client.post(QUEUES).status_code == 405
+    # Session and user, then: unfinished, finished, undelivered.
+    with django_assert_num_queries(5):
+        client.get(QUEUES)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3_599, "59 min"),
+        (7_200, "2 h"),
+        (200_000, "2 d"),
+    ],
+)
+def test_ages_in_words(seconds: float | None, words: str) -> None:
+    assert age(seconds) == words

@@ -1,0 +1,104 @@
+"""The flag: course, then organisation, then site, then waffle, then no."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from opaque_keys.edx.keys import LearningContextKey
+
+from xqueue_bridge.xqueue_service.models import TransportChoice
+from xqueue_bridge.xqueue_service.toggles import WAFFLE_FLAG, use_edx_submissions_for_xqueue
+
+COURSE = LearningContextKey.from_string("course-v1:DemoX+CS101+2026")
+NAMES = {"course": str(COURSE), "org": "DemoX", "site": ""}
+
+
+def choose(scope: str, name: str, yes: bool) -> None:
+    TransportChoice.objects.create(scope=scope, name=name, use_submissions_table=yes)
+
+
+@pytest.mark.django_db
+def test_default_is_the_legacy_server() -> None:
+    """C28: a course that nobody has switched is not switched."""
+    assert use_edx_submissions_for_xqueue(COURSE) is False
+    assert use_edx_submissions_for_xqueue() is False
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("course", "org", "site"), list(itertools.product([None, True, False], repeat=3))
+)
+def test_the_narrowest_answer_wins(course, org, site) -> None:
+    """C28: course before organisation before site."""
+    answers = {"course": course, "org": org, "site": site}
+    for scope, yes in answers.items():
+        if yes is not None:
+            choose(scope, NAMES[scope], yes)
+    given = [yes for yes in answers.values() if yes is not None]
+    assert use_edx_submissions_for_xqueue(COURSE) is (given[0] if given else False)
+    assert use_edx_submissions_for_xqueue() is bool(site)
+
+
+@pytest.mark.django_db
+def test_others_answers_do_not_count() -> None:
+    """C28: switching is per course."""
+    choose("course", "course-v1:DemoX+CS101+2025", True)
+    choose("course", "DemoX", True)
+    choose("org", "OtherX", True)
+    choose("org", str(COURSE), True)
+    choose("site", "DemoX", True)
+    assert use_edx_submissions_for_xqueue(COURSE) is False
+
+
+@pytest.mark.django_db
+def test_a_library_has_an_organisation() -> None:
+    """C28: content libraries follow their organisation."""
+    choose("org", "DemoX", True)
+    assert use_edx_submissions_for_xqueue(LearningContextKey.from_string("lib:DemoX:sums")) is True
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("course_key", [COURSE, None])
+def test_asking_is_one_query(django_assert_num_queries, course_key) -> None:
+    """C28: the flag is asked at every send, so it is cheap."""
+    for scope, name in NAMES.items():
+        choose(scope, name, True)
+    with django_assert_num_queries(1):
+        use_edx_submissions_for_xqueue(course_key)
+
+
+@pytest.fixture
+def waffle_flag(transactional_db, settings) -> Iterator[type]:
+    """django-waffle, installed for one test."""
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "waffle"]
+    from waffle.models import Flag
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Flag)
+    cache.clear()
+    yield Flag
+    cache.clear()
+    with connection.schema_editor() as editor:
+        editor.delete_model(Flag)
+
+
+@pytest.mark.parametrize("everyone", [True, False, None])
+def test_waffle_is_the_site_value(waffle_flag, everyone) -> None:
+    """C28: with django-waffle, the platform's flag answers for the site."""
+    waffle_flag.objects.create(name=WAFFLE_FLAG, everyone=everyone)
+    assert use_edx_submissions_for_xqueue(COURSE) is (everyone is True)
+
+
+def test_waffle_without_the_flag_says_no(waffle_flag) -> None:
+    """C28: a flag that nobody has made is off."""
+    assert use_edx_submissions_for_xqueue(COURSE) is False
+
+
+@pytest.mark.parametrize("scope", list(NAMES))
+def test_our_own_answers_come_before_waffle(waffle_flag, scope: str) -> None:
+    """C28: one course can be switched back while the flag is on."""
+    waffle_flag.objects.create(name=WAFFLE_FLAG, everyone=True)
+    choose(scope, NAMES[scope], False)
+    assert use_edx_submissions_for_xqueue(COURSE) is False

@@ -1,0 +1,295 @@
+"""Transport one, against a server that keeps the real contract over real HTTP."""
+
+import json
+import logging
+import socket
+import threading
+from io import BytesIO
+from urllib.parse import parse_qsl
+
+import pytest
+import requests
+import responses
+from requests.auth import HTTPBasicAuth
+
+from tests.doubles.xqueue_server import Answer, XQueueServer, envelope
+from xqueue_bridge.data import UploadedFile
+from xqueue_bridge.xqueue_service.transports import legacy_xqueue
+from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
+from xqueue_bridge.protocol.headers import make_xheader
+from xqueue_bridge.exceptions import SendError
+
+KEY = "0123456789abcdef"
+HEADER = make_xheader("http://lms.example.com/courses/anywhere", KEY, "demo")
+BODY = '{ "student_response": "print(\\"ü\\")",\r\n\t"grader_payload":null, "more": "é&=%+" }'
+LOGGED_IN = ["POST submit", "GET login", "POST login", "POST submit"]
+ODD = "unexpected reply from server"
+
+
+def upload(name: str, content: bytes) -> UploadedFile:
+    return UploadedFile(name, BytesIO(content), len(content))
+
+
+def send(*files: UploadedFile) -> tuple[int, str]:
+    return LegacyXQueue().send(HEADER, BODY, files)
+
+
+def test_it_works(server: XQueueServer) -> None:
+    """C39: the queue length comes back."""
+    assert send() == (0, "1")
+    assert send() == (0, "2")
+
+
+def test_form(server: XQueueServer) -> None:
+    """C32, C41: a form of two fields, neither of them altered."""
+    send()
+    [item] = server.items
+    assert item.form == {"xqueue_header": HEADER, "xqueue_body": BODY}
+    assert item.content_type == "application/x-www-form-urlencoded"
+
+
+def test_multipart_with_a_part_for_every_file(server: XQueueServer) -> None:
+    """C18, C32: each file is a part under its own name, equal names included."""
+    pieces = [("a.py", b"print(1)\r\n"), ("a.py", b"\x00\xff"), ("größe (2).py", b"")]
+    assert send(*[upload(name, content) for name, content in pieces]) == (0, "1")
+    [item] = server.items
+    assert item.content_type.startswith("multipart/form-data")
+    assert item.form == {"xqueue_header": HEADER, "xqueue_body": BODY}
+    assert item.files == [(name, name, content) for name, content in pieces]
+
+
+def test_login_once_and_send_again(server: XQueueServer) -> None:
+    """C34: the server asks for a login; then all of it is sent again, files from their start."""
+    assert send(upload("a.py", b"print(1)")) == (0, "1")
+    assert server.calls == LOGGED_IN
+    assert server.requests[2].form == server.auth
+    assert server.items[0].files == [("a.py", "a.py", b"print(1)")]
+
+
+@pytest.mark.parametrize(
+    ("account", "text"),
+    [
+        ({"username": "lms", "password": "wrong"}, "Incorrect login credentials"),
+        ({"username": "lms"}, "Insufficient login info"),
+        ({}, "Insufficient login info"),
+    ],
+)
+def test_failed_login(server: XQueueServer, settings, account, text: str) -> None:
+    """C35: the login's own code and text come back."""
+    settings.XQUEUE_INTERFACE["django_auth"] = account
+    assert send() == (1, text)
+    assert server.calls == LOGGED_IN[:3]
+    assert not server.items
+
+
+def test_no_second_login(server: XQueueServer) -> None:
+    """C36: a server that forgets its sessions is given up."""
+    server.sessions_work = False
+    assert send() == (1, "login_required")
+    assert server.calls == [*LOGGED_IN, "GET login"]
+
+
+def test_basic_auth_on_every_request(server: XQueueServer, settings) -> None:
+    """C33: a proxy's password goes with every request, the redirected one included."""
+    server.basic_auth = ("proxy", "secret")
+    settings.XQUEUE_INTERFACE["basic_auth"] = ["proxy", "secret"]
+    assert send() == (0, "1")
+    assert server.calls == LOGGED_IN
+
+
+def test_no_basic_auth_unless_configured(server: XQueueServer, tmp_path, monkeypatch) -> None:
+    """C33: otherwise none, not even one from the machine's own files."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    LegacyXQueue(server.url, {}).send(HEADER, BODY, ())
+    first = server.requests[0]
+    assert (first.action, first.authorization) == ("submit", None)
+
+
+def test_arguments_come_before_settings(server: XQueueServer, settings) -> None:
+    """C33, C34: a server, account and proxy that are passed in are the ones used."""
+    settings.XQUEUE_INTERFACE = {"url": "http://127.0.0.1:1", "basic_auth": ("not", "this")}
+    server.basic_auth = ("proxy", "secret")
+    legacy = LegacyXQueue(f"{server.url}/", server.auth, HTTPBasicAuth("proxy", "secret"))
+    assert legacy.send(HEADER, BODY, ()) == (0, "1")
+
+
+@pytest.mark.parametrize("interface", [None, {}, {"url": ""}])
+def test_no_server(settings, interface) -> None:
+    """C9: a host without an XQueue server says so."""
+    settings.XQUEUE_INTERFACE = interface
+    with pytest.raises(SendError, match="no grading server"):
+        send()
+
+
+def test_refusals_are_the_servers_own(server: XQueueServer) -> None:
+    """C27, C35: the server's text comes back."""
+    header = make_xheader("http://lms.example.com/", KEY, "other")
+    assert LegacyXQueue().send(header, BODY, ()) == (1, "Queue 'other' not found")
+    assert LegacyXQueue().send("[]", BODY, ()) == (1, "Queue request has invalid format")
+
+
+# --- faults
+
+
+def test_timeouts_and_certificates(monkeypatch) -> None:
+    """C37, C40: 3.05 s to connect, 10 s to read; certificates are verified."""
+    for machines_own in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(machines_own, raising=False)
+    with responses.RequestsMock() as double:
+        double.post(
+            "https://xqueue.example.com/xqueue/submit/", '{"return_code": 0, "content": "1"}'
+        )
+        assert LegacyXQueue("https://xqueue.example.com/").send(HEADER, BODY, ()) == (0, "1")
+        sent = double.calls[0].request.req_kwargs
+    assert sent["timeout"] == (3.05, 10)
+    assert sent["verify"] is True
+
+
+def test_nobody_listens() -> None:
+    """C37: a refused connection."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(SendError, match=r"^cannot connect to server$"):
+            LegacyXQueue(url).send(HEADER, BODY, ())
+
+
+def test_no_answer_in_time(server: XQueueServer, monkeypatch) -> None:
+    """C37: a server that accepts and says nothing."""
+    monkeypatch.setattr(legacy_xqueue, "TIMEOUTS", (3, 0.05))
+    over = threading.Event()
+    server.instead["submit"] = [Answer(delay=over)]
+    with pytest.raises(SendError, match=r"^failed to read from the server$"):
+        send()
+    over.set()
+
+
+@pytest.mark.parametrize("status", [201, 403, 404, 500, 503])
+def test_odd_status(server: XQueueServer, status: int) -> None:
+    """C37: any status but 200."""
+    server.instead["submit"] = [Answer("<h1>no</h1>", status)]
+    with pytest.raises(SendError, match=rf"^unexpected HTTP status code \[{status}\]$"):
+        send()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(""),
+        Answer("<html>maintenance</html>"),
+        Answer("[]"),
+        Answer("7"),
+        Answer("{}"),
+        Answer('{"return_code": 0}'),
+        Answer('{"content": "7"}'),
+        envelope("0", "7"),
+        envelope(0, None),
+        envelope(0, ["7"]),
+    ],
+    ids=lambda answer: answer.body[:30],
+)
+def test_odd_reply(server: XQueueServer, answer: Answer) -> None:
+    """C38: a reply that is not of the protocol."""
+    server.instead["submit"] = [answer]
+    assert send() == (1, ODD)
+
+
+@pytest.mark.parametrize(
+    ("raised", "text"),
+    [
+        (requests.exceptions.ConnectTimeout, "cannot connect to server"),
+        (requests.exceptions.SSLError, "cannot connect to server"),
+        (requests.exceptions.ChunkedEncodingError, "failed to read from the server"),
+        (requests.exceptions.ContentDecodingError, ODD),
+        (requests.exceptions.TooManyRedirects, ODD),
+        (requests.exceptions.InvalidURL, ODD),
+        (UnicodeError, ODD),
+    ],
+)
+def test_every_way_to_fail(caplog, raised: type[Exception], text: str) -> None:
+    """C38, C40: whatever happens to a request is one of the known texts; details stay here."""
+    with responses.RequestsMock() as double:
+        double.post("https://xqueue.example.com/xqueue/submit/", body=raised("https://u:pw@host"))
+        with pytest.raises(SendError) as failure:
+            LegacyXQueue("https://xqueue.example.com").send(HEADER, BODY, ())
+    assert str(failure.value) == text
+    assert "pw@host" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "http://", "ftp://example.com", "http://[::1", "http://a b"]
+)
+def test_address_that_is_none(url: str) -> None:
+    """C38: a mistake in the settings is an error, not an exception of another kind."""
+    with pytest.raises(SendError):
+        LegacyXQueue(url).send(HEADER, BODY, ())
+
+
+def test_redirects_in_a_circle(server: XQueueServer) -> None:
+    """C38: a server that redirects without end is left."""
+    server.instead["submit"] = [
+        Answer(status=302, location="/xqueue/submit/") for _round in range(31)
+    ]
+    with pytest.raises(SendError, match=ODD):
+        send()
+
+
+# --- what must not get out
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("<script>alert(1)</script>", "script alert(1) /script"),
+        ("see http://lms:other@xqueue.example.com", "see"),
+        ("see http://lms:let-me-in@xqueue.example.com", ODD),
+        ("password let-me-in is wrong", ODD),
+        ("proxy password front-door is wrong", ODD),
+        (f"no such key {KEY}", ODD),
+        ("a\x00b\x1b[1m\n\nc", "a b [1m c"),
+        ("x" * 5000, "x" * 200),
+    ],
+)
+def test_server_text_is_made_harmless(server: XQueueServer, settings, content, text) -> None:
+    """C10: a server cannot put markup, addresses or our secrets before the learner."""
+    settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "front-door")
+    server.instead["submit"] = [envelope(1, content)]
+    assert send() == (1, text)
+
+
+def test_refusals_are_logged(server: XQueueServer, settings, caplog) -> None:
+    """C40: a password that is wrong is the operators' to mend, and so is a queue's name."""
+    server.instead["submit"] = [envelope(1, f"{KEY} has no queue")]
+    send()
+    settings.XQUEUE_INTERFACE["django_auth"] = {"username": "lms", "password": "wrong"}
+    send()
+    assert [record.getMessage() for record in caplog.records] == [
+        "XQueue submit refused: return code 1",
+        "XQueue login refused: return code 1",
+    ]
+
+
+def test_logs_are_clean(server: XQueueServer, settings, caplog) -> None:
+    """C40: neither credentials, nor keys, nor the answer are logged."""
+    settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "front-door")
+    caplog.set_level(logging.DEBUG)
+    server.instead["submit"] = [envelope(1, "login_required"), Answer("", 500)]
+    with pytest.raises(SendError):
+        send(upload("a.py", b"print(1)"))
+    assert "500" in caplog.text
+    for secret in (server.auth["password"], "front-door", KEY, "student_response", "print"):
+        assert secret not in caplog.text
+
+
+def test_the_callback_goes_the_legacy_way(server: XQueueServer) -> None:
+    """C41: the server posts back the very header that it was sent, with the grader's reply."""
+    send()
+    reply = json.dumps({"correct": True, "score": 1, "msg": "<p>fine</p>"})
+    with responses.RequestsMock() as lms:
+        lms.post("http://lms.example.com/courses/anywhere")
+        server.answer(server.items[0], reply)
+        [call] = lms.calls
+    form = dict(parse_qsl(call.request.body))
+    assert form == {"xqueue_header": HEADER, "xqueue_body": reply}

@@ -1,0 +1,93 @@
+"""What others hear of a computed grade, once it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils.functional import SimpleLazyObject
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
+from xqueue_bridge.signals import (
+    COURSE_GRADE_CHANGED,
+    COURSE_GRADE_NOW_FAILED,
+    COURSE_GRADE_NOW_PASSED,
+    COURSE_GRADE_PASSED_FIRST_TIME,
+    SUBSECTION_SCORE_CHANGED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a recalculation has come to; ``previous_passed`` is None where there was no grade."""
+
+    course: Course
+    course_grade: CourseGrade
+    changed_subsections: Sequence[SubsectionGrade]
+    changed: bool
+    previous_passed: bool | None
+    is_first_pass: bool
+
+    @property
+    def transition(self) -> str | None:
+        """ "passed" or "failed" if the learner has come to it just now."""
+        if self.course_grade.passed == bool(self.previous_passed):
+            return None
+        return "passed" if self.course_grade.passed else "failed"
+
+
+def announce_after_commit(news: News, user: Any = None) -> None:
+    """Send all signals about a grade after the commit; a receiver that raises stops nobody."""
+    transaction.on_commit(partial(_announce, news, user))
+
+
+def _announce(news: News, user: Any) -> None:
+    from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
+
+    grade, course = news.course_grade, news.course
+    # Asked for only by receivers who look at it.
+    learner = user or SimpleLazyObject(partial(_learner, grade.user_id))
+    for subsection_grade in news.changed_subsections:
+        SUBSECTION_SCORE_CHANGED.send_robust(
+            sender=None,
+            course=course,
+            course_structure=course,
+            user=learner,
+            subsection_grade=subsection_grade,
+        )
+    if news.is_first_pass:
+        COURSE_GRADE_PASSED_FIRST_TIME.send_robust(
+            sender=None, course_id=course.course_key, user_id=grade.user_id
+        )
+    ours = {
+        "user_id": grade.user_id,
+        "changed": news.changed,
+        "previous_passed": news.previous_passed,
+        "transition": news.transition,
+    }
+    COURSE_GRADE_CHANGED.send_robust(
+        sender=None,
+        user=learner,
+        course_grade=grade,
+        course_key=course.course_key,
+        deadline=course.end,
+        **ours,
+    )
+    if news.transition is None and options().GRADE_SIGNALS == "transitions":
+        return
+    place = {"sender": CourseGradeFactory, "user": learner, "course_id": course.course_key}
+    if grade.passed:
+        COURSE_GRADE_NOW_PASSED.send_robust(**place, **ours)
+    else:
+        COURSE_GRADE_NOW_FAILED.send_robust(**place, grade=grade, **ours)
+
+
+def _learner(user_id: int) -> Any:
+    return get_user_model()._default_manager.get(pk=user_id)

@@ -1,0 +1,78 @@
+"""Door of the room: what is graded in a course, and what learners' grades are."""
+
+from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
+from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory, GradeResult
+from xqueue_bridge.course_grades.overrides import (
+    OverrideEntry,
+    override_history,
+    remove_override,
+    set_override,
+)
+from xqueue_bridge.course_grades.publishing import publish_score_signals
+from xqueue_bridge.course_grades.queries import learners_with_grades, read_gradebook, read_progress
+from xqueue_bridge.course_grades.recalculation import (
+    UnknownCourse,
+    is_frozen,
+    recalculate_due,
+    recalculate_requested,
+)
+from xqueue_bridge.course_grades.recalculation_queue import (
+    failed_recalculations,
+    request_everything,
+    request_recalculation,
+    try_again,
+    unfinished,
+)
+from xqueue_bridge.course_grades.retirement import forget_grades, grades_to_forget
+from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsection
+from xqueue_bridge.course_structure.json_format import version_from
+from xqueue_bridge.course_structure.load import read_course
+from xqueue_bridge.course_structure.store import course_structures, publish
+from xqueue_bridge.course_grades.structure_report import doubts, summary
+from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, SubsectionOverride
+from xqueue_bridge.course_grades.course_recalculation import (
+    learners_of,
+    request_course,
+    request_due_courses,
+)
+
+__all__ = [
+    "Block",
+    "Chapter",
+    "Course",
+    "CourseGrade",
+    "CourseGradeFactory",
+    "GradeResult",
+    "OverrideEntry",
+    "Subsection",
+    "SubsectionGrade",
+    "SubsectionOverride",
+    "UnknownCourse",
+    "ZeroCourseGrade",
+    "course_structures",
+    "doubts",
+    "failed_recalculations",
+    "forget_grades",
+    "grades_to_forget",
+    "is_frozen",
+    "learners_of",
+    "learners_with_grades",
+    "override_history",
+    "publish",
+    "publish_score_signals",
+    "read_course",
+    "read_gradebook",
+    "read_progress",
+    "recalculate_due",
+    "recalculate_requested",
+    "remove_override",
+    "request_course",
+    "request_due_courses",
+    "request_everything",
+    "request_recalculation",
+    "set_override",
+    "summary",
+    "try_again",
+    "unfinished",
+    "version_from",
+]

@@ -1,0 +1,156 @@
+"""CourseGradeFactory: upstream's way to ask for course grades, and to have them computed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.course_grades import persistence as stored_grades
+from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
+from xqueue_bridge.course_grades.recalculation import (
+    OutdatedCourse,
+    Plan,
+    known,
+    recalculate,
+    with_current_course,
+)
+from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.course_structure.store import course_structures
+
+#: Learners whose stored grades are read by one statement.
+BATCH = 500
+
+log = logging.getLogger(__name__)
+
+
+class GradeResult(NamedTuple):
+    """One learner's outcome: a grade, or the exception that there was instead."""
+
+    student: Any
+    course_grade: CourseGrade | None
+    error: Exception | None
+
+
+Result: TypeAlias = GradeResult  # inside the class, its own name hides this one
+
+
+class CourseGradeFactory:
+    """Reads and computes course grades.
+
+    Each method takes the course in one of upstream's forms: ``course`` (anything with an ``id``,
+    or our Course), ``collected_block_structure`` or ``course_structure`` (our Course), or
+    ``course_key``. Raises ValueError where none of them is given.
+    """
+
+    #: What ``iter`` yields.
+    GradeResult = GradeResult
+
+    def read(
+        self,
+        user: Any,
+        course: Any = None,
+        collected_block_structure: Any = None,
+        course_structure: Any = None,
+        course_key: CourseKey | None = None,
+        create_if_needed: bool = True,
+    ) -> CourseGrade | None:
+        """Return the stored grade; one statement.
+
+        Where none is stored: a ZeroCourseGrade, or None with ``create_if_needed`` False.
+        """
+        key = _key_of(course, collected_block_structure, course_structure, course_key)
+        row = stored_grades.read_course_row(user.pk, key)
+        if row is not None:
+            return stored_grades.course_grade_of(row)
+        return ZeroCourseGrade(user_id=user.pk, course_key=key) if create_if_needed else None
+
+    def update(
+        self,
+        user: Any,
+        course: Any = None,
+        collected_block_structure: Any = None,
+        course_structure: Any = None,
+        course_key: CourseKey | None = None,
+        force_update_subsections: bool = False,
+    ) -> CourseGrade:
+        """Compute the grade, store what has changed, send the signals after commit, return it.
+
+        Stored subsection grades are used as they are, and missing ones count zero;
+        ``force_update_subsections``: all are computed from scores. Raises UnknownCourse.
+        """
+        key = _key_of(course, collected_block_structure, course_structure, course_key)
+
+        plan = _plan(force_update_subsections)
+
+        def work(current: Course | None, only_current: bool) -> CourseGrade:
+            found = known(current, key)
+            return recalculate(user.pk, found, plan, user=user, only_current=only_current)
+
+        return with_current_course(key, work)
+
+    def iter(
+        self,
+        users: Iterable[Any],
+        course: Any = None,
+        collected_block_structure: Any = None,
+        course_key: CourseKey | None = None,
+        force_update: bool = False,
+    ) -> Iterator[Result]:
+        """Yield a GradeResult for each user, in their order; one's exception stops nobody.
+
+        The structure is read once. Stored grades are read by one statement for each ``BATCH``
+        users; ``force_update``: each is computed.
+        """
+        key = _key_of(course, collected_block_structure, None, course_key)
+        if force_update:
+            return self._computed(iter(users), key)
+        return self._stored(iter(users), key)
+
+    def _computed(self, users: Iterator[Any], key: CourseKey) -> Iterator[Result]:
+        course = _course(key)
+        for user in users:
+            try:
+                try:
+                    grade = recalculate(user.pk, course, _plan(True), user=user)
+                except OutdatedCourse:  # it was published since
+                    course = _course(key)
+                    grade = recalculate(user.pk, course, _plan(True), user=user, only_current=False)
+            except Exception as problem:
+                name = type(problem).__name__
+                log.warning("The grade of learner %s in %s: %s", user.pk, key, name)
+                yield GradeResult(user, None, problem)
+            else:
+                yield GradeResult(user, grade, None)
+
+    def _stored(self, users: Iterator[Any], key: CourseKey) -> Iterator[Result]:
+        while chunk := list(islice(users, BATCH)):
+            rows = PersistentCourseGrade.objects.filter(
+                course_id=key, user_id__in=[user.pk for user in chunk]
+            )
+            found = {row.user_id: stored_grades.course_grade_of(row) for row in rows}
+            for user in chunk:
+                zero = ZeroCourseGrade(user_id=user.pk, course_key=key)
+                yield GradeResult(user, found.get(user.pk, zero), None)
+
+
+def _course(key: CourseKey) -> Course:
+    return known(course_structures().get(key), key)
+
+
+def _plan(force: bool) -> Plan:
+    return Plan(everything=force, untouched_too=force)
+
+
+def _key_of(*given: Any) -> CourseKey:
+    """Return the key of the first form of the course that is given."""
+    for form in given:
+        if isinstance(form, CourseKey):
+            return form
+        if form is not None:
+            return form.course_key if hasattr(form, "course_key") else form.id
+    raise ValueError("Say which course: course, course_structure or course_key.")

@@ -1,0 +1,68 @@
+"""All learners of a course at once: who they are, and having all their grades computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import merge
+from itertools import groupby, islice
+from typing import cast
+
+from django.db.models import QuerySet
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades import recalculation_queue as requests
+from xqueue_bridge.course_grades.queries import learners_with_grades
+from xqueue_bridge.course_structure.models import CourseStructureVersion
+
+BATCH = 500
+
+
+def learners_of(course_key: CourseKey) -> Iterator[int]:
+    """Yield the ids of all learners who have a score or a grade in the course, in order."""
+    scored = _pages(learner_state.learners_with_scores, course_key)
+    graded = _pages(learners_with_grades, course_key)
+    return (user_id for user_id, _ in groupby(merge(scored, graded)))
+
+
+def request_course(course_key: CourseKey) -> int:
+    """Note that all grades in the course are out of date; return how many learners there are.
+
+    Whoever looks first computes them: the sweeper, or the command. Two statements for each
+    ``BATCH`` learners, two more to find them, one to see whether a publish asked for this, and
+    then one to tick that off.
+    """
+    due = _regrades_due().filter(course_key=course_key)
+    asked = list(due.values_list("pk", "regrade_due_at"))
+    learners = learners_of(course_key)
+    count = 0
+    while chunk := list(islice(learners, BATCH)):
+        requests.request_everything(course_key, chunk)
+        count += len(chunk)
+    for pk, due_at in asked:  # not what was published meanwhile
+        CourseStructureVersion.objects.filter(pk=pk, regrade_due_at=due_at).update(
+            regrade_due_at=None
+        )
+    return count
+
+
+def request_due_courses() -> int:
+    """Note what a process should have noted that published a policy and was killed then.
+
+    For the sweeper. Returns how many courses.
+    """
+    course_keys = set(_regrades_due().values_list("course_key", flat=True))
+    for course_key in course_keys:
+        request_course(cast(CourseKey, course_key))
+    return len(course_keys)
+
+
+def _regrades_due() -> QuerySet[CourseStructureVersion]:
+    return CourseStructureVersion.objects.exclude(regrade_due_at=None)
+
+
+def _pages(page: Callable[..., list[int]], course_key: CourseKey) -> Iterator[int]:
+    after = 0
+    while found := page(course_key, after=after, limit=BATCH):
+        yield from found
+        after = found[-1]

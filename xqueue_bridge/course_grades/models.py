@@ -1,0 +1,205 @@
+"""Grades as they are stored, and which of them are out of date.
+
+Learners are plain numbers here, as upstream has them: grades outlive accounts.
+"""
+
+from django.db import models
+from opaque_keys.edx.django.models import CourseKeyField, UsageKeyField
+
+from xqueue_bridge.db.fields import CaseSensitiveCharField
+
+
+class VisibleBlocks(models.Model):
+    """Which problems a subsection's grade was made of; the same for many learners.
+
+    ``hashed`` is the fingerprint of ``blocks_json``, so nobody can insert another list under it,
+    and it does not matter who inserts it first.
+
+    .. no_pii:
+    """
+
+    hashed = CaseSensitiveCharField(max_length=100, unique=True)
+    course_id = CourseKeyField(max_length=255, case_sensitive=True, db_index=True)
+    blocks_json = models.TextField()
+
+    class Meta:
+        verbose_name_plural = "visible blocks"
+
+    def __str__(self) -> str:
+        return self.hashed
+
+
+class PersistentSubsectionGrade(models.Model):
+    """What the scores of one learner in one subsection came to, before any override.
+
+    .. no_pii:
+    """
+
+    user_id = models.PositiveBigIntegerField()
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
+    subtree_edited_timestamp = models.DateTimeField(null=True)
+    course_version = models.CharField(max_length=255, blank=True)
+    earned_all = models.FloatField()
+    possible_all = models.FloatField()
+    earned_graded = models.FloatField()
+    possible_graded = models.FloatField()
+    first_attempted = models.DateTimeField(null=True)
+    visible_blocks = models.ForeignKey(
+        VisibleBlocks,
+        to_field="hashed",
+        db_column="visible_blocks_hash",
+        db_constraint=False,  # inserted just before, and never deleted
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    created = models.DateTimeField()
+    modified = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user_id", "course_id", "usage_key"], name="xqueue_bridge_subsection_grade"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"grade of learner {self.user_id} at {self.usage_key}"
+
+
+class Override(models.Model):
+    """What somebody has put in the place of a computed subsection grade; None: as computed."""
+
+    earned_all_override = models.FloatField(null=True, blank=True)
+    possible_all_override = models.FloatField(null=True, blank=True)
+    earned_graded_override = models.FloatField(null=True, blank=True)
+    possible_graded_override = models.FloatField(null=True, blank=True)
+    system = models.CharField(max_length=100, blank=True)
+    override_reason = models.CharField(max_length=300, blank=True)
+    author_id = models.PositiveBigIntegerField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class PersistentSubsectionGradeOverride(Override):
+    """An override that holds now: applied when the grade is read, so recalculation keeps it.
+
+    .. pii: What the course team wrote about a learner's grade.
+    .. pii_types: other
+    .. pii_retirement: local_api
+    """
+
+    grade = models.OneToOneField(
+        PersistentSubsectionGrade, on_delete=models.CASCADE, related_name="override"
+    )
+    created = models.DateTimeField()
+    modified = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"override of grade {self.grade_id}"
+
+
+class PersistentSubsectionGradeOverrideHistory(Override):
+    """Each override that was ever made, changed or removed, and by whom.
+
+    .. pii: What the course team wrote about a learner's grade.
+    .. pii_types: other
+    .. pii_retirement: local_api
+    """
+
+    class Action(models.TextChoices):
+        SET = "set", "set"
+        REMOVED = "removed", "removed"
+
+    user_id = models.PositiveBigIntegerField()
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
+    action = models.CharField(max_length=8, choices=Action)
+    created = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "persistent subsection grade override histories"
+        indexes = [
+            models.Index(fields=["user_id", "course_id", "id"], name="xqueue_bridge_overrides")
+        ]
+
+    def __str__(self) -> str:
+        return f"override of learner {self.user_id} at {self.usage_key}: {self.action}"
+
+
+class PersistentCourseGrade(models.Model):
+    """The course grade of one learner.
+
+    ``percent_grade`` is 0..1 in whole percents, or more with extra credit; ``exact_percent`` is
+    what it was rounded from. ``modified`` and ``version`` move when percent, letter or pass do,
+    and at nothing else; ``computed_at`` at every look. ``passed_timestamp`` is the first pass,
+    which a later fail does not undo.
+
+    .. no_pii:
+    """
+
+    user_id = models.PositiveBigIntegerField()
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    course_edited_timestamp = models.DateTimeField(null=True)
+    course_version = models.CharField(max_length=255, blank=True)
+    grading_policy_hash = models.CharField(max_length=255)
+    percent_grade = models.FloatField()
+    exact_percent = models.FloatField()
+    letter_grade = models.CharField(max_length=255, blank=True)
+    passed = models.BooleanField()
+    passed_timestamp = models.DateTimeField(null=True, blank=True)
+    version = models.PositiveBigIntegerField(default=0)
+    created = models.DateTimeField()
+    modified = models.DateTimeField()
+    computed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["course_id", "user_id"], name="xqueue_bridge_course_grade"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["user_id"], name="xqueue_bridge_grade_learner"),
+            models.Index(fields=["modified", "id"], name="xqueue_bridge_grade_changed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"grade of learner {self.user_id} in {self.course_id}"
+
+
+class GradeRecalculation(models.Model):
+    """Whether a learner's course grade is up to date, and the lock under which it is computed.
+
+    Each changed score raises ``wanted`` and adds a line to ``changes`` (usage key, a tab, the
+    version of the score), in the score's own transaction; a recalculation does all of them at
+    once, and sets ``done`` to what it saw. ``due_at`` is set as long as there is something to do
+    without being asked; without it, and ``done`` behind ``wanted``, the recalculation has failed.
+
+    .. no_pii:
+    """
+
+    user_id = models.PositiveBigIntegerField()
+    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    wanted = models.PositiveBigIntegerField(default=0)
+    done = models.PositiveBigIntegerField(default=0)
+    changes = models.TextField(blank=True)
+    due_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    problem = models.CharField(max_length=255, blank=True, help_text="Why it is not done.")
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user_id", "course_id"], name="xqueue_bridge_recalculation"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="xqueue_bridge_grades_due"),
+            models.Index(fields=["course_id", "due_at"], name="xqueue_bridge_course_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"grade of learner {self.user_id} in {self.course_id}: {self.done}/{self.wanted}"

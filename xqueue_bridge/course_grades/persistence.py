@@ -1,0 +1,185 @@
+"""Grades on their way between the tables and the values that are computed with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from django.db.models import CharField, ExpressionWrapper, F, QuerySet
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.course_grades.scores import Score
+from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_grades.models import (
+    Override,
+    PersistentCourseGrade,
+    PersistentSubsectionGrade,
+    PersistentSubsectionGradeOverride,
+    VisibleBlocks,
+)
+from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.course_grades.subsection_grade import (
+    SubsectionGrade,
+    SubsectionOverride,
+    fingerprint,
+)
+from xqueue_bridge.db.upsert import upsert
+from xqueue_bridge.lms.keys import usage_key_of
+
+_SUBSECTION_FIELDS = (
+    "subtree_edited_timestamp",
+    "course_version",
+    "earned_all",
+    "possible_all",
+    "earned_graded",
+    "possible_graded",
+    "first_attempted",
+    "visible_blocks",
+    "modified",
+)
+
+
+def read_course_row(user_id: int, course_key: CourseKey) -> PersistentCourseGrade | None:
+    """Return the learner's stored course grade."""
+    return PersistentCourseGrade.objects.filter(user_id=user_id, course_id=course_key).first()
+
+
+def course_grade_of(row: PersistentCourseGrade) -> CourseGrade:
+    """Return a stored course grade as a value, without details."""
+    return CourseGrade(
+        user_id=row.user_id,
+        course_key=cast(CourseKey, row.course_id),
+        percent=row.percent_grade,
+        letter_grade=row.letter_grade or None,
+        passed=row.passed,
+        exact_percent=row.exact_percent,
+        last_updated=row.modified,
+        passed_timestamp=row.passed_timestamp,
+        version=row.version,
+    )
+
+
+def read_subsections(
+    user_id: int, course_key: CourseKey
+) -> dict[UsageKey, tuple[PersistentSubsectionGrade, SubsectionGrade]]:
+    """Return the learner's stored subsection grades, with their overrides; one statement."""
+    rows = subsection_rows(course_key).filter(user_id=user_id)
+    found = ((row, subsection_grade_of(row, course_key)) for row in rows)
+    return {grade.usage_key: (row, grade) for row, grade in found}
+
+
+def subsection_rows(course_key: CourseKey) -> QuerySet[Any]:
+    """Return all subsection grades of a course, with their overrides, as ``usage`` with the text
+    of the key.
+    """
+    rows = PersistentSubsectionGrade.objects.filter(course_id=course_key)
+    usage = ExpressionWrapper(F("usage_key"), output_field=CharField())
+    return rows.select_related("override").annotate(usage=usage).defer("course_id", "usage_key")
+
+
+def subsection_grade_of(row: Any, course_key: CourseKey) -> SubsectionGrade:
+    """Return one of ``subsection_rows`` as a value."""
+    override: PersistentSubsectionGradeOverride | None = getattr(row, "override", None)
+    return SubsectionGrade(
+        usage_key=usage_key_of(row.usage, course_key),
+        computed_all=Score(row.earned_all, row.possible_all, False, row.first_attempted),
+        computed_graded=Score(row.earned_graded, row.possible_graded, True, row.first_attempted),
+        override=None if override is None else override_of(override),
+    )
+
+
+def override_of(row: Override) -> SubsectionOverride:
+    """Return a stored override as a value."""
+    return SubsectionOverride(
+        earned_all=row.earned_all_override,
+        possible_all=row.possible_all_override,
+        earned_graded=row.earned_graded_override,
+        possible_graded=row.possible_graded_override,
+        reason=row.override_reason,
+        system=row.system,
+        author_id=row.author_id,
+    )
+
+
+def differs(row: PersistentSubsectionGrade, grade: SubsectionGrade) -> bool:
+    """Return whether a computed subsection grade is another than the stored one."""
+    return _sums(grade) != {name: getattr(row, name) for name in _sums(grade)}
+
+
+def write_subsections(
+    user_id: int,
+    course: Course,
+    grades: Sequence[SubsectionGrade],
+    stored: Mapping[UsageKey, tuple[PersistentSubsectionGrade, SubsectionGrade]],
+    now: datetime,
+) -> None:
+    """Insert and update subsection grades: two statements for any number, none for none."""
+    lists = {fingerprint(grade.visible_blocks): grade.visible_blocks for grade in grades}
+    known = {row.visible_blocks_id for row, _ in stored.values()}
+    _insert_visible_blocks(course.course_key, lists, known)
+    rows = [_subsection_row(user_id, course, grade, now) for grade in grades]
+    upsert(rows, key=["user_id", "course_id", "usage_key"], fields=_SUBSECTION_FIELDS)
+
+
+def write_course_grade(
+    row: PersistentCourseGrade | None, course: Course, grade: CourseGrade, now: datetime
+) -> PersistentCourseGrade:
+    """Store a computed course grade over ``row`` and return what is stored; one statement."""
+    is_new = row is None
+    if row is None:
+        row = PersistentCourseGrade(
+            user_id=grade.user_id, course_id=course.course_key, created=now, modified=now
+        )
+    letter = grade.letter_grade or ""
+    seen = (grade.percent, letter, grade.passed)
+    if is_new or (row.percent_grade, row.letter_grade, row.passed) != seen:
+        row.version += 1
+        row.modified = max(now, row.modified)
+    row.percent_grade, row.letter_grade, row.passed = seen
+    row.exact_percent = grade.exact_percent
+    row.passed_timestamp = row.passed_timestamp or (now if grade.passed else None)
+    row.course_edited_timestamp = course.edited_on
+    row.course_version = course.version
+    row.grading_policy_hash = course.policy.hash
+    row.computed_at = now
+    row.save(force_insert=is_new, force_update=not is_new)
+    return row
+
+
+def _subsection_row(
+    user_id: int, course: Course, grade: SubsectionGrade, now: datetime
+) -> PersistentSubsectionGrade:
+    sums: dict[str, Any] = _sums(grade)
+    return PersistentSubsectionGrade(
+        user_id=user_id,
+        course_id=course.course_key,
+        usage_key=grade.usage_key,
+        subtree_edited_timestamp=course.edited_on,
+        course_version=course.version,
+        created=now,
+        modified=now,
+        **sums,
+    )
+
+
+def _sums(grade: SubsectionGrade) -> dict[str, Any]:
+    return {
+        "earned_all": grade.computed_all.earned,
+        "possible_all": grade.computed_all.possible,
+        "earned_graded": grade.computed_graded.earned,
+        "possible_graded": grade.computed_graded.possible,
+        "first_attempted": grade.first_attempted,
+        "visible_blocks_id": fingerprint(grade.visible_blocks),
+    }
+
+
+def _insert_visible_blocks(
+    course_key: CourseKey, lists: Mapping[str, str], known: Iterable[str]
+) -> None:
+    """Insert the lists that are new. Whoever inserts the same one meanwhile does us no harm."""
+    fresh = sorted(lists.keys() - set(known))  # in one order, so that nobody deadlocks
+    VisibleBlocks.objects.bulk_create(
+        [VisibleBlocks(hashed=key, course_id=course_key, blocks_json=lists[key]) for key in fresh],
+        ignore_conflicts=True,
+    )

@@ -1,0 +1,61 @@
+"""A score has changed: what upstream's receivers hear of it, with the block's weight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.course_grades.scores import weighted_score
+from xqueue_bridge.course_structure.store import course_structures
+from xqueue_bridge.signals import PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
+from xqueue_bridge.lms.keys import in_course
+
+#: What upstream calls the table that scores come from.
+SCORE_TABLE = "courseware_studentmodule"
+
+
+def publish_score_signals(
+    user_id: int,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    *,
+    earned: float | None,
+    possible: float | None,
+    **others: Any,
+) -> None:
+    """Send upstream's two signals about a score that is stored; nothing where nobody listens.
+
+    ``others`` are the arguments that both have: ``modified``, ``only_if_higher``,
+    ``score_deleted``, ``grader_response``, ``version``. One statement where somebody listens.
+    """
+    if not (PROBLEM_RAW_SCORE_CHANGED.receivers or PROBLEM_WEIGHTED_SCORE_CHANGED.receivers):
+        return
+    weight = _weight(course_key, usage_key)
+    raw_earned, raw_possible = earned or 0.0, possible or 0.0
+    weighted_earned, weighted_possible = weighted_score(raw_earned, raw_possible, weight)
+    others |= {
+        "user_id": user_id,
+        "course_id": str(course_key),
+        "usage_id": str(usage_key),
+        "score_db_table": SCORE_TABLE,
+    }
+    PROBLEM_RAW_SCORE_CHANGED.send_robust(
+        sender=None, raw_earned=raw_earned, raw_possible=raw_possible, weight=weight, **others
+    )
+    PROBLEM_WEIGHTED_SCORE_CHANGED.send_robust(
+        sender=None,
+        weighted_earned=weighted_earned,
+        weighted_possible=weighted_possible,
+        **others,
+    )
+
+
+def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None:
+    """Return the block's weight as published now; None for the points that it has."""
+    if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURES:
+        return None
+    course = course_structures().get(course_key)
+    block = course and course.blocks.get(in_course(usage_key, course_key))
+    return block.weight if block else None

@@ -1,0 +1,80 @@
+"""Course grades with all that a page shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades import persistence as stored_grades
+from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade, compute_course
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
+from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
+
+
+def read_progress(user_id: int, course: Course) -> CourseGrade:
+    """Return a learner's stored grade with its breakdown and the scores of all problems.
+
+    Three statements. Percent, letter and pass are the stored ones; where nothing is stored, the
+    grade is zero, and the breakdown is what the scores come to.
+    """
+    row = stored_grades.read_course_row(user_id, course.course_key)
+    stored = stored_grades.read_subsections(user_id, course.course_key)
+    scores = learner_state.read_course_scores(user_id, course.course_key)
+    grades: dict[UsageKey, SubsectionGrade] = {}
+    for subsection in course.subsections:
+        now = compute_subsection(subsection, scores)
+        _, kept = stored.get(subsection.usage_key, (None, None))
+        grades[subsection.usage_key] = replace(kept or now, problem_scores=now.problem_scores)
+    computed = compute_course(user_id, course, grades)
+    return replace(
+        _stored_or_zero(row, user_id, course.course_key),
+        summary=computed.summary,
+        subsection_grades=grades,
+    )
+
+
+def read_gradebook(
+    course_key: CourseKey,
+    user_ids: Iterable[int],
+    usage_keys: Collection[UsageKey] | None = None,
+) -> dict[int, CourseGrade]:
+    """Return the stored grades of many learners, with those of their subsections.
+
+    ``usage_keys``: of these subsections only. Two statements, one for no subsection. Learners
+    without a stored grade have a ZeroCourseGrade.
+    """
+    ids = list(user_ids)
+    rows = PersistentCourseGrade.objects.filter(course_id=course_key, user_id__in=ids)
+    found = {row.user_id: row for row in rows}
+    subsections: dict[int, dict[UsageKey, SubsectionGrade]] = {user_id: {} for user_id in ids}
+    details = stored_grades.subsection_rows(course_key).filter(user_id__in=ids)
+    if usage_keys is not None:
+        details = details.filter(usage_key__in=usage_keys)
+    for each in details:
+        grade = stored_grades.subsection_grade_of(each, course_key)
+        subsections[each.user_id][grade.usage_key] = grade
+    return {
+        user_id: replace(
+            _stored_or_zero(found.get(user_id), user_id, course_key),
+            subsection_grades=subsections[user_id],
+        )
+        for user_id in ids
+    }
+
+
+def learners_with_grades(course_key: CourseKey, *, after: int = 0, limit: int = 500) -> list[int]:
+    """Return the ids, above ``after``, of learners whose course grade is stored; in order."""
+    rows = PersistentCourseGrade.objects.filter(course_id=course_key, user_id__gt=after)
+    return list(rows.order_by("user_id").values_list("user_id", flat=True)[:limit])
+
+
+def _stored_or_zero(
+    row: PersistentCourseGrade | None, user_id: int, course_key: CourseKey
+) -> CourseGrade:
+    if row is None:
+        return ZeroCourseGrade(user_id=user_id, course_key=course_key)
+    return stored_grades.course_grade_of(row)

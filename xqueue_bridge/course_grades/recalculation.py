@@ -1,0 +1,282 @@
+"""One learner's course grade, computed from scores under the lock of the learner and the course.
+
+Scores are read inside the lock, so whoever computes last has seen every score that was there.
+Ten statements and a lock, whatever the size of the course; what has not changed is not written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from django.utils import timezone
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import BlockScore
+from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades import (
+    recalculation_queue as requests,
+    persistence as stored_grades,
+)
+from xqueue_bridge.course_grades.announcing import News, announce_after_commit
+from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
+from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.course_structure.store import course_structures
+from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
+
+#: How often a course that is published again meanwhile is read again before it is left for later.
+MAX_READINGS = 3
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class UnknownCourse(XQueueBridgeError):
+    """No structure is known of this course."""
+
+
+class NotVisibleYet(XQueueBridgeError):
+    """A score that has changed cannot be seen yet."""
+
+
+class OutdatedCourse(XQueueBridgeError):
+    """The grade that is stored was, or may have been, computed from a later publication."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which subsections to compute from scores; the others are used as they are stored.
+
+    ``blocks``: those that hold one of them. ``everything``: all; ``everything_at_first``: all, if
+    the learner has no grade in the course yet. ``untouched_too``: also store the zero of a
+    subsection in which nothing was tried.
+    """
+
+    blocks: frozenset[UsageKey] = frozenset()
+    everything: bool = False
+    everything_at_first: bool = False
+    untouched_too: bool = False
+
+    def computes(self, subsection: Subsection) -> bool:
+        """Return whether the subsection is computed from scores."""
+        if self.everything:
+            return True
+        return any(block.usage_key in self.blocks for block in subsection.blocks)
+
+
+def recalculate(
+    user_id: int, course: Course, plan: Plan, *, user: Any = None, only_current: bool = True
+) -> CourseGrade:
+    """Compute a learner's course grade, store what has changed, and announce it after commit.
+
+    Raises OutdatedCourse, with ``only_current``, if the stored grade may be of a later publication.
+    """
+
+    def work() -> CourseGrade:
+        requests.locked_row_or_new(user_id, course.course_key)
+        scores = learner_state.read_course_scores(user_id, course.course_key)
+        return _compute(user_id, course, scores, plan, user, only_current)
+
+    return learner_state.in_transaction(work)
+
+
+def recalculate_requested(
+    user_id: int, course_key: CourseKey, *, only_if_rested: bool = False
+) -> bool:
+    """Do what ``request_recalculation`` has noted for a learner; return whether there was any.
+
+    ``only_if_rested``: leave it to the sweeper if the learner's grade was computed within the
+    delay, so that a burst of scores is two recalculations. An attempt that fails is noted, and
+    another one is due later. Safe in several processes at once.
+    """
+    try:
+        for _ in range(MAX_READINGS):
+            done = _read_and_settle(user_id, course_key, only_if_rested)
+            if done is not None:
+                return done
+    except NotVisibleYet as problem:
+        requests.note_failure(user_id, course_key, str(problem))
+    except Exception as problem:  # one learner's grade must not keep the others waiting
+        name = type(problem).__name__
+        log.exception("The grade of learner %s in %s: %s", user_id, course_key, name)
+        requests.note_failure(user_id, course_key, name)
+    return True
+
+
+def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> int:
+    """Do what is due, longest overdue first; return how many learners' grades were looked at."""
+    found = requests.due(limit, course_key)
+    for user_id, each in found:
+        recalculate_requested(user_id, each)
+    return len(found)
+
+
+def with_current_course(course_key: CourseKey, work: Callable[[Course | None, bool], T]) -> T:
+    """Call ``work`` with the course as published now, outside any transaction of ours.
+
+    If it finds that a later publication may have been graded by already, it is called once more,
+    and then has to take the course as it is: a course can be taken back to an earlier publication.
+    """
+    try:
+        return work(course_structures().get(course_key), True)
+    except OutdatedCourse:
+        return work(course_structures().get(course_key), False)
+
+
+def known(course: Course | None, course_key: CourseKey) -> Course:
+    """Return the course, or raise UnknownCourse."""
+    if course is None:
+        raise UnknownCourse(f"No structure of {course_key} is known.")
+    return course
+
+
+def is_frozen(course: Course, now: datetime | None = None) -> bool:
+    """Return whether the grades of a course that has ended do not move any more."""
+    days = options().GRADE_FREEZE_DAYS
+    if days is None or course.end is None:
+        return False
+    # From now, which is never at the end of all dates, as the end of a course can be.
+    return course.end < (now or timezone.now()) - timedelta(days=days)
+
+
+def _read_and_settle(user_id: int, course_key: CourseKey, only_if_rested: bool) -> bool | None:
+    noted = requests.noted(user_id, course_key)  # before the course is read
+    if noted is None:
+        return False
+    settle = partial(_settle, user_id, course_key, only_if_rested, noted)
+    return with_current_course(
+        course_key, lambda *course: learner_state.in_transaction(partial(settle, *course))
+    )
+
+
+def _settle(
+    user_id: int,
+    course_key: CourseKey,
+    only_if_rested: bool,
+    noted: int,
+    course: Course | None,
+    only_current: bool,
+) -> bool | None:
+    """Do what is noted; return whether there was any, None if the course has to be read again."""
+    row = requests.locked_row(user_id, course_key)
+    if row is None or row.done == row.wanted:
+        return False
+    rest = timedelta(seconds=options().GRADE_DELAY_SECONDS)
+    if only_if_rested and row.finished_at and timezone.now() < row.finished_at + rest:
+        return False
+    changes = requests.changes_of(row)
+    if changes.everything and row.wanted != noted:
+        return None  # noted since the course was read, maybe because it was published
+    if course is None or is_frozen(course):
+        requests.finish(row, "no structure of the course is known" if course is None else "frozen")
+        return True
+    scores = learner_state.read_course_scores(user_id, course_key)
+    _check_visible(changes, scores)
+    # At first: scores may be older than the course's structure, or than our notes of them.
+    plan = Plan(frozenset(changes.versions), changes.everything, everything_at_first=True)
+    _compute(user_id, course, scores, plan, None, only_current)
+    requests.finish(row)
+    return True
+
+
+def _check_visible(changes: requests.Changes, scores: Mapping[UsageKey, BlockScore]) -> None:
+    """Scores can be kept where their commit is seen later than the note that they changed."""
+    for usage_key, version in changes.versions.items():
+        found = scores.get(usage_key)
+        if version and (found is None or found.version < version):
+            raise NotVisibleYet(f"Version {version} of the score at {usage_key} is not seen.")
+
+
+def _compute(
+    user_id: int,
+    course: Course,
+    scores: Mapping[UsageKey, BlockScore],
+    plan: Plan,
+    user: Any,
+    only_current: bool,
+) -> CourseGrade:
+    before = stored_grades.read_course_row(user_id, course.course_key)
+    if only_current and before is not None and _may_be_later(before, course):
+        raise OutdatedCourse
+    if before is None and plan.everything_at_first:
+        plan = replace(plan, everything=True)
+    stored = stored_grades.read_subsections(user_id, course.course_key)
+    grades: dict[UsageKey, SubsectionGrade] = {}
+    changed = []
+    for subsection in course.subsections:
+        row, old = stored.get(subsection.usage_key, (None, None))
+        if not plan.computes(subsection):
+            if old is not None:
+                grades[subsection.usage_key] = old
+            continue
+        grade = _with_first_attempt(
+            compute_subsection(subsection, scores, old.override if old else None), old
+        )
+        grades[subsection.usage_key] = grade
+        is_kept = row is not None or grade.attempted or plan.untouched_too
+        if is_kept and (row is None or stored_grades.differs(row, grade)):
+            changed.append(grade)
+    return _store(user_id, course, grades, changed, stored, before, user)
+
+
+def _store(
+    user_id: int,
+    course: Course,
+    grades: Mapping[UsageKey, SubsectionGrade],
+    changed: list[SubsectionGrade],
+    stored: Mapping[UsageKey, Any],
+    before: PersistentCourseGrade | None,
+    user: Any,
+) -> CourseGrade:
+    now = timezone.now()
+    stored_grades.write_subsections(user_id, course, changed, stored, now)
+    computed = compute_course(user_id, course, grades)
+    previous_passed = None if before is None else before.passed
+    passed_before = before is not None and before.passed_timestamp is not None
+    version = before.version if before else 0
+    after = stored_grades.write_course_grade(before, course, computed, now)
+    course_grade = replace(
+        computed,
+        last_updated=after.modified,
+        passed_timestamp=after.passed_timestamp,
+        version=after.version,
+    )
+    news = News(
+        course=course,
+        course_grade=course_grade,
+        changed_subsections=changed,
+        changed=after.version != version,
+        previous_passed=previous_passed,
+        is_first_pass=computed.passed and not passed_before,
+    )
+    announce_after_commit(news, user)
+    return course_grade
+
+
+def _with_first_attempt(grade: SubsectionGrade, old: SubsectionGrade | None) -> SubsectionGrade:
+    """Keep the first attempt that is stored: later ones do not move it, nor does a reset."""
+    if old is None or old.first_attempted is None:
+        return grade
+    first = old.first_attempted
+    return replace(
+        grade,
+        computed_all=replace(grade.computed_all, first_attempted=first),
+        computed_graded=replace(grade.computed_graded, first_attempted=first),
+    )
+
+
+def _may_be_later(stored: PersistentCourseGrade, course: Course) -> bool:
+    """Return whether a grade is of a later publication, as far as dates can tell: some repeat."""
+    edited = stored.course_edited_timestamp
+    if edited is None or course.edited_on is None:
+        return False
+    is_other = stored.course_version != course.version
+    return edited > course.edited_on or (edited == course.edited_on and is_other)

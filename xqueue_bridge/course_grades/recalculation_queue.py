@@ -1,0 +1,219 @@
+"""Which learners' grades are out of date: noted with each score, taken by whoever computes them.
+
+A note is one row for a learner and a course, so many scores within the delay are one
+recalculation. The row is also the lock under which it happens.
+
+    idle ──a score──> due ──computed──> idle
+                       │ └─an attempt fails─> due later ──too often──> failed ──a score──> due
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+from django.db import connection
+from django.db.models import F, QuerySet, TextField, Value
+from django.db.models.functions import Coalesce, Concat
+from django.utils import timezone
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades.models import GradeRecalculation
+from xqueue_bridge.lms.keys import in_course
+
+#: Attempts at one recalculation; then it has failed, until somebody asks again.
+MAX_ATTEMPTS = 8
+#: Seconds before the second attempt; doubles.
+FIRST_PAUSE = 2
+
+_EVERYTHING = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has happened since the grade was computed.
+
+    ``versions`` has the blocks with a new score, and the version that its row must have reached
+    (0: any); ``everything``: whatever the scores are, all subsections are to be computed.
+    """
+
+    versions: dict[UsageKey, int]
+    everything: bool
+
+
+def request_recalculation(
+    user_id: int,
+    course_key: CourseKey,
+    *,
+    usage_key: UsageKey | None = None,
+    version: int | None = None,
+) -> bool:
+    """Note that a learner's grade is out of date: by a block's score, or altogether.
+
+    Call it in the transaction that writes the score. Returns whether somebody has to be woken;
+    if not, a recalculation is on its way already. One statement, two while one is on its way,
+    four the first time.
+    """
+    change = f"{usage_key or _EVERYTHING}\t{version or 0}\n"
+    return _note(user_id, course_key, change)
+
+
+def _note(user_id: int, course_key: CourseKey, change: str) -> bool:
+    row = row_of(user_id, course_key)
+    note = {
+        "wanted": F("wanted") + 1,
+        "changes": Concat("changes", Value(change), output_field=TextField()),
+    }
+    due_at = timezone.now() + timedelta(seconds=options().GRADE_DELAY_SECONDS)
+    for is_first_look in (True, False):
+        if row.filter(due_at=None).update(due_at=due_at, attempts=0, problem="", **note):
+            return True
+        # A recalculation may have ended between the two statements.
+        if row.update(due_at=Coalesce("due_at", Value(due_at)), **note):
+            return False
+        if is_first_look:
+            fresh = GradeRecalculation(user_id=user_id, course_id=course_key)
+            GradeRecalculation.objects.bulk_create([fresh], ignore_conflicts=True)
+    raise AssertionError("the row that was just inserted is gone")
+
+
+def request_everything(course_key: CourseKey, user_ids: Iterable[int]) -> None:
+    """Note that the grades of many learners are out of date, whatever their scores."""
+    ids = sorted(user_ids)
+    rows = [GradeRecalculation(user_id=user_id, course_id=course_key) for user_id in ids]
+    change = Value(f"{_EVERYTHING}\t0\n")
+
+    def work() -> None:
+        GradeRecalculation.objects.bulk_create(rows, ignore_conflicts=True)
+        GradeRecalculation.objects.filter(course_id=course_key, user_id__in=ids).update(
+            wanted=F("wanted") + 1,
+            changes=Concat("changes", change, output_field=TextField()),
+            due_at=timezone.now(),
+            attempts=0,
+            problem="",
+        )
+
+    learner_state.in_transaction(work)
+
+
+def try_again(row_ids: Iterable[int]) -> int:
+    """Have failed recalculations done after all; return how many."""
+    failed = failed_recalculations().filter(pk__in=list(row_ids))
+    return failed.update(due_at=timezone.now(), attempts=0)
+
+
+def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, CourseKey]]:
+    """Return the learners and courses that are due, longest overdue first."""
+    rows = GradeRecalculation.objects.filter(due_at__lte=timezone.now())
+    if course_key is not None:
+        rows = rows.filter(course_id=course_key)
+    found = rows.order_by("due_at").values_list("user_id", "course_id")[:limit]
+    return [(user_id, cast(CourseKey, each)) for user_id, each in found]
+
+
+def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
+    """Return the ids of all learners whose grade in a course is out of date, due or failed.
+
+    ``only_tried``: those for whom the last attempt has failed.
+    """
+    rows = GradeRecalculation.objects.filter(course_id=course_key, done__lt=F("wanted"))
+    if only_tried:
+        rows = rows.filter(attempts__gt=0)
+    return list(rows.order_by("user_id").values_list("user_id", flat=True))
+
+
+def failed_recalculations(course_key: CourseKey | None = None) -> QuerySet[GradeRecalculation]:
+    """Return the recalculations that nobody tries any more."""
+    rows = GradeRecalculation.objects.filter(due_at=None, done__lt=F("wanted"))
+    return rows if course_key is None else rows.filter(course_id=course_key)
+
+
+def row_of(user_id: int, course_key: CourseKey) -> QuerySet[GradeRecalculation]:
+    """Return the query for a learner's row in a course."""
+    return GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
+
+
+def noted(user_id: int, course_key: CourseKey) -> int | None:
+    """Return how many notes there are about a learner's grade; None if nothing is to be done."""
+    rows = row_of(user_id, course_key).filter(done__lt=F("wanted"))
+    return rows.values_list("wanted", flat=True).first()
+
+
+def locked_row(user_id: int, course_key: CourseKey) -> GradeRecalculation | None:
+    """Lock the learner's row in the course until the transaction ends; None if there is none."""
+    rows = row_of(user_id, course_key)
+    if not connection.features.has_select_for_update:
+        rows.update(wanted=F("wanted"))  # SQLite's lock is a write, and comes before any read
+    return rows.select_for_update().first()
+
+
+def locked_row_or_new(user_id: int, course_key: CourseKey) -> GradeRecalculation:
+    """Lock the learner's row in the course; insert it first if there is none."""
+    row = locked_row(user_id, course_key)
+    if row is None:
+        fresh = GradeRecalculation(user_id=user_id, course_id=course_key)
+        GradeRecalculation.objects.bulk_create([fresh], ignore_conflicts=True)
+        row = locked_row(user_id, course_key)
+    if row is None:
+        raise AssertionError("the row that was just inserted is gone")
+    return row
+
+
+def changes_of(row: GradeRecalculation) -> Changes:
+    """Return what a row asks for."""
+    versions: dict[UsageKey, int] = {}
+    everything = False
+    for line in row.changes.splitlines():
+        name, _, version = line.partition("\t")
+        if name == _EVERYTHING:
+            everything = True
+        else:
+            course_key = cast(CourseKey, row.course_id)
+            usage_key = in_course(UsageKey.from_string(name), course_key)
+            # A score that was deleted has no version to wait for, and undoes the earlier ones.
+            wanted = int(version)
+            versions[usage_key] = max(versions.get(usage_key, 0), wanted) if wanted else 0
+    return Changes(versions, everything)
+
+
+def finish(row: GradeRecalculation, problem: str = "") -> None:
+    """All that the locked row asks for is done."""
+    GradeRecalculation.objects.filter(pk=row.pk).update(
+        done=row.wanted,
+        changes="",
+        due_at=None,
+        attempts=0,
+        problem=problem[:255],
+        finished_at=timezone.now(),
+    )
+
+
+def note_failure(user_id: int, course_key: CourseKey, problem: str) -> None:
+    """An attempt has failed: another one is due later, or this was the last."""
+
+    def work() -> None:
+        row = locked_row(user_id, course_key)
+        if row is None or row.done == row.wanted:
+            return
+        attempts = row.attempts + 1
+        pause = timedelta(seconds=FIRST_PAUSE * 2 ** min(row.attempts, MAX_ATTEMPTS))
+        GradeRecalculation.objects.filter(pk=row.pk).update(
+            attempts=attempts,
+            due_at=timezone.now() + pause if attempts < MAX_ATTEMPTS else None,
+            problem=problem[:255],
+            changes=_shortened(changes_of(row)),
+        )
+
+    learner_state.in_transaction(work)
+
+
+def _shortened(changes: Changes) -> str:
+    """What fails again and again must not grow with every score."""
+    lines = [f"{usage_key}\t{version}\n" for usage_key, version in changes.versions.items()]
+    if changes.everything:
+        lines.append(f"{_EVERYTHING}\t0\n")
+    return "".join(lines)

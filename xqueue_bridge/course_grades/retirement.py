@@ -1,0 +1,58 @@
+"""What course grades keep of a learner who is to be forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
+
+from django.db.models import QuerySet
+
+from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.course_grades.models import (
+    GradeRecalculation,
+    PersistentCourseGrade,
+    PersistentSubsectionGrade,
+    PersistentSubsectionGradeOverride,
+    PersistentSubsectionGradeOverrideHistory,
+)
+
+Forget: TypeAlias = Callable[[QuerySet[Any]], int]
+
+
+def grades_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
+    """Return how many rows ``forget_grades`` would empty or delete."""
+    return Counter(grades=sum(rows.count() for rows, _ in _parts(user_id, mode)))
+
+
+def forget_grades(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
+    """Empty the reasons of overrides, or delete all grades; yields after each batch.
+
+    What a teacher wrote about a learner is the only text among the grades.
+    """
+    for rows, forget in _parts(user_id, mode):
+        every = rows.model._default_manager
+        for ids in id_batches(rows):
+            work = partial(forget, every.filter(pk__in=ids))
+            yield Counter(grades=learner_state.in_transaction(work))
+
+
+def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Any], Forget]]:
+    overrides = PersistentSubsectionGradeOverride.objects.filter(grade__user_id=user_id)
+    past = PersistentSubsectionGradeOverrideHistory.objects.filter(user_id=user_id)
+    if mode is RetirementMode.SCRUB:
+        return [(rows.exclude(override_reason=""), _empty) for rows in (overrides, past)]
+    tables = (GradeRecalculation, PersistentSubsectionGrade, PersistentCourseGrade)
+    mine = [table._default_manager.filter(user_id=user_id) for table in tables]
+    return [(rows, _delete) for rows in (overrides, past, *mine)]
+
+
+def _empty(rows: QuerySet[Any]) -> int:
+    return rows.update(override_reason="")
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    return rows.delete()[0]

@@ -1,0 +1,135 @@
+"""What one learner has in one subsection; pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from opaque_keys.edx.keys import UsageKey
+
+from xqueue_bridge.data import BlockScore
+from xqueue_bridge.course_grades.scores import (
+    Score,
+    aggregate_scores,
+    compute_percent,
+    weighted_score,
+)
+from xqueue_bridge.course_structure.course import Block, Subsection
+
+
+@dataclass(frozen=True, slots=True)
+class SubsectionOverride:
+    """Points that count instead of the computed ones, where they are not None."""
+
+    earned_all: float | None = None
+    possible_all: float | None = None
+    earned_graded: float | None = None
+    possible_graded: float | None = None
+    reason: str = ""
+    system: str = ""
+    author_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubsectionGrade:
+    """The sums of a subsection, all problems and the graded ones, as computed and as they count.
+
+    ``problem_scores`` are the weighted scores of its blocks, empty where only the sums were read.
+    ``visible_blocks`` is the list of what was graded, as JSON; "" where it was not looked at.
+    """
+
+    usage_key: UsageKey
+    computed_all: Score
+    computed_graded: Score
+    override: SubsectionOverride | None = None
+    visible_blocks: str = ""
+    problem_scores: Mapping[UsageKey, Score] = field(default_factory=dict)
+
+    @property
+    def first_attempted(self) -> datetime | None:
+        return self.computed_all.first_attempted
+
+    @property
+    def attempted(self) -> bool:
+        return self.first_attempted is not None
+
+    @property
+    def all_total(self) -> Score:
+        """The sum over all problems, with the override if there is one."""
+        if self.override is None:
+            return self.computed_all
+        return _overridden(self.computed_all, self.override.earned_all, self.override.possible_all)
+
+    @property
+    def graded_total(self) -> Score:
+        """The sum that the course grade is made of, with the override if there is one."""
+        if self.override is None:
+            return self.computed_graded
+        return _overridden(
+            self.computed_graded, self.override.earned_graded, self.override.possible_graded
+        )
+
+    @property
+    def percent_graded(self) -> float:
+        return compute_percent(self.graded_total.earned, self.graded_total.possible)
+
+
+def compute_subsection(
+    subsection: Subsection,
+    scores: Mapping[UsageKey, BlockScore],
+    override: SubsectionOverride | None = None,
+) -> SubsectionGrade:
+    """Add up a learner's scores in a subsection; ``scores`` may hold others, too."""
+    blocks = subsection.blocks_for(scores.keys())
+    found: dict[UsageKey, Score] = {}
+    records = []
+    for block in blocks:
+        score = problem_score(block, scores.get(block.usage_key))
+        if score is not None:
+            found[block.usage_key] = score
+        records.append([str(block.usage_key), block.weight, block.max_score, block.graded])
+    everything, graded = aggregate_scores(found.values())
+    return SubsectionGrade(
+        usage_key=subsection.usage_key,
+        computed_all=everything,
+        computed_graded=graded,
+        override=override,
+        visible_blocks=json.dumps(records, separators=(",", ":"), sort_keys=True),
+        problem_scores=found,
+    )
+
+
+def problem_score(block: Block, stored: BlockScore | None) -> Score | None:
+    """Return a learner's weighted score at a block; None where nobody knows what it is worth.
+
+    Who has a score keeps the maximum that they were scored at; for others it is the block's.
+    """
+    if stored is None:
+        if block.max_score is None:
+            return None
+        earned, possible = weighted_score(0.0, block.max_score, block.weight)
+        first_attempted = None
+    else:
+        earned, possible = weighted_score(stored.earned or 0.0, stored.possible, block.weight)
+        first_attempted = None if stored.earned is None else stored.first_attempted
+    is_graded = block.graded is not False and possible > 0
+    return Score(earned, possible, is_graded, first_attempted)
+
+
+def fingerprint(text: str) -> str:
+    """Return the key under which a list of visible blocks is stored."""
+    digest = hashlib.sha1(text.encode(), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _overridden(computed: Score, earned: float | None, possible: float | None) -> Score:
+    return Score(
+        computed.earned if earned is None else earned,
+        computed.possible if possible is None else possible,
+        computed.graded,
+        computed.first_attempted,
+    )

@@ -1,0 +1,152 @@
+"""What grading must know of a course; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.course_structure.policy import GradingPolicy
+
+
+class ShowCorrectness(StrEnum):
+    """When learners may see how they did in a subsection."""
+
+    ALWAYS = "always"
+    PAST_DUE = "past_due"
+    NEVER = "never"
+    NEVER_BUT_INCLUDE_GRADE = "never_but_include_grade"
+    """Never, but what learners see of the course grade counts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block that can be scored.
+
+    ``max_score`` is in points before ``weight``, or None where only the block itself can tell.
+    ``graded`` is None unless the block or its unit says so. ``pool`` is the usage key of the
+    library content block that draws it for some learners and not for others.
+    """
+
+    usage_key: UsageKey
+    block_type: str
+    weight: float | None = None
+    max_score: float | None = None
+    graded: bool | None = None
+    pool: UsageKey | None = None
+
+
+@dataclass(frozen=True)
+class Subsection:
+    """What is graded as one: a homework, an exam. Each block stands in it once.
+
+    ``draws`` says of each pool how many of its blocks a learner gets.
+    """
+
+    usage_key: UsageKey
+    display_name: str
+    format: str | None = None
+    graded: bool = False
+    due: datetime | None = None
+    show_correctness: ShowCorrectness = ShowCorrectness.ALWAYS
+    blocks: tuple[Block, ...] = ()
+    draws: Mapping[UsageKey, int] = field(default_factory=dict)
+
+    def blocks_for(self, scored: Collection[UsageKey]) -> tuple[Block, ...]:
+        """Return one learner's blocks; ``scored`` are the keys of those they have a score at.
+
+        Of a pool, a learner's are those they were scored at, and as many others as are left to
+        draw: so all who never tried have the same maximum, without a look at anyone's state.
+        """
+        left = dict(self.draws)
+        for block in self.blocks:
+            if block.pool is not None and block.usage_key in scored:
+                left[block.pool] -= 1
+        found = []
+        for block in self.blocks:
+            if block.pool is not None and block.usage_key not in scored:
+                if left[block.pool] <= 0:
+                    continue
+                left[block.pool] -= 1
+            found.append(block)
+        return tuple(found)
+
+    def shows_scores(self, now: datetime) -> bool:
+        """Return whether a learner may see their scores in it."""
+        if self.show_correctness == ShowCorrectness.PAST_DUE:
+            return self.due is None or self.due < now
+        return self.show_correctness == ShowCorrectness.ALWAYS
+
+    def counts_in_view(self, now: datetime) -> bool:
+        """Return whether the course grade that a learner sees may count it."""
+        included = self.show_correctness == ShowCorrectness.NEVER_BUT_INCLUDE_GRADE
+        return included or self.shows_scores(now)
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A chapter of the outline; it plays no part in the grade."""
+
+    usage_key: UsageKey
+    display_name: str
+    subsections: tuple[Subsection, ...] = ()
+
+
+@dataclass(frozen=True)
+class Course:
+    """A course as published once: ``version`` names this publication.
+
+    A block may stand in several subsections, and a subsection in several chapters.
+    """
+
+    course_key: CourseKey
+    version: str
+    edited_on: datetime | None
+    end: datetime | None
+    policy: GradingPolicy
+    chapters: tuple[Chapter, ...] = ()
+    display_name: str = ""
+
+    @cached_property
+    def subsections(self) -> tuple[Subsection, ...]:
+        """Each subsection once, in the order of the outline."""
+        found: dict[UsageKey, Subsection] = {}
+        for chapter in self.chapters:
+            for subsection in chapter.subsections:
+                found.setdefault(subsection.usage_key, subsection)
+        return tuple(found.values())
+
+    @cached_property
+    def blocks(self) -> Mapping[UsageKey, Block]:
+        """Each block once, by its key, in the order of the outline."""
+        found: dict[UsageKey, Block] = {}
+        for subsection in self.subsections:
+            for block in subsection.blocks:
+                found.setdefault(block.usage_key, block)
+        return found
+
+    def subsections_of(self, usage_key: UsageKey) -> tuple[Subsection, ...]:
+        """Return the subsections that hold the block; () if none does."""
+        return self._subsections_by_block.get(usage_key, ())
+
+    @cached_property
+    def _subsections_by_block(self) -> Mapping[UsageKey, tuple[Subsection, ...]]:
+        found: dict[UsageKey, tuple[Subsection, ...]] = {}
+        for subsection in self.subsections:
+            for block in subsection.blocks:
+                found[block.usage_key] = (*found.get(block.usage_key, ()), subsection)
+        return found
+
+
+@runtime_checkable
+class CourseStructures(Protocol):
+    """Where course structures come from: ``XQUEUE_BRIDGE["COURSE_STRUCTURES"]``."""
+
+    def get(self, course_key: CourseKey) -> Course | None:
+        """Return the course as it is published now; None if it is not known."""
+        ...

@@ -1,0 +1,39 @@
+"""From a path to a course structure, in whichever form it stands there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.course_structure.json_format import read_json
+from xqueue_bridge.course_structure.olx.reader import read_olx
+
+MAX_BYTES = 50_000_000
+
+
+def read_course(path: Path, course_key: CourseKey | None = None) -> Course:
+    """Return the course in an OLX folder, a tar.gz, or a JSON document (``*.json``).
+
+    ``course_key`` is what an OLX course is known as, if not by its own name; a document says so
+    itself. Raises InvalidCourse that names file and element.
+    """
+    if path.suffix != ".json":
+        return read_olx(path, course_key)
+    course = read_json(_text(path))
+    if course_key not in (None, course.course_key):
+        raise InvalidCourse("course_key", f"is {course.course_key}, not {course_key}")
+    return course
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidCourse("document", f"is larger than {MAX_BYTES:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise InvalidCourse("document", problem.strerror or "cannot be read") from None
+    except UnicodeDecodeError:
+        raise InvalidCourse("document", "is not UTF-8") from None

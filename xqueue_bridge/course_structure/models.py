@@ -1,0 +1,46 @@
+"""The table of published course structures."""
+
+from django.db import models
+from opaque_keys.edx.django.models import CourseKeyField
+
+from xqueue_bridge.db.fields import CaseSensitiveCharField
+
+
+class CourseStructureVersion(models.Model):
+    """A course structure as it was loaded once; a publish adds a row and moves ``is_current``.
+
+    ``document`` is the structure as JSON text, ``digest`` the fingerprint of that text, by which
+    processes remember what they have parsed.
+
+    .. no_pii:
+    """
+
+    course_key = CourseKeyField(max_length=255, case_sensitive=True)
+    version = CaseSensitiveCharField(max_length=255)
+    edited_on = models.DateTimeField()
+    loaded_at = models.DateTimeField()
+    document = models.TextField()
+    digest = models.CharField(max_length=64)
+    is_current = models.BooleanField(
+        null=True, default=None, help_text="True, or empty: so that a course has one at most."
+    )
+    regrade_due_at = models.DateTimeField(
+        null=True,
+        default=None,
+        db_index=True,
+        help_text="When it brought another policy; empty once the grades are noted as out of date.",
+    )
+
+    class Meta:
+        verbose_name = "course structure"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["course_key", "version"], name="xqueue_bridge_structure_version"
+            ),
+            models.UniqueConstraint(
+                fields=["course_key", "is_current"], name="xqueue_bridge_structure_current"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.course_key} {self.version}"

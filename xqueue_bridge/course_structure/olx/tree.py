@@ -1,0 +1,115 @@
+"""An exported course as one tree, whichever files its elements stand in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.validation import json_from
+from xqueue_bridge.course_structure.olx.files import OlxFiles
+from xqueue_bridge.course_structure.olx.max_scores import UNSCORED
+from xqueue_bridge.course_structure.olx.xml import Element, parse_xml
+
+#: Containers whose blocks stand in the course for everyone or for some.
+CONTAINERS = frozenset(
+    {
+        "conditional",
+        "itembank",
+        "library_content",
+        "problemset",
+        "randomize",
+        "sequential",
+        "split_test",
+        "unit",
+        "vertical",
+        "videosequence",
+        "wrapper",
+    }
+)
+
+URL_NAME = re.compile(r"[\w~.:-]+")
+#: Elements looked at in all: files may point at each other in circles.
+MAX_VISITS = 200_000
+
+
+class OlxTree:
+    """Follows elements that only point to a file, and adds what ``policy.json`` says of them."""
+
+    def __init__(self, files: OlxFiles) -> None:
+        self.files = files
+        pointer = self._parsed("course.xml")
+        if pointer is None or pointer.tag != "course":
+            raise InvalidCourse("course.xml", "must hold a course element")
+        self.pointer = pointer
+        self.run = _url_name(self.pointer)
+        file = f"policies/{self.run}/policy.json"
+        self.policy: Mapping[str, Any] = self.json(file) or {}
+        if not isinstance(self.policy, Mapping):
+            raise InvalidCourse(file, "must be an object")
+        self.visits = 0
+        self._cache: dict[str, Element | None] = {}
+
+    @property
+    def root(self) -> Element:
+        """The course element."""
+        return self._resolved(self.pointer)
+
+    def children(self, parent: Element) -> Iterator[Element]:
+        """Yield the children that count for learners' grades or may hold such."""
+        for child in parent.children:
+            self.visits += 1
+            if self.visits > MAX_VISITS:
+                raise child.error("is one too many: do files point at each other?")
+            if child.tag in UNSCORED:
+                continue
+            element = self._resolved(child)
+            if element.attributes.get("visible_to_staff_only", "").lower() != "true":
+                yield element
+
+    def json(self, name: str) -> Any:
+        """Return what a JSON file holds; None if there is none. Raises InvalidCourse."""
+        content = self.files.read(name)
+        return None if content is None else json_from(content, name)
+
+    def _resolved(self, element: Element) -> Element:
+        if element.is_pointer:
+            element = self._definition(element)
+        said = self.policy.get(f"{element.tag}/{element.url_name}")
+        if not isinstance(said, Mapping):
+            return element
+        added = {name: _as_attribute(value) for name, value in said.items() if value is not None}
+        return replace(element, attributes={**element.attributes, **added})
+
+    def _definition(self, pointer: Element) -> Element:
+        url_name = _url_name(pointer)
+        file = f"{pointer.tag}/{url_name.replace(':', '/')}.xml"
+        if file not in self._cache:
+            self._cache[file] = self._parsed(file)
+        definition = self._cache[file]
+        if definition is None:
+            if pointer.tag in CONTAINERS or pointer.tag in ("course", "chapter", "problem"):
+                raise pointer.error(f"points to {file}, which is missing")
+            return pointer  # some blocks have nothing to say beyond their name
+        if definition.tag != pointer.tag:
+            raise definition.error(f"must be a {pointer.tag}")
+        return replace(definition, attributes={**definition.attributes, **pointer.attributes})
+
+    def _parsed(self, file: str) -> Element | None:
+        content = self.files.read(file)
+        return None if content is None else parse_xml(content, file)
+
+
+def _url_name(element: Element) -> str:
+    url_name = element.url_name or ""
+    parts = url_name.split(":")
+    if not URL_NAME.fullmatch(url_name) or any(part.strip(".") == "" for part in parts):
+        raise element.error("must be letters, digits and any of _ - . ~ :", "url_name")
+    return url_name
+
+
+def _as_attribute(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

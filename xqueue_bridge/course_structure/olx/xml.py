@@ -1,0 +1,114 @@
+"""One OLX file as a tree of elements that know where they stand; pure.
+
+Only tags and attributes are kept: a grade does not depend on texts. A document type is refused,
+and with it every kind of entity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.validation import json_from
+
+MAX_DEPTH = 200
+MAX_ELEMENTS = 100_000
+
+
+@dataclass
+class Element:
+    """One element, with the file and line it begins at."""
+
+    tag: str
+    attributes: dict[str, str]
+    file: str
+    line: int
+    children: list[Element] = field(default_factory=list)
+
+    @property
+    def url_name(self) -> str | None:
+        return self.attributes.get("url_name")
+
+    @property
+    def is_pointer(self) -> bool:
+        """Whether it only points to a file of its own."""
+        allowed = {"url_name", "org", "course"} if self.tag == "course" else {"url_name"}
+        named = "url_name" in self.attributes and self.attributes.keys() <= allowed
+        return named and not self.children
+
+    def descendants(self) -> Iterator[Element]:
+        """Yield every element below this one, in the order of the file."""
+        waiting = self.children[::-1]  # generators in generators would pass on each one by one
+        while waiting:
+            element = waiting.pop()
+            yield element
+            waiting += element.children[::-1]
+
+    def place(self, attribute: str | None = None) -> str:
+        """Return file, line and element, for messages."""
+        named = f" {self.url_name!r}" if self.url_name else ""
+        of = f", attribute {attribute!r}" if attribute else ""
+        return f"{self.file}, line {self.line}, {self.tag}{named}{of}"
+
+    def error(self, reason: str, attribute: str | None = None) -> InvalidCourse:
+        """Return an error that names file, line and element."""
+        return InvalidCourse(self.place(attribute), reason)
+
+
+def parse_xml(content: bytes, file: str) -> Element:
+    """Return the root element. Raises InvalidCourse."""
+    builder = _Builder(file)
+    try:
+        builder.parser.Parse(content, True)
+    except expat.ExpatError as error:
+        where = f"{file}, line {error.lineno}"
+        raise InvalidCourse(where, f"is not XML: {expat.ErrorString(error.code)}") from None
+    except (LookupError, ValueError) as error:
+        if isinstance(error, InvalidCourse):
+            raise
+        raise InvalidCourse(file, "has an unknown encoding") from None
+    return builder.root
+
+
+def unquoted(value: str) -> str:
+    """Return an attribute's value; Studio writes some as JSON, quotation marks included."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        try:
+            return str(json_from(value, "attribute"))
+        except InvalidCourse:
+            return value
+    return value
+
+
+class _Builder:
+    """Builds the tree while expat reads."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: Element
+        self.open: list[Element] = []
+        self.count = 0
+        self.parser = expat.ParserCreate()
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.StartDoctypeDeclHandler = self.refuse_doctype
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        element = Element(tag, attributes, self.file, self.parser.CurrentLineNumber)
+        self.count += 1
+        if len(self.open) >= MAX_DEPTH or self.count > MAX_ELEMENTS:
+            raise element.error("stands too deep, or after too many others")
+        if self.open:
+            self.open[-1].children.append(element)
+        else:
+            self.root = element
+        self.open.append(element)
+
+    def end(self, tag: str) -> None:
+        self.open.pop()
+
+    def refuse_doctype(self, *declared: object) -> None:
+        where = f"{self.file}, line {self.parser.CurrentLineNumber}"
+        raise InvalidCourse(where, "must not have a document type")

@@ -1,0 +1,144 @@
+"""Course structures in our own table: the default of ``XQUEUE_BRIDGE["COURSE_STRUCTURES"]``."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.learner_state.api import in_transaction
+from xqueue_bridge.course_structure.course import Course, CourseStructures
+from xqueue_bridge.course_structure.json_format import read_json, write_json
+from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.signals import course_published
+
+REMEMBERED = 64  # courses that a process keeps parsed
+
+_remembered: dict[str, Course] = {}
+_remembering = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What loading a course changed; ``previous`` is None for a course that was not known."""
+
+    course: Course
+    previous: Course | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether another version is current now than before."""
+        return self.previous is None or self.previous.version != self.course.version
+
+    @property
+    def policy_changed(self) -> bool:
+        """Whether grades are computed in another way now than before."""
+        return self.previous is None or self.previous.policy.hash != self.course.policy.hash
+
+
+class StoredStructures:
+    """The structures that ``xqueue_bridge_load_course`` has loaded."""
+
+    def get(self, course_key: CourseKey) -> Course | None:
+        """Return the current version: one statement, and a second for what is not remembered.
+
+        Which version is current is asked each time: a grade computed by the structure before a
+        publish would stay.
+        """
+        current = CourseStructureVersion.objects.filter(course_key=course_key, is_current=True)
+        found = current.values_list("digest", "pk").first()
+        if found is None:
+            return None
+        digest, pk = found
+        return _parsed(digest, lambda: CourseStructureVersion.objects.get(pk=pk).document)
+
+
+def course_structures() -> CourseStructures:
+    """Return where the host's settings say that course structures come from.
+
+    Raises ImproperlyConfigured on a site without course grades.
+    """
+    path = options().COURSE_STRUCTURES
+    if not path:
+        raise ImproperlyConfigured('Course grades need XQUEUE_BRIDGE["COURSE_STRUCTURES"].')
+    return cast(CourseStructures, import_string(path)())
+
+
+def publish(course: Course) -> Published:
+    """Make a course structure the current one, and send ``course_published`` if it was not.
+
+    A version that was loaded before becomes current again. Raises InvalidCourse if it was loaded
+    with another content.
+    """
+    row = _row_for(course)
+    return in_transaction(lambda: _make_current(course.course_key, row))
+
+
+def _row_for(course: Course) -> CourseStructureVersion:
+    """Return the row of this version; made if it was never loaded."""
+    now = timezone.now()
+    edited_on = course.edited_on or now
+    document = write_json(replace(course, edited_on=edited_on))
+    row, is_new = CourseStructureVersion.objects.get_or_create(
+        course_key=course.course_key,
+        version=course.version,
+        defaults={
+            "edited_on": edited_on,
+            "loaded_at": now,
+            "document": document,
+            "digest": hashlib.sha256(document.encode()).hexdigest(),
+        },
+    )
+    if not is_new and replace(read_json(row.document), edited_on=None) != replace(
+        course, edited_on=None
+    ):
+        raise InvalidCourse("version", f"{course.version!r} was loaded with another content")
+    return row
+
+
+def _make_current(course_key: CourseKey, row: CourseStructureVersion) -> Published:
+    versions = CourseStructureVersion.objects.filter(course_key=course_key)
+    # Everybody's own row is there by now, so two who publish a course wait for each other here.
+    list(versions.order_by("pk").select_for_update().values_list("pk"))
+    previous = StoredStructures().get(course_key)
+    published = Published(_parsed(row.digest, lambda: row.document), previous)
+    if published.is_new:
+        regrade_due_at = timezone.now() if published.policy_changed else F("regrade_due_at")
+        versions.filter(is_current=True).update(is_current=None)
+        versions.filter(pk=row.pk).update(is_current=True, regrade_due_at=regrade_due_at)
+        transaction.on_commit(lambda: _announce(published))
+    return published
+
+
+def _announce(published: Published) -> None:
+    course, previous = published.course, published.previous
+    course_published.send_robust(
+        sender=CourseStructureVersion,
+        course_key=course.course_key,
+        version=course.version,
+        previous_version=previous.version if previous else None,
+        policy_changed=published.policy_changed,
+    )
+
+
+def _parsed(digest: str, load: Callable[[], str]) -> Course:
+    """Return the course of a document; by its fingerprint, so that what is remembered is right."""
+    course = _remembered.get(digest)
+    if course is None:
+        course = read_json(load())
+        with _remembering:
+            while len(_remembered) >= REMEMBERED:
+                _remembered.pop(next(iter(_remembered)))
+            _remembered[digest] = course
+    return course

@@ -1,0 +1,153 @@
+"""Taking a JSON document apart, with messages that name the element; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from opaque_keys import InvalidKeyError
+from opaque_keys.edx.keys import CourseKey, UsageKey
+from opaque_keys.edx.locator import CourseLocator
+
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.lms.keys import in_course
+
+MAX_TEXT = 255  # what a database column for a key or a name holds
+MAX_NUMBER = 1_000_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One object of a document; ``path`` leads to it. Every method raises InvalidCourse.
+
+    What is absent and what is null are the same: None.
+    """
+
+    path: str
+    value: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, Mapping):
+            raise InvalidCourse(self.path or "document", "must be an object")
+
+    def at(self, name: str) -> str:
+        """Return the path to a member."""
+        return f"{self.path}.{name}".removeprefix(".")
+
+    def only(self, *known: str) -> None:
+        """Refuse members that are not known: a misspelt one would be lost."""
+        for name in sorted(self.value.keys() - set(known)):
+            raise InvalidCourse(self.at(name), f"is not one of {', '.join(known)}")
+
+    def need(self, name: str) -> Any:
+        """Return a member that must be there."""
+        if self.value.get(name) is None:
+            raise InvalidCourse(self.at(name), "is missing")
+        return self.value[name]
+
+    def nodes(self, name: str) -> Iterator[Node]:
+        """Yield the objects of a list."""
+        for number, value in enumerate(self._of(name, list, "a list") or ()):
+            yield Node(f"{self.at(name)}[{number}]", value)
+
+    def counts(self, name: str) -> Iterator[tuple[str, int]]:
+        """Yield the members of an object whose values are counts."""
+        for key, value in (self._of(name, dict, "an object") or {}).items():
+            number = number_from(value, f"{self.at(name)}[{key!r}]")
+            if number != int(number):
+                raise InvalidCourse(f"{self.at(name)}[{key!r}]", "must be a whole number")
+            yield key, int(number)
+
+    def text(self, name: str) -> str | None:
+        """Return a member of at most 255 characters."""
+        text = self._of(name, str, "text")
+        if text is not None and len(text) > MAX_TEXT:
+            raise InvalidCourse(self.at(name), f"is longer than {MAX_TEXT} characters")
+        return text
+
+    def flag(self, name: str) -> bool | None:
+        """Return a member that is true or false."""
+        return self._of(name, bool, "true, false or null")
+
+    def number(self, name: str) -> float | None:
+        """Return a member that is a number of points, or null."""
+        value = self.value.get(name)
+        return None if value is None else number_from(value, self.at(name))
+
+    def time(self, name: str) -> datetime | None:
+        """Return a member that is a date and time."""
+        text = self.text(name)
+        return None if text is None else time_from(text, self.at(name))
+
+    def _of(self, name: str, kind: type[T], expected: str) -> T | None:
+        value = self.value.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise InvalidCourse(self.at(name), f"must be {expected}")
+        return value
+
+
+def json_from(content: str | bytes, where: str) -> Any:
+    """Return what a JSON text holds. Raises InvalidCourse."""
+    try:
+        found = json.loads(content)
+        json.dumps(found, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise InvalidCourse(f"{where}, line {error.lineno}", f"is not JSON: {error.msg}") from None
+    except UnicodeEncodeError:  # JSON can write it, and no page can show it
+        raise InvalidCourse(where, "holds half of a character") from None
+    except (ValueError, RecursionError):
+        raise InvalidCourse(where, "is not UTF-8, too deep, or has too long a number") from None
+    return found
+
+
+def number_from(value: Any, where: str) -> float:
+    """Return a finite number from 0 to a million. Raises InvalidCourse."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= MAX_NUMBER:
+        raise InvalidCourse(where, f"must be a number from 0 to {MAX_NUMBER:,}")
+    return float(value)
+
+
+def time_from(text: str, where: str) -> datetime:
+    """Return the time in UTC; a time without zone is UTC. Raises InvalidCourse."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidCourse(where, "must be a time such as 2026-12-31T23:59:00Z") from None
+
+
+def course_key_from(value: Any, where: str) -> CourseKey:
+    """Return the course key. Raises InvalidCourse."""
+    key = _key(CourseKey, value, where)
+    if not isinstance(key, CourseLocator):
+        raise InvalidCourse(where, "must be the key of a course")
+    return key
+
+
+def usage_key_from(value: Any, where: str, course_key: CourseKey) -> UsageKey:
+    """Return a key in this course, or of a library. Raises InvalidCourse.
+
+    Keys of the oldest form do not say the run; they belong to this course's.
+    """
+    key = _key(UsageKey, value, where)
+    if not isinstance(key.context_key, CourseLocator):
+        return key
+    key = in_course(key, course_key)
+    if key.course_key != course_key:
+        raise InvalidCourse(where, "belongs to another course")
+    return key
+
+
+def _key(kind: type[Any], value: Any, where: str) -> Any:
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise InvalidCourse(where, f"must be a key, as text of at most {MAX_TEXT} characters")
+    try:
+        return kind.from_string(value)
+    except InvalidKeyError:
+        raise InvalidCourse(where, f"is not a {kind.__name__}") from None

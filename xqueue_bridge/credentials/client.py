@@ -1,0 +1,86 @@
+"""The HTTP request that tells Credentials a grade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import requests
+
+from xqueue_bridge.conf import CredentialsOptions
+from xqueue_bridge.credentials.errors import NotSent, fault_of, refusal
+from xqueue_bridge.credentials.grades import StoredGrade
+from xqueue_bridge.credentials.tokens import access_token
+
+#: Credentials keeps a percent as Decimal(5, 4).
+_PLACES = Decimal("0.0001")
+_MOST = Decimal("9.9999")
+
+
+def grade_message(username: str, grade: StoredGrade, *, verified: bool) -> dict[str, Any]:
+    """Return what is posted, in Credentials' words."""
+    return {
+        "username": username,
+        "course_run": str(grade.course_id),
+        "letter_grade": grade.letter_grade or "",
+        "percent_grade": quantised(grade.percent_grade),
+        "verified": verified,
+        "lms_last_updated_at": grade.modified.isoformat(),
+    }
+
+
+def quantised(percent: float) -> float:
+    """Return ``percent`` (0..1; more with extra credit) with 4 decimal places at most."""
+    exact = Decimal(str(percent)).quantize(_PLACES, rounding=ROUND_HALF_EVEN)
+    return float(min(max(exact, Decimal(0)), _MOST))
+
+
+def post_grade(
+    service: CredentialsOptions,
+    message: Mapping[str, Any],
+    is_in_time: Callable[[], bool] = lambda: True,
+) -> None:
+    """Post one grade; with a new token once more if ours was refused. Raises NotSent.
+
+    ``is_in_time`` is asked when the token is there, which can take its time: is it still ours to
+    post?
+    """
+    token = access_token(service)
+    response = _post(service, message, token, is_in_time)
+    if response.status_code == 401:
+        token = access_token(service, instead_of=token)
+        response = _post(service, message, token, is_in_time)
+    if not 200 <= response.status_code < 300:
+        raise refusal(response)
+
+
+def _post(
+    service: CredentialsOptions,
+    message: Mapping[str, Any],
+    token: str,
+    is_in_time: Callable[[], bool],
+) -> requests.Response:
+    if not is_in_time():
+        raise NotSent("no time left")
+    try:
+        with requests.post(
+            f"{service.URL.rstrip('/')}/grades/",
+            json=message,
+            timeout=service.timeouts,
+            allow_redirects=False,  # followed, it would become a GET
+            auth=_bearing(token),
+            stream=True,  # only the status and Retry-After count
+        ) as response:
+            return response
+    except (requests.RequestException, ValueError) as problem:
+        # "from None": requests puts the address into its messages.
+        raise NotSent(fault_of(problem)) from None
+
+
+def _bearing(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"JWT {token}"
+        return request
+
+    return sign

@@ -1,0 +1,118 @@
+"""A grade has changed: whether other services should know, and what to tell a worker."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from opaque_keys.edx.keys import LearningContextKey
+
+from xqueue_bridge.conf import CredentialsOptions, credentials_options
+from xqueue_bridge.credentials import outbox
+from xqueue_bridge.credentials.client import quantised
+from xqueue_bridge.credentials.grades import StoredGrade, changed_grades, stored_grade
+from xqueue_bridge.credentials.grade_filter import is_interesting
+from xqueue_bridge.credentials.models import GradeOutboxCursor
+
+#: A change younger than this may still be on its way to us, or not committed yet.
+SETTLE = timedelta(seconds=60)
+#: How far back the very first look goes.
+FIRST_LOOK = timedelta(days=1)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GradeToSend:
+    """The arguments of the task ``send_grade_to_credentials``; plain JSON values.
+
+    ``grade_last_updated`` is ISO 8601 with a zone. ``letter_grade`` is empty for a failing grade.
+    """
+
+    username: str
+    course_run_key: str
+    verified: bool
+    letter_grade: str
+    percent_grade: float
+    grade_last_updated: str
+
+
+def grade_changed(user_id: int, course_key: LearningContextKey) -> GradeToSend | None:
+    """Enqueue a learner's stored grade if Credentials should know it and does not yet.
+
+    Call it after the grade's commit. Returns what a worker needs to send it at once, or None.
+    Without a service, without a stored grade, and for a grade that is enqueued already or of no
+    interest, nothing is written. 2 statements for an unchanged grade, 4 for a changed one, 7 with
+    BEGIN and COMMIT for the first; and the host's rule.
+    """
+    service = credentials_options()
+    grade = stored_grade(user_id, course_key) if service else None
+    if service is None or grade is None:
+        return None
+    if outbox.is_covered(outbox.find(user_id, course_key), grade):
+        return None
+    return _enqueue(service, grade)
+
+
+def find_missed(limit: int = 500) -> int:
+    """Enqueue grades whose change nobody heard of, as after a crash; return how many.
+
+    Looks at each change once, in their order, through ``SETTLE`` ago. 2 statements when there is
+    none; safe in several processes at once.
+    """
+    service = credentials_options()
+    if service is None:
+        return 0
+    cursor = _cursor()
+    after = (cursor.modified, cursor.grade_id)
+    grades = changed_grades(after, timezone.now() - SETTLE, limit)
+    if not grades:
+        return 0
+    rows = outbox.find_all(grades)
+    missed = [grade for grade in grades if not outbox.is_covered(rows.get(grade.place), grade)]
+    found = sum(_enqueue(service, grade) is not None for grade in missed)
+    GradeOutboxCursor.objects.filter(modified=cursor.modified, grade_id=cursor.grade_id).update(
+        modified=grades[-1].modified, grade_id=grades[-1].id
+    )
+    return found
+
+
+def _cursor() -> GradeOutboxCursor:
+    first = {"modified": timezone.now() - FIRST_LOOK}
+    return GradeOutboxCursor.objects.get_or_create(pk=GradeOutboxCursor.ONLY, defaults=first)[0]
+
+
+def username_of(user_id: int) -> str | None:
+    """Return the learner's name in the platform, None if there is no such learner."""
+    users = get_user_model()
+    names = users._default_manager.filter(pk=user_id)
+    return names.values_list(users.USERNAME_FIELD, flat=True).first()
+
+
+def _enqueue(service: CredentialsOptions, grade: StoredGrade) -> GradeToSend | None:
+    try:
+        if not is_interesting(grade.user_id, grade.course_id, service.INTERESTING):
+            return None
+    except Exception as problem:  # the host's code; its message may hold anything
+        log.error("Is grade %s interesting? %s", grade.id, type(problem).__name__)
+        outbox.want(grade, problem=f"INTERESTING: {type(problem).__name__}")
+        return None
+    username = username_of(grade.user_id)
+    if username is None:
+        return None
+    outbox.want(grade)
+    return _to_send(username, grade)
+
+
+def _to_send(username: str, grade: StoredGrade) -> GradeToSend:
+    return GradeToSend(
+        username=username,
+        course_run_key=str(grade.course_id),
+        verified=True,
+        letter_grade=grade.letter_grade or "",
+        percent_grade=quantised(grade.percent_grade),
+        grade_last_updated=grade.modified.isoformat(),
+    )

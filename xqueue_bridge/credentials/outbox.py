@@ -1,0 +1,205 @@
+"""The outbox: what is to be sent, who sends it now, and what has become of it.
+
+Only one process sends a learner's grade in a course at a time, and it sends the grade that is
+stored then. So an old grade never arrives after a newer one, whoever retries what.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from opaque_keys.edx.keys import LearningContextKey
+
+from xqueue_bridge.credentials.grades import StoredGrade
+from xqueue_bridge.credentials.models import GradeOutbox
+
+Status = GradeOutbox.Status
+
+#: Attempts at one grade.
+MAX_TRIES = 11
+#: Longer than an attempt takes with all its timeouts; a killed sender's claim ends after it.
+CLAIM = timedelta(seconds=120)
+#: Worker's and web server's clocks differ a little.
+CLOCKS = timedelta(seconds=1)
+
+
+def find(user_id: int, course_key: LearningContextKey) -> GradeOutbox | None:
+    """Return the row of a learner and course; one query."""
+    return GradeOutbox.objects.filter(user_id=user_id, course_id=course_key).first()
+
+
+def find_all(grades: list[StoredGrade]) -> dict[tuple[int, LearningContextKey], GradeOutbox]:
+    """Return the rows of these grades' learners and courses; one query."""
+    rows = GradeOutbox.objects.filter(
+        user_id__in={grade.user_id for grade in grades},
+        course_id__in={grade.course_id for grade in grades},
+    )
+    return {row.place: row for row in rows}
+
+
+def is_covered(row: GradeOutbox | None, grade: StoredGrade) -> bool:
+    """Return whether ``grade`` is on its way, or was sent, or refused."""
+    return row is not None and (row.wanted_version, row.wanted_modified) == grade.mark
+
+
+def want(grade: StoredGrade, *, verified: bool = True, problem: str = "") -> None:
+    """Enter ``grade`` as the one to be sent; one statement, a second one the first time.
+
+    Entering it again changes nothing. A wait that a failed attempt has begun goes on: it is the
+    service that needs it. With a ``problem`` the grade is entered as one that cannot be sent.
+    """
+    now = timezone.now()
+    wanted = {"wanted_version": grade.version, "wanted_modified": grade.modified}
+    facts = {"verified": verified, "last_error": problem[:40]}
+    status = Status.FAILED if problem else Status.PENDING
+    begun = None if problem else Coalesce(F("next_attempt_at"), now)
+    rows = GradeOutbox.objects.filter(user_id=grade.user_id, course_id=grade.course_id)
+    # While one is being sent, its sender keeps the claim, and sees at the end what is wanted. It
+    # may have died: then the attempts that were made are not this grade's either.
+    is_there = rows.exclude(**wanted).update(
+        tries=0,
+        next_attempt_at=_unless_being_sent("next_attempt_at", begun),
+        status=_unless_being_sent("status", status),
+        **wanted,
+        **facts,
+    )
+    if not is_there:
+        # If another process inserts it now, with whatever grade: the stored one is what is sent.
+        first = GradeOutbox(user_id=grade.user_id, course_id=grade.course_id, status=status)
+        first.next_attempt_at = None if problem else now
+        for name, value in {**wanted, **facts}.items():
+            setattr(first, name, value)
+        GradeOutbox.objects.bulk_create([first], ignore_conflicts=True)
+
+
+def _unless_being_sent(column: str, value: Any) -> Case:
+    being_sent = When(status=Status.SENDING, then=F(column))
+    return Case(being_sent, default=value if hasattr(value, "resolve_expression") else Value(value))
+
+
+def send_again(grades: list[StoredGrade]) -> None:
+    """Enter grades as if none of them had ever been sent; three statements for any number."""
+    now = timezone.now()
+    fresh = [
+        GradeOutbox(
+            user_id=grade.user_id,
+            course_id=grade.course_id,
+            wanted_version=grade.version,
+            wanted_modified=grade.modified,
+            next_attempt_at=now,
+        )
+        for grade in grades
+    ]
+    GradeOutbox.objects.bulk_create(fresh, ignore_conflicts=True)
+    rows = find_all(grades)
+    resend_rows([rows[grade.place].pk for grade in grades])
+
+
+def resend_rows(row_ids: list[int]) -> int:
+    """Make these rows due now, as if nothing had been sent; return how many.
+
+    What is being sent just now is left alone: it is about to be known.
+    """
+    rows = GradeOutbox.objects.filter(pk__in=row_ids).exclude(status=Status.SENDING)
+    return rows.update(
+        status=Status.PENDING,
+        tries=0,
+        sent_version=None,
+        sent_modified=None,
+        next_attempt_at=timezone.now(),
+    )
+
+
+def failed(
+    after_id: int,
+    limit: int,
+    *,
+    since: datetime | None = None,
+    course_keys: tuple[LearningContextKey, ...] = (),
+) -> list[GradeOutbox]:
+    """Return rows that were refused or given up, in the order of their ids; one query."""
+    rows = GradeOutbox.objects.filter(status=Status.FAILED, pk__gt=after_id)
+    if since:
+        rows = rows.filter(wanted_modified__gte=since)
+    if course_keys:
+        rows = rows.filter(course_id__in=course_keys)
+    return list(rows.order_by("pk")[:limit])
+
+
+def due(limit: int) -> list[GradeOutbox]:
+    """Return rows with something to do, longest overdue first."""
+    rows = GradeOutbox.objects.filter(next_attempt_at__lte=timezone.now())
+    return list(rows.order_by("next_attempt_at")[:limit])
+
+
+def claim(row: GradeOutbox) -> bool:
+    """Make this process the only one that sends ``row``; False if it is not due, or taken.
+
+    The attempt is counted now, so that one which never returns counts too.
+    """
+    now = timezone.now()
+    if row.next_attempt_at is None or row.next_attempt_at > now + CLOCKS:
+        return False
+    as_seen = GradeOutbox.objects.filter(
+        pk=row.pk, status=row.status, next_attempt_at=row.next_attempt_at
+    )
+    if row.tries >= MAX_TRIES:
+        # Only a process that was killed leaves this. Another grade would have tries of its own.
+        as_seen = as_seen.filter(tries=row.tries)
+        as_seen.update(status=Status.FAILED, next_attempt_at=None, last_error="interrupted")
+        return False
+    # A grade that changes at this very moment is found by what _close compares.
+    row.tries += 1
+    until = now + CLAIM
+    if not as_seen.update(status=Status.SENDING, tries=row.tries, next_attempt_at=until):
+        return False
+    row.status, row.next_attempt_at = Status.SENDING, until
+    return True
+
+
+def is_still_claimed(row: GradeOutbox) -> bool:
+    """Return whether there is time left for an attempt; a process can be stopped for a while."""
+    return row.next_attempt_at is not None and timezone.now() < row.next_attempt_at - CLAIM / 2
+
+
+def close_sent(row: GradeOutbox, grade: StoredGrade) -> bool:
+    """Give the claim back: Credentials knows ``grade``."""
+    return _close(
+        row,
+        {"status": Status.SENT, "next_attempt_at": None},
+        again_at=timezone.now(),
+        sent_version=grade.version,
+        sent_modified=grade.modified,
+        sent_at=timezone.now(),
+        last_error="",
+    )
+
+
+def close_failed(row: GradeOutbox, code: str) -> bool:
+    """Give the claim back: this grade will not be sent."""
+    final = {"status": Status.FAILED, "next_attempt_at": None}
+    return _close(row, final, again_at=timezone.now(), last_error=code[:40])
+
+
+def close_for_later(row: GradeOutbox, code: str, at: datetime) -> bool:
+    """Give the claim back: the next attempt is at ``at``."""
+    later = {"status": Status.PENDING, "next_attempt_at": at}
+    return _close(row, later, again_at=at, last_error=code[:40])
+
+
+def _close(row: GradeOutbox, ending: dict[str, Any], *, again_at: datetime, **facts: Any) -> bool:
+    """Write how the attempt ended, unless the claim was lost; return whether that is the end.
+
+    If another grade is wanted by now, that one begins afresh at ``again_at``.
+    """
+    ours = GradeOutbox.objects.filter(
+        pk=row.pk, status=Status.SENDING, next_attempt_at=row.next_attempt_at
+    )
+    unchanged = ours.filter(wanted_version=row.wanted_version, wanted_modified=row.wanted_modified)
+    if unchanged.update(**ending, **facts):
+        return True
+    return not ours.update(status=Status.PENDING, tries=0, next_attempt_at=again_at, **facts)

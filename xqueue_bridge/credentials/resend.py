@@ -1,0 +1,60 @@
+"""Telling Credentials again: what an operator asks for after something went wrong there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from opaque_keys.edx.keys import LearningContextKey
+
+from xqueue_bridge.conf import credentials_options
+from xqueue_bridge.credentials import outbox
+from xqueue_bridge.credentials.grades import StoredGrade, grades_at, grades_by_id
+from xqueue_bridge.credentials.grade_filter import is_interesting
+
+BATCH = 500
+
+CourseKeys = tuple[LearningContextKey, ...]
+
+
+def resend(
+    *,
+    since: datetime | None = None,
+    course_keys: CourseKeys = (),
+    only_failed: bool = False,
+    dry_run: bool = False,
+) -> Iterator[StoredGrade]:
+    """Enqueue stored grades again, also those that were sent, and yield each of them.
+
+    ``since``: those that have changed since then. ``only_failed``: those that were refused or
+    given up. ``dry_run``: only yield them. The sweeper sends them. Grades of no interest to
+    Credentials are left out; what the host's rule raises is passed on. It goes in batches, with
+    at most 5 statements each, so it can be interrupted and begun again.
+    """
+    service = credentials_options()
+    if service is None:
+        return
+    batches = _failed_ones if only_failed else _all_ones
+    for batch in batches(since, course_keys):
+        chosen = [
+            grade
+            for grade in batch
+            if is_interesting(grade.user_id, grade.course_id, service.INTERESTING)
+        ]
+        if chosen and not dry_run:
+            outbox.send_again(chosen)
+        yield from chosen
+
+
+def _all_ones(since: datetime | None, course_keys: CourseKeys) -> Iterator[list[StoredGrade]]:
+    last_id = 0
+    while batch := grades_by_id(last_id, BATCH, since=since, course_keys=course_keys):
+        last_id = batch[-1].id
+        yield batch
+
+
+def _failed_ones(since: datetime | None, course_keys: CourseKeys) -> Iterator[list[StoredGrade]]:
+    last_id = 0
+    while rows := outbox.failed(last_id, BATCH, since=since, course_keys=course_keys):
+        last_id = rows[-1].pk
+        yield grades_at([row.place for row in rows])

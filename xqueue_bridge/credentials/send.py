@@ -1,0 +1,163 @@
+"""One grade on its way to Credentials: when it is tried, and what follows from the answer."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from opaque_keys.edx.keys import LearningContextKey
+
+from xqueue_bridge.conf import CredentialsOptions, credentials_options
+from xqueue_bridge.credentials import outbox
+from xqueue_bridge.credentials.client import grade_message, post_grade
+from xqueue_bridge.credentials.enqueue import username_of
+from xqueue_bridge.credentials.errors import NotSent
+from xqueue_bridge.credentials.grades import stored_grade
+from xqueue_bridge.credentials.models import GradeOutbox
+
+#: Seconds before the second attempt, and the longest time between two.
+FIRST_DELAY, LONGEST_DELAY = 30.0, 600.0
+#: The longest wait that the service may ask for.
+LONGEST_RETRY_AFTER = 3600.0
+#: How often one sender goes on with a row whose grade changes while it is sent.
+ROUNDS = 3
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """What became of one call to send."""
+
+    SENT = "sent"
+    """Credentials knows the stored grade, now or already before."""
+    SUPERSEDED = "superseded"
+    """The grade is older than the stored one, which goes its own way; nothing was sent."""
+    NOT_DUE = "not due"
+    """Another process is at it, or an attempt is due later, or everything is done."""
+    LATER = "later"
+    """It failed, and is due again later."""
+    FAILED = "failed"
+    """It was refused, or given up."""
+    NOTHING = "nothing"
+    """There is no service, no learner or no grade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How a call to send ended. ``retry_in``: seconds until the next attempt, with LATER."""
+
+    outcome: Outcome
+    retry_in: float | None = None
+    is_of_service: bool = False
+
+
+def send_grade(
+    username: str,
+    course_key: LearningContextKey,
+    *,
+    verified: bool = True,
+    last_updated: datetime | None = None,
+) -> Sent:
+    """Send a learner's stored grade, unless Credentials knows it.
+
+    ``last_updated``: the change that the caller wants known; if the grade has changed since,
+    nothing is done, because that later change is sent on its own account. Must not be called
+    inside a transaction: it waits for another server.
+    """
+    user_id = _user_id_of(username)
+    grade = stored_grade(user_id, course_key) if user_id and credentials_options() else None
+    if grade is None:
+        return Sent(Outcome.NOTHING)
+    if last_updated is not None and last_updated < grade.modified:
+        log.info("Grade %s has changed since: not sent", grade.id)
+        return Sent(Outcome.SUPERSEDED)
+    row = outbox.find(grade.user_id, course_key)
+    if row is None or not outbox.is_covered(row, grade):
+        outbox.want(grade, verified=verified)
+        row = outbox.find(grade.user_id, course_key)
+    return send_row(row) if row else Sent(Outcome.NOTHING)
+
+
+def send_due(limit: int = 100, seconds: float = 5.0) -> int:
+    """Try what is due, longest overdue first; return how many were tried.
+
+    Ends early after ``seconds``, and when the service itself is in trouble: nobody else should
+    have to wait for it, and it is not helped by more requests.
+    """
+    if credentials_options() is None:
+        return 0
+    ends = time.monotonic() + seconds
+    tried = 0
+    for row in outbox.due(limit):
+        tried += 1
+        if send_row(row).is_of_service or time.monotonic() >= ends:
+            break
+    return tried
+
+
+def send_row(row: GradeOutbox) -> Sent:
+    """Send what a row of the outbox stands for, if it is due and nobody else does."""
+    service = credentials_options()
+    if service is None:
+        return Sent(Outcome.NOTHING)
+    sent = Sent(Outcome.NOT_DUE)
+    for _ in range(ROUNDS):
+        if not outbox.claim(row):
+            break
+        sent, is_finished = _attempt(service, row)
+        if is_finished or sent.outcome is Outcome.LATER:
+            break
+        row.refresh_from_db()
+    return sent
+
+
+def backoff(tries: int) -> float:
+    """Return the seconds to wait after the ``tries``-th attempt: 30 to 600, never quite the same
+    for two grades, so that they do not come back together.
+    """
+    base = min(LONGEST_DELAY / 1.5, FIRST_DELAY * 2 ** min(tries - 1, 10))
+    return base * random.uniform(1, 1.5)  # noqa: S311
+
+
+def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[Sent, bool]:
+    # Read under the claim: whatever is newer than this is sent after it.
+    grade = stored_grade(*row.place)
+    if grade is None:
+        return Sent(Outcome.FAILED), outbox.close_failed(row, "no grade")
+    if grade.mark == (row.sent_version, row.sent_modified):
+        return Sent(Outcome.SENT), outbox.close_sent(row, grade)
+    username = username_of(row.user_id)
+    if username is None:
+        return Sent(Outcome.FAILED), outbox.close_failed(row, "no learner")
+    message = grade_message(username, grade, verified=row.verified)
+    try:
+        post_grade(service, message, partial(outbox.is_still_claimed, row))
+    except NotSent as problem:
+        return _failed(row, problem)
+    log.info("Grade %s sent", grade.id)
+    return Sent(Outcome.SENT), outbox.close_sent(row, grade)
+
+
+def _failed(row: GradeOutbox, problem: NotSent) -> tuple[Sent, bool]:
+    if problem.is_final or row.tries >= outbox.MAX_TRIES:
+        log.warning("Grade of outbox row %s given up: %s", row.pk, problem.code)
+        ended = outbox.close_failed(row, problem.code)
+        return Sent(Outcome.FAILED, is_of_service=problem.is_of_service), ended
+    asked = min(problem.retry_after or 0.0, LONGEST_RETRY_AFTER)
+    delay = max(backoff(row.tries), asked)
+    log.info("Grade of outbox row %s not sent: %s", row.pk, problem.code)
+    ended = outbox.close_for_later(row, problem.code, timezone.now() + timedelta(seconds=delay))
+    return Sent(Outcome.LATER, delay, problem.is_of_service), ended
+
+
+def _user_id_of(username: str) -> int | None:
+    users = get_user_model()
+    found = users._default_manager.filter(**{users.USERNAME_FIELD: username})
+    return found.values_list("pk", flat=True).first()

@@ -1,0 +1,82 @@
+"""Our access token for Credentials: OAuth2 client credentials, from the LMS's token endpoint."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import requests
+
+from xqueue_bridge.conf import CredentialsOptions
+from xqueue_bridge.credentials.errors import NotSent, fault_of
+
+#: A token is not used any more this long before it expires, or a tenth of its life.
+MARGIN_SECONDS = 30.0
+LONGEST_SECONDS = 86_400.0
+
+#: (token endpoint, client) -> (token, when to get another one). In this process's memory and
+#: nowhere else: a shared cache would be one more place to keep a secret in.
+_tokens: dict[tuple[str, str], tuple[str, float]] = {}
+_fetching = threading.Lock()
+
+
+def access_token(service: CredentialsOptions, *, instead_of: str | None = None) -> str:
+    """Return a token that has not expired; one request where we have none.
+
+    ``instead_of`` is a token that was refused: another one is returned. Raises NotSent.
+    """
+    key = (service.TOKEN_URL, service.CLIENT_ID)
+    with _fetching:
+        token, renew_at = _tokens.get(key, (None, 0.0))
+        if token is None or token == instead_of or time.monotonic() >= renew_at:
+            _tokens.pop(key, None)
+            token, seconds = _fetch(service)
+            margin = min(MARGIN_SECONDS, seconds / 10)
+            _tokens[key] = token, time.monotonic() + seconds - margin
+        return token
+
+
+def forget_tokens() -> None:
+    """Forget every token."""
+    with _fetching:
+        _tokens.clear()
+
+
+def _fetch(service: CredentialsOptions) -> tuple[str, float]:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": service.CLIENT_ID,
+        "client_secret": service.CLIENT_SECRET,
+        "token_type": "jwt",
+    }
+    try:
+        response = requests.post(
+            service.TOKEN_URL,
+            data=form,
+            timeout=service.timeouts,
+            allow_redirects=False,
+            auth=_as_it_is,
+        )
+    except (requests.RequestException, ValueError) as problem:
+        raise NotSent(f"token: {fault_of(problem)}") from None
+    if response.status_code != 200:
+        # A wrong secret is our host's mistake and not the grade's: it can be mended meanwhile.
+        raise NotSent(f"token: HTTP {response.status_code}")
+    return _read(response)
+
+
+def _read(response: requests.Response) -> tuple[str, float]:
+    try:
+        answer = response.json()
+        token, seconds = answer["access_token"], float(answer.get("expires_in", 300))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise NotSent("token: unreadable") from None
+    is_token = isinstance(token, str) and token.isascii() and token.isprintable()
+    if not (token and is_token and seconds > 0):
+        raise NotSent("token: unreadable")
+    return token, min(seconds, LONGEST_SECONDS)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add nothing; without this, requests looks for a password in ~/.netrc."""
+    return request

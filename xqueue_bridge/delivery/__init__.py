@@ -1,1 +1,0 @@
-"""Room 1: a block's answer leaves the LMS."""

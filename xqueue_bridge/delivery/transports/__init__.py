@@ -1,1 +1,0 @@
-"""The two ways out: a legacy XQueue server over HTTP, or our own submissions table."""

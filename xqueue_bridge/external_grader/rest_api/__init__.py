@@ -1,1 +1,0 @@
-"""The XQueue REST protocol, as pull graders speak it."""

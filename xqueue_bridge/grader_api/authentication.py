@@ -1,0 +1,69 @@
+"""Graders' sessions: a signed cookie of their own, valid below the queue's path and nowhere else.
+
+An LMS session does not open the queue, nor a grader's session the LMS.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.submission_queue import accounts as graders
+from xqueue_bridge.submission_queue.accounts import Principal
+
+_SALT = "xqueue_bridge.grader_session"
+
+
+class GraderSession(BaseAuthentication):
+    """DRF authentication by the grader's cookie. An Authorization header is somebody else's."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, str] | None:
+        session = _read(request)
+        if session is None:
+            return None
+        secret_id, session_id = session
+        principal = graders.find_principal(secret_id)
+        if principal is None or graders.session_has_ended(session_id):
+            return None
+        return principal, session_id
+
+
+def start(response: HttpResponse, principal: Principal, *, secure: bool) -> None:
+    """Give the response the cookie of a new session; other sessions of the grader go on."""
+    session = signing.dumps([principal.secret_id, secrets.token_hex(16)], salt=_SALT)
+    response.set_cookie(
+        options().SESSION_COOKIE,
+        session,
+        max_age=options().SESSION_SECONDS,
+        path=_path(),
+        secure=secure,
+        httponly=True,
+        samesite="Strict",
+    )
+
+
+def end(request: HttpRequest | Request, response: HttpResponse) -> None:
+    """End the session that the request came with, if any, and take its cookie back."""
+    session = _read(request)
+    if session is not None:
+        graders.end_session(session[1])
+    response.delete_cookie(options().SESSION_COOKIE, path=_path(), samesite="Strict")
+
+
+def _read(request: HttpRequest | Request) -> tuple[int, str] | None:
+    cookie = request.COOKIES.get(options().SESSION_COOKIE, "")
+    try:
+        secret_id, session_id = signing.loads(cookie, salt=_SALT, max_age=options().SESSION_SECONDS)
+    except signing.BadSignature:
+        return None
+    return secret_id, session_id
+
+
+def _path() -> str:
+    return reverse("xqueue_bridge:login").removesuffix("login/")

@@ -1,0 +1,193 @@
+"""xqueue_callback: a legacy XQueue server posts the reply to a submission that it was sent.
+
+The address and the parameters are the LMS's own. Nobody logs in here: a reply counts only if
+the learner's state waits for its queue key.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters
+
+from xqueue_bridge.lms.callback_url import read_parts
+from xqueue_bridge.data import Target
+from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.results import understand
+from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.protocol.fields import is_storable, json_object, text_field
+
+log = logging.getLogger(__name__)
+
+#: Replies to one learner's block that may wait to be delivered, and different ones to one
+#: submission. Real ones are delivered in seconds; whoever fills this up is not a grader.
+REPLIES_LIMIT = 16
+
+#: What reading a form may raise: it is malformed, too large, cut off, or its charset none of text.
+#: Django mails some of these to the admins, and anybody can post them.
+_UNREADABLE = (
+    BadRequest,
+    LookupError,
+    MultiPartParserError,
+    SuspiciousOperation,
+    UnicodeError,
+    UnreadablePostError,
+)
+
+
+@csrf_exempt
+@sensitive_post_parameters()
+@transaction.non_atomic_requests
+def xqueue_callback(
+    request: HttpRequest, course_id: str, userid: str, mod_id: str, dispatch: str
+) -> HttpResponse:
+    """Take one reply. The status tells a queue server whether repeating makes sense.
+
+    200: stored, and applied or not as the text says. 404: no such learner, block or dispatch,
+    or a field is missing. 400: a field cannot be read. 403: the submission never left our
+    table, so no queue server has a reply to it. 503: try again later.
+    """
+    try:
+        form = request.POST
+    except _UNREADABLE as fault:
+        return _answer(400, f"the form cannot be read: {type(fault).__name__}")
+    try:
+        target = read_parts(course_id, userid, mod_id, dispatch)
+        header = text_field(form, "xqueue_header")
+        body = text_field(form, "xqueue_body")
+    except InvalidField as problem:
+        return _answer(404, problem)
+    try:
+        queue_key, queue_name = parse_header(header)
+    except InvalidField as problem:
+        return _answer(400, problem)
+    if _is_in_our_table(target, queue_key):
+        return _answer(403, "this submission is answered by put_result")
+    submission = find_submission(target, queue_key)
+    if learner_state.is_retired(target.user_id):
+        return _answer(200, _turn_away(target, submission))
+    if not learner_state.learner_exists(target.user_id):
+        if submission is None:
+            return _answer(404, "userid: no such learner")
+        return _answer(200, _turn_away(target, submission))
+    if submission is None:
+        if _undelivered(target) >= REPLIES_LIMIT:
+            return _answer(503, "too many replies wait for this block")
+        submission = adopt(target, queue_key, queue_name, header)
+    elif grader_replies.is_answer(submission.pk, body):
+        return _answer(200, "this reply was received before")
+    elif submission.replies.count() >= REPLIES_LIMIT:
+        return _answer(503, "too many replies to this submission")
+    return _answer(200, _take(submission, body))
+
+
+def parse_header(header: str) -> tuple[str, str]:
+    """Return queue key and queue name of the LMS's header, as the queue server hands it back."""
+    members = json_object(header, "xqueue_header")
+    queue_key, queue_name = members.get("lms_key"), members.get("queue_name", "")
+    for name, value, longest in (("lms_key", queue_key, 255), ("queue_name", queue_name, 128)):
+        if not isinstance(value, str) or len(value) > longest or not is_storable(value):
+            raise InvalidField(f"xqueue_header.{name}", "must be the text that was sent")
+    if not queue_key:
+        raise InvalidField("xqueue_header.lms_key", "is empty")
+    return queue_key, queue_name
+
+
+def _is_in_our_table(target: Target, queue_key: str) -> bool:
+    """Return whether graders pull this submission from us: they answer with a key of their own."""
+    return Submission.objects.filter(
+        user_id=target.user_id,
+        usage_key=target.usage_key,
+        queue_key=queue_key,
+        transport=Submission.Transport.TABLE,
+    ).exists()
+
+
+def find_submission(target: Target, queue_key: str) -> Submission | None:
+    """Return the newest submission that this reply can belong to."""
+    return (
+        Submission.objects.filter(
+            user_id=target.user_id,
+            usage_key=target.usage_key,
+            dispatch=target.dispatch,
+            queue_key=queue_key,
+            transport=Submission.Transport.LEGACY,
+        )
+        .order_by("-pk")
+        .first()
+    )
+
+
+def adopt(target: Target, queue_key: str, queue_name: str, header: str) -> Submission:
+    """Give a submission that went through the legacy server the row that its reply belongs to."""
+    now = timezone.now()
+    with transaction.atomic():
+        content = SubmissionContent.objects.create(header=header, body="")
+        return Submission.objects.create(
+            content=content,
+            transport=Submission.Transport.LEGACY,
+            queue_name=queue_name,
+            status=Status.ANSWERED,
+            user_id=target.user_id,
+            course_key=target.course_key,
+            usage_key=target.usage_key,
+            dispatch=target.dispatch,
+            queue_key=queue_key,
+            created_at=now,
+            finished_at=now,
+        )
+
+
+def _take(submission: Submission, body: str) -> str:
+    """Store the reply, deliver it, and say what became of it."""
+    understood = understand(body)
+    if submission.dispatch not in understood.answers:
+        # Nothing that is not a grade reaches a block. The learner is told, and waits no longer.
+        with transaction.atomic():
+            grader_replies.store_reply(
+                submission.pk, "callback", body, reply=None, problem=str(understood.problem)
+            )
+            notice_id = grader_replies.store_notice(submission.pk)
+        grader_replies.deliver(notice_id)
+        return f"refused, and the learner told so: {understood.problem}"
+    with transaction.atomic():
+        reply_id = grader_replies.store_reply(
+            submission.pk, "callback", body, reply=understood.reply
+        )
+    return f"stored: {grader_replies.deliver(reply_id).label}"
+
+
+def _turn_away(target: Target, submission: Submission | None) -> str:
+    """Acknowledge a reply to a learner who is gone: nobody could do anything about a refusal."""
+    if submission is not None:
+        grader_replies.turn_away(submission.pk, "callback")
+    else:
+        learner_state.count_late_reply(target.user_id)
+    return "received, and rejected: the learner is gone"
+
+
+def _undelivered(target: Target) -> int:
+    return Submission.objects.filter(
+        user_id=target.user_id,
+        usage_key=target.usage_key,
+        transport=Submission.Transport.LEGACY,
+        replies__next_attempt_at__isnull=False,
+    ).count()
+
+
+def _answer(status: int, text: object) -> HttpResponse:
+    response = HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
+    if status != 200:
+        log.warning("XQueue callback refused (%s): %s", status, text)
+        # Django would say it again, and mail every 503: anybody could fill a mailbox.
+        response._has_been_logged = True  # type: ignore[attr-defined]
+    return response

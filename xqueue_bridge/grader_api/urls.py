@@ -1,0 +1,32 @@
+"""The XQueue protocol's addresses. Each works with and without its trailing slash."""
+
+from django.db.transaction import non_atomic_requests
+from django.urls import path
+from django.views.decorators.debug import sensitive_post_parameters
+
+from xqueue_bridge.grader_api import views
+from xqueue_bridge.grader_api.file_views import download_file
+
+ENDPOINTS = {
+    "login": views.LoginView,
+    "logout": views.LogoutView,
+    "status": views.StatusView,
+    "get_queuelen": views.QueueLengthView,
+    "get_submission": views.SubmissionView,
+    "put_result": views.ResultView,
+}
+
+urlpatterns = [
+    path("files/<token>/", download_file, name="file"),
+    path("files/<token>/<path:name>", download_file),
+]
+
+for name, view in ENDPOINTS.items():
+    # Each view opens the short transactions it needs, whatever ATOMIC_REQUESTS says. What is
+    # posted does not go into the mail that Django writes of a fault.
+    endpoint = non_atomic_requests(sensitive_post_parameters()(view.as_view()))
+    urlpatterns += [
+        path(f"{name}/", endpoint, name=name),
+        # A POST must not be redirected, so APPEND_SLASH is no help.
+        path(name, endpoint),
+    ]

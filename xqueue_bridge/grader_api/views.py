@@ -1,0 +1,250 @@
+"""The XQueue REST protocol: login, logout, status, get_queuelen, get_submission, put_result."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import suppress
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpResponseBase, HttpResponseRedirect, UnreadablePostError
+from django.http.request import RawPostDataException
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import ensure_csrf_cookie
+from rest_framework import exceptions
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from xqueue_bridge.protocol import fields as wire
+from xqueue_bridge.worker.after_response import collecting
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import PulledSubmission
+from xqueue_bridge.exceptions import InvalidField, QueueContended, Refused
+from xqueue_bridge.submission_queue import files, accounts as graders, queue, results
+from xqueue_bridge.submission_queue.accounts import Principal
+from xqueue_bridge.grader_api import authentication as sessions
+from xqueue_bridge.grader_api.responses import Envelope, failure, success
+from xqueue_bridge.grader_api.throttling import LoginThrottle
+
+log = logging.getLogger(__name__)
+
+#: Not JSON, not a form, an unknown media type, too much or too deep of anything, or cut off.
+_UNREADABLE = (
+    exceptions.APIException,
+    SuspiciousOperation,
+    RecursionError,
+    UnreadablePostError,
+)
+
+
+class AnyAccept(BaseContentNegotiation):
+    """There is one answer, whatever a client says it accepts."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return next((p for p in parsers if _media_type(request) == p.media_type), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class XQueueView(APIView):
+    """What the protocol's endpoints share: who may come in, and how faults are told."""
+
+    authentication_classes = [sessions.GraderSession]
+    permission_classes = [IsAuthenticated]
+    parser_classes = [FormParser, MultiPartParser, JSONParser]
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = AnyAccept
+    throttle_classes = []
+    # No HEAD: a pull whose answer nobody reads would lease a submission to nobody.
+    http_method_names = ["get", "post"]
+
+    #: What is said to a body that cannot be read, and to a method that is not served.
+    unreadable = results.BAD_FORMAT
+    wrong_method = "Method not allowed"
+
+    @method_decorator(never_cache)
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with collecting() as jobs:
+            response = super().dispatch(request, *args, **kwargs)
+        if isinstance(response, Envelope):
+            response.jobs = jobs
+        return response
+
+    @property
+    def grader(self) -> Principal:
+        """Who asks; there is one wherever ``IsAuthenticated`` is."""
+        return cast(Principal, self.request.user)
+
+    @property
+    def fields(self) -> object:
+        """What was posted, parsed."""
+        try:
+            return self.request.data
+        except (LookupError, UnicodeError) as problem:  # the charset is none of text
+            raise exceptions.ParseError from problem
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # Read here, where Django's limit counts: DRF's parsers may read to any end. What the
+        # host's middleware has read as a form is counted, and DRF finds it there.
+        with suppress(RawPostDataException):
+            _ = request.body
+
+    # DRF declares its own Response, and serves any.
+    def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
+        if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+            login = reverse("xqueue_bridge:login")
+            return HttpResponseRedirect(f"{login}?{urlencode({'next': self.request.path})}")
+        if isinstance(exc, Refused):
+            log.warning("Refused a grader's request: %r (%s)", str(exc), exc.__cause__)
+            return failure(str(exc), exc.__cause__)
+        if isinstance(exc, exceptions.MethodNotAllowed):
+            return failure(self.wrong_method)
+        if isinstance(exc, _UNREADABLE):
+            log.warning("A grader's request cannot be read: %s", type(exc).__name__)
+            return failure(self.unreadable, InvalidField("body", type(exc).__name__))
+        raise exc
+
+
+class LoginView(XQueueView):
+    """Log a grader in. GET is where a request without a session is sent."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    unreadable = "Insufficient login info"
+
+    @method_decorator(ensure_csrf_cookie)
+    def get(self, request: Request) -> Envelope:
+        # return_code 1: a login whose POST was redirected into this GET has not succeeded.
+        return failure("login_required")
+
+    def post(self, request: Request) -> Envelope:
+        try:
+            name = wire.text_field(self.fields, "username")
+            secret = wire.text_field(self.fields, "password")
+        except InvalidField as problem:
+            return failure("Insufficient login info", problem)
+        throttle = LoginThrottle(request, self, name)
+        if not throttle.allows():
+            log.warning("Too many failed logins from %s", request.META.get("REMOTE_ADDR"))
+            return failure("Too many failed logins. Please try again later.")
+        principal = graders.authenticate(name, secret)
+        if principal is None:
+            throttle.record_failure()
+            return failure("Incorrect login credentials")
+        response = success("Logged in")
+        sessions.start(response, principal, secure=request.is_secure())
+        return response
+
+
+class LogoutView(XQueueView):
+    """End the session that the request came with."""
+
+    permission_classes = [AllowAny]
+
+    def get(self, request: Request) -> Envelope:
+        response = success("Goodbye")
+        sessions.end(request, response)
+        return response
+
+    post = get
+
+
+class StatusView(XQueueView):
+    """Say that the queue is up."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def get(self, request: Request) -> Envelope:
+        return success("OK")
+
+    post = get
+
+
+class QueueLengthView(XQueueView):
+    """Count the submissions that could be pulled now."""
+
+    def get(self, request: Request) -> Envelope:
+        granted = sorted(self.grader.queue_names - {graders.QueueGrant.EVERY_QUEUE})
+        unknown = f"Valid queue names are: {', '.join(granted)}"
+        return success(
+            queue.queue_length(asked_queue(request, self.grader, "get_queuelen", unknown))
+        )
+
+
+class SubmissionView(XQueueView):
+    """Hand out the oldest submission of a queue."""
+
+    def get(self, request: Request) -> Envelope:
+        queue_name = asked_queue(
+            request, self.grader, "get_submission", "Queue '{queue_name}' not found"
+        )
+        try:
+            pulled = queue.pull(queue_name, self.grader.grader_id)
+        except QueueContended:
+            return failure(f"Error fetching submission for {queue_name}. Please try again.")
+        if pulled is None:
+            return failure(f"Queue '{queue_name}' is empty")
+        return success(json.dumps(as_handed_out(request, pulled)))
+
+
+class ResultView(XQueueView):
+    """Take a grader's result."""
+
+    wrong_method = "'put_result' must use HTTP POST"
+
+    def post(self, request: Request) -> Envelope:
+        results.put_result(self.grader, self.fields)
+        return success()
+
+
+def asked_queue(request: Request, grader: Principal, endpoint: str, unknown: str) -> str:
+    """Return the queue that a request is about; raise Refused if this grader has no such queue.
+
+    A queue that a grader may not use does not exist for it.
+    """
+    queue_name = request.query_params.get("queue_name")
+    if not queue_name:
+        raise Refused(f"'{endpoint}' must provide parameter 'queue_name'")
+    served = grader.may_use(queue_name) and queue.is_known_queue(queue_name)
+    if not served or not wire.is_storable(queue_name):
+        raise Refused(unknown.replace("{queue_name}", queue_name))
+    return queue_name
+
+
+def as_handed_out(request: Request, pulled: PulledSubmission) -> dict[str, str]:
+    """Return the three texts that a grader is handed."""
+    header = {"submission_id": pulled.submission_id, "submission_key": pulled.pullkey}
+    names = files.display_names(pulled.files)
+    urls = {name: file_url(request, pulled, index, name) for index, name in enumerate(names)}
+    return {
+        "xqueue_header": json.dumps(header),
+        "xqueue_body": pulled.body,
+        "xqueue_files": json.dumps(urls),
+    }
+
+
+def file_url(request: Request, pulled: PulledSubmission, index: int, name: str) -> str:
+    """Return the absolute address of one file, for this lease only."""
+    token = files.make_file_token(pulled.submission_id, index, pulled.delivery)
+    # Some graders look at the address's ending.
+    last_part = quote(name.replace("/", "_"), safe="", errors="replace")
+    path = reverse("xqueue_bridge:file", kwargs={"token": token}) + last_part
+    base = options().PUBLIC_URL
+    return base.rstrip("/") + path if base else request.build_absolute_uri(path)
+
+
+def _media_type(request: Request) -> str:
+    return (request.content_type or "").partition(";")[0].strip().lower()

@@ -1,0 +1,96 @@
+"""Recorder "block": the host loads the learner's block, and the block takes the reply itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.http import Http404
+from django.utils.module_loading import import_string
+
+from xqueue_bridge.lms.block import ProblemBlock, answer_points, waiting_answer
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import Delivery, Dispatch, Recorded
+from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
+from xqueue_bridge.grader_replies.parsing import write_reply
+from xqueue_bridge.grader_replies.scoring import points_of
+from xqueue_bridge.learner_state import api as learner_state
+
+
+class BlockRecorder:
+    """Runs ``handle_ajax`` of a block, in this process and without HTTP, and has it saved.
+
+    The block is asked first whether it waits for the queue key, and is given nothing but clean
+    replies within its points: it would act on others, whatever their key.
+    """
+
+    in_transaction = False
+    #: A page of the learner's that was loaded before the reply may save after it.
+    recheck_seconds = 30.0
+
+    def record(self, delivery: Delivery) -> Recorded:
+        """Apply ``delivery`` to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns.
+
+        A saved block has used up its queue key. Were that not one with our note, a process killed
+        between the two would leave a reply that looks stale.
+        """
+        block = _load(delivery)
+        waits_in = _waiting_id(block, delivery)
+        if waits_in is None:
+            return Recorded(applied=False)
+        is_graded = delivery.target.dispatch is Dispatch.SCORE_UPDATE
+        maximum = answer_points(block).get(waits_in) if is_graded else None
+        points = points_of(delivery.reply, maximum, is_fraction=delivery.score_is_fraction)
+        _hand_over(block, delivery, points)
+        save = partial(_save, block)
+        return Recorded(True, points if is_graded else None, maximum, save)
+
+
+def _hand_over(block: ProblemBlock, delivery: Delivery, points: float) -> None:
+    with _of_known_learner():
+        block.handle_ajax(
+            delivery.target.dispatch,
+            {
+                "xqueue_header": delivery.header,
+                "xqueue_body": write_reply(delivery.reply, score=points),
+                "queuekey": delivery.queue_key,
+            },
+        )
+    if _waiting_id(block, delivery) is not None:
+        raise TransientDeliveryError("The block has not taken the reply.")
+
+
+def _save(block: ProblemBlock) -> None:
+    with _of_known_learner():
+        block.save()
+
+
+@contextmanager
+def _of_known_learner() -> Iterator[None]:
+    try:
+        yield
+    except learner_state.UnknownLearner as problem:
+        raise PermanentDeliveryError("There is no such learner.") from problem
+
+
+def _load(delivery: Delivery) -> ProblemBlock:
+    path = options().BLOCK_LOADER
+    if not path:
+        raise ImproperlyConfigured('Set XQUEUE_BRIDGE["BLOCK_LOADER"] for RECORDER "block".')
+    target = delivery.target
+    try:
+        block = import_string(path)(target.user_id, target.course_key, target.usage_key)
+    except (Http404, ObjectDoesNotExist) as problem:
+        raise PermanentDeliveryError("There is no such learner or block.") from problem
+    if block is None:
+        raise PermanentDeliveryError("There is no such block.")
+    return block
+
+
+def _waiting_id(block: ProblemBlock, delivery: Delivery) -> str | None:
+    if delivery.target.dispatch is Dispatch.SCORE_UPDATE:
+        return waiting_answer(block, delivery.queue_key)
+    input_state = getattr(getattr(block, "lcp", None), "input_state", None)
+    return learner_state.waiting_inputs({"input_state": input_state}).get(delivery.queue_key)

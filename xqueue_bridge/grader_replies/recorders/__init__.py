@@ -1,1 +1,0 @@
-"""The ways in which a checked reply can reach a learner's state."""

@@ -1,0 +1,164 @@
+"""What an attempt to deliver a reply comes to, and when the next one is.
+
+    PENDING ──recorded──> APPLIED ──the key waits again──> PENDING
+       │ └──does not wait, and the grace period is over──> STALE
+       └──given up──> DEAD
+
+``next_attempt_at`` is the whole schedule: NULL when nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.db import transaction
+from django.utils import timezone
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import Delivery, Dispatch, Recorded
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not_applied
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.signals import reply_applied
+
+Status = ReceivedReply.Status
+
+#: Dead ones are not in it: what cannot be delivered now can be so again.
+_LEDGER_OUTCOMES = {
+    Status.STALE: learner_state.Outcome.STALE,
+    Status.REJECTED: learner_state.Outcome.REJECTED,
+}
+
+#: The problem of a reply while foreign code has it, and after that if the deliverer was killed.
+NO_END = "an attempt began and did not end"
+
+log = logging.getLogger(__name__)
+
+
+def mark_applied(
+    reply: ReceivedReply, delivery: Delivery, recorded: Recorded, recheck_seconds: float | None
+) -> None:
+    """Write down that the reply is in the learner's state, in the caller's transaction."""
+    now = timezone.now()
+    recheck = recheck_seconds is not None and reply.status != Status.APPLIED
+    # Not conditional: being in the learner's state is a fact, whoever else has looked at it.
+    ReceivedReply.objects.filter(pk=reply.pk).update(
+        status=Status.APPLIED,
+        attempts=reply.attempts + 1,
+        next_attempt_at=now + timedelta(seconds=recheck_seconds or 0) if recheck else None,
+        problem="",
+        score_applied=recorded.points,
+        applied_at=now,
+    )
+    if _is_graded(reply):
+        applied = learner_state.Outcome.APPLIED
+        _enter_in_ledger(reply, applied, recorded.points, recorded.max_points)
+    if reply.applied_at is not None and reply.score_applied == recorded.points:
+        return  # restored after it was overwritten: those who listen know it already
+    transaction.on_commit(
+        partial(
+            reply_applied.send_robust,
+            sender=ReceivedReply,
+            reply_id=reply.pk,
+            user_id=delivery.target.user_id,
+            course_key=delivery.target.course_key,
+            usage_key=delivery.target.usage_key,
+            dispatch=str(delivery.target.dispatch),
+            points=recorded.points,
+            max_points=recorded.max_points,
+        )
+    )
+
+
+def not_waiting(reply: ReceivedReply, delivery: Delivery) -> None:
+    """The state is saved after the send, so a reply can be early; later than that it is stale."""
+    grace_ends = delivery.sent_at + timedelta(seconds=options().GRACE_SECONDS)
+    if reply.status == Status.APPLIED:
+        finish(reply, Status.APPLIED, "")
+    elif timezone.now() < grace_ends:
+        _try_again(reply, "the learner's state does not wait for it yet", not_after=grace_ends)
+    else:
+        finish(reply, Status.STALE, "the learner's state does not wait for it")
+
+
+def failed(reply: ReceivedReply, problem: str, attempts: int) -> None:
+    """An attempt raised; after ``attempts`` of them nothing more is tried by itself."""
+    log.warning("Reply %s, attempt %s: %s", reply.pk, reply.attempts + 1, problem)
+    if reply.attempts + 1 < attempts:
+        _try_again(reply, problem)
+    else:
+        # What was applied and could not be looked at again stays applied.
+        applied = reply.status == Status.APPLIED
+        finish(reply, Status.APPLIED if applied else Status.DEAD, problem)
+
+
+def finish(reply: ReceivedReply, status: ReceivedReply.Status, problem: str) -> None:
+    """Nothing is left to do for this reply."""
+    with transaction.atomic():
+        written = _update_unless_moved_on(reply, status, problem, None)
+        outcome = _LEDGER_OUTCOMES.get(status)
+        if written and outcome and _is_graded(reply):
+            _enter_in_ledger(reply, outcome)
+    if written and status != Status.APPLIED:
+        log.warning("Reply %s is %s: %s", reply.pk, status, problem)
+        send_after_commit_not_applied(reply.pk, status, problem)
+
+
+def _enter_in_ledger(
+    reply: ReceivedReply,
+    outcome: learner_state.Outcome,
+    points: float | None = None,
+    max_points: float | None = None,
+) -> None:
+    """Give the reply its one entry in the score ledger."""
+    target = reply.submission.target
+    learner_state.record_outcome(
+        ledger_key(reply.pk),
+        target.user_id,
+        target.course_key,
+        target.usage_key,
+        outcome,
+        earned=points,
+        possible=max_points,
+        attempt=reply.submission_id,
+        digest=hashlib.sha256(reply.body.encode()).hexdigest(),
+    )
+
+
+def _is_graded(reply: ReceivedReply) -> bool:
+    """Return whether the reply is about a score, and not the output of a trial run."""
+    return reply.submission.target.dispatch is Dispatch.SCORE_UPDATE
+
+
+def _try_again(reply: ReceivedReply, problem: str, *, not_after: datetime | None = None) -> None:
+    conf = options()
+    doubled = conf.DELIVERY_BACKOFF * 2.0 ** min(reply.attempts, 30)
+    longest = min(doubled, conf.DELIVERY_BACKOFF_MAX)
+    wait = timedelta(seconds=longest * random.uniform(0.5, 1))  # noqa: S311
+    again_at = timezone.now() + wait
+    if not_after is not None:
+        again_at = min(again_at, not_after)
+    _update_unless_moved_on(reply, reply.status, problem, again_at)
+
+
+def _update_unless_moved_on(
+    reply: ReceivedReply, status: str, problem: str, next_attempt_at: datetime | None
+) -> bool:
+    """Write what an attempt came to, unless another deliverer, or a saved state, has moved it."""
+    written = ReceivedReply.objects.filter(
+        pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
+    ).update(
+        status=status,
+        attempts=reply.attempts + 1,
+        next_attempt_at=next_attempt_at,
+        problem=problem[:255],
+    )
+    if written:
+        reply.status = status
+    else:
+        reply.refresh_from_db(fields=["status"])
+    return bool(written)

@@ -1,0 +1,74 @@
+"""Where state is: one block in one course or library, as keys and as the table names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Any, TypeVar
+
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.lms.keys import in_course, names_its_run
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A block in its context. Places are equal if the table stores them alike."""
+
+    context: str
+    usage: str
+    course_key: LearningContextKey = field(compare=False)
+    usage_key: UsageKey = field(compare=False)
+
+
+def place_at(course_key: LearningContextKey, usage_key: UsageKey) -> Place:
+    """Return the place of a block in a course or library; for keys that may name no run."""
+    return Place(stored_text(course_key), stored_text(usage_key), course_key, usage_key)
+
+
+def place_of(usage_key: UsageKey) -> Place:
+    """Return the place that a usage key names by itself.
+
+    Raises ValueError for a key of the old kind (i4x) that was not mapped into its course: it
+    does not say which run it means.
+    """
+    if not isinstance(usage_key, UsageKey):
+        raise TypeError(f"a usage key is needed, not {type(usage_key).__name__}")
+    if not names_its_run(usage_key):
+        raise ValueError(f"{usage_key} does not name its course's run: map it into the course")
+    return place_at(usage_key.context_key, usage_key)
+
+
+@lru_cache(maxsize=4096)
+def context_key_from(context: str) -> Any:
+    """Return the course or library that a row names."""
+    return LearningContextKey.from_string(context)
+
+
+@lru_cache(maxsize=4096)
+def usage_key_from(context: str, usage: str) -> UsageKey:
+    """Return the block that a row names; a key of the old kind with the run of its course."""
+    return in_course(UsageKey.from_string(usage), context_key_from(context))
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in their order, at most ``size`` at a time."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def without_branch(key: Any) -> Any:
+    """Return a key without branch and version: state and scores are stored without them."""
+    if getattr(key, "branch", None) or getattr(key, "version_guid", None):
+        return key.for_branch(None).version_agnostic()
+    return key
+
+
+def stored_text(key: Any) -> str:
+    """Return the text that the key's column holds."""
+    return str(without_branch(key))

@@ -1,0 +1,193 @@
+"""Moving history to the other table, or to another database, while the site goes on.
+
+A chunk of entries is locked where it is, copied, read back and compared, and only then deleted.
+An entry keeps its identity (row and version) wherever it is, so a copy that is there already, from
+a run that was killed, is not made twice; and a chunk that was not deleted is simply met again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections, router, transaction
+from django.db.models import F, Max, Q, QuerySet
+from django.utils import timezone
+
+from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.db import bulk_insert as bulk
+from xqueue_bridge.learner_state.history.store import (
+    COMMIT_GRACE,
+    CONTENT,
+    IDENTITY,
+    Table,
+    committed_versions,
+    insert,
+)
+from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.db.transactions import in_transaction
+
+CHUNK = 500
+
+_FIELDS = (*IDENTITY, *CONTENT)
+
+
+class CopyDiffers(XQueueBridgeError):
+    """An entry was not read back as it was written. Nothing of its chunk was deleted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A history table in a database."""
+
+    table: Table
+    alias: str
+
+    @property
+    def entries(self) -> QuerySet[Any]:
+        return self.table._default_manager.using(self.alias)
+
+    def __str__(self) -> str:
+        return f"{self.table._meta.db_table} in {self.alias!r}"
+
+
+@dataclass
+class Progress:
+    """How far a move has got: entries up to ``pk`` are gone from the source."""
+
+    pk: int = 0
+    moved: int = 0
+
+
+def last_entry(source: Place) -> int:
+    """Return the largest primary key in a place; 0 if it is empty."""
+    return source.entries.aggregate(last=Max("pk"))["last"] or 0
+
+
+def move(source: Place, target: Place, *, chunk: int = CHUNK) -> Iterator[Progress]:
+    """Move what ``source`` holds now to ``target``; yields after each chunk.
+
+    May be killed at any moment and run again, and run twice at a time. Raises ValueError if both
+    are the same place, ``CopyDiffers`` if the target does not return what it was given, and the
+    database's own error if it keeps refusing.
+    """
+    if source == target:
+        raise ValueError(f"source and target are the same: {source}")
+    progress = Progress()
+    for ids in id_batches(source.entries.filter(pk__lte=last_entry(source)), chunk):
+        progress.moved += _move_chunk(source, target, ids)
+        progress.pk = ids[-1]
+        yield progress
+    yield progress
+
+
+def _move_chunk(source: Place, target: Place, ids: Sequence[int]) -> int:
+    def work() -> int:
+        chunk = _committed(_lock(source, ids), source)
+        if not chunk:  # another move was faster
+            return 0
+        _copy(chunk, target)
+        _verify(chunk, target)
+        return _delete(source, [entry.pk for entry in chunk])
+
+    return in_transaction(work, source.alias)
+
+
+def _lock(source: Place, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
+    """Return the entries, so that nobody (a retirement, say) changes them before they are moved."""
+    entries = source.entries.filter(pk__in=ids)
+    if not connections[source.alias].features.has_select_for_update:
+        entries.update(version=F("version"))  # takes the lock before anything is read
+    return list(entries.order_by("pk").select_for_update())
+
+
+def _committed(
+    chunk: list[BaseStudentModuleHistory], source: Place
+) -> list[BaseStudentModuleHistory]:
+    """Return the entries whose writes were committed; delete those that never will be.
+
+    Another database may hold such entries, and they are left out where they are read. Among the
+    StudentModules they would be believed.
+    """
+    if source.alias == router.db_for_write(StudentModule):
+        return chunk
+    reached = committed_versions(entry.student_module_id for entry in chunk)
+    settled = timezone.now() - COMMIT_GRACE
+    true: list[BaseStudentModuleHistory] = []
+    failed: list[int] = []
+    for entry in chunk:
+        if entry.version <= reached.get(entry.student_module_id, entry.version):
+            true.append(entry)
+        elif entry.created < settled:
+            failed.append(entry.pk)
+    if failed:
+        _delete(source, failed)
+    return true
+
+
+def _copy(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
+    with transaction.atomic(using=target.alias, savepoint=False):
+        bulk.insert(target.table, _copies(chunk, target), keep=True, using=target.alias)
+
+
+def _verify(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
+    """Compare the chunk with what the target has; where both differ the later one is right.
+
+    They can differ: a write that failed may have left an entry whose version another write then
+    took, with the other table switched on.
+    """
+    missed = _older(chunk, target)
+    if missed:
+        insert(target.table, _copies(missed, target), target.alias)
+        if _older(missed, target):
+            raise CopyDiffers(f"{target} keeps an older entry")
+
+
+def _older(
+    chunk: Sequence[BaseStudentModuleHistory], target: Place
+) -> list[BaseStudentModuleHistory]:
+    """Return the entries of which the target has an older form."""
+    identities = [(entry.student_module_id, entry.version) for entry in chunk]
+    there = {
+        (copy.student_module_id, copy.version): copy
+        for copy in target.entries.filter(_any_of(identities))
+    }
+    older = []
+    for entry, identity in zip(chunk, identities, strict=True):
+        copy = there.get(identity)
+        if copy is None or (copy.created == entry.created and _content(copy) != _content(entry)):
+            raise CopyDiffers(f"version {identity[1]} of row {identity[0]} in {target}")
+        if copy.created < entry.created:
+            older.append(entry)
+    return older
+
+
+def _delete(source: Place, ids: Sequence[int]) -> int:
+    return source.entries.filter(pk__in=ids).delete()[0]
+
+
+def _copies(
+    chunk: Sequence[BaseStudentModuleHistory], target: Place
+) -> list[BaseStudentModuleHistory]:
+    return [target.table(**{name: getattr(entry, name) for name in _FIELDS}) for entry in chunk]
+
+
+def _content(entry: BaseStudentModuleHistory) -> list[Any]:
+    return [getattr(entry, name) for name in CONTENT]
+
+
+def _any_of(identities: Iterable[tuple[int, int]]) -> Q:
+    """Return the condition that matches exactly these pairs, in as few terms as possible."""
+    by_row, by_version = defaultdict(list), defaultdict(list)
+    for row, version in identities:
+        by_row[row].append(version)
+        by_version[version].append(row)
+    if len(by_row) < len(by_version):
+        terms = [Q(student_module_id=row, version__in=found) for row, found in by_row.items()]
+    else:
+        terms = [Q(version=found, student_module_id__in=rows) for found, rows in by_version.items()]
+    return Q(*terms, _connector=Q.OR)

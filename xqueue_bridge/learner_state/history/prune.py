@@ -1,0 +1,183 @@
+"""Keeping history small: old entries go, the newest of each StudentModule never."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import router
+from django.db.models import Max, Q, QuerySet
+from django.utils import timezone
+
+from xqueue_bridge.learner_state.history.store import (
+
+    COMMIT_GRACE,
+
+    Table,
+
+    committed_versions,
+
+    is_elsewhere,
+
+    tables,
+
+)
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.db.transactions import in_transaction
+
+PAGE = 5_000  # entries that are looked at in one statement
+CHUNK = 1_000  # entries that are deleted in one statement
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What stays: the ``keep_last`` newest of each row, and what was written since ``since``.
+
+    An entry that either of them keeps is kept. None: this one keeps nothing.
+    """
+
+    keep_last: int | None = None
+    since: datetime | None = None
+
+    def keeps(self, rank: int, created: datetime) -> bool:
+        """Say whether the entry stays; ``rank`` 0 is the newest of its row, and always does."""
+        return (
+            rank == 0
+            or (self.keep_last is not None and rank < self.keep_last)
+            or (self.since is not None and created >= self.since)
+        )
+
+
+@dataclass
+class Progress:
+    """How far a walk has got: rows down to ``student_module_id`` are done."""
+
+    student_module_id: int
+    seen: int = 0
+    deleted: int = 0
+
+
+class _Entry(NamedTuple):
+    student_module_id: int
+    version: int
+    table: int
+    pk: int
+    created: datetime
+
+
+@dataclass
+class _Doomed:
+    """Primary keys to delete, by table, until there are enough of them."""
+
+    dry_run: bool
+    pks: dict[int, list[int]] = field(default_factory=dict)
+
+    def add(self, entry: _Entry) -> int:
+        chunk = self.pks.setdefault(entry.table, [])
+        chunk.append(entry.pk)
+        return self.delete(entry.table) if len(chunk) == CHUNK else 0
+
+    def delete(self, index: int) -> int:
+        pks, table = self.pks.pop(index), tables()[index]
+        if self.dry_run:
+            return len(pks)
+        return in_transaction(
+            lambda: _entries(table).filter(pk__in=pks).delete()[0], router.db_for_write(table)
+        )
+
+
+def newest_row() -> int:
+    """Return the largest StudentModule id that has history; 0 if there is none."""
+    return max(
+        _entries(t).aggregate(newest=Max("student_module_id"))["newest"] or 0 for t in tables()
+    )
+
+
+def prune(policy: Policy, *, dry_run: bool = False, start: int | None = None) -> Iterator[Progress]:
+    """Delete what the policy does not keep, in both tables, as if they were one.
+
+    Walks from the row with the largest id, or from ``start``, downwards. Yields after each page
+    or so; the last one has the totals, and with ``dry_run`` counts what would be deleted. It may
+    be stopped anywhere and run again: what is left to delete is found again.
+    """
+    progress = Progress(start if start is not None else newest_row())
+    doomed = _Doomed(dry_run)
+    rank = 0
+    previous: _Entry | None = None
+    for entry in heapq.merge(
+        *(_walk(index, progress.student_module_id) for index in range(2)), reverse=True
+    ):
+        if previous is None or entry.student_module_id != previous.student_module_id:
+            rank = 0
+        elif entry.version != previous.version:  # the same one is in both while it is moved
+            rank += 1
+        previous = entry
+        progress.seen += 1
+        progress.student_module_id = entry.student_module_id
+        if not policy.keeps(rank, entry.created):
+            progress.deleted += doomed.add(entry)
+        if progress.seen % PAGE == 0:
+            yield progress
+    progress.deleted += sum(doomed.delete(index) for index in list(doomed.pks))
+    yield progress
+
+
+def prune_orphans(*, dry_run: bool = False) -> Iterator[Progress]:
+    """Delete the trails of rows that are gone; yields as ``prune`` does, ids rising.
+
+    For history in another database: what a crash left there between a row's deletion, or a write
+    that failed, and its history's.
+    """
+    settled = timezone.now() - COMMIT_GRACE
+    progress = Progress(0)
+    for table in tables():
+        last = 0
+        while ids := _row_ids(table, last):
+            last = ids[-1]
+            there = set(StudentModule.objects.filter(pk__in=ids).values_list("pk", flat=True))
+            gone = _entries(table).filter(
+                student_module_id__in=[pk for pk in ids if pk not in there], created__lt=settled
+            )
+            progress.student_module_id = last
+            progress.seen += len(ids)
+            progress.deleted += gone.count() if dry_run else gone.delete()[0]
+            yield progress
+    yield progress
+
+
+def _walk(index: int, start: int) -> Iterator[_Entry]:
+    """Yield a table's entries: rows with falling ids, of each row the newest first.
+
+    But not what was never committed: it is no row's newest entry, and the next write takes its
+    place.
+    """
+    narrow = (
+        _entries(tables()[index])
+        .order_by("-student_module_id", "-version")
+        .values_list("student_module_id", "version", "pk", "created")
+    )
+    page = list(narrow.filter(student_module_id__lte=start)[:PAGE])
+    while page:
+        elsewhere = is_elsewhere(tables()[index])
+        reached = committed_versions(row for row, *_ in page) if elsewhere else {}
+        for row, version, pk, created in page:
+            if version <= reached.get(row, version):
+                yield _Entry(row, version, index, pk, created)
+        row, version = page[-1][:2]
+        # The first condition alone tells every database where in the index to begin.
+        after = Q(student_module_id__lte=row) & (
+            Q(student_module_id__lt=row) | Q(version__lt=version)
+        )
+        page = list(narrow.filter(after)[:PAGE])
+
+
+def _row_ids(table: Table, after: int) -> list[int]:
+    ids = _entries(table).filter(student_module_id__gt=after).order_by("student_module_id")
+    return list(ids.values_list("student_module_id", flat=True).distinct()[:CHUNK])
+
+
+def _entries(table: Table) -> QuerySet[Any]:
+    return table._default_manager.using(router.db_for_write(table))

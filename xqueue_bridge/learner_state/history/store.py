@@ -1,0 +1,230 @@
+"""What a StudentModule held after each write: written with the write, read newest first.
+
+There are two tables. ``HISTORY_EXTENDED`` says which one is written. That one is read, and with
+``HISTORY_READ_BOTH`` the other one too. Whoever goes through both begins with the one that is not
+written (``tables``): entries move away from it, so each is met at least once.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import router, transaction
+from django.db.models import Q, QuerySet
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.db import bulk_insert as bulk
+from xqueue_bridge.learner_state.history.models import (
+    BaseStudentModuleHistory,
+    Reason,
+    StudentModuleHistory,
+    StudentModuleHistoryExtended,
+)
+from xqueue_bridge.learner_state.history.batch import current_scope, history_batch
+from xqueue_bridge.learner_state.models import StudentModule
+
+__all__ = [
+    "COMMIT_GRACE",
+    "committed_versions",
+    "forget",
+    "forget_row",
+    "history_batch",
+    "is_elsewhere",
+    "read",
+    "record",
+    "tables",
+    "written_table",
+]
+
+Table = type[BaseStudentModuleHistory]
+
+
+class _NewEntry(NamedTuple):
+    """What is written of an entry; an instance of its model takes long to make."""
+
+    student_module_id: int
+    version: int
+    student_id: int
+    course_id: Any
+    module_state_key: Any
+    state: str | None
+    grade: float | None
+    max_grade: float | None
+    reason: str
+    batch: int | None
+    created: datetime
+    pk: None = None
+
+
+Entry = BaseStudentModuleHistory | _NewEntry
+
+IDENTITY = ["student_module_id", "version"]
+CONTENT = [
+    field.name
+    for field in StudentModuleHistory._meta.concrete_fields
+    if field.name not in ("id", *IDENTITY)
+]
+#: With the history in another database an entry is there before its row is committed.
+COMMIT_GRACE = timedelta(hours=1)
+_NEWEST_FIRST = ("-created", "-student_module_id", "-version")
+_IDS_IN_A_STATEMENT = 500
+
+
+def written_table() -> Table:
+    """Return the table that new entries go to."""
+    return StudentModuleHistoryExtended if options().HISTORY_EXTENDED else StudentModuleHistory
+
+
+def tables() -> tuple[Table, Table]:
+    """Return both tables; the one that is written comes last."""
+    if options().HISTORY_EXTENDED:
+        return StudentModuleHistory, StudentModuleHistoryExtended
+    return StudentModuleHistoryExtended, StudentModuleHistory
+
+
+def record(rows: Sequence[Any], reason: Reason) -> None:
+    """Store what ``rows`` (StudentModules, or the like) hold now, one entry each.
+
+    Call it last, in the transaction of the write.
+
+    One INSERT; inside a collapse scope that has written any of the rows before, a DELETE too. With
+    the history in another database the INSERT is committed first: if the write fails after all,
+    the entry stays until the row's next write takes its version, and ``read`` leaves it out. The
+    DELETE then follows the write's commit, since until then the earlier entry is the true one.
+    """
+    if not rows:
+        return
+    table, scope = written_table(), current_scope()
+    batch = scope.number if scope else None
+    entries = [_entry(row, str(reason), batch) for row in rows]
+    insert(table, entries, router.db_for_write(table))
+    again = scope.again(row.pk for row in rows) if scope else set()
+    if not again:
+        return
+    delete = _replaced(table, [row for row in rows if row.pk in again], batch).delete
+    if is_elsewhere(table):
+        transaction.on_commit(delete, using=router.db_for_write(StudentModule), robust=True)
+    else:
+        delete()
+
+
+def insert(table: Table, entries: Sequence[Entry], alias: str) -> None:
+    """Insert entries in one statement; of two with one identity the later word counts."""
+    bulk.insert(table, entries, overwrite=CONTENT, unique=IDENTITY, using=alias)
+
+
+def read(
+    user_id: int, usage_key: UsageKey, course_key: LearningContextKey
+) -> Iterator[BaseStudentModuleHistory]:
+    """Yield a learner's entries at a block, newest first.
+
+    One statement for each table that is read; one more if a table is in another database than the
+    StudentModules, to leave out what was never committed there.
+    """
+    about = {"student_id": user_id, "module_state_key": usage_key, "course_id": course_key}
+    asked = tables() if options().HISTORY_READ_BOTH else (written_table(),)
+    is_true = _truth(about) if any(is_elsewhere(table) for table in asked) else None
+    found = (_newest_first(table, about) for table in asked)
+    seen: set[tuple[int, int]] = set()
+    for entry in heapq.merge(*found, key=_time, reverse=True):
+        identity = (entry.student_module_id, entry.version)
+        if identity in seen or (is_true and not is_true(entry)):
+            continue
+        seen.add(identity)
+        yield entry
+
+
+def forget(student_module_ids: Iterable[int]) -> int:
+    """Delete the trails of these rows, in both tables; return the number of entries."""
+    ids = sorted(set(student_module_ids))
+    return sum(
+        _trails(table, ids[start : start + _IDS_IN_A_STATEMENT]).delete()[0]
+        for table in tables()
+        for start in range(0, len(ids), _IDS_IN_A_STATEMENT)
+    )
+
+
+def forget_row(student_module_id: int, using: str) -> None:
+    """Deal with the trail of a row that is being deleted: ``HISTORY_KEEP_AFTER_DELETE``.
+
+    In the database of the row the trail goes at once. In another one it goes when the row's
+    deletion is committed, since only then is it certain.
+    """
+    if options().HISTORY_KEEP_AFTER_DELETE:
+        return
+    for table in tables():
+        delete = _trails(table, [student_module_id]).delete
+        if router.db_for_write(table) == using:
+            delete()
+        else:
+            transaction.on_commit(delete, using=using, robust=True)
+
+
+def _entry(row: Any, reason: str, batch: int | None) -> _NewEntry:
+    return _NewEntry(
+        student_module_id=row.pk,
+        version=row.version,
+        student_id=row.student_id,
+        course_id=row.course_id,
+        module_state_key=row.module_state_key,
+        state=row.state,
+        grade=row.grade,
+        max_grade=row.max_grade,
+        reason=reason,
+        batch=batch,
+        created=row.modified,
+    )
+
+
+def _replaced(table: Table, rows: Iterable[Any], batch: int | None) -> QuerySet[Any]:
+    """Return the scope's entries that are older than what ``rows`` hold now."""
+    by_version = defaultdict(list)
+    for row in rows:
+        by_version[row.version].append(row.pk)
+    older = [
+        Q(version__lt=version, student_module_id__in=pks) for version, pks in by_version.items()
+    ]
+    found = table._default_manager.using(router.db_for_write(table)).filter(batch=batch)
+    return found.filter(Q(*older, _connector=Q.OR))
+
+
+def _newest_first(table: Table, about: dict[str, Any]) -> Iterator[BaseStudentModuleHistory]:
+    found = table._default_manager.filter(**about).order_by(*_NEWEST_FIRST)
+    return found.iterator(chunk_size=500)
+
+
+def _time(entry: BaseStudentModuleHistory) -> tuple[Any, ...]:
+    return entry.created, entry.student_module_id, entry.version
+
+
+def _trails(table: Table, student_module_ids: Sequence[int]) -> QuerySet[Any]:
+    alias = router.db_for_write(table)
+    return table._default_manager.using(alias).filter(student_module_id__in=student_module_ids)
+
+
+def is_elsewhere(table: Table) -> bool:
+    """Say whether a table is in another database than the StudentModules."""
+    return router.db_for_write(table) != router.db_for_write(StudentModule)
+
+
+def committed_versions(student_module_ids: Iterable[int]) -> dict[int, int]:
+    """Return the version of each of these rows that is there; an entry above it is of no write."""
+    rows = StudentModule.objects.filter(pk__in=set(student_module_ids))
+    return dict(rows.values_list("pk", "version"))
+
+
+def _truth(about: dict[str, Any]) -> Callable[[BaseStudentModuleHistory], bool]:
+    """Return what tells an entry from one whose write was never committed."""
+    versions = dict(StudentModule.objects.filter(**about).values_list("pk", "version"))
+    may_be_gone = options().HISTORY_KEEP_AFTER_DELETE
+
+    def is_true(entry: BaseStudentModuleHistory) -> bool:
+        version = versions.get(entry.student_module_id)
+        return may_be_gone if version is None else entry.version <= version
+
+    return is_true

@@ -1,0 +1,35 @@
+"""All scores of one learner in one course, and who has any."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.db.models import CharField, ExpressionWrapper, F
+from opaque_keys.edx.keys import CourseKey, UsageKey
+
+from xqueue_bridge.data import BlockScore
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.lms.keys import usage_key_of
+
+
+def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, BlockScore]:
+    """Return what the learner has at each block that was scored. One statement for any course."""
+    rows = StudentModule.objects.filter(
+        student_id=user_id, course_id=course_key, max_grade__isnull=False
+    )
+    texts = ExpressionWrapper(F("module_state_key"), output_field=CharField())
+    found = rows.annotate(usage=texts).values_list(
+        "usage", "grade", "max_grade", "created", "version"
+    )
+    return {
+        usage_key_of(usage, course_key): BlockScore(grade, cast(float, max_grade), created, version)
+        for usage, grade, max_grade, created, version in found
+    }
+
+
+def learners_with_scores(course_key: CourseKey, *, after: int = 0, limit: int = 500) -> list[int]:
+    """Return the ids, above ``after``, of learners who have a score in the course; in order."""
+    rows = StudentModule.objects.filter(
+        course_id=course_key, max_grade__isnull=False, student_id__gt=after
+    )
+    return list(rows.order_by("student_id").values_list("student_id", flat=True).distinct()[:limit])

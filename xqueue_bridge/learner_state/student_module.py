@@ -1,0 +1,186 @@
+"""Reading and writing what one learner has at one block, for the rooms before this one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.learner_state.encoding import decode, encode
+from xqueue_bridge.learner_state.history import store as trail
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.block_keys import Place, place_at
+from xqueue_bridge.learner_state.write import (
+    Row,
+    change_rows,
+    insert_missing,
+    lock_rows,
+    overlay,
+    store,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Points at one block; ``grade`` None: not scored yet."""
+
+    grade: float | None
+    max_grade: float | None
+
+    @property
+    def is_finite(self) -> bool:
+        """False: no two databases would store it alike, and nothing can be computed from it."""
+        return all(math.isfinite(points or 0) for points in (self.grade, self.max_grade))
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """What the block held after one write; ``state`` None: nothing."""
+
+    version: int
+    state: dict[str, Any] | None
+    grade: float | None
+    max_grade: float | None
+    reason: str
+    created: datetime
+
+
+class LockedModule:
+    """A row that nobody else can change until the transaction ends."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self.state = decode(row.state)
+        self.score = Score(row.grade, row.max_grade)
+
+    def write(
+        self,
+        reason: Reason,
+        *,
+        state: Mapping[str, Any] | None = None,
+        score: Score | None = None,
+        only_if_higher: bool = False,
+    ) -> None:
+        """Store the new state, the new score, or both; what is not given stays as it is.
+
+        A score that differs is announced; ``only_if_higher`` is for those who hear of it.
+        """
+        if state is not None:
+            self._row.state = encode(state)
+        if score is not None:
+            self._row.grade, self._row.max_grade = score.grade, score.max_grade
+            self.score = score
+        store([self._row], reason, only_if_higher=only_if_higher)
+
+
+def read_state(
+    user_id: int, usage_key: UsageKey, course_key: LearningContextKey
+) -> dict[str, Any] | None:
+    """Return all fields that the block has stored for the learner; None if there are none."""
+    text = _rows(user_id, course_key, usage_key).values_list("state", flat=True).first()
+    return decode(text) or None
+
+
+def read_score(user_id: int, usage_key: UsageKey, course_key: LearningContextKey) -> Score | None:
+    """Return the learner's points at the block; None if the learner never had any row there."""
+    found = _rows(user_id, course_key, usage_key).values_list("grade", "max_grade").first()
+    return Score(*found) if found else None
+
+
+def save_fields(
+    user_id: int,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    fields: Mapping[str, Any],
+) -> None:
+    """Lay ``fields`` over what the block has stored; fields that are not named stay.
+
+    After commit ``state_saved`` is sent if the new state waits for graders. Raises TypeError or
+    ValueError for fields that JSON cannot hold, ``UnknownLearner``, or the database's own error
+    if it keeps refusing; nothing is stored then.
+    """
+    place = place_at(course_key, usage_key)
+    if fields:
+        change_rows(user_id, [place], overlay([(place, fields)]), Reason.STATE, create=True)
+
+
+def set_score(
+    user_id: int,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    grade: float | None,
+    max_grade: float | None,
+) -> None:
+    """Set the learner's points at the block, and nothing else. The same points write nothing.
+
+    Raises ValueError for points that are not finite, ``UnknownLearner``, or the database's own
+    error if it keeps refusing.
+    """
+    if not Score(grade, max_grade).is_finite:
+        raise ValueError(f"a score is of finite points, not {grade} of {max_grade}")
+
+    def score(place: Place, row: Row) -> bool:
+        if (row.grade, row.max_grade) == (grade, max_grade):
+            return False
+        row.grade, row.max_grade = grade, max_grade
+        return True
+
+    place = place_at(course_key, usage_key)
+    change_rows(user_id, [place], score, Reason.SCORE, create=True)
+
+
+def locked_module(
+    user_id: int, course_key: LearningContextKey, usage_key: UsageKey
+) -> LockedModule | None:
+    """Lock the learner's row at the block; None if there is none.
+
+    Call it in a transaction (``in_transaction``), which ends the lock.
+    """
+    place = place_at(course_key, usage_key)
+    row = lock_rows(user_id, [place]).get(place)
+    return LockedModule(row) if row else None
+
+
+def locked_or_new(
+    user_id: int, course_key: LearningContextKey, usage_key: UsageKey
+) -> LockedModule:
+    """Lock the learner's row at the block; insert it first if there is none.
+
+    Call it in a transaction. Raises ``UnknownLearner``.
+    """
+    module = locked_module(user_id, course_key, usage_key)
+    if module is None:
+        insert_missing(user_id, place_at(course_key, usage_key))
+        module = locked_module(user_id, course_key, usage_key)
+    if module is None:
+        raise AssertionError("the row that was just inserted is gone")
+    return module
+
+
+def history(
+    user_id: int, usage_key: UsageKey, course_key: LearningContextKey
+) -> Iterator[HistoryEntry]:
+    """Yield what the block held after each write, newest first."""
+    for entry in trail.read(user_id, usage_key, course_key):
+        yield HistoryEntry(
+            version=entry.version,
+            state=decode(entry.state) or None,
+            grade=entry.grade,
+            max_grade=entry.max_grade,
+            reason=entry.reason,
+            created=entry.created,
+        )
+
+
+def _rows(
+    user_id: int, course_key: LearningContextKey, usage_key: UsageKey
+) -> QuerySet[StudentModule]:
+    return StudentModule.objects.filter(
+        student_id=user_id, module_state_key=usage_key, course_id=course_key
+    )

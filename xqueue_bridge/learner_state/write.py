@@ -1,0 +1,287 @@
+"""The one way in which a learner's rows are written.
+
+For each 400 places, one transaction: lock the rows that are there, change them, insert the rows
+that are not, update the others in one statement, write their history in one more. Places are
+taken in order, rows are locked in order, so writers that meet wait for each other and do not
+deadlock. Nothing is read before it is locked, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, TypeAlias
+
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connection, transaction
+from django.db.models import CharField, ExpressionWrapper, F, QuerySet
+from django.utils import timezone
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.db import bulk_insert as bulk
+from xqueue_bridge.learner_state.encoding import decode, encode, overlaid
+from xqueue_bridge.learner_state.history.store import record
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.block_keys import Place, chunks, place_at
+from xqueue_bridge.learner_state.raw_select import read_rows
+from xqueue_bridge.learner_state.scores.signals import announce_new_score
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.lms.capa import waiting_keys
+from xqueue_bridge.signals import state_saved
+from xqueue_bridge.lms.keys import names_its_run
+
+#: Places in one transaction.
+CHUNK = 400
+#: How often rows are looked for again that somebody else has inserted since the last look.
+LOOKS = 5
+
+
+@dataclass(slots=True)
+class Row:
+    """What a StudentModule holds; an instance of that takes ten times as long to make."""
+
+    student_id: int
+    course_id: LearningContextKey
+    module_state_key: UsageKey
+    module_type: str
+    id: int | None = None
+    state: str | None = None
+    grade: float | None = None
+    max_grade: float | None = None
+    version: int = 0
+    created: datetime | None = None
+    modified: datetime | None = None
+    #: Grade and maximum as they are in the database.
+    stored_score: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def pk(self) -> int | None:
+        return self.id
+
+    @pk.setter
+    def pk(self, value: int | None) -> None:
+        self.id = value
+
+
+#: Changes a row's state or score in place; returns whether there is anything to store.
+Change: TypeAlias = Callable[[Place, Row], bool]
+
+_TAKE_LOCK = f"UPDATE {StudentModule._meta.db_table} SET version = 0 WHERE id = 0"  # noqa: S608
+_WRITTEN = ("state", "grade", "max_grade", "version", "modified")
+#: The fields of ``Row`` that are read, in its order.
+_READ = ("id", "state", "grade", "max_grade", "version", "created", "modified")
+
+
+class UnknownLearner(XQueueBridgeError):
+    """There is no such learner."""
+
+
+def change_rows(
+    user_id: int,
+    places: Iterable[Place],
+    change: Change,
+    reason: Reason,
+    *,
+    create: bool = False,
+    learner_is_known: bool = False,
+) -> int:
+    """Change a learner's rows at ``places`` and return how many were stored.
+
+    ``create``: ``change`` also gets an empty row for each place that has none, and what it
+    changes is inserted; ``UnknownLearner`` is raised then if there is no such learner, unless the
+    caller has just seen them. ``change`` may be called more than once for a place, with fresh
+    rows: after a collision all is done again. Then the database's own error is raised.
+
+    Three statements for each ``CHUNK`` of places, four if some rows are new and some old, BEGIN,
+    COMMIT and savepoint not counted; one more on SQLite, and one to see whether a new row's
+    learner exists. States too large for one statement take several.
+    """
+    written = 0
+    for chunk in chunks(sorted(set(places)), CHUNK):
+        attempt = partial(_change, user_id, chunk, change, reason, create, learner_is_known)
+        written += in_transaction(attempt)
+    return written
+
+
+def overlay(new: Iterable[tuple[Place, Mapping[str, Any]]]) -> Change:
+    """Return the change that lays new fields over a row's old ones, one place's in their order.
+
+    Raises TypeError or ValueError, before anything is written, if JSON cannot hold one of them.
+    """
+    texts: dict[Place, str] = {}
+    for place, fields in new:
+        texts[place] = overlaid(texts.get(place), encode(fields))
+
+    def change(place: Place, row: Row) -> bool:
+        row.state = overlaid(row.state, texts[place])
+        return True
+
+    return change
+
+
+def without(fields: Collection[str] | None) -> Change:
+    """Return the change that drops fields, or all of them; what has none stays as it is."""
+
+    def change(place: Place, row: Row) -> bool:
+        old = decode(row.state)
+        kept = {} if fields is None else {n: v for n, v in old.items() if n not in fields}
+        row.state = encode(kept) if len(kept) < len(old) else row.state
+        return len(kept) < len(old)
+
+    return change
+
+
+def lock_rows(user_id: int, places: Sequence[Place]) -> dict[Place, Row]:
+    """Lock and return the rows that the learner has at ``places``. Call it in a transaction."""
+    if not connection.features.has_select_for_update:
+        # SQLite: a transaction that begins by reading cannot always go on to write. An UPDATE
+        # takes the lock, and this one changes nothing.
+        with connection.cursor() as cursor:
+            cursor.execute(_TAKE_LOCK)
+    rows = read_rows(user_id, places, _READ, lock=True)
+    named = {(place.context, place.usage): place for place in places}
+    found = {}
+    for context, usage, *values in rows:
+        if place := named.get((context, usage)):
+            found[place] = _row(user_id, place, *values)
+    return found
+
+
+def rows_at(place: Place) -> QuerySet[Any]:
+    """Return all learners' rows at a place, with the texts of their keys."""
+    rows = with_texts().filter(usage=place.usage)
+    # Keys of the old kind are stored alike in all runs; the others name their context.
+    is_unique = names_its_run(UsageKey.from_string(place.usage))
+    return rows if is_unique else rows.filter(context=place.context)
+
+
+@cache
+def with_texts() -> QuerySet[Any]:
+    """Return all rows, with the texts of their keys as ``context`` and ``usage``.
+
+    Parsing keys takes longer than the query.
+    """
+    return StudentModule.objects.annotate(
+        context=ExpressionWrapper(F("course_id"), output_field=CharField()),
+        usage=ExpressionWrapper(F("module_state_key"), output_field=CharField()),
+    )
+
+
+def store(rows: Sequence[Row], reason: Reason, *, only_if_higher: bool = False) -> None:
+    """Write changed rows that the transaction has locked, and new ones, with their history.
+
+    A score that differs is announced; ``only_if_higher`` is for those who hear of it. Raises
+    IntegrityError if somebody else has inserted one of the new rows; none is then.
+    """
+    if not rows:
+        return
+    now = timezone.now()
+    for row in rows:
+        row.version += 1
+        row.modified = max(now, row.modified or now)  # for one row, time does not run backwards
+        row.created = row.created or row.modified
+    new = [row for row in rows if row.pk is None]
+    old = [row for row in rows if row.pk is not None]
+    if new:
+        _insert(new)
+    if old:
+        _update(old)
+    record(rows, reason)
+    for row in rows:
+        announce_new_score(row, reason, only_if_higher=only_if_higher)
+
+
+def insert_missing(user_id: int, place: Place) -> None:
+    """Insert an empty row, unless somebody else has done so since we looked."""
+    if not learner_exists(user_id):
+        raise UnknownLearner
+    now = timezone.now()
+    row = StudentModule(
+        student_id=user_id,
+        course_id=place.course_key,
+        module_state_key=place.usage_key,
+        module_type=stored_type(place.usage_key.block_type),
+        created=now,
+        modified=now,
+    )
+    StudentModule.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def stored_type(block_type: str) -> str:
+    """Return what the column ``module_type`` holds of a block's type."""
+    return block_type[:32]
+
+
+def learner_exists(user_id: int) -> bool:
+    """Say whether there is a learner with this id; the row's foreign key does not."""
+    return get_user_model()._default_manager.filter(pk=user_id).exists()
+
+
+def _change(
+    user_id: int,
+    places: Sequence[Place],
+    change: Change,
+    reason: Reason,
+    create: bool,
+    learner_is_known: bool,
+) -> int:
+    for look in range(1, LOOKS + 1):
+        rows = lock_rows(user_id, places)
+        if create:
+            rows = {place: rows.get(place) or _row(user_id, place) for place in places}
+        changed = {place: row for place, row in rows.items() if change(place, row)}
+        has_new = any(row.pk is None for row in changed.values())
+        if has_new and not learner_is_known and not learner_exists(user_id):
+            raise UnknownLearner
+        try:
+            with transaction.atomic() if has_new else nullcontext():
+                store(list(changed.values()), reason)
+        except IntegrityError:
+            if not has_new or look == LOOKS:
+                raise
+            continue
+        if reason is not Reason.SCORE:
+            _announce(user_id, changed)
+        return len(changed)
+    raise AssertionError("unreachable: the last look returns or raises")
+
+
+def _row(user_id: int, place: Place, *values: Any) -> Row:
+    block_type = stored_type(place.usage_key.block_type)
+    row = Row(user_id, place.course_key, place.usage_key, block_type, *values)
+    row.stored_score = (row.grade, row.max_grade)
+    return row
+
+
+def _insert(rows: Sequence[Row]) -> None:
+    bulk.insert(StudentModule, rows)
+    if rows[0].pk is None:  # MySQL does not say which ids it gave
+        places = [place_at(row.course_id, row.module_state_key) for row in rows]
+        found = lock_rows(rows[0].student_id, places)
+        for place, row in zip(places, rows, strict=True):
+            row.pk = found[place].pk
+
+
+def _update(rows: Sequence[Row]) -> None:
+    bulk.insert(StudentModule, rows, overwrite=_WRITTEN)
+
+
+def _announce(user_id: int, changed: Mapping[Place, Row]) -> None:
+    """Tell, after the commit, of each state that waits for graders."""
+    for place, row in changed.items():
+        if "queuestate" not in (row.state or ""):
+            continue  # most states wait for nothing, and need not be parsed to see it
+        if keys := waiting_keys(decode(row.state)):
+            news = partial(
+                state_saved.send_robust,
+                sender=StudentModule,
+                user_id=user_id,
+                usage_key=place.usage_key,
+                waiting_keys=keys,
+            )
+            transaction.on_commit(news)

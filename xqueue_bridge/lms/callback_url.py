@@ -1,0 +1,105 @@
+"""Ground: the LMS's callback address of a learner's block, made and read. Pure.
+
+<prefix>/courses/<course key>/xqueue/<user id>/<usage key>/<dispatch>
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote, unquote
+
+from opaque_keys import InvalidKeyError
+from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
+
+from xqueue_bridge.data import Dispatch, Target
+from xqueue_bridge.exceptions import InvalidField, InvalidHeader
+from xqueue_bridge.protocol.fields import is_storable
+
+LONGEST_KEY = 255
+
+#: A course key is one segment, or three in the old form; an old usage key has many.
+PATTERN = (
+    r"courses/(?P<course_id>[^/]+|[^/]+/[^/]+/[^/]+)"
+    r"/xqueue/(?P<userid>[^/]*)/(?P<mod_id>.*?)/(?P<dispatch>[^/]*)"
+)
+_URL = re.compile(rf"/{PATTERN}\Z", re.DOTALL)
+_USER_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
+# What Django's reverse() leaves as it is in a path.
+_UNQUOTED = "!$&'()*+,;=/~:@"
+
+
+def make_path(
+    course_key: LearningContextKey, user_id: object, usage_key: UsageKey, dispatch: str
+) -> str:
+    """Return the address's path, quoted as Django's reverse() does it."""
+    return quote(f"/courses/{course_key}/xqueue/{user_id}/{usage_key}/{dispatch}", safe=_UNQUOTED)
+
+
+def read_url(url: str) -> Target:
+    """Return the place that a callback URL stands for; raises InvalidHeader."""
+    match = _URL.search(url)
+    if match is None:
+        raise InvalidHeader("lms_callback_url", "is not a callback address of the LMS")
+    try:
+        return read_parts(**{name: unquote(part) for name, part in match.groupdict().items()})
+    except InvalidField as problem:
+        raise InvalidHeader("lms_callback_url", str(problem)) from None
+
+
+def read_dispatch(url: str) -> Dispatch:
+    """Return the dispatch at the end of a callback URL; raises InvalidHeader."""
+    try:
+        return _dispatch(url.rpartition("/")[2])
+    except InvalidField as problem:
+        raise InvalidHeader("lms_callback_url", str(problem)) from None
+
+
+def read_parts(course_id: str, userid: str, mod_id: str, dispatch: str) -> Target:
+    """Return the place that the parts of an address stand for.
+
+    Raises InvalidField with the part's name in the LMS's URL pattern.
+    """
+    course_key, usage_key = read_place(course_id, mod_id)
+    if not _USER_ID.fullmatch(userid):
+        raise InvalidField("userid", "is not a learner's number")
+    return Target(int(userid), course_key, usage_key, _dispatch(dispatch))
+
+
+def read_place(course_id: str | None, mod_id: str) -> tuple[LearningContextKey, UsageKey]:
+    """Return course or library and block; ``course_id`` None: the one that the block names."""
+    usage_key = _key(UsageKey, mod_id, "mod_id")
+    if course_id is not None:
+        course_key = _key(LearningContextKey, course_id, "course_id")
+    elif getattr(usage_key.context_key, "run", "") is None:
+        raise InvalidField("course_id", "is missing: the block's key does not name its run")
+    else:
+        course_key = usage_key.context_key
+    return course_key, _placed(usage_key, course_key)
+
+
+def _dispatch(text: str) -> Dispatch:
+    try:
+        return Dispatch(text)
+    except ValueError:
+        raise InvalidField("dispatch", f"is none of {', '.join(Dispatch)}") from None
+
+
+def _key(kind: Any, text: str, part: str) -> Any:
+    if len(text) > LONGEST_KEY or not is_storable(text):
+        raise InvalidField(part, "is longer than a key can be, or not text")
+    try:
+        return kind.from_string(text)
+    except (InvalidKeyError, ValueError):
+        raise InvalidField(part, "is not a key") from None
+
+
+def _placed(usage_key: UsageKey, course_key: LearningContextKey) -> UsageKey:
+    """Return the usage key as one of this course; an old one does not know its run by itself."""
+    context_key: Any = usage_key.context_key
+    if isinstance(course_key, CourseKey) and getattr(context_key, "run", "") is None:
+        if (context_key.org, context_key.course) == (course_key.org, course_key.course):
+            return usage_key.map_into_course(course_key)
+    elif context_key == course_key:
+        return usage_key
+    raise InvalidField("mod_id", "is a block of another course")

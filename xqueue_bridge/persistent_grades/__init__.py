@@ -1,1 +1,0 @@
-"""Room 5: scores add up to a course grade."""

@@ -1,1 +1,0 @@
-"""Where people see grades, and a course team sets them."""

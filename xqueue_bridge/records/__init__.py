@@ -1,1 +1,0 @@
-"""Room 6: a course grade goes on to other services."""

@@ -1,0 +1,111 @@
+"""Uploaded files between the learner and the grader: stored privately, fetched by signed link."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import PurePosixPath
+
+from django.core import signing
+from django.core.files import File
+from django.core.files.storage import Storage, storages
+from django.utils import timezone
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import StoredFile, UploadedFile
+
+log = logging.getLogger(__name__)
+
+_SALT = "xqueue_bridge.submission_queue.files"
+
+
+@dataclass(frozen=True, slots=True)
+class FileToken:
+    """What a download link is good for: one file of one hand-out of one submission."""
+
+    submission_id: int
+    #: Position in ``SubmissionContent.files``.
+    index: int
+    #: ``Submission.deliveries`` when the link was made, so that each pull makes links of its own.
+    delivery: int
+
+
+def store_file(upload: UploadedFile) -> StoredFile:
+    """Put one uploaded file into the private storage, all of it or nothing.
+
+    Its name there is random: neither learner nor author has a say in a path. Raises whatever
+    the storage raises.
+    """
+    storage = _storage()
+    name = f"{timezone.now():%Y/%m/%d}/{secrets.token_hex(16)}"
+    try:
+        storage_name = storage.save(name, File(upload.content))
+    except BaseException:
+        _delete(storage, name)
+        raise
+    return StoredFile(upload.name, storage_name, upload.size)
+
+
+def open_file(stored: StoredFile) -> File:
+    """Open a stored file for reading; FileNotFoundError if it is gone. The caller closes it."""
+    return _storage().open(stored.storage_name, "rb")
+
+
+def delete_files(stored: Iterable[StoredFile]) -> list[StoredFile]:
+    """Remove files from storage; return those that could not be removed. A missing one is gone."""
+    return [file for file in stored if not _delete(_storage(), file.storage_name)]
+
+
+def display_names(files: Sequence[StoredFile]) -> list[str]:
+    """Return a distinct name for each file, in order: its own, or numbered if that is taken.
+
+    >>> display_names([StoredFile("a.py", "x", 1), StoredFile("a.py", "y", 1)])
+    ['a.py', 'a-2.py']
+    """
+    taken = {file.name for file in files}
+    seen: set[str] = set()
+    names = []
+    for file in files:
+        name = _free_name(file.name, taken) if file.name in seen else file.name
+        seen.add(file.name)
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def make_file_token(submission_id: int, index: int, delivery: int) -> str:
+    """Return a URL-safe token for one download, good for ``FILE_URL_SECONDS``."""
+    return signing.dumps(astuple(FileToken(submission_id, index, delivery)), salt=_SALT)
+
+
+def read_file_token(token: str) -> FileToken:
+    """Return what a token is good for; ``signing.BadSignature`` if it is false or expired."""
+    try:
+        return FileToken(*signing.loads(token, salt=_SALT, max_age=options().FILE_URL_SECONDS))
+    except ValueError:  # text that cannot even be encoded
+        raise signing.BadSignature("not a file token") from None
+
+
+def _storage() -> Storage:
+    return storages[options().FILES_STORAGE]
+
+
+def _delete(storage: Storage, name: str) -> bool:
+    try:
+        storage.delete(name)
+    except FileNotFoundError:
+        return True
+    except Exception as fault:  # storages raise what their services raise
+        log.warning("a stored file could not be removed (%s): %s", type(fault).__name__, name)
+        return False
+    return True
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    path = PurePosixPath(name)
+    number = 2
+    while (candidate := f"{path.stem}-{number}{path.suffix}") in taken:
+        number += 1
+    return candidate

@@ -1,0 +1,177 @@
+"""Submissions on their way through grading, and the machines that grade them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.db import models
+from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
+
+from xqueue_bridge.db.fields import CaseSensitiveCharField
+from xqueue_bridge.data import Dispatch, StoredFile, Target
+from xqueue_bridge.submission_queue.states import Status
+
+
+class SubmissionContent(models.Model):
+    """The wide half of a submission: written once, before the row that publishes it.
+
+    .. pii: What the learner wrote or uploaded, and the learner's id inside header and body.
+    .. pii_types: id, other
+    .. pii_retirement: local_api
+    """
+
+    header = models.TextField(help_text="The LMS's header, byte for byte. Graders never see it.")
+    body = models.TextField(help_text="What graders are given, byte for byte.")
+    points = models.JSONField(
+        default=dict, help_text="Answer id to the points it is worth; {} where it is not known."
+    )
+    files = models.JSONField(
+        default=list, help_text="[name, name in storage, size in bytes] of each uploaded file."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "submission content"
+
+    def __str__(self) -> str:
+        return f"content {self.pk}"
+
+    def stored_files(self) -> tuple[StoredFile, ...]:
+        """Return the uploaded files, in the order of upload."""
+        return tuple(StoredFile(*entry) for entry in self.files)
+
+
+class Submission(models.Model):
+    """The narrow half of a submission: everything that changes while it is graded.
+
+    .. pii: Says that a learner, by id, answered a problem.
+    .. pii_types: id
+    .. pii_retirement: local_api
+    """
+
+    class Transport(models.TextChoices):
+        TABLE = "table", "our submissions table"
+        LEGACY = "legacy", "a legacy XQueue server"
+
+    content = models.OneToOneField(SubmissionContent, on_delete=models.PROTECT)
+    transport = models.CharField(max_length=6, choices=Transport, default=Transport.TABLE)
+    queue_name = CaseSensitiveCharField(max_length=128)
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    available_at = models.DateTimeField(null=True)
+    deliveries = models.PositiveSmallIntegerField(default=0)
+    pullkey_digest = models.CharField(max_length=64, blank=True, editable=False)
+    # No index: it would be written at every hand-out, for a question that is seldom asked.
+    grader = models.ForeignKey(
+        "xqueue_bridge.Grader",
+        null=True,
+        on_delete=models.SET_NULL,
+        db_index=False,
+        related_name="submissions",
+    )
+
+    user_id = models.PositiveBigIntegerField()
+    course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
+    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
+    dispatch = models.CharField(max_length=20, choices=[(d.value, d.value) for d in Dispatch])
+    queue_key = CaseSensitiveCharField(max_length=255, editable=False)
+
+    created_at = models.DateTimeField()
+    leased_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # The work index: alone gives the order in which a queue is served. A finished row
+            # has no available_at, so a range over it never meets one, on any database.
+            models.Index(fields=["queue_name", "available_at", "id"], name="xqueue_bridge_work"),
+            models.Index(fields=["user_id", "usage_key"], name="xqueue_bridge_learner_block"),
+            models.Index(fields=["status", "finished_at"], name="xqueue_bridge_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"submission {self.pk} ({self.queue_name}, {self.status})"
+
+    @property
+    def target(self) -> Target:
+        """The place in a learner's state that the reply goes to."""
+        # The stubs of opaque_keys take every key for one that may be missing.
+        course_key, usage_key = cast(Any, self.course_key), cast(Any, self.usage_key)
+        return Target(self.user_id, course_key, usage_key, Dispatch(self.dispatch))
+
+
+class Grader(models.Model):
+    """A machine that grades: never an LMS account.
+
+    .. no_pii:
+    """
+
+    name = CaseSensitiveCharField(
+        max_length=128, unique=True, help_text="The user name it logs in with."
+    )
+    is_active = models.BooleanField(default=True)
+    note = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GraderSecret(models.Model):
+    """One secret of a grader, as a keyed hash. Two may live at once, for rotation.
+
+    .. no_pii:
+    """
+
+    grader = models.ForeignKey(Grader, on_delete=models.CASCADE, related_name="secrets")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "grader secret"
+
+    def __str__(self) -> str:
+        return f"secret {self.pk} of {self.grader_id}"
+
+
+class QueueGrant(models.Model):
+    """A queue that a grader may pull from and answer.
+
+    .. no_pii:
+    """
+
+    EVERY_QUEUE = "*"
+
+    grader = models.ForeignKey(Grader, on_delete=models.CASCADE, related_name="grants")
+    queue_name = CaseSensitiveCharField(
+        max_length=128, help_text='The queue\'s name, or "*" for all.'
+    )
+
+    class Meta:
+        verbose_name = "queue grant"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["grader", "queue_name"], name="xqueue_bridge_queue_grant"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.queue_name
+
+
+class EndedSession(models.Model):
+    """A grader's session that logged out before it expired.
+
+    Sessions live in signed cookies, so it is their end that needs a row.
+
+    .. no_pii:
+    """
+
+    session_id = models.CharField(max_length=32, primary_key=True)
+    ended_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        verbose_name = "ended session"
+
+    def __str__(self) -> str:
+        return f"session ended {self.ended_at}"

@@ -1,0 +1,183 @@
+"""put_result: receive, parse, match, record, answer.
+
+The reply is stored in one short write and acknowledged; what it does to the learner's state
+is done after that, and never makes a grader grade again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import Dispatch, GraderReply
+from xqueue_bridge.exceptions import InvalidField, InvalidReply, Refused
+from xqueue_bridge.submission_queue.accounts import Principal
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.queue import pullkey_digest
+from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.protocol.fields import json_object, text_field
+
+log = logging.getLogger(__name__)
+
+# The protocol's own words, which graders compare with.
+BAD_FORMAT = "Incorrect reply format"
+NO_SUBMISSION = "Submission does not exist"
+WRONG_KEY = "Incorrect key for submission"
+HAS_RESULT = "Submission already has a result"
+
+_NUMERIC_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The lease that a grader says it holds."""
+
+    submission_id: int
+    pullkey_digest: str
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What a result's body was taken for: a reply to these dispatches, or a problem, or both."""
+
+    body: str
+    problem: InvalidReply | None
+    reply: GraderReply | None = None
+    answers: tuple[Dispatch, ...] = ()
+
+
+def put_result(grader: Principal, fields: object) -> None:
+    """Store a grader's result.
+
+    ``fields`` is the request's body as parsed: a mapping with two texts, ``xqueue_header`` and
+    ``xqueue_body``. Raises Refused.
+    """
+    try:
+        lease = parse_lease(text_field(fields, "xqueue_header"))
+        body = text_field(fields, "xqueue_body")
+    except InvalidField as problem:
+        raise Refused(BAD_FORMAT) from problem
+    understood = understand(body)
+    if _accept(grader, lease, understood):
+        return
+    if understood.problem is not None and _refuse(grader, lease, understood):
+        raise Refused(BAD_FORMAT) from understood.problem
+    _diagnose(grader, lease, body)
+
+
+def parse_lease(header: str) -> Lease:
+    """Parse the xqueue_header of a result: ``{"submission_id", "submission_key"}``."""
+    members = json_object(header, "xqueue_header")
+    submission_id = members.get("submission_id")
+    # Several clients send the id back as text.
+    if isinstance(submission_id, str) and _NUMERIC_ID.fullmatch(submission_id):
+        submission_id = int(submission_id)
+    if type(submission_id) is not int or not 0 <= submission_id <= _LARGEST_ID:
+        raise InvalidField("xqueue_header.submission_id", "must be the number that was handed out")
+    pullkey = members.get("submission_key")
+    if not isinstance(pullkey, str):
+        raise InvalidField("xqueue_header.submission_key", "must be the text that was handed out")
+    return Lease(submission_id, pullkey_digest(pullkey))
+
+
+def understand(body: str) -> Understood:
+    """Parse the xqueue_body of a result.
+
+    The output of a trial run needs no grade; whether it was one is known only to the row.
+    """
+    if len(body.encode("utf-8", "surrogatepass")) > options().MAX_REPLY_BYTES:
+        return Understood(body, InvalidReply("xqueue_body", "is longer than MAX_REPLY_BYTES"))
+    try:
+        return Understood(body, None, grader_replies.parse_reply(body), tuple(Dispatch))
+    except InvalidReply as invalid:
+        problem = invalid
+    try:
+        output = grader_replies.parse_reply(body, graded=False)
+    except InvalidReply:
+        return Understood(body, problem)
+    return Understood(body, problem, output, (Dispatch.UNGRADED_RESPONSE,))
+
+
+def _accept(grader: Principal, lease: Lease, understood: Understood) -> bool:
+    reply = understood.reply
+    if reply is None:
+        return False
+
+    def answer() -> bool:
+        answered = (
+            _held(grader, lease, sources_of(Status.ANSWERED))
+            .filter(dispatch__in=understood.answers)
+            .update(status=Status.ANSWERED, available_at=None, finished_at=timezone.now())
+        )
+        if answered:
+            grader_replies.store_reply(
+                lease.submission_id, "put_result", understood.body, reply=reply
+            )
+        return bool(answered)
+
+    # Again after a deadlock: hardly any grader posts its result twice.
+    answered = learner_state.in_transaction(answer)
+    if answered:
+        log.info("Submission %s answered by grader %s", lease.submission_id, grader.grader_id)
+    return answered
+
+
+def _refuse(grader: Principal, lease: Lease, understood: Understood) -> bool:
+    """Keep the reply for operators, and end the lease, so that the submission is served again."""
+    soon = timezone.now() + timedelta(seconds=options().REFUSED_REPLY_DELAY)
+    with transaction.atomic():
+        released = _held(grader, lease, (Status.LEASED,)).update(
+            pullkey_digest="", available_at=soon
+        )
+        if released:
+            grader_replies.store_reply(
+                lease.submission_id,
+                "put_result",
+                understood.body,
+                reply=None,
+                problem=str(understood.problem),
+            )
+    return bool(released)
+
+
+def _held(grader: Principal, lease: Lease, statuses: Sequence[Status]) -> QuerySet[Submission]:
+    return Submission.objects.filter(
+        grader.submissions_filter(),
+        pk=lease.submission_id,
+        pullkey_digest=lease.pullkey_digest,
+        status__in=statuses,
+    )
+
+
+def _diagnose(grader: Principal, lease: Lease, body: str) -> None:
+    """Say why no submission is held under this lease.
+
+    A repeated result is no error, nor is one that comes after its learner was retired: the
+    grader could do nothing about either.
+    """
+    submission = (
+        Submission.objects.filter(grader.submissions_filter(), pk=lease.submission_id)
+        .only("pullkey_digest", "status")
+        .first()
+    )
+    if submission is None:
+        raise Refused(NO_SUBMISSION)
+    if not constant_time_compare(submission.pullkey_digest, lease.pullkey_digest):
+        raise Refused(WRONG_KEY)
+    if submission.status == Status.WITHDRAWN:
+        grader_replies.turn_away(submission.pk, "put_result")
+        return
+    if submission.status != Status.ANSWERED or not grader_replies.is_answer(submission.pk, body):
+        raise Refused(HAS_RESULT)

@@ -1,0 +1,97 @@
+"""What a learner sent to graders, once the learner is to be forgotten.
+
+One batch: withdrawn, so that no grader meets it any more; its files removed, outside any
+transaction, because a storage is slow and takes nothing back; then emptied or deleted together
+with its replies, in one transaction. Wherever this is interrupted, running it again finishes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from functools import partial
+from typing import Any
+
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.submission_queue import files
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
+
+
+def submissions_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
+    """Return how many submissions, files and replies a retirement would empty or delete."""
+    contents = SubmissionContent.objects.filter(submission__user_id=user_id)
+    held = contents if mode is RetirementMode.PURGE else _with_text(contents)
+    return Counter(
+        submissions=held.count(),
+        files=sum(len(stored) for stored in contents.values_list("files", flat=True).iterator()),
+        replies=grader_replies.replies_to_forget(user_id, mode),
+    )
+
+
+def forget_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
+    """Empty or delete all that the learner sent and all that graders said to it.
+
+    Yields after each batch how many submissions, files and replies were emptied or deleted, and
+    how many ``files left`` the storage would not remove: their rows stay, emptied, until a later
+    run succeeds.
+    """
+    forget = _purge if mode is RetirementMode.PURGE else _scrub
+    for submission_ids in id_batches(Submission.objects.filter(user_id=user_id)):
+        submissions = Submission.objects.filter(pk__in=submission_ids)
+        submissions.filter(status__in=sources_of(Status.WITHDRAWN)).update(
+            status=Status.WITHDRAWN,
+            available_at=None,
+            finished_at=Coalesce("finished_at", Value(timezone.now())),
+        )
+        usage_keys: set[Any] = set(submissions.values_list("usage_key", flat=True))
+        removed = _remove_files(submission_ids)
+        forgotten = learner_state.in_transaction(partial(forget, submission_ids))
+        grader_replies.forget_turns(user_id, usage_keys)
+        yield removed + forgotten
+
+
+def _remove_files(submission_ids: Collection[int]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    contents = SubmissionContent.objects.filter(submission__in=submission_ids)
+    for content in contents.only("files"):
+        stored = content.stored_files()
+        if not stored:
+            continue
+        left = files.delete_files(stored)
+        # The name in storage is what finds the file again; the learner's own is not needed.
+        content.files = [["", file.storage_name, file.size] for file in left]
+        content.save(update_fields=["files"])
+        counts.update({"files": len(stored) - len(left), "files left": len(left)})
+    return counts
+
+
+def _scrub(submission_ids: Collection[int]) -> Counter[str]:
+    contents = SubmissionContent.objects.filter(submission__in=submission_ids)
+    return Counter(
+        replies=grader_replies.scrub_replies(submission_ids),
+        submissions=_with_text(contents).update(header="", body=""),
+    )
+
+
+def _purge(submission_ids: Collection[int]) -> Counter[str]:
+    held = SubmissionContent.objects.filter(submission__in=submission_ids)
+    rows = list(held.values_list("submission__pk", "pk", "files"))
+    kept = [submission_id for submission_id, _content_id, left in rows if left]
+    gone = {submission_id: content_id for submission_id, content_id, left in rows if not left}
+    emptied = _scrub(kept)
+    replies = grader_replies.purge_replies(gone)
+    Submission.objects.filter(pk__in=gone).delete()
+    SubmissionContent.objects.filter(pk__in=gone.values()).delete()
+    return emptied + Counter(submissions=len(gone), replies=replies)
+
+
+def _with_text(contents: QuerySet[SubmissionContent]) -> QuerySet[SubmissionContent]:
+    return contents.exclude(header="", body="")

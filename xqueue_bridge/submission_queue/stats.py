@@ -1,0 +1,101 @@
+"""What an operator wants to know of the queues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Min, Q, QuerySet
+from django.utils import timezone
+from opaque_keys.edx.keys import UsageKey
+
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.grader_replies import api as grader_replies
+
+#: Finished submissions older than this are history, not news.
+RECENT = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class QueueReport:
+    """One queue at this moment; ``answered`` and ``failed`` count the last 24 hours."""
+
+    queue_name: str
+    waiting: int = 0
+    leased: int = 0
+    #: Seconds since the oldest waiting submission arrived; None if nothing waits.
+    oldest_seconds: float | None = None
+    answered: int = 0
+    failed: int = 0
+    #: Replies that are stored but not yet in the learner's state.
+    undelivered: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One open submission of a learner; ``position`` 1 is the next that a grader takes.
+
+    ``position`` is None while a grader has it.
+    """
+
+    queue_key: str
+    position: int | None
+
+
+def standings(user_id: int, usage_key: UsageKey) -> list[Standing]:
+    """Return where a learner's open submissions at a block stand, oldest first."""
+    now = timezone.now()
+    rows = Submission.objects.filter(
+        user_id=user_id, usage_key=usage_key, available_at__isnull=False
+    )
+    return [Standing(row.queue_key, _position(row, now)) for row in rows.order_by("pk")]
+
+
+def _position(row: Submission, now: datetime) -> int | None:
+    if row.status == Status.LEASED and row.available_at and row.available_at > now:
+        return None
+    ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)
+    return Submission.objects.filter(ahead, queue_name=row.queue_name).count() + 1
+
+
+def queue_reports() -> list[QueueReport]:
+    """Return a report on each queue with anything unfinished or recent, by name."""
+    now = timezone.now()
+    unfinished = _by_queue(
+        # By status, which leads an index: for what the work index holds, all of it would be read.
+        Submission.objects.filter(status__in=[Status.WAITING, Status.LEASED]),
+        waiting=Count("pk", filter=Q(available_at__lte=now)),
+        leased=Count("pk", filter=Q(available_at__gt=now, status=Status.LEASED)),
+        oldest=Min("created_at", filter=Q(available_at__lte=now)),
+    )
+    finished = _by_queue(
+        Submission.objects.filter(
+            status__in=[Status.ANSWERED, Status.FAILED], finished_at__gte=now - RECENT
+        ),
+        answered=Count("pk", filter=Q(status=Status.ANSWERED)),
+        failed=Count("pk", filter=Q(status=Status.FAILED)),
+    )
+    undelivered = grader_replies.undelivered_by_queue()
+    reports = []
+    for queue_name in sorted(unfinished.keys() | finished.keys() | undelivered.keys()):
+        counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
+        oldest = counts.pop("oldest", None)
+        reports.append(
+            QueueReport(
+                queue_name,
+                oldest_seconds=(now - oldest).total_seconds() if oldest else None,
+                undelivered=undelivered.get(queue_name, 0),
+                **counts,
+            )
+        )
+    return reports
+
+
+def _by_queue(submissions: QuerySet[Submission], **figures: Any) -> dict[str, dict[str, Any]]:
+    rows = submissions.order_by().values("queue_name").annotate(**figures)
+    return {
+        row["queue_name"]: {name: value for name, value in row.items() if name in figures}
+        for row in rows
+    }

@@ -1,0 +1,139 @@
+"""A learner's page: the grade in a course, and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_grades.graders import SectionEntry
+from xqueue_bridge.views.grade_chart import grade_chart, is_average
+from xqueue_bridge.views.common import (
+    course_or_404,
+    is_staff,
+    learner_or_404,
+    percents,
+    points,
+    reader_id,
+    signed_in,
+)
+from xqueue_bridge.course_grades.queries import read_progress
+from xqueue_bridge.course_structure.course import Course, Subsection
+
+
+@dataclass(frozen=True, slots=True)
+class SubsectionRow:
+    """One subsection as the page shows it; the points are "" where they are not to be seen."""
+
+    subsection: Subsection
+    is_hidden: bool
+    earned: str = ""
+    possible: str = ""
+    percent: str = ""
+    problems: tuple[str, ...] = ()
+    is_overridden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FormatRows:
+    """The assignments of one type, with what the type adds to the grade."""
+
+    name: str
+    detail: str
+    entries: list[dict[str, Any]]
+
+
+@signed_in
+@require_GET
+def progress(request: HttpRequest, course_id: str, user_id: str | None = None) -> HttpResponse:
+    """Show learners their own progress as they may see it; to staff, all of anybody else's."""
+    reader = reader_id(request)
+    wanted = reader if user_id is None else int(user_id)
+    own = wanted == reader
+    if not own and not is_staff(request):
+        raise PermissionDenied
+    course = course_or_404(course_id)
+    learner = learner_or_404(wanted)
+    now = timezone.now()
+    grade = read_progress(learner.user_id, course)
+    if own:
+        grade = grade.as_seen_by_learner(course, now)
+    return render(
+        request,
+        "xqueue_bridge/progress.html",
+        {
+            "course": course,
+            "learner": learner,
+            "own": own,
+            "staff": is_staff(request),
+            "grade": grade,
+            "percent": percents(grade.percent),
+            "cutoffs": [(letter, percents(share)) for letter, share in course.policy.cutoffs],
+            "chapters": list(_chapters(course, grade, now)),
+            "formats": list(_formats(course, grade)),
+            "chart": grade_chart(
+                _sections(grade), grade.percent, grade.letter_grade, course.policy.cutoffs
+            ),
+        },
+    )
+
+
+def _sections(grade: CourseGrade) -> list[SectionEntry]:
+    return grade.summary["section_breakdown"] if grade.summary else []
+
+
+def _chapters(
+    course: Course, grade: CourseGrade, now: datetime
+) -> Iterator[tuple[str, list[SubsectionRow]]]:
+    for chapter in course.chapters:
+        rows = [_row(each, grade, now) for each in chapter.subsections if each.blocks]
+        if rows:
+            yield chapter.display_name, rows
+
+
+def _row(subsection: Subsection, grade: CourseGrade, now: datetime) -> SubsectionRow:
+    is_hidden = not subsection.shows_scores(now)
+    found = grade.subsection_grade(subsection.usage_key)
+    if found is None:
+        return SubsectionRow(subsection, is_hidden)
+    total = found.graded_total if subsection.graded else found.all_total
+    share = total.earned / total.possible if total.possible > 0 else None
+    return SubsectionRow(
+        subsection,
+        is_hidden,
+        earned=points(total.earned),
+        possible=points(total.possible),
+        percent="" if share is None else percents(share),
+        problems=tuple(
+            f"{points(score.earned)}/{points(score.possible)}"
+            for score in found.problem_scores.values()
+        ),
+        is_overridden=found.override is not None,
+    )
+
+
+def _formats(course: Course, grade: CourseGrade) -> Iterator[FormatRows]:
+    sections = _sections(grade)
+    details = grade.summary["grade_breakdown"] if grade.summary else {}
+    for assignment in course.policy.assignments:
+        entries = [
+            {
+                "label": entry["label"],
+                "detail": entry["detail"],
+                "percent": percents(entry["percent"]),
+                "is_average": is_average(entry, sections),
+                "dropped": entry.get("mark", {}).get("detail", ""),
+            }
+            for entry in sections
+            if entry["category"] == assignment.category
+        ]
+        detail = details[assignment.category]["detail"] if details else ""
+        yield FormatRows(assignment.category, detail, entries)

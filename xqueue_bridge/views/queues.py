@@ -1,0 +1,41 @@
+"""The operator's page: how the queues are doing, at this moment."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from xqueue_bridge.submission_queue.stats import queue_reports
+
+UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+@never_cache
+@require_GET
+def queues(request: HttpRequest) -> HttpResponse:
+    """Show every queue to staff of the host; others are sent to its login, or refused.
+
+    ``?part=figures`` answers with the figures alone: the page asks for them by itself.
+    """
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    if not (request.user.is_active and request.user.is_staff):
+        raise PermissionDenied
+    page = "_queue_figures" if request.GET.get("part") == "figures" else "queues"
+    rows = [(report, age(report.oldest_seconds)) for report in queue_reports()]
+    return render(request, f"xqueue_bridge/{page}.html", {"rows": rows, "now": timezone.now()})
+
+
+def age(seconds: float | None) -> str:
+    """Return seconds in the largest unit that fits, as people say it; "" for None."""
+    if seconds is None:
+        return ""
+    for unit, length in UNITS:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "0 s"

@@ -1,0 +1,111 @@
+"""The one place where sending a submission becomes the platform's ``(error, msg)``."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.utils.module_loading import import_string
+
+from xqueue_bridge.lms.block import ProblemBlock, course_key
+from xqueue_bridge.lms.callback_url import read_dispatch
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import Dispatch
+from xqueue_bridge.xqueue_service import messages as wording
+from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
+from xqueue_bridge.xqueue_service.transports.base import Transport, check_text, read_files
+from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue, RequestsAuth
+from xqueue_bridge.protocol.headers import MAX_HEADER_CHARS, parse_xheader
+from xqueue_bridge.exceptions import InvalidHeader, XQueueBridgeError
+
+log = logging.getLogger(__name__)
+
+
+class XQueueInterface:
+    """Sends submissions of one block by the transport of its course.
+
+    Everything may be left out. ``url``, ``django_auth`` and ``requests_auth`` are the legacy
+    server's, by default the host's ``XQUEUE_INTERFACE``. ``use_submission_service`` chooses the
+    transport: True our table, False the legacy server, None (default) as the course's flag says
+    at the time of sending.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        django_auth: Mapping[str, str] | None = None,
+        requests_auth: RequestsAuth | None = None,
+        block: ProblemBlock | None = None,
+        use_submission_service: bool | None = None,
+    ) -> None:
+        self._legacy = (url, django_auth, requests_auth)
+        self._block = block
+        self._use_submission_service = use_submission_service
+
+    def send_to_queue(
+        self, header: str, body: str, files_to_upload: Iterable[Any] | None = None
+    ) -> tuple[int, str]:
+        """Send one submission, byte for byte; return ``(0, "<queue length>")``.
+
+        A submission that was not sent is ``(error, msg)`` with ``error`` not 0 and ``msg`` plain
+        text for the learner; nothing of it is left behind. The block then counts an attempt.
+        Where ``XQUEUE_BRIDGE["FAILED_SEND_RAISES"]`` names an exception class, that is raised
+        instead, for an answer (a trial run costs no attempt anyway): for problem blocks
+        ``"xblocks_contrib.problem.capa.responsetypes.ResponseError"`` shows the learner the
+        message and leaves the attempts as they were. Nothing else is ever raised.
+        """
+        error, msg = self._send(header, body, files_to_upload)
+        failure = _failure_class() if error and _costs_an_attempt(header) else None
+        if failure is not None:
+            raise failure(wording.NOT_CHARGED.format(msg))
+        return error, msg
+
+    def _send(self, header: str, body: str, files: Iterable[Any] | None) -> tuple[int, str]:
+        try:
+            check_text("xqueue_header", header, limit=MAX_HEADER_CHARS)
+            check_text("xqueue_body", body, limit=options().MAX_BODY_BYTES)
+            uploads = read_files(files)
+            return self._transport().send(header, body, uploads)
+        except XQueueBridgeError as refusal:
+            msg = wording.harmless(str(refusal))
+            log.warning("a submission was not sent: %s", msg)
+            return 1, msg
+        except Exception as fault:  # the platform expects a tuple, whatever happened
+            # Without the message: it can quote the learner's work.
+            trace = "".join(traceback.format_tb(fault.__traceback__))
+            log.error("a submission was not sent: %s\n%s", type(fault).__name__, trace)
+            return 1, wording.NOT_STORED
+
+    def _transport(self) -> Transport:
+        if not self._goes_to_table():
+            return LegacyXQueue(*self._legacy)
+        # Here, because it brings models: blocks may import us before Django's apps are ready.
+        from xqueue_bridge.xqueue_service.transports.submissions_table import SubmissionsTable
+
+        return SubmissionsTable(self._block)
+
+    def _goes_to_table(self) -> bool:
+        if self._use_submission_service is not None:
+            return self._use_submission_service
+        return use_edx_submissions_for_xqueue(
+            None if self._block is None else course_key(self._block)
+        )
+
+
+def _costs_an_attempt(header: str) -> bool:
+    try:
+        dispatch = read_dispatch(parse_xheader(header).lms_callback_url)
+    except InvalidHeader:
+        return True
+    return dispatch is Dispatch.SCORE_UPDATE
+
+
+def _failure_class() -> type[Exception] | None:
+    path = options().FAILED_SEND_RAISES
+    try:
+        return import_string(path) if path else None
+    except ImportError:
+        log.error('XQUEUE_BRIDGE["FAILED_SEND_RAISES"] cannot be imported: %s', path)
+        return None

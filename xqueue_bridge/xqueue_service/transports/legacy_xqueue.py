@@ -1,0 +1,128 @@
+"""Transport one: HTTP to a legacy XQueue server, which keeps the submission and the graders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import requests
+from django.conf import settings
+from requests.auth import HTTPBasicAuth
+
+from xqueue_bridge.data import UploadedFile
+from xqueue_bridge.xqueue_service import messages as wording
+from xqueue_bridge.protocol.headers import parse_xheader, parse_xreply
+from xqueue_bridge.exceptions import InvalidHeader, SendError
+
+log = logging.getLogger(__name__)
+
+#: Seconds to connect, and between two pieces of the answer.
+TIMEOUTS = (3.05, 10)
+
+_LOGIN_REQUIRED = "login_required"
+
+# ValueError: what requests makes of some addresses that it cannot read.
+_HTTP_FAULTS = (requests.RequestException, ValueError)
+
+RequestsAuth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+
+class LegacyXQueue:
+    """One legacy XQueue server, and our account there.
+
+    What is None comes from ``XQUEUE_INTERFACE``: ``url``, ``django_auth`` (``username`` and
+    ``password``), and ``basic_auth``, a pair for a proxy in front of the server.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        django_auth: Mapping[str, str] | None = None,
+        requests_auth: RequestsAuth | None = None,
+    ) -> None:
+        host = getattr(settings, "XQUEUE_INTERFACE", None) or {}
+        self._url = (url or host.get("url") or "").rstrip("/")
+        self._account = django_auth or host.get("django_auth") or {}
+        self._proxy_auth = requests_auth or _basic_auth(host.get("basic_auth"))
+
+    def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
+        """POST one submission; log in and post it once more if the server asks for that."""
+        if not self._url:
+            raise SendError(wording.NO_SERVER)
+        form = {"xqueue_header": header, "xqueue_body": body}
+        # A list, because two files may have one name. The contents, because sending twice needs
+        # them twice.
+        parts = [(file.name, (file.name, file.content.read())) for file in files]
+        with requests.Session() as session:
+            session.auth = self._proxy_auth
+            action = "submit"
+            error, content = self._post(session, action, form, parts)
+            if error and content == _LOGIN_REQUIRED:
+                action = "login"
+                error, content = self._post(session, action, self._credentials())
+                if not error:
+                    action = "submit"
+                    error, content = self._post(session, action, form, parts)
+        if error:
+            # Without the text: it is the server's, and can repeat what it was sent.
+            log.error("XQueue %s refused: return code %s", action, error)
+        return error, self._for_learners(content, header)
+
+    def _post(
+        self,
+        session: requests.Session,
+        action: str,
+        form: Mapping[str, str],
+        parts: Sequence[tuple[str, tuple[str, bytes]]] = (),
+    ) -> tuple[int, str]:
+        url = f"{self._url}/xqueue/{action}/"
+        try:
+            response = session.post(url, data=form, files=parts, timeout=TIMEOUTS)
+            text = response.text
+        except _HTTP_FAULTS as fault:
+            # Only its type: the message can hold the address, with a password in it.
+            log.error("XQueue %s failed: %s", action, type(fault).__name__)
+            raise SendError(_reason(fault)) from None
+        if response.status_code != requests.codes.ok:
+            log.error("XQueue %s failed: HTTP status %s", action, response.status_code)
+            raise SendError(wording.ODD_STATUS.format(response.status_code))
+        return parse_xreply(text)
+
+    def _credentials(self) -> dict[str, str]:
+        return {name: self._account.get(name, "") for name in ("username", "password")}
+
+    def _for_learners(self, content: str, header: str) -> str:
+        """Return the server's text, unless it repeats a secret or leaves nothing harmless."""
+        secrets = (
+            self._account.get("password"),
+            getattr(self._proxy_auth, "password", None),
+            _queue_key(header),
+        )
+        if any(secret and secret in content for secret in secrets):
+            return wording.ODD_REPLY
+        return wording.harmless(content) or wording.ODD_REPLY
+
+
+def _basic_auth(pair: Any) -> RequestsAuth:
+    return HTTPBasicAuth(*pair) if pair else _no_auth
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Leave a request as it is; without this, requests looks for a password in ~/.netrc."""
+    return request
+
+
+def _queue_key(header: str) -> str | None:
+    try:
+        return parse_xheader(header).queue_key
+    except InvalidHeader:
+        return None
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, requests.ConnectionError):
+        return wording.NO_CONNECTION
+    if isinstance(fault, requests.Timeout | requests.exceptions.ChunkedEncodingError):
+        return wording.NO_ANSWER
+    return wording.ODD_REPLY

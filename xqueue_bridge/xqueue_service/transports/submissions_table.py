@@ -1,0 +1,57 @@
+"""Transport two: a row in our own table, which graders pull from this site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xqueue_bridge.lms import block as blocks
+from xqueue_bridge.lms.block import ProblemBlock
+from xqueue_bridge.lms.callback_url import read_dispatch, read_url
+from xqueue_bridge.data import NewSubmission, Target, UploadedFile
+from xqueue_bridge.xqueue_service import messages as wording
+from xqueue_bridge.protocol.headers import parse_xheader
+from xqueue_bridge.exceptions import QueueNotFound, SendError
+from xqueue_bridge.submission_queue import api as external_grader
+
+
+class SubmissionsTable:
+    """Our own table, for the submissions of one block (or of any, where None is known)."""
+
+    def __init__(self, block: ProblemBlock | None = None) -> None:
+        self._block = block
+
+    def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
+        """Store one submission: three statements, and the files before them."""
+        parsed = parse_xheader(header)
+        new = NewSubmission(
+            target=self._target(parsed.lms_callback_url),
+            queue_name=parsed.queue_name,
+            queue_key=parsed.queue_key,
+            header=header,
+            body=body,
+            points=blocks.answer_points(self._block) if self._block is not None else {},
+            files=tuple(files),
+        )
+        try:
+            length = external_grader.enqueue(new)
+        except QueueNotFound:
+            raise SendError(wording.QUEUE_NOT_FOUND.format(parsed.queue_name)) from None
+        return 0, str(length)
+
+    def _target(self, lms_callback_url: str) -> Target:
+        if self._block is None:
+            return read_url(lms_callback_url)
+        return Target(
+            user_id=_learner(self._block.scope_ids.user_id),
+            course_key=blocks.course_key(self._block),
+            usage_key=blocks.usage_key(self._block),
+            dispatch=read_dispatch(lms_callback_url),
+        )
+
+
+def _learner(user_id: object) -> int:
+    """Return the LMS's number of a learner; visitors have none."""
+    text = str(user_id)
+    if not (text.isascii() and text.isdecimal()):
+        raise SendError(wording.NO_LEARNER)
+    return int(text)
