@@ -32,10 +32,10 @@ def main() -> None:
         print(f"{wanted.database}, {wanted.problems} problems, {wanted.learners} learners")
         small = make_course("small", wanted.problems // SMALLER, learners=1)
         large = make_course("large", wanted.problems, wanted.learners)
-        print(f"statements for a learner: {of_one_learner(small)} -> {of_one_learner(large)}")
-        forget_grades(large)
+        print(f"statements for a learner: {is_per_learner(small)} -> {is_per_learner(large)}")
+        retire_grades(large)
         alone = seconds_to_compute(large, workers=1)
-        forget_grades(large)
+        retire_grades(large)
         together = seconds_to_compute(large, workers=2)
         for workers, seconds in ((1, alone), (2, together)):
             each = seconds / wanted.learners * 1000
@@ -48,9 +48,9 @@ def make_course(name: str, problems: int, learners: int) -> Any:
     from django.utils import timezone
     from opaque_keys.edx.keys import CourseKey
 
-    from xqueue_bridge.learner_state.models import StudentModule
     from xqueue_bridge.course_grades import api
     from xqueue_bridge.course_structure.policy import parse_policy
+    from xqueue_bridge.learner_state.models import StudentModule
 
     course_key, now = CourseKey.from_string(f"course-v1:DemoX+{name}+2026"), timezone.now()
     keys = [course_key.make_usage_key("problem", f"p{number}") for number in range(problems)]
@@ -91,7 +91,7 @@ def make_course(name: str, problems: int, learners: int) -> Any:
     return course_key
 
 
-def of_one_learner(course_key: Any) -> int:
+def is_per_learner(course_key: Any) -> int:
     """Return how many statements a learner's first grade takes."""
     from benchmarks.database import statements
     from xqueue_bridge.course_grades import api
@@ -111,7 +111,7 @@ def seconds_to_compute(course_key: Any, workers: int) -> float:
     return time.perf_counter() - start
 
 
-def forget_grades(course_key: Any) -> None:
+def retire_grades(course_key: Any) -> None:
     from xqueue_bridge.course_grades.models import (
         GradeRecalculation,
         PersistentCourseGrade,

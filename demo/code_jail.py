@@ -40,8 +40,8 @@ def run_script(request: Mapping[str, Any]) -> tuple[str | None, SafeExecExceptio
         )
     except subprocess.TimeoutExpired:
         return _failed(f"the script ran for more than {SECONDS} seconds")
-    except subprocess.CalledProcessError as error:
-        return _failed(error.stderr.strip().splitlines()[-1] if error.stderr else "no output")
+    except subprocess.CalledProcessError as exc:
+        return _failed(exc.stderr.strip().splitlines()[-1] if exc.stderr else "no output")
     names.update(json.loads(child.stdout))
     return None, None
 

@@ -22,7 +22,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from tqdm import tqdm
 
-from demo import load_test_grades as cohort_grades, runtime
+from demo import load_test_grades as cohort_grades
+from demo import runtime
 from demo.course import Problem, course
 from demo.progress import parts_of
 from xqueue_bridge.learner_state import api as learner_state
@@ -157,8 +158,8 @@ class Cohort:
                 refusal = browser.submit(answer)
                 if refusal is not None:
                     self.problems.append(f"{answer}: refused: {refusal}")
-        except (requests.RequestException, KeyError, ValueError) as error:
-            self.problems.append(f"{answers[0].learner.username}: {type(error).__name__}: {error}")
+        except (requests.RequestException, KeyError, ValueError) as exc:
+            self.problems.append(f"{answers[0].learner.username}: {type(exc).__name__}: {exc}")
         finally:
             connection.close()
 

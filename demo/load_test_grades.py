@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 
 from demo.course import course
 from demo.expected_grades import Expected, expected_grade
-from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.course_grades import api as course_grades
 
 #: Learners whose grades are printed one by one.
 SHOWN = 5
@@ -20,7 +20,7 @@ SHOWN = 5
 def wait_for_grades(seconds: float) -> None:
     """Wait until no grade is out of date any more, or until waiting has no more sense."""
     deadline = time.monotonic() + seconds
-    while persistent_grades.unfinished(course().key) and time.monotonic() < deadline:
+    while course_grades.unfinished(course().key) and time.monotonic() < deadline:
         time.sleep(0.2)
 
 
@@ -34,7 +34,7 @@ def expected_grades(answers: Sequence[Any]) -> dict[User, Expected]:
 
 def stored_grades(learners: Sequence[User]) -> dict[User, Expected | None]:
     """Return what is stored of each learner's grade; None where nothing is."""
-    found = persistent_grades.CourseGradeFactory().iter(learners, course_key=course().key)
+    found = course_grades.CourseGradeFactory().iter(learners, course_key=course().key)
     grades = {result.student: result.course_grade for result in found}
     return {
         learner: Expected(round(grade.percent * 100), grade.letter_grade, grade.passed)
@@ -48,7 +48,7 @@ def check_grades(
     expected: Mapping[User, Expected], found: Mapping[User, Expected | None]
 ) -> Iterator[str]:
     """Yield what is wrong with the learners' course grades."""
-    late = persistent_grades.unfinished(course().key)
+    late = course_grades.unfinished(course().key)
     if late:
         yield f"{len(late)} course grades are still out of date"
     for learner, grade in expected.items():

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from demo.course import Problem
-from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api as submission_queue
 
 
 class Stage(StrEnum):
@@ -83,8 +83,8 @@ def progress(user_id: int, problem: Problem) -> Progress:
     """Return a learner's progress at a problem, the place in the queue included."""
     usage_key = problem.usage_key
     state = learner_state.read_state(user_id, usage_key, usage_key.context_key) or {}
-    standings = _standings(user_id, problem) if is_queued(state) else {}
-    return Progress(parts_of(problem, state, standings), state.get("attempts", 0))
+    queue_positions = _standings(user_id, problem) if is_queued(state) else {}
+    return Progress(parts_of(problem, state, queue_positions), state.get("attempts", 0))
 
 
 def is_queued(state: Mapping[str, Any]) -> bool:
@@ -95,14 +95,14 @@ def is_queued(state: Mapping[str, Any]) -> bool:
 def parts_of(
     problem: Problem,
     state: Mapping[str, Any],
-    standings: Mapping[str, tuple[Stage, int | None]] | None = None,
+    queue_positions: Mapping[str, tuple[Stage, int | None]] | None = None,
 ) -> tuple[Part, ...]:
-    """Return the answers that a state holds; ``standings`` by queue key, for those queued."""
+    """Return the answers that a state holds; ``queue_positions`` by queue key, for those queued."""
     entries = sorted(state.get("correct_map", {}).items(), key=lambda item: _number(item[0]))
     if not entries:
         return tuple(Part(n, points * problem.worth) for n, points in enumerate(problem.points, 1))
     return tuple(
-        _part(n, points, problem.worth, entry, standings or {})
+        _part(n, points, problem.worth, entry, queue_positions or {})
         for n, (points, (_, entry)) in enumerate(zip(problem.points, entries, strict=True), 1)
     )
 
@@ -112,12 +112,12 @@ def _part(
     points: int,
     worth: float,
     entry: Mapping[str, Any],
-    standings: Mapping[str, tuple[Stage, int | None]],
+    queue_positions: Mapping[str, tuple[Stage, int | None]],
 ) -> Part:
     possible = points * worth
     if entry.get("queuestate"):
         # A state that waits for a key which no submission has any more is still being looked at.
-        stage, position = standings.get(entry["queuestate"]["key"], (Stage.GRADING, None))
+        stage, position = queue_positions.get(entry["queuestate"]["key"], (Stage.GRADING, None))
         return Part(number, possible, stage, position=position)
     feedback = entry.get("msg") or ""
     if entry.get("correctness") is None:
@@ -136,7 +136,7 @@ def _standings(user_id: int, problem: Problem) -> dict[str, tuple[Stage, int | N
     """Return where each of the learner's open submissions to a problem stands, by queue key."""
     return {
         mine.queue_key: (Stage.WAITING if mine.position else Stage.GRADING, mine.position)
-        for mine in external_grader.standings(user_id, problem.usage_key)
+        for mine in submission_queue.queue_positions(user_id, problem.usage_key)
     }
 
 

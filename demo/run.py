@@ -119,13 +119,13 @@ def _grader_secret() -> str:
 
     That run may still go on, beside us on another port: its secret works for another day.
     """
-    from xqueue_bridge.submission_queue import api as external_grader
     from xqueue_bridge.models import Grader
+    from xqueue_bridge.submission_queue import api as submission_queue
 
     grader = Grader.objects.filter(name=GRADER).first()
     if grader is None:
-        return external_grader.create_grader(GRADER, [QUEUE])
-    return external_grader.issue_secret(grader, overlap=timedelta(days=1))
+        return submission_queue.create_grader(GRADER, [QUEUE])
+    return submission_queue.issue_secret(grader, overlap=timedelta(days=1))
 
 
 def free_port(wanted: int) -> int:

@@ -184,8 +184,8 @@ def submit(block: Any, answers: Answers) -> Submitted:
     request = Request.blank("/", POST=fields, content_type="multipart/form-data")
     try:
         response = block.runtime.handle(block, "xmodule_handler", request, "problem_check")
-    except ProcessingError as error:
-        return Submitted(False, str(error))
+    except ProcessingError as exc:
+        return Submitted(False, str(exc))
     outcome = json.loads(response.body)["success"]
     if outcome not in ("correct", "incorrect"):
         return Submitted(False, outcome)  # a message to the learner: no attempt was used

@@ -2,10 +2,10 @@
 
 from django.contrib.auth.models import User
 
-from demo import users as people
+from demo import users
 from demo.course import OLX, course
-from xqueue_bridge.models import TransportChoice
-from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.models import TransportOverride
 
 
 def seed(learners: int) -> list[User]:
@@ -14,10 +14,10 @@ def seed(learners: int) -> list[User]:
 
     Returns the first ``learners`` learners. May be called again.
     """
-    TransportChoice.objects.update_or_create(
-        scope=TransportChoice.Scope.COURSE,
+    TransportOverride.objects.update_or_create(
+        scope=TransportOverride.Scope.COURSE,
         name=str(course().key),
         defaults={"use_submissions_table": True},
     )
-    persistent_grades.publish(persistent_grades.read_course(OLX))
-    return people.create(learners)
+    course_grades.publish(course_grades.read_course(OLX))
+    return users.create(learners)

@@ -42,11 +42,11 @@ XQUEUE_WAITTIME_BETWEEN_REQUESTS = 1
 
 XQUEUE_BRIDGE = {
     "QUEUES": {"demo": {"LEASE_SECONDS": 60}},
-    "ONLY_LISTED_QUEUES": True,
-    "RECORDER": "state",
+    "REJECT_UNKNOWN_QUEUES": True,
+    "REPLY_BACKEND": "state",
     "BLOCK_LOADER": "demo.runtime.load_block",
     # An answer that cannot be sent costs the learner no attempt.
-    "FAILED_SEND_RAISES": "xblocks_contrib.problem.capa.responsetypes.ResponseError",
+    "SEND_ERROR_CLASS": "xblocks_contrib.problem.capa.responsetypes.ResponseError",
 }
 
 STORAGES = {

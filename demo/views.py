@@ -17,7 +17,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from demo import users as people, runtime
+from demo import runtime
+from demo import users as people
 from demo.attempts import attempts
 from demo.course import Problem, course
 from demo.progress import Progress, progress

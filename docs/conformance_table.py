@@ -1,7 +1,7 @@
 """Writes docs/references/conformance.rst: what the bridge promises, and the tests that say so.
 
 A test, or a class of tests, cites promises in the first line of its docstring:
-``C80, SG39: ...``. Run this file after such a line has changed; tests/test_house.py fails until
+``C80, SG39: ...``. Run this file after such a line has changed; tests/test_project.py fails until
 the page says the same as the tests. The promises are in conformance_statements.txt, one a line.
 """
 

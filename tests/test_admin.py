@@ -14,15 +14,15 @@ from django.utils import timezone
 
 from tests.submission_queue.factories import GraderClient, make_grader, new_submission
 from xqueue_bridge.admin import ReadOnlyAdmin
-from xqueue_bridge.submission_queue import queue
-from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
-from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.fields.models import CrawlersConfig
 from xqueue_bridge.learner_state.retirement_models import RetiredLearner
-from xqueue_bridge.course_grades import api as persistent_grades
-from xqueue_bridge.course_grades.models import GradeRecalculation
+from xqueue_bridge.submission_queue import queue
+from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
+from xqueue_bridge.submission_queue.states import Status
 
 pytestmark = pytest.mark.django_db
 
@@ -179,7 +179,7 @@ def test_outcomes_are_visible(admin_client):
 def test_failed_grades_are_computed_after_all(admin_client):
     """SG74: what has failed is listed, and can be run again from there."""
     course_key = new_submission().target.course_key
-    persistent_grades.request_recalculation(7, course_key)
+    course_grades.request_recalculation(7, course_key)
     GradeRecalculation.objects.update(due_at=None, problem="Version 2 of the score is not seen.")
     assert "Version 2" in admin_client.get(page("graderecalculation")).text
     form = {"action": "try_again", "_selected_action": GradeRecalculation.objects.get().pk}

@@ -9,29 +9,22 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
-from tests.submission_queue.factories import (
-
-    COURSE,
-
-    GOOD_REPLY,
-
-    OTHER_PROBLEM,
-
-    PROBLEM,
-
-    make_grader,
-
-    new_submission,
-
-)
 from tests.grader_replies.factories import waiting_state
+from tests.submission_queue.factories import (
+    COURSE,
+    GOOD_REPLY,
+    OTHER_PROBLEM,
+    PROBLEM,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge.deletion import delete_state, has_state, reset_attempts
-from xqueue_bridge.submission_queue import api as external_grader
-from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.states import Status
 
 #: SQLite has no row locks; there the lock is a write of its own.
 LOCK = 1 if connection.features.has_select_for_update else 2
@@ -44,7 +37,7 @@ def ada(transactional_db) -> int:
 
 def answer(user_id: int, queue_key: str = "key-1", usage_key=PROBLEM) -> None:
     """The learner answers: the submission is sent, then the state is saved."""
-    external_grader.enqueue(
+    submission_queue.enqueue(
         new_submission(user_id=user_id, queue_key=queue_key, usage_key=usage_key)
     )
     state = waiting_state(loops_2_1=queue_key)
@@ -84,7 +77,7 @@ def test_a_late_reply_is_stale(ada):
     assert grader.put(handed.header) == {"return_code": 0, "content": ""}
     assert status_of("key-1") == Status.ANSWERED
     let_time_pass()
-    grader_replies.deliver_due()
+    grader_replies.apply_due()
     assert ReceivedReply.objects.get().status == ReceivedReply.Status.STALE
     assert learner_state.read_state(ada, PROBLEM, COURSE) is None
     assert learner_state.read_score(ada, PROBLEM, COURSE).grade is None
@@ -113,13 +106,13 @@ def test_a_late_reply_that_is_none(ada):
 
 def test_a_reply_that_is_stored_and_not_yet_delivered(ada):
     """C124, SG48: it belongs to the deleted attempt as well."""
-    external_grader.enqueue(new_submission(user_id=ada))
+    submission_queue.enqueue(new_submission(user_id=ada))
     grader = make_grader()
     grader.put(grader.pull().header)  # before the state is saved, so it waits
     learner_state.save_fields(ada, COURSE, PROBLEM, {"seed": 1})
     delete_state(ada, COURSE, PROBLEM)
     let_time_pass()
-    grader_replies.deliver_due()
+    grader_replies.apply_due()
     assert ReceivedReply.objects.get().status == ReceivedReply.Status.STALE
     assert learner_state.read_state(ada, PROBLEM, COURSE) is None
 
@@ -154,7 +147,7 @@ def test_another_learner_keeps_theirs(ada):
 def test_nothing_to_delete(ada):
     assert has_state(ada, COURSE, PROBLEM) is False
     assert delete_state(ada, COURSE, PROBLEM) is False
-    external_grader.enqueue(new_submission(user_id=ada))
+    submission_queue.enqueue(new_submission(user_id=ada))
     assert has_state(ada, COURSE, PROBLEM) is True
     assert delete_state(ada, COURSE, PROBLEM) is True
     assert delete_state(ada, COURSE, PROBLEM) is False
@@ -176,7 +169,7 @@ def test_all_or_nothing(ada, monkeypatch):
     def fail(*args: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(learner_state, "empty_module", fail)
+    monkeypatch.setattr(learner_state, "clear_state", fail)
     with pytest.raises(RuntimeError):
         delete_state(ada, COURSE, PROBLEM)
     assert status_of("key-1") == Status.WAITING

@@ -31,7 +31,7 @@ def test_names_mind_case(monkeypatch):
     monkeypatch.setattr(connection, "vendor", "mysql")
     names = [
         *(model._meta.get_field("field_name") for model in StoredField.__subclasses__()),
-        ScoreLedger._meta.get_field("reply_key"),
+        ScoreLedger._meta.get_field("idempotency_key"),
     ]
     assert len(names) == 4
     assert {name.db_parameters(connection)["collation"] for name in names} == {"utf8mb4_bin"}

@@ -15,31 +15,21 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.submission_queue.factories import (
-
-    COURSE,
-
-    GOOD_REPLY,
-
-    OTHER_PROBLEM,
-
-    PROBLEM,
-
-    make_grader,
-
-    new_submission,
-
-)
 from tests.grader_replies.factories import waiting_state
-from xqueue_bridge.db import batches
+from tests.submission_queue.factories import (
+    COURSE,
+    GOOD_REPLY,
+    OTHER_PROBLEM,
+    PROBLEM,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge import models
 from xqueue_bridge.data import UploadedFile
+from xqueue_bridge.db import batches
 from xqueue_bridge.exceptions import RetirementUnfinished
-from xqueue_bridge.submission_queue import api as external_grader
-from xqueue_bridge.submission_queue import files
-from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.grader_replies import locks as turns
+from xqueue_bridge.grader_replies import locks
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.retirement import (
     retire_learner,
@@ -47,6 +37,9 @@ from xqueue_bridge.retirement import (
     retirement_plan,
     unfinished_retirements,
 )
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue import files
+from xqueue_bridge.submission_queue.states import Status
 
 #: In everything that the learner wrote, or that was said about it.
 WORD = "tigerlily"
@@ -83,7 +76,7 @@ def bob(ada) -> int:
 def send(user_id: int, queue_key: str, usage_key=PROBLEM, *, upload: bool = False) -> None:
     content = io.BytesIO(f"print('{WORD}')".encode())
     uploads = (UploadedFile(f"{WORD}.py", content, 18),) if upload else ()
-    external_grader.enqueue(
+    submission_queue.enqueue(
         new_submission(
             user_id=user_id,
             queue_key=queue_key,
@@ -272,11 +265,11 @@ class TestPurge:
     def test_turns_that_were_lost(self, ada):
         """C125: whose turn it was says who was here."""
         live(ada)
-        holder = turns.turn(ada, PROBLEM)
+        holder = locks.turn(ada, PROBLEM)
         holder.__enter__()  # and the process is killed
-        assert models.DeliveryTurn.objects.exists()
+        assert models.BlockLock.objects.exists()
         retire_learner(ada, "purge")
-        assert not models.DeliveryTurn.objects.exists()
+        assert not models.BlockLock.objects.exists()
 
 
 @pytest.mark.parametrize("mode", ["scrub", "purge"])
@@ -296,8 +289,8 @@ class TestEitherWay:
         retire_learner(ada, mode)
         assert make_grader(name="last").pull() is None
         ids = list(models.Submission.objects.values_list("pk", flat=True))
-        assert external_grader.requeue(ids) == 0
-        assert external_grader.fail_exhausted() == 0
+        assert submission_queue.requeue(ids) == 0
+        assert submission_queue.fail_exhausted() == 0
 
     def test_interrupted_anywhere(self, ada, mode, monkeypatch):
         """SG88: stopped after any batch, or within one, another run finishes it."""
@@ -321,7 +314,7 @@ class TestEitherWay:
         [
             "xqueue_bridge.submission_queue.files.delete_files",
             "xqueue_bridge.grader_replies.api.scrub_replies",
-            "xqueue_bridge.grader_replies.api.forget_turns",
+            "xqueue_bridge.grader_replies.api.retire_locks",
             "xqueue_bridge.learner_state.retirement._fields",
             "xqueue_bridge.learner_state.retirement._states",
         ],
@@ -399,8 +392,8 @@ class TestLateReplies:
         assert grader.put(handed.header) == {"return_code": 0, "content": ""}
         reply = models.ReceivedReply.objects.get()
         assert (reply.status, reply.body) == ("rejected", "")
-        assert models.Submission.objects.get().status == Status.WITHDRAWN
-        grader_replies.deliver_due()
+        assert models.Submission.objects.get().status == Status.RETIRED
+        grader_replies.apply_due()
         assert learner_state.read_state(ada, PROBLEM, COURSE) is None
 
     def test_from_a_grader_twice(self, ada):
@@ -427,11 +420,11 @@ class TestLateReplies:
 
     def test_stored_and_not_yet_delivered(self, ada):
         """SG89: it is dead, and its text is gone."""
-        external_grader.enqueue(new_submission(user_id=ada))
+        submission_queue.enqueue(new_submission(user_id=ada))
         grader = make_grader()
         grader.put(grader.pull().header)  # before the state is saved, so it waits
         retire_learner(ada)
-        grader_replies.deliver_due()
+        grader_replies.apply_due()
         reply = models.ReceivedReply.objects.get()
         assert (reply.status, reply.body, reply.next_attempt_at) == ("dead", "", None)
 
@@ -444,7 +437,7 @@ class TestLateReplies:
             models.ReceivedReply.objects.filter(next_attempt_at__isnull=False).update(
                 next_attempt_at=timezone.now()
             )
-            grader_replies.deliver_due()
+            grader_replies.apply_due()
         assert models.ReceivedReply.objects.get().status == "dead"
         assert not models.StudentModule.objects.exists()
 

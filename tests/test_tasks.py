@@ -14,7 +14,6 @@ from kombu.exceptions import OperationalError
 from tests.submission_queue.factories import COURSE
 from xqueue_bridge import tasks
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.credentials import api as records
 
 
 @pytest.fixture
@@ -25,15 +24,15 @@ def delivered(monkeypatch) -> list[int]:
 
 
 def test_without_a_broker_it_is_done_here(delivered):
-    tasks.wake_up(7)
+    tasks.enqueue_apply_reply(7)
     assert delivered == [7]
 
 
 def test_with_a_broker_a_worker_does_it(delivered, monkeypatch):
     sent = []
-    monkeypatch.setattr(tasks.deliver_reply, "apply_async", lambda *a, **k: sent.append((a, k)))
+    monkeypatch.setattr(tasks.apply_reply, "apply_async", lambda *a, **k: sent.append((a, k)))
     monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
-    tasks.wake_up(7)
+    tasks.enqueue_apply_reply(7)
     assert sent == [(((7,),), {"retry": False})]
     assert delivered == []
 
@@ -43,9 +42,9 @@ class TestABrokerThatIsDown:
 
     @pytest.fixture
     def broker(self, settings, monkeypatch) -> Broker:
-        settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery"}
+        settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
         broker = Broker()
-        for task in (tasks.deliver_reply, tasks.recalculate_grade):
+        for task in (tasks.apply_reply, tasks.recalculate_grade):
             monkeypatch.setattr(task, "apply_async", broker.take)
         return broker
 
@@ -55,7 +54,7 @@ class TestABrokerThatIsDown:
 
     def test_nothing_is_lost(self, broker, delivered, caplog):
         """C91: what the broker would have been told is left to the sweeper, and that is logged."""
-        tasks.wake_up(7)
+        tasks.enqueue_apply_reply(7)
         assert delivered == []
         assert "nobody there" not in caplog.text
         assert "(ConnectionRefusedError): work is left to the sweeper" in caplog.text
@@ -64,34 +63,34 @@ class TestABrokerThatIsDown:
         """C91: whatever the work is; one line says so, however long it lasts."""
         for _ in range(3):
             for number in range(3):
-                tasks.wake_up(number)
-                tasks.wake_up_grade(number, COURSE)
+                tasks.enqueue_apply_reply(number)
+                tasks.enqueue_recalculation(number, COURSE)
             self.let_the_pause_end(monkeypatch)
         assert broker.asked == 3
         assert caplog.text.count("left to the sweeper") == 1
 
     def test_it_comes_back_and_goes_again(self, broker, monkeypatch, caplog):
-        tasks.wake_up(1)
+        tasks.enqueue_apply_reply(1)
         self.let_the_pause_end(monkeypatch)
         broker.answers = True
         for number in (2, 3):
-            tasks.wake_up(number)
+            tasks.enqueue_apply_reply(number)
         broker.answers = False
-        tasks.wake_up(4)
+        tasks.enqueue_apply_reply(4)
         assert broker.asked == 4
         assert caplog.text.count("left to the sweeper") == 2
 
     def test_one_thread_asks_again(self, broker, monkeypatch, caplog):
         """The others do not wait with it."""
-        tasks.wake_up(0)
+        tasks.enqueue_apply_reply(0)
         self.let_the_pause_end(monkeypatch)
         asking, others_are_done = threading.Event(), threading.Event()
         broker.before = lambda: (asking.set(), others_are_done.wait(20))
-        one = threading.Thread(target=tasks.wake_up, args=(1,))
+        one = threading.Thread(target=tasks.enqueue_apply_reply, args=(1,))
         one.start()
         assert asking.wait(20)
         for number in range(8):
-            tasks.wake_up(number)
+            tasks.enqueue_apply_reply(number)
         others_are_done.set()
         one.join()
         assert broker.asked == 2
@@ -102,7 +101,7 @@ class TestABrokerThatIsDown:
         together = threading.Barrier(8)
         broker.before = lambda: together.wait(20)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(tasks.wake_up, range(8)))
+            list(pool.map(tasks.enqueue_apply_reply, range(8)))
         assert broker.asked == 8
         assert caplog.text.count("left to the sweeper") == 1
 
@@ -113,11 +112,11 @@ def test_a_task_that_fails_where_there_is_no_broker(settings, monkeypatch):
     def fail(*args, **kwargs):
         raise ZeroDivisionError
 
-    settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery"}
-    monkeypatch.setattr(tasks.deliver_reply, "apply_async", fail)
+    settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
+    monkeypatch.setattr(tasks.apply_reply, "apply_async", fail)
     monkeypatch.setitem(current_app.conf.changes, "task_always_eager", True)
     with pytest.raises(ZeroDivisionError):
-        tasks.wake_up(7)
+        tasks.enqueue_apply_reply(7)
     assert tasks._ask_again_at == 0
 
 
@@ -147,7 +146,7 @@ class Broker:
     ],
 )
 def test_who_delivers(settings, monkeypatch, chosen, broker, celery):
-    settings.XQUEUE_BRIDGE = {"WAKE_UP": chosen}
+    settings.XQUEUE_BRIDGE = {"TASK_RUNNER": chosen}
     monkeypatch.setattr(current_app.conf, "broker_url", broker)
     assert tasks.uses_celery() is celery
 
@@ -160,7 +159,7 @@ def test_a_sweep_of_nothing():
 @pytest.mark.django_db
 def test_what_fails_in_a_sweep_stops_nothing_else(settings, monkeypatch):
     """SG44: a wrong setting of one kind of work, or its bug, is no matter of the others."""
-    settings.XQUEUE_BRIDGE = {"RECORDER": "no.such.recorder"}
+    settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
     done = []
     monkeypatch.setattr(records, "send_due", lambda: done.append("sent"))
     with pytest.raises(ExceptionGroup, match=r"^Not swept: replies delivered \(Mod"):
@@ -180,5 +179,5 @@ def test_sweeps_that_nobody_runs_do_not_pile_up(monkeypatch):
 def test_a_reply_that_is_gone_is_no_error(caplog):
     """C125: its learner was retired between the wake-up and the worker."""
     caplog.set_level("INFO", "xqueue_bridge.tasks")
-    tasks.deliver_reply(4711)
+    tasks.apply_reply(4711)
     assert "Reply 4711 is gone" in caplog.text

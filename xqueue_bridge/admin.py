@@ -12,11 +12,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from xqueue_bridge import models
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.db.batches import id_batches
-from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.course_grades import api as persistent_grades
-from xqueue_bridge.credentials import api as records
+from xqueue_bridge.submission_queue import api as submission_queue
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -32,7 +32,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
-@admin.register(models.TransportChoice)
+@admin.register(models.TransportOverride)
 class TransportChoiceAdmin(admin.ModelAdmin):
     list_display = ("scope", "name", "use_submissions_table", "modified")
     list_filter = ("scope", "use_submissions_table")
@@ -66,7 +66,9 @@ class GraderAdmin(admin.ModelAdmin):
     )
     def issue_secret(self, request: HttpRequest, graders: QuerySet[models.Grader]) -> None:
         for grader in graders:
-            secret = external_grader.issue_secret(grader, overlap=external_grader.ROTATION_OVERLAP)
+            secret = submission_queue.issue_secret(
+                grader, overlap=submission_queue.ROTATION_OVERLAP
+            )
             self.message_user(
                 request,
                 f"New secret of {grader.name}, shown only now: {secret}",
@@ -95,7 +97,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Offer to graders again", permissions=["requeue"])
     def requeue(self, request: HttpRequest, submissions: QuerySet[models.Submission]) -> None:
-        changed = sum(map(external_grader.requeue, id_batches(submissions)))
+        changed = sum(map(submission_queue.requeue, id_batches(submissions)))
         self.message_user(request, f"{changed} submissions wait for a grader again.")
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
@@ -156,9 +158,9 @@ class CrawlersConfigAdmin(admin.ModelAdmin):
 
 @admin.register(models.ScoreLedger)
 class ScoreLedgerAdmin(ReadOnlyAdmin):
-    list_display = ("reply_key", "user_id", "earned", "outcome", "repeats", "created")
+    list_display = ("idempotency_key", "user_id", "earned", "outcome", "repeats", "created")
     list_filter = ("outcome",)
-    search_fields = ("=user_id", "=usage_key", "=reply_key")
+    search_fields = ("=user_id", "=usage_key", "=idempotency_key")
     fields = (*list_display, "possible", "attempt", "course_key", "usage_key", "modified")
     show_full_result_count = False
 
@@ -183,7 +185,7 @@ class GradeRecalculationAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Compute failed ones after all", permissions=["try_again"])
     def try_again(self, request: HttpRequest, rows: QuerySet[models.GradeRecalculation]) -> None:
-        changed = sum(map(persistent_grades.try_again, id_batches(rows)))
+        changed = sum(map(course_grades.try_again, id_batches(rows)))
         self.message_user(request, f"{changed} grades will be computed again.")
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
@@ -259,7 +261,7 @@ class GradeOutboxAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Send to Credentials again", permissions=["send_again"])
     def send_again(self, request: HttpRequest, rows: QuerySet[models.GradeOutbox]) -> None:
-        changed = sum(map(records.resend_rows, id_batches(rows)))
+        changed = sum(map(credentials.resend_rows, id_batches(rows)))
         self.message_user(request, f"{changed} grades will be sent again.")
 
     def has_send_again_permission(self, request: HttpRequest) -> bool:

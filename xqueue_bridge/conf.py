@@ -41,7 +41,7 @@ class CredentialsOptions:
     TIMEOUT: float = 10.0
     #: Dotted path of callable(user_id, course_key) -> bool: should Credentials know this grade?
     #: None: every grade.
-    INTERESTING: str | None = None
+    GRADE_FILTER: str | None = None
 
     @property
     def timeouts(self) -> tuple[float, float]:
@@ -57,17 +57,17 @@ class Options:
     #: Queue name -> QueueOptions as a dict.
     QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: Refuse submissions to queues that are not in QUEUES.
-    ONLY_LISTED_QUEUES: bool = False
+    REJECT_UNKNOWN_QUEUES: bool = False
     MAX_BODY_BYTES: int = 2_621_440
     MAX_FILES: int = 20
     MAX_FILE_BYTES: int = 4_000_000
     #: Dotted path of the exception that a failed send raises, so that the block does not charge
     #: the learner an attempt; None: return the error tuple, which charges one.
-    FAILED_SEND_RAISES: str | None = None
+    SEND_ERROR_CLASS: str | None = None
 
     # -- files
     #: Alias in STORAGES; must not be public.
-    FILES_STORAGE: str = "xqueue_bridge"
+    FILES_STORAGE_ALIAS: str = "xqueue_bridge"
     FILE_URL_SECONDS: int = 3600
     #: Scheme and host that graders reach us by; None: those of the grader's own request.
     PUBLIC_URL: str | None = None
@@ -76,35 +76,37 @@ class Options:
     LEASE_SECONDS: int = 300
     MAX_DELIVERIES: int = 4
     #: Seconds until an item whose reply was refused is handed out again.
-    REFUSED_REPLY_DELAY: int = 5
+    INVALID_REPLY_RETRY_DELAY: int = 5
     MAX_REPLY_BYTES: int = 1_048_576
     SESSION_SECONDS: int = 86_400
     SESSION_COOKIE: str = "xqueue_session_key"  # Django's error mails leave out what is a "key"
     #: Failed logins allowed for each source address and for each grader's name.
-    LOGIN_FAILURES: str = "20/min"
+    LOGIN_FAILURE_RATE: str = "20/min"
     #: How long a grader's grants and sessions are believed without asking the database.
-    PRINCIPAL_CACHE_SECONDS: int = 30
-    CACHE: str = "default"
+    GRADER_CACHE_SECONDS: int = 30
+    CACHE_ALIAS: str = "default"
 
     # -- delivering replies
-    #: "state", "block", "callback", or the dotted path of a recorder class.
-    RECORDER: str = "state"
-    #: Dotted path of callable(user_id, course_key, usage_key) -> block; for RECORDER "block".
+    #: "state", "block", "callback", or the dotted path of a backend class.
+    REPLY_BACKEND: str = "state"
+    #: Dotted path of callable(user_id, course_key, usage_key) -> block; for REPLY_BACKEND "block".
     BLOCK_LOADER: str | None = None
-    #: URL prefixes that RECORDER "callback" may post to, such as "https://lms.example.com/".
+    #: URL prefixes that REPLY_BACKEND "callback" may post to, such as "https://lms.example.com/".
     CALLBACK_PREFIXES: tuple[str, ...] = ()
     #: "inline", "celery", or None: celery where a broker is configured.
-    WAKE_UP: str | None = None
+    TASK_RUNNER: str | None = None
     #: How long a reply waits for the learner's state to be saved before it counts as stale.
-    GRACE_SECONDS: int = 120
-    DELIVERY_ATTEMPTS: int = 24
+    STALE_AFTER_SECONDS: int = 120
+    MAX_ATTEMPTS: int = 24
     #: Seconds before the second attempt; doubles up to the limit, with jitter.
-    DELIVERY_BACKOFF: float = 2.0
-    DELIVERY_BACKOFF_MAX: float = 3600.0
+    RETRY_BACKOFF: float = 2.0
+    RETRY_BACKOFF_MAX: float = 3600.0
 
     # -- learners' state
     #: Dotted path of the class that keeps the blocks' state: see user_state.py.
-    STATE_CLIENT: str = "xqueue_bridge.learner_state.user_state_client.DjangoXBlockUserStateClient"
+    USER_STATE_CLIENT: str = (
+        "xqueue_bridge.learner_state.user_state_client.DjangoXBlockUserStateClient"
+    )
     #: Rows that one statement reads when all learners' states are walked.
     USER_STATE_BATCH_SIZE: int = 500
 
@@ -124,11 +126,9 @@ class Options:
 
     # -- course grades
     #: Dotted path of a class with ``get(course_key) -> Course | None``; None: no course grades.
-    COURSE_STRUCTURES: str | None = (
-        "xqueue_bridge.course_structure.store.StoredStructures"
-    )
+    COURSE_STRUCTURE_BACKEND: str | None = "xqueue_bridge.course_structure.store.StoredStructures"
     #: Seconds from a score to the recalculation that sees it, and others in between.
-    GRADE_DELAY_SECONDS: float = 2.0
+    RECALCULATE_GRADE_DELAY_SECONDS: float = 2.0
     #: Days after a course's end after which its grades do not move; None: they always do.
     GRADE_FREEZE_DAYS: int | None = 30
     #: NOW_PASSED and NOW_FAILED are sent at "every" recalculation, or at "transitions" only.

@@ -99,7 +99,7 @@ class GraderReply:
     """A reply that keeps the grade contract.
 
     ``score`` is a finite number exactly as the grader sent it; clamping to the answer's points
-    is the recorder's work. ``msg`` is well-formed, sanitised, and never empty.
+    is the backend's work. ``msg`` is well-formed, sanitised, and never empty.
     """
 
     correct: bool
@@ -108,7 +108,7 @@ class GraderReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ReplyToApply:
     """One reply on its way to a learner's state.
 
     ``points`` maps answer ids to their maximum (empty when unknown). ``score_is_fraction``:
@@ -127,12 +127,12 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a recorder did with a delivery.
+class ApplyResult:
+    """What a backend did with a delivery.
 
     ``applied`` is False when the learner's state does not wait for this queue key. ``points``
     and ``max_points`` are the answer's own, after clamping; None for an ungraded response or
-    where the recorder cannot know them.
+    where the backend cannot know them.
 
     ``save`` is what is left to do for the learner's state to keep it, if anything is. It is called
     once, in one transaction with the note that the reply is applied: both are kept, or neither.

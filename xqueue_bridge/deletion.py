@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.learner_state.api import has_attempts, learners_at, reset_attempts
+from xqueue_bridge.learner_state.api import has_attempts, learner_ids_at, reset_attempts
+from xqueue_bridge.submission_queue import api as submission_queue
 
-__all__ = ["delete_state", "has_attempts", "has_state", "learners_at", "reset_attempts"]
+__all__ = ["delete_state", "has_attempts", "has_state", "learner_ids_at", "reset_attempts"]
 
 
 def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
@@ -24,8 +24,8 @@ def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageK
     """
 
     def work() -> bool:
-        withdrawn = external_grader.withdraw(user_id, course_key, usage_key)
-        emptied = learner_state.empty_module(user_id, course_key, usage_key)
+        withdrawn = submission_queue.withdraw(user_id, course_key, usage_key)
+        emptied = learner_state.clear_state(user_id, course_key, usage_key)
         return emptied or withdrawn > 0
 
     return learner_state.in_transaction(work)
@@ -34,5 +34,5 @@ def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageK
 def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
     """Return whether ``delete_state`` would find anything."""
     return learner_state.has_state(user_id, course_key, usage_key) or bool(
-        external_grader.standings(user_id, usage_key)
+        submission_queue.queue_positions(user_id, usage_key)
     )

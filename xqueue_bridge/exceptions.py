@@ -44,7 +44,7 @@ class QueueContended(XQueueBridgeError):
     """Other graders took every item that was looked at."""
 
 
-class Refused(XQueueBridgeError):
+class RequestRefused(XQueueBridgeError):
     """A grader's request is refused.
 
     The message is the protocol's own wording; the cause is an InvalidField where some field
@@ -52,11 +52,11 @@ class Refused(XQueueBridgeError):
     """
 
 
-class TransientDeliveryError(XQueueBridgeError):
+class TransientApplyError(XQueueBridgeError):
     """The reply could not be delivered now; a later attempt may succeed."""
 
 
-class PermanentDeliveryError(XQueueBridgeError):
+class PermanentApplyError(XQueueBridgeError):
     """The reply cannot be delivered; repeating will not help."""
 
 

@@ -1,15 +1,16 @@
 """Door: where Django looks for models. Each lives in the room that owns it."""
 
-from xqueue_bridge.xqueue_service.models import TransportChoice
-from xqueue_bridge.submission_queue.models import (
-    EndedSession,
-    Grader,
-    GraderSecret,
-    QueueGrant,
-    Submission,
-    SubmissionContent,
+from xqueue_bridge.course_grades.models import (
+    GradeRecalculation,
+    PersistentCourseGrade,
+    PersistentSubsectionGrade,
+    PersistentSubsectionGradeOverride,
+    PersistentSubsectionGradeOverrideHistory,
+    VisibleBlocks,
 )
-from xqueue_bridge.grader_replies.models import DeliveryTurn, ReceivedReply
+from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
+from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
 from xqueue_bridge.learner_state.fields.models import (
     CrawlersConfig,
     XModuleStudentInfoField,
@@ -23,22 +24,20 @@ from xqueue_bridge.learner_state.history.models import (
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.retirement_models import RetiredLearner
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.course_grades.models import (
-    GradeRecalculation,
-    PersistentCourseGrade,
-    PersistentSubsectionGrade,
-    PersistentSubsectionGradeOverride,
-    PersistentSubsectionGradeOverrideHistory,
-    VisibleBlocks,
+from xqueue_bridge.submission_queue.models import (
+    Grader,
+    GraderSecret,
+    QueueGrant,
+    RevokedSession,
+    Submission,
+    SubmissionContent,
 )
-from xqueue_bridge.course_structure.models import CourseStructureVersion
-from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 __all__ = [
+    "BlockLock",
     "CourseStructureVersion",
     "CrawlersConfig",
-    "DeliveryTurn",
-    "EndedSession",
     "GradeOutbox",
     "GradeOutboxCursor",
     "GradeRecalculation",
@@ -51,13 +50,14 @@ __all__ = [
     "QueueGrant",
     "ReceivedReply",
     "RetiredLearner",
+    "RevokedSession",
     "ScoreLedger",
     "StudentModule",
     "StudentModuleHistory",
     "StudentModuleHistoryExtended",
     "Submission",
     "SubmissionContent",
-    "TransportChoice",
+    "TransportOverride",
     "VisibleBlocks",
     "XModuleStudentInfoField",
     "XModuleStudentPrefsField",

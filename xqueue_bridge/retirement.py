@@ -12,12 +12,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.exceptions import RetirementUnfinished
-from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import api as persistent_grades
-from xqueue_bridge.credentials import api as records
+from xqueue_bridge.submission_queue import api as submission_queue
 
 __all__ = [
     "RetirementMode",
@@ -32,16 +32,16 @@ unfinished_retirements = learner_state.unfinished_retirements
 log = logging.getLogger(__name__)
 
 _PARTS = (
-    external_grader.forget_submissions,
-    learner_state.forget_states,
-    persistent_grades.forget_grades,
-    records.forget_outbox,
+    submission_queue.retire_submissions,
+    learner_state.retire_states,
+    course_grades.retire_grades,
+    credentials.retire_outbox,
 )
 _PLANS = (
-    external_grader.submissions_to_forget,
-    learner_state.states_to_forget,
-    persistent_grades.grades_to_forget,
-    records.outbox_to_forget,
+    submission_queue.submissions_to_retire,
+    learner_state.states_to_retire,
+    course_grades.grades_to_retire,
+    credentials.outbox_to_retire,
 )
 
 

@@ -1,6 +1,6 @@
 """Ground: the signals that host projects may subscribe to.
 
-All but ``score_written`` and ``SCORE_PUBLISHED`` are sent after commit with ``send_robust``: a
+All but ``score_saving`` and ``SCORE_PUBLISHED`` are sent after commit with ``send_robust``: a
 receiver that raises stops nobody else. The sender is the model class of the instance that the
 signal carries, unless a signal of upstream's says otherwise. Names in capitals, and their
 arguments, are upstream's; we add arguments, and take none away.
@@ -36,13 +36,13 @@ state_deleted = Signal()
 #: notes in the same database that must be kept or lost together with the score. Arguments:
 #: ``user_id`` (int), ``course_key``, ``usage_key``, ``version`` (int: of the learner's row at
 #: the block; None: the score is deleted).
-score_written = Signal()
+score_saving = Signal()
 
 #: A learner's score at a block has changed. Arguments: ``user_id`` (int), ``course_key``,
 #: ``usage_key``, ``earned`` and ``possible`` (float or None; points before the block's weight),
 #: ``version`` (int or None), ``modified`` (aware datetime), ``only_if_higher``,
 #: ``score_deleted``, ``grader_response`` (bool).
-score_changed = Signal()
+score_saved = Signal()
 
 #: A host sends it when a block publishes a score; we store that score. Arguments: ``block``,
 #: ``user``, ``raw_earned``, ``raw_possible``, ``only_if_higher``; and ``score_deleted``,

@@ -16,19 +16,19 @@ from django.utils.dateparse import parse_datetime
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.course_grades import api as persistent_grades
-from xqueue_bridge.credentials import api as records
+from xqueue_bridge.submission_queue import api as submission_queue
 
 #: Longest wait, in seconds, of a task that a worker holds. RabbitMQ ends a worker's channel if one
 #: is not acknowledged within 30 minutes; with Redis, after an hour another worker has it as well.
-LONGEST_COUNTDOWN = 900
+MAX_COUNTDOWN = 900
 #: Seconds after which a sweep that no worker has begun is dropped; there are later ones.
 SWEEP_EXPIRES = 600
 #: Seconds for which a broker that took nothing is not asked again: each time, whoever asks may
 #: wait for seconds in vain, in a web server's thread.
-BROKER_PAUSE = 30.0
+BROKER_RETRY_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -36,11 +36,11 @@ _lock = threading.Lock()
 _ask_again_at = 0.0
 
 
-@shared_task(name="xqueue_bridge.deliver_reply", ignore_result=True)
-def deliver_reply(reply_id: int) -> None:
+@shared_task(name="xqueue_bridge.apply_reply", ignore_result=True)
+def apply_reply(reply_id: int) -> None:
     """Deliver one stored reply to the learner's state."""
     try:
-        grader_replies.deliver(reply_id)
+        grader_replies.apply_reply(reply_id)
     except ObjectDoesNotExist:
         log.info("Reply %s is gone: its learner was retired", reply_id)
 
@@ -48,14 +48,14 @@ def deliver_reply(reply_id: int) -> None:
 @shared_task(name="xqueue_bridge.recalculate_grade", ignore_result=True)
 def recalculate_grade(user_id: int, course_id: str) -> None:
     """Compute a learner's course grade, if it is out of date."""
-    persistent_grades.recalculate_requested(user_id, CourseKey.from_string(course_id))
+    course_grades.recalculate_requested(user_id, CourseKey.from_string(course_id))
 
 
 @shared_task(
     bind=True,
     name="xqueue_bridge.send_grade_to_credentials",
     ignore_result=True,
-    max_retries=records.MAX_TRIES - 1,
+    max_retries=credentials.MAX_ATTEMPTS - 1,
 )
 def send_grade_to_credentials(
     self: Any,
@@ -72,13 +72,13 @@ def send_grade_to_credentials(
     ``grade_last_updated`` (ISO 8601), nothing is, because the later change has its own task.
     Attempts are counted in the outbox, whoever makes them; after a long wait, the sweeper does.
     """
-    sent = records.send_grade(
+    sent = credentials.send_grade(
         username,
         CourseKey.from_string(course_run_key),
         verified=verified,
         last_updated=_moment(grade_last_updated),
     )
-    if sent.retry_in is None or sent.retry_in > LONGEST_COUNTDOWN:
+    if sent.retry_in is None or sent.retry_in > MAX_COUNTDOWN:
         return
     if self.request.retries < self.max_retries:
         raise self.retry(countdown=sent.retry_in)
@@ -92,14 +92,14 @@ def sweep() -> dict[str, int]:
     that fails keeps none of the others waiting; its exception is raised at the end, in a group.
     """
     kinds: dict[str, Callable[[], int]] = {
-        "submissions given up": external_grader.fail_exhausted,
-        "replies delivered": grader_replies.deliver_due,
-        "unpublished submissions purged": external_grader.purge_unpublished,
-        "ended sessions forgotten": external_grader.forget_ended_sessions,
-        "courses to grade anew": persistent_grades.request_due_courses,
-        "grades computed": persistent_grades.recalculate_due,
-        "missed grades entered": records.find_missed,
-        "grades sent": records.send_due,
+        "submissions given up": submission_queue.fail_exhausted,
+        "replies delivered": grader_replies.apply_due,
+        "unpublished submissions purged": submission_queue.purge_unpublished,
+        "ended sessions forgotten": submission_queue.clear_expired_sessions,
+        "courses to grade anew": course_grades.request_due_courses,
+        "grades computed": course_grades.recalculate_due,
+        "missed grades entered": credentials.enqueue_missed,
+        "grades sent": credentials.send_due,
     }
     done: dict[str, int] = {}
     problems: dict[str, Exception] = {}
@@ -113,24 +113,24 @@ def sweep() -> dict[str, int]:
     return done
 
 
-def wake_up(reply_id: int) -> None:
+def enqueue_apply_reply(reply_id: int) -> None:
     """Have a stored reply delivered now: by a worker where there is a broker, else here."""
     if uses_celery():
-        _put(deliver_reply, (reply_id,))
+        _put(apply_reply, (reply_id,))
     else:
-        grader_replies.deliver(reply_id)
+        grader_replies.apply_reply(reply_id)
 
 
-def wake_up_grade(user_id: int, course_key: CourseKey) -> None:
+def enqueue_recalculation(user_id: int, course_key: CourseKey) -> None:
     """Have a grade that is out of date computed: by a worker after the delay, or here and now."""
     if uses_celery():
-        delay = options().GRADE_DELAY_SECONDS
+        delay = options().RECALCULATE_GRADE_DELAY_SECONDS
         _put(recalculate_grade, (user_id, str(course_key)), countdown=delay)
     else:
-        persistent_grades.recalculate_requested(user_id, course_key, only_if_rested=True)
+        course_grades.recalculate_requested(user_id, course_key, debounce=True)
 
 
-def send_on(grade: records.GradeToSend) -> None:
+def enqueue_send_grade(grade: credentials.GradeToSend) -> None:
     """Have an enqueued grade sent now, where there is a broker; else the sweeper sends it."""
     if uses_celery():
         _put(send_grade_to_credentials, kwargs=asdict(grade))
@@ -147,7 +147,7 @@ def _put(task: Any, *args: Any, **kwargs: Any) -> None:
         if time.monotonic() < _ask_again_at:
             return
         if _ask_again_at:
-            _ask_again_at = time.monotonic() + BROKER_PAUSE
+            _ask_again_at = time.monotonic() + BROKER_RETRY_SECONDS
     try:
         task.apply_async(*args, retry=False, **kwargs)
     except Exception as problem:
@@ -156,7 +156,7 @@ def _put(task: Any, *args: Any, **kwargs: Any) -> None:
             raise  # there is no broker: the task itself has failed
         with _lock:
             is_news = not _ask_again_at
-            _ask_again_at = time.monotonic() + BROKER_PAUSE
+            _ask_again_at = time.monotonic() + BROKER_RETRY_SECONDS
         if is_news:
             # The kind of the problem and no more: some brokers' messages quote what was sent.
             kind = type(problem.__cause__ or problem).__name__
@@ -173,5 +173,5 @@ def _moment(value: str | datetime | None) -> datetime | None:
 
 def uses_celery() -> bool:
     """Return whether replies are delivered by Celery workers."""
-    chosen = options().WAKE_UP
+    chosen = options().TASK_RUNNER
     return chosen == "celery" or (chosen is None and bool(current_app.conf.broker_url))

@@ -5,8 +5,8 @@ path("", include("xqueue_bridge.urls"))
 
 from django.urls import include, path, re_path
 
-from xqueue_bridge.lms.callback_url import PATTERN
 from xqueue_bridge.grader_api.callback import xqueue_callback
+from xqueue_bridge.lms.callback_url import PATTERN
 from xqueue_bridge.views.queues import queues
 
 app_name = "xqueue_bridge"

@@ -22,7 +22,7 @@ class LoginRefused(XQueueError):
     """The queue does not know this name and secret."""
 
 
-class Refused(XQueueError):
+class RequestRefused(XQueueError):
     """The queue understood, and says no; the message is its own."""
 
 
@@ -65,7 +65,7 @@ class XQueueClient:
         if code != 0:
             if "is empty" in str(content):
                 return None
-            raise Refused(str(content))
+            raise RequestRefused(str(content))
         try:
             parts = json.loads(content)
             files = json.loads(parts["xqueue_files"] or "{}")
@@ -78,7 +78,7 @@ class XQueueClient:
         form = {"xqueue_header": header, "xqueue_body": json.dumps(reply)}
         code, content = self._call("POST", "put_result/", data=form)
         if code != 0:
-            raise Refused(str(content))
+            raise RequestRefused(str(content))
 
     def download(self, url: str) -> bytes:
         """Return one file of an answer. Its URL needs no session: none is shown to it."""
@@ -86,9 +86,9 @@ class XQueueClient:
             with requests.get(url, timeout=TIMEOUT, stream=True) as answer:
                 answer.raise_for_status()
                 content = answer.raw.read(MAX_FILE_BYTES + 1, decode_content=True)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError) as exc:
             # Not the error's text: it holds the URL, and who has that has the file.
-            raise XQueueError(f"a file could not be fetched: {type(error).__name__}") from None
+            raise XQueueError(f"a file could not be fetched: {type(exc).__name__}") from None
         if len(content) > MAX_FILE_BYTES:
             raise XQueueError("a file is larger than we fetch")
         return content
@@ -108,8 +108,8 @@ class XQueueClient:
             return self._session.request(
                 method, self.url + path, timeout=TIMEOUT, allow_redirects=False, **content
             )
-        except requests.RequestException as error:
-            raise XQueueError(f"{path} cannot be reached: {type(error).__name__}") from None
+        except requests.RequestException as exc:
+            raise XQueueError(f"{path} cannot be reached: {type(exc).__name__}") from None
 
     def _show_token(self) -> None:
         token = self._session.cookies.get("csrftoken")

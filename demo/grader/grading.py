@@ -49,9 +49,9 @@ def _read(body: str) -> tuple[Suite, str]:
         student = json.loads(content["student_info"])
         program = _program(payload["grader"])
         return program(payload, student), str(content["student_response"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         # No value: the body is a learner's work.
-        raise GradingError(f"the submission's body is not usable: {type(error).__name__}") from None
+        raise GradingError(f"the submission's body is not usable: {type(exc).__name__}") from None
 
 
 @functools.cache

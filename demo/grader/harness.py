@@ -61,8 +61,8 @@ def call(function, arguments, file):
     try:
         value = function(*arguments)
         text = shown(value)
-    except BaseException as error:  # also sys.exit() and KeyboardInterrupt: the next call goes on
-        return said(error, file)
+    except BaseException as exc:  # also sys.exit() and KeyboardInterrupt: the next call goes on
+        return said(exc, file)
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError):
@@ -75,8 +75,8 @@ def load(task):
     names = {"__name__": "answer", "__file__": task["file"]}
     try:
         exec(compile(task["source"], task["file"], "exec"), names)
-    except BaseException as error:
-        return None, said(error, task["file"])
+    except BaseException as exc:
+        return None, said(exc, task["file"])
     function = names.get(task["function"])
     if not callable(function):
         return None, {"missing": task["function"]}

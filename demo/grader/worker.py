@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from demo.grader.client import LoginRefused, Pulled, Refused, XQueueClient, XQueueError
+from demo.grader.client import LoginRefused, Pulled, RequestRefused, XQueueClient, XQueueError
 from demo.grader.grading import GradingError, grade
 
 log = logging.getLogger("demo.grader")
@@ -35,9 +35,9 @@ class Worker:
             try:
                 busy = [self._one(queue_name) for queue_name in self.queue_names]
                 failures, pause = 0, 0.0 if any(busy) else self.poll
-            except XQueueError as fault:
+            except XQueueError as exc:
                 failures += 1
-                log.warning("%s", fault)
+                log.warning("%s", exc)
                 if failures >= MAX_FAILURES:
                     log.error("giving up after %d failures in a row", failures)
                     return 1
@@ -59,9 +59,9 @@ class Worker:
         try:
             files = {name: self.client.download(url) for name, url in pulled.files.items()}
             reply = grade(pulled.body, files)
-        except (GradingError, XQueueError) as fault:
+        except (GradingError, XQueueError) as exc:
             # No reply: its lease will end, and the queue says when enough is enough.
-            log.error("submission %s is left ungraded: %s", pulled.submission_id, fault)
+            log.error("submission %s is left ungraded: %s", pulled.submission_id, exc)
             return True
         self._hand_in(pulled, reply)
         log.info("submission %s graded in %.2f s", pulled.submission_id, time.monotonic() - started)
@@ -71,11 +71,11 @@ class Worker:
         for pause in (*PUT_AGAIN_AFTER, None):
             try:
                 return self.client.put_result(pulled.header, reply)
-            except (Refused, LoginRefused) as refusal:
+            except (RequestRefused, LoginRefused) as refusal:
                 log.error("the reply to submission %s: %s", pulled.submission_id, refusal)
                 return None
-            except XQueueError as fault:
-                log.warning("the reply to submission %s: %s", pulled.submission_id, fault)
+            except XQueueError as exc:
+                log.warning("the reply to submission %s: %s", pulled.submission_id, exc)
                 if pause is not None:
                     # Not stopping.wait(): a reply that exists is worth these seconds.
                     time.sleep(pause)

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import pytest
 
-from tests.course_grades import factories as cast
+from tests.course_grades import factories
 
 
 @pytest.fixture
 def course(db):
     """A course that is published, in a test that is rolled back."""
-    return cast.publish()
+    return factories.publish()
 
 
 @pytest.fixture
 def ada(course):
-    return cast.make_learner()
+    return factories.make_learner()
 
 
 @pytest.fixture
 def committed_course(transactional_db):
     """A course that is published, in a test whose transactions are real."""
-    return cast.publish()
+    return factories.publish()
 
 
 @pytest.fixture
 def committed_ada(committed_course):
-    return cast.make_learner()
+    return factories.make_learner()
 
 
 @pytest.fixture
 def by_workers(settings, monkeypatch):
     """Nobody computes anything by itself: workers are told, and the test is the worker."""
-    settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery"}
+    settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
     told: list[tuple[int, str]] = []
     monkeypatch.setattr(
         "xqueue_bridge.tasks.recalculate_grade.apply_async",

@@ -9,9 +9,9 @@ from typing import Any
 
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.course_structure.policy import parse_policy
 from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsection
 from xqueue_bridge.course_structure.json_format import content_version
+from xqueue_bridge.course_structure.policy import parse_policy
 
 COURSE_KEY = CourseKey.from_string("course-v1:DemoX+GRADES+2026")
 

@@ -11,13 +11,13 @@ import time_machine
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from tests.grader_replies.factories import heard
 from tests.course_grades import courses
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
+from tests.grader_replies.factories import heard
 from xqueue_bridge import signals
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.learner_state import api as learner_state
 
 #: One homework of two problems, two points each, and an ungraded exercise; 60 % pass.
 HOMEWORK = subsection("homework", block("p1", 2), block("p2", 2))

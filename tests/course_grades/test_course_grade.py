@@ -9,16 +9,16 @@ import pytest
 
 from tests.course_grades import courses
 from tests.course_grades.courses import block, key, subsection
-from xqueue_bridge.data import BlockScore
-from xqueue_bridge.course_grades.scores import Score
 from xqueue_bridge.course_grades.course_grade import compute_course
-from xqueue_bridge.course_structure.course import ShowCorrectness
+from xqueue_bridge.course_grades.scores import Score
 from xqueue_bridge.course_grades.subsection_grade import (
     SubsectionGrade,
     SubsectionOverride,
     compute_subsection,
     problem_score,
 )
+from xqueue_bridge.course_structure.course import ShowCorrectness
+from xqueue_bridge.data import BlockScore
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 P1 = key("problem", "p1")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.course_grades import courses
+from tests.course_grades.courses import COURSE_KEY
 from tests.course_grades.factories import (
     COURSE,
     E1,
@@ -22,11 +23,10 @@ from tests.course_grades.factories import (
     settle,
     stored,
 )
-from tests.course_grades.courses import COURSE_KEY
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import PersistentCourseGrade, PersistentSubsectionGrade
-from xqueue_bridge.course_structure import store as structure_store
+from xqueue_bridge.course_structure import store
+from xqueue_bridge.learner_state import api as learner_state
 
 factory = api.CourseGradeFactory()
 
@@ -136,9 +136,9 @@ class TestIter:
 
         monkeypatch.setattr(learner_state, "read_course_scores", fail)
         looks = []
-        get = structure_store.StoredStructures.get
+        get = store.StoredStructures.get
         monkeypatch.setattr(
-            structure_store.StoredStructures,
+            store.StoredStructures,
             "get",
             lambda self, key: looks.append(key) or get(self, key),
         )

@@ -6,11 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from tests.course_grades import factories as cast, courses
-from xqueue_bridge.learner_state import api as learner_state
+from tests.course_grades import courses
+from tests.course_grades import factories as cast
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.course_structure.json_format import course_from
+from xqueue_bridge.learner_state import api as learner_state
 
 KEY = CourseKey.from_string("O/C/R")
 FIRST = UsageKey.from_string("i4x://O/C/sequential/s1").map_into_course(KEY)

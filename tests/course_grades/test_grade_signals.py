@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from tests.grader_replies.factories import heard
 from tests.course_grades import courses
+from tests.course_grades.courses import COURSE_KEY, block, subsection
 from tests.course_grades.factories import (
     COURSE,
     HOMEWORK,
@@ -19,10 +19,10 @@ from tests.course_grades.factories import (
     settle,
     stored,
 )
-from tests.course_grades.courses import COURSE_KEY, block, subsection
+from tests.grader_replies.factories import heard
 from xqueue_bridge import signals
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.course_grades import api
+from xqueue_bridge.learner_state import api as learner_state
 
 factory = api.CourseGradeFactory()
 
@@ -106,7 +106,7 @@ class TestCourseGrades:
 
     @pytest.mark.parametrize(("setting", "told"), [("every", 3), ("transitions", 1)])
     def test_every_one_or_transitions(self, ada, settings, setting, told):
-        settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery", "GRADE_SIGNALS": setting}
+        settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": setting}
         passing(ada)
         with heard_of_grades() as news:
             for _ in range(3):
@@ -115,7 +115,7 @@ class TestCourseGrades:
         assert len(news["changed"]) == 3
 
     def test_the_first_fail_is_no_transition(self, ada, settings):
-        settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery", "GRADE_SIGNALS": "transitions"}
+        settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": "transitions"}
         with heard_of_grades() as news:
             factory.update(ada, course_key=COURSE_KEY)
         assert news["failed"] == []

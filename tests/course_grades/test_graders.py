@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.course_grades import documented_grading_cases as published_cases
+from tests.course_grades import documented_grading_cases
 from tests.course_grades.courses import HOMEWORK, block, chapter, course, policy, subsection
-from xqueue_bridge.course_grades.scores import Score, compute_percent, course_percent
 from xqueue_bridge.course_grades.graders import (
     AssignmentFormatGrader,
     GradedSubsection,
@@ -20,6 +19,7 @@ from xqueue_bridge.course_grades.graders import (
     grader_from_conf,
     untouched_totals,
 )
+from xqueue_bridge.course_grades.scores import Score, compute_percent, course_percent
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -42,17 +42,17 @@ def dropped(entries) -> list[str]:
 
 
 class TestPublishedTables:
-    """SG54's tables; published_cases.py says where they come from."""
+    """SG54's tables; documented_grading_cases.py says where they come from."""
 
     @pytest.mark.parametrize(
-        ("percents", "min_count", "drop_count", "average"), published_cases.ASSIGNMENTS
+        ("percents", "min_count", "drop_count", "average"), documented_grading_cases.ASSIGNMENTS
     )
     def test_assignments(self, percents, min_count, drop_count, average):
         """SG54: the average of one assignment type."""
         grader = AssignmentFormatGrader("Homework", min_count, drop_count)
         assert grader.grade(sheet("Homework", percents))[0] == pytest.approx(average, abs=1e-15)
 
-    @pytest.mark.parametrize(("types", "exact"), published_cases.COURSE)
+    @pytest.mark.parametrize(("types", "exact"), documented_grading_cases.COURSE)
     def test_courses(self, types, exact):
         """SG54, SG58: types are added by their weights, and not normalised."""
         conf = [entry(f"{n} type", weight=weight) for n, (weight, _) in enumerate(types)]
@@ -64,11 +64,11 @@ class TestPublishedTables:
     def test_there_are_as_many_as_promised(self):
         """SG54: 83 cases, in this file and in test_arithmetic.py."""
         tables = (
-            published_cases.PERCENT,
-            published_cases.WEIGHTED,
-            published_cases.ASSIGNMENTS,
-            published_cases.COURSE,
-            published_cases.RESULTS,
+            documented_grading_cases.PERCENT,
+            documented_grading_cases.WEIGHTED,
+            documented_grading_cases.ASSIGNMENTS,
+            documented_grading_cases.COURSE,
+            documented_grading_cases.RESULTS,
         )
         assert sum(map(len, tables)) == 83
 

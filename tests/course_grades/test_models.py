@@ -7,6 +7,7 @@ import math
 import pytest
 
 from tests.course_grades import courses
+from tests.course_grades.courses import COURSE_KEY
 from tests.course_grades.factories import (
     EXERCISE,
     HOMEWORK,
@@ -18,9 +19,7 @@ from tests.course_grades.factories import (
     settle,
     stored,
 )
-from tests.course_grades.courses import COURSE_KEY
 from tests.processes import in_processes
-from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGrade,
@@ -28,6 +27,7 @@ from xqueue_bridge.course_grades.models import (
 )
 from xqueue_bridge.course_grades.persistence import read_subsections
 from xqueue_bridge.course_grades.subsection_grade import fingerprint
+from xqueue_bridge.exceptions import InvalidField
 
 PLACE = HOMEWORK.usage_key
 

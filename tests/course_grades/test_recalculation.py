@@ -12,8 +12,8 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from opaque_keys.edx.keys import CourseKey
 
-from tests.learner_state.test_user_state import LOCK
 from tests.course_grades import courses
+from tests.course_grades.courses import COURSE_KEY, block, subsection
 from tests.course_grades.factories import (
     COURSE,
     E1,
@@ -31,10 +31,10 @@ from tests.course_grades.factories import (
     stored,
     sweep_later,
 )
-from tests.course_grades.courses import COURSE_KEY, block, subsection
+from tests.learner_state.test_user_state import LOCK
 from xqueue_bridge import handlers
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import api, recalculation, recalculation_queue as requests
+from xqueue_bridge.course_grades import api, recalculation
+from xqueue_bridge.course_grades import recalculation_queue as requests
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
@@ -42,6 +42,7 @@ from xqueue_bridge.course_grades.models import (
     VisibleBlocks,
 )
 from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.signals import course_published
 from xqueue_bridge.tasks import recalculate_grade, sweep
 
@@ -72,7 +73,7 @@ class TestInline:
         assert (request.changes, request.problem) == ("", "")
 
     def test_a_pass(self, committed_ada, settings):
-        settings.XQUEUE_BRIDGE = {"GRADE_DELAY_SECONDS": 0}
+        settings.XQUEUE_BRIDGE = {"RECALCULATE_GRADE_DELAY_SECONDS": 0}
         score(committed_ada, P1)
         score(committed_ada, P2)
         row = stored(committed_ada)
@@ -92,7 +93,7 @@ class TestInline:
         assert sums(committed_ada) == {"homework": (19, 22)}
 
     def test_without_course_grades(self, committed_ada, settings):
-        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
         score(committed_ada)
         assert not GradeRecalculation.objects.exists()
 
@@ -138,7 +139,7 @@ class TestByWorkers:
         def down(*args, **options):
             raise OperationalError("nobody there")
 
-        settings.XQUEUE_BRIDGE = {"WAKE_UP": "celery"}
+        settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
         monkeypatch.setattr(recalculate_grade, "apply_async", down)
         score(committed_ada)
         assert "left to the sweeper" in caplog.text
@@ -164,7 +165,7 @@ class TestByWorkers:
             score(learner, P2, 2)
         recalculate_grade(workers.pk, str(COURSE_KEY))
         sweep_later()
-        settings.XQUEUE_BRIDGE = {"GRADE_DELAY_SECONDS": 0}
+        settings.XQUEUE_BRIDGE = {"RECALCULATE_GRADE_DELAY_SECONDS": 0}
         score(inline, P1, 1)
         score(inline, P2, 2)
         assert percent(workers) == percent(sweepers) == percent(inline) == 0.75

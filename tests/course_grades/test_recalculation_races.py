@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.grader_replies.factories import heard
 from tests.course_grades import courses
+from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from tests.course_grades.factories import (
     P1,
     P2,
@@ -19,16 +19,16 @@ from tests.course_grades.factories import (
     stored,
     sweep_later,
 )
-from tests.course_grades.courses import COURSE_KEY, block, key, subsection
+from tests.grader_replies.factories import heard
 from tests.processes import in_processes
 from xqueue_bridge import signals
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import (
     PersistentCourseGrade,
     PersistentSubsectionGrade,
     VisibleBlocks,
 )
+from xqueue_bridge.learner_state import api as learner_state
 
 PROCESSES = 6
 

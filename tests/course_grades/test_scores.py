@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.course_grades import documented_grading_cases as published_cases
+from tests.course_grades import documented_grading_cases
 from xqueue_bridge.course_grades.scores import (
     MAX_PERCENT,
     Score,
@@ -29,14 +29,14 @@ points = st.integers(0, 1_000_000).map(lambda eighths: eighths / 8)
 counts = st.integers(0, 500)
 
 
-@pytest.mark.parametrize(("earned", "possible", "percent"), published_cases.PERCENT)
+@pytest.mark.parametrize(("earned", "possible", "percent"), documented_grading_cases.PERCENT)
 def test_percents_have_four_digits(earned, possible, percent):
     """SG54: what part of its points a subsection earned."""
     assert compute_percent(earned, possible) == percent
 
 
 @pytest.mark.parametrize(
-    ("raw", "out_of", "weight", "earned", "possible"), published_cases.WEIGHTED
+    ("raw", "out_of", "weight", "earned", "possible"), documented_grading_cases.WEIGHTED
 )
 def test_weights(raw, out_of, weight, earned, possible):
     """SG50, SG54: a problem counts its weight; without one, or without points, it stays."""
@@ -44,7 +44,7 @@ def test_weights(raw, out_of, weight, earned, possible):
 
 
 @pytest.mark.parametrize(
-    ("exact", "cutoffs", "percent", "letter", "passed"), published_cases.RESULTS
+    ("exact", "cutoffs", "percent", "letter", "passed"), documented_grading_cases.RESULTS
 )
 def test_results(exact, cutoffs, percent, letter, passed):
     """SG54, SG59, SG60: rounded first, then compared; passed is a bool whatever the cutoffs."""

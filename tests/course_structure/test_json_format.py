@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from tests.course_grades.courses import HOMEWORK, block, chapter, course, key, subsection
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_structure.course import Block, ShowCorrectness
 from xqueue_bridge.course_structure.json_format import (
     BLOCK,
@@ -24,6 +23,7 @@ from xqueue_bridge.course_structure.json_format import (
     read_json,
     write_json,
 )
+from xqueue_bridge.exceptions import InvalidCourse
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "references" / "course_structure.schema.json"
 

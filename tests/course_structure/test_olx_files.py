@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.course_structure import olx_factories as olx
-from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.course_structure.olx import files as olx_files
+from tests.course_structure import olx_factories
+from xqueue_bridge.course_structure.olx import files
 from xqueue_bridge.course_structure.olx.files import open_olx
+from xqueue_bridge.exceptions import InvalidCourse
 
 COURSE = {"course.xml": "<course/>"}
 
@@ -34,8 +34,8 @@ def member(name: str, size: int = 1, **attributes) -> tarfile.TarInfo:
 
 
 def test_folder(tmp_path):
-    found = open_olx(olx.folder(tmp_path, olx.FILES))
-    assert found.read("course.xml") == olx.FILES["course.xml"].encode()
+    found = open_olx(olx_factories.folder(tmp_path, olx_factories.FILES))
+    assert found.read("course.xml") == olx_factories.FILES["course.xml"].encode()
     assert found.read("nothing.xml") is None
     assert found.read("chapter") is None
 
@@ -43,7 +43,7 @@ def test_folder(tmp_path):
 def test_links_out_of_the_folder_lead_nowhere(tmp_path):
     secret = tmp_path / "secret.xml"
     secret.write_text("<secret/>")
-    root = olx.folder(tmp_path / "course", COURSE)
+    root = olx_factories.folder(tmp_path / "course", COURSE)
     os.symlink(secret, root / "problem.xml")
     found = open_olx(root)
     assert found.read("problem.xml") is None
@@ -52,37 +52,37 @@ def test_links_out_of_the_folder_lead_nowhere(tmp_path):
 
 
 def test_links_inside_of_the_folder_are_followed(tmp_path):
-    root = olx.folder(tmp_path, {**COURSE, "a.xml": "<a/>"})
+    root = olx_factories.folder(tmp_path, {**COURSE, "a.xml": "<a/>"})
     os.symlink("a.xml", root / "b.xml")
     assert open_olx(root).read("b.xml") == b"<a/>"
 
 
 def test_a_name_that_no_file_can_have(tmp_path):
-    found = open_olx(olx.folder(tmp_path, COURSE))
+    found = open_olx(olx_factories.folder(tmp_path, COURSE))
     with pytest.raises(InvalidCourse, match="cannot be read"):
         found.read(f"{'a' * 300}.xml")
 
 
 def test_links_in_a_circle(tmp_path):
-    root = olx.folder(tmp_path, COURSE)
+    root = olx_factories.folder(tmp_path, COURSE)
     os.symlink("b.xml", root / "a.xml")
     os.symlink("a.xml", root / "b.xml")
     try:
         assert open_olx(root).read("a.xml") is None  # since Python 3.13
-    except InvalidCourse as problem:
-        assert str(problem) == "a.xml: cannot be read: links in a circle"
+    except InvalidCourse as exc:
+        assert str(exc) == "a.xml: cannot be read: links in a circle"
 
 
 def test_archive(tmp_path):
     films = {"static/film.mp4": b"0" * 100_000, "static/page.html": "<p>"}
-    found = open_olx(olx.archive(tmp_path / "c.tar.gz", {**COURSE, **films}))
+    found = open_olx(olx_factories.archive(tmp_path / "c.tar.gz", {**COURSE, **films}))
     assert found.read("course.xml") == b"<course/>"
     assert found.read("static/page.html") is None
 
 
 @pytest.mark.parametrize("name", ["/etc/course.xml", "../course.xml", "a/../../course.xml"])
 def test_members_outside_of_the_archive_are_refused(tmp_path, name):
-    path = olx.archive(tmp_path / "c.tar.gz", {name: "<course/>"}, prefix="")
+    path = olx_factories.archive(tmp_path / "c.tar.gz", {name: "<course/>"}, prefix="")
     with pytest.raises(InvalidCourse, match="outside of its own folder"):
         open_olx(path)
 
@@ -103,17 +103,21 @@ def test_links_in_an_archive_are_no_files(tmp_path):
     ],
 )
 def test_archives_have_limits(tmp_path, monkeypatch, limit, value):
-    path = olx.archive(tmp_path / "c.tar.gz", {**COURSE, "a.xml": "<aaaaaaa/>", "b.xml": "<b/>"})
+    path = olx_factories.archive(
+        tmp_path / "c.tar.gz", {**COURSE, "a.xml": "<aaaaaaa/>", "b.xml": "<b/>"}
+    )
     open_olx(path)
-    monkeypatch.setattr(olx_files, limit, value)
+    monkeypatch.setattr(files, limit, value)
     with pytest.raises(InvalidCourse, match=r"too large|more than"):
         open_olx(path)
 
 
 def test_a_film_counts_for_what_it_unpacks_to(tmp_path, monkeypatch):
-    path = olx.archive(tmp_path / "c.tar.gz", {**COURSE, "static/film.mp4": b"0" * 1_000_000})
+    path = olx_factories.archive(
+        tmp_path / "c.tar.gz", {**COURSE, "static/film.mp4": b"0" * 1_000_000}
+    )
     assert path.stat().st_size < 10_000
-    monkeypatch.setattr(olx_files, "MAX_ARCHIVE_BYTES", 100_000)
+    monkeypatch.setattr(files, "MAX_ARCHIVE_BYTES", 100_000)
     with pytest.raises(InvalidCourse, match="unpacks to more than"):
         open_olx(path)
 
@@ -126,8 +130,8 @@ def test_endless_names_are_refused(tmp_path, kind):
 
 
 def test_files_of_a_folder_have_a_limit(tmp_path, monkeypatch):
-    root = olx.folder(tmp_path, COURSE)
-    monkeypatch.setattr(olx_files, "MAX_FILE_BYTES", 3)
+    root = olx_factories.folder(tmp_path, COURSE)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 3)
     with pytest.raises(InvalidCourse, match=r"course.xml: is larger"):
         open_olx(root)
 
@@ -150,7 +154,7 @@ def test_other_files_are_no_courses(tmp_path, content):
 
 
 def test_a_cut_archive_is_refused(tmp_path):
-    path = olx.archive(tmp_path / "c.tar.gz", {**COURSE, "b.xml": os.urandom(9000).hex()})
+    path = olx_factories.archive(tmp_path / "c.tar.gz", {**COURSE, "b.xml": os.urandom(9000).hex()})
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(InvalidCourse, match="neither a folder nor an intact"):
         open_olx(path)
@@ -172,4 +176,4 @@ def test_what_is_not_there(tmp_path):
 def test_two_courses_are_one_too_many(tmp_path):
     made = {f"{name}/course.xml": "<course/>" for name in ("one", "two")}
     with pytest.raises(InvalidCourse, match=r"nor one folder with a course\.xml"):
-        open_olx(olx.folder(tmp_path, made))
+        open_olx(olx_factories.folder(tmp_path, made))

@@ -7,9 +7,9 @@ from xblocks_contrib.problem.capa import inputtypes
 
 from demo import runtime
 from demo.course import course as demo_course
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_structure.olx.max_scores import INPUTS, may_be_scored, points_of
 from xqueue_bridge.course_structure.olx.xml import parse_xml
+from xqueue_bridge.exceptions import InvalidCourse
 
 
 def element(text: str):

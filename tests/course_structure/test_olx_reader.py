@@ -11,12 +11,12 @@ from opaque_keys.edx.keys import CourseKey
 
 from demo.course import OLX
 from demo.course import course as demo_course
-from tests.course_structure import olx_factories as olx
-from xqueue_bridge.exceptions import InvalidCourse
+from tests.course_structure import olx_factories
 from xqueue_bridge.course_grades.graders import untouched_totals
 from xqueue_bridge.course_structure.course import ShowCorrectness
 from xqueue_bridge.course_structure.json_format import read_json, write_json
 from xqueue_bridge.course_structure.olx.reader import read_olx
+from xqueue_bridge.exceptions import InvalidCourse
 
 VERTICAL = "<vertical>{}</vertical>"
 PROBLEM = '<problem url_name="{}"><stringresponse><textline/></stringresponse></problem>'
@@ -26,7 +26,7 @@ TWO = PROBLEM.format("a") + PROBLEM.format("b")
 @pytest.fixture
 def read(tmp_path: Path):
     def read(**changed):
-        return read_olx(olx.folder(tmp_path / "course", olx.files(**changed)))
+        return read_olx(olx_factories.folder(tmp_path / "course", olx_factories.files(**changed)))
 
     return read
 
@@ -59,10 +59,18 @@ def test_the_demos_course():
 
 
 def test_an_archive_is_read_as_the_folder_is(tmp_path):
-    folder = read_olx(olx.folder(tmp_path / "folder", olx.FILES))
-    assert read_olx(olx.archive(tmp_path / "course.tar.gz", olx.FILES)) == folder
-    assert read_olx(olx.archive(tmp_path / "flat.tar.gz", olx.FILES, prefix="./")) == folder
-    assert read_olx(olx.folder(tmp_path / "outer" / "course", olx.FILES).parent) == folder
+    folder = read_olx(olx_factories.folder(tmp_path / "folder", olx_factories.FILES))
+    assert (
+        read_olx(olx_factories.archive(tmp_path / "course.tar.gz", olx_factories.FILES)) == folder
+    )
+    assert (
+        read_olx(olx_factories.archive(tmp_path / "flat.tar.gz", olx_factories.FILES, prefix="./"))
+        == folder
+    )
+    assert (
+        read_olx(olx_factories.folder(tmp_path / "outer" / "course", olx_factories.FILES).parent)
+        == folder
+    )
 
 
 def test_the_version_is_that_of_the_content(read, tmp_path):
@@ -73,7 +81,7 @@ def test_the_version_is_that_of_the_content(read, tmp_path):
 
 def test_a_course_may_be_known_by_another_key(tmp_path):
     other = CourseKey.from_string("course-v1:O+C+Again")
-    found = read_olx(olx.folder(tmp_path, olx.FILES), other)
+    found = read_olx(olx_factories.folder(tmp_path, olx_factories.FILES), other)
     assert found.course_key == other
     assert {key.course_key for key in found.blocks} == {other}
 
@@ -89,9 +97,9 @@ def test_elements_may_be_written_in_place(read):
 
 
 def test_colons_in_names_are_folders(tmp_path):
-    made = olx.files(vertical__v='<vertical><problem url_name="week1:p"/></vertical>')
+    made = olx_factories.files(vertical__v='<vertical><problem url_name="week1:p"/></vertical>')
     made["problem/week1/p.xml"] = made.pop("problem/p.xml")
-    assert names(read_olx(olx.folder(tmp_path, made)).blocks.values()) == ["week1:p"]
+    assert names(read_olx(olx_factories.folder(tmp_path, made)).blocks.values()) == ["week1:p"]
 
 
 def test_values_may_be_json(read):
@@ -119,7 +127,7 @@ def test_settings_are_inherited(read):
 
 
 def test_policy_json_has_the_last_word(tmp_path):
-    made = olx.files()
+    made = olx_factories.files()
     made["policies/R/policy.json"] = json.dumps(
         {
             "course/R": {"end": "2026-07-01T00:00:00Z", "display_name": "Large"},
@@ -128,7 +136,7 @@ def test_policy_json_has_the_last_word(tmp_path):
             "video/v": ["not", "settings"],
         }
     )
-    found = read_olx(olx.folder(tmp_path, made))
+    found = read_olx(olx_factories.folder(tmp_path, made))
     assert found.display_name == "Large"
     assert found.end == datetime(2026, 7, 1, tzinfo=UTC)
     assert [(each.format, each.graded) for each in found.subsections] == [("Exam", False)]
@@ -335,10 +343,10 @@ def test_errors_name_file_and_element(read, changed, where, reason):
 
 def test_the_grading_policy_is_needed(tmp_path):
     """SG63: at load time, with the file's name."""
-    made = olx.files()
+    made = olx_factories.files()
     del made["policies/R/grading_policy.json"]
     with pytest.raises(InvalidCourse, match=r"^policies/R/grading_policy.json: is missing$"):
-        read_olx(olx.folder(tmp_path, made))
+        read_olx(olx_factories.folder(tmp_path, made))
 
 
 @pytest.mark.parametrize(
@@ -355,22 +363,22 @@ def test_the_grading_policy_is_needed(tmp_path):
 )
 def test_the_grading_policy_is_checked(tmp_path, text, message):
     """SG63: an entry that cannot be used is named, with its file."""
-    made = {**olx.FILES, "policies/R/grading_policy.json": text}
+    made = {**olx_factories.FILES, "policies/R/grading_policy.json": text}
     with pytest.raises(ValueError, match=f"^{message}$"):
-        read_olx(olx.folder(tmp_path, made))
+        read_olx(olx_factories.folder(tmp_path, made))
 
 
 def test_the_other_policy_is_checked(tmp_path):
-    made = {**olx.FILES, "policies/R/policy.json": "[1]"}
+    made = {**olx_factories.FILES, "policies/R/policy.json": "[1]"}
     with pytest.raises(InvalidCourse, match=r"^policies/R/policy.json: must be an object$"):
-        read_olx(olx.folder(tmp_path, made))
+        read_olx(olx_factories.folder(tmp_path, made))
 
 
 def test_files_that_multiply_have_an_end(tmp_path):
     """Each unit holds the next one ten times: a million units from seven files."""
-    made = olx.files(vertical__v=VERTICAL.format('<vertical url_name="v1"/>' * 10))
+    made = olx_factories.files(vertical__v=VERTICAL.format('<vertical url_name="v1"/>' * 10))
     for number in range(1, 8):
         following = f'<vertical url_name="v{number + 1}"/>' * 10 if number < 7 else ""
         made[f"vertical/v{number}.xml"] = VERTICAL.format(following)
     with pytest.raises(InvalidCourse, match="is one too many"):
-        read_olx(olx.folder(tmp_path, made))
+        read_olx(olx_factories.folder(tmp_path, made))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_structure.olx.xml import MAX_DEPTH, parse_xml, unquoted
+from xqueue_bridge.exceptions import InvalidCourse
 
 
 def test_elements_know_where_they_stand():
@@ -73,8 +73,8 @@ def test_other_content_is_refused(content, message):
 def test_any_bytes_are_read_or_refused(content):
     try:
         parse_xml(content, "f.xml")
-    except InvalidCourse as problem:
-        assert problem.field.startswith("f.xml")
+    except InvalidCourse as exc:
+        assert exc.field.startswith("f.xml")
 
 
 @pytest.mark.parametrize(

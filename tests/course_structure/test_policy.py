@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_policy
+from xqueue_bridge.exceptions import InvalidCourse
 
 LAB = {"type": "Lab", "min_count": 2, "drop_count": 1, "short_label": "L", "weight": 0.25}
 

@@ -11,11 +11,11 @@ from django.db import connections, transaction
 from django.test import override_settings
 
 from tests.course_grades.courses import COURSE_KEY, block, course, policy, subsection
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_grades.graders import untouched_totals
-from xqueue_bridge.course_structure import store as structure_store
+from xqueue_bridge.course_structure import store
 from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.course_structure.store import StoredStructures, course_structures, publish
+from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.signals import course_published
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _remember_nothing():
-    structure_store._remembered.clear()
+    store._remembered.clear()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_statements(django_assert_num_queries, monkeypatch):
         publish(worth(5, "1"))
     with django_assert_num_queries(1):
         assert current() == "1"
-    structure_store._remembered.clear()
+    store._remembered.clear()
     with django_assert_num_queries(2):
         assert current() == "1"
     with django_assert_num_queries(10):
@@ -144,10 +144,10 @@ def test_statements(django_assert_num_queries, monkeypatch):
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(structure_store, "REMEMBERED", 2)
+    monkeypatch.setattr(store, "REMEMBERED", 2)
     for points in range(5):
         publish(worth(points))
-    assert len(structure_store._remembered) == 2
+    assert len(store._remembered) == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -160,8 +160,8 @@ def test_publishing_at_once_leaves_one_current():
         ready.wait()
         try:
             publish(worth(number, str(number)))
-        except Exception as problem:
-            problems.append(problem)
+        except Exception as exc:
+            problems.append(exc)
         finally:
             connections.close_all()
 
@@ -183,5 +183,5 @@ class OtherStructures:
 def test_a_host_may_keep_structures_elsewhere():
     assert isinstance(course_structures(), StoredStructures)
     path = f"{__name__}.OtherStructures"
-    with override_settings(XQUEUE_BRIDGE={"COURSE_STRUCTURES": path}):
+    with override_settings(XQUEUE_BRIDGE={"COURSE_STRUCTURE_BACKEND": path}):
         assert course_structures().get(COURSE_KEY) == worth(9)

@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.doubles.credentials import Credentials, running
 from tests.credentials.factories import COURSE, make_learner, store_grade
+from tests.doubles.credentials import Credentials, running
 from xqueue_bridge.conf import CredentialsOptions
 from xqueue_bridge.credentials import api
-from xqueue_bridge.credentials.tokens import forget_tokens
+from xqueue_bridge.credentials.tokens import clear_token_cache
 
 
 @pytest.fixture
 def credentials(settings) -> Iterator[Credentials]:
     """The service, and a host that is configured for it."""
-    forget_tokens()
+    clear_token_cache()
     with running() as service:
         settings.XQUEUE_BRIDGE = {"CREDENTIALS": service.settings}
         yield service
-    forget_tokens()
+    clear_token_cache()
 
 
 @pytest.fixture

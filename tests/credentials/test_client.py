@@ -13,10 +13,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.doubles.credentials import CLIENT_SECRET, DROPPED, Fault, UserGradeSerializer
 from tests.credentials.factories import COURSE
+from tests.doubles.credentials import CLIENT_SECRET, DROPPED, Fault, UserGradeSerializer
 from xqueue_bridge.credentials.client import grade_message, post_grade, quantised
-from xqueue_bridge.credentials.errors import NotSent
+from xqueue_bridge.credentials.errors import GradeSendError
 from xqueue_bridge.credentials.grades import StoredGrade
 
 MODIFIED = datetime(2026, 11, 20, 8, 0, 0, 250_000, tzinfo=UTC)
@@ -92,7 +92,7 @@ def test_a_token_that_has_ended_is_renewed(credentials, service):
 
 def test_a_second_401_ends_the_attempt(credentials, service):
     credentials.always = Fault(401)
-    with pytest.raises(NotSent) as caught:
+    with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
     assert (caught.value.code, caught.value.is_final) == ("HTTP 401", False)
     assert credentials.statuses == [401, 401]
@@ -112,27 +112,27 @@ def test_a_second_401_ends_the_attempt(credentials, service):
 def test_a_service_that_refuses(credentials, service, fault, code, is_final):
     """SG80: the answer's status is all that is kept of it."""
     credentials.faults = [fault]
-    with pytest.raises(NotSent) as caught:
+    with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
     assert (caught.value.code, caught.value.is_final) == (code, is_final)
 
 
 def test_retry_after_is_handed_on(credentials, service):
     credentials.faults = [Fault(429, retry_after="77")]
-    with pytest.raises(NotSent) as caught:
+    with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
     assert (caught.value.code, caught.value.retry_after) == ("HTTP 429", 77)
 
 
 def test_a_slow_service(credentials, service):
     credentials.faults = [Fault(201, seconds=60)]
-    with pytest.raises(NotSent, match="timeout"):
+    with pytest.raises(GradeSendError, match="timeout"):
         post_grade(replace(service, TIMEOUT=0.2), grade_message("ada", stored(), verified=True))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/api/v2", "nonsense", "http://[::1"])
 def test_an_address_where_nobody_answers(credentials, service, url):
-    with pytest.raises(NotSent) as caught:
+    with pytest.raises(GradeSendError) as caught:
         post_grade(replace(service, URL=url), grade_message("ada", stored(), verified=True))
     assert url not in str(caught.value)
     assert not caught.value.is_final

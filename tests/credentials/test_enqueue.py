@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.credentials import api, enqueue as enqueueing, outbox
+from xqueue_bridge.credentials import api, outbox
+from xqueue_bridge.credentials import enqueue as enqueueing
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +35,7 @@ def rule(credentials, settings):
     """Let the host ask ``certificate_decides``, or another rule of this file."""
 
     def use(name: str) -> None:
-        options = {**credentials.settings, "INTERESTING": f"{__name__}.{name}"}
+        options = {**credentials.settings, "GRADE_FILTER": f"{__name__}.{name}"}
         settings.XQUEUE_BRIDGE = {"CREDENTIALS": options}
 
     CERTIFICATES.clear()
@@ -137,7 +138,7 @@ class TestNothingIsEnqueued:
         learner = make_learner()
         store_grade(learner)
         assert api.grade_changed(learner, COURSE) is None
-        assert api.find_missed() == 0
+        assert api.enqueue_missed() == 0
         assert not GradeOutbox.objects.exists()
 
     @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_a_rule_that_fails_is_seen(rule, caplog):
     row = row_of(learner)
     assert (row.status, row.last_error, row.next_attempt_at) == (
         "failed",
-        "INTERESTING: RuntimeError",
+        "GRADE_FILTER: RuntimeError",
         None,
     )
     assert "secret" not in caplog.text
@@ -217,23 +218,23 @@ class TestMissed:
         for learner in (heard, changed):
             api.grade_changed(learner, COURSE)
         latest = store_grade(changed, 0.9)
-        assert api.find_missed() == 2
+        assert api.enqueue_missed() == 2
         assert row_of(missed).status == "pending"
         assert row_of(changed).wanted_version == latest.version
-        assert api.find_missed() == 0
+        assert api.enqueue_missed() == 0
 
     def test_each_change_is_looked_at_once(self, rule, monkeypatch):
         """Grades of no interest do not stand in the way of those behind them."""
         asked = []
         monkeypatch.setattr(
-            enqueueing, "is_interesting", lambda user_id, *a: asked.append(user_id) or False
+            enqueueing, "should_send", lambda user_id, *a: asked.append(user_id) or False
         )
         same = timezone.now() - timedelta(minutes=1)
         learners = [make_learner(f"learner {n}") for n in range(5)]
         for learner in learners:
             store_grade(learner, modified=same)
         for _ in range(4):
-            api.find_missed(limit=2)
+            api.enqueue_missed(limit=2)
         assert asked == learners
 
     def test_what_is_very_young_is_left_alone(self, credentials, monkeypatch):
@@ -241,16 +242,16 @@ class TestMissed:
         monkeypatch.setattr(enqueueing, "SETTLE", timedelta(seconds=60))
         learner = make_learner()
         store_grade(learner)
-        assert api.find_missed() == 0
+        assert api.enqueue_missed() == 0
         store_grade(learner, modified=timezone.now() - timedelta(seconds=61))
-        assert api.find_missed() == 1
+        assert api.enqueue_missed() == 1
 
     def test_the_first_look_goes_back_a_day(self, credentials):
         """Who switches Credentials on does not send the grades of all former years."""
         learner = make_learner()
         store_grade(learner, modified=timezone.now() - timedelta(days=2))
         store_grade(learner, course_key=OTHER_COURSE, modified=timezone.now() - timedelta(hours=2))
-        assert api.find_missed() == 1
+        assert api.enqueue_missed() == 1
         assert row_of(learner, OTHER_COURSE)
 
     def test_a_pause_is_caught_up(self, credentials, settings):
@@ -258,12 +259,12 @@ class TestMissed:
         learner = make_learner()
         GradeOutboxCursor.objects.create(modified=timezone.now() - timedelta(days=30))
         store_grade(learner, modified=timezone.now() - timedelta(days=20))
-        assert api.find_missed() == 1
+        assert api.enqueue_missed() == 1
 
     def test_two_statements_when_there_is_nothing(self, credentials, django_assert_num_queries):
-        api.find_missed()
+        api.enqueue_missed()
         with django_assert_num_queries(2):
-            api.find_missed()
+            api.enqueue_missed()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.doubles.credentials import CLIENT_SECRET
 from tests.credentials.factories import COURSE, make_learner, row_of, store_grade
+from tests.doubles.credentials import CLIENT_SECRET
 from xqueue_bridge.checks import check_credentials, check_options
 from xqueue_bridge.credentials import api
 from xqueue_bridge.credentials.models import GradeOutbox
@@ -37,8 +37,8 @@ def found(settings, value) -> dict[str, str]:
         GOOD,
         {**GOOD, "TIMEOUT": 5},
         {**GOOD, "URL": "http://localhost:8150/api/v2"},
-        {**GOOD, "INTERESTING": "tests.credentials.test_enqueue.certificate_decides"},
-        {**GOOD, "INTERESTING": None},
+        {**GOOD, "GRADE_FILTER": "tests.credentials.test_enqueue.certificate_decides"},
+        {**GOOD, "GRADE_FILTER": None},
     ],
 )
 def test_right_settings(settings, value):
@@ -67,8 +67,12 @@ def test_right_settings(settings, value):
         ({**GOOD, "URL": 5}, "E001", "['CREDENTIALS']['URL'] is int, not str"),
         ({**GOOD, "TIMEOUT": 0}, "E021", "['CREDENTIALS']['TIMEOUT'] is not between 0 and 40"),
         ({**GOOD, "TIMEOUT": 60}, "E021", "['CREDENTIALS']['TIMEOUT'] = 10.0"),
-        ({**GOOD, "INTERESTING": "no.such.rule"}, "E003", "['INTERESTING'] cannot be imported"),
-        ({**GOOD, "INTERESTING": "tests.credentials.factories.COURSE"}, "E003", "cannot be called"),
+        ({**GOOD, "GRADE_FILTER": "no.such.rule"}, "E003", "['GRADE_FILTER'] cannot be imported"),
+        (
+            {**GOOD, "GRADE_FILTER": "tests.credentials.factories.COURSE"},
+            "E003",
+            "cannot be called",
+        ),
     ],
 )
 def test_wrong_settings(settings, value, number, words):

@@ -10,9 +10,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tests.doubles.credentials import Fault
 from tests.credentials.factories import COURSE, make_due, row_of, store_grade
-from xqueue_bridge.credentials import api, client as credentials_client, outbox, send as sending
+from tests.doubles.credentials import Fault
+from xqueue_bridge.credentials import api, outbox
+from xqueue_bridge.credentials import client as credentials_client
+from xqueue_bridge.credentials import send as sending
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.credentials.send import Outcome, send_grade
 
@@ -121,7 +123,7 @@ def test_an_end_that_comes_too_late(credentials, ada):
     assert row_of(ada).status == "sent"
 
 
-@pytest.mark.parametrize("tries", [0, outbox.MAX_TRIES - 1])
+@pytest.mark.parametrize("tries", [0, outbox.MAX_ATTEMPTS - 1])
 def test_a_change_after_a_sender_was_killed(credentials, ada, tries):
     """SG79, SG80: the new grade has attempts of its own, however many the former one had."""
     GradeOutbox.objects.update(tries=tries)
@@ -136,7 +138,7 @@ def test_a_change_after_a_sender_was_killed(credentials, ada, tries):
 
 def test_a_change_while_the_former_grade_is_given_up(credentials, ada):
     """SG79, SG80: what is given up is what was seen."""
-    GradeOutbox.objects.update(tries=outbox.MAX_TRIES - 1)
+    GradeOutbox.objects.update(tries=outbox.MAX_ATTEMPTS - 1)
     assert outbox.claim(row_of(ada))
     make_due()
     seen = row_of(ada)

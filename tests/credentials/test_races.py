@@ -10,10 +10,10 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
+from tests.credentials import subprocess_jobs
+from tests.credentials.factories import COURSE, make_learner, row_of, store_grade
 from tests.doubles.credentials import DROPPED, Fault
 from tests.processes import in_processes
-from tests.credentials import subprocess_jobs as jobs
-from tests.credentials.factories import COURSE, make_learner, row_of, store_grade
 from xqueue_bridge.credentials import api
 from xqueue_bridge.credentials.models import GradeOutbox
 
@@ -32,12 +32,12 @@ def test_the_latest_grade_wins(credentials):
     credentials.faults = [
         random.choice([Fault(503), DROPPED, Fault(500, after_work=True)]) for _ in range(8)
     ]
-    senders = [partial(jobs.send_until, "ada", learner, version=40)] * 5
-    in_processes([partial(jobs.change_often, learner, times=40), *senders])
+    senders = [partial(subprocess_jobs.send_until, "ada", learner, version=40)] * 5
+    in_processes([partial(subprocess_jobs.change_often, learner, times=40), *senders])
     assert credentials.stale_writes == 0
     assert credentials.grade("ada", COURSE)["percent_grade"] == Decimal("0.4000")
     assert (row_of(learner).status, row_of(learner).sent_version) == ("sent", 40)
-    assert len(credentials.posts) >= 40 / (jobs.LEAD + 1)
+    assert len(credentials.posts) >= 40 / (subprocess_jobs.LEAD + 1)
 
 
 def test_one_post_for_one_grade(credentials):
@@ -46,7 +46,7 @@ def test_one_post_for_one_grade(credentials):
     credentials.pause = lambda: 0.05
     for number in range(1, 6):
         store_grade(learner, number / 10)
-        in_processes([partial(jobs.enter_and_send, learner, "ada")] * 6)
+        in_processes([partial(subprocess_jobs.enter_and_send, learner, "ada")] * 6)
         assert len(credentials.posts) == number
         assert row_of(learner).status == "sent"
 
@@ -56,7 +56,7 @@ def test_sweepers_that_meet(credentials):
     learners = [make_learner(f"learner {number}") for number in range(20)]
     for learner in learners:
         store_grade(learner, modified=timezone.now() - timedelta(hours=1))
-    in_processes([api.find_missed] * 4)
+    in_processes([api.enqueue_missed] * 4)
     assert GradeOutbox.objects.count() == 20
     in_processes([api.send_due] * 4)
     assert len(credentials.posts) == len(credentials.grades) == 20

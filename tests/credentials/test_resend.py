@@ -9,12 +9,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.doubles.credentials import Fault
 from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
-from xqueue_bridge.management.commands.xqueue_bridge_resend_grades import Command
+from tests.doubles.credentials import Fault
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.credentials import api, resend as resending
+from xqueue_bridge.credentials import api
+from xqueue_bridge.credentials import resend as resending
 from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.management.commands.xqueue_bridge_resend_grades import Command
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +91,7 @@ def test_dry_run(credentials, learners):
 
 def test_the_hosts_rule_holds(credentials, learners, settings):
     """SG83: what is of no interest is not sent by hand either."""
-    rule = {"INTERESTING": "tests.credentials.test_resend.nothing_is_interesting"}
+    rule = {"GRADE_FILTER": "tests.credentials.test_resend.nothing_is_interesting"}
     settings.XQUEUE_BRIDGE = {"CREDENTIALS": {**credentials.settings, **rule}}
     assert run("--course", str(COURSE)) == ["0 grades will be sent again."]
 

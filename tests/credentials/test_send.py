@@ -12,7 +12,6 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.doubles.credentials import DROPPED, Fault
 from tests.credentials.factories import (
     COURSE,
     OTHER_COURSE,
@@ -22,8 +21,10 @@ from tests.credentials.factories import (
     row_of,
     store_grade,
 )
+from tests.doubles.credentials import DROPPED, Fault
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.credentials import api, outbox, send as sending
+from xqueue_bridge.credentials import api, outbox
+from xqueue_bridge.credentials import send as sending
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.credentials.send import LONGEST_DELAY, Outcome, backoff, send_grade
 

@@ -11,10 +11,11 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from tests.doubles.credentials import Fault
 from tests.credentials.factories import COURSE, make_due, make_learner, row_of, store_grade
+from tests.doubles.credentials import Fault
 from xqueue_bridge import signals, tasks
-from xqueue_bridge.credentials import api, send as sending
+from xqueue_bridge.credentials import api
+from xqueue_bridge.credentials import send as sending
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.tasks import send_grade_to_credentials
 

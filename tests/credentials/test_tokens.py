@@ -10,7 +10,7 @@ import pytest
 
 from tests.doubles.credentials import CLIENT_SECRET, DROPPED, Fault
 from xqueue_bridge.credentials import tokens
-from xqueue_bridge.credentials.errors import NotSent
+from xqueue_bridge.credentials.errors import GradeSendError
 
 
 def test_one_token_serves_until_it_expires(credentials, service, monkeypatch):
@@ -70,7 +70,7 @@ def test_many_threads_fetch_one_token(credentials, service):
 def test_an_endpoint_in_trouble(credentials, service, fault, code):
     """SG80: without a token the grade waits, and nothing secret is in the message."""
     credentials.token_faults = [fault]
-    with pytest.raises(NotSent) as caught:
+    with pytest.raises(GradeSendError) as caught:
         tokens.access_token(service)
     assert (caught.value.code, caught.value.is_final) == (code, False)
     assert tokens.access_token(service).startswith("header.")
@@ -80,7 +80,7 @@ def test_a_slow_endpoint(credentials, service):
     from dataclasses import replace
 
     credentials.token_faults = [Fault(500, seconds=60)]
-    with pytest.raises(NotSent, match="token: timeout"):
+    with pytest.raises(GradeSendError, match="token: timeout"):
         tokens.access_token(replace(service, TIMEOUT=0.2))
 
 
@@ -88,7 +88,7 @@ def test_secrets_are_nowhere_to_be_read(credentials, service, caplog):
     caplog.set_level(logging.DEBUG)
     token = tokens.access_token(service)
     credentials.token_faults = [Fault(401)]
-    with pytest.raises(NotSent) as caught:
+    with pytest.raises(GradeSendError) as caught:
         tokens.access_token(service, instead_of=token)
     for text in (caplog.text, repr(service), str(caught.value), repr(caught.value)):
         assert CLIENT_SECRET not in text

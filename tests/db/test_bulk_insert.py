@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.db import bulk_insert as bulk
+from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.learner_state.models import StudentModule
 
 pytestmark = pytest.mark.django_db
@@ -46,21 +46,21 @@ def stored(student_id: int) -> list[tuple]:
 
 def test_as_the_orm_would():
     """SG14: values, keys and times are stored as by the ORM."""
-    bulk.insert(StudentModule, [row(n) for n in range(9)])
+    bulk_insert.insert(StudentModule, [row(n) for n in range(9)])
     StudentModule.objects.bulk_create(row(n, student_id=8) for n in range(9))
     assert stored(7) == stored(8)
 
 
 def test_a_key_with_a_branch():
     branched = COURSE.for_branch("draft-branch")
-    bulk.insert(StudentModule, [row(course_id=branched)])
+    bulk_insert.insert(StudentModule, [row(course_id=branched)])
     StudentModule.objects.bulk_create([row(student_id=8, course_id=branched)])
     assert stored(7) == stored(8)
 
 
 def test_new_rows_are_given_their_ids():
     rows = [row(n) for n in range(5)]
-    bulk.insert(StudentModule, rows)
+    bulk_insert.insert(StudentModule, rows)
     if connection.features.can_return_rows_from_bulk_insert:
         found = {each.module_state_key: each.pk for each in StudentModule.objects.all()}
         assert {each.module_state_key: each.pk for each in rows} == found
@@ -68,39 +68,39 @@ def test_new_rows_are_given_their_ids():
 
 def test_overwrite():
     """SG18: only what is named is written over."""
-    bulk.insert(StudentModule, [row(), row(1)])
+    bulk_insert.insert(StudentModule, [row(), row(1)])
     changed = list(StudentModule.objects.order_by("pk"))
     later = NOW + timedelta(days=1)
     for each in changed:
         each.state, each.grade, each.modified = "{}", 5, later
-    bulk.insert(StudentModule, changed, overwrite=("state", "modified"))
+    bulk_insert.insert(StudentModule, changed, overwrite=("state", "modified"))
     found = StudentModule.objects.values_list("state", "grade", "modified")
     assert list(found) == [("{}", 0.1, later)] * 2
 
 
 def test_keep():
     """What is there stays as it is; the rest is inserted."""
-    bulk.insert(StudentModule, [row(1)])
-    bulk.insert(StudentModule, [row(0), row(1, state="{}"), row(2)], keep=True)
+    bulk_insert.insert(StudentModule, [row(1)])
+    bulk_insert.insert(StudentModule, [row(0), row(1, state="{}"), row(2)], keep=True)
     found = StudentModule.objects.order_by("module_state_key").values_list("state", flat=True)
     assert list(found) == [row().state] * 3
 
 
 def test_a_row_that_is_there():
-    bulk.insert(StudentModule, [row()])
+    bulk_insert.insert(StudentModule, [row()])
     with pytest.raises(IntegrityError):
-        bulk.insert(StudentModule, [row(1), row()])
+        bulk_insert.insert(StudentModule, [row(1), row()])
 
 
 def test_no_rows(django_assert_num_queries):
     with django_assert_num_queries(0):
-        bulk.insert(StudentModule, [])
+        bulk_insert.insert(StudentModule, [])
 
 
 def test_many(django_assert_num_queries):
     """SG25: what a write holds is one statement; beyond what a statement can hold, several."""
     with django_assert_num_queries(1):
-        bulk.insert(StudentModule, [row(n) for n in range(400)])
+        bulk_insert.insert(StudentModule, [row(n) for n in range(400)])
     with django_assert_num_queries(2):
-        bulk.insert(StudentModule, [row(n, student_id=8) for n in range(5000)])
+        bulk_insert.insert(StudentModule, [row(n, student_id=8) for n in range(5000)])
     assert StudentModule.objects.count() == 5400

@@ -16,10 +16,10 @@ import demo
 from demo import runtime
 from demo.course import OLX, Problem, course
 from demo.seed import seed
-from xqueue_bridge.submission_queue import api as external_grader
-from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue.models import Submission
 
 #: Only the browser lane installs playwright.
 collect_ignore = [] if importlib.util.find_spec("playwright") else ["test_browser.py"]
@@ -57,7 +57,7 @@ def answer(submission: Submission, *, score: float, msg: str = "<p>Seen.</p>") -
         submission.pk, "put_result", body, reply=grader_replies.parse_reply(body)
     )
     Submission.objects.filter(pk=submission.pk).update(status="answered", available_at=None)
-    grader_replies.deliver(reply_id)
+    grader_replies.apply_reply(reply_id)
 
 
 def grade(learner: User, url_name: str) -> learner_state.Score | None:
@@ -73,7 +73,7 @@ def learner(transactional_db) -> User:
 
 @pytest.fixture
 def secret(learner) -> str:
-    return external_grader.create_grader("demo-grader", ["demo"])
+    return submission_queue.create_grader("demo-grader", ["demo"])
 
 
 @pytest.fixture

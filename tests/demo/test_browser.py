@@ -26,12 +26,12 @@ from django.core.management import call_command
 from demo.course import course
 from demo.seed import seed
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import api as persistent_grades
+from xqueue_bridge.course_grades import api as course_grades
 call_command("migrate", verbosity=0)
 amara = seed(2)[0].pk
 key = course().by_url_name("primes").usage_key
 learner_state.set_score(amara, course().key, key, 2, 3)
-persistent_grades.recalculate_requested(amara, course().key)
+course_grades.recalculate_requested(amara, course().key)
 call_command("xqueue_bridge_grader", "create", "demo-grader", "--queue", "demo")
 """
 
@@ -281,7 +281,7 @@ def test_pages_about_grades_keep_nobody_out(
         assert_nobody_is_kept_out(page)
         become(page, "Operator")
         page.get_by_role("link", name="Back to the site").click()
-        page.get_by_role("link", name="Grade book").click()
+        page.get_by_role("link", name="Gradebook").click()
         page.wait_for_url("**/gradebook/")
         page.get_by_role("link", name="Total").click()
         expect(page.get_by_role("columnheader", name="Total")).to_have_attribute(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import sys
 
-from demo import code_jail as scripts
+from demo import code_jail
 
 
 def run(code: str, **names: object) -> tuple[dict[str, object], str | None]:
-    reason, error = scripts.run_script({"code": code, "globals_dict": names})
+    reason, error = code_jail.run_script({"code": code, "globals_dict": names})
     assert (reason is None) == (error is None)
     return names, reason
 
@@ -38,6 +38,6 @@ def test_an_error_is_told() -> None:
 
 
 def test_an_endless_script_is_stopped(monkeypatch) -> None:
-    monkeypatch.setattr(scripts, "SECONDS", 0.5)
+    monkeypatch.setattr(code_jail, "SECONDS", 0.5)
     _, reason = run("while True: pass")
     assert reason == "the script ran for more than 0.5 seconds"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from demo import load_test_grades as cohort_grades
+from demo import load_test_grades
 from demo.course import OLX, course
 from demo.expected_grades import Expected, expected_grade
+from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import api as persistent_grades
 
 FULL = {problem.url_name: sum(problem.points) for problem in course().problems}
 
@@ -47,20 +47,20 @@ def score(learner: User, url_name: str, earned: int, possible: int) -> None:
 
 
 def wrong(learner: User, expected: Expected) -> list[str]:
-    found = cohort_grades.stored_grades([learner])
-    return list(cohort_grades.check_grades({learner: expected}, found))
+    found = load_test_grades.stored_grades([learner])
+    return list(load_test_grades.check_grades({learner: expected}, found))
 
 
 def test_stored_grade_is_compared(learner, capsys) -> None:
-    persistent_grades.publish(persistent_grades.read_course(OLX))
+    course_grades.publish(course_grades.read_course(OLX))
     score(learner, "primes", 2, 3)
     assert "1 course grades are still out of date" in wrong(learner, Expected(27, None, False))
-    cohort_grades.wait_for_grades(0)
-    persistent_grades.recalculate_requested(learner.pk, course().key)
+    load_test_grades.wait_for_grades(0)
+    course_grades.recalculate_requested(learner.pk, course().key)
     assert wrong(learner, Expected(27, None, False)) == []
     (problem,) = wrong(learner, Expected(28, None, False))
     assert problem.startswith("learner-01: course grade Expected(percent=28")
-    cohort_grades.report_grades(cohort_grades.stored_grades([learner]))
+    load_test_grades.report_grades(load_test_grades.stored_grades([learner]))
     assert "course grades  1 learners: 0 A, 0 B, 0 C, 1 none; 0 passed" in capsys.readouterr().out
 
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.grader import sandbox, worker
-from demo.grader.client import LoginRefused, Pulled, Refused, XQueueClient, XQueueError
+from demo.grader.client import LoginRefused, Pulled, RequestRefused, XQueueClient, XQueueError
 from demo.grader.feedback import Finding, render
 from demo.grader.grading import GradingError, grade, same
 
@@ -395,7 +395,7 @@ def test_result_is_handed_in_as_a_form(queue: responses.RequestsMock, client: XQ
 
 def test_refused_result_says_why(queue: responses.RequestsMock, client: XQueueClient) -> None:
     queue.post(f"{QUEUE}/put_result/", json=envelope(1, "Submission does not exist"))
-    with pytest.raises(Refused, match="Submission does not exist"):
+    with pytest.raises(RequestRefused, match="Submission does not exist"):
         client.put_result("{}", {})
 
 
@@ -484,7 +484,7 @@ def test_worker_gives_a_reply_up_in_the_end() -> None:
 
 
 def test_worker_does_not_repeat_what_was_refused() -> None:
-    queue = Queue(UPLOAD, faults=[Refused("Incorrect key for submission")])
+    queue = Queue(UPLOAD, faults=[RequestRefused("Incorrect key for submission")])
     assert queue.worker.run() == 0
     assert (queue.faults, queue.replies) == ([], [])
 

@@ -12,9 +12,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from demo.course import course
 from demo.users import OPERATOR, create
 from tests.demo.conftest import SAMPLES, answer, sample, submit
-from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.models import CrawlersConfig, StudentModule
+from xqueue_bridge.submission_queue.models import Submission
 
 JSON = {"accept": "application/json"}
 
@@ -214,7 +214,7 @@ def test_the_operator_finds_the_grade_book(browse, learner) -> None:
     client = browse(operator)
     address = f"/xqueue/grades/{course().key}/gradebook/"
     assert f'href="{address}"' in client.get("/").content.decode()
-    assert "Grade book" in client.get(address).content.decode()
+    assert "Gradebook" in client.get(address).content.decode()
 
 
 def test_pages_are_never_stored_by_the_browser(browse, learner) -> None:

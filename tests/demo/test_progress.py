@@ -9,7 +9,7 @@ from demo.course import course
 from demo.progress import Part, Progress, Stage, progress
 from demo.seed import seed
 from tests.demo.conftest import answer, fizzbuzz, sample, submit
-from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Grader, Submission
 
@@ -17,7 +17,7 @@ from xqueue_bridge.submission_queue.models import Grader, Submission
 def pull(grader_name: str = "demo-grader") -> None:
     grader = Grader.objects.filter(name=grader_name).first()
     if grader is None:
-        external_grader.create_grader(grader_name, ["demo"])
+        submission_queue.create_grader(grader_name, ["demo"])
         grader = Grader.objects.get(name=grader_name)
     assert queue.pull("demo", grader.pk) is not None
 
@@ -72,7 +72,7 @@ def test_parts_of_different_success_are_partly_right(learner) -> None:
 
 
 def test_an_answer_that_could_not_be_sent(learner, settings) -> None:
-    settings.XQUEUE_BRIDGE = {"ONLY_LISTED_QUEUES": True}
+    settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True}
     submit(learner, "fizzbuzz")
     assert progress(learner.pk, fizzbuzz()).mark == Stage.NOT_SENT
 

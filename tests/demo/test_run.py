@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from demo import load_test as cohort, run
+from demo import load_test as cohort
+from demo import run
 from demo.course import Problem, course
-from xqueue_bridge.submission_queue.accounts import authenticate
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue.accounts import authenticate
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

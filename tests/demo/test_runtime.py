@@ -14,10 +14,10 @@ from demo import runtime
 from demo.course import course
 from demo.services import anonymous_id
 from tests.demo.conftest import SAMPLES, answer, grade, load, sample, submit
-from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.api import Score
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.submission_queue.models import Submission
 
 PROBLEMS = [problem.url_name for problem in course().problems]
 
@@ -93,7 +93,7 @@ def test_submitting_again_too_soon_is_refused_in_words(learner, settings) -> Non
 
 
 def test_an_answer_that_could_not_be_sent_is_told(learner, settings) -> None:
-    settings.XQUEUE_BRIDGE = {"ONLY_LISTED_QUEUES": True}
+    settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True}
     outcome = submit(learner, "temperature")
     assert not outcome.ok
     assert outcome.message.count("Unable to deliver your submission") == 2

@@ -1,4 +1,4 @@
-"""A user-state client that is not ours: a dict, to be named in STATE_CLIENT."""
+"""A user-state client that is not ours: a dict, to be named in USER_STATE_CLIENT."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ from collections import defaultdict
 from datetime import UTC, datetime
 
 from xqueue_bridge.learner_state.user_state import (
-
     XBlockUserState,
-
     XBlockUserStateClient,
-
     require_user_state,
-
     user_state_scope,
-
 )
 
 #: (username, usage key) -> what was there after each write, as JSON text, with its time.

@@ -13,26 +13,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.submission_queue.factories import (
-
     COURSE,
-
     GOOD_REPLY,
-
     PROBLEM,
-
     HangsUp,
-
     make_grader,
-
     new_submission,
-
 )
 from xqueue_bridge.data import Dispatch
-from xqueue_bridge.submission_queue import api, queue
-from xqueue_bridge.grader_api import callback as callback_views
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.grader_api import callback
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api, queue
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.tasks import sweep
 
 pytestmark = pytest.mark.django_db
@@ -181,7 +174,7 @@ def test_forms_that_cannot_be_read(client, waiting, content_type, settings, capl
     response = client.generic("POST", address(waiting.pk), form, content_type)
     assert response.status_code == 400
     assert [record.name for record in caplog.records if record.levelname != "INFO"] == [
-        callback_views.__name__
+        callback.__name__
     ]
     assert client.post(address(waiting.pk), "x", "multipart/form-data").status_code == 400
 
@@ -223,7 +216,7 @@ def test_addresses_that_are_none(client, waiting):
 
 def test_nobody_fills_the_table(client, waiting, monkeypatch):
     """C115: replies that nobody waits for are kept, but only so many of them."""
-    monkeypatch.setattr(callback_views, "REPLIES_LIMIT", 3)
+    monkeypatch.setattr(callback, "REPLIES_LIMIT", 3)
     statuses = [
         post(client, waiting.pk, xqueue_header=json.dumps({"lms_key": str(n)})).status_code
         for n in range(5)
@@ -234,7 +227,7 @@ def test_nobody_fills_the_table(client, waiting, monkeypatch):
 
 def test_nobody_fills_the_table_with_one_key(client, waiting, monkeypatch):
     """C115, C116: different replies to one submission are kept, but only so many of them."""
-    monkeypatch.setattr(callback_views, "REPLIES_LIMIT", 3)
+    monkeypatch.setattr(callback, "REPLIES_LIMIT", 3)
     bodies = [json.dumps({"correct": True, "score": n / 10, "msg": ""}) for n in range(5)]
     statuses = [post(client, waiting.pk, xqueue_body=body).status_code for body in bodies]
     assert statuses == [200, 200, 200, 503, 503]

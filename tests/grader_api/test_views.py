@@ -16,19 +16,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.submission_queue.factories import (
-
     GOOD_REPLY,
-
     PROBLEM,
-
     GraderClient,
-
     HangsUp,
-
     make_grader,
-
     new_submission,
-
 )
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.submission_queue import api, queue
@@ -124,7 +117,7 @@ class TestLogin:
 
     def test_failures_are_throttled(self, grader, settings):
         """C61: after too many failures a source has to wait, whatever it sends."""
-        settings.XQUEUE_BRIDGE = {"LOGIN_FAILURES": "3/min"}
+        settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "3/min"}
         wrong = [grader.login(password="wrong")["content"] for _ in range(4)]
         assert wrong[:3] == ["Incorrect login credentials"] * 3
         assert wrong[3] == "Too many failed logins. Please try again later."
@@ -132,12 +125,12 @@ class TestLogin:
 
     def test_good_logins_are_not(self, grader, settings):
         """C61: a client may log in before every poll."""
-        settings.XQUEUE_BRIDGE = {"LOGIN_FAILURES": "3/min"}
+        settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "3/min"}
         assert {grader.login()["return_code"] for _ in range(10)} == {0}
 
     def test_the_name_is_throttled_from_everywhere(self, grader, settings):
         """C61: failures count for the name too, from whatever address."""
-        settings.XQUEUE_BRIDGE = {"LOGIN_FAILURES": "3/min"}
+        settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "3/min"}
         form = {"username": grader.name, "password": "wrong"}
         for number in range(3):
             grader.http.post("/xqueue/login/", form, REMOTE_ADDR=f"10.0.0.{number}")

@@ -13,11 +13,11 @@ from django.dispatch import Signal
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.data import Delivery, Dispatch, GraderReply, Recorded, Target
-from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply, ReplyToApply, Target
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.states import Status
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
@@ -113,7 +113,7 @@ def make_state(
     return StudentModule.objects.update_or_create(defaults=fields, **place)[0]
 
 
-def make_delivery(user_id: int = 7, **changes: Any) -> Delivery:
+def make_delivery(user_id: int = 7, **changes: Any) -> ReplyToApply:
     """Return a delivery as recorders get it, without a row behind it."""
     header = json.dumps({"lms_callback_url": CALLBACK_URL, "lms_key": "key-1"})
     dispatch = changes.pop("dispatch", Dispatch.SCORE_UPDATE)
@@ -127,7 +127,7 @@ def make_delivery(user_id: int = 7, **changes: Any) -> Delivery:
         "score_is_fraction": False,
         "sent_at": timezone.now() - timedelta(seconds=10),
     }
-    return Delivery(**{**fields, **changes})
+    return ReplyToApply(**{**fields, **changes})
 
 
 class ScriptedRecorder:
@@ -137,10 +137,10 @@ class ScriptedRecorder:
     recheck_seconds: float | None = None
 
     def __init__(self, *script: Any) -> None:
-        self.script = list(script) or [Recorded(True, 1, 1)]
-        self.deliveries: list[Delivery] = []
+        self.script = list(script) or [ApplyResult(True, 1, 1)]
+        self.deliveries: list[ReplyToApply] = []
 
-    def record(self, delivery: Delivery) -> Recorded:
+    def record(self, delivery: ReplyToApply) -> ApplyResult:
         self.deliveries.append(delivery)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):

@@ -10,8 +10,8 @@ from demo.course import Problem
 from demo.runtime import answer_ids, submit
 from demo.runtime import load_block as load
 from tests.grader_replies.factories import COURSE
-from xqueue_bridge.xqueue_service.models import TransportChoice
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 CODEPARAM = "<codeparam><initial_display/><grader_payload>{}</grader_payload></codeparam>"
 TEXT = f'<coderesponse queuename="python"><textbox points="%d"/>{CODEPARAM}</coderesponse>'
@@ -33,7 +33,7 @@ OLX = {
 }
 
 
-def usage_key_of(name: str) -> Any:
+def parse_usage_key(name: str) -> Any:
     return COURSE.make_usage_key("problem", name)
 
 
@@ -55,8 +55,8 @@ def load_block(user_id: int, course_key: Any, usage_key: Any) -> Any:
 
 def answer(user_id: int, name: str) -> list[Submission]:
     """Answer a problem as a learner does, through our own transport; return what was sent."""
-    TransportChoice.objects.get_or_create(scope="site", name="")
-    usage_key = usage_key_of(name)
+    TransportOverride.objects.get_or_create(scope="site", name="")
+    usage_key = parse_usage_key(name)
     block = load_block(user_id, COURSE, usage_key)
     texts = ["print(42)"] * len(answer_ids(block))
     submit(block, {"a.py": b"print(42)"} if name == "files" else texts)
@@ -67,8 +67,8 @@ def answer(user_id: int, name: str) -> list[Submission]:
 
 def run_code(user_id: int) -> Submission:
     """Press "Run Code" in the matlab problem; return what was sent."""
-    TransportChoice.objects.get_or_create(scope="site", name="")
-    usage_key = usage_key_of("matlab")
+    TransportOverride.objects.get_or_create(scope="site", name="")
+    usage_key = parse_usage_key("matlab")
     block = load_block(user_id, COURSE, usage_key)
     data = {"input_id": answer_ids(block)[0], "dispatch": "plot", "submission": "plot(1)"}
     block.handle_ajax("input_ajax", data)

@@ -11,39 +11,28 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
-from tests.grader_replies.factories import (
-
-    BLOCK,
-
-    COURSE,
-
-    GOOD,
-
-    OLD,
-
-    ScriptedRecorder,
-
-    heard,
-
-    make_learner,
-
-    make_reply,
-
-    make_state,
-
-    make_submission,
-
-    waiting_state,
-
-)
 from tests.db.test_transactions import collision
+from tests.grader_replies.factories import (
+    BLOCK,
+    COURSE,
+    GOOD,
+    OLD,
+    ScriptedRecorder,
+    heard,
+    make_learner,
+    make_reply,
+    make_state,
+    make_submission,
+    waiting_state,
+)
 from tests.learner_state.test_user_state import LOCK, in_threads
-from xqueue_bridge.data import Dispatch, Recorded
-from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
-from xqueue_bridge.grader_replies import api, apply as delivering
+from xqueue_bridge.data import ApplyResult, Dispatch
+from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.grader_replies import api
+from xqueue_bridge.grader_replies import apply as delivering
 from xqueue_bridge.grader_replies.apply import DRAIN_LIMIT, PERMANENT_ATTEMPTS
-from xqueue_bridge.grader_replies.models import DeliveryTurn, ReceivedReply
 from xqueue_bridge.grader_replies.locks import turn
+from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
@@ -67,9 +56,9 @@ def scripted(monkeypatch):
     """Have deliveries recorded by a script."""
 
     def install(*script):
-        recorder = ScriptedRecorder(*script)
-        monkeypatch.setattr(delivering, "get_recorder", lambda: recorder)
-        return recorder
+        backend = ScriptedRecorder(*script)
+        monkeypatch.setattr(delivering, "get_reply_backend", lambda: backend)
+        return backend
 
     return install
 
@@ -78,19 +67,19 @@ def due_again(reply):
     """Deliver a reply at the moment that it is due, as the sweeper does."""
     reply.refresh_from_db()
     with time_machine.travel(reply.next_attempt_at + timedelta(milliseconds=1), tick=False):
-        status = api.deliver(reply.pk)
+        status = api.apply_reply(reply.pk)
     reply.refresh_from_db()
     return status
 
 
 class TestState:
-    """Through the recorder "state", the default."""
+    """Through the backend "state", the default."""
 
     def test_it_works(self, ada):
         """C113: correctness, points and message are set, nothing waits, the grade is updated."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
-        assert api.deliver(reply.pk) == Status.APPLIED
+        assert api.apply_reply(reply.pk) == Status.APPLIED
         entry = learner_state.read_state(ada, BLOCK, COURSE)["correct_map"]["a_2_1"]
         assert entry["correctness"] == "correct"
         assert entry["npoints"] == 1
@@ -106,9 +95,9 @@ class TestState:
         """C116: delivering the same reply again has no effect."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         before = learner_state.read_state(ada, BLOCK, COURSE)
-        assert api.deliver(reply.pk) == Status.APPLIED
+        assert api.apply_reply(reply.pk) == Status.APPLIED
         assert learner_state.read_state(ada, BLOCK, COURSE) == before
         assert StudentModuleHistory.objects.count() == 1
 
@@ -116,9 +105,9 @@ class TestState:
         """C115, C116: the key is used up by the first reply."""
         make_state(ada)
         submission = make_submission(ada, age=OLD)
-        api.deliver(make_reply(submission).pk)
+        api.apply_reply(make_reply(submission).pk)
         worse = make_reply(submission, '{"correct": false, "score": 0, "msg": "no"}')
-        assert api.deliver(worse.pk) == Status.STALE
+        assert api.apply_reply(worse.pk) == Status.STALE
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
 
     def test_a_stale_reply_changes_nothing(self, ada):
@@ -126,7 +115,7 @@ class TestState:
         make_state(ada, waiting_state(a_2_1="key-2"))
         before = learner_state.read_state(ada, BLOCK, COURSE)
         reply = make_reply(make_submission(ada, age=OLD))
-        assert api.deliver(reply.pk) == Status.STALE
+        assert api.apply_reply(reply.pk) == Status.STALE
         assert learner_state.read_state(ada, BLOCK, COURSE) == before
         assert not StudentModuleHistory.objects.exists()
         reply.refresh_from_db()
@@ -139,7 +128,7 @@ class TestState:
             make_state(ada, state)
         reply = make_reply(make_submission(ada))
         before = timezone.now()
-        assert api.deliver(reply.pk) == Status.PENDING
+        assert api.apply_reply(reply.pk) == Status.PENDING
         reply.refresh_from_db()
         assert reply.next_attempt_at > before
         make_state(ada)
@@ -148,11 +137,11 @@ class TestState:
 
     def test_an_early_reply_waits_no_longer_than_the_grace_period(self, ada, settings):
         """C111: the grace period ends, and with it the attempts."""
-        settings.XQUEUE_BRIDGE = {"GRACE_SECONDS": 100}
+        settings.XQUEUE_BRIDGE = {"STALE_AFTER_SECONDS": 100}
         make_state(ada, waiting_state(a_2_1="key-2"))
         submission = make_submission(ada)
         reply = make_reply(submission)
-        status = api.deliver(reply.pk)
+        status = api.apply_reply(reply.pk)
         while status == Status.PENDING:
             reply.refresh_from_db()
             assert reply.next_attempt_at <= submission.created_at + timedelta(seconds=100)
@@ -165,19 +154,19 @@ class TestState:
         """C119: a reply counts though the problem is closed by now."""
         closed = {**waiting_state(a_2_1="key-1"), "attempts": 5}
         make_state(ada, closed)
-        assert api.deliver(make_reply(make_submission(ada, age=OLD)).pk) == Status.APPLIED
+        assert api.apply_reply(make_reply(make_submission(ada, age=OLD)).pk) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
 
     def test_a_learner_without_enrolment(self, ada):
         """C120: the grade is recorded for whoever answered; nothing asks for access."""
         make_state(ada)
-        assert api.deliver(make_reply(make_submission(ada)).pk) == Status.APPLIED
+        assert api.apply_reply(make_reply(make_submission(ada)).pk) == Status.APPLIED
 
     def test_an_unknown_learner_is_given_up_soon(self, committed_ada):
         """C107: after few attempts the reply is dead, and operators see why."""
         reply = make_reply(make_submission(committed_ada + 1))
         with heard(reply_not_applied) as news:
-            status = api.deliver(reply.pk)
+            status = api.apply_reply(reply.pk)
             while status == Status.PENDING:
                 status = due_again(reply)
         assert (status, reply.attempts) == (Status.DEAD, PERMANENT_ATTEMPTS)
@@ -191,7 +180,7 @@ class TestState:
         points = {"a_2_1": 1, "a_3_1": 1}
         first = make_reply(make_submission(ada, "key-1", points=points))
         second = make_reply(make_submission(ada, "key-2", points=points))
-        assert api.deliver(second.pk) == api.deliver(first.pk) == Status.APPLIED
+        assert api.apply_reply(second.pk) == api.apply_reply(first.pk) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.Score(2, 2)
 
     def test_both_numbers_are_kept(self, ada):
@@ -200,7 +189,7 @@ class TestState:
         submission = make_submission(ada)
         body = '{"correct": true, "score": 5, "msg": "x"}'
         reply_id = api.store_reply(submission.pk, "callback", body, reply=api.parse_reply(body))
-        api.deliver(reply_id)
+        api.apply_reply(reply_id)
         reply = ReceivedReply.objects.get(pk=reply_id)
         assert (reply.score_given, reply.score_applied) == (5, 1)
 
@@ -211,14 +200,14 @@ class TestState:
             ada, {**waiting_state(a_2_1="key-1"), "score": {"raw_earned": 0, "raw_possible": 10}}
         )
         body = '{"correct": false, "score": 0.5, "msg": "half"}'
-        api.deliver(make_reply(make_submission(ada, points={"a_2_1": 10}), body).pk)
+        api.apply_reply(make_reply(make_submission(ada, points={"a_2_1": 10}), body).pk)
         assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.Score(5, 10)
 
     def test_the_notice_ends_the_wait(self, ada):
         """C123: a given-up submission is delivered like a reply, with the same key."""
         make_state(ada)
-        reply_id = api.store_notice(make_submission(ada).pk)
-        assert api.deliver(reply_id) == Status.APPLIED
+        reply_id = api.store_failure_reply(make_submission(ada).pk)
+        assert api.apply_reply(reply_id) == Status.APPLIED
         entry = learner_state.read_state(ada, BLOCK, COURSE)["correct_map"]["a_2_1"]
         assert (entry["correctness"], entry["npoints"]) == ("incorrect", 0)
         assert "could not be graded" in entry["msg"]
@@ -228,7 +217,7 @@ class TestState:
         make_state(ada)
         before = learner_state.read_state(ada, BLOCK, COURSE)
         reply = make_reply(make_submission(ada), '{"score": 1}')
-        assert api.deliver(reply.pk) == Status.REJECTED
+        assert api.apply_reply(reply.pk) == Status.REJECTED
         assert learner_state.read_state(ada, BLOCK, COURSE) == before
         reply.refresh_from_db()
         assert reply.problem == "correct: is missing"
@@ -240,9 +229,9 @@ class TestDeliverFor:
     def test_an_early_reply_is_applied_at_once(self, ada):
         """C20: no sweeper is needed for a reply that came before the save."""
         reply = make_reply(make_submission(ada))
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         make_state(ada)
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         reply.refresh_from_db()
         assert (reply.status, reply.attempts) == (Status.APPLIED, 1), "counted from the save"
 
@@ -252,21 +241,21 @@ class TestDeliverFor:
         make_reply(submission)
         make_reply(submission, '{"correct": false, "score": 0, "msg": "no"}')
         make_state(ada)
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
 
     def test_nothing_to_deliver_asks_for_no_recorder(self, ada, settings):
-        settings.XQUEUE_BRIDGE = {"RECORDER": "nowhere.Recorder"}
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "nowhere.ReplyBackend"}
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
 
     def test_what_a_late_save_undid_is_done_again(self, ada):
         """C118: a page loaded before the reply saves after it; the result is not lost."""
         row = make_state(ada)
         old_state = row.state
         reply = make_reply(make_submission(ada))
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         type(row).objects.update(state=old_state)
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         state = learner_state.read_state(ada, BLOCK, COURSE)
         assert state["correct_map"]["a_2_1"]["correctness"] == "correct"
         reply.refresh_from_db()
@@ -278,7 +267,7 @@ class TestDeliverFor:
             make_state(ada)
             ReceivedReply.objects.all().delete()
             reply = make_reply(submission, status=status, next_attempt_at=None, attempts=24)
-            api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+            api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
             reply.refresh_from_db()
             assert reply.status == Status.APPLIED
 
@@ -286,7 +275,7 @@ class TestDeliverFor:
         """C112: what was refused stays refused."""
         make_state(ada)
         reply = make_reply(make_submission(ada), status=Status.REJECTED, next_attempt_at=None)
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         reply.refresh_from_db()
         assert reply.status == Status.REJECTED
 
@@ -300,7 +289,7 @@ class TestDeliverFor:
             make_reply(make_submission(make_learner("bob")), **tried),
             make_reply(make_submission(ada, usage_key=BLOCK.replace(name="lists")), **tried),
         ]
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         for reply in others:
             reply.refresh_from_db()
             assert (reply.attempts, reply.next_attempt_at) == tuple(tried.values())
@@ -310,7 +299,7 @@ class TestDeliverFor:
         make_state(ada)
         older = make_reply(make_submission(ada), status=Status.APPLIED, next_attempt_at=None)
         make_submission(ada)
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         older.refresh_from_db()
         assert older.attempts == 0
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 0
@@ -323,20 +312,20 @@ class TestOneKeyTwice:
         """C21, C115: the state shows the newer answer, and waits for a reply to that one."""
         make_state(ada)
         older, newer = (make_submission(ada, age=OLD) for _ in range(2))
-        assert api.deliver(make_reply(older).pk) == Status.STALE
+        assert api.apply_reply(make_reply(older).pk) == Status.STALE
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 0
-        assert api.deliver(make_reply(newer).pk) == Status.APPLIED
+        assert api.apply_reply(make_reply(newer).pk) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
 
     def test_a_second_look_at_the_older_one_is_the_last(self, ada, scripted):
         """C21, C118: what the older answer got is not given to the newer."""
-        recorder = scripted(Recorded(True, 1, 1))
-        recorder.recheck_seconds = 30
+        backend = scripted(ApplyResult(True, 1, 1))
+        backend.recheck_seconds = 30
         reply = make_reply(make_submission(ada))
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         make_submission(ada)
         assert due_again(reply) == Status.APPLIED
-        assert (len(recorder.deliveries), reply.next_attempt_at) == (1, None)
+        assert (len(backend.deliveries), reply.next_attempt_at) == (1, None)
 
     @pytest.mark.parametrize(
         "other", [{"dispatch": Dispatch.UNGRADED_RESPONSE}, {"usage_key": BLOCK.replace(name="b")}]
@@ -346,21 +335,21 @@ class TestOneKeyTwice:
         make_state(ada)
         reply = make_reply(make_submission(ada))
         make_submission(ada, **other)
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
 
 
 class TestAttempts:
-    """Whatever the recorder."""
+    """Whatever the backend."""
 
     def test_transient_problems_are_tried_again_for_hours(self, ada, scripted, settings):
         """C106: with pauses that double, vary, and have an upper limit; then it is dead."""
-        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 24}
-        scripted(TransientDeliveryError("The LMS answered 503."))
+        settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 24}
+        scripted(TransientApplyError("The LMS answered 503."))
         reply = make_reply(make_submission(ada))
         pauses = []
-        status = api.deliver(reply.pk)
+        status = api.apply_reply(reply.pk)
         while status == Status.PENDING:
             reply.refresh_from_db()
             due = reply.next_attempt_at
@@ -377,44 +366,44 @@ class TestAttempts:
 
     def test_permanent_problems_are_tried_a_few_times(self, ada, scripted):
         """C107: a missing learner or block may be on its way; then the reply is dead."""
-        scripted(PermanentDeliveryError("The LMS answered 404."))
+        scripted(PermanentApplyError("The LMS answered 404."))
         reply = make_reply(make_submission(ada))
-        assert api.deliver(reply.pk) == Status.PENDING
+        assert api.apply_reply(reply.pk) == Status.PENDING
         assert due_again(reply) == Status.PENDING
         assert due_again(reply) == Status.DEAD
         assert reply.attempts == PERMANENT_ATTEMPTS
 
     def test_the_next_attempt_can_succeed(self, ada, scripted):
         """C91: the reply is kept, and delivered once that is possible."""
-        recorder = scripted(TransientDeliveryError("busy"), Recorded(True, 0.5, 1))
+        backend = scripted(TransientApplyError("busy"), ApplyResult(True, 0.5, 1))
         reply = make_reply(make_submission(ada))
-        assert api.deliver(reply.pk) == Status.PENDING
+        assert api.apply_reply(reply.pk) == Status.PENDING
         assert due_again(reply) == Status.APPLIED
         assert (reply.score_applied, reply.problem) == (0.5, "")
-        assert len(recorder.deliveries) == 2
+        assert len(backend.deliveries) == 2
 
     def test_not_before_it_is_due(self, ada, scripted):
         """C106: a wake-up does not cut the pause short."""
-        recorder = scripted(TransientDeliveryError("busy"))
+        backend = scripted(TransientApplyError("busy"))
         with time_machine.travel(timezone.now(), tick=False):
             reply = make_reply(make_submission(ada))
-            api.deliver(reply.pk)
-            assert api.deliver(reply.pk) == Status.PENDING
-            assert api.deliver_due() == 0
-        assert len(recorder.deliveries) == 1
+            api.apply_reply(reply.pk)
+            assert api.apply_reply(reply.pk) == Status.PENDING
+            assert api.apply_due() == 0
+        assert len(backend.deliveries) == 1
 
     def test_a_new_one_is_due_whatever_the_clock_says(self, ada, scripted):
         scripted()
         tomorrow = timezone.now() + timedelta(days=1)
         reply = make_reply(make_submission(ada), next_attempt_at=tomorrow)
-        assert api.deliver(reply.pk) == Status.APPLIED
+        assert api.apply_reply(reply.pk) == Status.APPLIED
 
     def test_foreign_exceptions_are_transient_and_say_nothing(self, ada, scripted, caplog):
         """C106: the host's exception counts as transient; its message may hold anything."""
         scripted(RuntimeError("key-1 and <p>All tests passed.</p>"))
         reply = make_reply(make_submission(ada))
         with caplog.at_level(logging.DEBUG):
-            assert api.deliver(reply.pk) == Status.PENDING
+            assert api.apply_reply(reply.pk) == Status.PENDING
         reply.refresh_from_db()
         assert reply.problem == "RuntimeError"
         assert "key-1" not in caplog.text
@@ -429,37 +418,37 @@ class TestAttempts:
         scripted(die)
         reply = make_reply(make_submission(ada))
         with pytest.raises(SystemExit):
-            api.deliver(reply.pk)
+            api.apply_reply(reply.pk)
         reply.refresh_from_db()
         assert reply.attempts == 1
         assert reply.next_attempt_at > timezone.now()
-        assert not DeliveryTurn.objects.exists()
+        assert not BlockLock.objects.exists()
 
     def test_a_deliverer_that_is_killed_every_time(self, ada, scripted, settings):
         """C106, C107: nothing says so, but the attempts have an end all the same."""
-        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 3}
+        settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 3}
 
         def die(delivery):
             raise SystemExit
 
-        recorder = scripted(die)
+        backend = scripted(die)
         reply = make_reply(make_submission(ada))
         for _ in range(3):
             with pytest.raises(SystemExit):
                 due_again(reply)
         assert due_again(reply) == Status.DEAD
-        assert len(recorder.deliveries) == 3
+        assert len(backend.deliveries) == 3
         assert reply.problem == "an attempt began and did not end"
         assert reply.next_attempt_at is None
 
     def test_killed_once(self, ada, scripted, settings):
         """C20, C107: a reply that waits for its state is tried on, however often it was."""
-        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 2, "GRACE_SECONDS": 100_000}
+        settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 2, "STALE_AFTER_SECONDS": 100_000}
 
         def die(delivery):
             raise SystemExit
 
-        scripted(die, Recorded(False), Recorded(False), Recorded(True, 1, 1))
+        scripted(die, ApplyResult(False), ApplyResult(False), ApplyResult(True, 1, 1))
         reply = make_reply(make_submission(ada))
         with pytest.raises(SystemExit):
             due_again(reply)
@@ -472,7 +461,7 @@ class TestAttempts:
         self, committed_ada, scripted, monkeypatch
     ):
         """C116: the block has the reply and would not take it again; so the note must not fail."""
-        recorder = scripted(Recorded(True, 1, 1), Recorded(False))
+        backend = scripted(ApplyResult(True, 1, 1), ApplyResult(False))
         reply = make_reply(make_submission(committed_ada, age=OLD))
         record_outcome, calls = learner_state.record_outcome, []
 
@@ -483,14 +472,14 @@ class TestAttempts:
             return record_outcome(*args, **kwargs)
 
         monkeypatch.setattr(learner_state, "record_outcome", collide_once)
-        assert api.deliver(reply.pk) == Status.APPLIED
-        assert (len(recorder.deliveries), len(calls)) == (1, 2)
+        assert api.apply_reply(reply.pk) == Status.APPLIED
+        assert (len(backend.deliveries), len(calls)) == (1, 2)
 
     def test_the_delivery_tells_all(self, ada, scripted):
-        recorder = scripted()
+        backend = scripted()
         submission = make_submission(ada, points={"a_2_1": 10})
-        api.deliver(make_reply(submission).pk)
-        (delivery,) = recorder.deliveries
+        api.apply_reply(make_reply(submission).pk)
+        (delivery,) = backend.deliveries
         assert delivery.target == submission.target
         assert delivery.queue_key == "key-1"
         assert delivery.header == submission.content.header
@@ -500,10 +489,10 @@ class TestAttempts:
 
     def test_what_was_applied_is_looked_at_once_more(self, ada, scripted, caplog):
         """C118: a save of the host's own can undo a result; once is looked, and no more."""
-        recorder = scripted(Recorded(True, 1, 1), Recorded(False))
-        recorder.recheck_seconds = 30
+        backend = scripted(ApplyResult(True, 1, 1), ApplyResult(False))
+        backend.recheck_seconds = 30
         reply = make_reply(make_submission(ada))
-        assert api.deliver(reply.pk) == Status.APPLIED
+        assert api.apply_reply(reply.pk) == Status.APPLIED
         reply.refresh_from_db()
         pause = (reply.next_attempt_at - reply.applied_at).total_seconds()
         assert pause == pytest.approx(30)
@@ -511,13 +500,13 @@ class TestAttempts:
         assert (reply.next_attempt_at, reply.problem) == (None, "")
         assert caplog.text == ""
 
-    @pytest.mark.parametrize("second", [Recorded(True, 1, 1), PermanentDeliveryError("gone")])
+    @pytest.mark.parametrize("second", [ApplyResult(True, 1, 1), PermanentApplyError("gone")])
     def test_what_was_applied_stays_applied(self, ada, scripted, second):
         """C118: applied again, or not to be looked at: either way it is over."""
-        recorder = scripted(Recorded(True, 1, 1), second)
-        recorder.recheck_seconds = 30
+        backend = scripted(ApplyResult(True, 1, 1), second)
+        backend.recheck_seconds = 30
         reply = make_reply(make_submission(ada))
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         for _ in range(PERMANENT_ATTEMPTS):
             if reply.status == Status.PENDING or reply.next_attempt_at:
                 assert due_again(reply) == Status.APPLIED
@@ -529,13 +518,13 @@ class TestTurns:
 
     def test_a_taken_turn_leaves_the_reply_due(self, ada, scripted):
         """C118: whoever finds the turn taken leaves the reply to its holder."""
-        recorder = scripted()
+        backend = scripted()
         reply = make_reply(make_submission(ada))
         with turn(ada, BLOCK):
-            assert api.deliver(reply.pk) == Status.PENDING
+            assert api.apply_reply(reply.pk) == Status.PENDING
         reply.refresh_from_db()
-        assert (reply.attempts, recorder.deliveries) == (0, [])
-        assert api.deliver_due() == 1
+        assert (reply.attempts, backend.deliveries) == (0, [])
+        assert api.apply_due() == 1
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
 
@@ -546,31 +535,31 @@ class TestTurns:
         def meanwhile(delivery):
             if not late:
                 late.append(make_reply(make_submission(ada, "key-2")))
-                assert api.deliver(late[0].pk) == Status.PENDING
-            return Recorded(True, 1, 1)
+                assert api.apply_reply(late[0].pk) == Status.PENDING
+            return ApplyResult(True, 1, 1)
 
-        recorder = scripted(meanwhile)
-        api.deliver(make_reply(make_submission(ada)).pk)
+        backend = scripted(meanwhile)
+        api.apply_reply(make_reply(make_submission(ada)).pk)
         late[0].refresh_from_db()
         assert late[0].status == Status.APPLIED
-        assert [delivery.queue_key for delivery in recorder.deliveries] == ["key-1", "key-2"]
+        assert [delivery.queue_key for delivery in backend.deliveries] == ["key-1", "key-2"]
 
     def test_what_was_delivered_before_the_turn_came(self, ada, scripted, monkeypatch):
         """C116: what was read before the turn is not true in it."""
-        recorder = scripted()
+        backend = scripted()
         reply = make_reply(make_submission(ada))
 
         def another_is_faster(*place):
             monkeypatch.setattr(delivering, "turn", turn)
-            api.deliver(reply.pk)
+            api.apply_reply(reply.pk)
             return turn(*place)
 
         monkeypatch.setattr(delivering, "turn", another_is_faster)
-        assert api.deliver(reply.pk) == Status.APPLIED
-        assert len(recorder.deliveries) == 1
+        assert api.apply_reply(reply.pk) == Status.APPLIED
+        assert len(backend.deliveries) == 1
 
     @pytest.mark.parametrize(
-        "step", [Recorded(True, 1, 1), Recorded(False), TransientDeliveryError("x" * 300)]
+        "step", [ApplyResult(True, 1, 1), ApplyResult(False), TransientApplyError("x" * 300)]
     )
     def test_an_attempt_is_one_reply_s(self, ada, scripted, step):
         """C106: what is due at the same moment is not counted with it."""
@@ -582,7 +571,7 @@ class TestTurns:
             )
             for name in ("a", "b")
         )
-        api.deliver(first.pk)
+        api.apply_reply(first.pk)
         first.refresh_from_db()
         assert (first.attempts, len(first.problem) <= 255) == (1, True)
         other.refresh_from_db()
@@ -590,74 +579,74 @@ class TestTurns:
 
     def test_what_is_elsewhere_is_not_taken_along(self, ada, scripted):
         """C118: a turn is for one learner's block."""
-        recorder = scripted()
+        backend = scripted()
         make_reply(make_submission(make_learner("bob"), "bob's"))
         make_reply(make_submission(ada, "lists", usage_key=BLOCK.replace(name="lists")))
-        api.deliver(make_reply(make_submission(ada)).pk)
-        assert [delivery.queue_key for delivery in recorder.deliveries] == ["key-1"]
+        api.apply_reply(make_reply(make_submission(ada)).pk)
+        assert [delivery.queue_key for delivery in backend.deliveries] == ["key-1"]
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
     def test_a_state_saved_during_an_attempt(self, ada, scripted, status, caplog):
         """C118: the attempt looked before the save, and has no say in what comes after it."""
 
         def saved_meanwhile(delivery):
-            api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
-            return Recorded(False)
+            api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
+            return ApplyResult(False)
 
-        scripted(saved_meanwhile, Recorded(True, 1, 1))
+        scripted(saved_meanwhile, ApplyResult(True, 1, 1))
         applied_at = timezone.now() if status == Status.APPLIED else None
         reply = make_reply(make_submission(ada, age=OLD), status=status, applied_at=applied_at)
-        assert api.deliver(reply.pk) == status
+        assert api.apply_reply(reply.pk) == status
         assert not ScoreLedger.objects.exists()
         assert "stale" not in caplog.text
-        assert api.deliver_due() == 1
+        assert api.apply_due() == 1
         reply.refresh_from_db()
         assert (reply.status, reply.score_applied) == (Status.APPLIED, 1)
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
     def test_a_block_that_saves_and_fails_every_time(self, ada, scripted, settings, status):
         """C106: a save of the block's own, in the attempt, does not start the count again."""
-        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 3}
+        settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 3}
 
         def save_and_fail(delivery):
-            api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
-            raise TransientDeliveryError("The block has not taken the reply.")
+            api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
+            raise TransientApplyError("The block has not taken the reply.")
 
-        recorder = scripted(save_and_fail)
+        backend = scripted(save_and_fail)
         reply = make_reply(make_submission(ada), status=status)
         while reply.next_attempt_at:
             due_again(reply)
-            assert len(recorder.deliveries) <= 3
+            assert len(backend.deliveries) <= 3
         assert reply.status == (Status.DEAD if status == Status.PENDING else Status.APPLIED)
-        api.deliver_for(ada, BLOCK, frozenset({"key-1"}))
-        assert len(recorder.deliveries) == 4
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
+        assert len(backend.deliveries) == 4
 
     def test_there_is_an_end_to_taking_along(self, ada, scripted):
         count = iter(range(1000))
 
         def another(delivery):
             make_reply(make_submission(ada, f"key {next(count)}"))
-            return Recorded(True, 1, 1)
+            return ApplyResult(True, 1, 1)
 
-        recorder = scripted(another)
-        api.deliver(make_reply(make_submission(ada)).pk)
-        assert len(recorder.deliveries) == DRAIN_LIMIT
+        backend = scripted(another)
+        api.apply_reply(make_reply(make_submission(ada)).pk)
+        assert len(backend.deliveries) == DRAIN_LIMIT
 
     def test_no_transaction_is_open_while_foreign_code_runs(self, committed_ada, scripted):
         seen = []
 
         def look(delivery):
             seen.append(connection.in_atomic_block)
-            return Recorded(True, 1, 1)
+            return ApplyResult(True, 1, 1)
 
         scripted(look)
-        api.deliver(make_reply(make_submission(committed_ada)).pk)
+        api.apply_reply(make_reply(make_submission(committed_ada)).pk)
         assert seen == [False]
 
 
 class TestSweep:
     def test_the_longest_overdue_comes_first(self, ada, scripted):
-        recorder = scripted()
+        backend = scripted()
         now = timezone.now()
         for minutes in (1, 3, 2):
             make_reply(
@@ -666,19 +655,19 @@ class TestSweep:
                 ),
                 next_attempt_at=now - timedelta(minutes=minutes),
             )
-        assert api.deliver_due(limit=2) == 2
-        assert [delivery.queue_key for delivery in recorder.deliveries] == [
+        assert api.apply_due(limit=2) == 2
+        assert [delivery.queue_key for delivery in backend.deliveries] == [
             "3 minutes",
             "2 minutes",
         ]
-        assert api.deliver_due() == 1
-        assert api.deliver_due() == 0
+        assert api.apply_due() == 1
+        assert api.apply_due() == 0
 
     def test_a_wrong_setting_is_one_error(self, ada, settings, caplog):
-        settings.XQUEUE_BRIDGE = {"RECORDER": "nowhere.Recorder"}
+        settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "nowhere.ReplyBackend"}
         make_reply(make_submission(ada))
         with pytest.raises(ImportError):
-            api.deliver_due()
+            api.apply_due()
         assert caplog.text == ""
 
     def test_one_bad_reply_does_not_stop_the_others(self, ada, scripted, monkeypatch, caplog):
@@ -692,7 +681,7 @@ class TestSweep:
             return load(reply_id)
 
         monkeypatch.setattr(delivering, "_load", fail_once)
-        assert api.deliver_due() == 2
+        assert api.apply_due() == 2
         second.refresh_from_db()
         assert second.status == Status.APPLIED
         assert "RuntimeError" in caplog.text
@@ -700,7 +689,7 @@ class TestSweep:
 
     def test_what_cannot_be_tried_keeps_nobody_waiting_for_ever(self, ada, scripted, settings):
         """C106: it has its pauses and its end, too, and the others their turn between them."""
-        settings.XQUEUE_BRIDGE = {"DELIVERY_ATTEMPTS": 2}
+        settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 2}
         scripted()
         long_ago = timezone.now() - OLD
         bad = [
@@ -708,13 +697,13 @@ class TestSweep:
         ]
         type(bad[0].submission).objects.update(dispatch="unknown")
         good = make_reply(make_submission(ada, "key-3"))
-        assert api.deliver_due(limit=2) == 2
-        assert api.deliver_due(limit=2) == 1
+        assert api.apply_due(limit=2) == 2
+        assert api.apply_due(limit=2) == 1
         good.refresh_from_db()
         assert good.status == Status.APPLIED
         with time_machine.travel(timezone.now() + OLD):
-            assert api.deliver_due() == 2
-            assert api.deliver_due() == 0
+            assert api.apply_due() == 2
+            assert api.apply_due() == 0
         for reply in bad:
             reply.refresh_from_db()
             assert (reply.status, reply.attempts) == (Status.DEAD, 2)
@@ -722,17 +711,17 @@ class TestSweep:
 
     def test_what_failed_after_its_end_stays_ended(self, ada, scripted, monkeypatch):
         """C116: what came to its end before the exception is not tried again."""
-        recorder = scripted()
+        backend = scripted()
 
         def fail(reply, tried):
             raise RuntimeError
 
         monkeypatch.setattr(delivering, "_left_by_others", fail)
         reply = make_reply(make_submission(ada))
-        assert api.deliver_due() == 1
+        assert api.apply_due() == 1
         reply.refresh_from_db()
         assert (reply.status, reply.attempts, reply.problem) == (Status.APPLIED, 1, "")
-        assert len(recorder.deliveries) == 1
+        assert len(backend.deliveries) == 1
 
 
 class TestSignals:
@@ -741,8 +730,8 @@ class TestSignals:
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         with heard(reply_applied) as news:
-            api.deliver(reply.pk)
-            api.deliver(reply.pk)
+            api.apply_reply(reply.pk)
+            api.apply_reply(reply.pk)
         assert news == [
             {
                 "reply_id": reply.pk,
@@ -759,10 +748,10 @@ class TestSignals:
         """C121: doing again what a save undid is no news."""
         row = make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         type(row).objects.update(state=row.state)
         with heard(reply_applied) as news:
-            api.deliver_for(committed_ada, BLOCK, frozenset({"key-1"}))
+            api.apply_waiting(committed_ada, BLOCK, frozenset({"key-1"}))
         assert news == []
         assert (
             learner_state.waiting_keys(learner_state.read_state(committed_ada, BLOCK, COURSE))
@@ -771,20 +760,20 @@ class TestSignals:
 
     def test_again_with_other_numbers(self, committed_ada, scripted):
         """C121: what a host hears of is each number that a learner got, and a run without one."""
-        recorder = scripted(Recorded(True), Recorded(True), Recorded(True, 1, 2))
-        recorder.recheck_seconds = 30
+        backend = scripted(ApplyResult(True), ApplyResult(True), ApplyResult(True, 1, 2))
+        backend.recheck_seconds = 30
         reply = make_reply(make_submission(committed_ada))
         with heard(reply_applied) as news:
             for _ in range(3):
                 reply.refresh_from_db()
                 ReceivedReply.objects.update(status=Status.PENDING, next_attempt_at=timezone.now())
-                api.deliver(reply.pk)
+                api.apply_reply(reply.pk)
         assert [said["points"] for said in news] == [None, 1]
 
     def test_not_applied(self, committed_ada):
         reply = make_reply(make_submission(committed_ada, age=OLD))
         with heard(reply_not_applied) as news:
-            api.deliver(reply.pk)
+            api.apply_reply(reply.pk)
         problem = "the learner's state does not wait for it"
         assert news == [{"reply_id": reply.pk, "status": "stale", "problem": problem}]
 
@@ -796,7 +785,7 @@ class TestSignals:
         reply = make_reply(make_submission(committed_ada))
         reply_applied.connect(fail)
         try:
-            assert api.deliver(reply.pk) == Status.APPLIED
+            assert api.apply_reply(reply.pk) == Status.APPLIED
         finally:
             reply_applied.disconnect(fail)
 
@@ -806,37 +795,37 @@ class TestStatements:
 
     @pytest.fixture(autouse=True)
     def _without_course_grades(self, settings):
-        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
     def test_applied(self, committed_ada, django_assert_num_queries):
         """Read reply, BEGIN, lock row, UPDATE it, history, UPDATE reply, score ledger, COMMIT."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         with django_assert_num_queries(7 + LOCK):
-            assert api.deliver(reply.pk) == Status.APPLIED
+            assert api.apply_reply(reply.pk) == Status.APPLIED
 
     def test_not_waiting(self, committed_ada, django_assert_num_queries):
         """Read reply, BEGIN, lock row, COMMIT; BEGIN, UPDATE reply, score ledger, COMMIT."""
         make_state(committed_ada, waiting_state(a_2_1="key-2"))
         reply = make_reply(make_submission(committed_ada, age=OLD))
         with django_assert_num_queries(7 + LOCK):
-            assert api.deliver(reply.pk) == Status.STALE
+            assert api.apply_reply(reply.pk) == Status.STALE
 
     def test_nothing_to_do(self, committed_ada, django_assert_num_queries):
         reply = make_reply(make_submission(committed_ada), next_attempt_at=None)
         with django_assert_num_queries(1):
-            api.deliver(reply.pk)
+            api.apply_reply(reply.pk)
         with django_assert_num_queries(1):
-            api.deliver_for(committed_ada, BLOCK, frozenset({"key-9"}))
+            api.apply_waiting(committed_ada, BLOCK, frozenset({"key-9"}))
         with django_assert_num_queries(1):
-            api.deliver_due()
+            api.apply_due()
 
     def test_in_turn(self, committed_ada, django_assert_num_queries, scripted):
         """Read reply, turn (3), claim, mark (4), give it back (3), look for others."""
         scripted()
         reply = make_reply(make_submission(committed_ada))
         with django_assert_num_queries(13):
-            assert api.deliver(reply.pk) == Status.APPLIED
+            assert api.apply_reply(reply.pk) == Status.APPLIED
 
 
 class TestConcurrency:
@@ -845,7 +834,7 @@ class TestConcurrency:
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         with heard(reply_applied) as news:
-            in_threads([lambda: api.deliver(reply.pk)] * 8)
+            in_threads([lambda: api.apply_reply(reply.pk)] * 8)
         assert len(news) == 1
         assert StudentModuleHistory.objects.count() == 1
         reply.refresh_from_db()
@@ -859,7 +848,7 @@ class TestConcurrency:
         replies = [
             make_reply(make_submission(committed_ada, key, points=points)) for key in keys.values()
         ]
-        in_threads([lambda reply=reply: api.deliver(reply.pk) for reply in replies])
+        in_threads([lambda reply=reply: api.apply_reply(reply.pk) for reply in replies])
         assert learner_state.read_score(committed_ada, BLOCK, COURSE) == learner_state.Score(8, 8)
         assert {
             json.loads(h.state)["score"]["raw_earned"] for h in StudentModuleHistory.objects.all()
@@ -874,11 +863,11 @@ class TestConcurrency:
             most.append(len(running))
             list(ReceivedReply.objects.all())
             running.pop()
-            return Recorded(True, 1, 1)
+            return ApplyResult(True, 1, 1)
 
         scripted(slow)
         replies = [make_reply(make_submission(committed_ada, f"key-{n}")) for n in range(8)]
-        in_threads([lambda reply=reply: api.deliver(reply.pk) for reply in replies])
+        in_threads([lambda reply=reply: api.apply_reply(reply.pk) for reply in replies])
         assert max(most) == 1
         assert len(most) == 8
         assert set(ReceivedReply.objects.values_list("status", flat=True)) == {Status.APPLIED}

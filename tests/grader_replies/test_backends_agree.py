@@ -1,6 +1,6 @@
-"""The recorder "state" leaves what the real problem block leaves.
+"""The backend "state" leaves what the real problem block leaves.
 
-One learner answers by the real block and our own transport. Each recorder then gets the same
+One learner answers by the real block and our own transport. Each backend then gets the same
 reply for a copy of that state, and what is stored must be the same.
 """
 
@@ -20,18 +20,18 @@ from hypothesis import strategies as st
 from tests.grader_replies import real_block
 from tests.grader_replies.factories import COURSE, make_learner
 from tests.grader_replies.test_feedback import WATCHER, markup
-from xqueue_bridge.data import Delivery, Dispatch, Recorded
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.grader_replies.backends.block import BlockBackend
+from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBackend
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
 from xqueue_bridge.grader_replies.parsing import parse_reply
-from xqueue_bridge.grader_replies.backends.block import BlockRecorder
-from xqueue_bridge.grader_replies.backends.student_module import StateRecorder
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = pytest.mark.django_db
 
-RECORDERS = (StateRecorder(), BlockRecorder())
+RECORDERS = (StudentModuleBackend(), BlockBackend())
 
 many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -64,10 +64,10 @@ def ada() -> int:
     return make_learner()
 
 
-def delivery_of(submission: Submission, reply: dict[str, Any], is_fraction: bool) -> Delivery:
+def delivery_of(submission: Submission, reply: dict[str, Any], is_fraction: bool) -> ReplyToApply:
     dispatch = Dispatch(submission.dispatch)
     graded = dispatch is Dispatch.SCORE_UPDATE
-    return Delivery(
+    return ReplyToApply(
         reply_id=1,
         target=submission.target,
         queue_key=submission.queue_key,
@@ -86,25 +86,25 @@ def stored(submission: Submission) -> tuple[Any, ...]:
     return json.loads(row.state), row.grade, row.max_grade
 
 
-def recorded_by(recorder: Any, deliveries: list[Delivery]) -> list[Recorded]:
-    if recorder.in_transaction:
-        return [learner_state.in_transaction(lambda d=d: recorder.record(d)) for d in deliveries]
+def recorded_by(backend: Any, deliveries: list[ReplyToApply]) -> list[ApplyResult]:
+    if backend.in_transaction:
+        return [learner_state.in_transaction(lambda d=d: backend.record(d)) for d in deliveries]
     recorded = []
     for delivery in deliveries:
-        recorded.append(recorder.record(delivery))
+        recorded.append(backend.record(delivery))
         if save := recorded[-1].save:
             save()
     return recorded
 
 
-def agree(deliveries: list[Delivery], submission: Submission) -> tuple[Any, ...]:
+def agree(deliveries: list[ReplyToApply], submission: Submission) -> tuple[Any, ...]:
     """Have both recorders do the same to the same state; return what both leave."""
     before = StudentModule.objects.filter(module_state_key=submission.usage_key).values().get()
     left = []
     try:
-        for recorder in RECORDERS:
+        for backend in RECORDERS:
             StudentModule.objects.filter(pk=before["id"]).update(**before)
-            left.append((recorded_by(recorder, deliveries), stored(submission)))
+            left.append((recorded_by(backend, deliveries), stored(submission)))
             assert can_be_opened(submission)
     finally:
         StudentModule.objects.filter(pk=before["id"]).update(**before)
@@ -170,7 +170,7 @@ def test_wrong_key(ada):
         delivery_of(sent[0], {"correct": True, "score": 1, "msg": "x"}, False), queue_key="old"
     )
     recorded, after = agree([stale], sent[0])
-    assert recorded == [Recorded(False)]
+    assert recorded == [ApplyResult(False)]
     assert after == before
 
 
@@ -212,7 +212,7 @@ def test_a_trial_run(ada, has_answered):
     run = real_block.run_code(ada)
     before = stored(run)
     recorded, (state, *score) = agree([delivery_of(run, {"msg": "<b>ans = 3</b>"}, False)], run)
-    assert recorded == [Recorded(True)]
+    assert recorded == [ApplyResult(True)]
     (entry,) = state["input_state"].values()
     assert entry["queue_msg"] == "<b>ans = 3</b>"
     assert state | {"input_state": 0} == before[0] | {"input_state": 0}
@@ -232,5 +232,5 @@ def test_a_trial_runs_key_grades_nothing(ada):
     ]
     before = stored(run)
     recorded, after = agree(crossed, run)
-    assert recorded == [Recorded(False), Recorded(False)]
+    assert recorded == [ApplyResult(False), ApplyResult(False)]
     assert after == before

@@ -38,8 +38,8 @@ def test_what_is_no_reply_is_kept_for_operators(submission):
     row = ReceivedReply.objects.get(pk=reply_id)
     assert (row.body, row.status, row.next_attempt_at) == ("nonsense", Status.REJECTED, None)
     assert row.problem == "xqueue_body: must be JSON"
-    assert api.deliver(reply_id) == Status.REJECTED
-    assert api.deliver_due() == 0
+    assert api.apply_reply(reply_id) == Status.REJECTED
+    assert api.apply_due() == 0
 
 
 def test_text_that_no_database_takes_is_kept_readable(submission):
@@ -49,8 +49,8 @@ def test_text_that_no_database_takes_is_kept_readable(submission):
 
 def test_the_notice_is_a_reply_from_us(submission):
     """C123: the failure notice takes the same way as a grader's reply."""
-    row = ReceivedReply.objects.get(pk=api.store_notice(submission.pk))
-    assert (row.body, row.source, row.status) == (api.FAILURE_NOTICE, "notice", Status.PENDING)
+    row = ReceivedReply.objects.get(pk=api.store_failure_reply(submission.pk))
+    assert (row.body, row.source, row.status) == (api.FAILURE_REPLY, "notice", Status.PENDING)
 
 
 def test_a_repeated_reply_is_known(submission):

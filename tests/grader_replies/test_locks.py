@@ -10,10 +10,10 @@ from django.db import connection
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
-from tests.grader_replies.factories import BLOCK
 from tests.db.test_transactions import collision
-from xqueue_bridge.grader_replies.models import DeliveryTurn
-from xqueue_bridge.grader_replies.locks import TURN_SECONDS, turn
+from tests.grader_replies.factories import BLOCK
+from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, turn
+from xqueue_bridge.grader_replies.models import BlockLock
 
 OTHER = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@lists")
 
@@ -26,7 +26,7 @@ def test_a_turn_is_held_by_one():
         assert (first, second) == (True, False)
     with turn(7, BLOCK) as third:
         assert third
-    assert not DeliveryTurn.objects.exists()
+    assert not BlockLock.objects.exists()
 
 
 def test_who_had_no_turn_takes_none_away():
@@ -53,11 +53,11 @@ def test_a_turn_is_given_back_after_an_exception():
 def test_a_lost_turn_ends_by_itself():
     """C118: a killed process keeps nobody from delivering."""
     with turn(7, BLOCK):
-        with time_machine.travel(timezone.now() + timedelta(seconds=TURN_SECONDS + 1)):
+        with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS + 1)):
             with turn(7, BLOCK) as heir:
                 assert heir
                 # The first holder is late, not dead: its turn is not its own any more.
-        with time_machine.travel(timezone.now() + timedelta(seconds=TURN_SECONDS - 1)):
+        with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS - 1)):
             with turn(7, BLOCK) as after:
                 assert after
 
@@ -69,7 +69,7 @@ def test_a_collision_neither_costs_a_turn_nor_leaves_one():
 
     def collide_once(execute, sql, *args):
         verb = sql.split()[0]
-        if DeliveryTurn._meta.db_table in sql and verb not in met:
+        if BlockLock._meta.db_table in sql and verb not in met:
             met.add(verb)
             raise collision(connection.vendor)
         return execute(sql, *args)
@@ -77,12 +77,12 @@ def test_a_collision_neither_costs_a_turn_nor_leaves_one():
     with connection.execute_wrapper(collide_once), turn(7, BLOCK) as is_ours:
         assert is_ours
     assert met == {"INSERT", "DELETE"}
-    assert not DeliveryTurn.objects.exists()
+    assert not BlockLock.objects.exists()
 
 
 def test_a_lost_turn_elsewhere_is_not_this_one():
     """C118: that somebody was killed at another block frees no turn that is held."""
-    with turn(7, OTHER), time_machine.travel(timezone.now() + timedelta(seconds=TURN_SECONDS + 1)):
+    with turn(7, OTHER), time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS + 1)):
         with turn(7, BLOCK), turn(7, BLOCK) as second:
             assert not second
 
@@ -90,7 +90,7 @@ def test_a_lost_turn_elsewhere_is_not_this_one():
 def test_the_former_holder_does_not_end_the_heirs_turn():
     former = turn(7, BLOCK)
     former.__enter__()
-    with time_machine.travel(timezone.now() + timedelta(seconds=TURN_SECONDS + 1)):
+    with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS + 1)):
         with turn(7, BLOCK):
             former.__exit__(None, None, None)
             with turn(7, BLOCK) as third:

@@ -14,8 +14,8 @@ from tests.grader_replies.test_feedback import markup
 from tests.learner_state.test_encoding import json_values
 from xqueue_bridge.exceptions import InvalidReply
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
+from xqueue_bridge.grader_replies.inbox import FAILURE_REPLY
 from xqueue_bridge.grader_replies.parsing import parse_reply, write_reply
-from xqueue_bridge.grader_replies.inbox import FAILURE_NOTICE
 
 
 def reply_text(**members):
@@ -138,15 +138,15 @@ def test_output_of_a_trial_run_needs_no_grade():
 
 def test_failure_notice():
     """C123: the notice is a reply like any other, in XQueue's own words."""
-    assert json.loads(FAILURE_NOTICE) == {
+    assert json.loads(FAILURE_REPLY) == {
         "correct": None,
         "score": 0,
         "msg": '<div class="capa_alert">Your submission could not be graded. Please recheck your '
         "submission and try again. If the problem persists, please notify the course staff.</div>",
     }
-    reply = parse_reply(FAILURE_NOTICE)
+    reply = parse_reply(FAILURE_REPLY)
     assert (reply.correct, reply.score) == (False, 0)
-    assert reply.msg == json.loads(FAILURE_NOTICE)["msg"]
+    assert reply.msg == json.loads(FAILURE_REPLY)["msg"]
 
 
 def test_messages_hold_nothing_of_the_reply():

@@ -16,9 +16,9 @@ from kombu import Queue
 from opaque_keys.edx.keys import UsageKey
 
 from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
-from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.grader_api.responses import Envelope
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api as submission_queue
 
 ANSWER = "block_2_1"
 
@@ -65,7 +65,7 @@ def _forget_principals():
 
 @pytest.fixture
 def secret(transactional_db) -> str:
-    return external_grader.create_grader("watcher", ["python"])
+    return submission_queue.create_grader("watcher", ["python"])
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def submit(
     """Send an answer and save the state that waits for it; return the learner's id."""
     if user_id is None:
         user_id = get_user_model().objects.create(username=f"learner of {queue_key}").pk
-    external_grader.enqueue(
+    submission_queue.enqueue(
         new_submission(user_id=user_id, usage_key=usage_key, queue_key=queue_key, **kwargs)
     )
     learner_state.save_fields(user_id, COURSE, usage_key, waiting_state(queue_key))

@@ -15,8 +15,8 @@ from django.db import connection
 from tests.grader_replies import real_block
 from tests.integration.conftest import celery_app
 from tests.integration.killable_processes import die_at
+from xqueue_bridge.credentials import enqueue
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.credentials import enqueue as enqueueing
 from xqueue_bridge.tasks import sweep
 
 #: How a worker ends that had nothing left to do before its moment came.
@@ -65,7 +65,7 @@ class Rest:
 
 def sweep_until_killed(moment: int, sweeps: int) -> None:
     """Be the sweeper, until the given moment, or for so many sweeps. Changes stay young."""
-    enqueueing.SETTLE = timedelta(hours=1)  # however long all of the test takes
+    enqueue.SETTLE = timedelta(hours=1)  # however long all of the test takes
     die_at(moment)
     for _ in range(sweeps):
         sweep()
@@ -74,7 +74,7 @@ def sweep_until_killed(moment: int, sweeps: int) -> None:
 
 def sweep_after_a_while(sweeps: int) -> None:
     """Be the sweeper at a time when changes of grades are no longer young."""
-    enqueueing.SETTLE = timedelta(0)
+    enqueue.SETTLE = timedelta(0)
     for _ in range(sweeps):
         sweep()
         time.sleep(0.05)
@@ -83,4 +83,4 @@ def sweep_after_a_while(sweeps: int) -> None:
 def deliver_until_killed(reply_id: int, moment: int) -> None:
     """Deliver one reply, until the given moment."""
     die_at(moment)
-    grader_replies.deliver(reply_id)
+    grader_replies.apply_reply(reply_id)

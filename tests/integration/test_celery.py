@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from celery.contrib.testing.worker import start_worker
 
-from tests.submission_queue.factories import GraderClient
 from tests.integration.conftest import BROKERS, eventually, grade_of, submit
+from tests.submission_queue.factories import GraderClient
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.tasks import sweep
 

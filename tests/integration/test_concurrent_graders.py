@@ -12,13 +12,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tests.submission_queue.factories import GraderClient
 from tests.integration.conftest import grade_of, submit
+from tests.submission_queue.factories import GraderClient
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

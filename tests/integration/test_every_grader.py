@@ -7,8 +7,8 @@ import io
 import pytest
 
 from tests.doubles.graders import EVERY_GRADER, PullGrader, StanfordGrader, StockWatcher
-from tests.submission_queue.factories import COURSE, PROBLEM
 from tests.integration.conftest import ANSWER, eventually, grade_of, submit
+from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.learner_state.api import read_state
 

@@ -17,26 +17,26 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
+from tests.credentials.factories import make_due
 from tests.doubles.credentials import Credentials, running
-from tests.submission_queue.factories import COURSE, GraderClient
 from tests.grader_replies import real_block
 from tests.grader_replies.factories import OLD, make_learner, make_reply
 from tests.integration.conftest import BROKERS, submit
-from tests.integration.subprocess_jobs import IDLE
 from tests.integration.killable_processes import Nursery, nursery
-from tests.credentials.factories import make_due
+from tests.integration.subprocess_jobs import IDLE
+from tests.submission_queue.factories import COURSE, GraderClient
 from xqueue_bridge import tasks
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.course_structure.policy import parse_policy
+from xqueue_bridge.credentials import enqueue
+from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.grader_replies.models import DeliveryTurn, ReceivedReply
+from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.course_grades import api as persistent_grades
-from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
-from xqueue_bridge.course_structure.policy import parse_policy
-from xqueue_bridge.credentials import enqueue as enqueueing
-from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
+from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("course")]
 
@@ -56,7 +56,7 @@ def _the_same_luck() -> None:
 def credentials(settings) -> Credentials:
     with running() as service:
         settings.XQUEUE_BRIDGE = {
-            "GRADE_DELAY_SECONDS": 0.01,
+            "RECALCULATE_GRADE_DELAY_SECONDS": 0.01,
             "CREDENTIALS": service.settings,
         }
         yield service
@@ -70,17 +70,16 @@ def key_of(kind: str, name: object) -> UsageKey:
 def course(transactional_db) -> None:
     """One homework of two problems, a point each; one of them is a pass."""
     blocks = tuple(
-        persistent_grades.Block(key_of("problem", n), "problem", max_score=1.0)
-        for n in range(PROBLEMS)
+        course_grades.Block(key_of("problem", n), "problem", max_score=1.0) for n in range(PROBLEMS)
     )
-    homework = persistent_grades.Subsection(
+    homework = course_grades.Subsection(
         key_of("sequential", "homework"), "Homework", "Homework", graded=True, blocks=blocks
     )
-    chapter = persistent_grades.Chapter(key_of("chapter", "one"), "One", (homework,))
+    chapter = course_grades.Chapter(key_of("chapter", "one"), "One", (homework,))
     grader = {"type": "Homework", "min_count": 1, "drop_count": 0, "weight": 1.0}
     policy = parse_policy({"GRADER": [grader], "GRADE_CUTOFFS": {"Pass": 0.5}})
-    persistent_grades.publish(
-        persistent_grades.Course(COURSE, "1", timezone.now(), None, policy, (chapter,))
+    course_grades.publish(
+        course_grades.Course(COURSE, "1", timezone.now(), None, policy, (chapter,))
     )
     GradeOutboxCursor.objects.create(modified=timezone.now() - timedelta(minutes=1))
 
@@ -154,8 +153,8 @@ def check(classroom: Classroom, credentials: Credentials) -> None:
 def test_sweepers(credentials, secret, monkeypatch):
     """SG43, SG44, SG81, SG84: a sweeper dies at each moment; after a restart nothing is missing."""
     # The web process has no time left for more than the grader's answer.
-    monkeypatch.setattr(tasks, "wake_up", lambda reply_id: None)
-    monkeypatch.setattr(enqueueing, "SETTLE", timedelta(hours=1))  # as in the sweepers that die
+    monkeypatch.setattr(tasks, "enqueue_apply_reply", lambda reply_id: None)
+    monkeypatch.setattr(enqueue, "SETTLE", timedelta(hours=1))  # as in the sweepers that die
     classroom = Classroom(secret)
     classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
     ends = []
@@ -173,9 +172,9 @@ def test_sweepers(credentials, secret, monkeypatch):
 def test_blocks(transactional_db, settings):
     """C116, SG39, SG43: a deliverer dies at each moment; each block takes its reply once."""
     settings.XQUEUE_BRIDGE = {
-        "RECORDER": "block",
+        "REPLY_BACKEND": "block",
         "BLOCK_LOADER": f"{JOBS}.load_block",
-        "COURSE_STRUCTURES": None,  # from here on it is as in test_sweepers
+        "COURSE_STRUCTURE_BACKEND": None,  # from here on it is as in test_sweepers
     }
     replies, ends = [], [KILLED]
     with nursery() as processes:
@@ -190,16 +189,16 @@ def test_blocks(transactional_db, settings):
     assert len(ends) > 30
     assert set(ReceivedReply.objects.values_list("status", flat=True)) == {"pending", "applied"}
     for _attempt_and_second_look in range(2):
-        DeliveryTurn.objects.update(expires_at=timezone.now())
+        BlockLock.objects.update(expires_at=timezone.now())
         ReceivedReply.objects.exclude(next_attempt_at=None).update(next_attempt_at=timezone.now())
         for reply_id in replies:
-            assert grader_replies.deliver(reply_id) == "applied"
+            assert grader_replies.apply_reply(reply_id) == "applied"
     assert not ReceivedReply.objects.exclude(next_attempt_at=None).exists()
     assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == ["applied"] * len(replies)
     trails = {
         tuple(
             (entry.reason, entry.grade, bool(learner_state.waiting_keys(entry.state or {})))
-            for entry in learner_state.history(user_id, real_block.usage_key_of("one"), COURSE)
+            for entry in learner_state.history(user_id, real_block.parse_usage_key("one"), COURSE)
         )
         for user_id in Submission.objects.values_list("user_id", flat=True)
     }

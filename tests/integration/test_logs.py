@@ -15,13 +15,14 @@ from django.core import mail
 from django.utils import timezone
 
 from tests.doubles.graders import StanfordGrader, StockWatcher
-from tests.submission_queue.factories import COURSE, PROBLEM
 from tests.integration.conftest import eventually, grade_of, submit
-from xqueue_bridge.data import Delivery, Recorded, UploadedFile
-from xqueue_bridge.submission_queue import api, accounts as graders, queue, results
+from tests.submission_queue.factories import COURSE, PROBLEM
+from xqueue_bridge.data import ApplyResult, ReplyToApply, UploadedFile
 from xqueue_bridge.grader_api import callback as callback_views
-from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.submission_queue import accounts as graders
+from xqueue_bridge.submission_queue import api, queue, results
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -145,7 +146,7 @@ def test_a_good_day(live_server, secret, caplog):
 
 def test_bad_logins(live_server, settings, caplog):
     """C129: logins that are wrong, too many, incomplete, unreadable or no text."""
-    settings.XQUEUE_BRIDGE = {"LOGIN_FAILURES": "2/min"}
+    settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "2/min"}
     url = f"{live_server.url}/xqueue/login/"
     wrong = {"username": MARK, "password": MARK}
     said = [requests.post(url, wrong, timeout=PATIENCE).json()["content"] for _ in range(3)]
@@ -270,18 +271,18 @@ def test_callbacks(live_server, monkeypatch, caplog):
 
 
 class SaysEverything:
-    """A recorder whose faults quote the learner's work, as a host's own code may."""
+    """A backend whose faults quote the learner's work, as a host's own code may."""
 
     in_transaction = False
     recheck_seconds = None
 
-    def record(self, delivery: Delivery) -> Recorded:
+    def record(self, delivery: ReplyToApply) -> ApplyResult:
         raise ValueError(delivery.queue_key, delivery.reply.msg)
 
 
 def test_a_delivery_that_fails(machine, settings, caplog):
     """C129: the host's own fault, with the learner's work in its message."""
-    settings.XQUEUE_BRIDGE = {"RECORDER": f"{__name__}.SaysEverything"}
+    settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": f"{__name__}.SaysEverything"}
     submit(MARK, body=CODE)
     assert machine.put(machine.pull()["xqueue_header"], json.dumps(REPLY)) == ""
     assert eventually(lambda: ReceivedReply.objects.get().problem == "ValueError", PATIENCE)

@@ -1,4 +1,4 @@
-"""Rows with a trail, for the tests of history."""
+"""Rows with a trail, for the tests of store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.learner_state.history import store as history
+from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import (
     BaseStudentModuleHistory,
     Reason,
@@ -50,7 +50,7 @@ def write(row: StudentModule, reason: Reason = Reason.STATE, **columns: Any) -> 
     for name, value in {"state": f'{{"n": {row.version}}}', **columns}.items():
         setattr(row, name, value)
     row.save()
-    history.record([row], reason)
+    store.record([row], reason)
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def undone() -> Iterator[None]:
 
 
 def trail(usage_key: UsageKey = BLOCK, student_id: int = ADA) -> list[BaseStudentModuleHistory]:
-    return list(history.read(student_id, usage_key, COURSE))
+    return list(store.read(student_id, usage_key, COURSE))
 
 
 def versions(usage_key: UsageKey = BLOCK) -> list[int]:

@@ -63,14 +63,14 @@ class TestResetAttempts:
 class TestEmptyModule:
     def test_it_works(self, ada):
         """SG48: after a delete the state is absent and the score is gone."""
-        assert api.empty_module(ada, COURSE, BLOCK) is True
+        assert api.clear_state(ada, COURSE, BLOCK) is True
         assert api.read_state(ada, BLOCK, COURSE) is None
         assert api.read_score(ada, BLOCK, COURSE) == api.Score(None, None)
         assert StudentModule.objects.get().state == "{}"
 
     def test_the_history_says_so_in_one_entry(self, ada):
         before = len(list(api.history(ada, BLOCK, COURSE)))
-        api.empty_module(ada, COURSE, BLOCK)
+        api.clear_state(ada, COURSE, BLOCK)
         entry = newest(ada)
         assert (entry.reason, entry.state, entry.grade, entry.max_grade) == (
             "delete",
@@ -83,35 +83,35 @@ class TestEmptyModule:
     def test_a_score_without_state(self, ada):
         """SG26: what was never stored does not become what was deleted."""
         api.set_score(ada, COURSE, OTHER, 1, 1)
-        assert api.empty_module(ada, COURSE, OTHER) is True
+        assert api.clear_state(ada, COURSE, OTHER) is True
         assert StudentModule.objects.get(module_state_key=OTHER).state is None
         assert api.read_score(ada, OTHER, COURSE).grade is None
 
     def test_where_there_is_nothing(self, ada):
         assert api.has_state(ada, COURSE, OTHER) is False
-        assert api.empty_module(ada, COURSE, OTHER) is False
-        assert api.empty_module(ada + 1, COURSE, BLOCK) is False
+        assert api.clear_state(ada, COURSE, OTHER) is False
+        assert api.clear_state(ada + 1, COURSE, BLOCK) is False
 
     def test_others_keep_theirs(self, ada):
         bob = get_user_model().objects.create_user("bob").pk
         api.save_fields(bob, COURSE, BLOCK, {"seed": 2})
         api.save_fields(ada, COURSE, OTHER, {"seed": 3})
-        api.empty_module(ada, COURSE, BLOCK)
+        api.clear_state(ada, COURSE, BLOCK)
         assert api.read_state(bob, BLOCK, COURSE) == {"seed": 2}
         assert api.read_state(ada, OTHER, COURSE) == {"seed": 3}
 
     def test_it_is_told_after_commit(self, ada, django_capture_on_commit_callbacks):
         with heard(state_deleted) as news:
             with django_capture_on_commit_callbacks() as callbacks:
-                api.empty_module(ada, COURSE, BLOCK)
-                api.empty_module(ada, COURSE, BLOCK)  # nothing more to tell
+                api.clear_state(ada, COURSE, BLOCK)
+                api.clear_state(ada, COURSE, BLOCK)  # nothing more to tell
             assert news == []
             for callback in callbacks:
                 callback()
         assert news == [{"user_id": ada, "course_key": COURSE, "usage_key": BLOCK}]
 
     def test_what_comes_next_begins_anew(self, ada):
-        api.empty_module(ada, COURSE, BLOCK)
+        api.clear_state(ada, COURSE, BLOCK)
         api.save_fields(ada, COURSE, BLOCK, {"seed": 4})
         assert api.read_state(ada, BLOCK, COURSE) == {"seed": 4}
         assert api.read_score(ada, BLOCK, COURSE).grade is None
@@ -120,8 +120,8 @@ class TestEmptyModule:
 def test_learners_at(ada):
     bob = get_user_model().objects.create_user("bob").pk
     api.save_fields(bob, COURSE, BLOCK, {"seed": 2})
-    assert sorted(api.learners_at(COURSE, BLOCK)) == sorted([ada, bob])
-    assert list(api.learners_at(COURSE, OTHER)) == []
+    assert sorted(api.learner_ids_at(COURSE, BLOCK)) == sorted([ada, bob])
+    assert list(api.learner_ids_at(COURSE, OTHER)) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -132,4 +132,4 @@ def test_statements(transactional_db, django_assert_num_queries):
     with django_assert_num_queries(4 + LOCK):
         api.reset_attempts(ada, COURSE, BLOCK)
     with django_assert_num_queries(4 + LOCK):
-        api.empty_module(ada, COURSE, BLOCK)
+        api.clear_state(ada, COURSE, BLOCK)

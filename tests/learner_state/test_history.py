@@ -8,43 +8,25 @@ import pytest
 from django.db import connections, transaction
 
 from tests.learner_state.history_factories import (
-
     ADA,
-
     BLOCK,
-
     COURSE,
-
     EXTENDED,
-
     OTHER,
-
     PLAIN,
-
     START,
-
     TO_EXTENDED,
-
     TO_PLAIN,
-
     TWO_DATABASES,
-
     fill,
-
     identities,
-
     make_row,
-
     trail,
-
     undone,
-
     versions,
-
     write,
-
 )
-from xqueue_bridge.learner_state.history import store as history
+from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
 
@@ -87,7 +69,7 @@ def test_nothing_written_is_nothing_read():
     make_row()
     write(make_row(student_id=ADA + 1))
     assert trail() == trail(OTHER) == []
-    history.record([], Reason.STATE)
+    store.record([], Reason.STATE)
 
 
 @pytest.mark.parametrize(
@@ -145,12 +127,12 @@ def test_large_numbers(settings, options):
     settings.XQUEUE_BRIDGE = options
     large = 2**40
     row = make_row(pk=large, version=2**33)
-    history.record([row], Reason.STATE)
-    table = history.written_table()
+    store.record([row], Reason.STATE)
+    table = store.written_table()
     table.objects.update(id=large + 1, student_id=large + 2)
     (entry,) = trail(student_id=large + 2)
     assert (entry.pk, entry.student_module_id, entry.version) == (large + 1, large, 2**33)
-    assert history.forget([large]) == 1
+    assert store.forget([large]) == 1
 
 
 class TestDeletedRows:
@@ -185,7 +167,7 @@ class TestDeletedRows:
         for table in (PLAIN, EXTENDED):
             fill(table, 1, [1, 2])
             fill(table, 2, [1])
-        assert history.forget([1, 1, 3]) == 4
+        assert store.forget([1, 1, 3]) == 4
         assert identities(PLAIN) == identities(EXTENDED) == [(2, 1)]
 
 
@@ -268,7 +250,7 @@ class TestStatements:
         settings.XQUEUE_BRIDGE = options
         row = make_row(version=count)
         alias = options.get("HISTORY_DATABASE", "default")
-        fill(history.written_table(), row.pk, range(1, count + 1), using=alias)
+        fill(store.written_table(), row.pk, range(1, count + 1), using=alias)
         with (
             django_assert_num_queries(default),
             django_assert_num_queries(other, connection=connections["history"]),
@@ -279,7 +261,7 @@ class TestStatements:
     def test_record(self, django_assert_num_queries, count):
         rows = self.rows(count)
         with transaction.atomic(), django_assert_num_queries(1):
-            history.record(rows, Reason.STATE)
+            store.record(rows, Reason.STATE)
 
     @pytest.mark.parametrize("count", [1, 50])
     def test_record_in_another_database(self, settings, django_assert_num_queries, count):
@@ -291,39 +273,39 @@ class TestStatements:
             django_assert_num_queries(0),
             django_assert_num_queries(1, connection=connections["history"]),
         ):
-            history.record(rows, Reason.STATE)
+            store.record(rows, Reason.STATE)
 
     @pytest.mark.parametrize("count", [1, 50])
     def test_record_in_a_scope(self, django_assert_num_queries, count):
         """The second time there is an entry of this scope to delete."""
         rows = self.rows(count)
-        with history.history_batch(), transaction.atomic():
+        with store.history_batch(), transaction.atomic():
             with django_assert_num_queries(1):
-                history.record(rows, Reason.STATE)
+                store.record(rows, Reason.STATE)
             for row in rows:
                 row.version += 1
             with django_assert_num_queries(2):
-                history.record(rows, Reason.SCORE)
+                store.record(rows, Reason.SCORE)
         assert PLAIN.objects.count() == count
 
     def test_record_in_a_scope_and_another_database(self, settings, django_assert_num_queries):
         """INSERT; after the write's commit BEGIN, DELETE, COMMIT."""
         settings.XQUEUE_BRIDGE = TWO_DATABASES
         rows = self.rows(50)
-        with history.history_batch():
-            history.record(rows, Reason.STATE)
+        with store.history_batch():
+            store.record(rows, Reason.STATE)
             for row in rows:
                 row.version += 1
             with django_assert_num_queries(4, connection=connections["history"]):
                 with transaction.atomic():
-                    history.record(rows, Reason.SCORE)
+                    store.record(rows, Reason.SCORE)
         assert EXTENDED.objects.count() == 50
 
     def test_forget(self, django_assert_num_queries):
         """BEGIN, DELETE, COMMIT for each table."""
         fill(PLAIN, 1, range(1, 20))
         with django_assert_num_queries(6):
-            history.forget(range(400))
+            store.forget(range(400))
 
     def rows(self, count):
         return [

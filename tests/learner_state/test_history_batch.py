@@ -12,37 +12,24 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 from tests.learner_state.history_factories import (
-
     BLOCK,
-
     COURSE,
-
     EXTENDED,
-
     OTHER,
-
     PLAIN,
-
     TWO_DATABASES,
-
     identities,
-
     make_row,
-
     trail,
-
     undone,
-
     versions,
-
     write,
-
 )
 from xqueue_bridge.learner_state import api
-from xqueue_bridge.learner_state.history import batch as history_scope
-from xqueue_bridge.learner_state.history.store import history_batch
+from xqueue_bridge.learner_state.history import batch
 from xqueue_bridge.learner_state.history.middleware import collapse_history
 from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.history.store import history_batch
 
 pytestmark = pytest.mark.django_db
 
@@ -154,10 +141,10 @@ def test_a_write_that_is_undone_is_no_part_of_it():
 def test_a_thread_begins_outside():
     seen = []
     with history_batch():
-        thread = threading.Thread(target=lambda: seen.append(history_scope.current_scope()))
+        thread = threading.Thread(target=lambda: seen.append(batch.current_scope()))
         thread.start()
         thread.join()
-        assert history_scope.current_scope() is not None
+        assert batch.current_scope() is not None
     assert seen == [None]
 
 
@@ -166,9 +153,9 @@ def test_a_task_that_outlives_the_scope_has_left_it():
         go_on = asyncio.Event()
 
         async def task() -> list[bool]:
-            inside = history_scope.current_scope() is not None
+            inside = batch.current_scope() is not None
             await go_on.wait()
-            return [inside, history_scope.current_scope() is not None]
+            return [inside, batch.current_scope() is not None]
 
         with history_batch():
             running = asyncio.create_task(task())
@@ -224,7 +211,7 @@ class TestMiddleware:
 
     def test_an_async_request_too(self):
         async def view(request):
-            return HttpResponse(str(history_scope.current_scope() is not None))
+            return HttpResponse(str(batch.current_scope() is not None))
 
         async def ask():
             return await collapse_history(view)(RequestFactory().get("/"))

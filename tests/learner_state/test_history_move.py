@@ -1,4 +1,4 @@
-"""Moving history, and being killed while moving it."""
+"""Moving store, and being killed while moving it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ from tests.learner_state.history_factories import (
     versions,
     write,
 )
+from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.learner_state import api
-from xqueue_bridge.db import bulk_insert as bulk
-from xqueue_bridge.learner_state.history import store as history
-from xqueue_bridge.learner_state.history import move as moving, prune as retention
+from xqueue_bridge.learner_state.history import move as moving
+from xqueue_bridge.learner_state.history import prune as retention
+from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.move import Place
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
@@ -91,14 +92,14 @@ def test_an_entry_that_moves_while_it_is_read(settings, monkeypatch, source, tar
         "HISTORY_KEEP_AFTER_DELETE": True,
     }
     fill(source.table, 1, range(1, 21), using=source.alias)
-    real = history._newest_first
+    real = store._newest_first
 
     def then_move(table, about):
         found = list(real(table, about))
         move(source, target)
         return iter(found)
 
-    monkeypatch.setattr(history, "_newest_first", then_move)
+    monkeypatch.setattr(store, "_newest_first", then_move)
     assert versions() == list(range(20, 0, -1))
 
 
@@ -124,7 +125,7 @@ def test_of_two_with_one_identity_the_later_is_right():
 
 
 def test_what_was_never_committed_does_not_come_home(settings):
-    """SG33, SG34: an entry whose write failed is no row's history, wherever that is kept."""
+    """SG33, SG34: an entry whose write failed is no row's store, wherever that is kept."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     row, busy = make_row(), make_row(OTHER)
     for each in (row, busy):
@@ -172,7 +173,7 @@ def test_a_chunk_takes_the_same_number_of_statements(django_assert_num_queries):
 
 def test_large_entries_go_in_several_statements(monkeypatch, django_assert_num_queries):
     """SG34: a chunk that is more than one statement takes is moved all the same."""
-    monkeypatch.setattr(bulk, "_CHARACTERS", 5_000)
+    monkeypatch.setattr(bulk_insert, "_CHARACTERS", 5_000)
     fill(PLAIN, 1, range(1, 21), state="x" * 1_000)
     before = contents(HERE)
     with django_assert_num_queries(2 + 5 + 1, connection=connections["history"]):

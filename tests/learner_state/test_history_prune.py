@@ -11,23 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.learner_state.history_factories import (
-
     EXTENDED,
-
     PLAIN,
-
     START,
-
     TO_EXTENDED,
-
     TWO_DATABASES,
-
     fill,
-
     identities,
-
     make_row,
-
 )
 from xqueue_bridge.learner_state.history import prune as retention
 from xqueue_bridge.learner_state.history.prune import Policy, Progress

@@ -120,13 +120,13 @@ django.setup()
 from django.contrib.auth.models import AnonymousUser
 from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.learner_state import crawlers
-from xqueue_bridge.learner_state.fields import data_cache as field_data_cache
+from xqueue_bridge.learner_state.fields import data_cache
 from xqueue_bridge.learner_state.fields import key_value_store
 from xqueue_bridge.learner_state.scores import max_scores_cache
-from xqueue_bridge.learner_state.scores import client as scores_client
+from xqueue_bridge.learner_state.scores import client
 course = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 kvs = key_value_store.DjangoKeyValueStore(
-    field_data_cache.FieldDataCache([], course, AnonymousUser())
+    data_cache.FieldDataCache([], course, AnonymousUser())
 )
 try:
     kvs.get(kvs.Key("content", None, None, "data"))

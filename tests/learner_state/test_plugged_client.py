@@ -106,7 +106,7 @@ def test_ours_is_the_default():
 @pytest.mark.django_db
 def test_scores_do_not_mind(settings):
     """SG87: with a client plugged in, states are in it, and scores where they were."""
-    settings.XQUEUE_BRIDGE = {"STATE_CLIENT": PATH}
+    settings.XQUEUE_BRIDGE = {"USER_STATE_CLIENT": PATH}
     ada = get_user_model().objects.create_user("ada")
     client = api.state_client(ada)
     assert type(client) is MemoryUserStateClient

@@ -29,13 +29,13 @@ from tests.grader_replies.factories import (
 from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
 from xqueue_bridge import signals
+from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.course_grades.models import GradeRecalculation
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
@@ -52,8 +52,10 @@ def committed_ada(transactional_db) -> int:
     return get_user_model().objects.create_user("ada").pk
 
 
-def apply(user_id: int, reply_key: str = "r1", earned: float = 3, possible: float = 4, **options):
-    return api.apply_score(reply_key, user_id, COURSE, BLOCK, earned, possible, **options)
+def apply(
+    user_id: int, idempotency_key: str = "r1", earned: float = 3, possible: float = 4, **options
+):
+    return api.apply_score(idempotency_key, user_id, COURSE, BLOCK, earned, possible, **options)
 
 
 def score_of(user_id: int) -> tuple[float | None, float | None] | None:
@@ -67,19 +69,22 @@ def learner_score(user_id: int) -> api.Score | None:
 
 class TestOnce:
     def test_it_works(self, ada):
-        assert apply(ada) == api.Settled(Outcome.APPLIED)
+        assert apply(ada) == api.LedgerResult(Outcome.APPLIED)
         assert score_of(ada) == (3, 4)
         entry = ScoreLedger.objects.get()
-        assert (entry.reply_key, entry.user_id, entry.course_key) == ("r1", ada, COURSE)
+        assert (entry.idempotency_key, entry.user_id, entry.course_key) == ("r1", ada, COURSE)
         assert (entry.usage_key, entry.earned, entry.possible) == (BLOCK, 3, 4)
         assert (entry.outcome, entry.repeats) == ("applied", 0)
 
     def test_five_times(self, committed_ada):
         """SG39, SG43: repeated after whatever happened, a reply changes nothing, successfully."""
         apply(committed_ada + 1, "another")
-        with heard(signals.score_changed) as news:
+        with heard(signals.score_saved) as news:
             answers = [apply(committed_ada) for _ in range(5)]
-        assert answers == [api.Settled(Outcome.APPLIED), *[api.Settled(Outcome.APPLIED, True)] * 4]
+        assert answers == [
+            api.LedgerResult(Outcome.APPLIED),
+            *[api.LedgerResult(Outcome.APPLIED, True)] * 4,
+        ]
         assert StudentModuleHistory.objects.count() == len(news) == 1
         assert GradeRecalculation.objects.get().wanted == 1
         entries = ScoreLedger.objects.order_by("pk").values_list("outcome", "repeats")
@@ -103,15 +108,15 @@ class TestOnce:
         def crash(**news):
             raise SystemExit
 
-        signals.score_written.connect(crash)
+        signals.score_saving.connect(crash)
         try:
             with pytest.raises(SystemExit):
                 apply(committed_ada)
         finally:
-            signals.score_written.disconnect(crash)
+            signals.score_saving.disconnect(crash)
         assert not ScoreLedger.objects.exists()
         assert not StudentModule.objects.exists()
-        assert apply(committed_ada) == api.Settled(Outcome.APPLIED)
+        assert apply(committed_ada) == api.LedgerResult(Outcome.APPLIED)
 
 
 class TestOrder:
@@ -124,7 +129,7 @@ class TestOrder:
         assert score_of(ada) == (2, 4)
         assert outcomes["r2"].outcome == Outcome.APPLIED
         assert outcomes["r1"].outcome == (Outcome.STALE if second_first else Outcome.APPLIED)
-        entries = ScoreLedger.objects.values_list("reply_key", "outcome")
+        entries = ScoreLedger.objects.values_list("idempotency_key", "outcome")
         assert dict(entries) == {key: settled.outcome for key, settled in outcomes.items()}
 
     def test_blocks_that_differ_in_case(self, ada):
@@ -162,7 +167,7 @@ class TestOrder:
         """SG42: state and score are unchanged, and nobody hears anything."""
         api.save_fields(committed_ada, COURSE, BLOCK, waiting_state(a_2_1="key-2"))
         before = StudentModule.objects.values().get()
-        with heard(signals.score_changed) as news:
+        with heard(signals.score_saved) as news:
             answer = apply(committed_ada, expected_queue_key="key-1")
         assert answer.outcome == Outcome.STALE
         assert StudentModule.objects.values().get() == before
@@ -285,7 +290,7 @@ class TestPoints:
 
 class TestNews:
     def test_of_a_change(self, committed_ada):
-        with heard(signals.score_written) as notes, heard(signals.score_changed) as news:
+        with heard(signals.score_saving) as notes, heard(signals.score_saved) as news:
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
@@ -304,7 +309,7 @@ class TestNews:
             "grader_response": False,
         }
 
-    @pytest.mark.parametrize("signal", [signals.score_changed])
+    @pytest.mark.parametrize("signal", [signals.score_saved])
     def test_a_receiver_that_raises(self, committed_ada, signal: Signal):
         def fail(**news):
             raise RuntimeError
@@ -328,14 +333,14 @@ class TestDelivery:
     """The entries of replies that grader_replies has delivered."""
 
     def entry(self, reply) -> ScoreLedger:
-        return ScoreLedger.objects.get(reply_key=f"reply:{reply.pk}")
+        return ScoreLedger.objects.get(idempotency_key=f"reply:{reply.pk}")
 
     def test_applied(self, ada):
         """SG39: one delivered reply has one entry, however often it is delivered."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
         for _ in range(5):
-            grader_replies.deliver(reply.pk)
+            grader_replies.apply_reply(reply.pk)
         entry = self.entry(reply)
         assert (entry.outcome, entry.earned, entry.possible) == ("applied", 1, 1)
         place = (entry.user_id, entry.course_key, entry.usage_key)
@@ -349,7 +354,7 @@ class TestDelivery:
         submission = make_submission(ada)
         reply = make_reply(submission)
         make_state(ada)
-        grader_replies.deliver(reply.pk)
+        grader_replies.apply_reply(reply.pk)
         assert [grader_replies.is_answer(submission.pk, GOOD) for _ in range(4)] == [True] * 4
         assert self.entry(reply).repeats == 4
 
@@ -372,7 +377,7 @@ class TestDelivery:
         """SG40: eight processes that deliver one reply write one score and one entry."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
-        statuses = in_processes([lambda: str(grader_replies.deliver(reply.pk))] * 8)
+        statuses = in_processes([lambda: str(grader_replies.apply_reply(reply.pk))] * 8)
         assert set(statuses) == {"applied"}
         assert StudentModuleHistory.objects.count() == 1
         assert ScoreLedger.objects.count() == 1
@@ -383,24 +388,24 @@ class TestDelivery:
         make_state(ada, waiting_state(a_2_1="key-2"))
         second = make_reply(make_submission(ada, "key-2"))
         first = make_reply(make_submission(ada, "key-1", age=OLD))
-        assert grader_replies.deliver(second.pk) == "applied"
-        assert grader_replies.deliver(first.pk) == "stale"
+        assert grader_replies.apply_reply(second.pk) == "applied"
+        assert grader_replies.apply_reply(first.pk) == "stale"
         assert self.entry(first).outcome == "stale"
         assert self.entry(second).outcome == "applied"
 
     def test_rejected(self, ada):
         make_state(ada)
         reply = make_reply(make_submission(ada), '{"score": 1}')
-        grader_replies.deliver(reply.pk)
+        grader_replies.apply_reply(reply.pk)
         assert self.entry(reply).outcome == "rejected"
 
     def test_one_that_got_further(self, ada):
         """SG39: a stale reply that the state waits for after all keeps its one entry."""
         reply = make_reply(make_submission(ada, age=OLD))
-        grader_replies.deliver(reply.pk)
+        grader_replies.apply_reply(reply.pk)
         assert self.entry(reply).outcome == "stale"
         make_state(ada)
-        grader_replies.deliver_for(ada, WAITING_BLOCK, frozenset({"key-1"}))
+        grader_replies.apply_waiting(ada, WAITING_BLOCK, frozenset({"key-1"}))
         assert self.entry(reply).outcome == "applied"
 
     def test_a_trial_run(self, ada):
@@ -409,7 +414,7 @@ class TestDelivery:
         state = {"input_state": {"a_2_1": {"queuestate": "queued", "queuekey": "key-1"}}}
         make_state(ada, state)
         replies = [make_reply(make_submission(ada, key, **run)) for key in ("key-1", "key-2")]
-        assert [grader_replies.deliver(reply.pk) for reply in replies] == ["applied", "stale"]
+        assert [grader_replies.apply_reply(reply.pk) for reply in replies] == ["applied", "stale"]
         assert not ScoreLedger.objects.exists()
 
     def test_an_outcome_and_its_entry_are_one_write(self, ada, monkeypatch):
@@ -421,13 +426,13 @@ class TestDelivery:
         monkeypatch.setattr(api, "record_outcome", refuse)
         reply = make_reply(make_submission(ada, age=OLD))
         with pytest.raises(DatabaseError):
-            grader_replies.deliver(reply.pk)
+            grader_replies.apply_reply(reply.pk)
         reply.refresh_from_db()
         assert (reply.status, reply.attempts) == ("pending", 0)
 
     def test_not_yet_and_never(self, ada):
         """What is not delivered has no entry: it may be, later."""
-        grader_replies.deliver(make_reply(make_submission(ada)).pk)
+        grader_replies.apply_reply(make_reply(make_submission(ada)).pk)
         assert not ScoreLedger.objects.exists()
 
 
@@ -436,7 +441,7 @@ class TestStatements:
 
     @pytest.fixture(autouse=True)
     def _without_course_grades(self, settings):
-        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
     def test_applied(self, committed_ada, django_assert_num_queries):
         """BEGIN, ledger in a savepoint (3), lock, attempts, UPDATE, history, COMMIT."""

@@ -138,7 +138,7 @@ class TestStatements:
 
     @pytest.fixture(autouse=True)
     def _without_course_grades(self, settings):
-        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
     def test_read(self, committed_ada, django_assert_num_queries):
         api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})

@@ -9,9 +9,9 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from tests.db.test_transactions import collision
 from xqueue_bridge.db import transactions
 from xqueue_bridge.learner_state import write as writing
+from xqueue_bridge.learner_state.block_keys import place_at, place_of
 from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.block_keys import place_at, place_of
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.testing.user_state.base import BLOCK, BLOCKS, COURSE, OLD_KEY, OLD_RUNS, OTHER
 
@@ -89,7 +89,7 @@ def test_races_are_bounded(client, monkeypatch):
     calls = fail(monkeypatch, "_insert", 10**6, IntegrityError("no"))
     with pytest.raises(IntegrityError):
         client.set("ada", BLOCK, {"a": 1})
-    assert len(calls) == writing.LOOKS
+    assert len(calls) == writing.CLAIM_ROUNDS
     assert not StudentModule.objects.exists()
 
 
@@ -126,7 +126,7 @@ def test_locked_rows_are_those_of_the_course(ada):
     assert places[0] != places[1]
     assert places[0] == place_of(OLD_KEY.map_into_course(OLD_RUNS[0]))
     change = writing.overlay([(places[0], {"run": 1})])
-    assert writing.change_rows(ada.pk, places[:1], change, Reason.STATE, create=True) == 1
+    assert writing.update_rows(ada.pk, places[:1], change, Reason.STATE, create=True) == 1
     with transaction.atomic():
         assert set(writing.lock_rows(ada.pk, places)) == {places[0]}
         assert writing.lock_rows(ada.pk, places[1:]) == {}
@@ -136,5 +136,5 @@ def test_a_learner_that_nobody_has_seen(db):
     """SG17: a row is never made for a learner who does not exist."""
     change = writing.overlay([(place_of(BLOCK), {"a": 1})])
     with pytest.raises(writing.UnknownLearner):
-        writing.change_rows(10**9, [place_of(BLOCK)], change, Reason.STATE, create=True)
+        writing.update_rows(10**9, [place_of(BLOCK)], change, Reason.STATE, create=True)
     assert not StudentModule.objects.exists()

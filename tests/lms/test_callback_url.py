@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.lms.callback_url import make_path, read_dispatch, read_url
 from xqueue_bridge.data import Dispatch, Target
 from xqueue_bridge.exceptions import InvalidHeader
+from xqueue_bridge.lms.callback_url import build_path, read_dispatch, read_url
 
 PLACE = "course-v1:DemoX+CS101+2026/xqueue/7/block-v1:DemoX+CS101+2026+type@problem+block@sums"
 URL = f"http://lms.example.com/courses/{PLACE}/score_update"
@@ -126,6 +126,6 @@ def test_keys_are_parsed() -> None:
 def test_what_is_made_can_be_read() -> None:
     """C5: an address names the place that it was made for."""
     target = read_url(URL)
-    path = make_path(target.course_key, target.user_id, target.usage_key, target.dispatch)
+    path = build_path(target.course_key, target.user_id, target.usage_key, target.dispatch)
     assert read_url(path) == target
     assert URL.endswith(path)

@@ -13,9 +13,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.submission_queue.factories import GraderClient, make_grader, new_submission
+from xqueue_bridge.management.commands import xqueue_bridge_sweep
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
-from xqueue_bridge.management.commands import xqueue_bridge_sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -117,7 +117,9 @@ class TestQueues:
             queue.enqueue(new_submission(queue_key=str(number)))
         queue.enqueue(new_submission("java"))
         grader.pull()
-        reports = [json.loads(line) for line in run("xqueue_bridge_queues", "--json").splitlines()]
+        reports = [
+            json.loads(line) for line in run("xqueue_bridge_queue_stats", "--json").splitlines()
+        ]
         assert [(r["queue_name"], r["waiting"], r["leased"]) for r in reports] == [
             ("java", 1, 0),
             ("python", 2, 1),
@@ -135,13 +137,13 @@ class TestQueues:
             available_at=Submission.objects.get(queue_key="failed").created_at
         )
         queue.fail_exhausted()
-        report = next(iter(api.queue_reports()))
+        report = next(iter(api.queue_stats()))
         assert (report.answered, report.failed, report.waiting, report.leased) == (1, 1, 0, 0)
         assert report.oldest_seconds is None
 
     def test_as_a_table(self):
         queue.enqueue(new_submission())
-        head, row = run("xqueue_bridge_queues").splitlines()
+        head, row = run("xqueue_bridge_queue_stats").splitlines()
         assert head.split()[:3] == ["queue_name", "waiting", "leased"]
         assert row.split()[:3] == ["python", "1", "0"]
 
@@ -149,7 +151,7 @@ class TestQueues:
         for number in range(5):
             queue.enqueue(new_submission(f"queue {number}"))
         with django_assert_num_queries(3):
-            assert len(api.queue_reports()) == 5
+            assert len(api.queue_stats()) == 5
 
 
 @pytest.mark.django_db(transaction=True)
@@ -164,7 +166,7 @@ class TestSweep:
 
     def test_one_that_fails(self, settings):
         """cron sees it by the exit code, and by what is said."""
-        settings.XQUEUE_BRIDGE = {"RECORDER": "no.such.recorder"}
+        settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
         with pytest.raises(ExceptionGroup, match="Not swept: replies delivered"):
             run("xqueue_bridge_sweep")
 

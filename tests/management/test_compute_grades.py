@@ -9,15 +9,16 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.course_grades import factories as cast, courses
+from tests.course_grades import courses
+from tests.course_grades import factories as cast
 from tests.course_grades.conftest import (  # noqa: F401
     by_workers,
     committed_course,
 )
 from tests.course_grades.courses import COURSE_KEY
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.learner_state import api as learner_state
 
 
 @pytest.fixture

@@ -14,24 +14,16 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.learner_state.history_factories import (
-
     EXTENDED,
-
     PLAIN,
-
     TO_EXTENDED,
-
     TWO_DATABASES,
-
     fill,
-
     identities,
-
     make_row,
-
 )
 from xqueue_bridge.learner_state.history import move as history_moving
-from xqueue_bridge.learner_state.history import prune as history_retention
+from xqueue_bridge.learner_state.history import prune
 
 pytestmark = pytest.mark.django_db
 
@@ -101,11 +93,11 @@ class TestPrune:
 
     def test_interrupted_it_says_how_to_go_on(self, monkeypatch):
         """SG33: and going on there finishes the job."""
-        monkeypatch.setattr(history_retention, "PAGE", 10)
-        monkeypatch.setattr(history_retention, "CHUNK", 5)
+        monkeypatch.setattr(prune, "PAGE", 10)
+        monkeypatch.setattr(prune, "CHUNK", 5)
         for row in range(1, 11):
             fill(PLAIN, row, range(1, 11))
-        real, calls = history_retention._Doomed.delete, []
+        real, calls = prune._Doomed.delete, []
 
         def interrupted(*args):
             calls.append(1)
@@ -113,7 +105,7 @@ class TestPrune:
                 raise KeyboardInterrupt
             return real(*args)
 
-        monkeypatch.setattr(history_retention._Doomed, "delete", interrupted)
+        monkeypatch.setattr(prune._Doomed, "delete", interrupted)
         with pytest.raises(CommandError, match=r"go on with --start \d+$") as stopped:
             run(PRUNE, "--keep-last", "1")
         row = str(stopped.value).split()[-1]

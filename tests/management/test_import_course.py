@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from opaque_keys.edx.keys import CourseKey
 
 from demo.course import OLX
-from tests.course_structure import olx_factories as olx
 from tests.course_grades.courses import HOMEWORK
+from tests.course_structure import olx_factories
 from xqueue_bridge.course_structure.json_format import write_json
 from xqueue_bridge.course_structure.olx.reader import read_olx
 from xqueue_bridge.course_structure.store import StoredStructures
@@ -24,14 +24,14 @@ KEY = CourseKey.from_string("course-v1:O+C+R")
 
 def load(path: Path, *options: str) -> tuple[str, str]:
     output, notes = io.StringIO(), io.StringIO()
-    arguments = ("xqueue_bridge_load_course", str(path), *options)
+    arguments = ("xqueue_bridge_import_course", str(path), *options)
     call_command(*arguments, stdout=output, stderr=notes, no_color=True)
     return output.getvalue(), notes.getvalue()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return olx.folder(tmp_path / "course", olx.FILES)
+    return olx_factories.folder(tmp_path / "course", olx_factories.FILES)
 
 
 def test_it_works(folder):
@@ -56,7 +56,7 @@ def test_the_demos_course():
 
 def test_an_archive_and_a_document_are_the_same_course(folder, tmp_path):
     load(folder)
-    archive = olx.archive(tmp_path / "course.tar.gz", olx.FILES)
+    archive = olx_factories.archive(tmp_path / "course.tar.gz", olx_factories.FILES)
     document = tmp_path / "course.json"
     document.write_text(write_json(read_olx(folder)), encoding="utf-8")
     for path in (archive, document):
@@ -85,14 +85,14 @@ def test_a_course_may_be_known_by_another_key(folder):
 
 def test_what_is_seldom_meant_is_noted(tmp_path):
     lab = {"type": "Lab", "min_count": 2, "drop_count": 2, "weight": 0.5}
-    made = olx.files(
+    made = olx_factories.files(
         sequential__s='<sequential display_name="First" graded="true" format="Exam">'
         '<vertical url_name="v"/></sequential>',
         vertical__v='<vertical><done url_name="d"/></vertical>',
     )
     policy = {"GRADER": [HOMEWORK, lab], "GRADE_CUTOFFS": {}}
     made["policies/R/grading_policy.json"] = json.dumps(policy)
-    output, notes = load(olx.folder(tmp_path, made))
+    output, notes = load(olx_factories.folder(tmp_path, made))
     assert "First (Exam): 0 points in 1 block, 1 with points that only the block knows" in output
     assert "cutoffs: none" in output
     assert notes.splitlines() == [

@@ -8,12 +8,12 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
 from tests.grader_replies.factories import waiting_state
+from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
 from xqueue_bridge import models
-from xqueue_bridge.submission_queue import api as external_grader
-from xqueue_bridge.submission_queue import files
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue import files
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,7 @@ def bob() -> int:
 def make_learner(name: str) -> int:
     """Return a learner whose answer waits for a grader."""
     user_id = get_user_model().objects.create_user(name).pk
-    external_grader.enqueue(new_submission(user_id=user_id, queue_key=name))
+    submission_queue.enqueue(new_submission(user_id=user_id, queue_key=name))
     learner_state.save_fields(
         user_id, COURSE, PROBLEM, {**waiting_state(loops_2_1=name), "attempts": 2}
     )
@@ -167,9 +167,9 @@ class TestDelete:
         assert run(DELETE, str(PROBLEM), "ada") == "0 of 1 learners deleted"
 
     def test_a_key_of_the_old_kind(self, ada):
-        from xqueue_bridge.lms.callback_url import read_place
+        from xqueue_bridge.lms.callback_url import parse_block_key
 
-        course_key, usage_key = read_place(OLD_COURSE, OLD_KEY)
+        course_key, usage_key = parse_block_key(OLD_COURSE, OLD_KEY)
         learner_state.save_fields(ada, course_key, usage_key, {"seed": 1})
         said = run(DELETE, OLD_KEY, "ada", "--course", OLD_COURSE)
         assert said == "1 of 1 learners deleted"

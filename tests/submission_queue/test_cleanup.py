@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 
 from tests.submission_queue.factories import new_submission, stored_files, upload
-from xqueue_bridge.submission_queue import files, cleanup as leftovers, queue
+from xqueue_bridge.submission_queue import cleanup as leftovers
+from xqueue_bridge.submission_queue import files, queue
 from xqueue_bridge.submission_queue.models import SubmissionContent
 
 pytestmark = pytest.mark.django_db

@@ -37,7 +37,7 @@ def folder(settings, tmp_path):
             "OPTIONS": {"location": str(tmp_path)},
         },
     }
-    settings.XQUEUE_BRIDGE = {"FILES_STORAGE": "elsewhere"}
+    settings.XQUEUE_BRIDGE = {"FILES_STORAGE_ALIAS": "elsewhere"}
     return tmp_path
 
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_removed_stops_nothing(folder, monkeypatch, caplog) -> No
 
 def test_default_storage_is_our_alias() -> None:
     """C16: learners' files do not go to the host's public storage."""
-    assert Options().FILES_STORAGE == "xqueue_bridge"
+    assert Options().FILES_STORAGE_ALIAS == "xqueue_bridge"
     stored = store_file(upload())
     assert storages["xqueue_bridge"].exists(stored.storage_name)
     assert not storages["default"].exists(stored.storage_name)

@@ -9,31 +9,23 @@ import time_machine
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from tests.submission_queue.factories import (
-
-    COURSE,
-
-    OTHER_PROBLEM,
-
-    PROBLEM,
-
-    make_grader,
-
-    new_submission,
-
-    stored_files,
-
-    upload,
-
-)
 from tests.grader_replies.factories import heard
+from tests.submission_queue.factories import (
+    COURSE,
+    OTHER_PROBLEM,
+    PROBLEM,
+    make_grader,
+    new_submission,
+    stored_files,
+    upload,
+)
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Grader, Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.signals import submission_failed
 
 pytestmark = pytest.mark.django_db
 
@@ -244,7 +236,7 @@ def test_nothing_is_given_up_without_a_notice(grader_id, settings, monkeypatch):
     def refuse(submission_id):
         raise DatabaseError
 
-    monkeypatch.setattr(queue.grader_replies, "store_notice", refuse)
+    monkeypatch.setattr(queue.grader_replies, "store_failure_reply", refuse)
     with pytest.raises(DatabaseError):
         queue.fail_exhausted()
     assert Submission.objects.get().status == Status.LEASED
@@ -288,7 +280,7 @@ def test_requeue_starts_afresh(grader_id, settings):
 
 def test_only_listed_queues(settings):
     """C11, C27: an unknown queue is refused where queues are listed; nothing is left behind."""
-    settings.XQUEUE_BRIDGE = {"ONLY_LISTED_QUEUES": True, "QUEUES": {"python": {}}}
+    settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True, "QUEUES": {"python": {}}}
     assert queue.enqueue(new_submission("python")) == 1
     with pytest.raises(QueueNotFound, match="Queue 'rust' not found"):
         queue.enqueue(new_submission("rust"))
@@ -355,7 +347,7 @@ def test_others_were_always_faster(grader_id, monkeypatch):
     first, second, third, _ = Submission.objects.order_by("pk").values_list("pk", flat=True)
     with pytest.raises(QueueContended):
         queue.pull("python", grader_id)
-    assert tried == [first, third, second] * queue.LOOKS
+    assert tried == [first, third, second] * queue.CLAIM_ROUNDS
 
 
 class TestSuperseded:
@@ -365,7 +357,7 @@ class TestSuperseded:
         """C22: a submission that a newer answer replaced is not handed to graders any more."""
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
-        queue.settle_superseded(7, PROBLEM, {"new"})
+        queue.supersede_replaced(7, PROBLEM, {"new"})
         assert (status_of("old"), status_of("new")) == (Status.SUPERSEDED, Status.WAITING)
         assert queue.queue_length("python") == 1
 
@@ -375,14 +367,14 @@ class TestSuperseded:
         queue.enqueue(new_submission(queue_key="b", user_id=8))
         queue.enqueue(new_submission(queue_key="c", dispatch=Dispatch.UNGRADED_RESPONSE))
         queue.enqueue(new_submission(queue_key="new"))
-        queue.settle_superseded(7, PROBLEM, {"new"})
+        queue.supersede_replaced(7, PROBLEM, {"new"})
         assert {status_of(key) for key in "abc"} == {Status.WAITING}
 
     def test_parts_of_one_problem_stay(self):
         """C24: the parts of one problem do not withdraw one another."""
         queue.enqueue(new_submission(queue_key="part 1"))
         queue.enqueue(new_submission(queue_key="part 2"))
-        queue.settle_superseded(7, PROBLEM, {"part 1", "part 2"})
+        queue.supersede_replaced(7, PROBLEM, {"part 1", "part 2"})
         assert status_of("part 1") == status_of("part 2") == Status.WAITING
 
     def test_an_answer_whose_state_is_not_saved_yet_stays(self):
@@ -390,15 +382,15 @@ class TestSuperseded:
         queue.enqueue(new_submission(queue_key="saved"))
         queue.enqueue(new_submission(queue_key="just sent"))
         queue.enqueue(new_submission(queue_key="sent again"))
-        queue.settle_superseded(7, PROBLEM, {"saved"})
+        queue.supersede_replaced(7, PROBLEM, {"saved"})
         assert status_of("just sent") == status_of("sent again") == Status.WAITING
 
     def test_requests_that_crossed(self, grader_id):
         """C22: a withdrawn submission that the state waits for after all is offered again."""
         queue.enqueue(new_submission(queue_key="first"))
         queue.enqueue(new_submission(queue_key="second"))
-        queue.settle_superseded(7, PROBLEM, {"second"})
-        queue.settle_superseded(7, PROBLEM, {"first"})
+        queue.supersede_replaced(7, PROBLEM, {"second"})
+        queue.supersede_replaced(7, PROBLEM, {"first"})
         assert status_of("first") == Status.WAITING
 
     def test_withdrawn_from_its_last_grader(self, grader_id, settings):
@@ -407,14 +399,14 @@ class TestSuperseded:
         queue.enqueue(new_submission(queue_key="first"))
         queue.pull("python", grader_id)
         queue.withdraw(7, COURSE, PROBLEM)
-        queue.settle_superseded(7, PROBLEM, {"first"})
+        queue.supersede_replaced(7, PROBLEM, {"first"})
         assert queue.pull("python", grader_id).delivery == 1
 
     def test_a_pulled_one_is_left_to_its_grader(self, grader_id):
         queue.enqueue(new_submission(queue_key="old"))
         queue.pull("python", grader_id)
         queue.enqueue(new_submission(queue_key="new"))
-        queue.settle_superseded(7, PROBLEM, {"new"})
+        queue.supersede_replaced(7, PROBLEM, {"new"})
         assert status_of("old") == Status.LEASED
 
     def test_one_that_is_pulled_meanwhile(self, grader_id):
@@ -427,7 +419,7 @@ class TestSuperseded:
 
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
-        queue.settle_superseded(7, PROBLEM, Keys({"new"}))
+        queue.supersede_replaced(7, PROBLEM, Keys({"new"}))
         assert status_of("old") == Status.LEASED
 
 
@@ -452,9 +444,9 @@ class TestStatements:
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
         with django_assert_num_queries(2):
-            queue.settle_superseded(7, PROBLEM, {"new"})
+            queue.supersede_replaced(7, PROBLEM, {"new"})
         with django_assert_num_queries(1):
-            queue.settle_superseded(7, PROBLEM, {"new"})
+            queue.supersede_replaced(7, PROBLEM, {"new"})
 
 
 def test_make_grader_pulls_for_its_own_queue_only():

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from tests.db.test_transactions import collision
+from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue import queue, results
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.results import parse_lease
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.grader_replies.models import ReceivedReply
 
 OK = {"return_code": 0, "content": ""}
 BAD_FORMAT = {"return_code": 1, "content": "Incorrect reply format"}
@@ -266,8 +266,8 @@ def parsed(header: str) -> str:
     """Return "a lease", or the name of the field at fault."""
     try:
         parse_lease(header)
-    except InvalidField as problem:
-        return problem.field
+    except InvalidField as exc:
+        return exc.field
     return "a lease"
 
 
@@ -312,7 +312,7 @@ class TestStatements:
 
     @pytest.fixture(autouse=True)
     def _no_broker(self, monkeypatch):
-        monkeypatch.setattr("xqueue_bridge.tasks.wake_up", lambda reply_id: None)
+        monkeypatch.setattr("xqueue_bridge.tasks.enqueue_apply_reply", lambda reply_id: None)
 
     def test_a_put_that_collides(self, lease, monkeypatch):
         """C89, C91: a deadlock costs no result: hardly any grader posts it twice."""

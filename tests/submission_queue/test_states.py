@@ -22,8 +22,8 @@ def test_an_answer_is_final():
 
 
 def test_a_retirement_is_final_and_spares_no_other():
-    assert TRANSITIONS[Status.WITHDRAWN] == frozenset()
-    assert {*sources_of(Status.WITHDRAWN)} == {*Status} - {Status.ANSWERED, Status.WITHDRAWN}
+    assert TRANSITIONS[Status.RETIRED] == frozenset()
+    assert {*sources_of(Status.RETIRED)} == {*Status} - {Status.ANSWERED, Status.RETIRED}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_retirement_is_final_and_spares_no_other():
         [Status.WAITING, Status.LEASED, Status.LEASED, Status.FAILED, Status.WAITING],
         [Status.WAITING, Status.SUPERSEDED, Status.WAITING],
         [Status.WAITING, Status.LEASED, Status.SUPERSEDED, Status.ANSWERED],
-        [Status.WAITING, Status.LEASED, Status.FAILED, Status.WITHDRAWN],
+        [Status.WAITING, Status.LEASED, Status.FAILED, Status.RETIRED],
     ],
 )
 def test_the_lives_of_a_submission_are_legal(life):

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tests.submission_queue.factories import PROBLEM, new_submission
 from xqueue_bridge.submission_queue import queue
-from xqueue_bridge.submission_queue.api import Standing, standings
+from xqueue_bridge.submission_queue.api import QueuePosition, queue_positions
 from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = pytest.mark.django_db
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.django_db
 def test_the_place_in_the_queue():
     for user_id in (1, 2, 3):
         queue.enqueue(new_submission(user_id=user_id, queue_key=f"key {user_id}"))
-    assert standings(3, PROBLEM) == [Standing("key 3", 3)]
+    assert queue_positions(3, PROBLEM) == [QueuePosition("key 3", 3)]
     queue.pull("python", None)
     # The first one's lease ends after the others' arrival, so it is not ahead of them.
-    assert standings(1, PROBLEM) == [Standing("key 1", None)]
-    assert standings(3, PROBLEM) == [Standing("key 3", 2)]
+    assert queue_positions(1, PROBLEM) == [QueuePosition("key 1", None)]
+    assert queue_positions(3, PROBLEM) == [QueuePosition("key 3", 2)]
 
 
 def test_an_ended_lease_is_a_place_again():
@@ -28,10 +28,10 @@ def test_an_ended_lease_is_a_place_again():
     queue.pull("python", None)
     queue.enqueue(new_submission(user_id=8, queue_key="quick"))
     Submission.objects.filter(queue_key="slow").update(available_at=timezone.now())
-    assert standings(7, PROBLEM) == [Standing("slow", 2)]
+    assert queue_positions(7, PROBLEM) == [QueuePosition("slow", 2)]
 
 
 def test_what_is_finished_has_no_place():
     queue.enqueue(new_submission())
     Submission.objects.update(status="answered", available_at=None)
-    assert standings(7, PROBLEM) == []
+    assert queue_positions(7, PROBLEM) == []

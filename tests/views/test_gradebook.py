@@ -1,4 +1,4 @@
-"""The course team's pages: the grade book, its file, and grades set by hand."""
+"""The course team's pages: the gradebook, its file, and grades set by hand."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.course_grades import factories as cast, courses
-from tests.course_grades.factories import P1
+from tests.course_grades import courses
+from tests.course_grades import factories as cast
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
+from tests.course_grades.factories import P1
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.views import gradebook as gradebook_views
 from xqueue_bridge.views.common import percents, points

@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.course_grades import factories as cast, courses
+from tests.course_grades import courses
+from tests.course_grades import factories as cast
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.views import common
@@ -183,7 +184,7 @@ def test_learners_with_large_numbers_have_pages(monkeypatch) -> None:
 
 
 def test_site_without_grades_has_no_page(client, staff, long_course, settings) -> None:
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURES": None}
+    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
     client.force_login(staff)
     assert client.get(OWN).status_code == 404
 

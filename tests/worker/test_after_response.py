@@ -9,24 +9,24 @@ from django.core.signals import request_finished
 from django.db import close_old_connections
 from django.http import HttpResponse
 
-from xqueue_bridge.worker.after_response import collecting, run_all, run_or_collect
 from xqueue_bridge.grader_api.responses import Envelope, failure, success
+from xqueue_bridge.worker.after_response import defer_jobs, run_after_response, run_jobs
 
 
 def test_outside_it_runs_at_once():
     done = []
-    run_or_collect(lambda: done.append(1))
+    run_after_response(lambda: done.append(1))
     assert done == [1]
 
 
 def test_inside_it_waits():
     done = []
-    with collecting() as jobs:
-        run_or_collect(lambda: done.append(1))
+    with defer_jobs() as jobs:
+        run_after_response(lambda: done.append(1))
         assert done == []
-    run_all(jobs)
+    run_jobs(jobs)
     assert done == [1]
-    run_all(jobs)
+    run_jobs(jobs)
     assert done == [1], "each job runs once"
 
 
@@ -37,7 +37,7 @@ def test_one_that_fails_stops_nobody(caplog):
         raise RuntimeError("learner's secret")
 
     with caplog.at_level(logging.WARNING):
-        run_all([fails, lambda: done.append(1)])
+        run_jobs([fails, lambda: done.append(1)])
     assert done == [1]
     assert "RuntimeError" in caplog.text
     assert "secret" not in caplog.text

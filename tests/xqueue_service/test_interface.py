@@ -10,10 +10,10 @@ from opaque_keys.edx.keys import UsageKey
 from tests.doubles.problem_block import problem_block
 from tests.doubles.xqueue_server import Answer, XQueueServer
 from xqueue_bridge import XQueueInterface, XQueueService
-from xqueue_bridge.xqueue_service import interface as xqueue_interface
-from xqueue_bridge.xqueue_service.models import TransportChoice
 from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.xqueue_service import interface as xqueue_interface
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 pytestmark = pytest.mark.django_db
 BODY = '{"student_response": "print(1)"}'
@@ -21,7 +21,7 @@ OTHER = UsageKey.from_string("block-v1:DemoX+CS102+2026+type@problem+block@sums"
 NOT_CHARGED = "Your answer was not sent to the grader ({}). Your attempts are unchanged; try again."
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """Stands for capa's ResponseError."""
 
 
@@ -36,7 +36,7 @@ def send(block, dispatch: str = "score_update") -> tuple[int, str]:
 
 
 def use_table(course: str, yes: bool = True) -> None:
-    TransportChoice.objects.update_or_create(
+    TransportOverride.objects.update_or_create(
         scope="course", name=course, defaults={"use_submissions_table": yes}
     )
 
@@ -74,7 +74,7 @@ def test_the_caller_may_choose(server: XQueueServer, flag: bool) -> None:
 
 def test_without_a_block_the_site_decides(server: XQueueServer) -> None:
     """C28: no block, no course: the site's answer."""
-    TransportChoice.objects.create(scope="site", use_submissions_table=True)
+    TransportOverride.objects.create(scope="site", use_submissions_table=True)
     assert XQueueInterface().send_to_queue(header_of(problem_block()), BODY) == (0, "1")
     assert Submission.objects.exists()
 
@@ -106,9 +106,9 @@ def test_refusals_are_logged_without_content(server: XQueueServer, caplog) -> No
 
 def test_failed_send_raises_if_asked(server: XQueueServer, settings) -> None:
     """C30: the class that the host names, with words for the learner and without a cause."""
-    settings.XQUEUE_BRIDGE = {"FAILED_SEND_RAISES": f"{__name__}.Refused"}
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
     server.instead["submit"] = [Answer("", 503)]
-    with pytest.raises(Refused) as failure:
+    with pytest.raises(RequestRefused) as failure:
         send(problem_block())
     assert str(failure.value) == NOT_CHARGED.format("unexpected HTTP status code [503]")
     assert failure.value.__context__ is None
@@ -116,21 +116,21 @@ def test_failed_send_raises_if_asked(server: XQueueServer, settings) -> None:
 
 def test_server_refusal_raises_too(server: XQueueServer, settings) -> None:
     """C30: also when it is the server that refuses."""
-    settings.XQUEUE_BRIDGE = {"FAILED_SEND_RAISES": f"{__name__}.Refused"}
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
     server.queues = set()
-    with pytest.raises(Refused, match="Queue 'demo' not found"):
+    with pytest.raises(RequestRefused, match="Queue 'demo' not found"):
         send(problem_block())
 
 
 def test_sent_is_sent(server: XQueueServer, settings) -> None:
     """C30: the policy changes nothing when all is well."""
-    settings.XQUEUE_BRIDGE = {"FAILED_SEND_RAISES": f"{__name__}.Refused"}
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
     assert send(problem_block()) == (0, "1")
 
 
 def test_trial_run_gets_its_tuple(server: XQueueServer, settings) -> None:
     """C25, C30: a trial run costs no attempt, and its page can show the reason."""
-    settings.XQUEUE_BRIDGE = {"FAILED_SEND_RAISES": f"{__name__}.Refused"}
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
     server.instead["submit"] = [Answer("", 503)]
     assert send(problem_block(), "ungraded_response")[0] == 1
 
@@ -138,13 +138,13 @@ def test_trial_run_gets_its_tuple(server: XQueueServer, settings) -> None:
 @pytest.mark.parametrize("path", ["no.such.thing", "nonsense", ""])
 def test_policy_that_cannot_be_followed(server: XQueueServer, settings, path: str) -> None:
     """C7, C30: a wrong class name is not the learner's trouble."""
-    settings.XQUEUE_BRIDGE = {"FAILED_SEND_RAISES": path}
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": path}
     server.instead["submit"] = [Answer("", 503)]
     assert send(problem_block()) == (1, "unexpected HTTP status code [503]")
 
 
 def test_bad_header_raises_if_asked(settings) -> None:
     """C30: what cannot be read at all counts as an answer."""
-    settings.XQUEUE_BRIDGE = {"FAILED_SEND_RAISES": f"{__name__}.Refused"}
-    with pytest.raises(Refused, match="xqueue_header"):
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
+    with pytest.raises(RequestRefused, match="xqueue_header"):
         XQueueInterface(use_submission_service=True).send_to_queue("{", BODY)

@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from demo.course import course
 from demo.runtime import Submitted, load_block, submit
 from tests.doubles.xqueue_server import XQueueServer
-from xqueue_bridge.xqueue_service.models import TransportChoice
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 FIRST, SECOND = course().problems[:2]
 
@@ -42,7 +42,7 @@ def test_graded_through_the_legacy_server(server: XQueueServer, live_server, lea
         asked = block_of(learner, problem)
         server.queues |= {response.queue_name for response in asked.lcp.responders.values()}
         assert submit(asked, ["print(1)"]) == Submitted(True)
-    TransportChoice.objects.create(scope="site", use_submissions_table=True)
+    TransportOverride.objects.create(scope="site", use_submissions_table=True)
     for problem, item in zip((FIRST, SECOND), server.items, strict=True):
         answered = server.answer(item, reply(problem.url_name), via=live_server.url)
         assert answered.status_code == 200

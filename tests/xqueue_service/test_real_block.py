@@ -13,9 +13,9 @@ from demo.course import Problem
 from demo.runtime import Submitted, load_block, render, submit
 from tests.doubles.problem_block import USAGE_KEY
 from tests.doubles.xqueue_server import Answer, XQueueServer
-from xqueue_bridge.xqueue_service.models import TransportChoice
-from xqueue_bridge.submission_queue import files as stored_files
+from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 LEARNER = 103
 RESPONSE_ERROR = "xblocks_contrib.problem.capa.responsetypes.ResponseError"
@@ -65,7 +65,7 @@ def block(
 
 @pytest.fixture
 def table(db) -> None:
-    TransportChoice.objects.create(scope="site", use_submissions_table=True)
+    TransportOverride.objects.create(scope="site", use_submissions_table=True)
 
 
 def body_of(submission: Submission) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def test_files(table) -> None:
     assert json.loads(content.body)["student_response"] == ""
     arrived = {}
     for file in content.stored_files():
-        with stored_files.open_file(file) as opened:
+        with files.open_file(file) as opened:
             arrived[file.name] = opened.read()
     assert arrived == pieces
 
@@ -220,7 +220,7 @@ def test_failed_send_is_shown_and_counted(server: XQueueServer) -> None:
 @pytest.mark.django_db
 def test_failed_send_is_not_counted(server: XQueueServer, settings) -> None:
     """C30: with capa's exception the learner reads the reason and keeps the attempt."""
-    settings.XQUEUE_BRIDGE = {"FAILED_SEND_RAISES": RESPONSE_ERROR}
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": RESPONSE_ERROR}
     store = Memory()
     server.instead["submit"] = [Answer("", 503)]
     outcome = submit(block(store=store, max_attempts="1"), ["print(1)"])
@@ -258,14 +258,14 @@ def test_other_learners_and_blocks_are_apart(table) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_a_submission(django_assert_num_queries) -> None:
     """C2, C8: loading, answering and sending a problem: the four statements of the send."""
-    TransportChoice.objects.create(scope="site", use_submissions_table=True)
+    TransportOverride.objects.create(scope="site", use_submissions_table=True)
     with django_assert_num_queries(4):
         submit(block(), ["print(1)"])
 
 
 def test_course_of_the_block_decides(table) -> None:
     """C28: an answer of the course itself comes before the site's."""
-    TransportChoice.objects.create(
+    TransportOverride.objects.create(
         scope="course", name=str(USAGE_KEY.context_key), use_submissions_table=False
     )
     submit(block(), ["print(1)"])

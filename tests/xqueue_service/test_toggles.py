@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import connection
 from opaque_keys.edx.keys import LearningContextKey
 
-from xqueue_bridge.xqueue_service.models import TransportChoice
+from xqueue_bridge.xqueue_service.models import TransportOverride
 from xqueue_bridge.xqueue_service.toggles import WAFFLE_FLAG, use_edx_submissions_for_xqueue
 
 COURSE = LearningContextKey.from_string("course-v1:DemoX+CS101+2026")
@@ -16,7 +16,7 @@ NAMES = {"course": str(COURSE), "org": "DemoX", "site": ""}
 
 
 def choose(scope: str, name: str, yes: bool) -> None:
-    TransportChoice.objects.create(scope=scope, name=name, use_submissions_table=yes)
+    TransportOverride.objects.create(scope=scope, name=name, use_submissions_table=yes)
 
 
 @pytest.mark.django_db

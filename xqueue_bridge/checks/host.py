@@ -20,7 +20,7 @@ from xqueue_bridge.conf import options
 def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
     """The host's own settings hold what we need."""
     found: list[checks.CheckMessage] = []
-    alias = options().FILES_STORAGE
+    alias = options().FILES_STORAGE_ALIAS
     if not isinstance(alias, str):
         pass  # check_options says so
     elif alias not in settings.STORAGES:
@@ -42,9 +42,9 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         )
     else:
-        found.extend(_unusable(storages, "FILES_STORAGE", alias, "STORAGES"))
-    if isinstance(options().CACHE, str):
-        found.extend(_unusable(caches, "CACHE", options().CACHE, "CACHES"))
+        found.extend(_unusable(storages, "FILES_STORAGE_ALIAS", alias, "STORAGES"))
+    if isinstance(options().CACHE_ALIAS, str):
+        found.extend(_unusable(caches, "CACHE_ALIAS", options().CACHE_ALIAS, "CACHES"))
     found.extend(_wrong_xqueue_settings())
     interface = getattr(settings, "XQUEUE_INTERFACE", None) or {}
     has_own = isinstance(interface, Mapping) and interface.get("callback_url")
@@ -73,10 +73,10 @@ def _unusable(backends: Any, name: str, alias: str, setting: str) -> Iterator[ch
     """Yield what is wrong with a cache or a storage that cannot be made."""
     try:
         backends[alias]
-    except Exception as problem:  # importing runs foreign code
+    except Exception as exc:  # importing runs foreign code
         text = f"XQUEUE_BRIDGE[{name!r}] is {alias!r}, which is not in {setting}."
         if alias in getattr(settings, setting):
-            text = f"{setting}[{alias!r}] cannot be used: {type(problem).__name__}."
+            text = f"{setting}[{alias!r}] cannot be used: {type(exc).__name__}."
         yield error("E013", text, f"{setting}[{alias!r}] = {{'BACKEND': 'package.module.name'}}")
 
 

@@ -40,8 +40,8 @@ def wrong_values(
 def unimportable(name: str, path: str, where: str = "XQUEUE_BRIDGE") -> list[checks.CheckMessage]:
     try:
         found = import_string(path)
-    except Exception as problem:  # importing runs foreign code
-        reason = f"cannot be imported: {type(problem).__name__}"
+    except Exception as exc:  # importing runs foreign code
+        reason = f"cannot be imported: {type(exc).__name__}"
     else:
         if callable(found):
             return []

@@ -59,33 +59,33 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
     if not isinstance(given, Mapping):
         return []  # check_options says so
     found: list[checks.CheckMessage] = []
-    paths = {"RECORDER", "BLOCK_LOADER", "FAILED_SEND_RAISES", "COURSE_STRUCTURES"}
+    paths = {"REPLY_BACKEND", "BLOCK_LOADER", "SEND_ERROR_CLASS", "COURSE_STRUCTURE_BACKEND"}
     for name in sorted(paths & given.keys()):
         path = given[name]
-        if isinstance(path, str) and not (name == "RECORDER" and path in RECORDERS):
+        if isinstance(path, str) and not (name == "REPLY_BACKEND" and path in RECORDERS):
             found.extend(unimportable(name, path) or _wrong_class(name, path))
-    if given.get("RECORDER") == "block" and not given.get("BLOCK_LOADER"):
+    if given.get("REPLY_BACKEND") == "block" and not given.get("BLOCK_LOADER"):
         found.append(
             error(
                 "E004",
-                "RECORDER is 'block', but nothing loads a learner's block.",
+                "REPLY_BACKEND is 'block', but nothing loads a learner's block.",
                 "XQUEUE_BRIDGE['BLOCK_LOADER'] = 'your.module.load_block'",
             )
         )
     prefixes, line = given.get("CALLBACK_PREFIXES"), "XQUEUE_BRIDGE['CALLBACK_PREFIXES']"
     example = f"{line} = ('https://lms.example.com/',)"
-    if given.get("RECORDER") == "callback" and not prefixes:
-        text = "RECORDER is 'callback', but no address may be posted to."
+    if given.get("REPLY_BACKEND") == "callback" and not prefixes:
+        text = "REPLY_BACKEND is 'callback', but no address may be posted to."
         found.append(error("E005", text, example))
     for prefix in prefixes if isinstance(prefixes, list | tuple) else ():
         if not is_address(prefix):
             found.append(error("E009", f"{line}: {prefix!r} is no address.", example))
-    if given.get("WAKE_UP") not in (None, "inline", "celery"):
+    if given.get("TASK_RUNNER") not in (None, "inline", "celery"):
         found.append(
             error(
                 "E006",
-                "WAKE_UP is neither inline nor celery.",
-                "XQUEUE_BRIDGE['WAKE_UP'] = 'inline'",
+                "TASK_RUNNER is neither inline nor celery.",
+                "XQUEUE_BRIDGE['TASK_RUNNER'] = 'inline'",
             )
         )
     if given.get("GRADE_SIGNALS", "every") not in ("every", "transitions"):
@@ -102,11 +102,11 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
 def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
     """Return what is wrong with something that can be imported and called."""
     found, where = import_string(path), f"XQUEUE_BRIDGE[{name!r}]"
-    if name == "FAILED_SEND_RAISES":
+    if name == "SEND_ERROR_CLASS":
         is_right = isinstance(found, type) and issubclass(found, Exception)
         what = "an exception class"
     else:
-        method = {"RECORDER": "record", "COURSE_STRUCTURES": "get"}.get(name)
+        method = {"REPLY_BACKEND": "record", "COURSE_STRUCTURE_BACKEND": "get"}.get(name)
         is_right = method is None or (isinstance(found, type) and hasattr(found, method))
         what = f"a class with a method {method}"
     if is_right:
@@ -125,26 +125,31 @@ def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
     """What keeps the blocks' state can be imported, and is a user-state client."""
-    from xqueue_bridge.learner_state.api import DjangoXBlockUserStateClient, what_client_lacks
+    from xqueue_bridge.learner_state.api import (
+        DjangoXBlockUserStateClient,
+        missing_client_attributes,
+    )
 
-    path = options().STATE_CLIENT
+    path = options().USER_STATE_CLIENT
     if not isinstance(path, str):
         return []  # check_options says so
-    found = unimportable("STATE_CLIENT", path)
+    found = unimportable("USER_STATE_CLIENT", path)
     if found:
         return found
     client = import_string(path)
-    if lacking := what_client_lacks(client):
-        text = f"XQUEUE_BRIDGE['STATE_CLIENT'] is no user-state client: {path} lacks {lacking}."
-        line = f"XQUEUE_BRIDGE['STATE_CLIENT'] = {Options.STATE_CLIENT!r}"
+    if lacking := missing_client_attributes(client):
+        text = (
+            f"XQUEUE_BRIDGE['USER_STATE_CLIENT'] is no user-state client: {path} lacks {lacking}."
+        )
+        line = f"XQUEUE_BRIDGE['USER_STATE_CLIENT'] = {Options.USER_STATE_CLIENT!r}"
         found.append(error("E007", text, line))
-    elif not issubclass(client, DjangoXBlockUserStateClient) and options().RECORDER == "state":
+    elif not issubclass(client, DjangoXBlockUserStateClient) and options().REPLY_BACKEND == "state":
         found.append(
             warning(
                 "W007",
-                "RECORDER is 'state', which writes to our own table: replies will not be seen "
-                "in the states that STATE_CLIENT keeps.",
-                "XQUEUE_BRIDGE['RECORDER'] = 'block'",
+                "REPLY_BACKEND is 'state', which writes to our own table: replies will not be seen "
+                "in the states that USER_STATE_CLIENT keeps.",
+                "XQUEUE_BRIDGE['REPLY_BACKEND'] = 'block'",
             )
         )
     return found
@@ -205,8 +210,8 @@ def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
                 f"{where}['TIMEOUT'] = {CredentialsOptions.TIMEOUT}",
             )
         )
-    if isinstance(path := given.get("INTERESTING"), str):
-        found.extend(unimportable("INTERESTING", path, where))
+    if isinstance(path := given.get("GRADE_FILTER"), str):
+        found.extend(unimportable("GRADE_FILTER", path, where))
     return found
 
 

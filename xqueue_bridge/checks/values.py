@@ -24,17 +24,17 @@ RANGES: dict[str, tuple[float, float]] = {
     "FILE_URL_SECONDS": (1, _SECONDS),
     "LEASE_SECONDS": (1, _SECONDS),
     "MAX_DELIVERIES": (1, _SMALL),
-    "REFUSED_REPLY_DELAY": (0, _SECONDS),
+    "INVALID_REPLY_RETRY_DELAY": (0, _SECONDS),
     "MAX_REPLY_BYTES": (1, _BYTES),
     "SESSION_SECONDS": (1, _SECONDS),
-    "PRINCIPAL_CACHE_SECONDS": (0, _SECONDS),
-    "GRACE_SECONDS": (0, _SECONDS),
-    "DELIVERY_ATTEMPTS": (1, _SMALL),
-    "DELIVERY_BACKOFF": (0.1, _SECONDS),
-    "DELIVERY_BACKOFF_MAX": (0.1, _SECONDS),
+    "GRADER_CACHE_SECONDS": (0, _SECONDS),
+    "STALE_AFTER_SECONDS": (0, _SECONDS),
+    "MAX_ATTEMPTS": (1, _SMALL),
+    "RETRY_BACKOFF": (0.1, _SECONDS),
+    "RETRY_BACKOFF_MAX": (0.1, _SECONDS),
     "USER_STATE_BATCH_SIZE": (1, 100_000),
     # A worker holds the task for so long; RabbitMQ ends a worker's channel after 30 minutes.
-    "GRADE_DELAY_SECONDS": (0, 900),
+    "RECALCULATE_GRADE_DELAY_SECONDS": (0, 900),
     "GRADE_FREEZE_DAYS": (0, 36_500),
 }
 #: REST framework looks at the unit's first letter alone: to it, a month is a minute.
@@ -58,7 +58,7 @@ def wrong_text(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
     if not isinstance(value, str):
         return []
     reason, example = "", getattr(Options, name, None)
-    if name == "LOGIN_FAILURES" and not _RATE.fullmatch(value):
+    if name == "LOGIN_FAILURE_RATE" and not _RATE.fullmatch(value):
         reason = "not a number above 0 for each s, min, hour or day"
     elif name == "SESSION_COOKIE" and not _COOKIE_NAME.fullmatch(value):
         reason = "not a name that a cookie can have"

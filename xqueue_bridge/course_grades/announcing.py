@@ -13,8 +13,8 @@ from django.utils.functional import SimpleLazyObject
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.course_grade import CourseGrade
-from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.signals import (
     COURSE_GRADE_CHANGED,
     COURSE_GRADE_NOW_FAILED,
@@ -43,7 +43,7 @@ class News:
         return "passed" if self.course_grade.passed else "failed"
 
 
-def announce_after_commit(news: News, user: Any = None) -> None:
+def send_grade_signals_on_commit(news: News, user: Any = None) -> None:
     """Send all signals about a grade after the commit; a receiver that raises stops nobody."""
     transaction.on_commit(partial(_announce, news, user))
 

@@ -2,6 +2,11 @@
 
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
 from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory, GradeResult
+from xqueue_bridge.course_grades.course_recalculation import (
+    learners_of,
+    request_course,
+    request_due_courses,
+)
 from xqueue_bridge.course_grades.overrides import (
     OverrideEntry,
     override_history,
@@ -23,18 +28,13 @@ from xqueue_bridge.course_grades.recalculation_queue import (
     try_again,
     unfinished,
 )
-from xqueue_bridge.course_grades.retirement import forget_grades, grades_to_forget
+from xqueue_bridge.course_grades.retirement import grades_to_retire, retire_grades
+from xqueue_bridge.course_grades.structure_report import doubts, summary
+from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, SubsectionOverride
 from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsection
 from xqueue_bridge.course_structure.json_format import version_from
 from xqueue_bridge.course_structure.load import read_course
 from xqueue_bridge.course_structure.store import course_structures, publish
-from xqueue_bridge.course_grades.structure_report import doubts, summary
-from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, SubsectionOverride
-from xqueue_bridge.course_grades.course_recalculation import (
-    learners_of,
-    request_course,
-    request_due_courses,
-)
 
 __all__ = [
     "Block",
@@ -52,8 +52,7 @@ __all__ = [
     "course_structures",
     "doubts",
     "failed_recalculations",
-    "forget_grades",
-    "grades_to_forget",
+    "grades_to_retire",
     "is_frozen",
     "learners_of",
     "learners_with_grades",
@@ -70,6 +69,7 @@ __all__ = [
     "request_due_courses",
     "request_everything",
     "request_recalculation",
+    "retire_grades",
     "set_override",
     "summary",
     "try_again",

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple, TypeAlias
 
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.course_grades import persistence as stored_grades
+from xqueue_bridge.course_grades import persistence
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.recalculation import (
-    OutdatedCourse,
     Plan,
+    StaleCourseStructure,
     known,
     recalculate,
-    with_current_course,
+    with_published_course,
 )
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_structure.store import course_structures
@@ -64,9 +64,9 @@ class CourseGradeFactory:
         Where none is stored: a ZeroCourseGrade, or None with ``create_if_needed`` False.
         """
         key = _key_of(course, collected_block_structure, course_structure, course_key)
-        row = stored_grades.read_course_row(user.pk, key)
+        row = persistence.read_course_row(user.pk, key)
         if row is not None:
-            return stored_grades.course_grade_of(row)
+            return persistence.course_grade_of(row)
         return ZeroCourseGrade(user_id=user.pk, course_key=key) if create_if_needed else None
 
     def update(
@@ -91,7 +91,7 @@ class CourseGradeFactory:
             found = known(current, key)
             return recalculate(user.pk, found, plan, user=user, only_current=only_current)
 
-        return with_current_course(key, work)
+        return with_published_course(key, work)
 
     def iter(
         self,
@@ -117,13 +117,13 @@ class CourseGradeFactory:
             try:
                 try:
                     grade = recalculate(user.pk, course, _plan(True), user=user)
-                except OutdatedCourse:  # it was published since
+                except StaleCourseStructure:  # it was published since
                     course = _course(key)
                     grade = recalculate(user.pk, course, _plan(True), user=user, only_current=False)
-            except Exception as problem:
-                name = type(problem).__name__
+            except Exception as exc:
+                name = type(exc).__name__
                 log.warning("The grade of learner %s in %s: %s", user.pk, key, name)
-                yield GradeResult(user, None, problem)
+                yield GradeResult(user, None, exc)
             else:
                 yield GradeResult(user, grade, None)
 
@@ -132,7 +132,7 @@ class CourseGradeFactory:
             rows = PersistentCourseGrade.objects.filter(
                 course_id=key, user_id__in=[user.pk for user in chunk]
             )
-            found = {row.user_id: stored_grades.course_grade_of(row) for row in rows}
+            found = {row.user_id: persistence.course_grade_of(row) for row in rows}
             for user in chunk:
                 zero = ZeroCourseGrade(user_id=user.pk, course_key=key)
                 yield GradeResult(user, found.get(user.pk, zero), None)

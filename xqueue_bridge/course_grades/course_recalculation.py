@@ -10,10 +10,10 @@ from typing import cast
 from django.db.models import QuerySet
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import recalculation_queue as requests
+from xqueue_bridge.course_grades import recalculation_queue
 from xqueue_bridge.course_grades.queries import learners_with_grades
 from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.learner_state import api as learner_state
 
 BATCH = 500
 
@@ -37,7 +37,7 @@ def request_course(course_key: CourseKey) -> int:
     learners = learners_of(course_key)
     count = 0
     while chunk := list(islice(learners, BATCH)):
-        requests.request_everything(course_key, chunk)
+        recalculation_queue.request_everything(course_key, chunk)
         count += len(chunk)
     for pk, due_at in asked:  # not what was published meanwhile
         CourseStructureVersion.objects.filter(pk=pk, regrade_due_at=due_at).update(

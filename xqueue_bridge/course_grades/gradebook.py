@@ -1,4 +1,4 @@
-"""The grade book of a course: its learners, in the order asked for, with their stored grades."""
+"""The gradebook of a course: its learners, in the order asked for, with their stored grades."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xqueue_bridge.course_grades.course_grade import CourseGrade
-from xqueue_bridge.views.common import BATCH, Learner, learners_by_id, points
-from xqueue_bridge.course_grades.queries import read_gradebook
-from xqueue_bridge.course_structure.course import Course, Subsection
-from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
 from xqueue_bridge.course_grades.course_recalculation import learners_of
+from xqueue_bridge.course_grades.queries import read_gradebook
+from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
+from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.views.common import BATCH, Learner, learners_by_id, points
 
 BY_NAME = "name"
 BY_TOTAL = "total"

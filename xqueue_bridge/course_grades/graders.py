@@ -9,20 +9,14 @@ from typing import Any, Literal, NotRequired, TypedDict
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.course_grades.scores import (
-
     Score,
-
     aggregate_scores,
-
     compute_percent,
-
     plain_sum,
-
     weighted_score,
-
 )
-from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_assignments
 from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_assignments
 
 
 class Mark(TypedDict):

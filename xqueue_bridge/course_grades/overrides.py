@@ -10,20 +10,25 @@ from typing import Any, cast
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import recalculation_queue as requests
+from xqueue_bridge.course_grades import recalculation_queue
 from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGrade,
     PersistentSubsectionGradeOverride,
     PersistentSubsectionGradeOverrideHistory,
 )
-from xqueue_bridge.course_grades.recalculation import Plan, known, recalculate, with_current_course
 from xqueue_bridge.course_grades.persistence import override_of, write_subsections
-from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.course_grades.recalculation import (
+    Plan,
+    known,
+    recalculate,
+    with_published_course,
+)
 from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.upsert import upsert
+from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms.keys import in_course
 
 Action = PersistentSubsectionGradeOverrideHistory.Action
@@ -103,7 +108,7 @@ def _change(
             raise LookupError(f"{usage_key} is no subsection of {course_key}.")
 
         def work() -> CourseGrade:
-            requests.locked_row_or_new(user_id, course_key)
+            recalculation_queue.locked_row_or_new(user_id, course_key)
             now = timezone.now()
             written = write(_grade_id(user_id, course, usage_key), now)
             PersistentSubsectionGradeOverrideHistory.objects.create(
@@ -119,7 +124,7 @@ def _change(
 
         return learner_state.in_transaction(work)
 
-    return with_current_course(course_key, with_course)
+    return with_published_course(course_key, with_course)
 
 
 def _grade_id(user_id: int, course: Course, usage_key: UsageKey) -> int:

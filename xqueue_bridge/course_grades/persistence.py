@@ -9,7 +9,6 @@ from typing import Any, cast
 from django.db.models import CharField, ExpressionWrapper, F, QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.course_grades.scores import Score
 from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.models import (
     Override,
@@ -18,14 +17,15 @@ from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGradeOverride,
     VisibleBlocks,
 )
-from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.course_grades.scores import Score
 from xqueue_bridge.course_grades.subsection_grade import (
     SubsectionGrade,
     SubsectionOverride,
     fingerprint,
 )
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.upsert import upsert
-from xqueue_bridge.lms.keys import usage_key_of
+from xqueue_bridge.lms.keys import parse_usage_key
 
 _SUBSECTION_FIELDS = (
     "subtree_edited_timestamp",
@@ -82,7 +82,7 @@ def subsection_grade_of(row: Any, course_key: CourseKey) -> SubsectionGrade:
     """Return one of ``subsection_rows`` as a value."""
     override: PersistentSubsectionGradeOverride | None = getattr(row, "override", None)
     return SubsectionGrade(
-        usage_key=usage_key_of(row.usage, course_key),
+        usage_key=parse_usage_key(row.usage, course_key),
         computed_all=Score(row.earned_all, row.possible_all, False, row.first_attempted),
         computed_graded=Score(row.earned_graded, row.possible_graded, True, row.first_attempted),
         override=None if override is None else override_of(override),

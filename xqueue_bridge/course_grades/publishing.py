@@ -9,8 +9,8 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.scores import weighted_score
 from xqueue_bridge.course_structure.store import course_structures
-from xqueue_bridge.signals import PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 from xqueue_bridge.lms.keys import in_course
+from xqueue_bridge.signals import PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 
 #: What upstream calls the table that scores come from.
 SCORE_TABLE = "courseware_studentmodule"
@@ -54,7 +54,7 @@ def publish_score_signals(
 
 def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None:
     """Return the block's weight as published now; None for the points that it has."""
-    if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURES:
+    if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURE_BACKEND:
         return None
     course = course_structures().get(course_key)
     block = course and course.blocks.get(in_course(usage_key, course_key))

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import persistence as stored_grades
+from xqueue_bridge.course_grades import persistence
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade, compute_course
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
+from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.learner_state import api as learner_state
 
 
 def read_progress(user_id: int, course: Course) -> CourseGrade:
@@ -21,8 +21,8 @@ def read_progress(user_id: int, course: Course) -> CourseGrade:
     Three statements. Percent, letter and pass are the stored ones; where nothing is stored, the
     grade is zero, and the breakdown is what the scores come to.
     """
-    row = stored_grades.read_course_row(user_id, course.course_key)
-    stored = stored_grades.read_subsections(user_id, course.course_key)
+    row = persistence.read_course_row(user_id, course.course_key)
+    stored = persistence.read_subsections(user_id, course.course_key)
     scores = learner_state.read_course_scores(user_id, course.course_key)
     grades: dict[UsageKey, SubsectionGrade] = {}
     for subsection in course.subsections:
@@ -51,11 +51,11 @@ def read_gradebook(
     rows = PersistentCourseGrade.objects.filter(course_id=course_key, user_id__in=ids)
     found = {row.user_id: row for row in rows}
     subsections: dict[int, dict[UsageKey, SubsectionGrade]] = {user_id: {} for user_id in ids}
-    details = stored_grades.subsection_rows(course_key).filter(user_id__in=ids)
+    details = persistence.subsection_rows(course_key).filter(user_id__in=ids)
     if usage_keys is not None:
         details = details.filter(usage_key__in=usage_keys)
     for each in details:
-        grade = stored_grades.subsection_grade_of(each, course_key)
+        grade = persistence.subsection_grade_of(each, course_key)
         subsections[each.user_id][grade.usage_key] = grade
     return {
         user_id: replace(
@@ -77,4 +77,4 @@ def _stored_or_zero(
 ) -> CourseGrade:
     if row is None:
         return ZeroCourseGrade(user_id=user_id, course_key=course_key)
-    return stored_grades.course_grade_of(row)
+    return persistence.course_grade_of(row)

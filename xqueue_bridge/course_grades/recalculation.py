@@ -17,19 +17,21 @@ from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
+from xqueue_bridge.course_grades import (
+    persistence as stored_grades,
+)
+from xqueue_bridge.course_grades import (
+    recalculation_queue as requests,
+)
+from xqueue_bridge.course_grades.announcing import News, send_grade_signals_on_commit
+from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
+from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
+from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.course_structure.store import course_structures
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.course_grades import (
-    recalculation_queue as requests,
-    persistence as stored_grades,
-)
-from xqueue_bridge.course_grades.announcing import News, announce_after_commit
-from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
-from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.course_structure.course import Course, Subsection
-from xqueue_bridge.course_structure.store import course_structures
-from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
 
 #: How often a course that is published again meanwhile is read again before it is left for later.
 MAX_READINGS = 3
@@ -43,11 +45,11 @@ class UnknownCourse(XQueueBridgeError):
     """No structure is known of this course."""
 
 
-class NotVisibleYet(XQueueBridgeError):
+class ScoreNotVisible(XQueueBridgeError):
     """A score that has changed cannot be seen yet."""
 
 
-class OutdatedCourse(XQueueBridgeError):
+class StaleCourseStructure(XQueueBridgeError):
     """The grade that is stored was, or may have been, computed from a later publication."""
 
 
@@ -77,7 +79,7 @@ def recalculate(
 ) -> CourseGrade:
     """Compute a learner's course grade, store what has changed, and announce it after commit.
 
-    Raises OutdatedCourse, with ``only_current``, if the stored grade may be of a later publication.
+    Raises StaleCourseStructure, with ``only_current``, if the stored grade may be of a later publication.
     """
 
     def work() -> CourseGrade:
@@ -88,26 +90,24 @@ def recalculate(
     return learner_state.in_transaction(work)
 
 
-def recalculate_requested(
-    user_id: int, course_key: CourseKey, *, only_if_rested: bool = False
-) -> bool:
+def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool = False) -> bool:
     """Do what ``request_recalculation`` has noted for a learner; return whether there was any.
 
-    ``only_if_rested``: leave it to the sweeper if the learner's grade was computed within the
+    ``debounce``: leave it to the sweeper if the learner's grade was computed within the
     delay, so that a burst of scores is two recalculations. An attempt that fails is noted, and
     another one is due later. Safe in several processes at once.
     """
     try:
         for _ in range(MAX_READINGS):
-            done = _read_and_settle(user_id, course_key, only_if_rested)
+            done = _read_and_settle(user_id, course_key, debounce)
             if done is not None:
                 return done
-    except NotVisibleYet as problem:
-        requests.note_failure(user_id, course_key, str(problem))
-    except Exception as problem:  # one learner's grade must not keep the others waiting
-        name = type(problem).__name__
+    except ScoreNotVisible as exc:
+        requests.record_failure(user_id, course_key, str(exc))
+    except Exception as exc:  # one learner's grade must not keep the others waiting
+        name = type(exc).__name__
         log.exception("The grade of learner %s in %s: %s", user_id, course_key, name)
-        requests.note_failure(user_id, course_key, name)
+        requests.record_failure(user_id, course_key, name)
     return True
 
 
@@ -119,7 +119,7 @@ def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> in
     return len(found)
 
 
-def with_current_course(course_key: CourseKey, work: Callable[[Course | None, bool], T]) -> T:
+def with_published_course(course_key: CourseKey, work: Callable[[Course | None, bool], T]) -> T:
     """Call ``work`` with the course as published now, outside any transaction of ours.
 
     If it finds that a later publication may have been graded by already, it is called once more,
@@ -127,7 +127,7 @@ def with_current_course(course_key: CourseKey, work: Callable[[Course | None, bo
     """
     try:
         return work(course_structures().get(course_key), True)
-    except OutdatedCourse:
+    except StaleCourseStructure:
         return work(course_structures().get(course_key), False)
 
 
@@ -147,12 +147,12 @@ def is_frozen(course: Course, now: datetime | None = None) -> bool:
     return course.end < (now or timezone.now()) - timedelta(days=days)
 
 
-def _read_and_settle(user_id: int, course_key: CourseKey, only_if_rested: bool) -> bool | None:
+def _read_and_settle(user_id: int, course_key: CourseKey, debounce: bool) -> bool | None:
     noted = requests.noted(user_id, course_key)  # before the course is read
     if noted is None:
         return False
-    settle = partial(_settle, user_id, course_key, only_if_rested, noted)
-    return with_current_course(
+    settle = partial(_settle, user_id, course_key, debounce, noted)
+    return with_published_course(
         course_key, lambda *course: learner_state.in_transaction(partial(settle, *course))
     )
 
@@ -160,7 +160,7 @@ def _read_and_settle(user_id: int, course_key: CourseKey, only_if_rested: bool) 
 def _settle(
     user_id: int,
     course_key: CourseKey,
-    only_if_rested: bool,
+    debounce: bool,
     noted: int,
     course: Course | None,
     only_current: bool,
@@ -169,8 +169,8 @@ def _settle(
     row = requests.locked_row(user_id, course_key)
     if row is None or row.done == row.wanted:
         return False
-    rest = timedelta(seconds=options().GRADE_DELAY_SECONDS)
-    if only_if_rested and row.finished_at and timezone.now() < row.finished_at + rest:
+    rest = timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
+    if debounce and row.finished_at and timezone.now() < row.finished_at + rest:
         return False
     changes = requests.changes_of(row)
     if changes.everything and row.wanted != noted:
@@ -192,7 +192,7 @@ def _check_visible(changes: requests.Changes, scores: Mapping[UsageKey, BlockSco
     for usage_key, version in changes.versions.items():
         found = scores.get(usage_key)
         if version and (found is None or found.version < version):
-            raise NotVisibleYet(f"Version {version} of the score at {usage_key} is not seen.")
+            raise ScoreNotVisible(f"Version {version} of the score at {usage_key} is not seen.")
 
 
 def _compute(
@@ -205,7 +205,7 @@ def _compute(
 ) -> CourseGrade:
     before = stored_grades.read_course_row(user_id, course.course_key)
     if only_current and before is not None and _may_be_later(before, course):
-        raise OutdatedCourse
+        raise StaleCourseStructure
     if before is None and plan.everything_at_first:
         plan = replace(plan, everything=True)
     stored = stored_grades.read_subsections(user_id, course.course_key)
@@ -257,7 +257,7 @@ def _store(
         previous_passed=previous_passed,
         is_first_pass=computed.passed and not passed_before,
     )
-    announce_after_commit(news, user)
+    send_grade_signals_on_commit(news, user)
     return course_grade
 
 

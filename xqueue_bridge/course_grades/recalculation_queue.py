@@ -21,8 +21,8 @@ from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.course_grades.models import GradeRecalculation
+from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms.keys import in_course
 
 #: Attempts at one recalculation; then it has failed, until somebody asks again.
@@ -68,7 +68,7 @@ def _note(user_id: int, course_key: CourseKey, change: str) -> bool:
         "wanted": F("wanted") + 1,
         "changes": Concat("changes", Value(change), output_field=TextField()),
     }
-    due_at = timezone.now() + timedelta(seconds=options().GRADE_DELAY_SECONDS)
+    due_at = timezone.now() + timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
     for is_first_look in (True, False):
         if row.filter(due_at=None).update(due_at=due_at, attempts=0, problem="", **note):
             return True
@@ -192,7 +192,7 @@ def finish(row: GradeRecalculation, problem: str = "") -> None:
     )
 
 
-def note_failure(user_id: int, course_key: CourseKey, problem: str) -> None:
+def record_failure(user_id: int, course_key: CourseKey, problem: str) -> None:
     """An attempt has failed: another one is due later, or this was the last."""
 
     def work() -> None:

@@ -9,9 +9,6 @@ from typing import Any, TypeAlias
 
 from django.db.models import QuerySet
 
-from xqueue_bridge.db.batches import id_batches
-from xqueue_bridge.data import RetirementMode
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
@@ -19,16 +16,19 @@ from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGradeOverride,
     PersistentSubsectionGradeOverrideHistory,
 )
+from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.learner_state import api as learner_state
 
 Forget: TypeAlias = Callable[[QuerySet[Any]], int]
 
 
-def grades_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
-    """Return how many rows ``forget_grades`` would empty or delete."""
+def grades_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
+    """Return how many rows ``retire_grades`` would empty or delete."""
     return Counter(grades=sum(rows.count() for rows, _ in _parts(user_id, mode)))
 
 
-def forget_grades(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
+def retire_grades(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
     """Empty the reasons of overrides, or delete all grades; yields after each batch.
 
     What a teacher wrote about a learner is the only text among the grades.

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from opaque_keys.edx.keys import UsageKey
 
-from xqueue_bridge.data import BlockScore
 from xqueue_bridge.course_grades.scores import (
     Score,
     aggregate_scores,
@@ -19,6 +18,7 @@ from xqueue_bridge.course_grades.scores import (
     weighted_score,
 )
 from xqueue_bridge.course_structure.course import Block, Subsection
+from xqueue_bridge.data import BlockScore
 
 
 @dataclass(frozen=True, slots=True)

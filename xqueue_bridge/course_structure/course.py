@@ -145,7 +145,7 @@ class Course:
 
 @runtime_checkable
 class CourseStructures(Protocol):
-    """Where course structures come from: ``XQUEUE_BRIDGE["COURSE_STRUCTURES"]``."""
+    """Where course structures come from: ``XQUEUE_BRIDGE["COURSE_STRUCTURE_BACKEND"]``."""
 
     def get(self, course_key: CourseKey) -> Course | None:
         """Return the course as it is published now; None if it is not known."""

@@ -13,8 +13,6 @@ from typing import Any
 
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.course_structure.policy import parse_policy
 from xqueue_bridge.course_structure.course import (
     Block,
     Chapter,
@@ -22,6 +20,7 @@ from xqueue_bridge.course_structure.course import (
     ShowCorrectness,
     Subsection,
 )
+from xqueue_bridge.course_structure.policy import parse_policy
 from xqueue_bridge.course_structure.validation import (
     MAX_TEXT,
     Node,
@@ -29,6 +28,7 @@ from xqueue_bridge.course_structure.validation import (
     json_from,
     usage_key_from,
 )
+from xqueue_bridge.exceptions import InvalidCourse
 
 COURSE = ("course_key", "display_name", "version", "edited_on", "end", "grading_policy", "chapters")
 CHAPTER = ("key", "display_name", "subsections")

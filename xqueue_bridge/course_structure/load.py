@@ -6,10 +6,10 @@ from pathlib import Path
 
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_structure.json_format import read_json
 from xqueue_bridge.course_structure.olx.reader import read_olx
+from xqueue_bridge.exceptions import InvalidCourse
 
 MAX_BYTES = 50_000_000
 
@@ -33,7 +33,7 @@ def _text(path: Path) -> str:
         if path.stat().st_size > MAX_BYTES:
             raise InvalidCourse("document", f"is larger than {MAX_BYTES:,} bytes")
         return path.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise InvalidCourse("document", problem.strerror or "cannot be read") from None
+    except OSError as exc:
+        raise InvalidCourse("document", exc.strerror or "cannot be read") from None
     except UnicodeDecodeError:
         raise InvalidCourse("document", "is not UTF-8") from None

@@ -1,4 +1,4 @@
-"""Course structures in our own table: the default of ``XQUEUE_BRIDGE["COURSE_STRUCTURES"]``."""
+"""Course structures in our own table: the default of ``XQUEUE_BRIDGE["COURSE_STRUCTURE_BACKEND"]``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from django.utils.module_loading import import_string
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.learner_state.api import in_transaction
 from xqueue_bridge.course_structure.course import Course, CourseStructures
 from xqueue_bridge.course_structure.json_format import read_json, write_json
 from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.learner_state.api import in_transaction
 from xqueue_bridge.signals import course_published
 
 REMEMBERED = 64  # courses that a process keeps parsed
@@ -48,7 +48,7 @@ class Published:
 
 
 class StoredStructures:
-    """The structures that ``xqueue_bridge_load_course`` has loaded."""
+    """The structures that ``xqueue_bridge_import_course`` has loaded."""
 
     def get(self, course_key: CourseKey) -> Course | None:
         """Return the current version: one statement, and a second for what is not remembered.
@@ -69,9 +69,9 @@ def course_structures() -> CourseStructures:
 
     Raises ImproperlyConfigured on a site without course grades.
     """
-    path = options().COURSE_STRUCTURES
+    path = options().COURSE_STRUCTURE_BACKEND
     if not path:
-        raise ImproperlyConfigured('Course grades need XQUEUE_BRIDGE["COURSE_STRUCTURES"].')
+        raise ImproperlyConfigured('Course grades need XQUEUE_BRIDGE["COURSE_STRUCTURE_BACKEND"].')
     return cast(CourseStructures, import_string(path)())
 
 

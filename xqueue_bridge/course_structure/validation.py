@@ -96,8 +96,8 @@ def json_from(content: str | bytes, where: str) -> Any:
     try:
         found = json.loads(content)
         json.dumps(found, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise InvalidCourse(f"{where}, line {error.lineno}", f"is not JSON: {error.msg}") from None
+    except json.JSONDecodeError as exc:
+        raise InvalidCourse(f"{where}, line {exc.lineno}", f"is not JSON: {exc.msg}") from None
     except UnicodeEncodeError:  # JSON can write it, and no page can show it
         raise InvalidCourse(where, "holds half of a character") from None
     except (ValueError, RecursionError):

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from xqueue_bridge.conf import CredentialsOptions
-from xqueue_bridge.credentials.errors import NotSent, fault_of, refusal
+from xqueue_bridge.credentials.errors import GradeSendError, fault_of, refusal
 from xqueue_bridge.credentials.grades import StoredGrade
 from xqueue_bridge.credentials.tokens import access_token
 
@@ -41,7 +41,7 @@ def post_grade(
     message: Mapping[str, Any],
     is_in_time: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Post one grade; with a new token once more if ours was refused. Raises NotSent.
+    """Post one grade; with a new token once more if ours was refused. Raises GradeSendError.
 
     ``is_in_time`` is asked when the token is there, which can take its time: is it still ours to
     post?
@@ -62,7 +62,7 @@ def _post(
     is_in_time: Callable[[], bool],
 ) -> requests.Response:
     if not is_in_time():
-        raise NotSent("no time left")
+        raise GradeSendError("no time left")
     try:
         with requests.post(
             f"{service.URL.rstrip('/')}/grades/",
@@ -73,9 +73,9 @@ def _post(
             stream=True,  # only the status and Retry-After count
         ) as response:
             return response
-    except (requests.RequestException, ValueError) as problem:
+    except (requests.RequestException, ValueError) as exc:
         # "from None": requests puts the address into its messages.
-        raise NotSent(fault_of(problem)) from None
+        raise GradeSendError(fault_of(exc)) from None
 
 
 def _bearing(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:

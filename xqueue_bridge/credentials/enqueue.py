@@ -13,8 +13,8 @@ from opaque_keys.edx.keys import LearningContextKey
 from xqueue_bridge.conf import CredentialsOptions, credentials_options
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.client import quantised
+from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.grades import StoredGrade, changed_grades, stored_grade
-from xqueue_bridge.credentials.grade_filter import is_interesting
 from xqueue_bridge.credentials.models import GradeOutboxCursor
 
 #: A change younger than this may still be on its way to us, or not committed yet.
@@ -57,7 +57,7 @@ def grade_changed(user_id: int, course_key: LearningContextKey) -> GradeToSend |
     return _enqueue(service, grade)
 
 
-def find_missed(limit: int = 500) -> int:
+def enqueue_missed(limit: int = 500) -> int:
     """Enqueue grades whose change nobody heard of, as after a crash; return how many.
 
     Looks at each change once, in their order, through ``SETTLE`` ago. 2 statements when there is
@@ -94,11 +94,11 @@ def username_of(user_id: int) -> str | None:
 
 def _enqueue(service: CredentialsOptions, grade: StoredGrade) -> GradeToSend | None:
     try:
-        if not is_interesting(grade.user_id, grade.course_id, service.INTERESTING):
+        if not should_send(grade.user_id, grade.course_id, service.GRADE_FILTER):
             return None
-    except Exception as problem:  # the host's code; its message may hold anything
-        log.error("Is grade %s interesting? %s", grade.id, type(problem).__name__)
-        outbox.want(grade, problem=f"INTERESTING: {type(problem).__name__}")
+    except Exception as exc:  # the host's code; its message may hold anything
+        log.error("Is grade %s interesting? %s", grade.id, type(exc).__name__)
+        outbox.want(grade, problem=f"GRADE_FILTER: {type(exc).__name__}")
         return None
     username = username_of(grade.user_id)
     if username is None:

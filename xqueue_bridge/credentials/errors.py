@@ -13,7 +13,7 @@ from xqueue_bridge.exceptions import XQueueBridgeError
 PASSING_REFUSALS = frozenset({401, 408, 425, 429})
 
 
-class NotSent(XQueueBridgeError):
+class GradeSendError(XQueueBridgeError):
     """Credentials did not take the grade.
 
     ``code``: why, in a word or two. ``is_final``: the same grade would be refused again.
@@ -36,11 +36,11 @@ class NotSent(XQueueBridgeError):
         self.is_of_service = is_of_service
 
 
-def refusal(response: requests.Response) -> NotSent:
+def refusal(response: requests.Response) -> GradeSendError:
     """Return what a status other than 2xx means."""
     status = response.status_code
     is_final = 400 <= status < 500 and status not in PASSING_REFUSALS
-    return NotSent(
+    return GradeSendError(
         f"HTTP {status}",
         is_final=is_final,
         retry_after=read_retry_after(response.headers.get("Retry-After")),

@@ -23,7 +23,7 @@ INTERESTING_STATUSES = frozenset({"downloadable", "notpassing"})
 
 
 class Interest(Protocol):
-    """What ``XQUEUE_BRIDGE["CREDENTIALS"]["INTERESTING"]`` names."""
+    """What ``XQUEUE_BRIDGE["CREDENTIALS"]["GRADE_FILTER"]`` names."""
 
     def __call__(self, user_id: int, course_key: LearningContextKey) -> bool:
         """Whether Credentials should know this learner's grade in this course."""
@@ -37,7 +37,7 @@ def mode_and_status_are_interesting(mode: str | None, status: str | None) -> boo
     return mode in INTERESTING_MODES and status in INTERESTING_STATUSES
 
 
-def is_interesting(user_id: int, course_key: LearningContextKey, path: str | None) -> bool:
+def should_send(user_id: int, course_key: LearningContextKey, path: str | None) -> bool:
     """Ask the host's rule at the dotted ``path``; without one, every grade is interesting."""
     if path is None:
         return True

@@ -20,7 +20,7 @@ from xqueue_bridge.credentials.models import GradeOutbox
 Status = GradeOutbox.Status
 
 #: Attempts at one grade.
-MAX_TRIES = 11
+MAX_ATTEMPTS = 11
 #: Longer than an attempt takes with all its timeouts; a killed sender's claim ends after it.
 CLAIM = timedelta(seconds=120)
 #: Worker's and web server's clocks differ a little.
@@ -147,7 +147,7 @@ def claim(row: GradeOutbox) -> bool:
     as_seen = GradeOutbox.objects.filter(
         pk=row.pk, status=row.status, next_attempt_at=row.next_attempt_at
     )
-    if row.tries >= MAX_TRIES:
+    if row.tries >= MAX_ATTEMPTS:
         # Only a process that was killed leaves this. Another grade would have tries of its own.
         as_seen = as_seen.filter(tries=row.tries)
         as_seen.update(status=Status.FAILED, next_attempt_at=None, last_error="interrupted")

@@ -9,8 +9,8 @@ from opaque_keys.edx.keys import LearningContextKey
 
 from xqueue_bridge.conf import credentials_options
 from xqueue_bridge.credentials import outbox
+from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.grades import StoredGrade, grades_at, grades_by_id
-from xqueue_bridge.credentials.grade_filter import is_interesting
 
 BATCH = 500
 
@@ -39,7 +39,7 @@ def resend(
         chosen = [
             grade
             for grade in batch
-            if is_interesting(grade.user_id, grade.course_id, service.INTERESTING)
+            if should_send(grade.user_id, grade.course_id, service.GRADE_FILTER)
         ]
         if chosen and not dry_run:
             outbox.send_again(chosen)

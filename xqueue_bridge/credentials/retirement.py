@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.data import RetirementMode
 
 
-def outbox_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
-    """Return how many rows ``forget_outbox`` would delete. They hold no text: scrubbing, none."""
+def outbox_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
+    """Return how many rows ``retire_outbox`` would delete. They hold no text: scrubbing, none."""
     if mode is RetirementMode.SCRUB:
         return Counter()
     return Counter(outbox=GradeOutbox.objects.filter(user_id=user_id).count())
 
 
-def forget_outbox(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
+def retire_outbox(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
     """Delete the learner's rows, one for each course, if all is to go."""
     if mode is RetirementMode.PURGE:
         yield Counter(outbox=GradeOutbox.objects.filter(user_id=user_id).delete()[0])

@@ -18,7 +18,7 @@ from xqueue_bridge.conf import CredentialsOptions, credentials_options
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.client import grade_message, post_grade
 from xqueue_bridge.credentials.enqueue import username_of
-from xqueue_bridge.credentials.errors import NotSent
+from xqueue_bridge.credentials.errors import GradeSendError
 from xqueue_bridge.credentials.grades import stored_grade
 from xqueue_bridge.credentials.models import GradeOutbox
 
@@ -139,14 +139,14 @@ def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[Sent, bool]
     message = grade_message(username, grade, verified=row.verified)
     try:
         post_grade(service, message, partial(outbox.is_still_claimed, row))
-    except NotSent as problem:
-        return _failed(row, problem)
+    except GradeSendError as exc:
+        return _failed(row, exc)
     log.info("Grade %s sent", grade.id)
     return Sent(Outcome.SENT), outbox.close_sent(row, grade)
 
 
-def _failed(row: GradeOutbox, problem: NotSent) -> tuple[Sent, bool]:
-    if problem.is_final or row.tries >= outbox.MAX_TRIES:
+def _failed(row: GradeOutbox, problem: GradeSendError) -> tuple[Sent, bool]:
+    if problem.is_final or row.tries >= outbox.MAX_ATTEMPTS:
         log.warning("Grade of outbox row %s given up: %s", row.pk, problem.code)
         ended = outbox.close_failed(row, problem.code)
         return Sent(Outcome.FAILED, is_of_service=problem.is_of_service), ended

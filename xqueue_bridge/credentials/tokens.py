@@ -8,7 +8,7 @@ import time
 import requests
 
 from xqueue_bridge.conf import CredentialsOptions
-from xqueue_bridge.credentials.errors import NotSent, fault_of
+from xqueue_bridge.credentials.errors import GradeSendError, fault_of
 
 #: A token is not used any more this long before it expires, or a tenth of its life.
 MARGIN_SECONDS = 30.0
@@ -23,7 +23,7 @@ _fetching = threading.Lock()
 def access_token(service: CredentialsOptions, *, instead_of: str | None = None) -> str:
     """Return a token that has not expired; one request where we have none.
 
-    ``instead_of`` is a token that was refused: another one is returned. Raises NotSent.
+    ``instead_of`` is a token that was refused: another one is returned. Raises GradeSendError.
     """
     key = (service.TOKEN_URL, service.CLIENT_ID)
     with _fetching:
@@ -36,7 +36,7 @@ def access_token(service: CredentialsOptions, *, instead_of: str | None = None) 
         return token
 
 
-def forget_tokens() -> None:
+def clear_token_cache() -> None:
     """Forget every token."""
     with _fetching:
         _tokens.clear()
@@ -57,11 +57,11 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
             allow_redirects=False,
             auth=_as_it_is,
         )
-    except (requests.RequestException, ValueError) as problem:
-        raise NotSent(f"token: {fault_of(problem)}") from None
+    except (requests.RequestException, ValueError) as exc:
+        raise GradeSendError(f"token: {fault_of(exc)}") from None
     if response.status_code != 200:
         # A wrong secret is our host's mistake and not the grade's: it can be mended meanwhile.
-        raise NotSent(f"token: HTTP {response.status_code}")
+        raise GradeSendError(f"token: HTTP {response.status_code}")
     return _read(response)
 
 
@@ -70,10 +70,10 @@ def _read(response: requests.Response) -> tuple[str, float]:
         answer = response.json()
         token, seconds = answer["access_token"], float(answer.get("expires_in", 300))
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise NotSent("token: unreadable") from None
+        raise GradeSendError("token: unreadable") from None
     is_token = isinstance(token, str) and token.isascii() and token.isprintable()
     if not (token and is_token and seconds > 0):
-        raise NotSent("token: unreadable")
+        raise GradeSendError("token: unreadable")
     return token, min(seconds, LONGEST_SECONDS)
 
 

@@ -37,9 +37,9 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
             with transaction.atomic(using=using):
                 transaction.on_commit(partial(committed.append, True), using=using)
                 return work()
-        except OperationalError as error:
+        except OperationalError as exc:
             is_last = committed or attempt == MAX_ATTEMPTS
-            if is_last or not _is_collision(error, connection.vendor):
+            if is_last or not _is_collision(exc, connection.vendor):
                 raise
         time.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311
     raise AssertionError("unreachable: the last attempt returns or raises")

@@ -14,13 +14,13 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.submission_queue import accounts as graders
+from xqueue_bridge.submission_queue import accounts
 from xqueue_bridge.submission_queue.accounts import Principal
 
 _SALT = "xqueue_bridge.grader_session"
 
 
-class GraderSession(BaseAuthentication):
+class GraderSessionAuthentication(BaseAuthentication):
     """DRF authentication by the grader's cookie. An Authorization header is somebody else's."""
 
     def authenticate(self, request: Request) -> tuple[Principal, str] | None:
@@ -28,8 +28,8 @@ class GraderSession(BaseAuthentication):
         if session is None:
             return None
         secret_id, session_id = session
-        principal = graders.find_principal(secret_id)
-        if principal is None or graders.session_has_ended(session_id):
+        principal = accounts.find_principal(secret_id)
+        if principal is None or accounts.session_has_ended(session_id):
             return None
         return principal, session_id
 
@@ -52,7 +52,7 @@ def end(request: HttpRequest | Request, response: HttpResponse) -> None:
     """End the session that the request came with, if any, and take its cookie back."""
     session = _read(request)
     if session is not None:
-        graders.end_session(session[1])
+        accounts.end_session(session[1])
     response.delete_cookie(options().SESSION_COOKIE, path=_path(), samesite="Strict")
 
 

@@ -16,15 +16,15 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
 
-from xqueue_bridge.lms.callback_url import read_parts
 from xqueue_bridge.data import Target
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms.callback_url import read_parts
+from xqueue_bridge.protocol.fields import is_valid_text, json_object, text_field
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.results import understand
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.protocol.fields import is_storable, json_object, text_field
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +58,18 @@ def xqueue_callback(
     """
     try:
         form = request.POST
-    except _UNREADABLE as fault:
-        return _answer(400, f"the form cannot be read: {type(fault).__name__}")
+    except _UNREADABLE as exc:
+        return _answer(400, f"the form cannot be read: {type(exc).__name__}")
     try:
         target = read_parts(course_id, userid, mod_id, dispatch)
         header = text_field(form, "xqueue_header")
         body = text_field(form, "xqueue_body")
-    except InvalidField as problem:
-        return _answer(404, problem)
+    except InvalidField as exc:
+        return _answer(404, exc)
     try:
         queue_key, queue_name = parse_header(header)
-    except InvalidField as problem:
-        return _answer(400, problem)
+    except InvalidField as exc:
+        return _answer(400, exc)
     if _is_in_our_table(target, queue_key):
         return _answer(403, "this submission is answered by put_result")
     submission = find_submission(target, queue_key)
@@ -95,7 +95,7 @@ def parse_header(header: str) -> tuple[str, str]:
     members = json_object(header, "xqueue_header")
     queue_key, queue_name = members.get("lms_key"), members.get("queue_name", "")
     for name, value, longest in (("lms_key", queue_key, 255), ("queue_name", queue_name, 128)):
-        if not isinstance(value, str) or len(value) > longest or not is_storable(value):
+        if not isinstance(value, str) or len(value) > longest or not is_valid_text(value):
             raise InvalidField(f"xqueue_header.{name}", "must be the text that was sent")
     if not queue_key:
         raise InvalidField("xqueue_header.lms_key", "is empty")
@@ -156,20 +156,20 @@ def _take(submission: Submission, body: str) -> str:
             grader_replies.store_reply(
                 submission.pk, "callback", body, reply=None, problem=str(understood.problem)
             )
-            notice_id = grader_replies.store_notice(submission.pk)
-        grader_replies.deliver(notice_id)
+            notice_id = grader_replies.store_failure_reply(submission.pk)
+        grader_replies.apply_reply(notice_id)
         return f"refused, and the learner told so: {understood.problem}"
     with transaction.atomic():
         reply_id = grader_replies.store_reply(
             submission.pk, "callback", body, reply=understood.reply
         )
-    return f"stored: {grader_replies.deliver(reply_id).label}"
+    return f"stored: {grader_replies.apply_reply(reply_id).label}"
 
 
 def _turn_away(target: Target, submission: Submission | None) -> str:
     """Acknowledge a reply to a learner who is gone: nobody could do anything about a refusal."""
     if submission is not None:
-        grader_replies.turn_away(submission.pk, "callback")
+        grader_replies.discard_late_reply(submission.pk, "callback")
     else:
         learner_state.count_late_reply(target.user_id)
     return "received, and rejected: the learner is gone"

@@ -18,15 +18,15 @@ def download_file(request: HttpRequest, token: str, name: str = "") -> HttpRespo
     """Serve one file of a submission. ``name`` only decorates the address."""
     try:
         link = files.read_file_token(token)
-    except BadSignature as problem:
-        return _refusal(404, f"the address is false or has expired ({type(problem).__name__})")
+    except BadSignature as exc:
+        return _refusal(404, f"the address is false or has expired ({type(exc).__name__})")
     try:
         stored = _find(link)
         opened = files.open_file(stored)
     except (LookupError, FileNotFoundError):
         return _refusal(404, f"a file of submission {link.submission_id} is gone")
-    except Exception as fault:  # storages raise what their services raise
-        name_of_fault = type(fault).__name__
+    except Exception as exc:  # storages raise what their services raise
+        name_of_fault = type(exc).__name__
         return _refusal(503, f"a file of submission {link.submission_id}: {name_of_fault}")
     response = FileResponse(
         opened,

@@ -30,7 +30,7 @@ class Envelope(HttpResponse):
 
     def close(self) -> None:
         # Before Django is told that the request is over, and closes its connections.
-        after_response.run_all(self.jobs)
+        after_response.run_jobs(self.jobs)
         super().close()
 
 

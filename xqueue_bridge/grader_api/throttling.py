@@ -17,11 +17,11 @@ class FailedLoginThrottle(SimpleRateThrottle):
 
     def __init__(self, who: str) -> None:
         self._who = who
-        self.cache = caches[options().CACHE]
+        self.cache = caches[options().CACHE_ALIAS]
         super().__init__()
 
     def get_rate(self) -> str:
-        return options().LOGIN_FAILURES
+        return options().LOGIN_FAILURE_RATE
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         # Hashed: the name may hold anything, a cache key may not.

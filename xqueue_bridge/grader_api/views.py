@@ -23,16 +23,17 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from xqueue_bridge.protocol import fields as wire
-from xqueue_bridge.worker.after_response import collecting
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import PulledSubmission
-from xqueue_bridge.exceptions import InvalidField, QueueContended, Refused
-from xqueue_bridge.submission_queue import files, accounts as graders, queue, results
-from xqueue_bridge.submission_queue.accounts import Principal
-from xqueue_bridge.grader_api import authentication as sessions
+from xqueue_bridge.exceptions import InvalidField, QueueContended, RequestRefused
+from xqueue_bridge.grader_api import authentication
 from xqueue_bridge.grader_api.responses import Envelope, failure, success
 from xqueue_bridge.grader_api.throttling import LoginThrottle
+from xqueue_bridge.protocol import fields as wire
+from xqueue_bridge.submission_queue import accounts as graders
+from xqueue_bridge.submission_queue import files, queue, results
+from xqueue_bridge.submission_queue.accounts import Principal
+from xqueue_bridge.worker.after_response import defer_jobs
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ _UNREADABLE = (
 )
 
 
-class AnyAccept(BaseContentNegotiation):
+class IgnoreAcceptHeader(BaseContentNegotiation):
     """There is one answer, whatever a client says it accepts."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
@@ -60,11 +61,11 @@ class AnyAccept(BaseContentNegotiation):
 class XQueueView(APIView):
     """What the protocol's endpoints share: who may come in, and how faults are told."""
 
-    authentication_classes = [sessions.GraderSession]
+    authentication_classes = [authentication.GraderSessionAuthentication]
     permission_classes = [IsAuthenticated]
     parser_classes = [FormParser, MultiPartParser, JSONParser]
     renderer_classes = [JSONRenderer]
-    content_negotiation_class = AnyAccept
+    content_negotiation_class = IgnoreAcceptHeader
     throttle_classes = []
     # No HEAD: a pull whose answer nobody reads would lease a submission to nobody.
     http_method_names = ["get", "post"]
@@ -75,7 +76,7 @@ class XQueueView(APIView):
 
     @method_decorator(never_cache)
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        with collecting() as jobs:
+        with defer_jobs() as jobs:
             response = super().dispatch(request, *args, **kwargs)
         if isinstance(response, Envelope):
             response.jobs = jobs
@@ -91,8 +92,8 @@ class XQueueView(APIView):
         """What was posted, parsed."""
         try:
             return self.request.data
-        except (LookupError, UnicodeError) as problem:  # the charset is none of text
-            raise exceptions.ParseError from problem
+        except (LookupError, UnicodeError) as exc:  # the charset is none of text
+            raise exceptions.ParseError from exc
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -106,8 +107,8 @@ class XQueueView(APIView):
         if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
             login = reverse("xqueue_bridge:login")
             return HttpResponseRedirect(f"{login}?{urlencode({'next': self.request.path})}")
-        if isinstance(exc, Refused):
-            log.warning("Refused a grader's request: %r (%s)", str(exc), exc.__cause__)
+        if isinstance(exc, RequestRefused):
+            log.warning("RequestRefused a grader's request: %r (%s)", str(exc), exc.__cause__)
             return failure(str(exc), exc.__cause__)
         if isinstance(exc, exceptions.MethodNotAllowed):
             return failure(self.wrong_method)
@@ -133,8 +134,8 @@ class LoginView(XQueueView):
         try:
             name = wire.text_field(self.fields, "username")
             secret = wire.text_field(self.fields, "password")
-        except InvalidField as problem:
-            return failure("Insufficient login info", problem)
+        except InvalidField as exc:
+            return failure("Insufficient login info", exc)
         throttle = LoginThrottle(request, self, name)
         if not throttle.allows():
             log.warning("Too many failed logins from %s", request.META.get("REMOTE_ADDR"))
@@ -144,7 +145,7 @@ class LoginView(XQueueView):
             throttle.record_failure()
             return failure("Incorrect login credentials")
         response = success("Logged in")
-        sessions.start(response, principal, secure=request.is_secure())
+        authentication.start(response, principal, secure=request.is_secure())
         return response
 
 
@@ -155,7 +156,7 @@ class LogoutView(XQueueView):
 
     def get(self, request: Request) -> Envelope:
         response = success("Goodbye")
-        sessions.end(request, response)
+        authentication.end(request, response)
         return response
 
     post = get
@@ -180,7 +181,7 @@ class QueueLengthView(XQueueView):
         granted = sorted(self.grader.queue_names - {graders.QueueGrant.EVERY_QUEUE})
         unknown = f"Valid queue names are: {', '.join(granted)}"
         return success(
-            queue.queue_length(asked_queue(request, self.grader, "get_queuelen", unknown))
+            queue.queue_length(requested_queue(request, self.grader, "get_queuelen", unknown))
         )
 
 
@@ -188,7 +189,7 @@ class SubmissionView(XQueueView):
     """Hand out the oldest submission of a queue."""
 
     def get(self, request: Request) -> Envelope:
-        queue_name = asked_queue(
+        queue_name = requested_queue(
             request, self.grader, "get_submission", "Queue '{queue_name}' not found"
         )
         try:
@@ -197,7 +198,7 @@ class SubmissionView(XQueueView):
             return failure(f"Error fetching submission for {queue_name}. Please try again.")
         if pulled is None:
             return failure(f"Queue '{queue_name}' is empty")
-        return success(json.dumps(as_handed_out(request, pulled)))
+        return success(json.dumps(serialize_submission(request, pulled)))
 
 
 class ResultView(XQueueView):
@@ -210,21 +211,21 @@ class ResultView(XQueueView):
         return success()
 
 
-def asked_queue(request: Request, grader: Principal, endpoint: str, unknown: str) -> str:
-    """Return the queue that a request is about; raise Refused if this grader has no such queue.
+def requested_queue(request: Request, grader: Principal, endpoint: str, unknown: str) -> str:
+    """Return the queue that a request is about; raise RequestRefused if this grader has no such queue.
 
     A queue that a grader may not use does not exist for it.
     """
     queue_name = request.query_params.get("queue_name")
     if not queue_name:
-        raise Refused(f"'{endpoint}' must provide parameter 'queue_name'")
+        raise RequestRefused(f"'{endpoint}' must provide parameter 'queue_name'")
     served = grader.may_use(queue_name) and queue.is_known_queue(queue_name)
-    if not served or not wire.is_storable(queue_name):
-        raise Refused(unknown.replace("{queue_name}", queue_name))
+    if not served or not wire.is_valid_text(queue_name):
+        raise RequestRefused(unknown.replace("{queue_name}", queue_name))
     return queue_name
 
 
-def as_handed_out(request: Request, pulled: PulledSubmission) -> dict[str, str]:
+def serialize_submission(request: Request, pulled: PulledSubmission) -> dict[str, str]:
     """Return the three texts that a grader is handed."""
     header = {"submission_id": pulled.submission_id, "submission_key": pulled.pullkey}
     names = files.display_names(pulled.files)

@@ -1,38 +1,38 @@
 """Door of the room: from foreign text to a score that we believe."""
 
-from xqueue_bridge.grader_replies.apply import deliver, deliver_due, deliver_for, try_again
+from xqueue_bridge.grader_replies.apply import apply_due, apply_waiting, try_again
 from xqueue_bridge.grader_replies.feedback import make_feedback
-from xqueue_bridge.grader_replies.parsing import parse_reply
-from xqueue_bridge.grader_replies.retirement import (
-    purge_replies,
-    replies_to_forget,
-    scrub_replies,
-    turn_away,
-)
 from xqueue_bridge.grader_replies.inbox import (
-    FAILURE_NOTICE,
+    FAILURE_REPLY,
     is_answer,
-    store_notice,
+    store_failure_reply,
     store_reply,
     undelivered_by_queue,
 )
-from xqueue_bridge.grader_replies.locks import forget_turns
+from xqueue_bridge.grader_replies.locks import retire_locks
+from xqueue_bridge.grader_replies.parsing import parse_reply
+from xqueue_bridge.grader_replies.retirement import (
+    discard_late_reply,
+    purge_replies,
+    replies_to_forget,
+    scrub_replies,
+)
 
 __all__ = [
-    "FAILURE_NOTICE",
+    "FAILURE_REPLY",
+    "apply_due",
+    "apply_waiting",
     "deliver",
-    "deliver_due",
-    "deliver_for",
-    "forget_turns",
+    "discard_late_reply",
     "is_answer",
     "make_feedback",
     "parse_reply",
     "purge_replies",
     "replies_to_forget",
+    "retire_locks",
     "scrub_replies",
-    "store_notice",
+    "store_failure_reply",
     "store_reply",
     "try_again",
-    "turn_away",
     "undelivered_by_queue",
 ]

@@ -14,13 +14,13 @@ from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.conf import options, queue_options
-from xqueue_bridge.data import Delivery, Dispatch, Recorded
-from xqueue_bridge.exceptions import InvalidReply, PermanentDeliveryError, TransientDeliveryError
-from xqueue_bridge.grader_replies import retry as outcomes
+from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.exceptions import InvalidReply, PermanentApplyError, TransientApplyError
+from xqueue_bridge.grader_replies import retry
+from xqueue_bridge.grader_replies.backends.base import ReplyBackend, get_reply_backend
+from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, turn
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
-from xqueue_bridge.grader_replies.backends.base import Recorder, get_recorder
-from xqueue_bridge.grader_replies.locks import TURN_SECONDS, turn
 from xqueue_bridge.learner_state import api as learner_state
 
 Status = ReceivedReply.Status
@@ -33,34 +33,34 @@ DRAIN_LIMIT = 20
 log = logging.getLogger(__name__)
 
 
-def deliver(reply_id: int) -> ReceivedReply.Status:
+def apply_reply(reply_id: int) -> ReceivedReply.Status:
     """Try to bring one reply to the learner's state, if it is due; return how far it has got.
 
     Safe to call again and from several processes at once. Raises ReceivedReply.DoesNotExist,
-    and ImportError where the setting RECORDER names none.
+    and ImportError where the setting REPLY_BACKEND names none.
     """
-    recorder = get_recorder()
+    backend = get_reply_backend()
     reply = _load(reply_id)
     if _is_due(reply):
-        _attempt(reply, recorder)
+        _attempt(reply, backend)
     return Status(reply.status)
 
 
-def deliver_due(limit: int = 100) -> int:
+def apply_due(limit: int = 100) -> int:
     """Try the replies that are due, longest overdue first; return how many were tried."""
-    get_recorder()  # a wrong setting is one error, and not one for each reply
+    get_reply_backend()  # a wrong setting is one error, and not one for each reply
     due = ReceivedReply.objects.filter(next_attempt_at__lte=timezone.now())
     tried = list(due.order_by("next_attempt_at").values_list("pk", flat=True)[:limit])
     for reply_id in tried:
         try:
-            deliver(reply_id)
-        except Exception as problem:  # one reply must not keep the others waiting
-            log.error("Reply %s could not be tried: %s", reply_id, type(problem).__name__)
-            _postpone(reply_id, type(problem).__name__)
+            apply_reply(reply_id)
+        except Exception as exc:  # one reply must not keep the others waiting
+            log.error("Reply %s could not be tried: %s", reply_id, type(exc).__name__)
+            _postpone(reply_id, type(exc).__name__)
     return len(tried)
 
 
-def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]) -> None:
+def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]) -> None:
     """Deliver now what a learner's block waits for, whatever was thought of it before.
 
     A reply can be earlier than the state that waits for it, and a reply that was applied can
@@ -69,18 +69,18 @@ def deliver_for(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str])
     wanted = list(_answers_to(user_id, usage_key, waiting_keys).values_list("pk", flat=True))
     if not wanted:
         return
-    recorder = get_recorder()
+    backend = get_reply_backend()
     now = timezone.now()
     # An applied one stays so unless the state proves to wait for it again: what was saved may
     # have been answered since.
     reopened = Case(When(status=Status.APPLIED, then=F("status")), default=Value(Status.PENDING))
     # One that is being tried counts on: the save can be a part of the attempt.
-    under_way = When(problem=outcomes.NO_END, next_attempt_at__isnull=False, then=F("attempts"))
+    under_way = When(problem=retry.INTERRUPTED, next_attempt_at__isnull=False, then=F("attempts"))
     ReceivedReply.objects.filter(pk__in=wanted).update(
         status=reopened, attempts=Case(under_way, default=Value(0)), next_attempt_at=now
     )
     for reply_id in wanted:
-        _attempt(_load(reply_id), recorder)
+        _attempt(_load(reply_id), backend)
 
 
 def try_again(reply_ids: Collection[int]) -> int:
@@ -135,37 +135,37 @@ def _postpone(reply_id: int, problem: str) -> None:
     """Count an attempt that did not come to an outcome. Else it would be the first due for ever."""
     reply = ReceivedReply.objects.filter(pk=reply_id, next_attempt_at__lte=timezone.now()).first()
     if reply is not None:
-        outcomes.failed(reply, problem, options().DELIVERY_ATTEMPTS)
+        retry.failed(reply, problem, options().MAX_ATTEMPTS)
 
 
-def _attempt(reply: ReceivedReply, recorder: Recorder) -> None:
+def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> None:
     """Try one reply, and those to the same place whose deliverers found the turn taken."""
     tried = {reply.pk}
-    had_turn = _attempt_one(reply, recorder)
+    had_turn = _attempt_one(reply, backend)
     while had_turn and len(tried) < DRAIN_LIMIT and (other := _left_by_others(reply, tried)):
         tried.add(other.pk)
-        had_turn = _attempt_one(other, recorder)
+        had_turn = _attempt_one(other, backend)
 
 
-def _attempt_one(reply: ReceivedReply, recorder: Recorder) -> bool:
+def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     """Try one reply; return whether we had a turn, and others may have been kept from theirs."""
     try:
         delivery = _delivery_of(reply)
-    except InvalidReply as problem:
-        outcomes.finish(reply, Status.REJECTED, str(problem))
+    except InvalidReply as exc:
+        retry.finish(reply, Status.REJECTED, str(exc))
         return False
     if cast(Any, reply).is_replaced:
-        outcomes.not_waiting(reply, delivery)
+        retry.defer_or_mark_stale(reply, delivery)
         return False
-    if recorder.in_transaction:
-        _record(reply, delivery, recorder)
+    if backend.in_transaction:
+        _record(reply, delivery, backend)
         return False
-    if reply.problem == outcomes.NO_END and reply.attempts >= options().DELIVERY_ATTEMPTS:
-        outcomes.failed(reply, reply.problem, options().DELIVERY_ATTEMPTS)
+    if reply.problem == retry.INTERRUPTED and reply.attempts >= options().MAX_ATTEMPTS:
+        retry.failed(reply, reply.problem, options().MAX_ATTEMPTS)
         return False
     with turn(delivery.target.user_id, delivery.target.usage_key) as is_ours:
         if is_ours and _claim(reply):
-            _record(reply, delivery, recorder)
+            _record(reply, delivery, backend)
     return is_ours
 
 
@@ -186,10 +186,10 @@ def _left_by_others(reply: ReceivedReply, tried: set[int]) -> ReceivedReply | No
     )
 
 
-def _delivery_of(reply: ReceivedReply) -> Delivery:
+def _delivery_of(reply: ReceivedReply) -> ReplyToApply:
     submission = reply.submission
     target = submission.target
-    return Delivery(
+    return ReplyToApply(
         reply_id=reply.pk,
         target=target,
         queue_key=submission.queue_key,
@@ -203,10 +203,10 @@ def _delivery_of(reply: ReceivedReply) -> Delivery:
 
 def _claim(reply: ReceivedReply) -> bool:
     """Count the attempt before foreign code runs, so that one that never returns counts too."""
-    again_at = timezone.now() + timedelta(seconds=TURN_SECONDS)
+    again_at = timezone.now() + timedelta(seconds=LOCK_SECONDS)
     claimed = ReceivedReply.objects.filter(
         pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
-    ).update(attempts=reply.attempts + 1, next_attempt_at=again_at, problem=outcomes.NO_END)
+    ).update(attempts=reply.attempts + 1, next_attempt_at=again_at, problem=retry.INTERRUPTED)
     if claimed:
         reply.next_attempt_at = again_at
     else:
@@ -214,17 +214,17 @@ def _claim(reply: ReceivedReply) -> bool:
     return bool(claimed)
 
 
-def _record(reply: ReceivedReply, delivery: Delivery, recorder: Recorder) -> None:
-    def mark(recorded: Recorded) -> Recorded:
+def _record(reply: ReceivedReply, delivery: ReplyToApply, backend: ReplyBackend) -> None:
+    def mark(recorded: ApplyResult) -> ApplyResult:
         if recorded.applied:
-            outcomes.mark_applied(reply, delivery, recorded, recorder.recheck_seconds)
+            retry.mark_applied(reply, delivery, recorded, backend.recheck_seconds)
         return recorded
 
     try:
-        if recorder.in_transaction:
-            recorded = learner_state.in_transaction(lambda: mark(recorder.record(delivery)))
+        if backend.in_transaction:
+            recorded = learner_state.in_transaction(lambda: mark(backend.record(delivery)))
         else:
-            recorded = recorder.record(delivery)
+            recorded = backend.record(delivery)
             if recorded.save:
                 # Once: after a collision a block has nothing left to save. A new attempt loads it.
                 with transaction.atomic():
@@ -233,15 +233,15 @@ def _record(reply: ReceivedReply, delivery: Delivery, recorder: Recorder) -> Non
             elif recorded.applied:
                 # What foreign code has done cannot be done again. The note of it can be.
                 learner_state.in_transaction(lambda: mark(recorded))
-    except PermanentDeliveryError as problem:
-        outcomes.failed(reply, str(problem), PERMANENT_ATTEMPTS)
-    except TransientDeliveryError as problem:
-        outcomes.failed(reply, str(problem), options().DELIVERY_ATTEMPTS)
-    except Exception as problem:  # the host's code; its message may hold anything
-        outcomes.failed(reply, type(problem).__name__, options().DELIVERY_ATTEMPTS)
+    except PermanentApplyError as exc:
+        retry.failed(reply, str(exc), PERMANENT_ATTEMPTS)
+    except TransientApplyError as exc:
+        retry.failed(reply, str(exc), options().MAX_ATTEMPTS)
+    except Exception as exc:  # the host's code; its message may hold anything
+        retry.failed(reply, type(exc).__name__, options().MAX_ATTEMPTS)
     else:
         if recorded.applied:
             reply.status = Status.APPLIED
             log.info("Reply %s applied", reply.pk)
         else:
-            outcomes.not_waiting(reply, delivery)
+            retry.defer_or_mark_stale(reply, delivery)

@@ -19,7 +19,7 @@ Source = ReceivedReply.Source
 Status = ReceivedReply.Status
 
 #: What the learner is told when a submission is given up, in XQueue's own words.
-FAILURE_NOTICE = json.dumps(
+FAILURE_REPLY = json.dumps(
     {
         "correct": None,
         "score": 0,
@@ -67,10 +67,10 @@ def store_reply(
     return row.pk
 
 
-def store_notice(submission_id: int) -> int:
+def store_failure_reply(submission_id: int) -> int:
     """Store the notice that a submission is given up, as if a grader had sent it."""
     return store_reply(
-        submission_id, Source.NOTICE, FAILURE_NOTICE, reply=parse_reply(FAILURE_NOTICE)
+        submission_id, Source.NOTICE, FAILURE_REPLY, reply=parse_reply(FAILURE_REPLY)
     )
 
 
@@ -85,7 +85,7 @@ def is_answer(submission_id: int, body: str) -> bool:
     storable = _storable(body)
     for reply_id, text in accepted.values_list("pk", "body"):
         if text == storable:  # compared here: a database may take "a" and "A" for the same text
-            learner_state.count_repeat(ledger_key(reply_id))
+            learner_state.record_duplicate(ledger_key(reply_id))
             return True
     return False
 

@@ -17,11 +17,11 @@ from django.db import IntegrityError
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
-from xqueue_bridge.grader_replies.models import DeliveryTurn
+from xqueue_bridge.grader_replies.models import BlockLock
 from xqueue_bridge.learner_state.api import in_transaction
 
 #: Longer than a delivery takes; what overruns it is still safe, as a queue key works once.
-TURN_SECONDS = 120
+LOCK_SECONDS = 120
 
 
 @contextmanager
@@ -35,14 +35,14 @@ def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
     try:
         yield True
     finally:
-        ours = DeliveryTurn.objects.filter(place=place, holder=holder)
+        ours = BlockLock.objects.filter(place=place, holder=holder)
         in_transaction(ours.delete)  # a deadlock must not make it last until it ends by itself
 
 
-def forget_turns(user_id: int, usage_keys: Iterable[UsageKey]) -> None:
+def retire_locks(user_id: int, usage_keys: Iterable[UsageKey]) -> None:
     """Delete the turns of a learner who is to be forgotten: lost ones would stay for ever."""
     places = [_place(user_id, usage_key) for usage_key in usage_keys]
-    DeliveryTurn.objects.filter(place__in=places).delete()
+    BlockLock.objects.filter(place__in=places).delete()
 
 
 def _place(user_id: int, usage_key: UsageKey) -> str:
@@ -51,11 +51,11 @@ def _place(user_id: int, usage_key: UsageKey) -> str:
 
 def _take(place: str, holder: str) -> bool:
     now = timezone.now()
-    ends = now + timedelta(seconds=TURN_SECONDS)
+    ends = now + timedelta(seconds=LOCK_SECONDS)
     ours = {"holder": holder, "expires_at": ends}
     try:
-        in_transaction(partial(DeliveryTurn.objects.create, place=place, **ours))
+        in_transaction(partial(BlockLock.objects.create, place=place, **ours))
     except IntegrityError:
-        lost = DeliveryTurn.objects.filter(place=place, expires_at__lte=now)
+        lost = BlockLock.objects.filter(place=place, expires_at__lte=now)
         return bool(in_transaction(partial(lost.update, **ours)))
     return True

@@ -51,7 +51,7 @@ class ReceivedReply(models.Model):
         return f"reply {self.pk} to submission {self.submission_id} ({self.status})"
 
 
-class DeliveryTurn(models.Model):
+class BlockLock(models.Model):
     """Who may deliver to one learner's block now, while code that is not ours runs.
 
     A turn ends by itself at ``expires_at``, so that a killed process blocks nobody.

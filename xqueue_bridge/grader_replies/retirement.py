@@ -7,8 +7,8 @@ from collections.abc import Collection
 from django.db.models import QuerySet
 
 from xqueue_bridge.data import RetirementMode
-from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.inbox import store_reply
+from xqueue_bridge.grader_replies.models import ReceivedReply
 
 Status = ReceivedReply.Status
 
@@ -37,7 +37,7 @@ def purge_replies(submission_ids: Collection[int]) -> int:
     return ReceivedReply.objects.filter(submission_id__in=submission_ids).delete()[0]
 
 
-def turn_away(submission_id: int, source: str) -> None:
+def discard_late_reply(submission_id: int, source: str) -> None:
     """Write down that a reply came too late for its learner: once, and without its text."""
     earlier = ReceivedReply.objects.filter(
         submission_id=submission_id, source=source, status=Status.REJECTED, problem=GONE

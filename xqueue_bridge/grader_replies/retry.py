@@ -19,9 +19,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import Delivery, Dispatch, Recorded
-from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
 from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not_applied
+from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.signals import reply_applied
 
@@ -34,13 +34,16 @@ _LEDGER_OUTCOMES = {
 }
 
 #: The problem of a reply while foreign code has it, and after that if the deliverer was killed.
-NO_END = "an attempt began and did not end"
+INTERRUPTED = "an attempt began and did not end"
 
 log = logging.getLogger(__name__)
 
 
 def mark_applied(
-    reply: ReceivedReply, delivery: Delivery, recorded: Recorded, recheck_seconds: float | None
+    reply: ReceivedReply,
+    delivery: ReplyToApply,
+    recorded: ApplyResult,
+    recheck_seconds: float | None,
 ) -> None:
     """Write down that the reply is in the learner's state, in the caller's transaction."""
     now = timezone.now()
@@ -74,9 +77,9 @@ def mark_applied(
     )
 
 
-def not_waiting(reply: ReceivedReply, delivery: Delivery) -> None:
+def defer_or_mark_stale(reply: ReceivedReply, delivery: ReplyToApply) -> None:
     """The state is saved after the send, so a reply can be early; later than that it is stale."""
-    grace_ends = delivery.sent_at + timedelta(seconds=options().GRACE_SECONDS)
+    grace_ends = delivery.sent_at + timedelta(seconds=options().STALE_AFTER_SECONDS)
     if reply.status == Status.APPLIED:
         finish(reply, Status.APPLIED, "")
     elif timezone.now() < grace_ends:
@@ -136,8 +139,8 @@ def _is_graded(reply: ReceivedReply) -> bool:
 
 def _try_again(reply: ReceivedReply, problem: str, *, not_after: datetime | None = None) -> None:
     conf = options()
-    doubled = conf.DELIVERY_BACKOFF * 2.0 ** min(reply.attempts, 30)
-    longest = min(doubled, conf.DELIVERY_BACKOFF_MAX)
+    doubled = conf.RETRY_BACKOFF * 2.0 ** min(reply.attempts, 30)
+    longest = min(doubled, conf.RETRY_BACKOFF_MAX)
     wait = timedelta(seconds=longest * random.uniform(0.5, 1))  # noqa: S311
     again_at = timezone.now() + wait
     if not_after is not None:

@@ -1,11 +1,12 @@
 """Door of the room: what the LMS remembers of a learner at a block."""
 
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state.crawlers import is_crawler
 from xqueue_bridge.learner_state.deletion import (
-    empty_module,
+    clear_state,
     has_attempts,
     has_state,
-    learners_at,
+    learner_ids_at,
     reset_attempts,
 )
 from xqueue_bridge.learner_state.fields.data_cache import (
@@ -18,23 +19,23 @@ from xqueue_bridge.learner_state.fields.key_value_store import (
     InvalidScopeError,
     KeyValueMultiSaveError,
 )
-from xqueue_bridge.learner_state.history.store import forget_row, history_batch
 from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.history.store import delete_history_of, history_batch
 from xqueue_bridge.learner_state.retirement import (
     begin_retirement,
     count_late_reply,
     end_retirement,
-    forget_states,
     is_retired,
-    states_to_forget,
+    retire_states,
+    states_to_retire,
     unfinished_retirements,
 )
 from xqueue_bridge.learner_state.scores.client import ScoresClient
 from xqueue_bridge.learner_state.scores.ledger import (
-    Settled,
+    LedgerResult,
     apply_score,
-    count_repeat,
     publish_score,
+    record_duplicate,
     record_outcome,
 )
 from xqueue_bridge.learner_state.scores.max_scores_cache import MaxScoresCache
@@ -45,23 +46,22 @@ from xqueue_bridge.learner_state.student_module import (
     LockedModule,
     Score,
     history,
+    lock_or_create,
     locked_module,
-    locked_or_new,
     read_score,
     read_state,
     save_fields,
     set_score,
 )
-from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state.user_state import (
     XBlockUserState,
     XBlockUserStateClient,
+    missing_client_attributes,
     state_client,
-    what_client_lacks,
 )
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
-from xqueue_bridge.lms.capa import waiting_answers, waiting_inputs, waiting_keys
 from xqueue_bridge.learner_state.write import UnknownLearner, learner_exists
+from xqueue_bridge.lms.capa import waiting_answers, waiting_inputs, waiting_keys
 
 #: What became of a reply, as the score ledger says.
 Outcome = ScoreLedger.Outcome
@@ -73,25 +73,23 @@ __all__ = [
     "HistoryEntry",
     "InvalidScopeError",
     "KeyValueMultiSaveError",
+    "LedgerResult",
     "LockedModule",
     "MaxScoresCache",
     "Outcome",
     "Reason",
     "Score",
     "ScoresClient",
-    "Settled",
     "UnknownLearner",
     "WrongLearner",
     "XBlockUserState",
     "XBlockUserStateClient",
     "apply_score",
     "begin_retirement",
+    "clear_state",
     "count_late_reply",
-    "count_repeat",
-    "empty_module",
+    "delete_history_of",
     "end_retirement",
-    "forget_row",
-    "forget_states",
     "has_attempts",
     "has_state",
     "history",
@@ -100,24 +98,26 @@ __all__ = [
     "is_crawler",
     "is_retired",
     "learner_exists",
-    "learners_at",
+    "learner_ids_at",
     "learners_with_scores",
+    "lock_or_create",
     "locked_module",
-    "locked_or_new",
+    "missing_client_attributes",
     "publish_score",
     "read_course_scores",
     "read_score",
     "read_state",
+    "record_duplicate",
     "record_outcome",
     "reset_attempts",
+    "retire_states",
     "save_fields",
     "scores_or_children",
     "set_score",
     "state_client",
-    "states_to_forget",
+    "states_to_retire",
     "unfinished_retirements",
     "waiting_answers",
     "waiting_inputs",
     "waiting_keys",
-    "what_client_lacks",
 ]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.lms.keys import in_course, names_its_run
+from xqueue_bridge.lms.keys import has_run, in_course
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def place_of(usage_key: UsageKey) -> Place:
     """
     if not isinstance(usage_key, UsageKey):
         raise TypeError(f"a usage key is needed, not {type(usage_key).__name__}")
-    if not names_its_run(usage_key):
+    if not has_run(usage_key):
         raise ValueError(f"{usage_key} does not name its course's run: map it into the course")
     return place_at(usage_key.context_key, usage_key)
 

@@ -9,11 +9,11 @@ from typing import Any
 from django.db import transaction
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.learner_state.block_keys import Place, place_at
 from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.block_keys import Place, place_at
-from xqueue_bridge.learner_state.write import Change, Row, change_rows
+from xqueue_bridge.learner_state.write import Change, Row, update_rows
 from xqueue_bridge.signals import state_deleted
 
 
@@ -24,17 +24,17 @@ def reset_attempts(user_id: int, course_key: LearningContextKey, usage_key: Usag
     error if it keeps refusing.
     """
     place = place_at(course_key, usage_key)
-    return change_rows(user_id, [place], _reset, Reason.RESET) > 0
+    return update_rows(user_id, [place], _reset, Reason.RESET) > 0
 
 
-def empty_module(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
     """Delete all fields and the score that the learner has at the block; the row stays.
 
     Returns whether there was anything to delete. The history says "delete"; ``state_deleted``
     is sent after commit.
     """
     place = place_at(course_key, usage_key)
-    if not change_rows(user_id, [place], _empty, Reason.DELETE):
+    if not update_rows(user_id, [place], _empty, Reason.DELETE):
         return False
     news = partial(
         state_deleted.send_robust,
@@ -53,11 +53,11 @@ def has_attempts(user_id: int, course_key: LearningContextKey, usage_key: UsageK
 
 
 def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-    """Return whether ``empty_module`` would find anything."""
+    """Return whether ``clear_state`` would find anything."""
     return _would(_empty, user_id, course_key, usage_key)
 
 
-def learners_at(course_key: LearningContextKey, usage_key: UsageKey) -> Iterator[int]:
+def learner_ids_at(course_key: LearningContextKey, usage_key: UsageKey) -> Iterator[int]:
     """Yield the id of every learner who has a row at the block."""
     rows = StudentModule.objects.filter(course_id=course_key, module_state_key=usage_key)
     return rows.order_by("pk").values_list("student_id", flat=True).iterator()

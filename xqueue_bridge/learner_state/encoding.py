@@ -20,9 +20,9 @@ def encode(fields: Mapping[str, Any]) -> str:
         raise TypeError(f"fields are a mapping from name to value, not {type(fields).__name__}")
     try:
         return _text(fields)
-    except (TypeError, ValueError, RecursionError) as problem:
-        kind = TypeError if isinstance(problem, TypeError) else ValueError
-        raise kind(f"{_culprit(fields)} cannot be stored as JSON: {problem}") from problem
+    except (TypeError, ValueError, RecursionError) as exc:
+        kind = TypeError if isinstance(exc, TypeError) else ValueError
+        raise kind(f"{_culprit(fields)} cannot be stored as JSON: {exc}") from exc
 
 
 def overlaid(old: str | None, fresh: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import DateTimeField, QuerySet
 
-from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.block_keys import Place
+from xqueue_bridge.learner_state.models import StudentModule
 
 
 def read_rows(

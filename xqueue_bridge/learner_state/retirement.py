@@ -11,18 +11,18 @@ from django.db import router
 from django.db.models import F, Model, QuerySet
 from django.utils import timezone
 
-from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentInfoField,
     XModuleStudentPrefsField,
 )
-from xqueue_bridge.learner_state.history import store as history
+from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.retirement_models import RetiredLearner
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.db.transactions import in_transaction
 
 #: What was stored once and is no more; a state that never was stays NULL.
 _DELETED = "{}"
@@ -62,7 +62,7 @@ def unfinished_retirements() -> list[tuple[int, RetirementMode]]:
     return [(row.user_id, RetirementMode(row.mode)) for row in rows]
 
 
-def states_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
+def states_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
     """Return how many states, history entries and fields a retirement would empty or delete."""
     narrow = _all if mode is RetirementMode.PURGE else _with_text
     return Counter(
@@ -73,8 +73,8 @@ def states_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
     )
 
 
-def forget_states(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
-    """Empty or delete the learner's states with their history, and delete the fields.
+def retire_states(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
+    """Empty or delete the learner's states with their store, and delete the fields.
 
     Yields after each batch how many states, history entries and fields that were. Fields hold
     no numbers: they are deleted in either mode.
@@ -106,7 +106,7 @@ def _trails(user_id: int) -> list[QuerySet[Any]]:
     """
     here = router.db_for_write(StudentModule)
     places = dict.fromkeys(
-        (table, alias) for table in history.tables() for alias in (here, router.db_for_write(table))
+        (table, alias) for table in store.tables() for alias in (here, router.db_for_write(table))
     )
     return [
         table._default_manager.using(alias).filter(student_id=user_id) for table, alias in places
@@ -138,7 +138,7 @@ def _with_text(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _delete(rows: QuerySet[Any]) -> int:
-    # One DELETE: nothing depends on these rows but history, which has its own turn. The usual
+    # One DELETE: nothing depends on these rows but store, which has its own turn. The usual
     # way would send a signal for each row, and look for the history of each.
     return rows._raw_delete(rows.db)
 
@@ -151,5 +151,5 @@ def _empty_states(rows: QuerySet[Any]) -> int:
     """Empty the states; scores stay. The history says "retire"."""
     rows.update(state=_DELETED, version=F("version") + 1, modified=timezone.now())
     emptied = list(rows.order_by("pk"))
-    history.record(emptied, Reason.RETIRE)
+    store.record(emptied, Reason.RETIRE)
     return len(emptied)

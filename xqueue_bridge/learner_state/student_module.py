@@ -11,18 +11,18 @@ from typing import Any
 from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.learner_state.block_keys import Place, place_at
 from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.history import store as trail
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.block_keys import Place, place_at
 from xqueue_bridge.learner_state.write import (
     Row,
-    change_rows,
     insert_missing,
     lock_rows,
     overlay,
     store,
+    update_rows,
 )
 
 
@@ -107,7 +107,7 @@ def save_fields(
     """
     place = place_at(course_key, usage_key)
     if fields:
-        change_rows(user_id, [place], overlay([(place, fields)]), Reason.STATE, create=True)
+        update_rows(user_id, [place], overlay([(place, fields)]), Reason.STATE, create=True)
 
 
 def set_score(
@@ -132,7 +132,7 @@ def set_score(
         return True
 
     place = place_at(course_key, usage_key)
-    change_rows(user_id, [place], score, Reason.SCORE, create=True)
+    update_rows(user_id, [place], score, Reason.SCORE, create=True)
 
 
 def locked_module(
@@ -147,7 +147,7 @@ def locked_module(
     return LockedModule(row) if row else None
 
 
-def locked_or_new(
+def lock_or_create(
     user_id: int, course_key: LearningContextKey, usage_key: UsageKey
 ) -> LockedModule:
     """Lock the learner's row at the block; insert it first if there is none.

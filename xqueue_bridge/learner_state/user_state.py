@@ -37,7 +37,7 @@ class XBlockUserState(NamedTuple):
 
 
 class XBlockUserStateClient(ABC):
-    """Reads and writes the fields of scope user_state. ``STATE_CLIENT`` names a class like this.
+    """Reads and writes the fields of scope user_state. ``USER_STATE_CLIENT`` names a class like this.
 
     Any other scope raises ValueError: from a generator when it is iterated, else at once.
     ``fields``: the names that are wanted; None: all.
@@ -155,7 +155,7 @@ _METHODS = (
 _ERRORS = ("ServiceUnavailable", "PermissionDenied", "DoesNotExist")
 
 
-def what_client_lacks(client: Any) -> str:
+def missing_client_attributes(client: Any) -> str:
     """Return what a class lacks to be a client: names, or "" if it lacks nothing."""
     if not isinstance(client, type):
         return "a class: it is not one"
@@ -171,11 +171,11 @@ def what_client_lacks(client: Any) -> str:
 
 
 def state_client(user: Any = None) -> Any:
-    """Return a new client of the class that ``STATE_CLIENT`` names.
+    """Return a new client of the class that ``USER_STATE_CLIENT`` names.
 
     ``user``, if given, is whose state will mostly be asked for: it saves looking the name up.
     """
-    return import_string(options().STATE_CLIENT)(user=user)
+    return import_string(options().USER_STATE_CLIENT)(user=user)
 
 
 @cache

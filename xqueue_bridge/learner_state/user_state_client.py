@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.learner_state.encoding import decode
-from xqueue_bridge.learner_state.history import store as history
-from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.block_keys import chunks, place_of, usage_key_from
+from xqueue_bridge.learner_state.encoding import decode
+from xqueue_bridge.learner_state.history import store
+from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.raw_select import read_rows
 from xqueue_bridge.learner_state.user_state import (
     USER_STATE,
@@ -24,11 +24,11 @@ from xqueue_bridge.learner_state.user_state import (
 )
 from xqueue_bridge.learner_state.write import (
     UnknownLearner,
-    change_rows,
     overlay,
     rows_at,
     stored_type,
-    with_texts,
+    update_rows,
+    with_key_text,
     without,
 )
 
@@ -39,7 +39,7 @@ _DELETED = "{}"
 
 
 class DjangoXBlockUserStateClient(XBlockUserStateClient):
-    """Keeps states in ``StudentModule``, with scores and history.
+    """Keeps states in ``StudentModule``, with scores and store.
 
     ``user``: whoever's name this is need not be looked up. An anonymous learner (without a name)
     has no state: reading finds nothing, writing does nothing. A name that nobody has finds
@@ -101,7 +101,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         user_id = self._writer(username)
         if user_id is not None:
             places = [place for place, _ in new]
-            change_rows(user_id, places, change, Reason.STATE, create=True, learner_is_known=True)
+            update_rows(user_id, places, change, Reason.STATE, create=True, learner_is_known=True)
 
     def delete_many(
         self,
@@ -115,7 +115,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         places = [place_of(key) for key in block_keys]
         user_id = self._writer(username)
         if user_id is not None:
-            change_rows(user_id, places, without(_names(fields)), Reason.DELETE)
+            update_rows(user_id, places, without(_names(fields)), Reason.DELETE)
 
     def get_history(
         self, username: str, block_key: UsageKey, scope: Any = USER_STATE
@@ -127,7 +127,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         require_user_state(scope)
         place = place_of(block_key)
         is_empty = True
-        for entry in history.read(self._reader(username), block_key, place.course_key):
+        for entry in store.read(self._reader(username), block_key, place.course_key):
             is_empty = False
             yield _tuple(username, block_key, decode(entry.state) or None, entry.created)
         if is_empty:
@@ -149,7 +149,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
     ) -> Iterator[XBlockUserState]:
         """Yield every state in a course or library; one statement for each ``batch_size`` rows."""
         require_user_state(scope)
-        rows = with_texts().filter(course_id=course_key)
+        rows = with_key_text().filter(course_id=course_key)
         if not block_type:
             yield from _pages(rows, batch_size)
             return

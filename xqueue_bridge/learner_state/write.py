@@ -21,24 +21,24 @@ from django.db.models import CharField, ExpressionWrapper, F, QuerySet
 from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.exceptions import XQueueBridgeError
-from xqueue_bridge.db import bulk_insert as bulk
-from xqueue_bridge.learner_state.encoding import decode, encode, overlaid
-from xqueue_bridge.learner_state.history.store import record
-from xqueue_bridge.learner_state.history.models import Reason
-from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.block_keys import Place, chunks, place_at
-from xqueue_bridge.learner_state.raw_select import read_rows
-from xqueue_bridge.learner_state.scores.signals import announce_new_score
+from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.learner_state.block_keys import Place, chunks, place_at
+from xqueue_bridge.learner_state.encoding import decode, encode, overlaid
+from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.history.store import record
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.raw_select import read_rows
+from xqueue_bridge.learner_state.scores.signals import send_score_signals
 from xqueue_bridge.lms.capa import waiting_keys
+from xqueue_bridge.lms.keys import has_run
 from xqueue_bridge.signals import state_saved
-from xqueue_bridge.lms.keys import names_its_run
 
 #: Places in one transaction.
 CHUNK = 400
 #: How often rows are looked for again that somebody else has inserted since the last look.
-LOOKS = 5
+CLAIM_ROUNDS = 5
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class UnknownLearner(XQueueBridgeError):
     """There is no such learner."""
 
 
-def change_rows(
+def update_rows(
     user_id: int,
     places: Iterable[Place],
     change: Change,
@@ -154,14 +154,14 @@ def lock_rows(user_id: int, places: Sequence[Place]) -> dict[Place, Row]:
 
 def rows_at(place: Place) -> QuerySet[Any]:
     """Return all learners' rows at a place, with the texts of their keys."""
-    rows = with_texts().filter(usage=place.usage)
+    rows = with_key_text().filter(usage=place.usage)
     # Keys of the old kind are stored alike in all runs; the others name their context.
-    is_unique = names_its_run(UsageKey.from_string(place.usage))
+    is_unique = has_run(UsageKey.from_string(place.usage))
     return rows if is_unique else rows.filter(context=place.context)
 
 
 @cache
-def with_texts() -> QuerySet[Any]:
+def with_key_text() -> QuerySet[Any]:
     """Return all rows, with the texts of their keys as ``context`` and ``usage``.
 
     Parsing keys takes longer than the query.
@@ -193,7 +193,7 @@ def store(rows: Sequence[Row], reason: Reason, *, only_if_higher: bool = False) 
         _update(old)
     record(rows, reason)
     for row in rows:
-        announce_new_score(row, reason, only_if_higher=only_if_higher)
+        send_score_signals(row, reason, only_if_higher=only_if_higher)
 
 
 def insert_missing(user_id: int, place: Place) -> None:
@@ -230,7 +230,7 @@ def _change(
     create: bool,
     learner_is_known: bool,
 ) -> int:
-    for look in range(1, LOOKS + 1):
+    for look in range(1, CLAIM_ROUNDS + 1):
         rows = lock_rows(user_id, places)
         if create:
             rows = {place: rows.get(place) or _row(user_id, place) for place in places}
@@ -242,7 +242,7 @@ def _change(
             with transaction.atomic() if has_new else nullcontext():
                 store(list(changed.values()), reason)
         except IntegrityError:
-            if not has_new or look == LOOKS:
+            if not has_new or look == CLAIM_ROUNDS:
                 raise
             continue
         if reason is not Reason.SCORE:
@@ -259,7 +259,7 @@ def _row(user_id: int, place: Place, *values: Any) -> Row:
 
 
 def _insert(rows: Sequence[Row]) -> None:
-    bulk.insert(StudentModule, rows)
+    bulk_insert.insert(StudentModule, rows)
     if rows[0].pk is None:  # MySQL does not say which ids it gave
         places = [place_at(row.course_id, row.module_state_key) for row in rows]
         found = lock_rows(rows[0].student_id, places)
@@ -268,7 +268,7 @@ def _insert(rows: Sequence[Row]) -> None:
 
 
 def _update(rows: Sequence[Row]) -> None:
-    bulk.insert(StudentModule, rows, overwrite=_WRITTEN)
+    bulk_insert.insert(StudentModule, rows, overwrite=_WRITTEN)
 
 
 def _announce(user_id: int, changed: Mapping[Place, Row]) -> None:

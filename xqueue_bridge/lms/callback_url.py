@@ -14,7 +14,7 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge.data import Dispatch, Target
 from xqueue_bridge.exceptions import InvalidField, InvalidHeader
-from xqueue_bridge.protocol.fields import is_storable
+from xqueue_bridge.protocol.fields import is_valid_text
 
 LONGEST_KEY = 255
 
@@ -29,7 +29,7 @@ _USER_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _UNQUOTED = "!$&'()*+,;=/~:@"
 
 
-def make_path(
+def build_path(
     course_key: LearningContextKey, user_id: object, usage_key: UsageKey, dispatch: str
 ) -> str:
     """Return the address's path, quoted as Django's reverse() does it."""
@@ -43,16 +43,16 @@ def read_url(url: str) -> Target:
         raise InvalidHeader("lms_callback_url", "is not a callback address of the LMS")
     try:
         return read_parts(**{name: unquote(part) for name, part in match.groupdict().items()})
-    except InvalidField as problem:
-        raise InvalidHeader("lms_callback_url", str(problem)) from None
+    except InvalidField as exc:
+        raise InvalidHeader("lms_callback_url", str(exc)) from None
 
 
 def read_dispatch(url: str) -> Dispatch:
     """Return the dispatch at the end of a callback URL; raises InvalidHeader."""
     try:
         return _dispatch(url.rpartition("/")[2])
-    except InvalidField as problem:
-        raise InvalidHeader("lms_callback_url", str(problem)) from None
+    except InvalidField as exc:
+        raise InvalidHeader("lms_callback_url", str(exc)) from None
 
 
 def read_parts(course_id: str, userid: str, mod_id: str, dispatch: str) -> Target:
@@ -60,13 +60,13 @@ def read_parts(course_id: str, userid: str, mod_id: str, dispatch: str) -> Targe
 
     Raises InvalidField with the part's name in the LMS's URL pattern.
     """
-    course_key, usage_key = read_place(course_id, mod_id)
+    course_key, usage_key = parse_block_key(course_id, mod_id)
     if not _USER_ID.fullmatch(userid):
         raise InvalidField("userid", "is not a learner's number")
     return Target(int(userid), course_key, usage_key, _dispatch(dispatch))
 
 
-def read_place(course_id: str | None, mod_id: str) -> tuple[LearningContextKey, UsageKey]:
+def parse_block_key(course_id: str | None, mod_id: str) -> tuple[LearningContextKey, UsageKey]:
     """Return course or library and block; ``course_id`` None: the one that the block names."""
     usage_key = _key(UsageKey, mod_id, "mod_id")
     if course_id is not None:
@@ -86,7 +86,7 @@ def _dispatch(text: str) -> Dispatch:
 
 
 def _key(kind: Any, text: str, part: str) -> Any:
-    if len(text) > LONGEST_KEY or not is_storable(text):
+    if len(text) > LONGEST_KEY or not is_valid_text(text):
         raise InvalidField(part, "is longer than a key can be, or not text")
     try:
         return kind.from_string(text)

@@ -8,7 +8,7 @@ from typing import Any
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 
-def names_its_run(usage_key: UsageKey) -> bool:
+def has_run(usage_key: UsageKey) -> bool:
     """Say whether a key names its course; one of the old kind, as it is stored, does not."""
     block: Any = getattr(usage_key, "usage_key", usage_key)  # of an aside's: what it stands beside
     return not block.deprecated or block.context_key.run is not None
@@ -16,11 +16,11 @@ def names_its_run(usage_key: UsageKey) -> bool:
 
 def in_course(usage_key: UsageKey, course_key: Any) -> UsageKey:
     """Return a key that was stored with ``course_key``; one of the old kind with its run."""
-    return usage_key if names_its_run(usage_key) else usage_key.map_into_course(course_key)
+    return usage_key if has_run(usage_key) else usage_key.map_into_course(course_key)
 
 
 @lru_cache(maxsize=50_000)
-def usage_key_of(text: str, course_key: CourseKey) -> UsageKey:
+def parse_usage_key(text: str, course_key: CourseKey) -> UsageKey:
     """Return a stored key with its run.
 
     Remembered: all learners of a course have scores at the same keys, and parsing takes longer

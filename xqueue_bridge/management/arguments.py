@@ -9,9 +9,9 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.lms.callback_url import read_place
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.protocol.fields import is_storable
+from xqueue_bridge.lms.callback_url import parse_block_key
+from xqueue_bridge.protocol.fields import is_valid_text
 
 #: The names of an address's parts, as these commands call them.
 _CALLED = {"course_id": "--course", "mod_id": "block"}
@@ -33,7 +33,7 @@ def find_learners(usernames: Sequence[str], user_ids: Sequence[int]) -> list[int
     """Return the ids of the learners that were named, each once. Raises CommandError."""
     users = get_user_model()._default_manager
     name = get_user_model().USERNAME_FIELD
-    names = [username for username in usernames if is_storable(username)]
+    names = [username for username in usernames if is_valid_text(username)]
     found = dict(users.filter(**{f"{name}__in": names}).values_list(name, "pk"))
     unknown = [username for username in usernames if username not in found]
     if unknown:
@@ -55,9 +55,9 @@ def add_place(parser: CommandParser) -> None:
 def find_place(course: str | None, block: str) -> tuple[LearningContextKey, UsageKey]:
     """Return course and block that were named. Raises CommandError, which names the argument."""
     try:
-        return read_place(course, block)
-    except InvalidField as problem:
-        raise CommandError(f"{_CALLED[problem.field]}: {problem.reason}") from None
+        return parse_block_key(course, block)
+    except InvalidField as exc:
+        raise CommandError(f"{_CALLED[exc.field]}: {exc.reason}") from None
 
 
 def _user_id(text: str) -> int:

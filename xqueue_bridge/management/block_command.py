@@ -14,7 +14,7 @@ from xqueue_bridge.management.progress import ProgressBar
 Deed = Callable[[int, LearningContextKey, UsageKey], bool]
 
 
-class CommandAtABlock(BaseCommand):
+class BlockCommand(BaseCommand):
     """Does one thing to each learner; subclasses say what, and how to see whether it would."""
 
     #: "reset": for what is said at the end.

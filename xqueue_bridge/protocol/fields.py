@@ -35,7 +35,7 @@ def json_object(
     return value
 
 
-def is_storable(text: str) -> bool:
+def is_valid_text(text: str) -> bool:
     """Return whether every database takes this text: no NUL, no half of a surrogate pair."""
     try:
         return b"\0" not in text.encode()

@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 from xqueue_bridge.data import XHeader
-from xqueue_bridge.xqueue_service.messages import ODD_REPLY
 from xqueue_bridge.exceptions import InvalidHeader
-from xqueue_bridge.protocol.fields import is_storable, json_object
+from xqueue_bridge.protocol.fields import is_valid_text, json_object
+from xqueue_bridge.xqueue_service.messages import ODD_REPLY
 
 MAX_HEADER_CHARS = 8192
 MAX_QUEUE_KEY_CHARS = 255
@@ -82,6 +82,6 @@ def _member(members: dict[str, Any], name: str, longest: int) -> str:
         raise InvalidHeader(name, "is empty")
     if len(value) > longest:
         raise InvalidHeader(name, f"is longer than {longest} characters")
-    if not is_storable(value):
+    if not is_valid_text(value):
         raise InvalidHeader(name, "has a character that cannot be stored")
     return value

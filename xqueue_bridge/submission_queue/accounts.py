@@ -19,8 +19,8 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.submission_queue.models import EndedSession, Grader, GraderSecret, QueueGrant
-from xqueue_bridge.protocol.fields import is_storable
+from xqueue_bridge.protocol.fields import is_valid_text
+from xqueue_bridge.submission_queue.models import Grader, GraderSecret, QueueGrant, RevokedSession
 
 #: How long a former secret lives beside the new one, unless said otherwise.
 ROTATION_OVERLAP = timedelta(hours=24)
@@ -82,7 +82,7 @@ def issue_secret(grader: Grader, *, overlap: timedelta = timedelta(0)) -> str:
 
 def authenticate(name: str, secret: str) -> Principal | None:
     """Return the principal whose name and secret these are, or None."""
-    if not (is_storable(name) and is_storable(secret)):  # JSON can say what is no text
+    if not (is_valid_text(name) and is_valid_text(secret)):  # JSON can say what is no text
         return None
     found = (
         _live_secrets()
@@ -98,36 +98,38 @@ def authenticate(name: str, secret: str) -> Principal | None:
 def find_principal(secret_id: int) -> Principal | None:
     """Return who logged in with this secret, if it still lives.
 
-    Believed for PRINCIPAL_CACHE_SECONDS: so long may a revoked grader go on.
+    Believed for GRADER_CACHE_SECONDS: so long may a revoked grader go on.
     """
     cache_key = f"xqueue_bridge.principal.{secret_id}"
     principal = _cache().get(cache_key)
     if principal is None:
         principal = _load_principal(secret_id)
         if principal is not None:
-            _cache().set(cache_key, principal, options().PRINCIPAL_CACHE_SECONDS)
+            _cache().set(cache_key, principal, options().GRADER_CACHE_SECONDS)
     return principal
 
 
 def end_session(session_id: str) -> None:
     """End one session of a grader; its other sessions go on."""
-    EndedSession.objects.bulk_create([EndedSession(session_id=session_id)], ignore_conflicts=True)
-    _cache().set(_ended_key(session_id), True, options().PRINCIPAL_CACHE_SECONDS)
+    RevokedSession.objects.bulk_create(
+        [RevokedSession(session_id=session_id)], ignore_conflicts=True
+    )
+    _cache().set(_ended_key(session_id), True, options().GRADER_CACHE_SECONDS)
 
 
 def session_has_ended(session_id: str) -> bool:
     """Return whether the session was logged out."""
     ended = _cache().get(_ended_key(session_id))
     if ended is None:
-        ended = EndedSession.objects.filter(pk=session_id).exists()
-        _cache().set(_ended_key(session_id), ended, options().PRINCIPAL_CACHE_SECONDS)
+        ended = RevokedSession.objects.filter(pk=session_id).exists()
+        _cache().set(_ended_key(session_id), ended, options().GRADER_CACHE_SECONDS)
     return ended
 
 
-def forget_ended_sessions() -> int:
+def clear_expired_sessions() -> int:
     """Delete the rows of sessions whose cookies have expired by now; return how many."""
     expired = timezone.now() - timedelta(seconds=options().SESSION_SECONDS)
-    return EndedSession.objects.filter(ended_at__lt=expired).delete()[0]
+    return RevokedSession.objects.filter(ended_at__lt=expired).delete()[0]
 
 
 def _load_principal(secret_id: int) -> Principal | None:
@@ -159,4 +161,4 @@ def _ended_key(session_id: str) -> str:
 
 
 def _cache() -> BaseCache:
-    return caches[options().CACHE]
+    return caches[options().CACHE_ALIAS]

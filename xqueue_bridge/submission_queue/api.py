@@ -1,42 +1,42 @@
 """The door of this room."""
 
 from xqueue_bridge.submission_queue.accounts import (
-
     ROTATION_OVERLAP,
-
+    clear_expired_sessions,
     create_grader,
-
-    forget_ended_sessions,
-
     issue_secret,
-
 )
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
 from xqueue_bridge.submission_queue.queue import (
     enqueue,
     fail_exhausted,
     requeue,
-    settle_superseded,
+    supersede_replaced,
     withdraw,
 )
-from xqueue_bridge.submission_queue.stats import QueueReport, Standing, queue_reports, standings
-from xqueue_bridge.submission_queue.retirement import forget_submissions, submissions_to_forget
+from xqueue_bridge.submission_queue.retirement import retire_submissions, submissions_to_retire
+from xqueue_bridge.submission_queue.stats import (
+    QueuePosition,
+    QueueStats,
+    queue_positions,
+    queue_stats,
+)
 
 __all__ = [
     "ROTATION_OVERLAP",
-    "QueueReport",
-    "Standing",
+    "QueuePosition",
+    "QueueStats",
+    "clear_expired_sessions",
     "create_grader",
     "enqueue",
     "fail_exhausted",
-    "forget_ended_sessions",
-    "forget_submissions",
     "issue_secret",
     "purge_unpublished",
-    "queue_reports",
+    "queue_positions",
+    "queue_stats",
     "requeue",
-    "settle_superseded",
-    "standings",
-    "submissions_to_forget",
+    "retire_submissions",
+    "submissions_to_retire",
+    "supersede_replaced",
     "withdraw",
 ]

@@ -89,7 +89,7 @@ def read_file_token(token: str) -> FileToken:
 
 
 def _storage() -> Storage:
-    return storages[options().FILES_STORAGE]
+    return storages[options().FILES_STORAGE_ALIAS]
 
 
 def _delete(storage: Storage, name: str) -> bool:

@@ -7,8 +7,8 @@ from typing import Any, cast
 from django.db import models
 from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
 
-from xqueue_bridge.db.fields import CaseSensitiveCharField
 from xqueue_bridge.data import Dispatch, StoredFile, Target
+from xqueue_bridge.db.fields import CaseSensitiveCharField
 from xqueue_bridge.submission_queue.states import Status
 
 
@@ -159,7 +159,7 @@ class QueueGrant(models.Model):
         return self.queue_name
 
 
-class EndedSession(models.Model):
+class RevokedSession(models.Model):
     """A grader's session that logged out before it expired.
 
     Sessions live in signed cookies, so it is their end that needs a row.

@@ -22,11 +22,11 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import NewSubmission, PulledSubmission, StoredFile
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status, sources_of
-from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.signals import submission_failed
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 #: leftovers and look again.
 WINDOW = 32
 #: Looks before a puller says that others were always faster.
-LOOKS = 5
+CLAIM_ROUNDS = 5
 #: A longer queue is not counted to its end for a message that a learner glances at.
 LENGTH_LIMIT = 10_000
 
@@ -86,7 +86,7 @@ def enqueue(new: NewSubmission) -> int:
 
 def is_known_queue(queue_name: str) -> bool:
     """Return whether submissions to this queue are accepted."""
-    return not options().ONLY_LISTED_QUEUES or queue_name in options().QUEUES
+    return not options().REJECT_UNKNOWN_QUEUES or queue_name in options().QUEUES
 
 
 def queue_length(queue_name: str) -> int:
@@ -101,7 +101,7 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
     other graders took every submission that was looked at.
     """
     most = queue_options(queue_name).MAX_DELIVERIES
-    for _look in range(LOOKS):
+    for _look in range(CLAIM_ROUNDS):
         now = timezone.now()
         window = list(
             _available(queue_name, now).values_list("pk", "deliveries", "content_id")[:WINDOW]
@@ -149,7 +149,7 @@ def fail_exhausted(limit: int = 100) -> int:
     return given_up
 
 
-def settle_superseded(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:
+def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:
     """Withdraw the submissions that a learner's newest answer at a block has replaced.
 
     ``waiting_keys`` are the queue keys that the saved state waits for. Only what is older
@@ -261,7 +261,7 @@ def _give_up(submission_id: int, deliveries: int, now: datetime) -> bool:
         ).update(status=Status.FAILED, available_at=None, finished_at=now)
         if not failed:
             return False
-        grader_replies.store_notice(submission_id)  # INSERT; delivered after commit
+        grader_replies.store_failure_reply(submission_id)  # INSERT; delivered after commit
         transaction.on_commit(lambda: _announce_failure(submission_id))
     log.warning("Submission %s given up after %s deliveries", submission_id, deliveries)
     return True

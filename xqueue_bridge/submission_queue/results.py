@@ -19,14 +19,14 @@ from django.utils.crypto import constant_time_compare
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import Dispatch, GraderReply
-from xqueue_bridge.exceptions import InvalidField, InvalidReply, Refused
+from xqueue_bridge.exceptions import InvalidField, InvalidReply, RequestRefused
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.protocol.fields import json_object, text_field
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.queue import pullkey_digest
 from xqueue_bridge.submission_queue.states import Status, sources_of
-from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.protocol.fields import json_object, text_field
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Understood:
+class ParsedResult:
     """What a result's body was taken for: a reply to these dispatches, or a problem, or both."""
 
     body: str
@@ -62,18 +62,18 @@ def put_result(grader: Principal, fields: object) -> None:
     """Store a grader's result.
 
     ``fields`` is the request's body as parsed: a mapping with two texts, ``xqueue_header`` and
-    ``xqueue_body``. Raises Refused.
+    ``xqueue_body``. Raises RequestRefused.
     """
     try:
         lease = parse_lease(text_field(fields, "xqueue_header"))
         body = text_field(fields, "xqueue_body")
     except InvalidField as problem:
-        raise Refused(BAD_FORMAT) from problem
+        raise RequestRefused(BAD_FORMAT) from problem
     understood = understand(body)
     if _accept(grader, lease, understood):
         return
     if understood.problem is not None and _refuse(grader, lease, understood):
-        raise Refused(BAD_FORMAT) from understood.problem
+        raise RequestRefused(BAD_FORMAT) from understood.problem
     _diagnose(grader, lease, body)
 
 
@@ -92,25 +92,25 @@ def parse_lease(header: str) -> Lease:
     return Lease(submission_id, pullkey_digest(pullkey))
 
 
-def understand(body: str) -> Understood:
+def understand(body: str) -> ParsedResult:
     """Parse the xqueue_body of a result.
 
     The output of a trial run needs no grade; whether it was one is known only to the row.
     """
     if len(body.encode("utf-8", "surrogatepass")) > options().MAX_REPLY_BYTES:
-        return Understood(body, InvalidReply("xqueue_body", "is longer than MAX_REPLY_BYTES"))
+        return ParsedResult(body, InvalidReply("xqueue_body", "is longer than MAX_REPLY_BYTES"))
     try:
-        return Understood(body, None, grader_replies.parse_reply(body), tuple(Dispatch))
+        return ParsedResult(body, None, grader_replies.parse_reply(body), tuple(Dispatch))
     except InvalidReply as invalid:
         problem = invalid
     try:
         output = grader_replies.parse_reply(body, graded=False)
     except InvalidReply:
-        return Understood(body, problem)
-    return Understood(body, problem, output, (Dispatch.UNGRADED_RESPONSE,))
+        return ParsedResult(body, problem)
+    return ParsedResult(body, problem, output, (Dispatch.UNGRADED_RESPONSE,))
 
 
-def _accept(grader: Principal, lease: Lease, understood: Understood) -> bool:
+def _accept(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
     reply = understood.reply
     if reply is None:
         return False
@@ -134,9 +134,9 @@ def _accept(grader: Principal, lease: Lease, understood: Understood) -> bool:
     return answered
 
 
-def _refuse(grader: Principal, lease: Lease, understood: Understood) -> bool:
+def _refuse(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
     """Keep the reply for operators, and end the lease, so that the submission is served again."""
-    soon = timezone.now() + timedelta(seconds=options().REFUSED_REPLY_DELAY)
+    soon = timezone.now() + timedelta(seconds=options().INVALID_REPLY_RETRY_DELAY)
     with transaction.atomic():
         released = _held(grader, lease, (Status.LEASED,)).update(
             pullkey_digest="", available_at=soon
@@ -173,11 +173,11 @@ def _diagnose(grader: Principal, lease: Lease, body: str) -> None:
         .first()
     )
     if submission is None:
-        raise Refused(NO_SUBMISSION)
+        raise RequestRefused(NO_SUBMISSION)
     if not constant_time_compare(submission.pullkey_digest, lease.pullkey_digest):
-        raise Refused(WRONG_KEY)
-    if submission.status == Status.WITHDRAWN:
-        grader_replies.turn_away(submission.pk, "put_result")
+        raise RequestRefused(WRONG_KEY)
+    if submission.status == Status.RETIRED:
+        grader_replies.discard_late_reply(submission.pk, "put_result")
         return
     if submission.status != Status.ANSWERED or not grader_replies.is_answer(submission.pk, body):
-        raise Refused(HAS_RESULT)
+        raise RequestRefused(HAS_RESULT)

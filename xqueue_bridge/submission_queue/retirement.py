@@ -16,16 +16,16 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status, sources_of
-from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.learner_state import api as learner_state
 
 
-def submissions_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
+def submissions_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
     """Return how many submissions, files and replies a retirement would empty or delete."""
     contents = SubmissionContent.objects.filter(submission__user_id=user_id)
     held = contents if mode is RetirementMode.PURGE else _with_text(contents)
@@ -36,7 +36,7 @@ def submissions_to_forget(user_id: int, mode: RetirementMode) -> Counter[str]:
     )
 
 
-def forget_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
+def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
     """Empty or delete all that the learner sent and all that graders said to it.
 
     Yields after each batch how many submissions, files and replies were emptied or deleted, and
@@ -46,15 +46,15 @@ def forget_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
     forget = _purge if mode is RetirementMode.PURGE else _scrub
     for submission_ids in id_batches(Submission.objects.filter(user_id=user_id)):
         submissions = Submission.objects.filter(pk__in=submission_ids)
-        submissions.filter(status__in=sources_of(Status.WITHDRAWN)).update(
-            status=Status.WITHDRAWN,
+        submissions.filter(status__in=sources_of(Status.RETIRED)).update(
+            status=Status.RETIRED,
             available_at=None,
             finished_at=Coalesce("finished_at", Value(timezone.now())),
         )
         usage_keys: set[Any] = set(submissions.values_list("usage_key", flat=True))
         removed = _remove_files(submission_ids)
         forgotten = learner_state.in_transaction(partial(forget, submission_ids))
-        grader_replies.forget_turns(user_id, usage_keys)
+        grader_replies.retire_locks(user_id, usage_keys)
         yield removed + forgotten
 
 

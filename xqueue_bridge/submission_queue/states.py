@@ -11,7 +11,7 @@
         deleted   │  └──> ANSWERED
                   └── WAITING, LEASED
 
-    the learner was retired: all but ANSWERED ──> WITHDRAWN
+    the learner was retired: all but ANSWERED ──> RETIRED
 
 ``available_at`` says when the work index offers the submission next: the time of arrival
 while WAITING, the end of the lease while LEASED, NULL in the finished states.
@@ -28,19 +28,19 @@ class Status(models.TextChoices):
     ANSWERED = "answered", "answered"
     FAILED = "failed", "given up"
     SUPERSEDED = "superseded", "no longer waited for"
-    WITHDRAWN = "withdrawn", "withdrawn: the learner is retired"
+    RETIRED = "withdrawn", "withdrawn: the learner is retired"
 
 
 #: Status -> what it may change to. ``queue.py`` makes each change in one conditional UPDATE.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.WAITING: frozenset({Status.LEASED, Status.SUPERSEDED, Status.WITHDRAWN}),
+    Status.WAITING: frozenset({Status.LEASED, Status.SUPERSEDED, Status.RETIRED}),
     Status.LEASED: frozenset(
-        {Status.LEASED, Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.WITHDRAWN}
+        {Status.LEASED, Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.RETIRED}
     ),
     Status.ANSWERED: frozenset(),
-    Status.FAILED: frozenset({Status.WAITING, Status.WITHDRAWN}),
-    Status.SUPERSEDED: frozenset({Status.WAITING, Status.ANSWERED, Status.WITHDRAWN}),
-    Status.WITHDRAWN: frozenset(),
+    Status.FAILED: frozenset({Status.WAITING, Status.RETIRED}),
+    Status.SUPERSEDED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
+    Status.RETIRED: frozenset(),
 }
 
 

@@ -10,16 +10,16 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
+from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.grader_replies import api as grader_replies
 
 #: Finished submissions older than this are history, not news.
 RECENT = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
-class QueueReport:
+class QueueStats:
     """One queue at this moment; ``answered`` and ``failed`` count the last 24 hours."""
 
     queue_name: str
@@ -34,7 +34,7 @@ class QueueReport:
 
 
 @dataclass(frozen=True)
-class Standing:
+class QueuePosition:
     """One open submission of a learner; ``position`` 1 is the next that a grader takes.
 
     ``position`` is None while a grader has it.
@@ -44,13 +44,13 @@ class Standing:
     position: int | None
 
 
-def standings(user_id: int, usage_key: UsageKey) -> list[Standing]:
+def queue_positions(user_id: int, usage_key: UsageKey) -> list[QueuePosition]:
     """Return where a learner's open submissions at a block stand, oldest first."""
     now = timezone.now()
     rows = Submission.objects.filter(
         user_id=user_id, usage_key=usage_key, available_at__isnull=False
     )
-    return [Standing(row.queue_key, _position(row, now)) for row in rows.order_by("pk")]
+    return [QueuePosition(row.queue_key, _position(row, now)) for row in rows.order_by("pk")]
 
 
 def _position(row: Submission, now: datetime) -> int | None:
@@ -60,7 +60,7 @@ def _position(row: Submission, now: datetime) -> int | None:
     return Submission.objects.filter(ahead, queue_name=row.queue_name).count() + 1
 
 
-def queue_reports() -> list[QueueReport]:
+def queue_stats() -> list[QueueStats]:
     """Return a report on each queue with anything unfinished or recent, by name."""
     now = timezone.now()
     unfinished = _by_queue(
@@ -83,7 +83,7 @@ def queue_reports() -> list[QueueReport]:
         counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
         oldest = counts.pop("oldest", None)
         reports.append(
-            QueueReport(
+            QueueStats(
                 queue_name,
                 oldest_seconds=(now - oldest).total_seconds() if oldest else None,
                 undelivered=undelivered.get(queue_name, 0),

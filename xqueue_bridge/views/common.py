@@ -82,7 +82,7 @@ def is_staff(request: HttpRequest) -> bool:
 
 def course_or_404(course_id: str) -> Course:
     """Return the course that an address names."""
-    if len(course_id) <= LONGEST_KEY and options().COURSE_STRUCTURES:
+    if len(course_id) <= LONGEST_KEY and options().COURSE_STRUCTURE_BACKEND:
         try:
             course = course_structures().get(CourseKey.from_string(course_id))
         except (InvalidKeyError, ValueError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xqueue_bridge.course_grades.scores import Cutoffs
 from xqueue_bridge.course_grades.graders import SectionEntry
+from xqueue_bridge.course_grades.scores import Cutoffs
 
 #: Pixels. Widths are percents of the page's, so that text keeps its size on a small screen.
 TOP = 44

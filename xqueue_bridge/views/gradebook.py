@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpRespo
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from xqueue_bridge.views.common import course_or_404, percents, staff_only
 from xqueue_bridge.course_grades.gradebook import (
     BY_NAME,
     BY_TOTAL,
@@ -19,6 +18,7 @@ from xqueue_bridge.course_grades.gradebook import (
     lines,
     sort_keys,
 )
+from xqueue_bridge.views.common import course_or_404, percents, staff_only
 from xqueue_bridge.views.gradebook_csv import csv_lines
 
 PAGE_SIZE = 50
@@ -28,7 +28,7 @@ LONGEST_SEARCH = 100
 @staff_only
 @require_GET
 def gradebook(request: HttpRequest, course_id: str) -> HttpResponse:
-    """Show a page of the grade book: ``?sort=&order=&find=&page=``; what is unknown is ignored."""
+    """Show a page of the gradebook: ``?sort=&order=&find=&page=``; what is unknown is ignored."""
     course = course_or_404(course_id)
     sort = request.GET.get("sort", BY_NAME)
     if sort not in sort_keys(course):
@@ -65,7 +65,7 @@ def gradebook(request: HttpRequest, course_id: str) -> HttpResponse:
 @staff_only
 @require_GET
 def gradebook_csv(request: HttpRequest, course_id: str) -> StreamingHttpResponse:
-    """Send the whole grade book as a file."""
+    """Send the whole gradebook as a file."""
     course = course_or_404(course_id)
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", str(course.course_key))
     return StreamingHttpResponse(

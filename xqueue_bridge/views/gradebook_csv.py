@@ -1,4 +1,4 @@
-"""The grade book as a CSV file that a spreadsheet opens as data, never as formulas."""
+"""The gradebook as a CSV file that a spreadsheet opens as data, never as formulas."""
 
 from __future__ import annotations
 

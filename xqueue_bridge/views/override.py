@@ -11,21 +11,18 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 from opaque_keys.edx.keys import UsageKey
 
+from xqueue_bridge.course_grades.gradebook import Cell, columns
 from xqueue_bridge.course_grades.overrides import (
-
     LEAST_POSSIBLE,
-
     MAX_POINTS,
-
     MAX_REASON,
-
     override_history,
-
     remove_override,
-
     set_override,
-
 )
+from xqueue_bridge.course_grades.queries import read_progress
+from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride
+from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.views.common import (
     course_or_404,
     learner_or_404,
@@ -35,12 +32,8 @@ from xqueue_bridge.views.common import (
     reader_id,
     staff_only,
 )
-from xqueue_bridge.course_grades.gradebook import Cell, columns
-from xqueue_bridge.course_grades.queries import read_progress
-from xqueue_bridge.course_structure.course import Course, Subsection
-from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride
 
-SYSTEM = "grade book"
+SYSTEM = "gradebook"
 
 
 class ReasonForm(forms.Form):

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET
 
 from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.graders import SectionEntry
-from xqueue_bridge.views.grade_chart import grade_chart, is_average
+from xqueue_bridge.course_grades.queries import read_progress
+from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.views.common import (
     course_or_404,
     is_staff,
@@ -25,8 +26,7 @@ from xqueue_bridge.views.common import (
     reader_id,
     signed_in,
 )
-from xqueue_bridge.course_grades.queries import read_progress
-from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.views.grade_chart import grade_chart, is_average
 
 
 @dataclass(frozen=True, slots=True)

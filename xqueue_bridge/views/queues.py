@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from xqueue_bridge.submission_queue.stats import queue_reports
+from xqueue_bridge.submission_queue.stats import queue_stats
 
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -27,7 +27,7 @@ def queues(request: HttpRequest) -> HttpResponse:
     if not (request.user.is_active and request.user.is_staff):
         raise PermissionDenied
     page = "_queue_figures" if request.GET.get("part") == "figures" else "queues"
-    rows = [(report, age(report.oldest_seconds)) for report in queue_reports()]
+    rows = [(report, age(report.oldest_seconds)) for report in queue_stats()]
     return render(request, f"xqueue_bridge/{page}.html", {"rows": rows, "now": timezone.now()})
 
 

@@ -18,8 +18,8 @@ _collected: ContextVar[list[Job] | None] = ContextVar("xqueue_bridge_jobs", defa
 
 
 @contextmanager
-def collecting() -> Iterator[list[Job]]:
-    """Collect the jobs handed to ``run_or_collect`` inside this block."""
+def defer_jobs() -> Iterator[list[Job]]:
+    """Collect the jobs handed to ``run_after_response`` inside this block."""
     jobs: list[Job] = []
     token = _collected.set(jobs)
     try:
@@ -28,7 +28,7 @@ def collecting() -> Iterator[list[Job]]:
         _collected.reset(token)
 
 
-def run_or_collect(job: Job) -> None:
+def run_after_response(job: Job) -> None:
     """Keep ``job`` for later where somebody collects; run it now elsewhere."""
     jobs = _collected.get()
     if jobs is None:
@@ -37,7 +37,7 @@ def run_or_collect(job: Job) -> None:
         jobs.append(job)
 
 
-def run_all(jobs: list[Job]) -> None:
+def run_jobs(jobs: list[Job]) -> None:
     """Run each job once. None may stop the others: the sweeper repeats what failed."""
     while jobs:
         try:

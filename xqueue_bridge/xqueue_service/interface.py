@@ -9,16 +9,16 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from xqueue_bridge.lms.block import ProblemBlock, course_key
-from xqueue_bridge.lms.callback_url import read_dispatch
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import Dispatch
-from xqueue_bridge.xqueue_service import messages as wording
+from xqueue_bridge.exceptions import InvalidHeader, XQueueBridgeError
+from xqueue_bridge.lms.block import ProblemBlock, course_key
+from xqueue_bridge.lms.callback_url import read_dispatch
+from xqueue_bridge.protocol.headers import MAX_HEADER_CHARS, parse_xheader
+from xqueue_bridge.xqueue_service import messages
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
 from xqueue_bridge.xqueue_service.transports.base import Transport, check_text, read_files
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue, RequestsAuth
-from xqueue_bridge.protocol.headers import MAX_HEADER_CHARS, parse_xheader
-from xqueue_bridge.exceptions import InvalidHeader, XQueueBridgeError
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class XQueueInterface:
 
         A submission that was not sent is ``(error, msg)`` with ``error`` not 0 and ``msg`` plain
         text for the learner; nothing of it is left behind. The block then counts an attempt.
-        Where ``XQUEUE_BRIDGE["FAILED_SEND_RAISES"]`` names an exception class, that is raised
+        Where ``XQUEUE_BRIDGE["SEND_ERROR_CLASS"]`` names an exception class, that is raised
         instead, for an answer (a trial run costs no attempt anyway): for problem blocks
         ``"xblocks_contrib.problem.capa.responsetypes.ResponseError"`` shows the learner the
         message and leaves the attempts as they were. Nothing else is ever raised.
@@ -59,7 +59,7 @@ class XQueueInterface:
         error, msg = self._send(header, body, files_to_upload)
         failure = _failure_class() if error and _costs_an_attempt(header) else None
         if failure is not None:
-            raise failure(wording.NOT_CHARGED.format(msg))
+            raise failure(messages.NOT_CHARGED.format(msg))
         return error, msg
 
     def _send(self, header: str, body: str, files: Iterable[Any] | None) -> tuple[int, str]:
@@ -69,14 +69,14 @@ class XQueueInterface:
             uploads = read_files(files)
             return self._transport().send(header, body, uploads)
         except XQueueBridgeError as refusal:
-            msg = wording.harmless(str(refusal))
+            msg = messages.harmless(str(refusal))
             log.warning("a submission was not sent: %s", msg)
             return 1, msg
         except Exception as fault:  # the platform expects a tuple, whatever happened
             # Without the message: it can quote the learner's work.
             trace = "".join(traceback.format_tb(fault.__traceback__))
             log.error("a submission was not sent: %s\n%s", type(fault).__name__, trace)
-            return 1, wording.NOT_STORED
+            return 1, messages.NOT_STORED
 
     def _transport(self) -> Transport:
         if not self._goes_to_table():
@@ -103,9 +103,9 @@ def _costs_an_attempt(header: str) -> bool:
 
 
 def _failure_class() -> type[Exception] | None:
-    path = options().FAILED_SEND_RAISES
+    path = options().SEND_ERROR_CLASS
     try:
         return import_string(path) if path else None
     except ImportError:
-        log.error('XQUEUE_BRIDGE["FAILED_SEND_RAISES"] cannot be imported: %s', path)
+        log.error('XQUEUE_BRIDGE["SEND_ERROR_CLASS"] cannot be imported: %s', path)
         return None

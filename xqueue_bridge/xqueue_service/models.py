@@ -5,7 +5,7 @@ from django.db import models
 from xqueue_bridge.db.fields import CaseSensitiveCharField
 
 
-class TransportChoice(models.Model):
+class TransportOverride(models.Model):
     """One answer to "do these submissions go to our own table?", for a course or wider.
 
     The narrowest answer wins: course, then organisation, then site.

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.conf import settings
 
-from xqueue_bridge.lms.block import ProblemBlock, course_key, usage_key
-from xqueue_bridge.lms.callback_url import make_path
 from xqueue_bridge.data import Dispatch
+from xqueue_bridge.lms.block import ProblemBlock, course_key, usage_key
+from xqueue_bridge.lms.callback_url import build_path
 from xqueue_bridge.xqueue_service.interface import XQueueInterface
 
 
@@ -35,7 +35,7 @@ class XQueueService:
         ``XQUEUE_INTERFACE["callback_url"]``, else ``LMS_ROOT_URL``.
         """
         block = self._block
-        return self._callback_prefix() + make_path(
+        return self._callback_prefix() + build_path(
             course_key(block), block.scope_ids.user_id, usage_key(block), dispatch
         )
 

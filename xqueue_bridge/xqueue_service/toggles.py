@@ -15,7 +15,7 @@ _NARROWEST_FIRST = ("course", "org", "site")
 def use_edx_submissions_for_xqueue(course_key: LearningContextKey | None = None) -> bool:
     """Whether submissions of a course go to our own table, and not to the legacy XQueue server.
 
-    The narrowest TransportChoice decides: the course's, its organisation's, the site's. Without
+    The narrowest TransportOverride decides: the course's, its organisation's, the site's. Without
     any, the waffle flag does, where django-waffle is installed; without that, the answer is no.
     One query; one more for the flag when it is not in waffle's cache.
     """
@@ -28,7 +28,7 @@ def use_edx_submissions_for_xqueue(course_key: LearningContextKey | None = None)
 
 def _choices(course_key: LearningContextKey | None) -> dict[str, bool]:
     # By name: problem blocks may import this room before Django's apps are ready.
-    transport_choice = apps.get_model("xqueue_bridge", "TransportChoice")
+    transport_choice = apps.get_model("xqueue_bridge", "TransportOverride")
     fits = Q(scope="site", name="")
     if course_key is not None:
         fits |= Q(scope="course", name=str(course_key))

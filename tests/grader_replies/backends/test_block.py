@@ -12,6 +12,7 @@ from django.db import connection
 from django.http import Http404
 from django.utils import timezone
 
+from tests.db.test_transactions import collision
 from tests.grader_replies import real_block
 from tests.grader_replies.factories import (
     COURSE,
@@ -22,16 +23,16 @@ from tests.grader_replies.factories import (
     make_submission,
 )
 from tests.grader_replies.test_apply import due_again
-from tests.db.test_transactions import collision
-from xqueue_bridge.data import Dispatch, GraderReply, Recorded
-from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
-from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.grader_replies import api, retry as outcomes
-from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply
+from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.grader_replies import api
+from xqueue_bridge.grader_replies import retry as outcomes
 from xqueue_bridge.grader_replies.backends import block as block_module
-from xqueue_bridge.grader_replies.backends.block import BlockRecorder
+from xqueue_bridge.grader_replies.backends.block import BlockBackend
+from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.submission_queue.models import Submission
 
 Status = ReceivedReply.Status
 
@@ -90,7 +91,7 @@ def loads(monkeypatch, settings):
 
 
 def record(**changes):
-    recorded = BlockRecorder().record(make_delivery(**changes))
+    recorded = BlockBackend().record(make_delivery(**changes))
     if recorded.save:
         recorded.save()
     return recorded
@@ -101,7 +102,7 @@ def test_what_the_block_is_given(loads):
     block = Block()
     asked = loads(block)
     delivery = make_delivery()
-    assert record() == Recorded(True, 1, 2)
+    assert record() == ApplyResult(True, 1, 2)
     (dispatch, data), saved = block.calls
     assert dispatch == "score_update"
     assert data["xqueue_header"] == delivery.header
@@ -118,7 +119,7 @@ def test_the_other_dispatch(loads):
     block = Block(None)
     block.lcp.input_state = {"a_2_1": {"queuestate": "queued", "queuekey": "key-1"}}
     loads(block)
-    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == Recorded(True)
+    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == ApplyResult(True)
     assert block.calls[0][0] == "ungraded_response"
 
 
@@ -127,7 +128,7 @@ def test_a_block_that_does_not_wait_is_left_alone(loads, waits_for):
     """C111, C115: the key is compared before the block sees anything."""
     block = Block(waits_for)
     loads(block)
-    assert record() == Recorded(False)
+    assert record() == ApplyResult(False)
     assert block.calls == []
 
 
@@ -135,7 +136,7 @@ def test_points_are_kept_to_the_answers(loads):
     """C94: a block that got more than its maximum could not be opened again."""
     block = Block()
     loads(block)
-    assert record(reply=GraderReply(True, 50, "x"), points={}) == Recorded(True, 2, 2)
+    assert record(reply=GraderReply(True, 50, "x"), points={}) == ApplyResult(True, 2, 2)
     assert json.loads(block.calls[0][1]["xqueue_body"])["score"] == 2
 
 
@@ -144,25 +145,25 @@ def test_fractions(loads):
     block = Block()
     loads(block)
     reply = GraderReply(True, 0.25, "x")
-    assert record(reply=reply, score_is_fraction=True) == Recorded(True, 0.5, 2)
+    assert record(reply=reply, score_is_fraction=True) == ApplyResult(True, 0.5, 2)
 
 
 def test_a_block_that_does_not_take_it_is_not_saved(loads):
     """C106: the effect is looked at, and a later attempt may have it."""
     block = Block(stubborn=True)
     loads(block)
-    with pytest.raises(TransientDeliveryError):
+    with pytest.raises(TransientApplyError):
         record()
     assert "save" not in block.calls
 
 
 @pytest.mark.parametrize(
-    "found", [None, Http404(), User.DoesNotExist(), PermanentDeliveryError("not here")]
+    "found", [None, Http404(), User.DoesNotExist(), PermanentApplyError("not here")]
 )
 def test_no_learner_or_block_is_permanent(loads, found):
     """C107: the loader's usual ways to say that there is none."""
     loads(found)
-    with pytest.raises(PermanentDeliveryError):
+    with pytest.raises(PermanentApplyError):
         record()
 
 
@@ -171,7 +172,7 @@ def test_a_learner_that_our_state_does_not_know_is_permanent(loads):
     block = Block()
     block.save = lambda: (_ for _ in ()).throw(learner_state.UnknownLearner())
     loads(block)
-    with pytest.raises(PermanentDeliveryError):
+    with pytest.raises(PermanentApplyError):
         record()
 
 
@@ -188,19 +189,19 @@ def test_only_its_save_runs_in_a_transaction(loads, settings):
     block.handle_ajax = handle_and_look
     block.save = lambda: seen.append(connection.in_atomic_block)
     loads(block)
-    settings.XQUEUE_BRIDGE = {"RECORDER": "block", "BLOCK_LOADER": "host.load"}
-    assert api.deliver(make_reply(make_submission(make_learner())).pk) == Status.APPLIED
+    settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "block", "BLOCK_LOADER": "host.load"}
+    assert api.apply_reply(make_reply(make_submission(make_learner())).pk) == Status.APPLIED
     assert seen == [False, True]
 
 
 def test_something_that_is_no_problem_never_waits(loads):
     loads(SimpleNamespace())
-    assert record() == Recorded(False)
-    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == Recorded(False)
+    assert record() == ApplyResult(False)
+    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == ApplyResult(False)
 
 
 def test_no_loader_is_named(settings):
-    settings.XQUEUE_BRIDGE = {"RECORDER": "block"}
+    settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "block"}
     with pytest.raises(Exception, match="BLOCK_LOADER"):
         record()
 
@@ -212,7 +213,7 @@ class TestRealBlock:
     @pytest.fixture(autouse=True)
     def _block_recorder(self, settings):
         settings.XQUEUE_BRIDGE = {
-            "RECORDER": "block",
+            "REPLY_BACKEND": "block",
             "BLOCK_LOADER": "tests.grader_replies.real_block.load_block",
         }
 
@@ -228,7 +229,7 @@ class TestRealBlock:
         """C109, C113: the grade is in the state, and in the score beside it."""
         (submission,) = real_block.answer(make_learner(), "one")
         reply = make_reply(submission)
-        assert api.deliver(reply.pk) == Status.APPLIED
+        assert api.apply_reply(reply.pk) == Status.APPLIED
         (entry,) = self.state(submission)["correct_map"].values()
         assert (entry["correctness"], entry["queuestate"]) == ("correct", None)
         assert self.score(submission) == learner_state.Score(1, 1)
@@ -238,7 +239,7 @@ class TestRealBlock:
         sent = real_block.answer(make_learner(), "uneven")
         for submission, points in zip(reversed(sent), (5, 2), strict=True):
             body = json.dumps({"correct": True, "score": points, "msg": "x"})
-            assert api.deliver(make_reply(submission, body).pk) == Status.APPLIED
+            assert api.apply_reply(make_reply(submission, body).pk) == Status.APPLIED
         assert self.score(sent[0]) == learner_state.Score(7, 7)
 
     def test_killed_between_the_blocks_save_and_our_note(self, monkeypatch):
@@ -253,7 +254,7 @@ class TestRealBlock:
         with monkeypatch.context() as patch:
             patch.setattr(outcomes, "mark_applied", die)
             with pytest.raises(SystemExit):
-                api.deliver(reply.pk)
+                api.apply_reply(reply.pk)
         assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
         assert due_again(reply) == Status.APPLIED
         assert self.score(submission) == learner_state.Score(1, 1)
@@ -269,7 +270,7 @@ class TestRealBlock:
 
         with monkeypatch.context() as patch:
             patch.setattr(outcomes, "mark_applied", collide)
-            assert api.deliver(reply.pk) == Status.PENDING
+            assert api.apply_reply(reply.pk) == Status.PENDING
         assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
         assert due_again(reply) == Status.APPLIED
         assert not learner_state.waiting_keys(self.state(submission))
@@ -282,7 +283,7 @@ class TestRealBlock:
         saved = json.loads(row.state)
         row.delete()
         reply = make_reply(submission)
-        assert api.deliver(reply.pk) == Status.PENDING
+        assert api.apply_reply(reply.pk) == Status.PENDING
         learner_state.save_fields(ada, COURSE, submission.usage_key, saved)
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
@@ -293,7 +294,7 @@ class TestRealBlock:
         (submission,) = real_block.answer(make_learner(), "one")
         before = StudentModule.objects.get()
         reply = make_reply(submission)
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         StudentModule.objects.update(state=before.state, grade=before.grade)
         assert due_again(reply) == Status.APPLIED
         assert reply.next_attempt_at is None
@@ -304,7 +305,7 @@ class TestRealBlock:
         """C116, C118: applied once, looked at twice."""
         (submission,) = real_block.answer(make_learner(), "one")
         reply = make_reply(submission)
-        api.deliver(reply.pk)
+        api.apply_reply(reply.pk)
         version = StudentModule.objects.get().version
         assert due_again(reply) == Status.APPLIED
         assert StudentModule.objects.get().version == version
@@ -316,13 +317,13 @@ class TestRealBlock:
         stranger = make_submission(
             submission.user_id, "another key", usage_key=submission.usage_key, age=OLD
         )
-        assert api.deliver(make_reply(stranger).pk) == Status.STALE
+        assert api.apply_reply(make_reply(stranger).pk) == Status.STALE
         assert StudentModule.objects.get().version == version
 
     def test_the_notice(self):
         """C123: the learner reads that the submission was given up."""
         (submission,) = real_block.answer(make_learner(), "one")
-        reply_id = api.store_notice(submission.pk)
+        reply_id = api.store_failure_reply(submission.pk)
         assert ReceivedReply.objects.get(pk=reply_id).status == Status.APPLIED
         (entry,) = self.state(submission)["correct_map"].values()
         assert (entry["correctness"], entry["npoints"]) == ("incorrect", 0)
@@ -339,14 +340,14 @@ class TestRealBlock:
             return block
 
         monkeypatch.setattr(real_block, "load_block", load_closed)
-        assert api.deliver(make_reply(submission).pk) == Status.APPLIED
+        assert api.apply_reply(make_reply(submission).pk) == Status.APPLIED
         assert self.score(submission).grade == 1
 
     def test_a_block_that_is_gone(self):
         """C107: few attempts, then operators see it."""
-        submission = make_submission(make_learner(), usage_key=real_block.usage_key_of("gone"))
+        submission = make_submission(make_learner(), usage_key=real_block.parse_usage_key("gone"))
         reply = make_reply(submission)
-        assert api.deliver(reply.pk) == Status.PENDING
+        assert api.apply_reply(reply.pk) == Status.PENDING
         assert due_again(reply) == Status.PENDING
         assert due_again(reply) == Status.DEAD
         assert reply.problem == "There is no such learner or block."

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from tests.grader_replies.factories import CALLBACK_URL, make_delivery
 from xqueue_bridge.data import Dispatch, GraderReply
-from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
+from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies.backends import callback
-from xqueue_bridge.grader_replies.backends.callback import CallbackRecorder
+from xqueue_bridge.grader_replies.backends.callback import CallbackBackend
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def lms():
 
 
 def record(delivery=None):
-    return CallbackRecorder().record(delivery or make_delivery())
+    return CallbackBackend().record(delivery or make_delivery())
 
 
 def posted(lms):
@@ -69,7 +69,7 @@ def test_200_is_an_acknowledgement(lms, status):
 def test_anything_else_is_not(lms, status):
     """C104, C106: every other answer is a reason to try again."""
     lms.post(CALLBACK_URL, status=status)
-    with pytest.raises(TransientDeliveryError, match=str(status)):
+    with pytest.raises(TransientApplyError, match=str(status)):
         record()
 
 
@@ -78,7 +78,7 @@ def test_redirects_are_not_followed(lms, status):
     """C105: the POST stays where it is."""
     elsewhere = "https://lms.example.com/courses/elsewhere/score_update"
     lms.post(CALLBACK_URL, status=status, headers={"Location": elsewhere})
-    with pytest.raises(TransientDeliveryError):
+    with pytest.raises(TransientApplyError):
         record()
     assert len(lms.calls) == 1
 
@@ -87,7 +87,7 @@ def test_redirects_are_not_followed(lms, status):
 def test_gone_is_permanent(lms, status):
     """C107: the LMS does not know the learner or the block."""
     lms.post(CALLBACK_URL, status=status)
-    with pytest.raises(PermanentDeliveryError, match=str(status)):
+    with pytest.raises(PermanentApplyError, match=str(status)):
         record()
 
 
@@ -105,7 +105,7 @@ def test_gone_is_permanent(lms, status):
 def test_no_answer_is_transient(lms, error):
     """C106: what goes wrong on the way may go right later; addresses stay out of messages."""
     lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
-    with pytest.raises(TransientDeliveryError) as problem:
+    with pytest.raises(TransientApplyError) as problem:
         record()
     assert error.__name__ in str(problem.value)
     assert "lms.example.com" not in str(problem.value)
@@ -123,7 +123,7 @@ def test_no_answer_is_transient(lms, error):
 def test_an_address_that_is_none_is_permanent(lms, error):
     """C107: it will be none tomorrow; addresses stay out of messages."""
     lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
-    with pytest.raises(PermanentDeliveryError, match=r"^The callback URL is not one\.$") as problem:
+    with pytest.raises(PermanentApplyError, match=r"^The callback URL is not one\.$") as problem:
         record()
     assert problem.value.__suppress_context__
 
@@ -139,7 +139,7 @@ def test_certificates_are_verified_and_time_is_limited(monkeypatch):
         raise requests.ConnectionError
 
     monkeypatch.setattr(requests.Session, "send", send)
-    with pytest.raises(TransientDeliveryError):
+    with pytest.raises(TransientApplyError):
         record()
     assert seen["verify"] is True
     assert seen["timeout"] == (3.05, 10)
@@ -172,7 +172,7 @@ def test_certificates_are_verified_and_time_is_limited(monkeypatch):
 )
 def test_only_listed_places_are_posted_to(lms, url):
     """C108: scheme, host, port and path must be below a listed prefix."""
-    with pytest.raises(PermanentDeliveryError, match=r"CALLBACK_PREFIXES|no callback URL"):
+    with pytest.raises(PermanentApplyError, match=r"CALLBACK_PREFIXES|no callback URL"):
         record(with_url(url))
     assert not lms.calls
 
@@ -188,14 +188,14 @@ def test_a_prefix_may_be_a_whole_host(lms, settings):
 def test_a_prefix_without_a_host_allows_nothing(lms, settings):
     """C108: a place is a host's."""
     settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ["/courses/"]}
-    with pytest.raises(PermanentDeliveryError, match="CALLBACK_PREFIXES"):
+    with pytest.raises(PermanentApplyError, match="CALLBACK_PREFIXES"):
         record(with_url("/courses/x/score_update"))
 
 
 def test_nothing_is_posted_without_a_list(lms, settings):
     """C108: no list, no posting."""
     settings.XQUEUE_BRIDGE = {}
-    with pytest.raises(PermanentDeliveryError):
+    with pytest.raises(PermanentApplyError):
         record()
     assert not lms.calls
 
@@ -204,7 +204,7 @@ def test_nothing_is_posted_without_a_list(lms, settings):
     "header", ["", "x", "null", "[]", "{}", '{"lms_callback_url": null}', '{"lms_callback_url": 3}']
 )
 def test_a_header_without_a_url(lms, header):
-    with pytest.raises(PermanentDeliveryError):
+    with pytest.raises(PermanentApplyError):
         record(make_delivery(header=header))
     assert not lms.calls
 
@@ -212,7 +212,7 @@ def test_a_header_without_a_url(lms, header):
 @pytest.mark.parametrize("dispatch", ["problem_reset", "", "score_update/", "ungraded_response"])
 def test_only_the_submissions_own_dispatch(lms, dispatch):
     """C110: the URL's last segment is what the submission was sent with, and nothing else."""
-    with pytest.raises(PermanentDeliveryError, match="dispatch"):
+    with pytest.raises(PermanentApplyError, match="dispatch"):
         record(with_url(f"https://lms.example.com/courses/x/{dispatch}"))
     assert not lms.calls
 
@@ -252,7 +252,7 @@ def test_points(lms, score, points, is_fraction, sent):
 @pytest.mark.parametrize("points", [{}, {"a": 1, "b": 10}])
 def test_a_fraction_of_unknown_points_is_not_guessed(lms, points):
     """C95: without the answer's points there is nothing to multiply with."""
-    with pytest.raises(PermanentDeliveryError, match="SCORE_SCALE"):
+    with pytest.raises(PermanentApplyError, match="SCORE_SCALE"):
         record(make_delivery(points=points, score_is_fraction=True))
     assert not lms.calls
 
@@ -260,18 +260,18 @@ def test_a_fraction_of_unknown_points_is_not_guessed(lms, points):
 def test_the_lms_is_asked_once_per_attempt(lms):
     """C106: no immediate repetition; the schedule is the deliverer's."""
     lms.post(CALLBACK_URL, status=503)
-    with pytest.raises(TransientDeliveryError):
+    with pytest.raises(TransientApplyError):
         record()
     assert len(lms.calls) == 1
 
 
 def test_it_runs_outside_transactions():
-    assert callback.CallbackRecorder.in_transaction is False
+    assert callback.CallbackBackend.in_transaction is False
 
 
 def test_nothing_is_posted_before_the_state_can_be_saved(lms):
     """C20, C111: the LMS would acknowledge an early reply, and forget it."""
     with time_machine.travel(timezone.now(), tick=False):
-        with pytest.raises(TransientDeliveryError, match="not be saved yet"):
+        with pytest.raises(TransientApplyError, match="not be saved yet"):
             record(make_delivery(sent_at=timezone.now()))
     assert not lms.calls

@@ -8,8 +8,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploaded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xqueue_bridge.xqueue_service.transports.base import check_text, plain_name, read_files
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.xqueue_service.transports.base import check_text, plain_name, read_files
 
 
 class BlocksFile:

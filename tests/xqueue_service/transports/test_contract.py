@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tests.doubles.problem_block import problem_block
 from tests.doubles.xqueue_server import XQueueServer
 from xqueue_bridge import XQueueService
-from xqueue_bridge.xqueue_service.models import TransportChoice
 from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue import files as stored_files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 pytestmark = pytest.mark.django_db
 
@@ -72,10 +72,10 @@ def _contents(content: SubmissionContent) -> list[tuple[str, bytes]]:
 @pytest.fixture(params=["legacy", "table"])
 def way(request: pytest.FixtureRequest, server: XQueueServer, settings) -> Way:
     """A service whose course takes one transport or the other; both know the same queue."""
-    settings.XQUEUE_BRIDGE = {"ONLY_LISTED_QUEUES": True, "QUEUES": {"demo": {}}}
+    settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True, "QUEUES": {"demo": {}}}
     service = XQueueService(problem_block())
     if request.param == "table":
-        TransportChoice.objects.create(scope="site", use_submissions_table=True)
+        TransportOverride.objects.create(scope="site", use_submissions_table=True)
         return Way(in_table, service)
 
     def at_server() -> list[Arrived]:

@@ -14,10 +14,10 @@ from requests.auth import HTTPBasicAuth
 
 from tests.doubles.xqueue_server import Answer, XQueueServer, envelope
 from xqueue_bridge.data import UploadedFile
+from xqueue_bridge.exceptions import SendError
+from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.xqueue_service.transports import legacy_xqueue
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
-from xqueue_bridge.protocol.headers import make_xheader
-from xqueue_bridge.exceptions import SendError
 
 KEY = "0123456789abcdef"
 HEADER = make_xheader("http://lms.example.com/courses/anywhere", KEY, "demo")

@@ -13,9 +13,9 @@ from opaque_keys.edx.keys import UsageKey
 from tests.doubles.problem_block import ANSWER_ID, USAGE_KEY, problem_block
 from xqueue_bridge import XQueueInterface, XQueueService
 from xqueue_bridge.data import Dispatch
-from xqueue_bridge.xqueue_service.models import TransportChoice
 from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 BODY = '{"student_response": "print(1)"}'
 FILES = [SimpleUploadedFile("a.py", b"print(1)"), SimpleUploadedFile("b.py", b"print(2)")]
@@ -169,7 +169,7 @@ def test_failing_database_leaves_nothing(storage: WatchedStorage, monkeypatch, m
 def test_statements_of_a_send(django_assert_num_queries, storage: WatchedStorage, files) -> None:
     """C8: four: the flag, the wide row, the row that publishes it, the queue's length."""
     block = problem_block(points=1)
-    TransportChoice.objects.create(scope="site", use_submissions_table=True)
+    TransportOverride.objects.create(scope="site", use_submissions_table=True)
     header = make_xheader(XQueueService(block).construct_callback(), "k", "demo")
     with django_assert_num_queries(4 + 2 * len(files)):  # the storage double's own two counts
         assert XQueueService(block).interface.send_to_queue(header=header, body=BODY, **files) == (

@@ -114,8 +114,8 @@ def _reading_errors(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InvalidCourse(name, "is not there") from None
-    except OSError as problem:
-        raise InvalidCourse(name, f"cannot be read: {problem.strerror}") from None
+    except OSError as exc:
+        raise InvalidCourse(name, f"cannot be read: {exc.strerror}") from None
     except RuntimeError:  # what Python says up to 3.12
         raise InvalidCourse(name, "cannot be read: links in a circle") from None
 

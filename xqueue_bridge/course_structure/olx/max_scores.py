@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from xqueue_bridge.course_structure.validation import number_from
 from xqueue_bridge.course_structure.olx.xml import Element, unquoted
+from xqueue_bridge.course_structure.validation import number_from
 
 #: What learners answer into, below a response of a problem: one point each, or their ``points``.
 INPUTS = frozenset(

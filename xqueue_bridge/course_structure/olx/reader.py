@@ -11,15 +11,15 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, UsageKey
 from opaque_keys.edx.locator import CourseLocator
 
-from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.course_structure.policy import parse_policy
 from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsection
-from xqueue_bridge.course_structure.validation import MAX_TEXT, time_from
 from xqueue_bridge.course_structure.json_format import content_version, show_correctness_from
 from xqueue_bridge.course_structure.olx.files import open_olx
 from xqueue_bridge.course_structure.olx.max_scores import may_be_scored, number_of, points_of
 from xqueue_bridge.course_structure.olx.tree import CONTAINERS, OlxTree
 from xqueue_bridge.course_structure.olx.xml import Element, unquoted
+from xqueue_bridge.course_structure.policy import parse_policy
+from xqueue_bridge.course_structure.validation import MAX_TEXT, time_from
+from xqueue_bridge.exceptions import InvalidCourse
 
 #: Attributes that hold for everything below, until something below says otherwise.
 INHERITED = ("graded", "format", "due", "show_correctness")

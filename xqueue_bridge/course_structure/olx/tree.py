@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.course_structure.validation import json_from
 from xqueue_bridge.course_structure.olx.files import OlxFiles
 from xqueue_bridge.course_structure.olx.max_scores import UNSCORED
 from xqueue_bridge.course_structure.olx.xml import Element, parse_xml
+from xqueue_bridge.course_structure.validation import json_from
+from xqueue_bridge.exceptions import InvalidCourse
 
 #: Containers whose blocks stand in the course for everyone or for some.
 CONTAINERS = frozenset(

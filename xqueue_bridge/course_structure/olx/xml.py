@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_structure.validation import json_from
+from xqueue_bridge.exceptions import InvalidCourse
 
 MAX_DEPTH = 200
 MAX_ELEMENTS = 100_000
@@ -62,11 +62,11 @@ def parse_xml(content: bytes, file: str) -> Element:
     builder = _Builder(file)
     try:
         builder.parser.Parse(content, True)
-    except expat.ExpatError as error:
-        where = f"{file}, line {error.lineno}"
-        raise InvalidCourse(where, f"is not XML: {expat.ErrorString(error.code)}") from None
-    except (LookupError, ValueError) as error:
-        if isinstance(error, InvalidCourse):
+    except expat.ExpatError as exc:
+        where = f"{file}, line {exc.lineno}"
+        raise InvalidCourse(where, f"is not XML: {expat.ErrorString(exc.code)}") from None
+    except (LookupError, ValueError) as exc:
+        if isinstance(exc, InvalidCourse):
             raise
         raise InvalidCourse(file, "has an unknown encoding") from None
     return builder.root

@@ -1,4 +1,4 @@
-"""What every recorder can do, and which one the host has chosen."""
+"""What every backend can do, and which one the host has chosen."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import Delivery, Recorded
+from xqueue_bridge.data import ApplyResult, ReplyToApply
 
 _OURS = {
-    "state": "xqueue_bridge.grader_replies.backends.student_module.StateRecorder",
-    "block": "xqueue_bridge.grader_replies.backends.block.BlockRecorder",
-    "callback": "xqueue_bridge.grader_replies.backends.callback.CallbackRecorder",
+    "state": "xqueue_bridge.grader_replies.backends.student_module.StudentModuleBackend",
+    "block": "xqueue_bridge.grader_replies.backends.block.BlockBackend",
+    "callback": "xqueue_bridge.grader_replies.backends.callback.CallbackBackend",
 }
 
 
-class Recorder(Protocol):
+class ReplyBackend(Protocol):
     """Brings a reply into a learner's state. Made without arguments, used by many threads."""
 
     #: True: ``record`` touches nothing but our database, and runs in one transaction with the
@@ -28,23 +28,23 @@ class Recorder(Protocol):
     #: learner's undid it meanwhile; None where that cannot happen, or cannot be seen.
     recheck_seconds: float | None
 
-    def record(self, delivery: Delivery) -> Recorded:
+    def record(self, delivery: ReplyToApply) -> ApplyResult:
         """Apply ``delivery`` if the learner's state waits for its queue key.
 
-        What cannot be done a second time may be left to ``Recorded.save``.
+        What cannot be done a second time may be left to ``ApplyResult.save``.
 
-        Raises TransientDeliveryError or PermanentDeliveryError; anything else that it raises
+        Raises TransientApplyError or PermanentApplyError; anything else that it raises
         counts as transient.
         """
         ...
 
 
-def get_recorder() -> Recorder:
-    """Return the recorder that ``XQUEUE_BRIDGE["RECORDER"]`` names."""
-    name = options().RECORDER
+def get_reply_backend() -> ReplyBackend:
+    """Return the backend that ``XQUEUE_BRIDGE["REPLY_BACKEND"]`` names."""
+    name = options().REPLY_BACKEND
     return _recorder(_OURS.get(name, name))
 
 
 @lru_cache
-def _recorder(path: str) -> Recorder:
+def _recorder(path: str) -> ReplyBackend:
     return import_string(path)()

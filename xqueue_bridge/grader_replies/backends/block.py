@@ -1,4 +1,4 @@
-"""Recorder "block": the host loads the learner's block, and the block takes the reply itself."""
+"""ReplyBackend "block": the host loads the learner's block, and the block takes the reply itself."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.http import Http404
 from django.utils.module_loading import import_string
 
-from xqueue_bridge.lms.block import ProblemBlock, answer_points, waiting_answer
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import Delivery, Dispatch, Recorded
-from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
+from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.grader_replies.scoring import points_of
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms.block import ProblemBlock, answer_points, waiting_answer
 
 
-class BlockRecorder:
+class BlockBackend:
     """Runs ``handle_ajax`` of a block, in this process and without HTTP, and has it saved.
 
     The block is asked first whether it waits for the queue key, and is given nothing but clean
@@ -30,7 +30,7 @@ class BlockRecorder:
     #: A page of the learner's that was loaded before the reply may save after it.
     recheck_seconds = 30.0
 
-    def record(self, delivery: Delivery) -> Recorded:
+    def record(self, delivery: ReplyToApply) -> ApplyResult:
         """Apply ``delivery`` to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns.
 
         A saved block has used up its queue key. Were that not one with our note, a process killed
@@ -39,16 +39,16 @@ class BlockRecorder:
         block = _load(delivery)
         waits_in = _waiting_id(block, delivery)
         if waits_in is None:
-            return Recorded(applied=False)
+            return ApplyResult(applied=False)
         is_graded = delivery.target.dispatch is Dispatch.SCORE_UPDATE
         maximum = answer_points(block).get(waits_in) if is_graded else None
         points = points_of(delivery.reply, maximum, is_fraction=delivery.score_is_fraction)
         _hand_over(block, delivery, points)
         save = partial(_save, block)
-        return Recorded(True, points if is_graded else None, maximum, save)
+        return ApplyResult(True, points if is_graded else None, maximum, save)
 
 
-def _hand_over(block: ProblemBlock, delivery: Delivery, points: float) -> None:
+def _hand_over(block: ProblemBlock, delivery: ReplyToApply, points: float) -> None:
     with _of_known_learner():
         block.handle_ajax(
             delivery.target.dispatch,
@@ -59,7 +59,7 @@ def _hand_over(block: ProblemBlock, delivery: Delivery, points: float) -> None:
             },
         )
     if _waiting_id(block, delivery) is not None:
-        raise TransientDeliveryError("The block has not taken the reply.")
+        raise TransientApplyError("The block has not taken the reply.")
 
 
 def _save(block: ProblemBlock) -> None:
@@ -71,25 +71,25 @@ def _save(block: ProblemBlock) -> None:
 def _of_known_learner() -> Iterator[None]:
     try:
         yield
-    except learner_state.UnknownLearner as problem:
-        raise PermanentDeliveryError("There is no such learner.") from problem
+    except learner_state.UnknownLearner as exc:
+        raise PermanentApplyError("There is no such learner.") from exc
 
 
-def _load(delivery: Delivery) -> ProblemBlock:
+def _load(delivery: ReplyToApply) -> ProblemBlock:
     path = options().BLOCK_LOADER
     if not path:
-        raise ImproperlyConfigured('Set XQUEUE_BRIDGE["BLOCK_LOADER"] for RECORDER "block".')
+        raise ImproperlyConfigured('Set XQUEUE_BRIDGE["BLOCK_LOADER"] for REPLY_BACKEND "block".')
     target = delivery.target
     try:
         block = import_string(path)(target.user_id, target.course_key, target.usage_key)
-    except (Http404, ObjectDoesNotExist) as problem:
-        raise PermanentDeliveryError("There is no such learner or block.") from problem
+    except (Http404, ObjectDoesNotExist) as exc:
+        raise PermanentApplyError("There is no such learner or block.") from exc
     if block is None:
-        raise PermanentDeliveryError("There is no such block.")
+        raise PermanentApplyError("There is no such block.")
     return block
 
 
-def _waiting_id(block: ProblemBlock, delivery: Delivery) -> str | None:
+def _waiting_id(block: ProblemBlock, delivery: ReplyToApply) -> str | None:
     if delivery.target.dispatch is Dispatch.SCORE_UPDATE:
         return waiting_answer(block, delivery.queue_key)
     input_state = getattr(getattr(block, "lcp", None), "input_state", None)

@@ -1,4 +1,4 @@
-"""Recorder "callback": posts the reply to the LMS's callback URL, as an XQueue server does."""
+"""ReplyBackend "callback": posts the reply to the LMS's callback URL, as an XQueue server does."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.utils import timezone
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import Delivery, Recorded
-from xqueue_bridge.exceptions import PermanentDeliveryError, TransientDeliveryError
+from xqueue_bridge.data import ApplyResult, ReplyToApply
+from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.grader_replies.scoring import points_of
 
@@ -24,7 +24,7 @@ HOLD = timedelta(seconds=2)
 GONE = frozenset({404, 410})
 
 
-class CallbackRecorder:
+class CallbackBackend:
     """For an LMS in another process, whose state is out of our sight.
 
     ``applied`` means that the LMS acknowledged; it does the same for a reply that it no longer
@@ -34,11 +34,11 @@ class CallbackRecorder:
     in_transaction = False
     recheck_seconds = None
 
-    def record(self, delivery: Delivery) -> Recorded:
+    def record(self, delivery: ReplyToApply) -> ApplyResult:
         """Post ``delivery``: the header as it came, the reply cleaned and within its points."""
         url = _callback_url(delivery)
         if timezone.now() - delivery.sent_at < HOLD:
-            raise TransientDeliveryError("The learner's state may not be saved yet.")
+            raise TransientApplyError("The learner's state may not be saved yet.")
         body = write_reply(delivery.reply, score=_points(delivery))
         try:
             with requests.post(
@@ -51,41 +51,41 @@ class CallbackRecorder:
                 status = response.status_code
         except (InvalidSchema, InvalidURL, MissingSchema):
             # "from None": requests puts the address, with the learner's id, into its messages.
-            raise PermanentDeliveryError("The callback URL is not one.") from None
-        except RequestException as problem:
-            raise TransientDeliveryError(f"No answer: {type(problem).__name__}") from None
+            raise PermanentApplyError("The callback URL is not one.") from None
+        except RequestException as exc:
+            raise TransientApplyError(f"No answer: {type(exc).__name__}") from None
         if status in GONE:
-            raise PermanentDeliveryError(f"The LMS answered {status}.")
+            raise PermanentApplyError(f"The LMS answered {status}.")
         if status != 200:
-            raise TransientDeliveryError(f"The LMS answered {status}.")
-        return Recorded(applied=True)
+            raise TransientApplyError(f"The LMS answered {status}.")
+        return ApplyResult(applied=True)
 
 
-def _points(delivery: Delivery) -> float:
+def _points(delivery: ReplyToApply) -> float:
     """The answer's points, as far as they are known: the queue key does not name the answer."""
     worths = set(delivery.points.values())
     if delivery.score_is_fraction and len(worths) != 1:
-        raise PermanentDeliveryError(
+        raise PermanentApplyError(
             "A fraction of unknown points: set this queue's SCORE_SCALE to 'points'."
         )
     maximum = max(worths, default=None)
     return points_of(delivery.reply, maximum, is_fraction=delivery.score_is_fraction)
 
 
-def _callback_url(delivery: Delivery) -> str:
+def _callback_url(delivery: ReplyToApply) -> str:
     """Return the header's URL if it is one that we may post to."""
     try:
         url = json.loads(delivery.header)["lms_callback_url"]
         parts = urlsplit(url)
         allowed = any(_is_below(parts, urlsplit(prefix)) for prefix in options().CALLBACK_PREFIXES)
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise PermanentDeliveryError("The header has no callback URL.") from None
+        raise PermanentApplyError("The header has no callback URL.") from None
     if not allowed:
-        raise PermanentDeliveryError(
+        raise PermanentApplyError(
             "The callback URL is below none of XQUEUE_BRIDGE['CALLBACK_PREFIXES']."
         )
     if parts.path.rsplit("/", 1)[-1] != delivery.target.dispatch:
-        raise PermanentDeliveryError("The callback URL has another dispatch.")
+        raise PermanentApplyError("The callback URL has another dispatch.")
     return url
 
 

@@ -1,36 +1,36 @@
-"""Recorder "state": changes our row of the learner's state, and loads no block."""
+"""ReplyBackend "state": changes our row of the learner's state, and loads no block."""
 
 from __future__ import annotations
 
-from xqueue_bridge.data import Delivery, Dispatch, Recorded
-from xqueue_bridge.exceptions import PermanentDeliveryError
+from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.exceptions import PermanentApplyError
 from xqueue_bridge.grader_replies.backends import capa_state
 from xqueue_bridge.grader_replies.scoring import points_of
 from xqueue_bridge.learner_state import api as learner_state
 
-NOT_WAITING = Recorded(applied=False)
+NOT_WAITING = ApplyResult(applied=False)
 
 
-class StateRecorder:
+class StudentModuleBackend:
     """Writes what a capa block would have written, under the lock of the learner's row."""
 
     in_transaction = True
     recheck_seconds = None
 
-    def record(self, delivery: Delivery) -> Recorded:
+    def record(self, delivery: ReplyToApply) -> ApplyResult:
         """Apply ``delivery``; three statements, and one more on SQLite."""
         target = delivery.target
         module = learner_state.locked_module(target.user_id, target.course_key, target.usage_key)
         if module is None:
             if not learner_state.learner_exists(target.user_id):
-                raise PermanentDeliveryError("There is no such learner.")
+                raise PermanentApplyError("There is no such learner.")
             return NOT_WAITING
         if target.dispatch is Dispatch.UNGRADED_RESPONSE:
             return _show(module, delivery)
         return _grade(module, delivery)
 
 
-def _grade(module: learner_state.LockedModule, delivery: Delivery) -> Recorded:
+def _grade(module: learner_state.LockedModule, delivery: ReplyToApply) -> ApplyResult:
     answer_id = learner_state.waiting_answers(module.state).get(delivery.queue_key)
     if answer_id is None:
         return NOT_WAITING
@@ -45,13 +45,13 @@ def _grade(module: learner_state.LockedModule, delivery: Delivery) -> Recorded:
     )
     score = learner_state.Score(state["score"]["raw_earned"], possible)
     module.write(learner_state.Reason.REPLY, state=state, score=score)
-    return Recorded(True, points, maximum)
+    return ApplyResult(True, points, maximum)
 
 
-def _show(module: learner_state.LockedModule, delivery: Delivery) -> Recorded:
+def _show(module: learner_state.LockedModule, delivery: ReplyToApply) -> ApplyResult:
     input_id = learner_state.waiting_inputs(module.state).get(delivery.queue_key)
     if input_id is None:
         return NOT_WAITING
     state = capa_state.shown(module.state, input_id, delivery.reply.msg)
     module.write(learner_state.Reason.REPLY, state=state)
-    return Recorded(applied=True)
+    return ApplyResult(applied=True)

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, TypeAlias
 from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.block_keys import without_branch
+from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.user_state import state_client
 
 #: What a scope groups fields by: a usage key, a block type, or None for the learner.
@@ -30,7 +30,7 @@ class FieldCache(ABC):
     """The fields of one scope that have been read so far."""
 
     #: Fields of this scope belong to one learner.
-    of_one_learner: ClassVar[bool] = True
+    is_per_learner: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._known: set[Place] = set()
@@ -45,7 +45,7 @@ class FieldCache(ABC):
         """Read what is stored for the blocks and their asides, as far as it is not known yet."""
         self._load(self._places(blocks, aside_types))
 
-    def take_as_known(self, blocks: Iterable[Any]) -> None:
+    def mark_loaded(self, blocks: Iterable[Any]) -> None:
         """Remember that blocks have no fields of this scope, so that nobody asks for them."""
         self._known |= self._places(blocks, ())
 

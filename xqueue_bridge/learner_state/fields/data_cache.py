@@ -10,6 +10,7 @@ from typing import Any
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.learner_state.block_keys import without_branch
 from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.fields.caches import FieldCache, UserStateCache
 from xqueue_bridge.learner_state.fields.key_value_store import (
@@ -22,7 +23,6 @@ from xqueue_bridge.learner_state.fields.orm_caches import (
     UserInfoCache,
     UserStateSummaryCache,
 )
-from xqueue_bridge.learner_state.block_keys import without_branch
 
 BlockFilter = Callable[[Any], bool]
 
@@ -118,7 +118,7 @@ class FieldDataCache:
             if name in in_use:
                 cache.cache_fields(blocks, self.asides)
             else:
-                cache.take_as_known(blocks)
+                cache.mark_loaded(blocks)
 
     def get(self, key: FieldKey) -> Any:
         """Return the value of a field. Raises KeyError if it is not stored."""
@@ -163,11 +163,11 @@ class FieldDataCache:
         for cache, fields in as_stored.items():
             try:
                 cache.set_many(fields)
-            except Exception as problem:
+            except Exception as exc:
                 wanted = {key for group in as_stored.values() for key in group}
                 unsaved = {key.field_name for key in wanted - saved}
                 names = {key.field_name for key in saved} - unsaved
-                raise KeyValueMultiSaveError(sorted(names)) from problem
+                raise KeyValueMultiSaveError(sorted(names)) from exc
             saved |= fields.keys()
 
     def delete(self, key: FieldKey) -> None:
@@ -185,12 +185,12 @@ class FieldDataCache:
         if name not in self.cache:
             raise InvalidScopeError(key.scope, sorted(self.cache))
         cache = self.cache[name]
-        if cache.of_one_learner and not self.user.is_anonymous and key.user_id != self.user.pk:
+        if cache.is_per_learner and not self.user.is_anonymous and key.user_id != self.user.pk:
             raise WrongLearner
         return cache
 
     def _is_kept(self, cache: FieldCache) -> bool:
-        return not (cache.of_one_learner and self.user.is_anonymous)
+        return not (cache.is_per_learner and self.user.is_anonymous)
 
 
 def _as_read(field_name: str, value: Any) -> Any:

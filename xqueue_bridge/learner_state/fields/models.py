@@ -10,8 +10,8 @@ from django.db import models, transaction
 from django.http import HttpRequest
 from opaque_keys.edx.django.models import BlockTypeKeyField, LearningContextKeyField, UsageKeyField
 
-from xqueue_bridge.db.fields import CaseSensitiveCharField
 from xqueue_bridge.conf import options
+from xqueue_bridge.db.fields import CaseSensitiveCharField
 
 
 class StoredField(models.Model):
@@ -159,7 +159,7 @@ class CrawlersConfig(models.Model):
         The answer is up to ``CACHE_SECONDS`` old where the row was changed by another process
         that does not share our cache.
         """
-        cache = caches[options().CACHE]
+        cache = caches[options().CACHE_ALIAS]
         agents = cache.get(cls.CACHE_KEY)
         if agents is None:
             row = cls.objects.filter(pk=1, enabled=True).first()
@@ -174,7 +174,7 @@ class CrawlersConfig(models.Model):
         return agent.startswith(cls.current_agents())
 
     def _forget(self) -> None:
-        cache = caches[options().CACHE]
+        cache = caches[options().CACHE_ALIAS]
         cache.delete(self.CACHE_KEY)
         # Once more when others can see the row: one of them may have read the old one since.
         transaction.on_commit(lambda: cache.delete(self.CACHE_KEY))

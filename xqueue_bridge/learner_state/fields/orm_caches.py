@@ -12,6 +12,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from opaque_keys.edx.block_types import BlockTypeKeyV1
 
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.db.upsert import upsert
+from xqueue_bridge.learner_state.block_keys import without_branch
 from xqueue_bridge.learner_state.fields.caches import FieldCache, Found, Place, usage_keys
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.fields.models import (
@@ -20,9 +23,6 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentPrefsField,
     XModuleUserStateSummaryField,
 )
-from xqueue_bridge.learner_state.block_keys import without_branch
-from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.lms.keys import in_course
 
 ASIDE_FAMILY = "xblock_asides.v1"
@@ -82,7 +82,7 @@ class DjangoOrmFieldCache(FieldCache, Generic[Row]):
 class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
     """Scope user_state_summary: what a block keeps of all its learners together."""
 
-    of_one_learner = False
+    is_per_learner = False
     model = XModuleUserStateSummaryField
     where = ("course_id", "usage_id")
 
@@ -143,7 +143,7 @@ class UserInfoCache(DjangoOrmFieldCache[XModuleStudentInfoField]):
     def place(self, key: FieldKey) -> Place:
         return None
 
-    def take_as_known(self, blocks: Iterable[Any]) -> None:
+    def mark_loaded(self, blocks: Iterable[Any]) -> None:
         """Do nothing: other blocks may have such fields of the same learner."""
 
     def _places(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[Place]:

@@ -16,9 +16,11 @@ from django.db import connections, router, transaction
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
+from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
-from xqueue_bridge.db import bulk_insert as bulk
+from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
 from xqueue_bridge.learner_state.history.store import (
     COMMIT_GRACE,
     CONTENT,
@@ -27,9 +29,7 @@ from xqueue_bridge.learner_state.history.store import (
     committed_versions,
     insert,
 )
-from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.db.transactions import in_transaction
 
 CHUNK = 500
 
@@ -131,7 +131,7 @@ def _committed(
 
 def _copy(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
     with transaction.atomic(using=target.alias, savepoint=False):
-        bulk.insert(target.table, _copies(chunk, target), keep=True, using=target.alias)
+        bulk_insert.insert(target.table, _copies(chunk, target), keep=True, using=target.alias)
 
 
 def _verify(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:

@@ -12,21 +12,15 @@ from django.db import router
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state.history.store import (
-
     COMMIT_GRACE,
-
     Table,
-
     committed_versions,
-
     is_elsewhere,
-
     tables,
-
 )
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.db.transactions import in_transaction
 
 PAGE = 5_000  # entries that are looked at in one statement
 CHUNK = 1_000  # entries that are deleted in one statement

@@ -18,21 +18,21 @@ from django.db.models import Q, QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.db import bulk_insert as bulk
+from xqueue_bridge.db import bulk_insert
+from xqueue_bridge.learner_state.history.batch import current_scope, history_batch
 from xqueue_bridge.learner_state.history.models import (
     BaseStudentModuleHistory,
     Reason,
     StudentModuleHistory,
     StudentModuleHistoryExtended,
 )
-from xqueue_bridge.learner_state.history.batch import current_scope, history_batch
 from xqueue_bridge.learner_state.models import StudentModule
 
 __all__ = [
     "COMMIT_GRACE",
     "committed_versions",
+    "delete_history_of",
     "forget",
-    "forget_row",
     "history_batch",
     "is_elsewhere",
     "read",
@@ -115,7 +115,7 @@ def record(rows: Sequence[Any], reason: Reason) -> None:
 
 def insert(table: Table, entries: Sequence[Entry], alias: str) -> None:
     """Insert entries in one statement; of two with one identity the later word counts."""
-    bulk.insert(table, entries, overwrite=CONTENT, unique=IDENTITY, using=alias)
+    bulk_insert.insert(table, entries, overwrite=CONTENT, unique=IDENTITY, using=alias)
 
 
 def read(
@@ -149,7 +149,7 @@ def forget(student_module_ids: Iterable[int]) -> int:
     )
 
 
-def forget_row(student_module_id: int, using: str) -> None:
+def delete_history_of(student_module_id: int, using: str) -> None:
     """Deal with the trail of a row that is being deleted: ``HISTORY_KEEP_AFTER_DELETE``.
 
     In the database of the row the trail goes at once. In another one it goes when the row's

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
 from xqueue_bridge.learner_state.block_keys import without_branch
-from xqueue_bridge.learner_state.write import with_texts
+from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
+from xqueue_bridge.learner_state.write import with_key_text
 
 #: More locations than these are not listed in the statement: databases limit its parameters.
 MOST_LISTED = 500
@@ -70,7 +70,7 @@ class ScoresClient:
 
     def _fetch(self, wanted: Mapping[str, UsageKey]) -> dict[UsageKey, ScoresClient.Score]:
         # By the texts of their keys, which for those of the old kind (i4x) leave out the run.
-        rows: Any = with_texts().filter(student_id=self.user_id, course_id=self.course_key)
+        rows: Any = with_key_text().filter(student_id=self.user_id, course_id=self.course_key)
         if len(wanted) <= MOST_LISTED:
             rows = rows.filter(module_state_key__in=wanted.values())
         return {

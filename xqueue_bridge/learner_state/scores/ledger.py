@@ -16,25 +16,25 @@ from django.db.models import F
 from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.learner_state.student_module import (
     LockedModule,
     Score,
+    lock_or_create,
     locked_module,
-    locked_or_new,
 )
-from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.lms.capa import waiting_answers
 from xqueue_bridge.learner_state.write import UnknownLearner, learner_exists
-from xqueue_bridge.db.upsert import upsert
+from xqueue_bridge.lms.capa import waiting_answers
 
 Outcome = ScoreLedger.Outcome
 State = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class LedgerResult:
     """What a reply has come to; ``repeated``: it had come to that before, and nothing was done."""
 
     outcome: ScoreLedger.Outcome
@@ -42,7 +42,7 @@ class Settled:
 
 
 def apply_score(
-    reply_key: str,
+    idempotency_key: str,
     user_id: int,
     course_key: LearningContextKey,
     usage_key: UsageKey,
@@ -55,7 +55,7 @@ def apply_score(
     patch_state: Callable[[State], State] | None = None,
     digest: str = "",
     reason: Reason = Reason.REPLY,
-) -> Settled:
+) -> LedgerResult:
     """Make ``earned`` of ``possible`` points the learner's score, unless it is not to be.
 
     Points below 0 count as 0, above ``possible`` as ``possible``; what is not finite, a negative
@@ -67,13 +67,13 @@ def apply_score(
     ``patch_state`` makes the new state of the old one; state, score and history are one write.
     The outcome is final, and an answer of success to whoever sent the reply; an exception (the
     database's own) is not, and nothing is stored then. Eight statements at most, and the notes
-    of those who hear ``score_written``.
+    of those who hear ``score_saving``.
     """
 
-    def work() -> Settled:
+    def work() -> LedgerResult:
         now = timezone.now()
         entry = ScoreLedger(
-            reply_key=reply_key,
+            idempotency_key=idempotency_key,
             user_id=user_id,
             course_key=course_key,
             usage_key=usage_key,
@@ -86,14 +86,14 @@ def apply_score(
             modified=now,
         )
         if not _entered(entry):
-            return _repeated(reply_key)
+            return _repeated(idempotency_key)
         score = clamped(earned, possible)
         outcome = Outcome.REJECTED
         if score is not None:
             outcome = _apply(entry, score, expected_queue_key, only_if_higher, patch_state, reason)
         if outcome != Outcome.APPLIED:
             ScoreLedger.objects.filter(pk=entry.pk).update(outcome=outcome)
-        return Settled(outcome)
+        return LedgerResult(outcome)
 
     return in_transaction(work)
 
@@ -118,7 +118,7 @@ def publish_score(
         return False
 
     def work() -> bool:
-        module = locked_or_new(user_id, course_key, usage_key)
+        module = lock_or_create(user_id, course_key, usage_key)
         is_new = module.score != score
         if not is_new or (only_if_higher and not is_as_high(score, module.score)):
             return False
@@ -129,7 +129,7 @@ def publish_score(
 
 
 def record_outcome(
-    reply_key: str,
+    idempotency_key: str,
     user_id: int,
     course_key: LearningContextKey,
     usage_key: UsageKey,
@@ -146,7 +146,7 @@ def record_outcome(
     """
     now = timezone.now()
     entry = ScoreLedger(
-        reply_key=reply_key,
+        idempotency_key=idempotency_key,
         user_id=user_id,
         course_key=course_key,
         usage_key=usage_key,
@@ -158,12 +158,12 @@ def record_outcome(
         created=now,
         modified=now,
     )
-    upsert([entry], key=["reply_key"], fields=["outcome", "earned", "possible", "modified"])
+    upsert([entry], key=["idempotency_key"], fields=["outcome", "earned", "possible", "modified"])
 
 
-def count_repeat(reply_key: str) -> bool:
+def record_duplicate(idempotency_key: str) -> bool:
     """Note that a reply has come once more; return whether the ledger has it."""
-    found = ScoreLedger.objects.filter(reply_key=reply_key)
+    found = ScoreLedger.objects.filter(idempotency_key=idempotency_key)
     return bool(found.update(repeats=F("repeats") + 1, modified=timezone.now()))
 
 
@@ -204,10 +204,12 @@ def _entered(entry: ScoreLedger) -> bool:
     return True
 
 
-def _repeated(reply_key: str) -> Settled:
-    count_repeat(reply_key)
-    first = ScoreLedger.objects.values_list("outcome", flat=True).get(reply_key=reply_key)
-    return Settled(Outcome(first), repeated=True)
+def _repeated(idempotency_key: str) -> LedgerResult:
+    record_duplicate(idempotency_key)
+    first = ScoreLedger.objects.values_list("outcome", flat=True).get(
+        idempotency_key=idempotency_key
+    )
+    return LedgerResult(Outcome(first), repeated=True)
 
 
 def _apply(
@@ -221,7 +223,7 @@ def _apply(
     place: tuple[Any, Any, Any] = entry.user_id, entry.course_key, entry.usage_key
     if expected_queue_key is None:
         try:
-            module: LockedModule | None = locked_or_new(*place)
+            module: LockedModule | None = lock_or_create(*place)
         except UnknownLearner:
             return Outcome.REJECTED
     else:

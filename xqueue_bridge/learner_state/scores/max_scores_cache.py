@@ -20,7 +20,7 @@ class MaxScoresCache:
     """Maximum scores of problems, under names that a publish of the course changes.
 
     ``fetch_from_remote``, then ``get``; where that is None load the problem and ``set``; then
-    ``push_to_remote``. It reads and writes Django's cache ``XQUEUE_BRIDGE["CACHE"]`` in one go
+    ``push_to_remote``. It reads and writes Django's cache ``XQUEUE_BRIDGE["CACHE_ALIAS"]`` in one go
     each.
     """
 
@@ -71,7 +71,7 @@ class MaxScoresCache:
 
     @property
     def _remote(self) -> BaseCache:
-        return caches[options().CACHE]
+        return caches[options().CACHE_ALIAS]
 
     def _remote_name(self, location: UsageKey) -> str:
         name = f"grades.MaxScores.{self.cache_prefix}___{location}"

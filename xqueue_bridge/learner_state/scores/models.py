@@ -9,7 +9,7 @@ from xqueue_bridge.db.fields import CaseSensitiveCharField
 class ScoreLedger(models.Model):
     """One reply that was to change a score, and what it came to.
 
-    ``reply_key`` is unique, and inserted before anything else is done: whoever comes second
+    ``idempotency_key`` is unique, and inserted before anything else is done: whoever comes second
     finds what the first has made of it. No text of a learner's or a grader's is kept.
 
     .. no_pii:
@@ -22,7 +22,7 @@ class ScoreLedger(models.Model):
         LOWER = "lower", "the learner's score is higher"
         REJECTED = "rejected", "not a score, or nobody's"
 
-    reply_key = CaseSensitiveCharField(max_length=191, unique=True)
+    idempotency_key = CaseSensitiveCharField(max_length=191, unique=True)
     user_id = models.PositiveBigIntegerField()
     course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
     usage_key = UsageKeyField(max_length=255, case_sensitive=True)
@@ -41,4 +41,4 @@ class ScoreLedger(models.Model):
         indexes = [models.Index(fields=["user_id", "usage_key"], name="xqueue_bridge_ledger")]
 
     def __str__(self) -> str:
-        return f"{self.reply_key}: {self.outcome}"
+        return f"{self.idempotency_key}: {self.outcome}"

@@ -9,7 +9,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.lms.keys import usage_key_of
+from xqueue_bridge.lms.keys import parse_usage_key
 
 
 def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, BlockScore]:
@@ -22,7 +22,9 @@ def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, Bl
         "usage", "grade", "max_grade", "created", "version"
     )
     return {
-        usage_key_of(usage, course_key): BlockScore(grade, cast(float, max_grade), created, version)
+        parse_usage_key(usage, course_key): BlockScore(
+            grade, cast(float, max_grade), created, version
+        )
         for usage, grade, max_grade, created, version in found
     }
 

@@ -9,10 +9,10 @@ from django.db import transaction
 
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.signals import score_changed, score_written
+from xqueue_bridge.signals import score_saved, score_saving
 
 
-def announce_new_score(row: Any, reason: Reason, *, only_if_higher: bool = False) -> None:
+def send_score_signals(row: Any, reason: Reason, *, only_if_higher: bool = False) -> None:
     """Tell of the score of a ``writing.Row`` that is being written, if it is another."""
     score = (row.grade, row.max_grade)
     if score == row.stored_score:
@@ -26,10 +26,10 @@ def announce_new_score(row: Any, reason: Reason, *, only_if_higher: bool = False
     }
     # Not robust: the note that a grade is out of date is kept together with the score, or neither.
     version = None if is_deleted else row.version
-    score_written.send(sender=StudentModule, version=version, **place)
+    score_saving.send(sender=StudentModule, version=version, **place)
     transaction.on_commit(
         partial(
-            score_changed.send_robust,
+            score_saved.send_robust,
             sender=StudentModule,
             earned=row.grade,
             possible=row.max_grade,

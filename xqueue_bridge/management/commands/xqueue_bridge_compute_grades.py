@@ -13,8 +13,8 @@ from django.db import connections
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
+from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.management.progress import ProgressBar
-from xqueue_bridge.course_grades import api as persistent_grades
 
 
 class Command(BaseCommand):
@@ -40,8 +40,8 @@ class Command(BaseCommand):
             raise CommandError("--workers and --batch-size: 1 or more.")
         key = _gradable(course_key)
         if not options["resume"]:
-            persistent_grades.request_course(key)
-        learners = persistent_grades.unfinished(key)
+            course_grades.request_course(key)
+        learners = course_grades.unfinished(key)
         batches = [learners[n : n + batch_size] for n in range(0, len(learners), batch_size)]
         done = 0
         with ProgressBar(self.stderr, len(learners)) as progress:
@@ -49,7 +49,7 @@ class Command(BaseCommand):
                 done += count
                 progress.to(done, f"{done} of {len(learners)}")
         # Of a course that goes on, others have new scores by now.
-        left = len(set(learners) & set(persistent_grades.unfinished(key, only_tried=True)))
+        left = len(set(learners) & set(course_grades.unfinished(key, only_tried=True)))
         self.stdout.write(f"{len(learners) - left} grades computed in {key}")
         if left:
             raise CommandError(f"{left} could not be; the admin says why: Grade recalculations.")
@@ -60,10 +60,12 @@ def _gradable(text: str) -> CourseKey:
         key = CourseKey.from_string(text)
     except InvalidKeyError:
         raise CommandError(f"{text!r} is not a course key.") from None
-    course = persistent_grades.course_structures().get(key)
+    course = course_grades.course_structures().get(key)
     if course is None:
-        raise CommandError(f"No structure of {key} is known: xqueue_bridge_load_course loads one.")
-    if persistent_grades.is_frozen(course):
+        raise CommandError(
+            f"No structure of {key} is known: xqueue_bridge_import_course loads one."
+        )
+    if course_grades.is_frozen(course):
         raise CommandError(f"The grades of {key} are frozen: see GRADE_FREEZE_DAYS.")
     return key
 
@@ -82,5 +84,5 @@ def _computed(key: CourseKey, batches: Sequence[list[int]], workers: int) -> Ite
 
 def _compute(key: CourseKey, learners: Sequence[int]) -> int:
     for user_id in learners:
-        persistent_grades.recalculate_requested(user_id, key)
+        course_grades.recalculate_requested(user_id, key)
     return len(learners)

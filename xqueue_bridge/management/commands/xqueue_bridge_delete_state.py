@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from xqueue_bridge.deletion import delete_state, has_state
-from xqueue_bridge.management.block_command import CommandAtABlock
+from xqueue_bridge.management.block_command import BlockCommand
 
 
-class Command(CommandAtABlock):
+class Command(BlockCommand):
     help = (
         "Delete learners' state and score at a block, and withdraw what waits for a grader. The "
         "history keeps what was there."

@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from xqueue_bridge.submission_queue import api as external_grader
 from xqueue_bridge.models import Grader, GraderSecret, QueueGrant
-from xqueue_bridge.protocol.fields import is_storable
+from xqueue_bridge.protocol.fields import is_valid_text
+from xqueue_bridge.submission_queue import api as submission_queue
 
 #: A year: whoever wants a secret to live longer does not rotate it.
 LONGEST_OVERLAP = timedelta(days=365)
@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
         rotate = actions.add_parser("rotate", help="Print a new secret; the former one lives on.")
         rotate.add_argument("name")
-        hours = external_grader.ROTATION_OVERLAP / timedelta(hours=1)
+        hours = submission_queue.ROTATION_OVERLAP / timedelta(hours=1)
         rotate.add_argument(
             "--overlap-hours",
             type=_hours,
@@ -56,11 +56,11 @@ class Command(BaseCommand):
     def create(self, name: str, queue: list[str], **options: Any) -> None:
         if Grader.objects.filter(name=name).exists():
             raise CommandError(f"There is a grader {name!r} already; 'rotate' gives a new secret.")
-        self.stdout.write(external_grader.create_grader(name, queue))
+        self.stdout.write(submission_queue.create_grader(name, queue))
 
     def rotate(self, name: str, overlap_hours: float, **options: Any) -> None:
         overlap = timedelta(hours=overlap_hours)
-        self.stdout.write(external_grader.issue_secret(self._grader(name), overlap=overlap))
+        self.stdout.write(submission_queue.issue_secret(self._grader(name), overlap=overlap))
 
     def grant(self, name: str, queue: list[str], **options: Any) -> None:
         grader = self._grader(name)
@@ -103,7 +103,7 @@ def _graders() -> QuerySet[Any]:
 
 
 def _name(text: str) -> str:
-    if not (text.strip() and len(text) <= 128 and is_storable(text)):
+    if not (text.strip() and len(text) <= 128 and is_valid_text(text)):
         raise ArgumentTypeError(f"{text!r} is not a name of 1 to 128 characters")
     return text
 

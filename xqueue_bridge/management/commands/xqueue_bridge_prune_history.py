@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from xqueue_bridge.conf import options as bridge_options
-from xqueue_bridge.learner_state.history import prune as retention
+from xqueue_bridge.learner_state.history import prune
 from xqueue_bridge.management.progress import ProgressBar
 
 
@@ -46,17 +46,17 @@ class Command(BaseCommand):
         if options["orphans"] and bridge_options().HISTORY_KEEP_AFTER_DELETE:
             raise CommandError("--orphans: HISTORY_KEEP_AFTER_DELETE says that they stay.")
         if by_age:
-            policy = retention.Policy(options["keep_last"], _since(options["keep_days"]))
-            walk = retention.prune(policy, dry_run=options["dry_run"], start=options["start"])
-            newest = options["start"] or retention.newest_row()
+            policy = prune.Policy(options["keep_last"], _since(options["keep_days"]))
+            walk = prune.prune(policy, dry_run=options["dry_run"], start=options["start"])
+            newest = options["start"] or prune.newest_row()
             self._follow(walk, newest, "entries", options, downwards=True)
         if options["orphans"]:
-            walk = retention.prune_orphans(dry_run=options["dry_run"])
-            self._follow(walk, retention.newest_row(), "entries of rows that are gone", options)
+            walk = prune.prune_orphans(dry_run=options["dry_run"])
+            self._follow(walk, prune.newest_row(), "entries of rows that are gone", options)
 
     def _follow(
         self,
-        walk: Iterator[retention.Progress],
+        walk: Iterator[prune.Progress],
         rows: int,
         what: str,
         options: dict[str, Any],
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         downwards: bool = False,
     ) -> None:
         did = "would be deleted" if options["dry_run"] else "deleted"
-        at = retention.Progress(rows)
+        at = prune.Progress(rows)
         try:
             with ProgressBar(self.stderr, rows, quiet=options["no_progress"]) as bar:
                 for at in walk:

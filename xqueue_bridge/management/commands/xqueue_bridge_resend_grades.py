@@ -12,7 +12,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import credentials_options
-from xqueue_bridge.credentials import api as records
+from xqueue_bridge.credentials import api as credentials
 
 
 class Command(BaseCommand):
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             raise CommandError("XQUEUE_BRIDGE['CREDENTIALS'] is not set.")
         count = 0
         for count, grade in enumerate(  # noqa: B007
-            records.resend(
+            credentials.resend(
                 since=since, course_keys=tuple(course), only_failed=failed, dry_run=dry_run
             ),
             start=1,

@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.deletion import has_attempts, learners_at, reset_attempts
-from xqueue_bridge.management.block_command import CommandAtABlock
+from xqueue_bridge.deletion import has_attempts, learner_ids_at, reset_attempts
+from xqueue_bridge.management.block_command import BlockCommand
 
 
-class Command(CommandAtABlock):
+class Command(BlockCommand):
     help = "Set learners' attempts at a problem to 0. Answers, feedback and scores stay."
     done = "reset"
     deed = staticmethod(reset_attempts)
@@ -31,4 +31,4 @@ class Command(CommandAtABlock):
             return super().learners(course_key, usage_key, **options)
         if options["learner"] or options["user_id"]:
             raise CommandError("--everyone: name no learners, then.")
-        return list(learners_at(course_key, usage_key))
+        return list(learner_ids_at(course_key, usage_key))

@@ -6,8 +6,8 @@ docs/how-tos/plug_in_a_state_client.rst. ``SGn`` in a docstring is a promise's n
 
 from __future__ import annotations
 
-from xqueue_bridge.testing.user_state.deletes_history import DeletingAndRemembering
 from xqueue_bridge.testing.user_state.concurrency import ConcurrentUserStateContract
+from xqueue_bridge.testing.user_state.deletes_history import DeletingAndRemembering
 from xqueue_bridge.testing.user_state.reads_writes import ReadingAndWriting
 
 __all__ = ["ConcurrentUserStateContract", "UserStateClientContract"]

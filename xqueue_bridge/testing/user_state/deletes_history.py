@@ -5,29 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 
 from xqueue_bridge.testing.user_state.base import (
-
     BLOCK,
-
     BLOCKS,
-
     COURSE,
-
     ELSEWHERE,
-
     LIBRARY,
-
     LIBRARY_BLOCK,
-
     OTHER,
-
     OTHER_SCOPES,
-
     VIDEO,
-
     UserStateCase,
-
     raises,
-
 )
 
 

@@ -7,29 +7,17 @@ from typing import Any
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.testing.user_state.base import (
-
     BLOCK,
-
     BLOCKS,
-
     ELSEWHERE,
-
     LIBRARY_BLOCK,
-
     OLD_KEY,
-
     OLD_LIBRARY_BLOCK,
-
     OLD_RUNS,
-
     OTHER,
-
     STATES,
-
     UserStateCase,
-
     raises,
-
 )
 
 

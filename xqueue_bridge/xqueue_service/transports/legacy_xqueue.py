@@ -11,9 +11,9 @@ from django.conf import settings
 from requests.auth import HTTPBasicAuth
 
 from xqueue_bridge.data import UploadedFile
-from xqueue_bridge.xqueue_service import messages as wording
-from xqueue_bridge.protocol.headers import parse_xheader, parse_xreply
 from xqueue_bridge.exceptions import InvalidHeader, SendError
+from xqueue_bridge.protocol.headers import parse_xheader, parse_xreply
+from xqueue_bridge.xqueue_service import messages
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class LegacyXQueue:
     def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
         """POST one submission; log in and post it once more if the server asks for that."""
         if not self._url:
-            raise SendError(wording.NO_SERVER)
+            raise SendError(messages.NO_SERVER)
         form = {"xqueue_header": header, "xqueue_body": body}
         # A list, because two files may have one name. The contents, because sending twice needs
         # them twice.
@@ -86,7 +86,7 @@ class LegacyXQueue:
             raise SendError(_reason(fault)) from None
         if response.status_code != requests.codes.ok:
             log.error("XQueue %s failed: HTTP status %s", action, response.status_code)
-            raise SendError(wording.ODD_STATUS.format(response.status_code))
+            raise SendError(messages.ODD_STATUS.format(response.status_code))
         return parse_xreply(text)
 
     def _credentials(self) -> dict[str, str]:
@@ -100,8 +100,8 @@ class LegacyXQueue:
             _queue_key(header),
         )
         if any(secret and secret in content for secret in secrets):
-            return wording.ODD_REPLY
-        return wording.harmless(content) or wording.ODD_REPLY
+            return messages.ODD_REPLY
+        return messages.harmless(content) or messages.ODD_REPLY
 
 
 def _basic_auth(pair: Any) -> RequestsAuth:
@@ -122,7 +122,7 @@ def _queue_key(header: str) -> str | None:
 
 def _reason(fault: Exception) -> str:
     if isinstance(fault, requests.ConnectionError):
-        return wording.NO_CONNECTION
+        return messages.NO_CONNECTION
     if isinstance(fault, requests.Timeout | requests.exceptions.ChunkedEncodingError):
-        return wording.NO_ANSWER
-    return wording.ODD_REPLY
+        return messages.NO_ANSWER
+    return messages.ODD_REPLY

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xqueue_bridge.data import NewSubmission, Target, UploadedFile
+from xqueue_bridge.exceptions import QueueNotFound, SendError
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.block import ProblemBlock
 from xqueue_bridge.lms.callback_url import read_dispatch, read_url
-from xqueue_bridge.data import NewSubmission, Target, UploadedFile
-from xqueue_bridge.xqueue_service import messages as wording
 from xqueue_bridge.protocol.headers import parse_xheader
-from xqueue_bridge.exceptions import QueueNotFound, SendError
-from xqueue_bridge.submission_queue import api as external_grader
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.xqueue_service import messages
 
 
 class SubmissionsTable:
@@ -33,9 +33,9 @@ class SubmissionsTable:
             files=tuple(files),
         )
         try:
-            length = external_grader.enqueue(new)
+            length = submission_queue.enqueue(new)
         except QueueNotFound:
-            raise SendError(wording.QUEUE_NOT_FOUND.format(parsed.queue_name)) from None
+            raise SendError(messages.QUEUE_NOT_FOUND.format(parsed.queue_name)) from None
         return 0, str(length)
 
     def _target(self, lms_callback_url: str) -> Target:
@@ -53,5 +53,5 @@ def _learner(user_id: object) -> int:
     """Return the LMS's number of a learner; visitors have none."""
     text = str(user_id)
     if not (text.isascii() and text.isdecimal()):
-        raise SendError(wording.NO_LEARNER)
+        raise SendError(messages.NO_LEARNER)
     return int(text)

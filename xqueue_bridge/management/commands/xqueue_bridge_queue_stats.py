@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from xqueue_bridge.submission_queue.api import QueueReport, queue_reports
+from xqueue_bridge.submission_queue.api import QueueStats, queue_stats
 
 
 class Command(BaseCommand):
@@ -18,12 +18,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="One JSON object a line.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        reports = queue_reports()
+        reports = queue_stats()
         if options["json"]:
             for report in reports:
                 self.stdout.write(json.dumps(asdict(report)))
             return
-        names = [field.name for field in fields(QueueReport)]
+        names = [field.name for field in fields(QueueStats)]
         rows = [[_cell(getattr(report, name)) for name in names] for report in reports]
         widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
         for row in (names, *rows):

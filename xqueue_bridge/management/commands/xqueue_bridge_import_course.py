@@ -10,7 +10,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.course_grades.api import (
     Course,
     course_structures,
@@ -20,6 +19,7 @@ from xqueue_bridge.course_grades.api import (
     summary,
     version_from,
 )
+from xqueue_bridge.exceptions import InvalidCourse
 
 
 class Command(BaseCommand):
