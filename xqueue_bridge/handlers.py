@@ -34,7 +34,7 @@ def connect_all() -> None:
     """Connect our receivers; called once, when the apps are ready."""
     from xqueue_bridge.models import StudentModule
 
-    signals.reply_received.connect(deliver, dispatch_uid="xqueue_bridge.apply_reply")
+    signals.reply_received.connect(apply_stored_reply, dispatch_uid="xqueue_bridge.apply_reply")
     signals.state_saved.connect(
         apply_waiting_replies, dispatch_uid="xqueue_bridge.apply_waiting_replies"
     )
@@ -45,14 +45,18 @@ def connect_all() -> None:
     signals.score_saved.connect(
         send_platform_score_signals, dispatch_uid="xqueue_bridge.send_platform_score_signals"
     )
-    signals.SCORE_PUBLISHED.connect(store_score, dispatch_uid="xqueue_bridge.store_score")
-    signals.course_published.connect(regrade, dispatch_uid="xqueue_bridge.regrade")
+    signals.SCORE_PUBLISHED.connect(
+        store_published_score, dispatch_uid="xqueue_bridge.store_published_score"
+    )
+    signals.course_published.connect(
+        request_course_regrade, dispatch_uid="xqueue_bridge.request_course_regrade"
+    )
     signals.COURSE_GRADE_CHANGED.connect(
         enqueue_for_credentials, dispatch_uid="xqueue_bridge.records"
     )
 
 
-def apply_reply(sender: object, *, reply_id: int, **kwargs: Any) -> None:
+def apply_stored_reply(sender: object, *, reply_id: int, **kwargs: Any) -> None:
     """Have a stored reply delivered, once whoever brought it has its answer."""
     from xqueue_bridge.tasks import enqueue_apply_reply
 
@@ -125,7 +129,7 @@ def send_platform_score_signals(
     course_grades.publish_score_signals(user_id, course_key, usage_key, **score)
 
 
-def store_score(
+def store_published_score(
     sender: object,
     *,
     block: blocks.ProblemBlock,
@@ -150,7 +154,9 @@ def store_score(
     )
 
 
-def regrade(sender: object, *, course_key: CourseKey, policy_changed: bool, **kwargs: Any) -> None:
+def request_course_regrade(
+    sender: object, *, course_key: CourseKey, policy_changed: bool, **kwargs: Any
+) -> None:
     """Have all grades of a course computed by its new policy; the sweeper does it."""
     from xqueue_bridge.course_grades import api as course_grades
 

@@ -106,8 +106,8 @@ def sweep() -> dict[str, int]:
     for kind, work in kinds.items():
         try:
             done[kind] = work()
-        except Exception as problem:
-            problems[f"{kind} ({type(problem).__name__})"] = problem
+        except Exception as exc:
+            problems[f"{kind} ({type(exc).__name__})"] = exc
     if problems:
         raise ExceptionGroup(f"Not swept: {', '.join(problems)}", list(problems.values()))
     return done
@@ -150,7 +150,7 @@ def _put(task: Any, *args: Any, **kwargs: Any) -> None:
             _ask_again_at = time.monotonic() + BROKER_RETRY_SECONDS
     try:
         task.apply_async(*args, retry=False, **kwargs)
-    except Exception as problem:
+    except Exception as exc:
         # Each kind of broker has its own exceptions; a wrong password is no OperationalError.
         if current_app.conf.task_always_eager:
             raise  # there is no broker: the task itself has failed
@@ -159,7 +159,7 @@ def _put(task: Any, *args: Any, **kwargs: Any) -> None:
             _ask_again_at = time.monotonic() + BROKER_RETRY_SECONDS
         if is_news:
             # The kind of the problem and no more: some brokers' messages quote what was sent.
-            kind = type(problem.__cause__ or problem).__name__
+            kind = type(exc.__cause__ or exc).__name__
             log.warning("The broker cannot be used (%s): work is left to the sweeper", kind)
     else:
         with _lock:

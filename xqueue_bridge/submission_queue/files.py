@@ -97,8 +97,8 @@ def _delete(storage: Storage, name: str) -> bool:
         storage.delete(name)
     except FileNotFoundError:
         return True
-    except Exception as fault:  # storages raise what their services raise
-        log.warning("a stored file could not be removed (%s): %s", type(fault).__name__, name)
+    except Exception as exc:  # storages raise what their services raise
+        log.warning("a stored file could not be removed (%s): %s", type(exc).__name__, name)
         return False
     return True
 

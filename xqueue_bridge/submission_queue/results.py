@@ -67,8 +67,8 @@ def put_result(grader: Principal, fields: object) -> None:
     try:
         lease = parse_lease(text_field(fields, "xqueue_header"))
         body = text_field(fields, "xqueue_body")
-    except InvalidField as problem:
-        raise RequestRefused(BAD_FORMAT) from problem
+    except InvalidField as exc:
+        raise RequestRefused(BAD_FORMAT) from exc
     understood = understand(body)
     if _accept(grader, lease, understood):
         return

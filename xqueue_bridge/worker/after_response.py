@@ -42,5 +42,5 @@ def run_jobs(jobs: list[Job]) -> None:
     while jobs:
         try:
             jobs.pop(0)()
-        except Exception as problem:  # whatever it is, the reply is stored and will be swept
-            log.warning("A job after the response failed: %s", type(problem).__name__)
+        except Exception as exc:  # whatever it is, the reply is stored and will be swept
+            log.warning("A job after the response failed: %s", type(exc).__name__)

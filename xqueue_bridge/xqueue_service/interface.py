@@ -72,10 +72,10 @@ class XQueueInterface:
             msg = messages.harmless(str(refusal))
             log.warning("a submission was not sent: %s", msg)
             return 1, msg
-        except Exception as fault:  # the platform expects a tuple, whatever happened
+        except Exception as exc:  # the platform expects a tuple, whatever happened
             # Without the message: it can quote the learner's work.
-            trace = "".join(traceback.format_tb(fault.__traceback__))
-            log.error("a submission was not sent: %s\n%s", type(fault).__name__, trace)
+            trace = "".join(traceback.format_tb(exc.__traceback__))
+            log.error("a submission was not sent: %s\n%s", type(exc).__name__, trace)
             return 1, messages.NOT_STORED
 
     def _transport(self) -> Transport:

@@ -43,8 +43,8 @@ class Command(BaseCommand):
             previous = course_structures().get(course.course_key)
             if not dry_run:
                 previous = publish(course).previous
-        except InvalidCourse as problem:
-            raise CommandError(f"{path}: {problem}") from None
+        except InvalidCourse as exc:
+            raise CommandError(f"{path}: {exc}") from None
         for line in summary(course):
             self.stdout.write(line)
         for doubt in doubts(course):

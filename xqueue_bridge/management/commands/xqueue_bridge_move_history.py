@@ -57,8 +57,8 @@ class Command(BaseCommand):
                     bar.to(at.pk, f"{at.moved} entries moved")
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted: {at.moved} entries moved. Run it again.") from None
-        except moving.CopyDiffers as problem:
-            raise CommandError(f"{at.moved} entries moved, then one differed: {problem}") from None
+        except moving.CopyDiffers as exc:
+            raise CommandError(f"{at.moved} entries moved, then one differed: {exc}") from None
         self.stdout.write(f"{at.moved} entries moved from {source} to {target}")
         if source.entries.exists():
             self.stdout.write(f"There is more in {source}: is it still written? Run it again.")

@@ -61,8 +61,8 @@ class Command(BaseCommand):
                         bar.to(min(done.total(), total), f"learner {user_id}")
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted: {_told(done)}; run it again.") from None
-        except XQueueBridgeError as problem:
-            self.stderr.write(f"learner {user_id}: {problem}")
+        except XQueueBridgeError as exc:
+            self.stderr.write(f"learner {user_id}: {exc}")
             return False
         said = f"would {mode} {_told(plan)}" if options["dry_run"] else f"{mode}: {_told(done)}"
         self.stdout.write(f"learner {user_id}: {said}")

@@ -30,10 +30,10 @@ class Command(BaseCommand):
         while True:
             try:
                 self._report(sweep())
-            except ExceptionGroup as problem:
+            except ExceptionGroup as exc:
                 if not forever:
                     raise
-                self.stderr.write(problem.message)  # the next one may find the database again
+                self.stderr.write(exc.message)  # the next one may find the database again
             if not forever or stopped.wait(interval):
                 return
             close_old_connections()

@@ -80,10 +80,10 @@ class LegacyXQueue:
         try:
             response = session.post(url, data=form, files=parts, timeout=TIMEOUTS)
             text = response.text
-        except _HTTP_FAULTS as fault:
+        except _HTTP_FAULTS as exc:
             # Only its type: the message can hold the address, with a password in it.
-            log.error("XQueue %s failed: %s", action, type(fault).__name__)
-            raise SendError(_reason(fault)) from None
+            log.error("XQueue %s failed: %s", action, type(exc).__name__)
+            raise SendError(_reason(exc)) from None
         if response.status_code != requests.codes.ok:
             log.error("XQueue %s failed: HTTP status %s", action, response.status_code)
             raise SendError(messages.ODD_STATUS.format(response.status_code))
