@@ -161,7 +161,7 @@ def test_what_fails_in_a_sweep_stops_nothing_else(settings, monkeypatch):
     """SG44: a wrong setting of one kind of work, or its bug, is no matter of the others."""
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
     done = []
-    monkeypatch.setattr(records, "send_due", lambda: done.append("sent"))
+    monkeypatch.setattr(credentials, "send_due", lambda: done.append("sent"))
     with pytest.raises(ExceptionGroup, match=r"^Not swept: replies delivered \(Mod"):
         tasks.sweep()
     assert done == ["sent"]

@@ -79,7 +79,8 @@ def recalculate(
 ) -> CourseGrade:
     """Compute a learner's course grade, store what has changed, and announce it after commit.
 
-    Raises StaleCourseStructure, with ``only_current``, if the stored grade may be of a later publication.
+    Raises StaleCourseStructure, with ``only_current``, if the stored grade may be of a later
+    publication.
     """
 
     def work() -> CourseGrade:

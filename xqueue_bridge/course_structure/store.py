@@ -1,4 +1,4 @@
-"""Course structures in our own table: the default of ``XQUEUE_BRIDGE["COURSE_STRUCTURE_BACKEND"]``."""
+"""The default ``COURSE_STRUCTURE_BACKEND``: course structures in a table of the bridge."""
 
 from __future__ import annotations
 

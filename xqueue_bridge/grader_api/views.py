@@ -212,7 +212,7 @@ class ResultView(XQueueView):
 
 
 def requested_queue(request: Request, grader: Principal, endpoint: str, unknown: str) -> str:
-    """Return the queue that a request is about; raise RequestRefused if this grader has no such queue.
+    """Return the queue that a request names; raise RequestRefused if this grader has no grant.
 
     A queue that a grader may not use does not exist for it.
     """

@@ -1,6 +1,6 @@
 """Door of the room: from foreign text to a score that we believe."""
 
-from xqueue_bridge.grader_replies.apply import apply_due, apply_waiting, try_again
+from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, try_again
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
     FAILURE_REPLY,
@@ -21,8 +21,8 @@ from xqueue_bridge.grader_replies.retirement import (
 __all__ = [
     "FAILURE_REPLY",
     "apply_due",
+    "apply_reply",
     "apply_waiting",
-    "deliver",
     "discard_late_reply",
     "is_answer",
     "make_feedback",

@@ -37,7 +37,7 @@ class XBlockUserState(NamedTuple):
 
 
 class XBlockUserStateClient(ABC):
-    """Reads and writes the fields of scope user_state. ``USER_STATE_CLIENT`` names a class like this.
+    """Reads and writes fields of scope user_state. ``USER_STATE_CLIENT`` names a subclass.
 
     Any other scope raises ValueError: from a generator when it is iterated, else at once.
     ``fields``: the names that are wanted; None: all.

@@ -1,4 +1,4 @@
-"""ReplyBackend "block": the host loads the learner's block, and the block takes the reply itself."""
+"""Backend "block": the host loads the learner's block, and the block takes the reply."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ class MaxScoresCache:
     """Maximum scores of problems, under names that a publish of the course changes.
 
     ``fetch_from_remote``, then ``get``; where that is None load the problem and ``set``; then
-    ``push_to_remote``. It reads and writes Django's cache ``XQUEUE_BRIDGE["CACHE_ALIAS"]`` in one go
-    each.
+    ``push_to_remote``. It reads and writes Django's cache ``XQUEUE_BRIDGE["CACHE_ALIAS"]``
+    in one call each.
     """
 
     def __init__(self, cache_prefix: str) -> None:
