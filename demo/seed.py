@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 
 from demo import users
 from demo.course import OLX, course
-from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.models import TransportOverride
 
 
@@ -19,5 +19,5 @@ def seed(learners: int) -> list[User]:
         name=str(course().key),
         defaults={"use_submissions_table": True},
     )
-    course_grades.publish(course_grades.read_course(OLX))
+    course_structure.publish(course_structure.read_course(OLX))
     return users.create(learners)

@@ -13,13 +13,14 @@ from kombu.exceptions import OperationalError
 
 from tests.submission_queue.factories import COURSE
 from xqueue_bridge import tasks
+from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
 
 
 @pytest.fixture
 def delivered(monkeypatch) -> list[int]:
     numbers: list[int] = []
-    monkeypatch.setattr(grader_replies, "deliver", numbers.append)
+    monkeypatch.setattr(grader_replies, "apply_reply", numbers.append)
     return numbers
 
 

@@ -600,11 +600,13 @@ class TestPublishedMeanwhile:
         score(ada, P1, 1)
         settle(ada)
         assert not stored(ada).passed
-        course_published.disconnect(dispatch_uid="xqueue_bridge.regrade")
+        course_published.disconnect(dispatch_uid="xqueue_bridge.request_course_regrade")
         try:
             publish(courses.course(HOMEWORK, grading=courses.policy(Pass=0.2), edited_on=LATER))
         finally:
-            course_published.connect(handlers.regrade, dispatch_uid="xqueue_bridge.regrade")
+            course_published.connect(
+                handlers.request_course_regrade, dispatch_uid="xqueue_bridge.request_course_regrade"
+            )
         assert api.request_due_courses() == 1
         assert api.request_due_courses() == 0
         settle(ada)

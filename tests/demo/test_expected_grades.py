@@ -9,6 +9,7 @@ from demo import load_test_grades
 from demo.course import OLX, course
 from demo.expected_grades import Expected, expected_grade
 from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.learner_state import api as learner_state
 
 FULL = {problem.url_name: sum(problem.points) for problem in course().problems}
@@ -52,7 +53,7 @@ def wrong(learner: User, expected: Expected) -> list[str]:
 
 
 def test_stored_grade_is_compared(learner, capsys) -> None:
-    course_grades.publish(course_grades.read_course(OLX))
+    course_structure.publish(course_structure.read_course(OLX))
     score(learner, "primes", 2, 3)
     assert "1 course grades are still out of date" in wrong(learner, Expected(27, None, False))
     load_test_grades.wait_for_grades(0)

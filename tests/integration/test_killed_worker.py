@@ -26,8 +26,8 @@ from tests.integration.killable_processes import Nursery, nursery
 from tests.integration.subprocess_jobs import IDLE
 from tests.submission_queue.factories import COURSE, GraderClient
 from xqueue_bridge import tasks
-from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.course_structure.policy import parse_policy
 from xqueue_bridge.credentials import enqueue
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
@@ -70,16 +70,17 @@ def key_of(kind: str, name: object) -> UsageKey:
 def course(transactional_db) -> None:
     """One homework of two problems, a point each; one of them is a pass."""
     blocks = tuple(
-        course_grades.Block(key_of("problem", n), "problem", max_score=1.0) for n in range(PROBLEMS)
+        course_structure.Block(key_of("problem", n), "problem", max_score=1.0)
+        for n in range(PROBLEMS)
     )
-    homework = course_grades.Subsection(
+    homework = course_structure.Subsection(
         key_of("sequential", "homework"), "Homework", "Homework", graded=True, blocks=blocks
     )
-    chapter = course_grades.Chapter(key_of("chapter", "one"), "One", (homework,))
+    chapter = course_structure.Chapter(key_of("chapter", "one"), "One", (homework,))
     grader = {"type": "Homework", "min_count": 1, "drop_count": 0, "weight": 1.0}
     policy = parse_policy({"GRADER": [grader], "GRADE_CUTOFFS": {"Pass": 0.5}})
-    course_grades.publish(
-        course_grades.Course(COURSE, "1", timezone.now(), None, policy, (chapter,))
+    course_structure.publish(
+        course_structure.Course(COURSE, "1", timezone.now(), None, policy, (chapter,))
     )
     GradeOutboxCursor.objects.create(modified=timezone.now() - timedelta(minutes=1))
 

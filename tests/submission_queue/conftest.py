@@ -1,4 +1,4 @@
-"""Fixtures of this room."""
+"""Fixtures: a grader account, and a cache that starts empty."""
 
 import pytest
 from django.core.cache import cache
@@ -7,8 +7,8 @@ from tests.submission_queue.factories import GraderClient, make_grader
 
 
 @pytest.fixture(autouse=True)
-def _forget_principals():
-    """What one test's cache believes of graders is no business of the next."""
+def _empty_cache():
+    """Clear the cache, so that no grader account of another test is read from it."""
     cache.clear()
 
 

@@ -10,9 +10,9 @@ from opaque_keys.edx.keys import UsageKey
 from tests.doubles.problem_block import problem_block
 from tests.doubles.xqueue_server import Answer, XQueueServer
 from xqueue_bridge import XQueueInterface, XQueueService
-from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service import interface as xqueue_interface
+from xqueue_bridge.xqueue_service.headers import make_xheader
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 pytestmark = pytest.mark.django_db

@@ -31,25 +31,16 @@ from xqueue_bridge.course_grades.recalculation_queue import (
 from xqueue_bridge.course_grades.retirement import grades_to_retire, retire_grades
 from xqueue_bridge.course_grades.structure_report import doubts, summary
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, SubsectionOverride
-from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsection
-from xqueue_bridge.course_structure.json_format import version_from
-from xqueue_bridge.course_structure.load import read_course
-from xqueue_bridge.course_structure.store import course_structures, publish
 
 __all__ = [
-    "Block",
-    "Chapter",
-    "Course",
     "CourseGrade",
     "CourseGradeFactory",
     "GradeResult",
     "OverrideEntry",
-    "Subsection",
     "SubsectionGrade",
     "SubsectionOverride",
     "UnknownCourse",
     "ZeroCourseGrade",
-    "course_structures",
     "doubts",
     "failed_recalculations",
     "grades_to_retire",
@@ -57,9 +48,7 @@ __all__ = [
     "learners_of",
     "learners_with_grades",
     "override_history",
-    "publish",
     "publish_score_signals",
-    "read_course",
     "read_gradebook",
     "read_progress",
     "recalculate_due",
@@ -74,5 +63,4 @@ __all__ = [
     "summary",
     "try_again",
     "unfinished",
-    "version_from",
 ]

@@ -12,7 +12,7 @@ from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import recalculation_queue
 from xqueue_bridge.course_grades.queries import learners_with_grades
-from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.course_structure.api import CourseStructureVersion
 from xqueue_bridge.learner_state import api as learner_state
 
 BATCH = 500

@@ -8,7 +8,7 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.scores import weighted_score
-from xqueue_bridge.course_structure.store import course_structures
+from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.lms.keys import in_course
 from xqueue_bridge.signals import PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 

@@ -16,7 +16,7 @@ from django.db.models import DateTimeField, Field, Model
 from django.db.models.constants import OnConflict
 from opaque_keys.edx.django.models import OpaqueKeyField
 
-from xqueue_bridge.learner_state.block_keys import stored_text
+from xqueue_bridge.lms.keys import stored_text
 
 #: Values in one statement; no database takes fewer, but for old builds of SQLite.
 _VALUES = 30_000

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.lms.keys import has_run, in_course
+from xqueue_bridge.lms.keys import has_run, in_course, stored_text
 
 T = TypeVar("T")
 
@@ -60,15 +60,3 @@ def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
-
-
-def without_branch(key: Any) -> Any:
-    """Return a key without branch and version: state and scores are stored without them."""
-    if getattr(key, "branch", None) or getattr(key, "version_guid", None):
-        return key.for_branch(None).version_agnostic()
-    return key
-
-
-def stored_text(key: Any) -> str:
-    """Return the text that the key's column holds."""
-    return str(without_branch(key))

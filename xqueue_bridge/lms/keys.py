@@ -27,3 +27,15 @@ def parse_usage_key(text: str, course_key: CourseKey) -> UsageKey:
     than reading the row.
     """
     return in_course(UsageKey.from_string(text), course_key)
+
+
+def without_branch(key: Any) -> Any:
+    """Return a key without branch and version: state and scores are stored without them."""
+    if getattr(key, "branch", None) or getattr(key, "version_guid", None):
+        return key.for_branch(None).version_agnostic()
+    return key
+
+
+def stored_text(key: Any) -> str:
+    """Return the text that the key's column holds."""
+    return str(without_branch(key))

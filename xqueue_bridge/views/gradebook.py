@@ -10,7 +10,9 @@ from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpRespo
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from xqueue_bridge.course_grades.gradebook import (
+from xqueue_bridge.views.common import course_or_404, percents, staff_only
+from xqueue_bridge.views.gradebook_csv import csv_lines
+from xqueue_bridge.views.gradebook_rows import (
     BY_NAME,
     BY_TOTAL,
     columns,
@@ -18,8 +20,6 @@ from xqueue_bridge.course_grades.gradebook import (
     lines,
     sort_keys,
 )
-from xqueue_bridge.views.common import course_or_404, percents, staff_only
-from xqueue_bridge.views.gradebook_csv import csv_lines
 
 PAGE_SIZE = 50
 LONGEST_SEARCH = 100

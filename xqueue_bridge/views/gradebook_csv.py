@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from typing import Any
 
-from xqueue_bridge.course_grades.gradebook import Line, columns, learners, lines
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.views.gradebook_rows import Line, columns, learners, lines
 
 #: With these at its beginning, a spreadsheet computes a cell instead of showing it; some take
 #: the wide forms of =, +, - and @ for the narrow ones.

@@ -11,7 +11,6 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 from opaque_keys.edx.keys import UsageKey
 
-from xqueue_bridge.course_grades.gradebook import Cell, columns
 from xqueue_bridge.course_grades.overrides import (
     LEAST_POSSIBLE,
     MAX_POINTS,
@@ -32,6 +31,7 @@ from xqueue_bridge.views.common import (
     reader_id,
     staff_only,
 )
+from xqueue_bridge.views.gradebook_rows import Cell, columns
 
 SYSTEM = "gradebook"
 

@@ -1,6 +1,11 @@
 """The public names of this room. Safe to import before Django's apps are ready."""
 
-from xqueue_bridge.protocol.headers import make_hashkey, make_xheader, parse_xheader, parse_xreply
+from xqueue_bridge.xqueue_service.headers import (
+    make_hashkey,
+    make_xheader,
+    parse_xheader,
+    parse_xreply,
+)
 from xqueue_bridge.xqueue_service.interface import XQueueInterface
 from xqueue_bridge.xqueue_service.service import XQueueService
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue

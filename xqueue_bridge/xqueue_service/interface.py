@@ -14,8 +14,8 @@ from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidHeader, XQueueBridgeError
 from xqueue_bridge.lms.block import ProblemBlock, course_key
 from xqueue_bridge.lms.callback_url import read_dispatch
-from xqueue_bridge.protocol.headers import MAX_HEADER_CHARS, parse_xheader
 from xqueue_bridge.xqueue_service import messages
+from xqueue_bridge.xqueue_service.headers import MAX_HEADER_CHARS, parse_xheader
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
 from xqueue_bridge.xqueue_service.transports.base import Transport, check_text, read_files
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue, RequestsAuth

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.doubles.problem_block import problem_block
 from tests.doubles.xqueue_server import XQueueServer
 from xqueue_bridge import XQueueService
-from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue import files as stored_files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.xqueue_service.headers import make_xheader
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from requests.auth import HTTPBasicAuth
 from tests.doubles.xqueue_server import Answer, XQueueServer, envelope
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.exceptions import SendError
-from xqueue_bridge.protocol.headers import make_xheader
+from xqueue_bridge.xqueue_service.headers import make_xheader
 from xqueue_bridge.xqueue_service.transports import legacy_xqueue
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
 

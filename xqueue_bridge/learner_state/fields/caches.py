@@ -16,9 +16,9 @@ from typing import Any, ClassVar, TypeAlias
 from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.learner_state.block_keys import without_branch
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.user_state import state_client
+from xqueue_bridge.lms.keys import without_branch
 
 #: What a scope groups fields by: a usage key, a block type, or None for the learner.
 Place: TypeAlias = Hashable

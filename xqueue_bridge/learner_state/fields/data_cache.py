@@ -10,7 +10,6 @@ from typing import Any
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import XQueueBridgeError
-from xqueue_bridge.learner_state.block_keys import without_branch
 from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.fields.caches import FieldCache, UserStateCache
 from xqueue_bridge.learner_state.fields.key_value_store import (
@@ -23,6 +22,7 @@ from xqueue_bridge.learner_state.fields.orm_caches import (
     UserInfoCache,
     UserStateSummaryCache,
 )
+from xqueue_bridge.lms.keys import without_branch
 
 BlockFilter = Callable[[Any], bool]
 

@@ -14,7 +14,6 @@ from opaque_keys.edx.block_types import BlockTypeKeyV1
 
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.db.upsert import upsert
-from xqueue_bridge.learner_state.block_keys import without_branch
 from xqueue_bridge.learner_state.fields.caches import FieldCache, Found, Place, usage_keys
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.fields.models import (
@@ -23,7 +22,7 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentPrefsField,
     XModuleUserStateSummaryField,
 )
-from xqueue_bridge.lms.keys import in_course
+from xqueue_bridge.lms.keys import in_course, without_branch
 
 ASIDE_FAMILY = "xblock_asides.v1"
 

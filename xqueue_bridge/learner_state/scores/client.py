@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.learner_state.block_keys import without_branch
 from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
 from xqueue_bridge.learner_state.write import with_key_text
+from xqueue_bridge.lms.keys import without_branch
 
 #: More locations than these are not listed in the statement: databases limit its parameters.
 MOST_LISTED = 500

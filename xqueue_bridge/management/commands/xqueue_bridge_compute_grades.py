@@ -14,6 +14,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.management.progress import ProgressBar
 
 
@@ -60,7 +61,7 @@ def _gradable(text: str) -> CourseKey:
         key = CourseKey.from_string(text)
     except InvalidKeyError:
         raise CommandError(f"{text!r} is not a course key.") from None
-    course = course_grades.course_structures().get(key)
+    course = course_structure.course_structures().get(key)
     if course is None:
         raise CommandError(
             f"No structure of {key} is known: xqueue_bridge_import_course loads one."

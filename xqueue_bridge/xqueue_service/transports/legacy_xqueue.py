@@ -12,8 +12,8 @@ from requests.auth import HTTPBasicAuth
 
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.exceptions import InvalidHeader, SendError
-from xqueue_bridge.protocol.headers import parse_xheader, parse_xreply
 from xqueue_bridge.xqueue_service import messages
+from xqueue_bridge.xqueue_service.headers import parse_xheader, parse_xreply
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from xqueue_bridge.exceptions import QueueNotFound, SendError
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.block import ProblemBlock
 from xqueue_bridge.lms.callback_url import read_dispatch, read_url
-from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.xqueue_service import messages
+from xqueue_bridge.xqueue_service.headers import parse_xheader
 
 
 class SubmissionsTable:

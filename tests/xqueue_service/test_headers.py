@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from xqueue_bridge.data import XHeader
 from xqueue_bridge.exceptions import InvalidHeader
-from xqueue_bridge.protocol.headers import make_hashkey, make_xheader, parse_xheader, parse_xreply
+from xqueue_bridge.xqueue_service.headers import (
+    make_hashkey,
+    make_xheader,
+    parse_xheader,
+    parse_xreply,
+)
 
 PLACE = "course-v1:DemoX+CS101+2026/xqueue/7/block-v1:DemoX+CS101+2026+type@problem+block@sums"
 URL = f"http://lms.example.com/courses/{PLACE}/score_update"
