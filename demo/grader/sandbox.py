@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
@@ -67,7 +68,8 @@ def run(task: Task, isolated: bool | None = None) -> Run:
     isolated = is_isolated() if isolated is None else isolated
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryDirectory() as nowhere:
-        stdin.write(json.dumps(_request(task)).encode())
+        request = {**_request(task), "library": None if isolated else _readable_library()}
+        stdin.write(json.dumps(request).encode())
         stdin.seek(0)
         child = subprocess.Popen(
             [*(_bubblewrap() if isolated else [_python()]), *_arguments(write_end)],
@@ -123,6 +125,25 @@ def _request(task: Task) -> dict[str, Any]:
             "CORE": [0, 0],
         },
     }
+
+
+@functools.cache
+def _readable_library() -> str | None:
+    """Return a copy of the standard library where the user "nobody" cannot read the original.
+
+    None where no copy is needed: the child keeps its user, or that user can read the original.
+    """
+    original = Path(os.__file__).resolve().parent
+    if os.geteuid() != 0 or all(
+        folder.stat().st_mode & 0o005 == 0o005 for folder in (original, *original.parents)
+    ):
+        return None
+    copy = Path(tempfile.mkdtemp(prefix="python-library-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    left_out = shutil.ignore_patterns("site-packages", "test", "idlelib", "ensurepip")
+    shutil.copytree(original, copy, ignore=left_out, dirs_exist_ok=True)
+    copy.chmod(0o755)
+    return str(copy)
 
 
 def _arguments(results: int) -> list[str]:

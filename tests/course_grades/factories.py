@@ -17,6 +17,7 @@ from tests.grader_replies.factories import heard
 from xqueue_bridge import signals
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
+from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.learner_state import api as learner_state
 
 #: One homework of two problems, two points each, and an ungraded exercise; 60 % pass.
@@ -31,7 +32,7 @@ def make_learner(name: str = "ada") -> Any:
 
 
 def publish(course: Any = COURSE) -> Any:
-    return api.publish(course).course
+    return course_structure.publish(course).course
 
 
 def score(user: Any, usage_key: Any = P1, earned: float | None = 2, possible: float = 2) -> None:

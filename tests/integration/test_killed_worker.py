@@ -68,7 +68,7 @@ def key_of(kind: str, name: object) -> UsageKey:
 
 @pytest.fixture
 def course(transactional_db) -> None:
-    """One homework of two problems, a point each; one of them is a pass."""
+    """Publish one homework of two problems, a point each; one of them is a pass."""
     blocks = tuple(
         course_structure.Block(key_of("problem", n), "problem", max_score=1.0)
         for n in range(PROBLEMS)

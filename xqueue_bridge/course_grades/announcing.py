@@ -14,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
-from xqueue_bridge.course_structure.api import Course
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.signals import (
     COURSE_GRADE_CHANGED,
     COURSE_GRADE_NOW_FAILED,

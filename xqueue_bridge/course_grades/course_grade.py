@@ -11,7 +11,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from xqueue_bridge.course_grades import graders
 from xqueue_bridge.course_grades.scores import course_percent, has_passed, letter_grade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
-from xqueue_bridge.course_structure.api import Course, Subsection
+from xqueue_bridge.course_structure.course import Course, Subsection
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from xqueue_bridge.course_grades.recalculation import (
     recalculate,
     with_published_course,
 )
-from xqueue_bridge.course_structure.api import Course, course_structures
+from xqueue_bridge.course_structure.api import course_structures
+from xqueue_bridge.course_structure.course import Course
 
 #: Learners whose stored grades are read by one statement.
 BATCH = 500

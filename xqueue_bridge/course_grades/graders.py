@@ -15,12 +15,8 @@ from xqueue_bridge.course_grades.scores import (
     plain_sum,
     weighted_score,
 )
-from xqueue_bridge.course_structure.api import (
-    AssignmentFormat,
-    Course,
-    Subsection,
-    parse_assignments,
-)
+from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_assignments
 
 
 class Mark(TypedDict):

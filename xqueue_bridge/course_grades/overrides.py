@@ -25,7 +25,7 @@ from xqueue_bridge.course_grades.recalculation import (
     with_published_course,
 )
 from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection
-from xqueue_bridge.course_structure.api import Course
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.learner_state import api as learner_state

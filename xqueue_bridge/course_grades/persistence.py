@@ -23,7 +23,7 @@ from xqueue_bridge.course_grades.subsection_grade import (
     SubsectionOverride,
     fingerprint,
 )
-from xqueue_bridge.course_structure.api import Course
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.lms.keys import parse_usage_key
 

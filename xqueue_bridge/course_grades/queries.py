@@ -11,7 +11,7 @@ from xqueue_bridge.course_grades import persistence
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade, compute_course
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
-from xqueue_bridge.course_structure.api import Course
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.learner_state import api as learner_state
 
 

@@ -27,7 +27,8 @@ from xqueue_bridge.course_grades.announcing import News, send_grade_signals_on_c
 from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
-from xqueue_bridge.course_structure.api import Course, Subsection, course_structures
+from xqueue_bridge.course_structure.api import course_structures
+from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import api as learner_state

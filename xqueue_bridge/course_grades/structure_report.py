@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from xqueue_bridge.course_grades.graders import untouched_totals
-from xqueue_bridge.course_structure.api import Course, Subsection
+from xqueue_bridge.course_structure.course import Course, Subsection
 
 
 def summary(course: Course) -> Iterator[str]:

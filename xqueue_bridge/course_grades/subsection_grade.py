@@ -17,7 +17,7 @@ from xqueue_bridge.course_grades.scores import (
     compute_percent,
     weighted_score,
 )
-from xqueue_bridge.course_structure.api import Block, Subsection
+from xqueue_bridge.course_structure.course import Block, Subsection
 from xqueue_bridge.data import BlockScore
 
 

@@ -4,18 +4,15 @@ from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsec
 from xqueue_bridge.course_structure.json_format import version_from
 from xqueue_bridge.course_structure.load import read_course
 from xqueue_bridge.course_structure.models import CourseStructureVersion
-from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_assignments
 from xqueue_bridge.course_structure.store import course_structures, publish
 
 __all__ = [
-    "AssignmentFormat",
     "Block",
     "Chapter",
     "Course",
     "CourseStructureVersion",
     "Subsection",
     "course_structures",
-    "parse_assignments",
     "publish",
     "read_course",
     "version_from",

@@ -9,7 +9,7 @@ from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.course_recalculation import learners_of
 from xqueue_bridge.course_grades.queries import read_gradebook
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
-from xqueue_bridge.course_structure.api import Course, Subsection
+from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.views.common import BATCH, Learner, learners_by_id, points
 
 BY_NAME = "name"

@@ -10,13 +10,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.course_grades.api import (
+from xqueue_bridge.course_grades.api import doubts, summary
+from xqueue_bridge.course_structure.api import (
     Course,
     course_structures,
-    doubts,
     publish,
     read_course,
-    summary,
     version_from,
 )
 from xqueue_bridge.exceptions import InvalidCourse
