@@ -48,15 +48,14 @@ def make_course(name: str, problems: int, learners: int) -> Any:
     from django.utils import timezone
     from opaque_keys.edx.keys import CourseKey
 
-    from xqueue_bridge.course_grades import api
     from xqueue_bridge.course_structure.policy import parse_policy
     from xqueue_bridge.learner_state.models import StudentModule
 
     course_key, now = CourseKey.from_string(f"course-v1:DemoX+{name}+2026"), timezone.now()
     keys = [course_key.make_usage_key("problem", f"p{number}") for number in range(problems)]
-    blocks = [api.Block(key, "problem", max_score=2.0) for key in keys]
+    blocks = [course_structure.Block(key, "problem", max_score=2.0) for key in keys]
     homeworks = tuple(
-        api.Subsection(
+        course_structure.Subsection(
             course_key.make_usage_key("sequential", f"s{start}"),
             f"Homework {start}",
             "Homework",
@@ -67,8 +66,12 @@ def make_course(name: str, problems: int, learners: int) -> Any:
     )
     grader = {"type": "Homework", "min_count": len(homeworks), "drop_count": 2, "weight": 1.0}
     policy = parse_policy({"GRADER": [grader], "GRADE_CUTOFFS": {"Pass": 0.3}})
-    chapter = api.Chapter(course_key.make_usage_key("chapter", "one"), "One", homeworks)
-    api.publish(api.Course(course_key, "1", now, None, policy, (chapter,)))
+    chapter = course_structure.Chapter(
+        course_key.make_usage_key("chapter", "one"), "One", homeworks
+    )
+    course_structure.publish(
+        course_structure.Course(course_key, "1", now, None, policy, (chapter,))
+    )
 
     users = get_user_model().objects
     users.bulk_create(users.model(username=f"{name}-{number}") for number in range(learners))
@@ -98,7 +101,7 @@ def is_per_learner(course_key: Any) -> int:
 
     learner = next(api.learners_of(course_key))
     api.request_everything(course_key, [learner])
-    api.course_structures().get(course_key)  # a process reads it once
+    course_structure.course_structures().get(course_key)  # a process reads it once
     return statements(lambda: api.recalculate_requested(learner, course_key))
 
 
