@@ -57,7 +57,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["xqueue_bridge", "xqueue_bridge.*"]),
-    package_data={"xqueue_bridge": ["templates/**/*.html", "static/**/*"]},
+    package_data={"xqueue_bridge": ["templates/**/*.html", "static/**/*", "py.typed"]},
     install_requires=CORE,
     extras_require={
         "waffle": WAFFLE,

@@ -48,6 +48,7 @@ def make_course(name: str, problems: int, learners: int) -> Any:
     from django.utils import timezone
     from opaque_keys.edx.keys import CourseKey
 
+    from xqueue_bridge.course_structure import api as course_structure
     from xqueue_bridge.course_structure.policy import parse_policy
     from xqueue_bridge.learner_state.models import StudentModule
 
@@ -98,6 +99,7 @@ def is_per_learner(course_key: Any) -> int:
     """Return how many statements a learner's first grade takes."""
     from benchmarks.database import statements
     from xqueue_bridge.course_grades import api
+    from xqueue_bridge.course_structure import api as course_structure
 
     learner = next(api.learners_of(course_key))
     api.request_everything(course_key, [learner])
