@@ -460,3 +460,27 @@ class TestStatements:
         queue.enqueue(new_submission(usage_key=PROBLEM))
         with django_assert_num_queries(3):
             assert warm.pull()
+
+
+def remember_email(get_response):
+    """Do what an LMS's middleware does: keep the address of a user who is logged in."""
+
+    def middleware(request):
+        response = get_response(request)
+        if request.user.is_authenticated and "email" not in request.session:
+            request.session["email"] = request.user.email
+        return response
+
+    return middleware
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_host_middleware_sees_no_user(settings, endpoint):
+    """A grader is no account of the host: its middleware finds an anonymous user, no session."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.remember_email"]
+    grader = make_grader()
+    method = grader.http.post if endpoint == "put_result" else grader.http.get
+    response = method(f"/xqueue/{endpoint}/", {"queue_name": "python"})
+    assert response.status_code == 200
+    assert not response.wsgi_request.user.is_authenticated
+    assert settings.SESSION_COOKIE_NAME not in response.cookies

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import secrets
 
+from django.contrib.auth.models import AnonymousUser
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from xqueue_bridge.conf import options
@@ -23,7 +25,12 @@ _SALT = "xqueue_bridge.grader_session"
 class GraderSessionAuthentication(BaseAuthentication):
     """DRF authentication by the grader's cookie. An Authorization header is somebody else's."""
 
-    def authenticate(self, request: Request) -> tuple[Principal, str] | None:
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, Principal] | None:
+        """Return an anonymous user, and the grader as ``request.auth``.
+
+        DRF hands the user on to Django's request, where a host's middleware takes it for an
+        account of its own: it reads its e-mail address and writes a session for it.
+        """
         session = _read(request)
         if session is None:
             return None
@@ -31,7 +38,14 @@ class GraderSessionAuthentication(BaseAuthentication):
         principal = accounts.find_principal(secret_id)
         if principal is None or accounts.session_has_ended(session_id):
             return None
-        return principal, session_id
+        return AnonymousUser(), principal
+
+
+class IsGrader(BasePermission):
+    """DRF permission for requests with a grader's valid session."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return isinstance(request.auth, Principal)
 
 
 def start(response: HttpResponse, principal: Principal, *, secure: bool) -> None:

@@ -18,7 +18,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -62,7 +62,7 @@ class XQueueView(APIView):
     """What the protocol's endpoints share: who may come in, and how faults are told."""
 
     authentication_classes = [authentication.GraderSessionAuthentication]
-    permission_classes = [IsAuthenticated]
+    permission_classes = [authentication.IsGrader]
     parser_classes = [FormParser, MultiPartParser, JSONParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = IgnoreAcceptHeader
@@ -84,8 +84,8 @@ class XQueueView(APIView):
 
     @property
     def grader(self) -> Principal:
-        """Who asks; there is one wherever ``IsAuthenticated`` is."""
-        return cast(Principal, self.request.user)
+        """The grader account of the request, wherever ``IsGrader`` is required."""
+        return cast(Principal, self.request.auth)
 
     @property
     def fields(self) -> object:
@@ -108,7 +108,7 @@ class XQueueView(APIView):
             login = reverse("xqueue_bridge:login")
             return HttpResponseRedirect(f"{login}?{urlencode({'next': self.request.path})}")
         if isinstance(exc, RequestRefused):
-            log.warning("RequestRefused a grader's request: %r (%s)", str(exc), exc.__cause__)
+            log.warning("Refused a grader's request: %r (%s)", str(exc), exc.__cause__)
             return failure(str(exc), exc.__cause__)
         if isinstance(exc, exceptions.MethodNotAllowed):
             return failure(self.wrong_method)
