@@ -1,13 +1,16 @@
 """The flag: course, then organisation, then site, then waffle, then no."""
 
 import itertools
+import sys
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 from django.core.cache import cache
 from django.db import connection
 from opaque_keys.edx.keys import LearningContextKey
 
+from xqueue_bridge.xqueue_service import toggles
 from xqueue_bridge.xqueue_service.models import TransportOverride
 from xqueue_bridge.xqueue_service.toggles import WAFFLE_FLAG, use_edx_submissions_for_xqueue
 
@@ -102,3 +105,30 @@ def test_our_own_answers_come_before_waffle(waffle_flag, scope: str) -> None:
     waffle_flag.objects.create(name=WAFFLE_FLAG, everyone=True)
     choose(scope, NAMES[scope], False)
     assert use_edx_submissions_for_xqueue(COURSE) is False
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_in_an_lms_the_platforms_flag_decides(monkeypatch, db, is_enabled):
+    """C28: the platform's CourseWaffleFlag is asked, with the course, where it is importable."""
+    asked = []
+
+    class CourseWaffleFlag:
+        def __init__(self, name, module_name):
+            self.name = name
+
+        def is_enabled(self, course_key=None):
+            asked.append((self.name, course_key))
+            return is_enabled
+
+    platform = ModuleType("openedx.core.djangoapps.waffle_utils")
+    platform.CourseWaffleFlag = CourseWaffleFlag
+    names = ("openedx", "openedx.core", "openedx.core.djangoapps")
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, platform.__name__, platform)
+    toggles._platform_flag.cache_clear()
+    try:
+        assert toggles.use_edx_submissions_for_xqueue(COURSE) is is_enabled
+    finally:
+        toggles._platform_flag.cache_clear()
+    assert asked == [("send_to_submission_course.enable", COURSE)]

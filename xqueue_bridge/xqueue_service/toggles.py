@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from django.apps import apps
 from django.db.models import Q
 from opaque_keys.edx.keys import LearningContextKey
@@ -23,7 +26,7 @@ def use_edx_submissions_for_xqueue(course_key: LearningContextKey | None = None)
     for scope in _NARROWEST_FIRST:
         if scope in choices:
             return choices[scope]
-    return _waffle_says_yes()
+    return _waffle_says_yes(course_key)
 
 
 def _choices(course_key: LearningContextKey | None) -> dict[str, bool]:
@@ -36,9 +39,22 @@ def _choices(course_key: LearningContextKey | None) -> dict[str, bool]:
     return dict(transport_choice.objects.filter(fits).values_list("scope", "use_submissions_table"))
 
 
-def _waffle_says_yes() -> bool:
+def _waffle_says_yes(course_key: LearningContextKey | None) -> bool:
     if not apps.is_installed("waffle"):
         return False
+    platform_flag = _platform_flag()
+    if platform_flag is not None:
+        return bool(platform_flag.is_enabled(course_key))
     from waffle import get_waffle_flag_model
 
     return get_waffle_flag_model().get(WAFFLE_FLAG).everyone is True
+
+
+@cache
+def _platform_flag() -> Any:
+    """Return the LMS's own flag, which knows its overrides by course and organisation."""
+    try:
+        from openedx.core.djangoapps.waffle_utils import CourseWaffleFlag
+    except ImportError:
+        return None
+    return CourseWaffleFlag(WAFFLE_FLAG, __name__)
