@@ -1,4 +1,4 @@
-"""The public names of this room. Safe to import before Django's apps are ready."""
+"""Public API of the package. Safe to import before Django's apps are ready."""
 
 from xqueue_bridge.protocol.headers import make_hashkey, make_xheader, parse_xheader, parse_xreply
 from xqueue_bridge.xqueue_service.interface import XQueueInterface
