@@ -14,8 +14,8 @@ BATCH_SIZE = 500
 def id_batches(rows: QuerySet[Any], size: int = BATCH_SIZE) -> Iterator[list[int]]:
     """Yield the primary keys of ``rows`` in ascending order, at most ``size`` at a time.
 
-    Each batch is one statement that starts after the last key, not at an offset. Rows may be changed,
-    added and deleted meanwhile, and every row that remains is yielded once.
+    Each batch is one statement that starts after the last key, not at an offset. Rows may be
+    changed, added and deleted meanwhile; every row that remains is yielded once.
     """
     pages = rows.order_by("pk").values_list("pk", flat=True)
     ids = list(pages[:size])

@@ -35,10 +35,10 @@ def insert(
 ) -> None:
     """Insert rows, which are instances of ``model`` or objects with the same attributes.
 
-    Either all of them have a ``pk`` or none has. If a row with the same ``unique`` fields exists, its
-    ``overwrite`` fields are updated; with ``keep`` the existing row stays unchanged. Without either,
-    IntegrityError is raised, and new rows get their ids if the database returns them (MySQL does
-    not). Sends no signals and applies no defaults.
+    Either all of them have a ``pk`` or none has. If a row with the same ``unique`` fields exists,
+    its ``overwrite`` fields are updated; with ``keep`` the existing row stays unchanged. Without
+    either, IntegrityError is raised, and new rows get their ids if the database returns them
+    (MySQL does not). Sends no signals and applies no defaults.
     """
     if not rows:
         return

@@ -31,7 +31,7 @@ def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
     )
     purged = 0
     for content in orphans[:100]:
-        if not files.delete_files(content.stored_files()):  # else keep the row, which names the files
+        if not files.delete_files(content.stored_files()):  # else keep the row with the names
             content.delete()
             purged += 1
     return purged

@@ -134,7 +134,7 @@ def fail_exhausted(limit: int = 100) -> int:
     Used by the sweeper; in a queue that graders poll, ``pull`` does the same.
     """
     now = timezone.now()
-    # Most expired leases can be delivered again and may be numerous, so filter by the limit.
+    # Most expired leases can be delivered again and may be numerous: filter by the lowest maximum.
     of_queues = [queue_options(name).MAX_DELIVERIES for name in options().QUEUES]
     fewest = min([options().MAX_DELIVERIES, *of_queues])
     ended = Submission.objects.filter(

@@ -135,7 +135,7 @@ def _accept(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
 
 
 def _refuse(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
-    """Store the invalid reply for operators and end the lease, so that the submission is requeued."""
+    """Store the invalid reply for operators and end the lease, so that graders can pull again."""
     soon = timezone.now() + timedelta(seconds=options().INVALID_REPLY_RETRY_DELAY)
     with transaction.atomic():
         released = _held(grader, lease, (Status.LEASED,)).update(

@@ -49,8 +49,8 @@ class XQueueInterface:
     ) -> tuple[int, str]:
         """Send one submission, byte for byte; return ``(0, "<queue length>")``.
 
-        If the submission was not sent, return ``(error, msg)`` with ``error`` not 0 and ``msg`` plain
-        text for the learner; nothing of the submission stays stored. The block then counts an attempt.
+        If the submission was not sent, return ``(error, msg)`` with ``error`` not 0 and ``msg``
+        plain text for the learner; nothing stays stored. The block then counts an attempt.
         If ``XQUEUE_BRIDGE["SEND_ERROR_CLASS"]`` names an exception class, that exception is raised
         instead for an answer, but not for a trial run, which costs no attempt. For problem blocks,
         ``"xblocks_contrib.problem.capa.responsetypes.ResponseError"`` shows the learner the
@@ -81,8 +81,8 @@ class XQueueInterface:
     def _transport(self) -> Transport:
         if not self._goes_to_table():
             return LegacyXQueue(*self._legacy)
-        # Imported here because it loads models: blocks may import this module before the app registry
-        # is ready.
+        # Imported here because it loads models: blocks may import this module before the app
+        # registry is ready.
         from xqueue_bridge.xqueue_service.transports.submissions_table import SubmissionsTable
 
         return SubmissionsTable(self._block)

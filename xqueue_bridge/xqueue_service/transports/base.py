@@ -22,7 +22,7 @@ class Transport(Protocol):
         """Send one submission, byte for byte.
 
         Return ``(0, queue length)``, or the queue server's own ``(return code, text)`` if it
-        refuses. Raise SendError or InvalidField in every other case, after removing what was stored.
+        refuses. Raise SendError or InvalidField in every other case; nothing stays stored then.
         """
         ...
 

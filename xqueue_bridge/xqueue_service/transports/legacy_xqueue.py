@@ -51,8 +51,8 @@ class LegacyXQueue:
         if not self._url:
             raise SendError(messages.NO_SERVER)
         form = {"xqueue_header": header, "xqueue_body": body}
-        # A list, because two files may have the same name. The contents are read into memory, because
-        # a second POST needs them again.
+        # A list, because two files may have the same name. The contents are read into memory,
+        # because a second POST needs them again.
         parts = [(file.name, (file.name, file.content.read())) for file in files]
         with requests.Session() as session:
             session.auth = self._proxy_auth
@@ -81,7 +81,7 @@ class LegacyXQueue:
             response = session.post(url, data=form, files=parts, timeout=TIMEOUTS)
             text = response.text
         except _HTTP_FAULTS as exc:
-            # Only the exception's type is logged: its message can hold the URL with a password in it.
+            # Only the exception's type: its message can hold the URL with a password in it.
             log.error("XQueue %s failed: %s", action, type(exc).__name__)
             raise SendError(_reason(exc)) from None
         if response.status_code != requests.codes.ok:
