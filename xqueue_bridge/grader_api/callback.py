@@ -188,6 +188,6 @@ def _answer(status: int, text: object) -> HttpResponse:
     response = HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
     if status != 200:
         log.warning("XQueue callback refused (%s): %s", status, text)
-        # Prevents Django from logging again and mailing each 503, which anonymous clients can cause.
+        # Prevents Django from logging again and mailing each 503, which any client can cause.
         response._has_been_logged = True  # type: ignore[attr-defined]
     return response

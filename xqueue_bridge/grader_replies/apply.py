@@ -226,7 +226,7 @@ def _record(reply: ReceivedReply, delivery: ReplyToApply, backend: ReplyBackend)
         else:
             recorded = backend.record(delivery)
             if recorded.save:
-                # Not retried: after a collision the block has nothing to save. A new attempt reloads it.
+                # Not retried: after a collision the block has nothing to save.
                 with transaction.atomic():
                     recorded.save()
                     mark(recorded)

@@ -36,7 +36,7 @@ def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
         yield True
     finally:
         ours = BlockLock.objects.filter(place=place, holder=holder)
-        in_transaction(ours.delete)  # retried, else a deadlock would leave the lock until it expires
+        in_transaction(ours.delete)  # retried, else a deadlock would keep the lock until expiry
 
 
 def retire_locks(user_id: int, usage_keys: Iterable[UsageKey]) -> None:

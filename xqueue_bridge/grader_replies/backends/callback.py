@@ -35,7 +35,7 @@ class CallbackBackend:
     recheck_seconds = None
 
     def record(self, delivery: ReplyToApply) -> ApplyResult:
-        """Post ``delivery``: the original header, and the reply sanitised and with clamped points."""
+        """Post ``delivery``: the original header, and the reply sanitised and clamped."""
         url = _callback_url(delivery)
         if timezone.now() - delivery.sent_at < HOLD:
             raise TransientApplyError("The learner's state may not be saved yet.")
