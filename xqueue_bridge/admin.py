@@ -1,6 +1,6 @@
-"""Door: what operators see and change in the admin. Keys and learners' work are never shown.
+"""Admin of the bridge's models. Keys and learners' work are never shown.
 
-A list shows the columns that fit a window of 1280 pixels; the rest is on the row's own page.
+A list shows the columns that fit a window of 1280 pixels; the change page shows the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from xqueue_bridge.submission_queue import api as submission_queue
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that only the bridge writes."""
+    """Admin of rows that only the bridge writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -46,7 +46,7 @@ class QueueGrantInline(admin.TabularInline):
 
 @admin.register(models.Grader)
 class GraderAdmin(admin.ModelAdmin):
-    """Graders and their queues. A secret is shown once, when it is issued here."""
+    """Admin of graders and their queues. A secret is shown once, when it is issued here."""
 
     list_display = ("name", "is_active", "queues", "note", "created_at")
     list_filter = ("is_active",)
@@ -132,7 +132,7 @@ class ReceivedReplyAdmin(ReadOnlyAdmin):
 
 @admin.register(models.RetiredLearner)
 class RetiredLearnerAdmin(ReadOnlyAdmin):
-    """Who is forgotten. Deleting a row lets replies to that learner in again."""
+    """Admin of tombstones. After a tombstone is deleted, replies to that learner are accepted."""
 
     list_display = ("user_id", "mode", "started_at", "finished_at", "late_replies")
     list_filter = ("mode", ("finished_at", admin.EmptyFieldListFilter))
@@ -145,7 +145,7 @@ class RetiredLearnerAdmin(ReadOnlyAdmin):
 
 @admin.register(models.CrawlersConfig)
 class CrawlersConfigAdmin(admin.ModelAdmin):
-    """One row says which programs only read."""
+    """Admin of the one row with the user agents that only read."""
 
     list_display = ("__str__", "enabled", "known_user_agents", "modified")
     fields = ("enabled", "known_user_agents", "modified")
@@ -167,7 +167,7 @@ class ScoreLedgerAdmin(ReadOnlyAdmin):
 
 @admin.register(models.GradeRecalculation)
 class GradeRecalculationAdmin(ReadOnlyAdmin):
-    """Which grades are out of date; with ``due_at`` empty and a problem, one has failed."""
+    """Admin of outdated grades; a row with ``due_at`` empty and a problem has failed."""
 
     list_display = (
         "user_id",

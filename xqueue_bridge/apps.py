@@ -1,16 +1,16 @@
-"""The Django app, and how it joins an LMS."""
+"""The Django app configuration, which is also an LMS plugin."""
 
 from django.apps import AppConfig
 
 
 class XQueueBridgeConfig(AppConfig):
-    """One app, one label, one history of migrations."""
+    """Configuration of the one app, with one label and one set of migrations."""
 
     name = "xqueue_bridge"
     verbose_name = "XQueue bridge"
     default_auto_field = "django.db.models.BigAutoField"
 
-    # Read by edx-django-utils where the app is installed as an LMS plugin; plain data elsewhere.
+    # Read by edx-django-utils if the app is installed as an LMS plugin; ignored elsewhere.
     plugin_app = {
         "url_config": {
             "lms.djangoapp": {

@@ -1,4 +1,4 @@
-"""Ground: the values that travel between rooms. Frozen, and free of Django."""
+"""Immutable values that the subpackages exchange, without Django."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 
 class Dispatch(StrEnum):
-    """What a block does with a reply; the last segment of its callback URL."""
+    """Handler of a block that receives a reply; the last segment of its callback URL."""
 
     SCORE_UPDATE = "score_update"
     """Grade the answer."""
     UNGRADED_RESPONSE = "ungraded_response"
-    """Show the output of a trial run (matlabinput's "Run Code"); no grade moves."""
+    """Show the output of a trial run (matlabinput's "Run Code") without changing a grade."""
 
 
 class RetirementMode(StrEnum):
-    """How a learner is forgotten."""
+    """How a learner's data is retired."""
 
     SCRUB = "scrub"
-    """Texts, fields and files go; rows with scores, times and ids stay."""
+    """Delete texts, fields and files; keep rows with scores, times and ids."""
     PURGE = "purge"
-    """Every row and file goes."""
+    """Delete every row and file."""
 
 
 @dataclass(frozen=True, slots=True)
 class XHeader:
-    """The LMS's header of a submission, parsed. Graders never see it."""
+    """The LMS's header of a submission, parsed. It is not sent to graders."""
 
     lms_callback_url: str
     queue_key: str
@@ -40,7 +40,7 @@ class XHeader:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The place in a learner's state that a submission came from and its reply goes to."""
+    """The learner's block that a submission came from and its reply is applied to."""
 
     user_id: int
     course_key: LearningContextKey
@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """One file of a learner's answer, on its way into storage."""
+    """One file of a learner's answer, not stored yet."""
 
     name: str
     content: IO[bytes]
@@ -59,7 +59,7 @@ class UploadedFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file of a learner's answer, in storage."""
+    """One stored file of a learner's answer."""
 
     name: str
     storage_name: str
@@ -68,10 +68,10 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class NewSubmission:
-    """A learner's answer, ready for the submissions table.
+    """A learner's answer, ready for the Submission table.
 
     ``header`` and ``body`` are kept byte for byte. ``points`` maps each answer id of the
-    problem to the points it is worth (empty if the block could not tell).
+    problem to its maximum points (empty if the block could not tell).
     """
 
     target: Target
@@ -85,7 +85,7 @@ class NewSubmission:
 
 @dataclass(frozen=True, slots=True)
 class PulledSubmission:
-    """What a grader is handed: one lease on one submission, its ``delivery``-th."""
+    """The ``delivery``-th delivery of a submission to a grader, with its lease."""
 
     submission_id: int
     delivery: int
@@ -98,8 +98,8 @@ class PulledSubmission:
 class GraderReply:
     """A reply that keeps the grade contract.
 
-    ``score`` is a finite number exactly as the grader sent it; clamping to the answer's points
-    is the backend's work. ``msg`` is well-formed, sanitised, and never empty.
+    ``score`` is a finite number exactly as the grader sent it; the reply backend clamps it to the
+    answer's points. ``msg`` is well-formed, sanitised, and never empty.
     """
 
     correct: bool
@@ -109,10 +109,10 @@ class GraderReply:
 
 @dataclass(frozen=True, slots=True)
 class ReplyToApply:
-    """One reply on its way to a learner's state.
+    """One reply to be applied to a learner's state.
 
-    ``points`` maps answer ids to their maximum (empty when unknown). ``score_is_fraction``:
-    the grader's score is 0..1 of the answer's points, not points. ``header`` is the LMS's
+    ``points`` maps answer ids to their maximum (empty when unknown). If ``score_is_fraction``,
+    the grader's score is 0..1 of the answer's points instead of points. ``header`` is the LMS's
     header as sent.
     """
 
@@ -128,14 +128,14 @@ class ReplyToApply:
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """What a backend did with a delivery.
+    """The result of a reply backend's attempt.
 
     ``applied`` is False when the learner's state does not wait for this queue key. ``points``
     and ``max_points`` are the answer's own, after clamping; None for an ungraded response or
-    where the backend cannot know them.
+    if the backend cannot know them.
 
-    ``save`` is what is left to do for the learner's state to keep it, if anything is. It is called
-    once, in one transaction with the note that the reply is applied: both are kept, or neither.
+    ``save``, if set, stores the learner's state. It is called once, in one transaction with the
+    update that marks the reply as applied.
     """
 
     applied: bool
@@ -146,10 +146,10 @@ class ApplyResult:
 
 @dataclass(frozen=True, slots=True)
 class BlockScore:
-    """What a learner has at one block, in points before the block's weight.
+    """A learner's score at one block, in points before the block's weight.
 
-    ``earned`` is None where the block was scored without an attempt. ``version`` grows with every
-    write to the learner's row there.
+    ``earned`` is None if the block was scored without an attempt. ``version`` increases with every
+    write to the learner's StudentModule row.
     """
 
     earned: float | None

@@ -1,7 +1,7 @@
-"""Door: what an LMS does to one learner at one block.
+"""Operations of an LMS on one learner's state at one block.
 
-``reset_attempts`` lets a learner try again and keeps all else. ``delete_state`` makes it as if
-the learner had never come: state and score go, and so does what waits for graders.
+``reset_attempts`` lets a learner try again and keeps all other fields. ``delete_state`` deletes
+state and score, and supersedes the submissions that wait for graders.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["delete_state", "has_attempts", "has_state", "learner_ids_at", "reset
 def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
     """Delete the learner's fields and score at the block, in one transaction.
 
-    Open submissions are offered to graders no more; the reply of a grader that has one is
-    acknowledged and goes stale. The history keeps what was there. Returns whether there was
-    anything to delete; after commit ``state_deleted`` is sent.
+    Open submissions are superseded; the result of a grader that holds a lease is
+    acknowledged and becomes stale. The history is kept. Return whether any row was
+    deleted; after commit ``state_deleted`` is sent.
     """
 
     def work() -> bool:
@@ -32,7 +32,7 @@ def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageK
 
 
 def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-    """Return whether ``delete_state`` would find anything."""
+    """Return whether ``delete_state`` would delete any row."""
     return learner_state.has_state(user_id, course_key, usage_key) or bool(
         submission_queue.queue_positions(user_id, usage_key)
     )

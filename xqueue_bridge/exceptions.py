@@ -1,4 +1,4 @@
-"""Ground: everything that can go wrong, by name. The docstring is the message."""
+"""Exceptions of the bridge. The docstring is the default message."""
 
 
 class XQueueBridgeError(Exception):

@@ -1,15 +1,15 @@
-"""Door: the wiring diagram. Every receiver of the bridge is connected here.
+"""Signal receivers of the bridge, and the function that connects them.
 
-a reply is stored ──reply_received──> it is delivered, or a worker woken to deliver it
-our client saves a state ──state_saved──> replies that came too early are delivered,
-                                          answers that it replaced are withdrawn
-a StudentModule is deleted ──post_delete──> its history goes, or stays
-a score is written ──score_saving──> its course grade is noted as out of date, in the score's own
-                                      transaction; after it, the grade is computed or a worker woken
+a reply is stored ──reply_received──> it is applied, in this process or by a worker
+our client saves a state ──state_saved──> replies that the state waits for are applied,
+                                          submissions that it replaced are superseded
+a StudentModule is deleted ──post_delete──> its history is deleted or kept
+a score is written ──score_saving──> its course grade is marked out of date in the same
+                                     transaction; after commit the grade is computed
 a score has changed ──score_saved──> PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 a block publishes ──SCORE_PUBLISHED──> its score is stored
-a course is published ──course_published──> with another policy, its grades are out of date
-a course grade changes ──COURSE_GRADE_CHANGED──> it is entered for Credentials, a worker woken
+a course is published ──course_published──> if the policy has changed, a regrade is requested
+a course grade changes ──COURSE_GRADE_CHANGED──> it is enqueued and sent to Credentials
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def connect_all() -> None:
-    """Connect our receivers; called once, when the apps are ready."""
+    """Connect the receivers; called once, from ``AppConfig.ready``."""
     from xqueue_bridge.models import StudentModule
 
     signals.reply_received.connect(apply_stored_reply, dispatch_uid="xqueue_bridge.apply_reply")
@@ -57,7 +57,7 @@ def connect_all() -> None:
 
 
 def apply_stored_reply(sender: object, *, reply_id: int, **kwargs: Any) -> None:
-    """Have a stored reply delivered, once whoever brought it has its answer."""
+    """Apply a stored reply after the grader's HTTP response has been sent."""
     from xqueue_bridge.tasks import enqueue_apply_reply
 
     run_after_response(partial(enqueue_apply_reply, reply_id))
@@ -71,7 +71,7 @@ def apply_waiting_replies(
     waiting_keys: frozenset[str],
     **kwargs: Any,
 ) -> None:
-    """Bring queue and replies in line with what a saved state waits for."""
+    """Apply the replies that a saved state waits for, and supersede replaced submissions."""
     from xqueue_bridge.grader_replies import api as grader_replies
     from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -82,7 +82,7 @@ def apply_waiting_replies(
 def delete_history_of(
     sender: object, *, instance: StudentModule, using: str, **kwargs: Any
 ) -> None:
-    """Deal with the history of a row that is deleted. No foreign key reaches it."""
+    """Delete or keep the history of a deleted row, which has no foreign key to it."""
     from xqueue_bridge.learner_state import api as learner_state
 
     learner_state.delete_history_of(instance.pk, using)
@@ -97,11 +97,11 @@ def request_grade(
     version: int | None,
     **kwargs: Any,
 ) -> None:
-    """Note, in the score's transaction, that a course grade is out of date; then have it done."""
+    """Mark a course grade out of date in the score's transaction, and compute it after commit."""
     from xqueue_bridge.course_grades import api as course_grades
     from xqueue_bridge.tasks import enqueue_recalculation
 
-    # What is graded is a course: a library's score is stored, and that is all.
+    # Only courses have grades; a library's score is stored without one.
     if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURE_BACKEND:
         return
     is_first = course_grades.request_recalculation(
@@ -123,7 +123,7 @@ def send_platform_score_signals(
     signal: object,
     **score: Any,
 ) -> None:
-    """Send upstream's own signals about a score."""
+    """Send the platform's own signals about a score."""
     from xqueue_bridge.course_grades import api as course_grades
 
     course_grades.publish_score_signals(user_id, course_key, usage_key, **score)
@@ -139,11 +139,11 @@ def store_published_score(
     only_if_higher: bool = False,
     **kwargs: Any,
 ) -> bool:
-    """Store what a block has published; return whether that has changed anything."""
+    """Store the score that a block has published; return whether the row has changed."""
     from xqueue_bridge.learner_state import api as learner_state
 
     if user.pk is None:
-        return False  # somebody who is not logged in, and has no grade
+        return False  # an anonymous user has no grade
     return learner_state.publish_score(
         user.pk,
         blocks.course_key(block),
@@ -157,7 +157,7 @@ def store_published_score(
 def request_course_regrade(
     sender: object, *, course_key: CourseKey, policy_changed: bool, **kwargs: Any
 ) -> None:
-    """Have all grades of a course computed by its new policy; the sweeper does it."""
+    """Request the regrade of a course whose policy has changed; the sweeper runs it."""
     from xqueue_bridge.course_grades import api as course_grades
 
     if policy_changed:
@@ -167,7 +167,7 @@ def request_course_regrade(
 def enqueue_for_credentials(
     sender: object, *, user_id: int, course_key: LearningContextKey, **kwargs: Any
 ) -> None:
-    """Enter a course grade that Credentials should know; have it sent, once that is committed."""
+    """Enqueue a course grade that passes the GRADE_FILTER, and send it after commit."""
     from xqueue_bridge.credentials import api as credentials
     from xqueue_bridge.tasks import enqueue_send_grade
 

@@ -1,4 +1,4 @@
-"""Door: where Django looks for models. Each lives in the room that owns it."""
+"""Imports of all models, for Django's model discovery. Each is defined in its subpackage."""
 
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,

@@ -1,9 +1,9 @@
-"""Door: forgetting a learner, in every room. An LMS's retirement pipeline calls this.
+"""Retirement of a learner's data, called by an LMS's retirement pipeline.
 
-First the note that the learner is retired, so that nothing comes back. Then the queue, so that no
-grader meets the learner's work any more, with files and replies. Then states, history and fields,
-then grades, and what is still to be told of them.
-Each step is one batch in one transaction; what was interrupted is finished by another call.
+The tombstone is written first, so that no later reply or score creates new data. Then submissions
+are retired with their files and replies, so that graders no longer receive them. States, history
+and fields follow, then grades and the GradeOutbox rows.
+Each step is one batch in one transaction; calling it again completes an interrupted retirement.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ _PLANS = (
 
 
 def retire_learner(user_id: int, mode: RetirementMode | str = RetirementMode.SCRUB) -> Counter[str]:
-    """Forget a learner: "scrub" empties texts and removes files, "purge" deletes every row too.
+    """Retire a learner: "scrub" empties texts and deletes files, "purge" deletes every row too.
 
-    Returns how many of each kind that were: states, history entries, fields, submissions, files,
-    replies, grades; calling it again finds none. Raises UnknownLearner if nobody has this id and
-    nothing is stored for it, ValueError for another mode, and RetirementUnfinished if the storage
-    would not remove a file.
+    Return the number of states, history entries, fields, submissions, files, replies and grades
+    that were changed; a second call finds none. Raise UnknownLearner if no user has this id and
+    no data is stored for it, ValueError for an invalid mode, and RetirementUnfinished if the
+    storage failed to delete a file.
     """
     return sum(retirement_batches(user_id, mode), Counter())
 
 
 def retirement_batches(user_id: int, mode: RetirementMode | str) -> Iterator[Counter[str]]:
-    """Do as ``retire_learner``, a batch for each step of the iteration, and say what it did."""
+    """Retire a learner as ``retire_learner`` does; yield the counts of each batch."""
     mode = RetirementMode(mode)
     if not _is_known(user_id):
         raise learner_state.UnknownLearner
@@ -77,7 +77,7 @@ def retirement_batches(user_id: int, mode: RetirementMode | str) -> Iterator[Cou
 
 
 def retirement_plan(user_id: int, mode: RetirementMode | str) -> Counter[str]:
-    """Return what ``retire_learner`` would find, and change nothing. Raises UnknownLearner."""
+    """Return what ``retire_learner`` would change, without a change. Raise UnknownLearner."""
     mode = RetirementMode(mode)
     if not _is_known(user_id):
         raise learner_state.UnknownLearner
@@ -89,7 +89,7 @@ def _plan(user_id: int, mode: RetirementMode) -> Counter[str]:
 
 
 def _is_known(user_id: int) -> bool:
-    """A mistyped id must not turn away the learner who will have it one day."""
+    """Return whether the id is in use; a mistyped unused id must not be retired for its future."""
     return (
         learner_state.learner_exists(user_id)
         or learner_state.is_retired(user_id)

@@ -1,39 +1,39 @@
-"""Ground: the signals that host projects may subscribe to.
+"""Signals that host projects may subscribe to.
 
-All but ``score_saving`` and ``SCORE_PUBLISHED`` are sent after commit with ``send_robust``: a
-receiver that raises stops nobody else. The sender is the model class of the instance that the
-signal carries, unless a signal of upstream's says otherwise. Names in capitals, and their
-arguments, are upstream's; we add arguments, and take none away.
+All except ``score_saving`` and ``SCORE_PUBLISHED`` are sent after commit with ``send_robust``, so
+an exception in one receiver does not stop the others. The sender is the model class of the
+signal's instance, unless upstream's signal defines another one. Names in capitals, and their
+arguments, are upstream's; the bridge adds arguments and removes none.
 """
 
 from django.dispatch import Signal
 
-#: A grader's reply, or our own failure notice, is stored and waits to be delivered.
+#: A grader's reply, or a failure reply of the bridge, was stored and is pending.
 #: Arguments: ``reply_id`` (int), ``submission_id`` (int).
 reply_received = Signal()
 
-#: A reply has reached the learner's state. Arguments: ``reply_id`` (int), ``user_id`` (int),
+#: A reply was applied to the learner's state. Arguments: ``reply_id`` (int), ``user_id`` (int),
 #: ``course_key``, ``usage_key``, ``dispatch`` (str), ``points`` (float, or None for an
 #: ungraded response), ``max_points`` (float or None).
 reply_applied = Signal()
 
-#: A reply will not reach the learner's state. Arguments: ``reply_id`` (int), ``status`` (str:
-#: stale, rejected or dead), ``problem`` (str: why, without any content).
+#: A reply will not be applied to the learner's state. Arguments: ``reply_id`` (int), ``status``
+#: (str: stale, rejected or dead), ``problem`` (str: the reason, without any content).
 reply_not_applied = Signal()
 
-#: A submission was given up. Arguments: ``submission_id`` (int), ``reason`` (str).
+#: A submission has failed. Arguments: ``submission_id`` (int), ``reason`` (str).
 submission_failed = Signal()
 
-#: A learner's state at a block was written through our own client. Arguments: ``user_id``
+#: The bridge's client wrote a learner's state at a block. Arguments: ``user_id``
 #: (int), ``usage_key``, ``waiting_keys`` (frozenset of the queue keys the state waits for).
 state_saved = Signal()
 
-#: What a learner had at a block, fields and score, was deleted. Arguments: ``user_id`` (int),
+#: A learner's fields and score at a block were deleted. Arguments: ``user_id`` (int),
 #: ``course_key``, ``usage_key``.
 state_deleted = Signal()
 
-#: A learner's score at a block is being written: sent inside the transaction with ``send``, for
-#: notes in the same database that must be kept or lost together with the score. Arguments:
+#: A learner's score at a block is being written. Sent with ``send`` inside the transaction, for
+#: rows in the same database that must commit or roll back with the score. Arguments:
 #: ``user_id`` (int), ``course_key``, ``usage_key``, ``version`` (int: of the learner's row at
 #: the block; None: the score is deleted).
 score_saving = Signal()
@@ -44,9 +44,9 @@ score_saving = Signal()
 #: ``score_deleted``, ``grader_response`` (bool).
 score_saved = Signal()
 
-#: A host sends it when a block publishes a score; we store that score. Arguments: ``block``,
-#: ``user``, ``raw_earned``, ``raw_possible``, ``only_if_higher``; and ``score_deleted``,
-#: ``grader_response`` if need be. Our receiver returns whether it wrote.
+#: Sent by a host when a block publishes a score, which the bridge stores. Arguments: ``block``,
+#: ``user``, ``raw_earned``, ``raw_possible``, ``only_if_higher``; optional: ``score_deleted``,
+#: ``grader_response``. The bridge's receiver returns whether it wrote the score.
 SCORE_PUBLISHED = Signal()
 
 #: A learner's score at a block has changed, in the block's own points. Arguments:
@@ -60,27 +60,27 @@ PROBLEM_RAW_SCORE_CHANGED = Signal()
 PROBLEM_WEIGHTED_SCORE_CHANGED = Signal()
 
 #: A learner's stored grade in a subsection has changed. Arguments: ``course``,
-#: ``course_structure`` (both our Course), ``user``, ``subsection_grade``.
+#: ``course_structure`` (both the bridge's Course), ``user``, ``subsection_grade``.
 SUBSECTION_SCORE_CHANGED = Signal()
 
 #: A learner's course grade was computed, and may have changed. Arguments: ``user``,
-#: ``course_grade``, ``course_key``, ``deadline`` (the course's end); and ours: ``user_id`` (int),
-#: ``changed`` (bool), ``previous_passed`` (bool; None: there was no grade), ``transition``
-#: ("passed", "failed", or None: as before).
+#: ``course_grade``, ``course_key``, ``deadline`` (the course's end). Added by the bridge:
+#: ``user_id`` (int), ``changed`` (bool), ``previous_passed`` (bool; None: there was no grade),
+#: ``transition`` ("passed", "failed", or None: no change).
 COURSE_GRADE_CHANGED = Signal()
 
-#: The learner's grade is a pass. Sender: CourseGradeFactory. Arguments: ``user``, ``course_id``;
-#: and ours: ``user_id``, ``changed``, ``previous_passed``, ``transition``.
+#: The learner's grade is a pass. Sender: CourseGradeFactory. Arguments: ``user``, ``course_id``.
+#: Added by the bridge: ``user_id``, ``changed``, ``previous_passed``, ``transition``.
 COURSE_GRADE_NOW_PASSED = Signal()
 
-#: The learner's grade is no pass. As COURSE_GRADE_NOW_PASSED, with ``grade`` (the course grade).
+#: The grade is not a pass. Like COURSE_GRADE_NOW_PASSED, with ``grade`` (the course grade).
 COURSE_GRADE_NOW_FAILED = Signal()
 
-#: The learner has passed the course, and never had before: sent once for a learner and a course.
+#: The learner has passed the course for the first time; sent once per learner and course.
 #: Arguments: ``course_id``, ``user_id``.
 COURSE_GRADE_PASSED_FIRST_TIME = Signal()
 
-#: Another version of a course's structure is current. Arguments: ``course_key``, ``version``
-#: (str), ``previous_version`` (str, or None for a course that was not known), ``policy_changed``
-#: (bool: the grading policy is another one).
+#: A new version of a course's structure was published. Arguments: ``course_key``, ``version``
+#: (str), ``previous_version`` (str, or None for a new course), ``policy_changed``
+#: (bool: the grading policy differs).
 course_published = Signal()

@@ -1,4 +1,4 @@
-"""Door: background work. Celery carries the wake-up; the database rows are the truth."""
+"""Celery tasks. Pending work is in database rows; a task only triggers processing early."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue import api as submission_queue
 
-#: Longest wait, in seconds, of a task that a worker holds. RabbitMQ ends a worker's channel if one
-#: is not acknowledged within 30 minutes; with Redis, after an hour another worker has it as well.
+#: Maximum seconds that a worker holds a delayed task. RabbitMQ closes a worker's channel if a task
+#: is not acknowledged within 30 minutes; Redis delivers it to another worker after an hour.
 MAX_COUNTDOWN = 900
-#: Seconds after which a sweep that no worker has begun is dropped; there are later ones.
+#: Seconds after which a sweep task that no worker has started is dropped.
 SWEEP_EXPIRES = 600
-#: Seconds for which a broker that took nothing is not asked again: each time, whoever asks may
-#: wait for seconds in vain, in a web server's thread.
+#: Seconds to wait after a failed publish before trying the broker again, so that web threads do
+#: not block on a broken connection.
 BROKER_RETRY_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
-#: When to ask the broker again; 0: it works. By the monotonic clock, under the lock.
+#: Monotonic time of the next attempt to publish; 0: the broker works. Guarded by the lock.
 _ask_again_at = 0.0
 
 
 @shared_task(name="xqueue_bridge.apply_reply", ignore_result=True)
 def apply_reply(reply_id: int) -> None:
-    """Deliver one stored reply to the learner's state."""
+    """Apply one stored reply to the learner's state."""
     try:
         grader_replies.apply_reply(reply_id)
     except ObjectDoesNotExist:
@@ -47,7 +47,7 @@ def apply_reply(reply_id: int) -> None:
 
 @shared_task(name="xqueue_bridge.recalculate_grade", ignore_result=True)
 def recalculate_grade(user_id: int, course_id: str) -> None:
-    """Compute a learner's course grade, if it is out of date."""
+    """Compute a learner's course grade if it is out of date."""
     course_grades.recalculate_requested(user_id, CourseKey.from_string(course_id))
 
 
@@ -66,11 +66,11 @@ def send_grade_to_credentials(
     percent_grade: float | None,
     grade_last_updated: str | datetime | None = None,
 ) -> None:
-    """Tell Credentials a learner's course grade.
+    """Send a learner's course grade to Credentials.
 
-    The arguments are the platform's. What is sent is the stored grade; if it has changed since
-    ``grade_last_updated`` (ISO 8601), nothing is, because the later change has its own task.
-    Attempts are counted in the outbox, whoever makes them; after a long wait, the sweeper does.
+    The arguments are the platform's. The stored grade is sent, unless it has changed since
+    ``grade_last_updated`` (ISO 8601), because the later change has its own task. GradeOutbox
+    counts the attempts of tasks and sweeper; after a long delay the sweeper retries.
     """
     sent = credentials.send_grade(
         username,
@@ -86,10 +86,10 @@ def send_grade_to_credentials(
 
 @shared_task(name="xqueue_bridge.sweep", ignore_result=True, expires=SWEEP_EXPIRES)
 def sweep() -> dict[str, int]:
-    """Finish what was left: a bounded helping of each kind. Returns how many of each.
+    """Process one batch of every kind of overdue work and return the counts.
 
-    Run it every few seconds: by Celery beat, cron, or `manage.py xqueue_bridge_sweep`. A kind
-    that fails keeps none of the others waiting; its exception is raised at the end, in a group.
+    Run it every few seconds by Celery beat, cron, or `manage.py xqueue_bridge_sweep`. If one kind
+    raises, the other kinds are still processed; the exceptions are raised at the end in a group.
     """
     kinds: dict[str, Callable[[], int]] = {
         "submissions given up": submission_queue.fail_exhausted,
@@ -114,7 +114,7 @@ def sweep() -> dict[str, int]:
 
 
 def enqueue_apply_reply(reply_id: int) -> None:
-    """Have a stored reply delivered now: by a worker where there is a broker, else here."""
+    """Apply a stored reply: by a worker if a broker is configured, else in this process."""
     if uses_celery():
         _put(apply_reply, (reply_id,))
     else:
@@ -122,7 +122,7 @@ def enqueue_apply_reply(reply_id: int) -> None:
 
 
 def enqueue_recalculation(user_id: int, course_key: CourseKey) -> None:
-    """Have a grade that is out of date computed: by a worker after the delay, or here and now."""
+    """Compute an outdated grade: by a worker after the delay, else now in this process."""
     if uses_celery():
         delay = options().RECALCULATE_GRADE_DELAY_SECONDS
         _put(recalculate_grade, (user_id, str(course_key)), countdown=delay)
@@ -131,16 +131,16 @@ def enqueue_recalculation(user_id: int, course_key: CourseKey) -> None:
 
 
 def enqueue_send_grade(grade: credentials.GradeToSend) -> None:
-    """Have an enqueued grade sent now, where there is a broker; else the sweeper sends it."""
+    """Send an enqueued grade by a worker; without a broker the sweeper sends it."""
     if uses_celery():
         _put(send_grade_to_credentials, kwargs=asdict(grade))
 
 
 def _put(task: Any, *args: Any, **kwargs: Any) -> None:
-    """Put a task into the broker's queue, or leave its work to the sweeper.
+    """Publish a task to the broker, or leave its work to the sweeper.
 
-    After a broker took nothing, whatever the reason, one thread of the process asks it again in
-    each pause, and the others do not wait for it.
+    After a failed publish, one thread of the process tries again after BROKER_RETRY_SECONDS, and
+    the other threads do not wait for it.
     """
     global _ask_again_at
     with _lock:
@@ -151,14 +151,14 @@ def _put(task: Any, *args: Any, **kwargs: Any) -> None:
     try:
         task.apply_async(*args, retry=False, **kwargs)
     except Exception as exc:
-        # Each kind of broker has its own exceptions; a wrong password is no OperationalError.
+        # Each kind of broker raises its own exceptions; a wrong password is no OperationalError.
         if current_app.conf.task_always_eager:
-            raise  # there is no broker: the task itself has failed
+            raise  # there is no broker: the task itself has raised
         with _lock:
             is_news = not _ask_again_at
             _ask_again_at = time.monotonic() + BROKER_RETRY_SECONDS
         if is_news:
-            # The kind of the problem and no more: some brokers' messages quote what was sent.
+            # Only the exception's type is logged: some brokers' messages quote the task.
             kind = type(exc.__cause__ or exc).__name__
             log.warning("The broker cannot be used (%s): work is left to the sweeper", kind)
     else:
@@ -172,6 +172,6 @@ def _moment(value: str | datetime | None) -> datetime | None:
 
 
 def uses_celery() -> bool:
-    """Return whether replies are delivered by Celery workers."""
+    """Return whether Celery workers process the tasks."""
     chosen = options().TASK_RUNNER
     return chosen == "celery" or (chosen is None and bool(current_app.conf.broker_url))

@@ -1,4 +1,4 @@
-"""Door: our addresses, to be included at the root of the host's.
+"""URL patterns of the bridge, to be included at the root of the host's URLs.
 
 path("", include("xqueue_bridge.urls"))
 """

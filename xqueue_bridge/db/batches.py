@@ -1,4 +1,4 @@
-"""Ground: many rows, a few at a time."""
+"""Iteration over many rows in batches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-#: Rows that one transaction of a long job takes in: short enough that nobody waits for it.
+#: Rows in one transaction of a long job; small enough not to block other transactions for long.
 BATCH_SIZE = 500
 
 
 def id_batches(rows: QuerySet[Any], size: int = BATCH_SIZE) -> Iterator[list[int]]:
-    """Yield the primary keys of ``rows`` in rising order, at most ``size`` at a time.
+    """Yield the primary keys of ``rows`` in ascending order, at most ``size`` at a time.
 
-    Each batch is one statement that begins after the last key (and not at an offset), so rows
-    may change, go and come meanwhile: every row that stays is met once.
+    Each batch is one statement that starts after the last key, not at an offset. Rows may be
+    changed, added and deleted meanwhile; every row that remains is yielded once.
     """
     pages = rows.order_by("pk").values_list("pk", flat=True)
     ids = list(pages[:size])

@@ -1,7 +1,7 @@
-"""Many rows in one INSERT, without what the ORM does to each of their values.
+"""Fast INSERT of many rows, without the ORM's conversion of each value.
 
-``bulk_create`` takes longer to prepare a row than a database to store it. Our rows hold keys,
-times, and values that every driver takes as they are: this prepares just that, column by column.
+``bulk_create`` takes longer to prepare a row than a database to store it. The inserted rows hold
+keys, times, and values that every driver accepts unchanged, so only these are prepared, by column.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from opaque_keys.edx.django.models import OpaqueKeyField
 
 from xqueue_bridge.lms.keys import stored_text
 
-#: Values in one statement; no database takes fewer, but for old builds of SQLite.
+#: Maximum of values in one statement; all databases accept it, except old builds of SQLite.
 _VALUES = 30_000
-#: Characters in one statement: MariaDB refuses more than 16 MiB, quoting them may double them.
+#: Characters in one statement: MariaDB refuses more than 16 MiB, and quoting may double them.
 _CHARACTERS = 4_000_000
 
 
@@ -33,12 +33,12 @@ def insert(
     keep: bool = False,
     using: str = DEFAULT_DB_ALIAS,
 ) -> None:
-    """Insert rows: instances of ``model``, or whatever else has its attributes.
+    """Insert rows, which are instances of ``model`` or objects with the same attributes.
 
-    All of them have a ``pk``, or none. A row that is there already, by its ``unique`` fields, has
-    those named in ``overwrite`` written over, or with ``keep`` stays as it is. Without either it
-    raises IntegrityError, and new rows are given their ids, unless the database does not say them
-    (MySQL). No signals, no defaults.
+    Either all of them have a ``pk`` or none has. If a row with the same ``unique`` fields exists,
+    its ``overwrite`` fields are updated; with ``keep`` the existing row stays unchanged. Without
+    either, IntegrityError is raised, and new rows get their ids if the database returns them
+    (MySQL does not). Sends no signals and applies no defaults.
     """
     if not rows:
         return
@@ -65,7 +65,7 @@ def _statement(
     unique: Sequence[str],
     keep: bool,
 ) -> tuple[str, bool]:
-    """Return the INSERT, with ``%`` where the rows belong, and whether it returns ids."""
+    """Return the INSERT, with ``%`` for the rows, and whether it returns ids."""
     quote, column = connection.ops.quote_name, lambda name: meta.get_field(name).column
     columns = ", ".join(quote(field.column) for field in fields)
     on_conflict = OnConflict.IGNORE if keep else OnConflict.UPDATE if overwrite else None
@@ -77,7 +77,7 @@ def _statement(
         )
         return f"{sql} {suffix}", False
     if connection.features.can_return_rows_from_bulk_insert:
-        # Said alike by all who can; Django's own name for it changes with its versions.
+        # The same syntax on all databases; the name of Django's method differs between versions.
         return f"{sql} RETURNING {quote(meta.pk.column)}", True
     return sql, False
 
@@ -97,13 +97,13 @@ def _is_literal(value: Any) -> bool:
 
 
 def _written(row: tuple[Any, ...]) -> str:
-    """Return a row as the statement has it: drivers take longer over a placeholder than NULL."""
+    """Return the SQL of a row; NULL is written out, because drivers handle placeholders slower."""
     words = ("NULL" if v is None else str(v) if type(v) is int else "%s" for v in row)
     return f"({', '.join(words)})"
 
 
 def _preparation(field: Field, connection: BaseDatabaseWrapper) -> Callable[[Any], Any]:
-    """Return what turns a field's value into one that the driver takes."""
+    """Return the function that converts a field's value for the driver."""
     if isinstance(field, OpaqueKeyField):
         return stored_text
     if isinstance(field, DateTimeField):
@@ -118,7 +118,7 @@ def _as_it_is(value: Any) -> Any:
 def _parts(
     values: Sequence[tuple[Any, ...]], columns: int, connection: BaseDatabaseWrapper
 ) -> Iterator[slice]:
-    """Cut the rows into what one statement can take, by number and by size."""
+    """Split the rows into statements, by number and by size."""
     most = _VALUES
     if connection.vendor == "sqlite":
         connection.ensure_connection()

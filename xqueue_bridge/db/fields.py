@@ -1,4 +1,4 @@
-"""Ground: columns of names, which are compared by their very characters."""
+"""Model fields whose values are compared case-sensitively on every database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 class CaseSensitiveCharField(models.CharField):
     """A CharField in which "a", "A" and "á" are three values.
 
-    They are so by themselves on PostgreSQL and SQLite; on MySQL and MariaDB a database's usual
-    collation takes them for one.
+    This is the default on PostgreSQL and SQLite; the default collations of MySQL and MariaDB treat
+    them as equal.
     """
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:

@@ -1,4 +1,4 @@
-"""Transactions that try again when the database says that two of them collided."""
+"""Transactions that are retried after a deadlock or serialisation failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 
 MAX_ATTEMPTS = 6
-_FIRST_PAUSE = 0.01  # seconds; doubles
+_FIRST_PAUSE = 0.01  # seconds; doubles with each attempt
 
 _POSTGRES_STATES = {"40001", "40P01"}  # serialisation failure, deadlock
 _MYSQL_CODES = {1020, 1205, 1213}  # record changed, lock wait timeout, deadlock
@@ -22,10 +22,10 @@ T = TypeVar("T")
 def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
     """Run ``work`` in one transaction of the database ``using`` and return its result.
 
-    After a deadlock, a serialisation failure or a busy database it is run again, at most
-    ``MAX_ATTEMPTS`` times in all; then the database's own error is raised. Inside a transaction
-    of the caller there is one attempt: the database has undone the caller's part too. What was
-    committed is not run again, whatever those who act after the commit raise.
+    After a deadlock, a serialisation failure or a lock timeout ``work`` is run again, at most
+    ``MAX_ATTEMPTS`` times in all; then the database's error is raised. Inside a transaction
+    of the caller there is one attempt, because the database has rolled back the caller's part,
+    too. Committed work is not run again, even if an on_commit function raises.
     """
     connection = connections[using]
     if connection.in_atomic_block:
@@ -49,7 +49,7 @@ def _is_collision(error: OperationalError, vendor: str) -> bool:
     if vendor == "sqlite":
         return "locked" in str(error)
     if vendor == "postgresql":
-        # psycopg 3 has another name for it than psycopg 2.
+        # psycopg 3 uses another attribute name than psycopg 2.
         names = ("sqlstate", "pgcode")
         return any(getattr(error.__cause__, name, None) in _POSTGRES_STATES for name in names)
     return bool(error.args) and error.args[0] in _MYSQL_CODES

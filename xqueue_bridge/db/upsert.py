@@ -1,4 +1,4 @@
-"""Ground: rows inserted where they are missing and updated where they are not, by one statement."""
+"""Insert or update rows with one statement."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.models import Model
 
 
 def upsert(rows: Sequence[Model], *, key: Sequence[str], fields: Sequence[str]) -> None:
-    """Insert ``rows`` of one model; of those whose unique ``key`` is taken, update ``fields``."""
+    """Insert ``rows`` of one model; update ``fields`` of rows whose unique ``key`` exists."""
     if not rows:
         return
-    # MySQL looks at all unique keys by itself, and takes no list of them.
+    # MySQL checks all unique keys and accepts no list of them.
     with_target = connection.features.supports_update_conflicts_with_target
     type(rows[0])._default_manager.bulk_create(
         rows,

@@ -1,6 +1,6 @@
-"""Graders' sessions: a signed cookie of their own, valid below the queue's path and nowhere else.
+"""Grader sessions in a signed cookie that is valid only below the queue's URL path.
 
-An LMS session does not open the queue, nor a grader's session the LMS.
+An LMS session gives no access to the queue, and a grader session none to the LMS.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SALT = "xqueue_bridge.grader_session"
 
 
 class GraderSessionAuthentication(BaseAuthentication):
-    """DRF authentication by the grader's cookie. An Authorization header is somebody else's."""
+    """DRF authentication by the grader's cookie. The Authorization header is ignored."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, Principal] | None:
         """Return an anonymous user, and the grader as ``request.auth``.
@@ -49,7 +49,7 @@ class IsGrader(BasePermission):
 
 
 def start(response: HttpResponse, principal: Principal, *, secure: bool) -> None:
-    """Give the response the cookie of a new session; other sessions of the grader go on."""
+    """Set the cookie of a new session; other sessions of the grader stay valid."""
     session = signing.dumps([principal.secret_id, secrets.token_hex(16)], salt=_SALT)
     response.set_cookie(
         options().SESSION_COOKIE,
@@ -63,7 +63,7 @@ def start(response: HttpResponse, principal: Principal, *, secure: bool) -> None
 
 
 def end(request: HttpRequest | Request, response: HttpResponse) -> None:
-    """End the session that the request came with, if any, and take its cookie back."""
+    """Revoke the request's session, if any, and delete its cookie."""
     session = _read(request)
     if session is not None:
         accounts.end_session(session[1])

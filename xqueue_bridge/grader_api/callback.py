@@ -1,7 +1,7 @@
-"""xqueue_callback: a legacy XQueue server posts the reply to a submission that it was sent.
+"""The view xqueue_callback, to which a legacy XQueue server posts replies.
 
-The address and the parameters are the LMS's own. Nobody logs in here: a reply counts only if
-the learner's state waits for its queue key.
+URL and parameters are the LMS's own. The request is not authenticated: a reply is applied only
+if the learner's state waits for its queue key.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from xqueue_bridge.submission_queue.states import Status
 
 log = logging.getLogger(__name__)
 
-#: Replies to one learner's block that may wait to be delivered, and different ones to one
-#: submission. Real ones are delivered in seconds; whoever fills this up is not a grader.
+#: Maximum of pending replies to one learner's block, and of different replies to one submission.
+#: Real replies are applied within seconds, so only an abusive client reaches the limit.
 REPLIES_LIMIT = 16
 
-#: What reading a form may raise: it is malformed, too large, cut off, or its charset none of text.
-#: Django mails some of these to the admins, and anybody can post them.
+#: Exceptions of reading a malformed, oversized, truncated or undecodable form. Django mails some
+#: of these to the admins, and anonymous clients can trigger them.
 _UNREADABLE = (
     BadRequest,
     LookupError,
@@ -50,11 +50,11 @@ _UNREADABLE = (
 def xqueue_callback(
     request: HttpRequest, course_id: str, userid: str, mod_id: str, dispatch: str
 ) -> HttpResponse:
-    """Take one reply. The status tells a queue server whether repeating makes sense.
+    """Store one reply. The status tells the queue server whether to repeat the request.
 
     200: stored, and applied or not as the text says. 404: no such learner, block or dispatch,
-    or a field is missing. 400: a field cannot be read. 403: the submission never left our
-    table, so no queue server has a reply to it. 503: try again later.
+    or a field is missing. 400: a field cannot be read. 403: graders pull this submission from
+    the Submission table, so no queue server has a reply to it. 503: try again later.
     """
     try:
         form = request.POST
@@ -91,7 +91,7 @@ def xqueue_callback(
 
 
 def parse_header(header: str) -> tuple[str, str]:
-    """Return queue key and queue name of the LMS's header, as the queue server hands it back."""
+    """Return queue key and queue name of the LMS's header, as the queue server returns it."""
     members = json_object(header, "xqueue_header")
     queue_key, queue_name = members.get("lms_key"), members.get("queue_name", "")
     for name, value, longest in (("lms_key", queue_key, 255), ("queue_name", queue_name, 128)):
@@ -103,7 +103,7 @@ def parse_header(header: str) -> tuple[str, str]:
 
 
 def _is_in_our_table(target: Target, queue_key: str) -> bool:
-    """Return whether graders pull this submission from us: they answer with a key of their own."""
+    """Return whether graders pull this submission from the Submission table with a pullkey."""
     return Submission.objects.filter(
         user_id=target.user_id,
         usage_key=target.usage_key,
@@ -113,7 +113,7 @@ def _is_in_our_table(target: Target, queue_key: str) -> bool:
 
 
 def find_submission(target: Target, queue_key: str) -> Submission | None:
-    """Return the newest submission that this reply can belong to."""
+    """Return the newest submission with this block and queue key, or None."""
     return (
         Submission.objects.filter(
             user_id=target.user_id,
@@ -128,7 +128,7 @@ def find_submission(target: Target, queue_key: str) -> Submission | None:
 
 
 def adopt(target: Target, queue_key: str, queue_name: str, header: str) -> Submission:
-    """Give a submission that went through the legacy server the row that its reply belongs to."""
+    """Create the Submission row for a reply whose submission was sent through legacy XQueue."""
     now = timezone.now()
     with transaction.atomic():
         content = SubmissionContent.objects.create(header=header, body="")
@@ -148,10 +148,10 @@ def adopt(target: Target, queue_key: str, queue_name: str, header: str) -> Submi
 
 
 def _take(submission: Submission, body: str) -> str:
-    """Store the reply, deliver it, and say what became of it."""
+    """Store the reply, apply it, and return a text that says whether it was applied."""
     understood = understand(body)
     if submission.dispatch not in understood.answers:
-        # Nothing that is not a grade reaches a block. The learner is told, and waits no longer.
+        # An invalid reply never reaches a block. A failure reply ends the learner's waiting.
         with transaction.atomic():
             grader_replies.store_reply(
                 submission.pk, "callback", body, reply=None, problem=str(understood.problem)
@@ -167,7 +167,7 @@ def _take(submission: Submission, body: str) -> str:
 
 
 def _turn_away(target: Target, submission: Submission | None) -> str:
-    """Acknowledge a reply to a learner who is gone: nobody could do anything about a refusal."""
+    """Acknowledge a reply to a retired or deleted learner, because a retry would not help."""
     if submission is not None:
         grader_replies.discard_late_reply(submission.pk, "callback")
     else:
@@ -188,6 +188,6 @@ def _answer(status: int, text: object) -> HttpResponse:
     response = HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
     if status != 200:
         log.warning("XQueue callback refused (%s): %s", status, text)
-        # Django would say it again, and mail every 503: anybody could fill a mailbox.
+        # Prevents Django from logging again and mailing each 503, which any client can cause.
         response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -1,4 +1,4 @@
-"""Uploaded files, for whoever holds a signed, expiring address: a plain GET, no session."""
+"""View that serves uploaded files by a signed, expiring URL, without a session."""
 
 import logging
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @require_safe
 def download_file(request: HttpRequest, token: str, name: str = "") -> HttpResponseBase:
-    """Serve one file of a submission. ``name`` only decorates the address."""
+    """Serve one file of a submission. ``name`` is ignored; some graders need it in the URL."""
     try:
         link = files.read_file_token(token)
     except BadSignature as exc:
@@ -25,7 +25,7 @@ def download_file(request: HttpRequest, token: str, name: str = "") -> HttpRespo
         opened = files.open_file(stored)
     except (LookupError, FileNotFoundError):
         return _refusal(404, f"a file of submission {link.submission_id} is gone")
-    except Exception as exc:  # storages raise what their services raise
+    except Exception as exc:  # storages raise exceptions of many libraries
         name_of_fault = type(exc).__name__
         return _refusal(503, f"a file of submission {link.submission_id}: {name_of_fault}")
     response = FileResponse(
@@ -40,10 +40,10 @@ def download_file(request: HttpRequest, token: str, name: str = "") -> HttpRespo
 
 
 def _find(link: files.FileToken) -> StoredFile:
-    """Return the file that a link is good for; raises LookupError."""
+    """Return the file that a token refers to; raise LookupError if it does not exist."""
     content = SubmissionContent.objects.only("files").filter(submission=link.submission_id).first()
     stored = content.stored_files()[link.index] if content else None
-    # Of a learner who is retired, what is left in the list has no name, and another place.
+    # After a retirement the remaining entries have no name, and other positions.
     if stored is None or not stored.name:
         raise LookupError
     return stored
@@ -54,6 +54,6 @@ def _refusal(status: int, reason: str) -> HttpResponse:
     response = HttpResponse(
         "There is no such file now.\n", status=status, content_type="text/plain"
     )
-    # Django would log the address, and that is a key to the file.
+    # Prevents Django from logging the URL, which grants access to the file.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

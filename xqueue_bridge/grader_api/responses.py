@@ -1,4 +1,4 @@
-"""What every answer of the XQueue protocol looks like."""
+"""Responses of the XQueue protocol."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.http import HttpResponse
 
 from xqueue_bridge.worker import after_response
 
-#: Names the field at fault; the envelope itself must hold the protocol's exact words.
+#: Header that names the invalid field; the envelope must hold the protocol's exact words.
 PROBLEM_HEADER = "X-XQueue-Problem"
 
 
 class Envelope(HttpResponse):
-    """``{"return_code": 0 | 1, "content": ...}`` with status 200, errors included.
+    """``{"return_code": 0 | 1, "content": ...}`` with status 200, also for errors.
 
-    ``jobs`` run after the bytes were sent.
+    ``jobs`` run after the response has been sent.
     """
 
     def __init__(self, return_code: int, content: object, *, problem: str = "") -> None:
@@ -29,16 +29,16 @@ class Envelope(HttpResponse):
         self.jobs: list[Callable[[], object]] = []
 
     def close(self) -> None:
-        # Before Django is told that the request is over, and closes its connections.
+        # Before Django sends request_finished and closes its database connections.
         after_response.run_jobs(self.jobs)
         super().close()
 
 
 def success(content: object = "") -> Envelope:
-    """Return the envelope of a request that did what it was asked."""
+    """Return the envelope of a successful request."""
     return Envelope(0, content)
 
 
 def failure(content: str, problem: object = None) -> Envelope:
-    """Return the envelope of a request that did not; ``problem`` names the field at fault."""
+    """Return the envelope of a failed request; ``problem`` names the invalid field."""
     return Envelope(1, content, problem="" if problem is None else str(problem))

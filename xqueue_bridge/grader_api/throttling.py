@@ -1,4 +1,4 @@
-"""Failed logins are counted; good ones cost nothing, however many there are."""
+"""Throttles that count failed logins only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xqueue_bridge.conf import options
 
 
 class FailedLoginThrottle(SimpleRateThrottle):
-    """DRF's rate throttle, except that asking does not count: ``record_failure`` does."""
+    """DRF rate throttle that counts only in ``record_failure``."""
 
     def __init__(self, who: str) -> None:
         self._who = who
@@ -24,20 +24,20 @@ class FailedLoginThrottle(SimpleRateThrottle):
         return options().LOGIN_FAILURE_RATE
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        # Hashed: the name may hold anything, a cache key may not.
+        # Hashed, because a name may contain characters that a cache key must not.
         return f"xqueue_bridge.login.{sha256(self._who.encode('utf-8', 'replace')).hexdigest()}"
 
     def throttle_success(self) -> bool:
         return True
 
     def record_failure(self) -> None:
-        """Count the request that ``allow_request`` was asked about."""
+        """Count the request that was passed to ``allow_request``."""
         self.history.insert(0, self.now)
         self.cache.set(self.key, self.history, self.duration)  # type: ignore[attr-defined]
 
 
 class LoginThrottle:
-    """Failed logins by source address, and by the name that was tried."""
+    """Throttle failed logins by source address and by grader name."""
 
     def __init__(self, request: Request, view: APIView, name: str) -> None:
         self._asked = (request, view)
@@ -45,12 +45,12 @@ class LoginThrottle:
         self._by_name = FailedLoginThrottle(f"name {name}")
 
     def allows(self) -> bool:
-        """Return whether another attempt may be made."""
+        """Return whether another login attempt is allowed."""
         by_source = self._by_source.allow_request(*self._asked)
-        # Both are asked in any case: who is to count a failure must have been asked.
+        # Both throttles are called, because ``record_failure`` needs the state set by the call.
         return self._by_name.allow_request(*self._asked) and by_source
 
     def record_failure(self) -> None:
-        """Count a failed attempt, after ``allows``."""
+        """Count a failed attempt. Call ``allows`` first."""
         self._by_source.record_failure()
         self._by_name.record_failure()

@@ -1,4 +1,4 @@
-"""The XQueue protocol's addresses. Each works with and without its trailing slash."""
+"""URL patterns of the XQueue protocol. Each works with and without its trailing slash."""
 
 from django.db.transaction import non_atomic_requests
 from django.urls import path
@@ -22,11 +22,11 @@ urlpatterns = [
 ]
 
 for name, view in ENDPOINTS.items():
-    # Each view opens the short transactions it needs, whatever ATOMIC_REQUESTS says. What is
-    # posted does not go into the mail that Django writes of a fault.
+    # Each view opens its own short transactions, regardless of ATOMIC_REQUESTS. POST parameters are
+    # left out of Django's error mails.
     endpoint = non_atomic_requests(sensitive_post_parameters()(view.as_view()))
     urlpatterns += [
         path(f"{name}/", endpoint, name=name),
-        # A POST must not be redirected, so APPEND_SLASH is no help.
+        # APPEND_SLASH would redirect, and a POST must not be redirected.
         path(name, endpoint),
     ]

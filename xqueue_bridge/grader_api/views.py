@@ -37,7 +37,7 @@ from xqueue_bridge.worker.after_response import defer_jobs
 
 log = logging.getLogger(__name__)
 
-#: Not JSON, not a form, an unknown media type, too much or too deep of anything, or cut off.
+#: Not JSON, not a form, an unsupported media type, too large, too deep, or truncated.
 _UNREADABLE = (
     exceptions.APIException,
     SuspiciousOperation,
@@ -47,7 +47,7 @@ _UNREADABLE = (
 
 
 class IgnoreAcceptHeader(BaseContentNegotiation):
-    """There is one answer, whatever a client says it accepts."""
+    """Return JSON whatever Accept header the client sends."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return next((p for p in parsers if _media_type(request) == p.media_type), None)
@@ -59,7 +59,7 @@ class IgnoreAcceptHeader(BaseContentNegotiation):
 
 
 class XQueueView(APIView):
-    """What the protocol's endpoints share: who may come in, and how faults are told."""
+    """Base of the protocol's endpoints: authentication and error responses."""
 
     authentication_classes = [authentication.GraderSessionAuthentication]
     permission_classes = [authentication.IsGrader]
@@ -67,10 +67,10 @@ class XQueueView(APIView):
     renderer_classes = [JSONRenderer]
     content_negotiation_class = IgnoreAcceptHeader
     throttle_classes = []
-    # No HEAD: a pull whose answer nobody reads would lease a submission to nobody.
+    # No HEAD: a pull without a response body would lease a submission in vain.
     http_method_names = ["get", "post"]
 
-    #: What is said to a body that cannot be read, and to a method that is not served.
+    #: Message for a request body that cannot be read, and for a method that is not allowed.
     unreadable = results.BAD_FORMAT
     wrong_method = "Method not allowed"
 
@@ -89,20 +89,20 @@ class XQueueView(APIView):
 
     @property
     def fields(self) -> object:
-        """What was posted, parsed."""
+        """Return the parsed request body."""
         try:
             return self.request.data
-        except (LookupError, UnicodeError) as exc:  # the charset is none of text
+        except (LookupError, UnicodeError) as exc:  # unknown charset, or undecodable text
             raise exceptions.ParseError from exc
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        # Read here, where Django's limit counts: DRF's parsers may read to any end. What the
-        # host's middleware has read as a form is counted, and DRF finds it there.
+        # Read here, where Django's size limit applies; DRF's parsers may read without a limit. A
+        # form that the host's middleware has read was limited, and DRF finds it there.
         with suppress(RawPostDataException):
             _ = request.body
 
-    # DRF declares its own Response, and serves any.
+    # DRF declares its own Response class, but accepts any HttpResponse.
     def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
         if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
             login = reverse("xqueue_bridge:login")
@@ -119,7 +119,7 @@ class XQueueView(APIView):
 
 
 class LoginView(XQueueView):
-    """Log a grader in. GET is where a request without a session is sent."""
+    """Log a grader in. Requests without a session are redirected to GET."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -127,7 +127,7 @@ class LoginView(XQueueView):
 
     @method_decorator(ensure_csrf_cookie)
     def get(self, request: Request) -> Envelope:
-        # return_code 1: a login whose POST was redirected into this GET has not succeeded.
+        # return_code 1: a login POST that was redirected to this GET has not succeeded.
         return failure("login_required")
 
     def post(self, request: Request) -> Envelope:
@@ -150,7 +150,7 @@ class LoginView(XQueueView):
 
 
 class LogoutView(XQueueView):
-    """End the session that the request came with."""
+    """End the request's session."""
 
     permission_classes = [AllowAny]
 
@@ -163,7 +163,7 @@ class LogoutView(XQueueView):
 
 
 class StatusView(XQueueView):
-    """Say that the queue is up."""
+    """Report that the queue is available."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -175,7 +175,7 @@ class StatusView(XQueueView):
 
 
 class QueueLengthView(XQueueView):
-    """Count the submissions that could be pulled now."""
+    """Return how many submissions a grader could pull now."""
 
     def get(self, request: Request) -> Envelope:
         granted = sorted(self.grader.queue_names - {graders.QueueGrant.EVERY_QUEUE})
@@ -186,7 +186,7 @@ class QueueLengthView(XQueueView):
 
 
 class SubmissionView(XQueueView):
-    """Hand out the oldest submission of a queue."""
+    """Deliver the oldest submission of a queue to the grader."""
 
     def get(self, request: Request) -> Envelope:
         queue_name = requested_queue(
@@ -202,7 +202,7 @@ class SubmissionView(XQueueView):
 
 
 class ResultView(XQueueView):
-    """Take a grader's result."""
+    """Accept a grader's result."""
 
     wrong_method = "'put_result' must use HTTP POST"
 
@@ -212,9 +212,9 @@ class ResultView(XQueueView):
 
 
 def requested_queue(request: Request, grader: Principal, endpoint: str, unknown: str) -> str:
-    """Return the queue that a request names; raise RequestRefused if this grader has no grant.
+    """Return the queue that a request names; raise RequestRefused if the grader has no grant.
 
-    A queue that a grader may not use does not exist for it.
+    The response is the same as for a queue that does not exist.
     """
     queue_name = request.query_params.get("queue_name")
     if not queue_name:
@@ -226,7 +226,7 @@ def requested_queue(request: Request, grader: Principal, endpoint: str, unknown:
 
 
 def serialize_submission(request: Request, pulled: PulledSubmission) -> dict[str, str]:
-    """Return the three texts that a grader is handed."""
+    """Return the three texts that a grader receives."""
     header = {"submission_id": pulled.submission_id, "submission_key": pulled.pullkey}
     names = files.display_names(pulled.files)
     urls = {name: file_url(request, pulled, index, name) for index, name in enumerate(names)}
@@ -238,9 +238,9 @@ def serialize_submission(request: Request, pulled: PulledSubmission) -> dict[str
 
 
 def file_url(request: Request, pulled: PulledSubmission, index: int, name: str) -> str:
-    """Return the absolute address of one file, for this lease only."""
+    """Return the absolute URL of one file, valid for this lease only."""
     token = files.make_file_token(pulled.submission_id, index, pulled.delivery)
-    # Some graders look at the address's ending.
+    # Some graders read the file extension from the URL.
     last_part = quote(name.replace("/", "_"), safe="", errors="replace")
     path = reverse("xqueue_bridge:file", kwargs={"token": token}) + last_part
     base = options().PUBLIC_URL

@@ -1,1 +1,1 @@
-"""Room 3: from a grader's text to a score that we believe."""
+"""Validate grader replies and apply them to the learner's state."""

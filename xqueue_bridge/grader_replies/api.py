@@ -1,4 +1,4 @@
-"""Door of the room: from foreign text to a score that we believe."""
+"""Public API of the package."""
 
 from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, try_again
 from xqueue_bridge.grader_replies.feedback import make_feedback

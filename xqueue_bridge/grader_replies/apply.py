@@ -1,4 +1,4 @@
-"""A stored reply on its way to the learner's state: when it is tried, and by whom."""
+"""Apply stored replies to the learner's state, with retries and one process per block."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from xqueue_bridge.learner_state import api as learner_state
 
 Status = ReceivedReply.Status
 
-#: A learner or block that does not exist may be on its way; it gets this many attempts.
+#: Attempts for a missing learner or block, which may be created shortly after the reply.
 PERMANENT_ATTEMPTS = 3
-#: Replies to the same block that one deliverer takes along; the sweeper has the rest.
+#: Replies to the same block applied under one lock; the sweeper applies the rest.
 DRAIN_LIMIT = 20
 
 log = logging.getLogger(__name__)
 
 
 def apply_reply(reply_id: int) -> ReceivedReply.Status:
-    """Try to bring one reply to the learner's state, if it is due; return how far it has got.
+    """Apply one reply to the learner's state, if it is due; return the reply's status.
 
-    Safe to call again and from several processes at once. Raises ReceivedReply.DoesNotExist,
-    and ImportError where the setting REPLY_BACKEND names none.
+    Safe to call repeatedly and from several processes at once. Raise ReceivedReply.DoesNotExist,
+    or ImportError if the setting REPLY_BACKEND names no class.
     """
     backend = get_reply_backend()
     reply = _load(reply_id)
@@ -47,34 +47,34 @@ def apply_reply(reply_id: int) -> ReceivedReply.Status:
 
 
 def apply_due(limit: int = 100) -> int:
-    """Try the replies that are due, longest overdue first; return how many were tried."""
-    get_reply_backend()  # a wrong setting is one error, and not one for each reply
+    """Attempt to apply the replies that are due, longest overdue first; return their number."""
+    get_reply_backend()  # raises once for a wrong setting, not once for each reply
     due = ReceivedReply.objects.filter(next_attempt_at__lte=timezone.now())
     tried = list(due.order_by("next_attempt_at").values_list("pk", flat=True)[:limit])
     for reply_id in tried:
         try:
             apply_reply(reply_id)
-        except Exception as exc:  # one reply must not keep the others waiting
+        except Exception as exc:  # one failing reply must not block the batch
             log.error("Reply %s could not be tried: %s", reply_id, type(exc).__name__)
             _postpone(reply_id, type(exc).__name__)
     return len(tried)
 
 
 def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]) -> None:
-    """Deliver now what a learner's block waits for, whatever was thought of it before.
+    """Apply now all replies that a learner's block waits for, even stale or dead ones.
 
-    A reply can be earlier than the state that waits for it, and a reply that was applied can
-    be overwritten by a page of the learner's that was loaded before.
+    A reply can arrive before the state that waits for it is saved, and an applied reply can be
+    overwritten by a page that the learner loaded before.
     """
     wanted = list(_answers_to(user_id, usage_key, waiting_keys).values_list("pk", flat=True))
     if not wanted:
         return
     backend = get_reply_backend()
     now = timezone.now()
-    # An applied one stays so unless the state proves to wait for it again: what was saved may
-    # have been answered since.
+    # An applied reply keeps its status unless the attempt finds the state waiting: the saved
+    # state may have been updated since.
     reopened = Case(When(status=Status.APPLIED, then=F("status")), default=Value(Status.PENDING))
-    # One that is being tried counts on: the save can be a part of the attempt.
+    # An attempt that is under way keeps its count: the save can be a part of that attempt.
     under_way = When(problem=retry.INTERRUPTED, next_attempt_at__isnull=False, then=F("attempts"))
     ReceivedReply.objects.filter(pk__in=wanted).update(
         status=reopened, attempts=Case(under_way, default=Value(0)), next_attempt_at=now
@@ -84,7 +84,7 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
 
 
 def try_again(reply_ids: Collection[int]) -> int:
-    """Have replies delivered after all that were given up; return how many. For operators."""
+    """Reset dead replies to PENDING, for the admin action; return their number."""
     dead = ReceivedReply.objects.filter(pk__in=reply_ids, status=Status.DEAD)
     return dead.update(status=Status.PENDING, attempts=0, next_attempt_at=timezone.now())
 
@@ -92,7 +92,7 @@ def try_again(reply_ids: Collection[int]) -> int:
 def _answers_to(
     user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]
 ) -> QuerySet[ReceivedReply]:
-    """Replies for these keys, each key's newest submission only."""
+    """Return the replies for these keys, each key's newest submission only."""
     return (
         ReceivedReply.objects.filter(
             ~_is_replaced(),
@@ -106,7 +106,7 @@ def _answers_to(
 
 
 def _is_replaced() -> Exists:
-    """Whether a newer answer has the same key: capa gives one key to answers of one second."""
+    """Match replies whose key a newer answer has: capa reuses a key within one second."""
     place = ("user_id", "usage_key", "dispatch", "queue_key")
     newer = {field: OuterRef(f"submission__{field}") for field in place}
     submissions = apps.get_model("xqueue_bridge", "Submission").objects
@@ -118,7 +118,7 @@ def _load(reply_id: int) -> ReceivedReply:
 
 
 def _with_submission() -> QuerySet[ReceivedReply]:
-    # What the learner sent is not needed to deliver what came back.
+    # The learner's answer is not needed to apply a reply.
     wide = ("submission__content__body", "submission__content__files")
     replies = ReceivedReply.objects.annotate(is_replaced=_is_replaced())
     return replies.select_related("submission__content").defer(*wide)
@@ -127,19 +127,19 @@ def _with_submission() -> QuerySet[ReceivedReply]:
 def _is_due(reply: ReceivedReply) -> bool:
     if reply.next_attempt_at is None:
         return False
-    # Never tried: due whatever this machine's clock says.
+    # The first attempt is due regardless of this machine's clock.
     return reply.attempts == 0 or reply.next_attempt_at <= timezone.now()
 
 
 def _postpone(reply_id: int, problem: str) -> None:
-    """Count an attempt that did not come to an outcome. Else it would be the first due for ever."""
+    """Count an attempt that raised unexpectedly, so that the reply moves back in the queue."""
     reply = ReceivedReply.objects.filter(pk=reply_id, next_attempt_at__lte=timezone.now()).first()
     if reply is not None:
         retry.failed(reply, problem, options().MAX_ATTEMPTS)
 
 
 def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> None:
-    """Try one reply, and those to the same place whose deliverers found the turn taken."""
+    """Attempt one reply, and replies to the same block that were skipped because of the lock."""
     tried = {reply.pk}
     had_turn = _attempt_one(reply, backend)
     while had_turn and len(tried) < DRAIN_LIMIT and (other := _left_by_others(reply, tried)):
@@ -148,7 +148,7 @@ def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> None:
 
 
 def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
-    """Try one reply; return whether we had a turn, and others may have been kept from theirs."""
+    """Attempt one reply; return whether the block lock was held, so that others were skipped."""
     try:
         delivery = _delivery_of(reply)
     except InvalidReply as exc:
@@ -170,7 +170,7 @@ def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
 
 
 def _left_by_others(reply: ReceivedReply, tried: set[int]) -> ReceivedReply | None:
-    """Return a reply to the same place whose deliverer found the turn taken."""
+    """Return a due reply to the same block, which another process skipped because of the lock."""
     submission = reply.submission
     return (
         _with_submission()
@@ -202,7 +202,7 @@ def _delivery_of(reply: ReceivedReply) -> ReplyToApply:
 
 
 def _claim(reply: ReceivedReply) -> bool:
-    """Count the attempt before foreign code runs, so that one that never returns counts too."""
+    """Count the attempt before foreign code runs, so that an attempt that hangs is counted."""
     again_at = timezone.now() + timedelta(seconds=LOCK_SECONDS)
     claimed = ReceivedReply.objects.filter(
         pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
@@ -226,18 +226,18 @@ def _record(reply: ReceivedReply, delivery: ReplyToApply, backend: ReplyBackend)
         else:
             recorded = backend.record(delivery)
             if recorded.save:
-                # Once: after a collision a block has nothing left to save. A new attempt loads it.
+                # Not retried: after a collision the block has nothing to save.
                 with transaction.atomic():
                     recorded.save()
                     mark(recorded)
             elif recorded.applied:
-                # What foreign code has done cannot be done again. The note of it can be.
+                # The foreign code cannot be repeated, but the status update can.
                 learner_state.in_transaction(lambda: mark(recorded))
     except PermanentApplyError as exc:
         retry.failed(reply, str(exc), PERMANENT_ATTEMPTS)
     except TransientApplyError as exc:
         retry.failed(reply, str(exc), options().MAX_ATTEMPTS)
-    except Exception as exc:  # the host's code; its message may hold anything
+    except Exception as exc:  # the host's code; the message is not logged
         retry.failed(reply, type(exc).__name__, options().MAX_ATTEMPTS)
     else:
         if recorded.applied:

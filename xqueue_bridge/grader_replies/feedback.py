@@ -1,7 +1,7 @@
-"""From a grader's message to markup that a learner's page can show; pure.
+"""Conversion of a grader's message to markup that is safe on a learner's page. Pure.
 
-Two steps: ``nh3`` decides what is safe, and what it lets through is written out again as XML,
-because capa reads feedback with an XML parser first and rewrites what that parser refuses.
+``nh3`` first removes unsafe markup, and the result is then written as XML, because capa reads
+feedback with an XML parser first and rewrites what that parser refuses.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from html.parser import HTMLParser
 
 import nh3
 
-#: What stands for "the grader said nothing": capa refuses an empty message.
+#: Replaces empty feedback, because capa refuses an empty message.
 NO_FEEDBACK = '<div class="external-grader-empty"></div>'
 
-#: libxml2 gives up at 256 levels; markup this deep is a mistake and is shown as text.
+#: libxml2 stops at 256 levels; markup nested deeper than this limit is shown as text.
 MAX_DEPTH = 100
 
-#: Reading HTML takes time and memory in proportion to its tags times the elements open at each
+#: Parsing HTML takes time and memory in proportion to its tags times the elements open at each
 #: (a repaired <p> repeats all of them), and compares each attribute of a tag with all others.
-#: Real feedback stays far below this.
+#: Real feedback stays far below this limit.
 MAX_WORK = 500_000
 
-#: Taking an element away can bring others into an illegal order, which the next reading
-#: repairs. Three readings settle everything but deliberate nonsense.
+#: Removing an element can leave others in an illegal order, which the next parse repairs.
+#: Three parses are enough for all but malicious markup.
 MAX_READINGS = 5
 
 
@@ -39,20 +39,20 @@ ALLOWED_TAGS = VOID_TAGS | _names(
     "pre q s samp section small span strike strong sub summary sup table tbody td tfoot th thead "
     "time tr tt u ul var"
 )
-#: Elements that go together with everything in them.
+#: Elements that are removed together with their content.
 EMPTIED_TAGS = _names("iframe noframes noscript script style template title")
-#: Elements that go, but leave what is in them.
+#: Elements that are removed, but whose content is kept.
 UNWRAPPED_TAGS = _names(
     "applet audio base body button canvas center datalist embed fieldset font form frame "
     "frameset head html input label legend link map math meta nav object optgroup option output "
     "param progress select source svg textarea track video"
 )
-#: What a reader never piles up: it has no content, or stands in a table, or there is one at most.
+#: Elements that a parser never nests: void elements, parts of a table, and single elements.
 _UNCOUNTED = VOID_TAGS | _names("body colgroup head html tbody td tfoot th thead tr")
-#: Elements whose end may be left out -> those that end where one of them begins.
+#: Elements with an optional end tag -> elements that are closed when one of them begins.
 _ENDS_AT_NEXT = {"dd": {"dd", "dt"}, "dt": {"dd", "dt"}, "li": {"li"}}
 _END_OMITTED = _names("dd dt li p")
-#: A <p> ends where one of these begins; where one ends, the items and <p> in it do.
+#: The start of one of these closes an open <p>; its end closes the items and <p> in it.
 _BLOCKS = _names(
     "article aside blockquote center dd details div dl dt fieldset figcaption figure footer form "
     "h1 h2 h3 h4 h5 h6 header li main nav ol p pre section summary ul"
@@ -70,13 +70,13 @@ ALLOWED_ATTRIBUTES = {
 }
 _SCHEMES = {"href": ("http://", "https://", "mailto:"), "src": ("https://",)}
 
-# All that is not XML, and the byte order mark, which shows nothing and which a reader of HTML
-# takes away at the beginning only.
+# Characters that XML does not allow, and the byte order mark, which is invisible and which an
+# HTML parser removes only at the beginning.
 _DROPPED = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _DOCTYPE = re.compile(r"\s*<!doctype[^<>]*>", re.IGNORECASE)
 _KNOWN = "|".join(sorted(ALLOWED_TAGS | EMPTIED_TAGS | UNWRAPPED_TAGS, key=len, reverse=True))
-# The possessive quantifiers keep this linear: a tag is either complete or it is text.
+# The possessive quantifiers keep this linear. An incomplete tag is text.
 _TAG_OR_BRACKET = re.compile(
     rf"<(/?)({_KNOWN})(?:[\s/](?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)?>|<", re.IGNORECASE
 )
@@ -85,11 +85,11 @@ _ATTRIBUTE_END = re.compile(r"[\s/\"']")
 
 
 def make_feedback(text: str) -> str:
-    """Return ``text`` as well-formed markup without anything that acts on the page.
+    """Return ``text`` as well-formed markup without active content.
 
-    Every fragment ``<x>result</x>`` is XML. Plain text survives, and so does whatever looks
-    like a tag but is none (``a < b``, ``list<int>``). ``make_feedback`` changes nothing in what
-    it has returned before. The result can be empty; ``NO_FEEDBACK`` is there for that case.
+    ``<x>result</x>`` is always XML. Plain text is kept, and so is text that resembles a tag but is
+    not one (``a < b``, ``list<int>``). The function is idempotent. The result can be empty; use
+    ``NO_FEEDBACK`` in that case.
     """
     text = clean_text(text)
     markup = _text_out_of_brackets(text)
@@ -105,13 +105,13 @@ def make_feedback(text: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """Return ``text`` with LF line ends and without what XML cannot hold, or nobody can see."""
+    """Return ``text`` with LF line ends, without invisible characters and those illegal in XML."""
     return _DROPPED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _text_out_of_brackets(text: str) -> str:
-    """Escape each "<" that opens no element of HTML; drop comments and a leading doctype."""
-    end = text.rfind("-->") + 3  # beyond it nothing can close, and "<!--" is text
+    """Escape each "<" that opens no HTML element; remove comments and a leading doctype."""
+    end = text.rfind("-->") + 3  # no comment can end after it, so a later "<!--" is text
     if end > 2:
         text = _COMMENT.sub("", text[:end]) + text[end:]
     text = _DOCTYPE.sub("", text, count=1) if _DOCTYPE.match(text) else text
@@ -119,7 +119,7 @@ def _text_out_of_brackets(text: str) -> str:
 
 
 def _work(markup: str) -> int:
-    """Estimate, from above, what reading ``markup`` costs; no further than ``MAX_WORK``."""
+    """Return an upper estimate of the cost of parsing ``markup``; stop at ``MAX_WORK``."""
     opened: list[str] = []
     work = 0
     for found in _TAG_OR_BRACKET.finditer(markup):
@@ -164,7 +164,7 @@ def _sanitised(markup: str) -> str:
 
 
 def _attribute(_tag: str, name: str, value: str) -> str | None:
-    """Links and pictures are absolute: a relative one would point into the LMS."""
+    """Drop relative URLs of links and images, because they would point into the LMS."""
     allowed = _SCHEMES.get(name)
     if allowed and not value.strip().lower().startswith(allowed):
         return None
@@ -172,7 +172,7 @@ def _attribute(_tag: str, name: str, value: str) -> str | None:
 
 
 def _as_xml(markup: str) -> str | None:
-    """Write sanitised HTML as XML; None if it is nested too deep."""
+    """Return sanitised HTML as XML, or None if it is nested too deep."""
     writer = _XmlWriter()
     writer.feed(markup)
     writer.close()
@@ -184,7 +184,7 @@ def _escaped(text: str, *, quote: bool = False) -> str:
 
 
 class _XmlWriter(HTMLParser):
-    """Closes the void elements and escapes as XML does; its input is well-formed already."""
+    """Write void elements and escapes as in XML; the input is well-formed already."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -209,7 +209,7 @@ class _XmlWriter(HTMLParser):
             self.parts.append(f"</{tag}>")
 
     def handle_data(self, data: str) -> None:
-        # A reader of HTML skips the first line end in <pre>; a second one saves it.
+        # An HTML parser skips the first line end in <pre>, so a second one is written.
         if self.opens_pre and data.startswith("\n"):
             self.parts.append("\n")
         self.opens_pre = False

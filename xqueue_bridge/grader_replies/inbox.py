@@ -1,4 +1,4 @@
-"""A reply is stored as it came, before anything is done with it."""
+"""Storage of received replies, before they are applied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xqueue_bridge.signals import reply_not_applied, reply_received
 Source = ReceivedReply.Source
 Status = ReceivedReply.Status
 
-#: What the learner is told when a submission is given up, in XQueue's own words.
+#: XQueue's own message, which the learner sees when a submission has failed.
 FAILURE_REPLY = json.dumps(
     {
         "correct": None,
@@ -39,7 +39,7 @@ def store_reply(
 ) -> int:
     """Store one reply with one INSERT, in the caller's transaction, and return its id.
 
-    ``reply`` is what ``body`` was understood as; None: it was not, ``problem`` says why, and it
+    ``reply`` is the parsed ``body``. If it is None, ``problem`` says why parsing failed, and the row
     is kept for operators only. After commit ``reply_received`` or ``reply_not_applied`` is sent.
     """
     now = timezone.now()
@@ -68,43 +68,43 @@ def store_reply(
 
 
 def store_failure_reply(submission_id: int) -> int:
-    """Store the notice that a submission is given up, as if a grader had sent it."""
+    """Store a failure reply for a submission, in the form of a grader's reply."""
     return store_reply(
         submission_id, Source.NOTICE, FAILURE_REPLY, reply=parse_reply(FAILURE_REPLY)
     )
 
 
 def is_answer(submission_id: int, body: str) -> bool:
-    """Return whether exactly this reply to the submission was accepted before.
+    """Return whether the same reply to the submission was accepted before.
 
-    If so, its entry in the score ledger counts the repetition.
+    If so, record a duplicate in the score ledger.
     """
     accepted = ReceivedReply.objects.filter(submission_id=submission_id).exclude(
         status=Status.REJECTED
     )
     storable = _storable(body)
     for reply_id, text in accepted.values_list("pk", "body"):
-        if text == storable:  # compared here: a database may take "a" and "A" for the same text
+        if text == storable:  # compared here: the database's collation may ignore case
             learner_state.record_duplicate(ledger_key(reply_id))
             return True
     return False
 
 
 def ledger_key(reply_id: int) -> str:
-    """Return the key of a stored reply in the score ledger."""
+    """Return the score ledger's key of a stored reply."""
     return f"reply:{reply_id}"
 
 
 def undelivered_by_queue() -> dict[str, int]:
-    """Return how many replies of each queue are stored but not yet in a learner's state."""
-    # A pending reply always has a next attempt, and that is what the index holds.
+    """Return the number of pending replies of each queue."""
+    # A pending reply always has a next attempt, and the index contains that column.
     pending = ReceivedReply.objects.filter(next_attempt_at__isnull=False, status=Status.PENDING)
     counts = pending.order_by().values_list("submission__queue_name").annotate(n=Count("pk"))
     return dict(counts)
 
 
 def send_after_commit_not_applied(reply_id: int, status: str, problem: str) -> None:
-    """Send ``reply_not_applied`` once the caller's transaction, if there is one, is over."""
+    """Send ``reply_not_applied`` after the caller's transaction, or now if there is none."""
     transaction.on_commit(
         partial(
             reply_not_applied.send_robust,
@@ -117,5 +117,5 @@ def send_after_commit_not_applied(reply_id: int, status: str, problem: str) -> N
 
 
 def _storable(body: str) -> str:
-    """Replace the code points that no database takes; JSON that holds them is invalid anyway."""
+    """Replace code points that no database stores; JSON that contains them is invalid."""
     return body.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")

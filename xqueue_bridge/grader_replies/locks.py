@@ -1,7 +1,7 @@
-"""Whose turn it is to deliver to one learner's block, while code that is not ours runs.
+"""Lock of one learner's block, held while a reply backend runs foreign code.
 
-Nobody waits for a turn. Who finds it taken leaves the reply as it is; who gives a turn back
-looks for such replies. A turn that its holder lost (a killed process) ends by itself.
+A process never waits for a lock. If another process holds the lock, the reply is left pending, and
+the holder looks for such replies after releasing it. A killed process's lock expires.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from opaque_keys.edx.keys import UsageKey
 from xqueue_bridge.grader_replies.models import BlockLock
 from xqueue_bridge.learner_state.api import in_transaction
 
-#: Longer than a delivery takes; what overruns it is still safe, as a queue key works once.
+#: Longer than an attempt takes. An attempt that overruns is still safe: a queue key works once.
 LOCK_SECONDS = 120
 
 
 @contextmanager
 def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
-    """Hold the turn for one place while the block runs; yields False if somebody else has it."""
+    """Hold the lock of one block while the body runs; yield False if another process holds it."""
     place = _place(user_id, usage_key)
     holder = uuid.uuid4().hex
     if not _take(place, holder):
@@ -36,11 +36,11 @@ def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
         yield True
     finally:
         ours = BlockLock.objects.filter(place=place, holder=holder)
-        in_transaction(ours.delete)  # a deadlock must not make it last until it ends by itself
+        in_transaction(ours.delete)  # retried, else a deadlock would keep the lock until expiry
 
 
 def retire_locks(user_id: int, usage_keys: Iterable[UsageKey]) -> None:
-    """Delete the turns of a learner who is to be forgotten: lost ones would stay for ever."""
+    """Delete a retired learner's locks: the lock of a killed process would stay in the table."""
     places = [_place(user_id, usage_key) for usage_key in usage_keys]
     BlockLock.objects.filter(place__in=places).delete()
 

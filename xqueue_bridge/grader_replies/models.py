@@ -1,13 +1,12 @@
-"""Replies as they came, and how far each has got on its way to the learner."""
+"""Models of received replies and of block locks."""
 
 from django.db import models
 
 
 class ReceivedReply(models.Model):
-    """One reply to a submission, stored before anything is done with it.
+    """A reply to a submission, stored before it is processed.
 
-    ``next_attempt_at`` is set as long as there is something left to do; the sweeper looks at
-    nothing else.
+    ``next_attempt_at`` is set while work is left; the sweeper selects rows by this column only.
 
     .. pii: Feedback to a learner, which can quote what the learner wrote.
     .. pii_types: other
@@ -52,9 +51,9 @@ class ReceivedReply(models.Model):
 
 
 class BlockLock(models.Model):
-    """Who may deliver to one learner's block now, while code that is not ours runs.
+    """Lock of one learner's block, held while a reply backend runs foreign code.
 
-    A turn ends by itself at ``expires_at``, so that a killed process blocks nobody.
+    The lock expires at ``expires_at``, so that a killed process does not keep it.
 
     .. no_pii:
     """

@@ -1,7 +1,7 @@
-"""From a grader's text to a ``GraderReply`` that keeps the grade contract; pure.
+"""Parsing of a grader's text to a ``GraderReply`` that keeps the grade contract. Pure.
 
-Graders are many and old. What can be understood in one way only is understood; the rest is
-refused by the name of the field, so that nothing doubtful ever reaches a problem block.
+Graders are many and old. Fields with only one possible reading are accepted; other values are
+refused with the field's name, so that no ambiguous value reaches a problem block.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _WORDS = {"true": True, "false": False}
 
 
 def parse_reply(text: str, *, graded: bool = True) -> GraderReply:
-    """Return the reply that the JSON ``text`` holds.
+    """Parse the JSON ``text`` of a reply.
 
-    ``graded=False`` is for the dispatch ``ungraded_response``, where only ``msg`` counts and
-    ``correct`` and ``score`` may be missing. Raises ``InvalidReply`` naming the field.
+    ``graded=False`` is for the dispatch ``ungraded_response``, which uses only ``msg``; ``correct``
+    and ``score`` may be missing. Raise ``InvalidReply`` with the field's name.
     """
     members = json_object(text, "xqueue_body", error=InvalidReply)
     if not graded:
@@ -35,7 +35,7 @@ def parse_reply(text: str, *, graded: bool = True) -> GraderReply:
 
 
 def write_reply(reply: GraderReply, *, score: float) -> str:
-    """Return ``reply`` as the JSON that capa reads, with the points that it shall give."""
+    """Return ``reply`` as the JSON that capa reads, with ``score`` as its points."""
     return json.dumps({"correct": reply.correct, "score": score, "msg": reply.msg})
 
 
@@ -46,7 +46,7 @@ def _required(members: dict[str, Any], name: str) -> Any:
 
 
 def _correct(value: Any) -> bool:
-    """XQueue's own failure notice says null; some graders write "True" and "False"."""
+    """XQueue's failure reply has null here; some graders write "True" and "False"."""
     if value is None:
         return False
     if isinstance(value, str) and value.lower() in _WORDS:

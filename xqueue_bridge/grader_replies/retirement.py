@@ -1,4 +1,4 @@
-"""Replies to a learner who is to be forgotten, or who is already."""
+"""Retirement of the replies to a learner's submissions."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 
 Status = ReceivedReply.Status
 
-#: Why such a reply goes no further.
+#: ``problem`` of a reply to a retired or deleted learner.
 GONE = "the learner is retired or deleted"
 
 
 def replies_to_forget(user_id: int, mode: RetirementMode) -> int:
-    """Return how many replies a retirement would empty or delete."""
+    """Return how many replies a retirement would scrub or purge."""
     replies = ReceivedReply.objects.filter(submission__user_id=user_id)
     return (replies if mode is RetirementMode.PURGE else _with_text(replies)).count()
 
 
 def scrub_replies(submission_ids: Collection[int]) -> int:
-    """Empty the replies to these submissions; return how many. Scores and times stay.
+    """Scrub the replies to these submissions; return their number. Scores and times stay.
 
-    What was still to be delivered is dead. Two statements, in the caller's transaction.
+    Pending replies become DEAD. Makes two statements in the caller's transaction.
     """
     replies = ReceivedReply.objects.filter(submission_id__in=submission_ids)
     replies.filter(status=Status.PENDING).update(status=Status.DEAD, problem=GONE)
@@ -38,7 +38,7 @@ def purge_replies(submission_ids: Collection[int]) -> int:
 
 
 def discard_late_reply(submission_id: int, source: str) -> None:
-    """Write down that a reply came too late for its learner: once, and without its text."""
+    """Store once, without text, that a reply arrived after its learner's retirement."""
     earlier = ReceivedReply.objects.filter(
         submission_id=submission_id, source=source, status=Status.REJECTED, problem=GONE
     )

@@ -1,10 +1,10 @@
-"""What an attempt to deliver a reply comes to, and when the next one is.
+"""The result of an attempt to apply a reply, and the time of the next attempt.
 
-    PENDING ──recorded──> APPLIED ──the key waits again──> PENDING
+    PENDING ──applied──> APPLIED ──the key waits again──> PENDING
        │ └──does not wait, and the grace period is over──> STALE
-       └──given up──> DEAD
+       └──attempts exhausted──> DEAD
 
-``next_attempt_at`` is the whole schedule: NULL when nothing is left to do.
+``next_attempt_at`` is NULL when no attempt is left.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from xqueue_bridge.signals import reply_applied
 
 Status = ReceivedReply.Status
 
-#: Dead ones are not in it: what cannot be delivered now can be so again.
+#: Without DEAD, because a dead reply can be retried later.
 _LEDGER_OUTCOMES = {
     Status.STALE: learner_state.Outcome.STALE,
     Status.REJECTED: learner_state.Outcome.REJECTED,
 }
 
-#: The problem of a reply while foreign code has it, and after that if the deliverer was killed.
+#: ``problem`` of a reply during an attempt, and afterwards if the process was killed.
 INTERRUPTED = "an attempt began and did not end"
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ def mark_applied(
     recorded: ApplyResult,
     recheck_seconds: float | None,
 ) -> None:
-    """Write down that the reply is in the learner's state, in the caller's transaction."""
+    """Mark the reply as applied, in the caller's transaction."""
     now = timezone.now()
     recheck = recheck_seconds is not None and reply.status != Status.APPLIED
-    # Not conditional: being in the learner's state is a fact, whoever else has looked at it.
+    # Unconditional, because the learner's state contains the reply whatever the row says.
     ReceivedReply.objects.filter(pk=reply.pk).update(
         status=Status.APPLIED,
         attempts=reply.attempts + 1,
@@ -61,7 +61,7 @@ def mark_applied(
         applied = learner_state.Outcome.APPLIED
         _enter_in_ledger(reply, applied, recorded.points, recorded.max_points)
     if reply.applied_at is not None and reply.score_applied == recorded.points:
-        return  # restored after it was overwritten: those who listen know it already
+        return  # applied again after it was overwritten: the signal was sent before
     transaction.on_commit(
         partial(
             reply_applied.send_robust,
@@ -78,7 +78,7 @@ def mark_applied(
 
 
 def defer_or_mark_stale(reply: ReceivedReply, delivery: ReplyToApply) -> None:
-    """The state is saved after the send, so a reply can be early; later than that it is stale."""
+    """Schedule a retry if the state may not be saved yet; after the grace period mark stale."""
     grace_ends = delivery.sent_at + timedelta(seconds=options().STALE_AFTER_SECONDS)
     if reply.status == Status.APPLIED:
         finish(reply, Status.APPLIED, "")
@@ -89,18 +89,18 @@ def defer_or_mark_stale(reply: ReceivedReply, delivery: ReplyToApply) -> None:
 
 
 def failed(reply: ReceivedReply, problem: str, attempts: int) -> None:
-    """An attempt raised; after ``attempts`` of them nothing more is tried by itself."""
+    """Schedule a retry, or mark the reply dead after ``attempts`` attempts."""
     log.warning("Reply %s, attempt %s: %s", reply.pk, reply.attempts + 1, problem)
     if reply.attempts + 1 < attempts:
         _try_again(reply, problem)
     else:
-        # What was applied and could not be looked at again stays applied.
+        # A failed re-check does not undo a reply that was already applied.
         applied = reply.status == Status.APPLIED
         finish(reply, Status.APPLIED if applied else Status.DEAD, problem)
 
 
 def finish(reply: ReceivedReply, status: ReceivedReply.Status, problem: str) -> None:
-    """Nothing is left to do for this reply."""
+    """Set the final status of a reply and send ``reply_not_applied`` unless it is applied."""
     with transaction.atomic():
         written = _update_unless_moved_on(reply, status, problem, None)
         outcome = _LEDGER_OUTCOMES.get(status)
@@ -117,7 +117,7 @@ def _enter_in_ledger(
     points: float | None = None,
     max_points: float | None = None,
 ) -> None:
-    """Give the reply its one entry in the score ledger."""
+    """Record the reply's outcome in the score ledger."""
     target = reply.submission.target
     learner_state.record_outcome(
         ledger_key(reply.pk),
@@ -133,7 +133,7 @@ def _enter_in_ledger(
 
 
 def _is_graded(reply: ReceivedReply) -> bool:
-    """Return whether the reply is about a score, and not the output of a trial run."""
+    """Return whether the reply has a score; the output of a trial run has none."""
     return reply.submission.target.dispatch is Dispatch.SCORE_UPDATE
 
 
@@ -151,7 +151,7 @@ def _try_again(reply: ReceivedReply, problem: str, *, not_after: datetime | None
 def _update_unless_moved_on(
     reply: ReceivedReply, status: str, problem: str, next_attempt_at: datetime | None
 ) -> bool:
-    """Write what an attempt came to, unless another deliverer, or a saved state, has moved it."""
+    """Save the result of an attempt, unless another process has changed the reply."""
     written = ReceivedReply.objects.filter(
         pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
     ).update(

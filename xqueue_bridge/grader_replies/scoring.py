@@ -1,4 +1,4 @@
-"""How many points a score is; pure arithmetic, shared by all recorders."""
+"""Conversion of a reply's score to points, shared by all reply backends. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from xqueue_bridge.data import GraderReply
 
 
 def points_of(reply: GraderReply, maximum: float | None, *, is_fraction: bool) -> float:
-    """Return the points that ``reply`` gives, between 0 and ``maximum`` (None: not known).
+    """Return the points of ``reply``, clamped to 0..``maximum`` (None: not known).
 
-    Above the maximum capa could no longer load the learner's state. An integer stays one.
+    With points above the maximum, capa could not load the learner's state. Integers stay integers.
     """
     score = reply.score
     if maximum is None:

@@ -1,7 +1,7 @@
-"""Ground: all that the bridge asks of a problem block, in one place.
+"""Attributes of a problem block that the bridge reads.
 
-Everything here tolerates a block that cannot answer: the `xqueue` service is built for every
-problem on every page view, most of which have no external grader at all.
+The functions tolerate a block without these attributes, because the `xqueue` service is created
+for every problem on every page view, and most problems have no external grader.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 
 class ProblemBlock(Protocol):
-    """The part of an XBlock that we use."""
+    """The part of an XBlock that the bridge uses."""
 
     scope_ids: Any
 
@@ -28,12 +28,12 @@ def usage_key(block: ProblemBlock) -> UsageKey:
 
 
 def course_key(block: ProblemBlock) -> LearningContextKey:
-    """Return the course, or library, that the block belongs to."""
+    """Return the key of the course or library that contains the block."""
     return usage_key(block).context_key
 
 
 def answer_points(block: ProblemBlock) -> dict[str, float]:
-    """Return the points of each answer of a capa problem, by answer id; {} if it cannot tell."""
+    """Return the points of each answer of a capa problem, by answer id; {} if unknown."""
     problem = getattr(block, "lcp", None)
     points: dict[str, float] = {}
     for responder in getattr(problem, "responders", {}).values():

@@ -1,4 +1,4 @@
-"""Ground: the LMS's callback address of a learner's block, made and read. Pure.
+"""Build and parse the LMS callback URL of a learner's block. Pure.
 
 <prefix>/courses/<course key>/xqueue/<user id>/<usage key>/<dispatch>
 """
@@ -18,26 +18,26 @@ from xqueue_bridge.protocol.fields import is_valid_text
 
 LONGEST_KEY = 255
 
-#: A course key is one segment, or three in the old form; an old usage key has many.
+#: A course key is one segment, or three if deprecated; a deprecated usage key has many.
 PATTERN = (
     r"courses/(?P<course_id>[^/]+|[^/]+/[^/]+/[^/]+)"
     r"/xqueue/(?P<userid>[^/]*)/(?P<mod_id>.*?)/(?P<dispatch>[^/]*)"
 )
 _URL = re.compile(rf"/{PATTERN}\Z", re.DOTALL)
 _USER_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
-# What Django's reverse() leaves as it is in a path.
+# Characters that Django's reverse() does not quote in a path.
 _UNQUOTED = "!$&'()*+,;=/~:@"
 
 
 def build_path(
     course_key: LearningContextKey, user_id: object, usage_key: UsageKey, dispatch: str
 ) -> str:
-    """Return the address's path, quoted as Django's reverse() does it."""
+    """Return the path of the URL, quoted like Django's reverse()."""
     return quote(f"/courses/{course_key}/xqueue/{user_id}/{usage_key}/{dispatch}", safe=_UNQUOTED)
 
 
 def read_url(url: str) -> Target:
-    """Return the place that a callback URL stands for; raises InvalidHeader."""
+    """Return the learner's block that a callback URL refers to; raise InvalidHeader."""
     match = _URL.search(url)
     if match is None:
         raise InvalidHeader("lms_callback_url", "is not a callback address of the LMS")
@@ -48,7 +48,7 @@ def read_url(url: str) -> Target:
 
 
 def read_dispatch(url: str) -> Dispatch:
-    """Return the dispatch at the end of a callback URL; raises InvalidHeader."""
+    """Return the dispatch at the end of a callback URL; raise InvalidHeader."""
     try:
         return _dispatch(url.rpartition("/")[2])
     except InvalidField as exc:
@@ -56,9 +56,9 @@ def read_dispatch(url: str) -> Dispatch:
 
 
 def read_parts(course_id: str, userid: str, mod_id: str, dispatch: str) -> Target:
-    """Return the place that the parts of an address stand for.
+    """Return the learner's block that the parts of a callback URL refer to.
 
-    Raises InvalidField with the part's name in the LMS's URL pattern.
+    Raise InvalidField with the part's name in the LMS's URL pattern.
     """
     course_key, usage_key = parse_block_key(course_id, mod_id)
     if not _USER_ID.fullmatch(userid):
@@ -67,7 +67,7 @@ def read_parts(course_id: str, userid: str, mod_id: str, dispatch: str) -> Targe
 
 
 def parse_block_key(course_id: str | None, mod_id: str) -> tuple[LearningContextKey, UsageKey]:
-    """Return course or library and block; ``course_id`` None: the one that the block names."""
+    """Return context key and usage key; if ``course_id`` is None, the usage key's own context."""
     usage_key = _key(UsageKey, mod_id, "mod_id")
     if course_id is not None:
         course_key = _key(LearningContextKey, course_id, "course_id")
@@ -95,7 +95,7 @@ def _key(kind: Any, text: str, part: str) -> Any:
 
 
 def _placed(usage_key: UsageKey, course_key: LearningContextKey) -> UsageKey:
-    """Return the usage key as one of this course; an old one does not know its run by itself."""
+    """Return the usage key in this course; a deprecated key does not contain its run."""
     context_key: Any = usage_key.context_key
     if isinstance(course_key, CourseKey) and getattr(context_key, "run", "") is None:
         if (context_key.org, context_key.course) == (course_key.org, course_key.course):

@@ -1,4 +1,4 @@
-"""Which queue keys a capa state waits for; pure, and patient with states of any shape."""
+"""Queue keys that a capa state waits for. Pure; tolerates malformed states."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def waiting_keys(state: Mapping[str, Any]) -> frozenset[str]:
-    """Return the queue keys of everything in ``state`` that waits for a grader."""
+    """Return the queue keys of all inputs in ``state`` that wait for a grader."""
     return frozenset(waiting_answers(state)) | frozenset(waiting_inputs(state))
 
 
 def waiting_answers(state: Mapping[str, Any]) -> dict[str, str]:
-    """Return queue key -> id of the answer that waits for its grade."""
+    """Return queue key -> id of the answer that waits for a grade."""
     found = {}
     for answer_id, entry in _entries(state, "correct_map"):
         queuestate = entry.get("queuestate")

@@ -1,4 +1,4 @@
-"""Ground: usage keys out of a text. Those of the old kind (i4x) lack their run there; pure."""
+"""Parsing of stored usage keys. Deprecated keys (i4x) are stored without their run. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 
 def has_run(usage_key: UsageKey) -> bool:
-    """Say whether a key names its course; one of the old kind, as it is stored, does not."""
-    block: Any = getattr(usage_key, "usage_key", usage_key)  # of an aside's: what it stands beside
+    """Return whether a key contains its run; a deprecated key, as stored, does not."""
+    block: Any = getattr(usage_key, "usage_key", usage_key)  # of an aside: the block's key
     return not block.deprecated or block.context_key.run is not None
 
 
 def in_course(usage_key: UsageKey, course_key: Any) -> UsageKey:
-    """Return a key that was stored with ``course_key``; one of the old kind with its run."""
+    """Return the key mapped into ``course_key``; this adds the run to a deprecated key."""
     return usage_key if has_run(usage_key) else usage_key.map_into_course(course_key)
 
 
@@ -23,7 +23,7 @@ def in_course(usage_key: UsageKey, course_key: Any) -> UsageKey:
 def parse_usage_key(text: str, course_key: CourseKey) -> UsageKey:
     """Return a stored key with its run.
 
-    Remembered: all learners of a course have scores at the same keys, and parsing takes longer
+    Cached, because all learners of a course have scores at the same keys, and parsing takes longer
     than reading the row.
     """
     return in_course(UsageKey.from_string(text), course_key)

@@ -1,4 +1,4 @@
-"""Ground: reading what comes from outside. Every field is checked, none believed. Pure."""
+"""Validation of untrusted form and JSON fields. Pure."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def text_field(fields: object, name: str) -> str:
 def json_object(
     text: object, field: str, *, error: type[InvalidField] = InvalidField
 ) -> dict[str, Any]:
-    """Return the JSON object that a text field holds; raise ``error`` naming the field."""
+    """Return the JSON object in a text field; raise ``error`` with the field's name."""
     if not isinstance(text, str):
         raise error(field, "must be text")
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):  # ValueError: also a number of too many digits
-        # "from None": the decoder's own exception carries the whole text.
+    except (ValueError, RecursionError):  # ValueError: also a number with too many digits
+        # "from None", because the decoder's exception carries the whole text.
         raise error(field, "must be JSON") from None
     if not isinstance(value, dict):
         raise error(field, "must be a JSON object")
@@ -36,7 +36,7 @@ def json_object(
 
 
 def is_valid_text(text: str) -> bool:
-    """Return whether every database takes this text: no NUL, no half of a surrogate pair."""
+    """Return whether every database stores this text: no NUL and no unpaired surrogate."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

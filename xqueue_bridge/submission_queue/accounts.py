@@ -1,6 +1,6 @@
-"""The machines that grade: their secrets, and what each may do.
+"""Grader accounts: secrets, queue grants and sessions.
 
-A secret is 256 random bits, so a fast keyed hash protects it: a grader that logs in before
+A secret is 256 random bits, so a fast keyed hash protects it. A grader that logs in before
 every poll costs one indexed query.
 """
 
@@ -22,7 +22,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.protocol.fields import is_valid_text
 from xqueue_bridge.submission_queue.models import Grader, GraderSecret, QueueGrant, RevokedSession
 
-#: How long a former secret lives beside the new one, unless said otherwise.
+#: How long the former secret stays valid beside the new one by default.
 ROTATION_OVERLAP = timedelta(hours=24)
 
 _SALT = "xqueue_bridge.grader_secret"
@@ -30,18 +30,18 @@ _SALT = "xqueue_bridge.grader_secret"
 
 @dataclass(frozen=True)
 class Principal:
-    """A grader that is logged in, and the queues it may use."""
+    """A logged-in grader and the queues it may use."""
 
     grader_id: int
     secret_id: int
     queue_names: frozenset[str]
 
     def may_use(self, queue_name: str) -> bool:
-        """Return whether this grader may pull from and answer the queue."""
+        """Return whether this grader may pull submissions from the queue and post results to it."""
         return bool({queue_name, QueueGrant.EVERY_QUEUE} & self.queue_names)
 
     def submissions_filter(self) -> Q:
-        """Return the condition under which a submission is this grader's business."""
+        """Return the filter that selects the submissions this grader may access."""
         if QueueGrant.EVERY_QUEUE in self.queue_names:
             return Q()
         return Q(queue_name__in=self.queue_names)
@@ -50,7 +50,7 @@ class Principal:
 def create_grader(name: str, queue_names: Iterable[str] = ()) -> str:
     """Create a grader that may use these queues ("*": all); return its secret, shown only once.
 
-    Raises IntegrityError if the name is taken.
+    Raise IntegrityError if the name is taken.
     """
     with transaction.atomic():
         grader = Grader.objects.create(name=name)
@@ -61,9 +61,9 @@ def create_grader(name: str, queue_names: Iterable[str] = ()) -> str:
 
 
 def issue_secret(grader: Grader, *, overlap: timedelta = timedelta(0)) -> str:
-    """Give the grader a new secret and return it.
+    """Create a new secret for the grader and return it.
 
-    The newest of its former secrets lives for ``overlap`` more; all others end now.
+    The newest former secret stays valid for ``overlap``; all older ones expire now.
     """
     secret = secrets.token_urlsafe(32)
     now = timezone.now()
@@ -78,8 +78,8 @@ def issue_secret(grader: Grader, *, overlap: timedelta = timedelta(0)) -> str:
 
 
 def authenticate(name: str, secret: str) -> Principal | None:
-    """Return the principal whose name and secret these are, or None."""
-    if not (is_valid_text(name) and is_valid_text(secret)):  # JSON can say what is no text
+    """Return the grader's principal if name and secret match, else None."""
+    if not (is_valid_text(name) and is_valid_text(secret)):  # JSON values may not be text
         return None
     found = (
         _live_secrets()
@@ -93,9 +93,9 @@ def authenticate(name: str, secret: str) -> Principal | None:
 
 
 def find_principal(secret_id: int) -> Principal | None:
-    """Return who logged in with this secret, if it still lives.
+    """Return the principal that logged in with this secret, or None if the secret has expired.
 
-    Believed for GRADER_CACHE_SECONDS: so long may a revoked grader go on.
+    The result is cached for GRADER_CACHE_SECONDS, so a revoked grader keeps access for that long.
     """
     cache_key = f"xqueue_bridge.principal.{secret_id}"
     principal = _cache().get(cache_key)
@@ -107,7 +107,7 @@ def find_principal(secret_id: int) -> Principal | None:
 
 
 def end_session(session_id: str) -> None:
-    """End one session of a grader; its other sessions go on."""
+    """Revoke one session of a grader; its other sessions stay valid."""
     RevokedSession.objects.bulk_create(
         [RevokedSession(session_id=session_id)], ignore_conflicts=True
     )
@@ -124,7 +124,7 @@ def session_has_ended(session_id: str) -> bool:
 
 
 def clear_expired_sessions() -> int:
-    """Delete the rows of sessions whose cookies have expired by now; return how many."""
+    """Delete RevokedSession rows whose cookies have expired; return their number."""
     expired = timezone.now() - timedelta(seconds=options().SESSION_SECONDS)
     return RevokedSession.objects.filter(ended_at__lt=expired).delete()[0]
 
@@ -146,7 +146,7 @@ def _usable_secrets() -> QuerySet[GraderSecret]:
 
 
 def _digests(secret: str) -> list[str]:
-    """Return the secret's digest under the site's key, then under each fallback key."""
+    """Return the secret's digest under SECRET_KEY, then under each fallback key."""
     return [
         salted_hmac(_SALT, secret, secret=key, algorithm="sha256").hexdigest()
         for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)

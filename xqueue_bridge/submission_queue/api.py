@@ -1,4 +1,4 @@
-"""The door of this room."""
+"""Public API of the package."""
 
 from xqueue_bridge.submission_queue.accounts import (
     ROTATION_OVERLAP,

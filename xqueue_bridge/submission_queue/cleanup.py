@@ -1,4 +1,4 @@
-"""What a killed process left: content, and files, of submissions that no grader will ever see."""
+"""Cleanup of submission content and files that a killed process left unpublished."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.utils import timezone
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import SubmissionContent
 
-#: Rows that one look takes in. The whole table has all that was ever sent.
+#: Rows scanned by one call. The table holds the content of every submission ever sent.
 PURGE_WINDOW = 1_000
 
 
 def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
-    """Delete content, and its files, that a killed process never published; return how many.
+    """Delete unpublished content older than ``older_than``, with its files; return the number.
 
-    Each look takes in another part of the table, at random: there is hardly any, and it can wait.
+    Each call scans one random range of the table, because such rows are rare and not urgent.
     """
     keys = SubmissionContent.objects.order_by("pk").values_list("pk", flat=True)
     first, last = keys.first(), keys.last()
@@ -31,7 +31,7 @@ def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
     )
     purged = 0
     for content in orphans[:100]:
-        if not files.delete_files(content.stored_files()):  # else the row still names them
+        if not files.delete_files(content.stored_files()):  # else keep the row with the names
             content.delete()
             purged += 1
     return purged

@@ -1,4 +1,4 @@
-"""Uploaded files between the learner and the grader: stored privately, fetched by signed link."""
+"""Private storage of uploaded files, and signed tokens for their download."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _SALT = "xqueue_bridge.submission_queue.files"
 
 @dataclass(frozen=True, slots=True)
 class FileToken:
-    """What a download link is good for: one file of one hand-out of one submission."""
+    """Content of a download token: one file of one delivery of one submission."""
 
     submission_id: int
-    #: Position in ``SubmissionContent.files``.
+    #: Index in ``SubmissionContent.files``.
     index: int
-    #: ``Submission.deliveries`` when the link was made, so that each pull makes links of its own.
+    #: ``Submission.deliveries`` when the token was made; each pull creates new tokens.
     delivery: int
 
 
 def store_file(upload: UploadedFile) -> StoredFile:
-    """Put one uploaded file into the private storage, all of it or nothing.
+    """Store one uploaded file completely in the private storage, or raise.
 
-    Its name there is random: neither learner nor author has a say in a path. Raises whatever
+    Its storage name is random, so neither learner nor author can influence the path. Raise whatever
     the storage raises.
     """
     storage = _storage()
@@ -49,17 +49,17 @@ def store_file(upload: UploadedFile) -> StoredFile:
 
 
 def open_file(stored: StoredFile) -> File:
-    """Open a stored file for reading; FileNotFoundError if it is gone. The caller closes it."""
+    """Open a stored file for reading; raise FileNotFoundError if missing. The caller closes it."""
     return _storage().open(stored.storage_name, "rb")
 
 
 def delete_files(stored: Iterable[StoredFile]) -> list[StoredFile]:
-    """Remove files from storage; return those that could not be removed. A missing one is gone."""
+    """Delete files from storage; return those that failed. A missing file counts as deleted."""
     return [file for file in stored if not _delete(_storage(), file.storage_name)]
 
 
 def display_names(files: Sequence[StoredFile]) -> list[str]:
-    """Return a distinct name for each file, in order: its own, or numbered if that is taken.
+    """Return a distinct name for each file, in order; a number is added to a duplicate name.
 
     >>> display_names([StoredFile("a.py", "x", 1), StoredFile("a.py", "y", 1)])
     ['a.py', 'a-2.py']
@@ -76,15 +76,15 @@ def display_names(files: Sequence[StoredFile]) -> list[str]:
 
 
 def make_file_token(submission_id: int, index: int, delivery: int) -> str:
-    """Return a URL-safe token for one download, good for ``FILE_URL_SECONDS``."""
+    """Return a URL-safe token for one download, valid for ``FILE_URL_SECONDS``."""
     return signing.dumps(astuple(FileToken(submission_id, index, delivery)), salt=_SALT)
 
 
 def read_file_token(token: str) -> FileToken:
-    """Return what a token is good for; ``signing.BadSignature`` if it is false or expired."""
+    """Return the content of a token; raise ``signing.BadSignature`` if it is invalid or expired."""
     try:
         return FileToken(*signing.loads(token, salt=_SALT, max_age=options().FILE_URL_SECONDS))
-    except ValueError:  # text that cannot even be encoded
+    except ValueError:  # text that cannot be encoded
         raise signing.BadSignature("not a file token") from None
 
 
@@ -97,7 +97,7 @@ def _delete(storage: Storage, name: str) -> bool:
         storage.delete(name)
     except FileNotFoundError:
         return True
-    except Exception as exc:  # storages raise what their services raise
+    except Exception as exc:  # storages raise exceptions of many libraries
         log.warning("a stored file could not be removed (%s): %s", type(exc).__name__, name)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Submissions on their way through grading, and the machines that grade them."""
+"""Models of submissions, graders, their secrets, grants and revoked sessions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xqueue_bridge.submission_queue.states import Status
 
 
 class SubmissionContent(models.Model):
-    """The wide half of a submission: written once, before the row that publishes it.
+    """The immutable content of a submission, written before its Submission row.
 
     .. pii: What the learner wrote or uploaded, and the learner's id inside header and body.
     .. pii_types: id, other
@@ -42,7 +42,7 @@ class SubmissionContent(models.Model):
 
 
 class Submission(models.Model):
-    """The narrow half of a submission: everything that changes while it is graded.
+    """The mutable part of a submission: everything that changes during grading.
 
     .. pii: Says that a learner, by id, answered a problem.
     .. pii_types: id
@@ -60,7 +60,7 @@ class Submission(models.Model):
     available_at = models.DateTimeField(null=True)
     deliveries = models.PositiveSmallIntegerField(default=0)
     pullkey_digest = models.CharField(max_length=64, blank=True, editable=False)
-    # No index: it would be written at every hand-out, for a question that is seldom asked.
+    # No index: each delivery would write it, and this lookup is rare.
     grader = models.ForeignKey(
         "xqueue_bridge.Grader",
         null=True,
@@ -81,8 +81,8 @@ class Submission(models.Model):
 
     class Meta:
         indexes = [
-            # The work index: alone gives the order in which a queue is served. A finished row
-            # has no available_at, so a range over it never meets one, on any database.
+            # The work index gives the order in which a queue is served. A finished row has
+            # available_at NULL, so a range scan never reads it, on any database.
             models.Index(fields=["queue_name", "available_at", "id"], name="xqueue_bridge_work"),
             models.Index(fields=["user_id", "usage_key"], name="xqueue_bridge_learner_block"),
             models.Index(fields=["status", "finished_at"], name="xqueue_bridge_finished"),
@@ -93,14 +93,14 @@ class Submission(models.Model):
 
     @property
     def target(self) -> Target:
-        """The place in a learner's state that the reply goes to."""
-        # The stubs of opaque_keys take every key for one that may be missing.
+        """Return the learner's block that the reply is applied to."""
+        # The stubs of opaque_keys type every key as optional.
         course_key, usage_key = cast(Any, self.course_key), cast(Any, self.usage_key)
         return Target(self.user_id, course_key, usage_key, Dispatch(self.dispatch))
 
 
 class Grader(models.Model):
-    """A machine that grades: never an LMS account.
+    """A grader account, which is not an LMS account.
 
     .. no_pii:
     """
@@ -117,7 +117,7 @@ class Grader(models.Model):
 
 
 class GraderSecret(models.Model):
-    """One secret of a grader, as a keyed hash. Two may live at once, for rotation.
+    """One secret of a grader, as a keyed hash. Two may be valid at once, for rotation.
 
     .. no_pii:
     """
@@ -135,7 +135,7 @@ class GraderSecret(models.Model):
 
 
 class QueueGrant(models.Model):
-    """A queue that a grader may pull from and answer.
+    """Permission of a grader to pull from a queue and post results to it.
 
     .. no_pii:
     """
@@ -160,9 +160,9 @@ class QueueGrant(models.Model):
 
 
 class RevokedSession(models.Model):
-    """A grader's session that logged out before it expired.
+    """A grader session that was logged out before it expired.
 
-    Sessions live in signed cookies, so it is their end that needs a row.
+    Sessions are signed cookies, so only a revoked session needs a row.
 
     .. no_pii:
     """

@@ -1,8 +1,8 @@
-"""The queue: every legal change of a submission's status, each one conditional UPDATE.
+"""The queue: each status transition of a submission, made by one conditional UPDATE.
 
-No row is locked and no transaction held to hand out a submission. A puller reads a window of
-the work index and claims a row on condition that nobody has claimed it since; whoever comes
-second matches nothing and takes the next.
+Pulling a submission locks no row and holds no transaction open. A grader's pull reads a window of
+the work index and claims a row on the condition that it is unclaimed. If another pull was first,
+the UPDATE matches no row and the next row is tried.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from xqueue_bridge.submission_queue.states import Status, sources_of
 
 log = logging.getLogger(__name__)
 
-#: Rows of the work index that one look takes in. More graders than this may miss one another's
-#: leftovers and look again.
+#: Rows of the work index read in one round. With more concurrent graders than this, a pull may
+#: miss free rows and needs another round.
 WINDOW = 32
-#: Looks before a puller says that others were always faster.
+#: Rounds after which a pull raises QueueContended.
 CLAIM_ROUNDS = 5
-#: A longer queue is not counted to its end for a message that a learner glances at.
+#: A longer queue is not counted completely, because the length is only shown to the learner.
 LENGTH_LIMIT = 10_000
 
 
 def enqueue(new: NewSubmission) -> int:
     """Store a submission for graders to pull; return the length of its queue, itself included.
 
-    Files first, then the wide row, then the narrow row, which publishes: a grader never meets
-    a submission that is not complete. Whatever fails, nothing is left behind.
+    The files are stored first, then SubmissionContent, then Submission, which publishes it, so a
+    grader never receives an incomplete submission. On an error everything is removed again.
     """
     if not is_known_queue(new.queue_name):
         raise QueueNotFound(f"Queue '{new.queue_name}' not found")
@@ -71,8 +71,8 @@ def enqueue(new: NewSubmission) -> int:
             dispatch=new.target.dispatch,
             queue_key=new.queue_key,
         )
-    except BaseException:  # also of a worker that is told to stop
-        # In a transaction of the caller's that is broken by now, the row goes with it.
+    except BaseException:  # also when a worker is terminated
+        # In a caller's transaction that is already broken, the rollback removes the row.
         if content is not None and not connection.needs_rollback:
             content.delete()
         files.delete_files(stored)
@@ -80,25 +80,25 @@ def enqueue(new: NewSubmission) -> int:
     log.info("Submission %s entered queue %s", submission.pk, submission.queue_name)
     try:
         return _available(new.queue_name, now)[:LENGTH_LIMIT].count()
-    except DatabaseError:  # the submission is in the queue, whatever its length
+    except DatabaseError:  # the submission is stored even if counting fails
         return 1
 
 
 def is_known_queue(queue_name: str) -> bool:
-    """Return whether submissions to this queue are accepted."""
+    """Return whether the bridge accepts submissions to this queue."""
     return not options().REJECT_UNKNOWN_QUEUES or queue_name in options().QUEUES
 
 
 def queue_length(queue_name: str) -> int:
-    """Return how many submissions a grader could have now: not leased, not delayed."""
+    """Return how many submissions a grader could pull now: not leased, not delayed."""
     return _available(queue_name, timezone.now()).count()
 
 
 def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
-    """Lease the queue's oldest submission to a grader; None if there is none.
+    """Lease the queue's oldest submission to a grader; return None if the queue is empty.
 
-    Each hand-out is a new lease with a new key, and is counted. Raises QueueContended if
-    other graders took every submission that was looked at.
+    Each delivery is counted and creates a new lease with a new key. Raise QueueContended if
+    other graders claimed every submission in the windows read.
     """
     most = queue_options(queue_name).MAX_DELIVERIES
     for _look in range(CLAIM_ROUNDS):
@@ -108,8 +108,8 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
         )
         if not window:
             return None
-        # The oldest first. Where somebody else has it, pullers that try the rest in the same
-        # order would go on meeting each other.
+        # The oldest first, the rest in random order, so that concurrent pulls do not collide
+        # again and again.
         oldest, *rest = window
         random.shuffle(rest)
         for submission_id, deliveries, content_id in (oldest, *rest):
@@ -124,17 +124,17 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
 
 
 def pullkey_digest(pullkey: str) -> str:
-    """Return what is stored of a pullkey. It is random and long: a plain hash hides it."""
+    """Return the stored digest of a pullkey, an unsalted hash of a long random text."""
     return hashlib.sha256(pullkey.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fail_exhausted(limit: int = 100) -> int:
-    """Give up submissions that were handed out as often as allowed; return how many.
+    """Fail submissions that were delivered as often as allowed; return their number.
 
-    For the sweeper: a queue that is polled does this by itself.
+    Used by the sweeper; in a queue that graders poll, ``pull`` does the same.
     """
     now = timezone.now()
-    # Most leases that ended will be given to somebody else: of those there can be any number.
+    # Most expired leases can be delivered again and may be numerous: filter by the lowest maximum.
     of_queues = [queue_options(name).MAX_DELIVERIES for name in options().QUEUES]
     fewest = min([options().MAX_DELIVERIES, *of_queues])
     ended = Submission.objects.filter(
@@ -150,11 +150,11 @@ def fail_exhausted(limit: int = 100) -> int:
 
 
 def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:
-    """Withdraw the submissions that a learner's newest answer at a block has replaced.
+    """Supersede the submissions that a learner's newest answer at a block has replaced.
 
-    ``waiting_keys`` are the queue keys that the saved state waits for. Only what is older
-    than one of those is withdrawn: a newer one's state may not be saved yet. A submission
-    that the state waits for after all (two requests crossed) is offered again.
+    ``waiting_keys`` are the queue keys that the saved state waits for. Only submissions older
+    than one of those are superseded, because the state of a newer one may not be saved yet. A
+    superseded submission that the state still waits for (two requests crossed) is requeued.
     """
     rows = list(
         Submission.objects.filter(user_id=user_id, usage_key=usage_key).values_list(
@@ -186,10 +186,10 @@ def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collecti
 
 
 def withdraw(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> int:
-    """Offer a learner's open submissions at a block to nobody any more; return how many.
+    """Supersede a learner's open submissions at a block; return their number.
 
-    For a state that is deleted. A grader that has one of them may still answer. A submission
-    that the state waits for after all (a page was loaded before) is offered again.
+    Used when the state is deleted. A grader that holds a lease may still post its result. A
+    submission that a saved state waits for again (from a page loaded earlier) is requeued.
     """
     return Submission.objects.filter(
         user_id=user_id,
@@ -200,22 +200,22 @@ def withdraw(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) 
 
 
 def requeue(submission_ids: Collection[int]) -> int:
-    """Offer given-up submissions again, with a fresh count; return how many changed."""
+    """Requeue failed submissions and reset their delivery count; return how many changed."""
     return _offer_again(submission_ids, sources_of(Status.WAITING))
 
 
 def _available(queue_name: str, now: datetime) -> QuerySet[Submission]:
-    """Return what the work index offers, in the order in which a queue is served."""
+    """Return the submissions that the work index offers, in the order of delivery."""
     return Submission.objects.filter(queue_name=queue_name, available_at__lte=now).order_by(
         "available_at", "pk"
     )
 
 
 def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
-    """Put submissions back; return how many.
+    """Set submissions to WAITING and reset their delivery count; return their number.
 
-    The count starts afresh: only what is leased can be given up, so one that came back used up
-    would neither be handed out nor end. Whoever had it before has no key to it any more.
+    Without the reset, a submission at MAX_DELIVERIES would neither be delivered nor fail, because
+    only leased submissions fail. The previous lease's key becomes invalid.
     """
     return Submission.objects.filter(pk__in=submission_ids, status__in=statuses).update(
         status=Status.WAITING,
@@ -229,7 +229,7 @@ def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) 
 def _claim(
     submission_id: int, deliveries: int, queue_name: str, grader_id: int | None, now: datetime
 ) -> str | None:
-    """Lease a submission and return its new pullkey; None if somebody else was faster."""
+    """Lease a submission and return its new pullkey; None if another pull claimed it first."""
     pullkey = secrets.token_urlsafe(24)
     claimed = Submission.objects.filter(
         pk=submission_id,
@@ -251,7 +251,7 @@ def _claim(
 
 
 def _give_up(submission_id: int, deliveries: int, now: datetime) -> bool:
-    """Fail a submission and store a notice for its learner; False if it has moved on."""
+    """Fail a submission and store a failure reply; return False if its state has changed."""
     with transaction.atomic():
         failed = Submission.objects.filter(
             pk=submission_id,
@@ -261,7 +261,7 @@ def _give_up(submission_id: int, deliveries: int, now: datetime) -> bool:
         ).update(status=Status.FAILED, available_at=None, finished_at=now)
         if not failed:
             return False
-        grader_replies.store_failure_reply(submission_id)  # INSERT; delivered after commit
+        grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
         transaction.on_commit(lambda: _announce_failure(submission_id))
     log.warning("Submission %s given up after %s deliveries", submission_id, deliveries)
     return True

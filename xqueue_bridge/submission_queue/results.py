@@ -1,7 +1,7 @@
-"""put_result: receive, parse, match, record, answer.
+"""The protocol call put_result: parse the result, match its lease, store the reply.
 
-The reply is stored in one short write and acknowledged; what it does to the learner's state
-is done after that, and never makes a grader grade again.
+The reply is stored in one short transaction and acknowledged. It is applied to the learner's
+state afterwards, and an error there never makes a grader grade again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from xqueue_bridge.submission_queue.states import Status, sources_of
 
 log = logging.getLogger(__name__)
 
-# The protocol's own words, which graders compare with.
+# Messages of the protocol, which graders compare verbatim.
 BAD_FORMAT = "Incorrect reply format"
 NO_SUBMISSION = "Submission does not exist"
 WRONG_KEY = "Incorrect key for submission"
@@ -42,7 +42,7 @@ _LARGEST_ID = 2**63 - 1
 
 @dataclass(frozen=True)
 class Lease:
-    """The lease that a grader says it holds."""
+    """The lease that a grader names in its result."""
 
     submission_id: int
     pullkey_digest: str
@@ -50,7 +50,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class ParsedResult:
-    """What a result's body was taken for: a reply to these dispatches, or a problem, or both."""
+    """A parsed result: a reply valid for these dispatches, an error, or both."""
 
     body: str
     problem: InvalidReply | None
@@ -61,8 +61,8 @@ class ParsedResult:
 def put_result(grader: Principal, fields: object) -> None:
     """Store a grader's result.
 
-    ``fields`` is the request's body as parsed: a mapping with two texts, ``xqueue_header`` and
-    ``xqueue_body``. Raises RequestRefused.
+    ``fields`` is the parsed request body: a mapping with the texts ``xqueue_header`` and
+    ``xqueue_body``. Raise RequestRefused if the result is not accepted.
     """
     try:
         lease = parse_lease(text_field(fields, "xqueue_header"))
@@ -81,7 +81,7 @@ def parse_lease(header: str) -> Lease:
     """Parse the xqueue_header of a result: ``{"submission_id", "submission_key"}``."""
     members = json_object(header, "xqueue_header")
     submission_id = members.get("submission_id")
-    # Several clients send the id back as text.
+    # Several clients return the id as text.
     if isinstance(submission_id, str) and _NUMERIC_ID.fullmatch(submission_id):
         submission_id = int(submission_id)
     if type(submission_id) is not int or not 0 <= submission_id <= _LARGEST_ID:
@@ -95,7 +95,7 @@ def parse_lease(header: str) -> Lease:
 def understand(body: str) -> ParsedResult:
     """Parse the xqueue_body of a result.
 
-    The output of a trial run needs no grade; whether it was one is known only to the row.
+    A trial run needs no grade, but only the Submission row says whether it was one.
     """
     if len(body.encode("utf-8", "surrogatepass")) > options().MAX_REPLY_BYTES:
         return ParsedResult(body, InvalidReply("xqueue_body", "is longer than MAX_REPLY_BYTES"))
@@ -127,7 +127,7 @@ def _accept(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
             )
         return bool(answered)
 
-    # Again after a deadlock: hardly any grader posts its result twice.
+    # Retried after a deadlock.
     answered = learner_state.in_transaction(answer)
     if answered:
         log.info("Submission %s answered by grader %s", lease.submission_id, grader.grader_id)
@@ -135,7 +135,7 @@ def _accept(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
 
 
 def _refuse(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
-    """Keep the reply for operators, and end the lease, so that the submission is served again."""
+    """Store the invalid reply for operators and end the lease, so that graders can pull again."""
     soon = timezone.now() + timedelta(seconds=options().INVALID_REPLY_RETRY_DELAY)
     with transaction.atomic():
         released = _held(grader, lease, (Status.LEASED,)).update(
@@ -162,10 +162,10 @@ def _held(grader: Principal, lease: Lease, statuses: Sequence[Status]) -> QueryS
 
 
 def _diagnose(grader: Principal, lease: Lease, body: str) -> None:
-    """Say why no submission is held under this lease.
+    """Raise the protocol error that explains why the lease does not match.
 
-    A repeated result is no error, nor is one that comes after its learner was retired: the
-    grader could do nothing about either.
+    A repeated result, and a result that arrives after the learner's retirement, are acknowledged
+    without an error, because the grader could not correct either.
     """
     submission = (
         Submission.objects.filter(grader.submissions_filter(), pk=lease.submission_id)

@@ -1,8 +1,9 @@
-"""What a learner sent to graders, once the learner is to be forgotten.
+"""Retirement of a learner's submissions, their files and replies.
 
-One batch: withdrawn, so that no grader meets it any more; its files removed, outside any
-transaction, because a storage is slow and takes nothing back; then emptied or deleted together
-with its replies, in one transaction. Wherever this is interrupted, running it again finishes it.
+For each batch, the submissions first become RETIRED, so that no grader receives them. Their files
+are deleted outside any transaction, because a storage is slow and cannot roll back. Then the
+submissions and replies are scrubbed or purged in one transaction. Rerunning an interrupted
+retirement completes it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from xqueue_bridge.submission_queue.states import Status, sources_of
 
 
 def submissions_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
-    """Return how many submissions, files and replies a retirement would empty or delete."""
+    """Return how many submissions, files and replies a retirement would scrub or purge."""
     contents = SubmissionContent.objects.filter(submission__user_id=user_id)
     held = contents if mode is RetirementMode.PURGE else _with_text(contents)
     return Counter(
@@ -37,10 +38,10 @@ def submissions_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
 
 
 def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
-    """Empty or delete all that the learner sent and all that graders said to it.
+    """Scrub or purge a learner's submissions and the replies to them.
 
-    Yields after each batch how many submissions, files and replies were emptied or deleted, and
-    how many ``files left`` the storage would not remove: their rows stay, emptied, until a later
+    Yield after each batch the numbers of submissions, files and replies that were changed, and
+    of ``files left``, which the storage failed to delete. Their rows stay, scrubbed, until a later
     run succeeds.
     """
     forget = _purge if mode is RetirementMode.PURGE else _scrub
@@ -66,7 +67,7 @@ def _remove_files(submission_ids: Collection[int]) -> Counter[str]:
         if not stored:
             continue
         left = files.delete_files(stored)
-        # The name in storage is what finds the file again; the learner's own is not needed.
+        # The storage name is enough to delete the file later; the learner's file name is removed.
         content.files = [["", file.storage_name, file.size] for file in left]
         content.save(update_fields=["files"])
         counts.update({"files": len(stored) - len(left), "files left": len(left)})

@@ -1,27 +1,27 @@
-"""The states of a submission, and every legal change between them.
+"""The states of a submission and the allowed transitions.
 
     enqueue ──> WAITING ──pull──> LEASED ──put_result──> ANSWERED
                   │  ^              │ ^
-          a newer │  │ requests     │ └─ pulled again, once the lease has ended: by time, or
+          a newer │  │ requests     │ └─ pulled again after the lease has expired, or
            answer │  │ crossed      │    early, because the reply was refused
                   v  │              └──too many deliveries──> FAILED ──requeue──> WAITING
                SUPERSEDED
                   ^  │
-    its state was │  │ a late result, if a grader had it
+    its state was │  │ a late result from a grader that held the lease
         deleted   │  └──> ANSWERED
                   └── WAITING, LEASED
 
     the learner was retired: all but ANSWERED ──> RETIRED
 
-``available_at`` says when the work index offers the submission next: the time of arrival
-while WAITING, the end of the lease while LEASED, NULL in the finished states.
+``available_at`` is the time at which the work index offers the submission next: the time of
+arrival while WAITING, the end of the lease while LEASED, NULL in the finished states.
 """
 
 from django.db import models
 
 
 class Status(models.TextChoices):
-    """Where a submission stands."""
+    """The state of a submission."""
 
     WAITING = "waiting", "waiting for a grader"
     LEASED = "leased", "being graded"
@@ -31,7 +31,7 @@ class Status(models.TextChoices):
     RETIRED = "withdrawn", "withdrawn: the learner is retired"
 
 
-#: Status -> what it may change to. ``queue.py`` makes each change in one conditional UPDATE.
+#: Status -> allowed next states. ``queue.py`` makes each transition in one conditional UPDATE.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.WAITING: frozenset({Status.LEASED, Status.SUPERSEDED, Status.RETIRED}),
     Status.LEASED: frozenset(
@@ -45,5 +45,5 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 
 def sources_of(target: Status) -> tuple[Status, ...]:
-    """Return the states from which ``target`` may be reached."""
+    """Return the states from which ``target`` can be reached."""
     return tuple(status for status, targets in TRANSITIONS.items() if target in targets)

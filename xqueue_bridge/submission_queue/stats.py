@@ -1,4 +1,4 @@
-"""What an operator wants to know of the queues."""
+"""Queue statistics and queue positions."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
-#: Finished submissions older than this are history, not news.
+#: Finished submissions older than this are not counted.
 RECENT = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class QueueStats:
-    """One queue at this moment; ``answered`` and ``failed`` count the last 24 hours."""
+    """Statistics of one queue; ``answered`` and ``failed`` count the last 24 hours."""
 
     queue_name: str
     waiting: int = 0
     leased: int = 0
-    #: Seconds since the oldest waiting submission arrived; None if nothing waits.
+    #: Age in seconds of the oldest waiting submission; None if the queue is empty.
     oldest_seconds: float | None = None
     answered: int = 0
     failed: int = 0
-    #: Replies that are stored but not yet in the learner's state.
+    #: Stored replies that are not yet applied to the learner's state.
     undelivered: int = 0
 
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """One open submission of a learner; ``position`` 1 is the next that a grader takes.
+    """Position of a learner's open submission; 1 is pulled next.
 
-    ``position`` is None while a grader has it.
+    ``position`` is None while a grader holds the lease.
     """
 
     queue_key: str
@@ -45,7 +45,7 @@ class QueuePosition:
 
 
 def queue_positions(user_id: int, usage_key: UsageKey) -> list[QueuePosition]:
-    """Return where a learner's open submissions at a block stand, oldest first."""
+    """Return the positions of a learner's open submissions at a block, oldest first."""
     now = timezone.now()
     rows = Submission.objects.filter(
         user_id=user_id, usage_key=usage_key, available_at__isnull=False
@@ -61,10 +61,10 @@ def _position(row: Submission, now: datetime) -> int | None:
 
 
 def queue_stats() -> list[QueueStats]:
-    """Return a report on each queue with anything unfinished or recent, by name."""
+    """Return the statistics of each queue with open or recent submissions, sorted by name."""
     now = timezone.now()
     unfinished = _by_queue(
-        # By status, which leads an index: for what the work index holds, all of it would be read.
+        # Filtered by status, which leads an index; the work index would be read completely.
         Submission.objects.filter(status__in=[Status.WAITING, Status.LEASED]),
         waiting=Count("pk", filter=Q(available_at__lte=now)),
         leased=Count("pk", filter=Q(available_at__gt=now, status=Status.LEASED)),

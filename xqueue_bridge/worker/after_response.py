@@ -1,7 +1,7 @@
-"""Ground: work that waits until a grader has its answer.
+"""Jobs that run after a grader's response has been sent.
 
-A grader gives up after a second, and has no use for what we do with its reply. Its view
-collects such jobs; the response runs them once its bytes have been sent.
+A grader times out after a second and does not need the result of applying its reply. The view
+collects such jobs, and the response runs them once its bytes have been sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _collected: ContextVar[list[Job] | None] = ContextVar("xqueue_bridge_jobs", defa
 
 @contextmanager
 def defer_jobs() -> Iterator[list[Job]]:
-    """Collect the jobs handed to ``run_after_response`` inside this block."""
+    """Collect the jobs that ``run_after_response`` receives inside this block."""
     jobs: list[Job] = []
     token = _collected.set(jobs)
     try:
@@ -29,7 +29,7 @@ def defer_jobs() -> Iterator[list[Job]]:
 
 
 def run_after_response(job: Job) -> None:
-    """Keep ``job`` for later where somebody collects; run it now elsewhere."""
+    """Defer ``job`` inside a ``defer_jobs`` block; otherwise run it now."""
     jobs = _collected.get()
     if jobs is None:
         job()
@@ -38,9 +38,9 @@ def run_after_response(job: Job) -> None:
 
 
 def run_jobs(jobs: list[Job]) -> None:
-    """Run each job once. None may stop the others: the sweeper repeats what failed."""
+    """Run each job once. A failed job does not stop the others; the sweeper repeats it."""
     while jobs:
         try:
             jobs.pop(0)()
-        except Exception as exc:  # whatever it is, the reply is stored and will be swept
+        except Exception as exc:  # the reply is stored, so the sweeper will apply it
             log.warning("A job after the response failed: %s", type(exc).__name__)

@@ -1,4 +1,4 @@
-"""The public names of this room. Safe to import before Django's apps are ready."""
+"""Public API of the package. Safe to import before Django's apps are ready."""
 
 from xqueue_bridge.xqueue_service.headers import (
     make_hashkey,

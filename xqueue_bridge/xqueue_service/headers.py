@@ -1,4 +1,4 @@
-"""The xqueue_header and the queue server's reply, to and from JSON. Pure."""
+"""Parsing and writing of the xqueue_header and the queue server's reply as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def make_xheader(lms_callback_url: str, lms_key: str, queue_name: str) -> str:
 def make_hashkey(seed: object) -> str:
     """Return a key of 32 hexadecimal digits, the same for the same seed.
 
-    Latin-1 text gives the key that the platform gives it, so that a key made here matches one
-    made there; any other text, which the platform cannot take, gets a key too.
+    Latin-1 text gives the same key as the platform's function, so that keys made by both match.
+    Other text, which the platform's function rejects, gets a key as well.
     """
     text = str(seed)
     try:
@@ -50,10 +50,10 @@ def parse_xheader(text: str) -> XHeader:
 
 
 def parse_xreply(text: str) -> tuple[int, str]:
-    """Parse a queue server's ``{"return_code": int, "content": str or int}``; never raises.
+    """Parse a queue server's ``{"return_code": int, "content": str or int}``; never raise.
 
-    Anything else is ``(1, "unexpected reply from server")``, with the server's own code if it
-    gave one that says failure.
+    Return ``(1, "unexpected reply from server")`` for anything else, with the server's own code
+    if that is an error code.
     """
     try:
         reply = json.loads(text)
@@ -71,7 +71,7 @@ def parse_xreply(text: str) -> tuple[int, str]:
 
 def _member(members: dict[str, Any], name: str, longest: int) -> str:
     value = members.get(name)
-    # Only a queue name may be a number: legacy servers take it as its text.
+    # Only a queue name may be a number: legacy servers convert it to text.
     if name == "queue_name" and isinstance(value, int | float):
         value = str(value)
     if value is None:

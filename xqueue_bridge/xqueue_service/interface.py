@@ -1,4 +1,4 @@
-"""The one place where sending a submission becomes the platform's ``(error, msg)``."""
+"""XQueueInterface, which sends a submission and returns the platform's ``(error, msg)``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 
 class XQueueInterface:
-    """Sends submissions of one block by the transport of its course.
+    """Send submissions of one block by the transport of its course.
 
-    Everything may be left out. ``url``, ``django_auth`` and ``requests_auth`` are the legacy
-    server's, by default the host's ``XQUEUE_INTERFACE``. ``use_submission_service`` chooses the
-    transport: True our table, False the legacy server, None (default) as the course's flag says
-    at the time of sending.
+    All arguments are optional. ``url``, ``django_auth`` and ``requests_auth`` are the legacy
+    server's, by default the host's ``XQUEUE_INTERFACE``. ``use_submission_service`` selects the
+    transport: True the Submission table, False the legacy server, None (default) the course's
+    flag at the time of sending.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class XQueueInterface:
     ) -> tuple[int, str]:
         """Send one submission, byte for byte; return ``(0, "<queue length>")``.
 
-        A submission that was not sent is ``(error, msg)`` with ``error`` not 0 and ``msg`` plain
-        text for the learner; nothing of it is left behind. The block then counts an attempt.
-        Where ``XQUEUE_BRIDGE["SEND_ERROR_CLASS"]`` names an exception class, that is raised
-        instead, for an answer (a trial run costs no attempt anyway): for problem blocks
+        If the submission was not sent, return ``(error, msg)`` with ``error`` not 0 and ``msg``
+        plain text for the learner; nothing stays stored. The block then counts an attempt.
+        If ``XQUEUE_BRIDGE["SEND_ERROR_CLASS"]`` names an exception class, that exception is raised
+        instead for an answer, but not for a trial run, which costs no attempt. For problem blocks,
         ``"xblocks_contrib.problem.capa.responsetypes.ResponseError"`` shows the learner the
-        message and leaves the attempts as they were. Nothing else is ever raised.
+        message and keeps the attempts unchanged. No other exception is raised.
         """
         error, msg = self._send(header, body, files_to_upload)
         failure = _failure_class() if error and _costs_an_attempt(header) else None
@@ -72,8 +72,8 @@ class XQueueInterface:
             msg = messages.harmless(str(refusal))
             log.warning("a submission was not sent: %s", msg)
             return 1, msg
-        except Exception as exc:  # the platform expects a tuple, whatever happened
-            # Without the message: it can quote the learner's work.
+        except Exception as exc:  # the platform expects a tuple for every error
+            # The exception's message is not logged, because it can quote the learner's work.
             trace = "".join(traceback.format_tb(exc.__traceback__))
             log.error("a submission was not sent: %s\n%s", type(exc).__name__, trace)
             return 1, messages.NOT_STORED
@@ -81,7 +81,8 @@ class XQueueInterface:
     def _transport(self) -> Transport:
         if not self._goes_to_table():
             return LegacyXQueue(*self._legacy)
-        # Here, because it brings models: blocks may import us before Django's apps are ready.
+        # Imported here because it loads models: blocks may import this module before the app
+        # registry is ready.
         from xqueue_bridge.xqueue_service.transports.submissions_table import SubmissionsTable
 
         return SubmissionsTable(self._block)

@@ -1,6 +1,6 @@
-"""What a learner may read when an answer was not sent: plain text, never a foreign server's markup.
+"""Plain-text messages that a learner sees when a submission was not sent.
 
-Blocks put these words into a page without escaping them. The first group are the protocol's
+Blocks put these messages into a page without escaping them. The first group are the protocol's
 own texts, which operators know and search for.
 """
 
@@ -18,13 +18,13 @@ NOT_STORED = "the answer could not be stored"
 NOT_CHARGED = "Your answer was not sent to the grader ({}). Your attempts are unchanged; try again."
 
 _LONGEST = 200
-#: The search for addresses takes the square of a word's length, and a server may send any.
+#: The URL search is quadratic in the length of a word, and a server may send words of any length.
 _LOOKED_AT = 2_000
 _ADDRESS = re.compile(r"\S*://\S*")
 
 
 def harmless(text: str) -> str:
-    """Return foreign text as one short line without markup, addresses or control characters."""
+    """Return foreign text as one short line without markup, URLs or control characters."""
     plain = "".join(
         character if character.isprintable() and character not in "<>&" else " "
         for character in _ADDRESS.sub(" ", text[:_LOOKED_AT])

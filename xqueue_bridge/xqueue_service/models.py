@@ -1,4 +1,4 @@
-"""Which transport a course's submissions take."""
+"""Model of the transport overrides."""
 
 from django.db import models
 
@@ -6,9 +6,9 @@ from xqueue_bridge.db.fields import CaseSensitiveCharField
 
 
 class TransportOverride(models.Model):
-    """One answer to "do these submissions go to our own table?", for a course or wider.
+    """Override of the transport for a course, an organisation or the site.
 
-    The narrowest answer wins: course, then organisation, then site.
+    The override with the narrowest scope wins: course, then organisation, then site.
 
     .. no_pii:
     """

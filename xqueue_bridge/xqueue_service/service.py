@@ -1,4 +1,4 @@
-"""The "xqueue" service: what a problem block is given when it asks how to reach a grader."""
+"""The XBlock runtime service "xqueue", which a problem block uses to reach a grader."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from xqueue_bridge.xqueue_service.interface import XQueueInterface
 
 
 class XQueueService:
-    """How one block reaches its grader.
+    """Give one block its interface to the grader.
 
-    A block asks for this each time it loads, mostly without anything to send, so making one
-    does nothing at all: no query, no connection, no look at the settings.
+    The runtime creates this service whenever it loads a block, mostly without a submission, so the
+    constructor makes no query, opens no connection and reads no setting.
     """
 
     def __init__(self, block: ProblemBlock) -> None:
@@ -25,7 +25,7 @@ class XQueueService:
 
     @cached_property
     def interface(self) -> XQueueInterface:
-        """What sends this block's submissions, by the transport of its course."""
+        """Return the interface that sends this block's submissions by its course's transport."""
         return XQueueInterface(block=self._block)
 
     def construct_callback(self, dispatch: str = Dispatch.SCORE_UPDATE) -> str:
@@ -41,15 +41,15 @@ class XQueueService:
 
     @property
     def default_queuename(self) -> str:
-        """The queue of a problem that names none: organisation and course, joined by "-"."""
+        """Return the default queue name: organisation and course, joined by "-"."""
         key: Any = course_key(self._block)
-        # A content library of the newer kind has a slug where a course has its number.
+        # A content library with a LibraryLocatorV2 key has a slug instead of a course number.
         number = key.slug if hasattr(key, "slug") else key.course
         return f"{key.org}-{number}".replace(" ", "_")
 
     @property
     def waittime(self) -> int:
-        """Seconds that a learner waits before answering again while an answer is queued."""
+        """Return the seconds a learner must wait before resubmitting while an answer is queued."""
         return int(getattr(settings, "XQUEUE_WAITTIME_BETWEEN_REQUESTS", 5))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Which way a course's submissions go; asked when one is sent."""
+"""Toggle that selects the transport of a course's submissions."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from django.apps import apps
 from django.db.models import Q
 from opaque_keys.edx.keys import LearningContextKey
 
-#: The platform's own name for the same question.
+#: The platform's own flag for the same decision.
 WAFFLE_FLAG = "send_to_submission_course.enable"
 
 _NARROWEST_FIRST = ("course", "org", "site")
 
 
 def use_edx_submissions_for_xqueue(course_key: LearningContextKey | None = None) -> bool:
-    """Whether submissions of a course go to our own table, and not to the legacy XQueue server.
+    """Return whether a course's submissions go to the Submission table, not to legacy XQueue.
 
-    The narrowest TransportOverride decides: the course's, its organisation's, the site's. Without
-    any, the waffle flag does, where django-waffle is installed; without that, the answer is no.
-    One query; one more for the flag when it is not in waffle's cache.
+    The TransportOverride with the narrowest scope decides: course, organisation, site. Without
+    an override the waffle flag decides if django-waffle is installed; otherwise the result is
+    False. Makes one query, and one more if the flag is not in waffle's cache.
     """
     choices = _choices(course_key)
     for scope in _NARROWEST_FIRST:
@@ -30,7 +30,7 @@ def use_edx_submissions_for_xqueue(course_key: LearningContextKey | None = None)
 
 
 def _choices(course_key: LearningContextKey | None) -> dict[str, bool]:
-    # By name: problem blocks may import this room before Django's apps are ready.
+    # By name, because problem blocks may import this module before the app registry is ready.
     transport_choice = apps.get_model("xqueue_bridge", "TransportOverride")
     fits = Q(scope="site", name="")
     if course_key is not None:

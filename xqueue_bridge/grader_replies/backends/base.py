@@ -1,4 +1,4 @@
-"""What every backend can do, and which one the host has chosen."""
+"""The reply backend interface, and the backend that the settings select."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _OURS = {
 
 
 class ReplyBackend(Protocol):
-    """Brings a reply into a learner's state. Made without arguments, used by many threads."""
+    """Apply replies to a learner's state. Made without arguments, used by many threads."""
 
-    #: True: ``record`` touches nothing but our database, and runs in one transaction with the
-    #: note that the reply is applied. False: it runs foreign code, outside any transaction,
-    #: one delivery to a learner's block at a time; only a save that it returns runs in one.
+    #: True: ``record`` changes only the default database, and runs in one transaction with the
+    #: update of the reply's status. False: it runs foreign code outside any transaction, one reply
+    #: to a learner's block at a time; only the ``save`` that it returns runs in a transaction.
     in_transaction: bool
-    #: Seconds after which a reply that was applied is recorded once more, in case a save of the
-    #: learner's undid it meanwhile; None where that cannot happen, or cannot be seen.
+    #: Seconds after which an applied reply is checked and applied again, if a save by the learner
+    #: has overwritten it; None if that cannot happen, or cannot be detected.
     recheck_seconds: float | None
 
     def record(self, delivery: ReplyToApply) -> ApplyResult:
         """Apply ``delivery`` if the learner's state waits for its queue key.
 
-        What cannot be done a second time may be left to ``ApplyResult.save``.
+        A step that cannot be repeated may be returned as ``ApplyResult.save``.
 
-        Raises TransientApplyError or PermanentApplyError; anything else that it raises
-        counts as transient.
+        Raise TransientApplyError or PermanentApplyError; any other exception counts as
+        transient.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Backend "block": the host loads the learner's block, and the block takes the reply."""
+"""Reply backend "block", which passes the reply to the learner's block loaded by the host."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from xqueue_bridge.lms.block import ProblemBlock, answer_points, waiting_answer
 
 
 class BlockBackend:
-    """Runs ``handle_ajax`` of a block, in this process and without HTTP, and has it saved.
+    """Call ``handle_ajax`` of a block, in this process and without HTTP, and save the block.
 
-    The block is asked first whether it waits for the queue key, and is given nothing but clean
-    replies within its points: it would act on others, whatever their key.
+    The backend first checks that the block waits for the queue key, and passes only sanitised
+    replies with clamped points, because the block does not validate the reply it receives.
     """
 
     in_transaction = False
-    #: A page of the learner's that was loaded before the reply may save after it.
+    #: A page that the learner loaded before the reply may be saved after it.
     recheck_seconds = 30.0
 
     def record(self, delivery: ReplyToApply) -> ApplyResult:
         """Apply ``delivery`` to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns.
 
-        A saved block has used up its queue key. Were that not one with our note, a process killed
-        between the two would leave a reply that looks stale.
+        A saved block no longer waits for its queue key. Save and status update share a transaction,
+        because a process killed between the two would leave a reply that looks stale.
         """
         block = _load(delivery)
         waits_in = _waiting_id(block, delivery)

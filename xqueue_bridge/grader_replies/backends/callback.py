@@ -1,4 +1,4 @@
-"""ReplyBackend "callback": posts the reply to the LMS's callback URL, as an XQueue server does."""
+"""Reply backend "callback", which posts to the LMS's callback URL like an XQueue server."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.grader_replies.scoring import points_of
 
 TIMEOUT = (3.05, 10)  # seconds to connect, seconds between bytes
-#: The LMS acknowledges a reply that its state does not wait for yet, and forgets it. So none is
-#: posted sooner after the send than a block's save may take.
+#: The LMS acknowledges and drops a reply that its state does not wait for yet. So a reply is not
+#: posted before the block has had this time to save its state.
 HOLD = timedelta(seconds=2)
-#: The LMS knows neither the learner nor the block, and will not soon.
+#: Status codes for a learner or block that the LMS does not have.
 GONE = frozenset({404, 410})
 
 
 class CallbackBackend:
-    """For an LMS in another process, whose state is out of our sight.
+    """Apply replies in an LMS that runs in another process and whose state cannot be read.
 
-    ``applied`` means that the LMS acknowledged; it does the same for a reply that it no longer
-    waits for.
+    ``applied`` means that the LMS acknowledged the reply; it also acknowledges a reply that its
+    state no longer waits for.
     """
 
     in_transaction = False
     recheck_seconds = None
 
     def record(self, delivery: ReplyToApply) -> ApplyResult:
-        """Post ``delivery``: the header as it came, the reply cleaned and within its points."""
+        """Post ``delivery``: the original header, and the reply sanitised and clamped."""
         url = _callback_url(delivery)
         if timezone.now() - delivery.sent_at < HOLD:
             raise TransientApplyError("The learner's state may not be saved yet.")
@@ -45,12 +45,12 @@ class CallbackBackend:
                 url,
                 data={"xqueue_header": delivery.header, "xqueue_body": body},
                 timeout=TIMEOUT,
-                allow_redirects=False,  # followed, it would become a GET
-                stream=True,  # only the status counts
+                allow_redirects=False,  # requests would change the POST into a GET
+                stream=True,  # only the status is read
             ) as response:
                 status = response.status_code
         except (InvalidSchema, InvalidURL, MissingSchema):
-            # "from None": requests puts the address, with the learner's id, into its messages.
+            # "from None": requests puts the URL with the learner's id into its messages.
             raise PermanentApplyError("The callback URL is not one.") from None
         except RequestException as exc:
             raise TransientApplyError(f"No answer: {type(exc).__name__}") from None
@@ -62,7 +62,7 @@ class CallbackBackend:
 
 
 def _points(delivery: ReplyToApply) -> float:
-    """The answer's points, as far as they are known: the queue key does not name the answer."""
+    """Return the answer's points as far as known; the queue key does not name the answer."""
     worths = set(delivery.points.values())
     if delivery.score_is_fraction and len(worths) != 1:
         raise PermanentApplyError(
@@ -73,7 +73,7 @@ def _points(delivery: ReplyToApply) -> float:
 
 
 def _callback_url(delivery: ReplyToApply) -> str:
-    """Return the header's URL if it is one that we may post to."""
+    """Return the header's URL if CALLBACK_PREFIXES allows it."""
     try:
         url = json.loads(delivery.header)["lms_callback_url"]
         parts = urlsplit(url)
@@ -92,6 +92,6 @@ def _callback_url(delivery: ReplyToApply) -> str:
 def _is_below(url: SplitResult, prefix: SplitResult) -> bool:
     same_host = (url.scheme, url.netloc) == (prefix.scheme, prefix.netloc) and url.netloc != ""
     folder = prefix.path.rstrip("/") + "/"
-    # What a server might resolve or decode to another path is not compared, but refused.
+    # A path that a server might resolve or decode to another one is refused.
     plain = not any(mark in url.path for mark in ("/..", "/./", "//", "%2e", "%2E", "%2f", "%2F"))
     return same_host and plain and "\\" not in url.geturl() and url.path.startswith(folder)

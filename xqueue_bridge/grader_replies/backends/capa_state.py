@@ -1,7 +1,7 @@
-"""What a reply changes in a capa problem's state; pure.
+"""Changes that a reply makes in a capa problem's state. Pure.
 
-The outcome is that of the block's own ``score_update`` and ``ungraded_response``, which the
-differential tests compare it with. Nothing here changes the state that it is given.
+The result equals that of the block's own ``score_update`` and ``ungraded_response``; the
+differential tests compare both. The functions do not modify the state passed to them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ State = Mapping[str, Any]
 def maximum_of(
     state: State, answer_id: str, points: Mapping[str, float], *, is_fraction: bool
 ) -> float:
-    """Return the points that an answer can be worth.
+    """Return the maximum points of an answer.
 
-    Where the sender could not tell (no ``points``), an only answer is worth the whole problem.
-    One of several gets what the others leave, so that the sum stays possible; a fraction needs
-    a whole, and takes an equal share.
+    If the submission has no ``points``, a single answer is worth the whole problem. One of several
+    gets the points not used by the others, so that the sum stays possible. A score that is a
+    fraction is taken of an equal share.
     """
     if answer_id in points:
         return points[answer_id]
@@ -44,7 +44,7 @@ def possible_of(state: State, points: Mapping[str, float]) -> float:
 def graded(
     state: State, answer_id: str, reply: GraderReply, *, points: float, possible: float
 ) -> dict[str, Any]:
-    """Return the state in which one answer has its points and waits no longer."""
+    """Return the state after one answer has received its points and no longer waits."""
     entry = {
         "correctness": "correct" if reply.correct else "incorrect",
         "npoints": points,
@@ -55,14 +55,14 @@ def graded(
         "answervariable": None,
     }
     correct_map = {**state["correct_map"], answer_id: entry}
-    # Were the sum ever above, by a rounding or a changed problem, capa could not load it.
+    # If the sum were above, by rounding or a changed problem, capa could not load the state.
     earned = min(sum(_earned(entry) for entry in correct_map.values()), possible)
     score = {"raw_earned": earned, "raw_possible": possible}
     return {**state, "correct_map": correct_map, "score": score}
 
 
 def shown(state: State, input_id: str, msg: str) -> dict[str, Any]:
-    """Return the state in which a trial run has its output and waits no longer."""
+    """Return the state after a trial run has received its output and no longer waits."""
     entry = {
         **state["input_state"][input_id],
         "queue_msg": msg,
@@ -73,7 +73,7 @@ def shown(state: State, input_id: str, msg: str) -> dict[str, Any]:
 
 
 def _earned(entry: Any) -> float:
-    """An answer's points, as capa counts them: one for a correct answer without a number."""
+    """Return an answer's points as capa counts them: 1 for a correct answer without points."""
     if not isinstance(entry, Mapping):
         return 0
     npoints = entry.get("npoints")

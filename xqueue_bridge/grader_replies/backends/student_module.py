@@ -1,4 +1,4 @@
-"""ReplyBackend "state": changes our row of the learner's state, and loads no block."""
+"""Reply backend "state", which updates the StudentModule row and loads no block."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NOT_WAITING = ApplyResult(applied=False)
 
 
 class StudentModuleBackend:
-    """Writes what a capa block would have written, under the lock of the learner's row."""
+    """Write the state that a capa block would write, under the lock of the learner's row."""
 
     in_transaction = True
     recheck_seconds = None
 
     def record(self, delivery: ReplyToApply) -> ApplyResult:
-        """Apply ``delivery``; three statements, and one more on SQLite."""
+        """Apply ``delivery`` with three statements, and one more on SQLite."""
         target = delivery.target
         module = learner_state.locked_module(target.user_id, target.course_key, target.usage_key)
         if module is None:

@@ -1,4 +1,4 @@
-"""What every transport does, and the checks that come before any of them."""
+"""The transport interface, and the checks that precede every transport."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _NAMELESS = "file"
 
 
 class Transport(Protocol):
-    """One way for a submission to leave the LMS."""
+    """Send submissions out of the LMS."""
 
     def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
-        """Hand over one submission, byte for byte.
+        """Send one submission, byte for byte.
 
         Return ``(0, queue length)``, or the queue server's own ``(return code, text)`` if it
-        refuses. Raise SendError or InvalidField in every other case; then nothing is left behind.
+        refuses. Raise SendError or InvalidField in every other case; nothing stays stored then.
         """
         ...
 
 
 def check_text(field: str, text: object, *, limit: int) -> None:
-    """Raise InvalidField unless every transport can carry the text as it is.
+    """Raise InvalidField unless every transport can carry the text unchanged.
 
-    JSON text never contains a raw NUL or half of a surrogate pair; what does cannot be stored
-    by every database, or not be written as UTF-8.
+    JSON text never contains a raw NUL or an unpaired surrogate. Some databases cannot store these
+    characters, and an unpaired surrogate cannot be encoded as UTF-8.
     """
     if not isinstance(text, str):
         raise InvalidField(field, "is not text")
@@ -46,11 +46,11 @@ def check_text(field: str, text: object, *, limit: int) -> None:
 
 
 def read_files(files: Iterable[Any] | None) -> tuple[UploadedFile, ...]:
-    """Read what a block passes as files; InvalidField if there are too many or one is too large.
+    """Read a block's files; raise InvalidField if there are too many or one is too large.
 
-    Each needs no more than ``name`` and ``read()``, in whatever way it offers them: the real
-    block's objects delegate ``read`` to a file inside, so HTTP libraries do not know them for
-    files. Reading them here, from the start, also makes sending twice safe.
+    A file object needs only ``name`` and ``read()``. The real block's objects delegate ``read`` to
+    an inner file, so HTTP libraries do not recognise them as files. Reading them here, from the
+    start, also makes sending twice safe.
     """
     files = list(files or ())
     limits = options()
@@ -62,7 +62,7 @@ def read_files(files: Iterable[Any] | None) -> tuple[UploadedFile, ...]:
 
 
 def plain_name(name: object) -> str:
-    """Return a file's own name, without folders and without what cannot be printed."""
+    """Return a file's base name, without folders and unprintable characters."""
     last = re.split(r"[/\\]", str(name or ""))[-1]
     printable = "".join(character for character in last if character.isprintable())
     short = printable.strip()[:_LONGEST_NAME].rstrip()
@@ -82,6 +82,6 @@ def _content(file: Any, at_most: int) -> bytes:
         seek(0)
     try:
         content = file.read(at_most)
-    except TypeError:  # it reads all or nothing
+    except TypeError:  # ``read`` takes no size
         content = file.read()
     return content.encode() if isinstance(content, str) else content

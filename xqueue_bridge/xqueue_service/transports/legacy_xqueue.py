@@ -1,4 +1,4 @@
-"""Transport one: HTTP to a legacy XQueue server, which keeps the submission and the graders."""
+"""Transport that posts submissions to a legacy XQueue server over HTTP."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from xqueue_bridge.xqueue_service.headers import parse_xheader, parse_xreply
 
 log = logging.getLogger(__name__)
 
-#: Seconds to connect, and between two pieces of the answer.
+#: Seconds to connect, and seconds between two parts of the response.
 TIMEOUTS = (3.05, 10)
 
 _LOGIN_REQUIRED = "login_required"
 
-# ValueError: what requests makes of some addresses that it cannot read.
+# requests raises ValueError for some URLs that it cannot parse.
 _HTTP_FAULTS = (requests.RequestException, ValueError)
 
 RequestsAuth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 class LegacyXQueue:
-    """One legacy XQueue server, and our account there.
+    """Send submissions to one legacy XQueue server with the LMS's account there.
 
-    What is None comes from ``XQUEUE_INTERFACE``: ``url``, ``django_auth`` (``username`` and
-    ``password``), and ``basic_auth``, a pair for a proxy in front of the server.
+    Arguments that are None are read from ``XQUEUE_INTERFACE``: ``url``, ``django_auth``
+    (``username`` and ``password``), and ``basic_auth``, a pair for a proxy in front of the server.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class LegacyXQueue:
         self._proxy_auth = requests_auth or _basic_auth(host.get("basic_auth"))
 
     def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
-        """POST one submission; log in and post it once more if the server asks for that."""
+        """POST one submission; if the server asks for a login, log in and POST again."""
         if not self._url:
             raise SendError(messages.NO_SERVER)
         form = {"xqueue_header": header, "xqueue_body": body}
-        # A list, because two files may have one name. The contents, because sending twice needs
-        # them twice.
+        # A list, because two files may have the same name. The contents are read into memory,
+        # because a second POST needs them again.
         parts = [(file.name, (file.name, file.content.read())) for file in files]
         with requests.Session() as session:
             session.auth = self._proxy_auth
@@ -65,7 +65,7 @@ class LegacyXQueue:
                     action = "submit"
                     error, content = self._post(session, action, form, parts)
         if error:
-            # Without the text: it is the server's, and can repeat what it was sent.
+            # The server's text is not logged, because it can repeat the submission.
             log.error("XQueue %s refused: return code %s", action, error)
         return error, self._for_learners(content, header)
 
@@ -81,7 +81,7 @@ class LegacyXQueue:
             response = session.post(url, data=form, files=parts, timeout=TIMEOUTS)
             text = response.text
         except _HTTP_FAULTS as exc:
-            # Only its type: the message can hold the address, with a password in it.
+            # Only the exception's type: its message can hold the URL with a password in it.
             log.error("XQueue %s failed: %s", action, type(exc).__name__)
             raise SendError(_reason(exc)) from None
         if response.status_code != requests.codes.ok:
@@ -93,7 +93,7 @@ class LegacyXQueue:
         return {name: self._account.get(name, "") for name in ("username", "password")}
 
     def _for_learners(self, content: str, header: str) -> str:
-        """Return the server's text, unless it repeats a secret or leaves nothing harmless."""
+        """Return the server's text, or a default if it repeats a secret or has no harmless part."""
         secrets = (
             self._account.get("password"),
             getattr(self._proxy_auth, "password", None),
@@ -109,7 +109,7 @@ def _basic_auth(pair: Any) -> RequestsAuth:
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave a request as it is; without this, requests looks for a password in ~/.netrc."""
+    """Return a request unchanged, so that requests does not read a password from ~/.netrc."""
     return request
 
 

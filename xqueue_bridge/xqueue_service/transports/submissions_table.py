@@ -1,4 +1,4 @@
-"""Transport two: a row in our own table, which graders pull from this site."""
+"""Transport that stores submissions in the Submission table, from which graders pull."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from xqueue_bridge.xqueue_service.headers import parse_xheader
 
 
 class SubmissionsTable:
-    """Our own table, for the submissions of one block (or of any, where None is known)."""
+    """Store the submissions of one block, or of any block if ``block`` is None."""
 
     def __init__(self, block: ProblemBlock | None = None) -> None:
         self._block = block
 
     def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
-        """Store one submission: three statements, and the files before them."""
+        """Store one submission and its files; the files are written first."""
         parsed = parse_xheader(header)
         new = NewSubmission(
             target=self._target(parsed.lms_callback_url),
@@ -50,7 +50,7 @@ class SubmissionsTable:
 
 
 def _learner(user_id: object) -> int:
-    """Return the LMS's number of a learner; visitors have none."""
+    """Return the learner's user id; raise if the user is anonymous."""
     text = str(user_id)
     if not (text.isascii() and text.isdecimal()):
         raise SendError(messages.NO_LEARNER)
