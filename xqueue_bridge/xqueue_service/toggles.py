@@ -40,11 +40,11 @@ def _choices(course_key: LearningContextKey | None) -> dict[str, bool]:
 
 
 def _waffle_says_yes(course_key: LearningContextKey | None) -> bool:
-    if not apps.is_installed("waffle"):
-        return False
     platform_flag = _platform_flag()
     if platform_flag is not None:
         return bool(platform_flag.is_enabled(course_key))
+    if not apps.is_installed("waffle"):
+        return False
     from waffle import get_waffle_flag_model
 
     return get_waffle_flag_model().get(WAFFLE_FLAG).everyone is True
