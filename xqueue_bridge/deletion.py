@@ -19,8 +19,8 @@ def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageK
     """Delete the learner's fields and score at the block, in one transaction.
 
     Open submissions are superseded; the result of a grader that holds a lease is
-    acknowledged and becomes stale. The history is kept. Return whether any row was
-    deleted; after commit ``state_deleted`` is sent.
+    acknowledged and becomes stale. The history is kept. Return whether the state was deleted
+    or a submission superseded; after commit ``state_deleted`` is sent.
     """
 
     def work() -> bool:
@@ -32,7 +32,7 @@ def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageK
 
 
 def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-    """Return whether ``delete_state`` would delete any row."""
+    """Return whether the learner has a state or an open submission at the block."""
     return learner_state.has_state(user_id, course_key, usage_key) or bool(
         submission_queue.queue_positions(user_id, usage_key)
     )

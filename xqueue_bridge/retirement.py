@@ -89,7 +89,7 @@ def _plan(user_id: int, mode: RetirementMode) -> Counter[str]:
 
 
 def _is_known(user_id: int) -> bool:
-    """Return whether the id is in use; a mistyped unused id must not be retired for its future."""
+    """Return whether the id is or was in use; an unused id may later belong to a new learner."""
     return (
         learner_state.learner_exists(user_id)
         or learner_state.is_retired(user_id)

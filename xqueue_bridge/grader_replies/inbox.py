@@ -40,7 +40,7 @@ def store_reply(
     """Store one reply with one INSERT, in the caller's transaction, and return its id.
 
     ``reply`` is the parsed ``body``. If it is None, ``problem`` says why parsing failed, and the
-    row is kept for operators only. After commit ``reply_received`` or ``reply_not_applied`` is sent.
+    row is kept for operators. After commit ``reply_received`` or ``reply_not_applied`` is sent.
     """
     now = timezone.now()
     row = ReceivedReply.objects.create(
