@@ -1,4 +1,4 @@
-"""Door: system checks that name the setting line to write."""
+"""System checks whose hints name the setting to write."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def register_all() -> None:
-    """Register our checks; called once, when the apps are ready."""
+    """Register the package's checks; called once, when the apps are ready."""
     checks.register(check_options, "xqueue_bridge")
     checks.register(check_recorder, "xqueue_bridge")
     checks.register(check_crawler_detector, "xqueue_bridge")

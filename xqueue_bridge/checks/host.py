@@ -1,4 +1,4 @@
-"""The host's own settings: what we need of them."""
+"""Checks of the host's own settings: databases, caches, storages and middleware."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from xqueue_bridge.conf import options
 
 
 def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
-    """The host's own settings hold what we need."""
+    """Check that the host's settings contain what the bridge needs."""
     found: list[checks.CheckMessage] = []
     alias = options().FILES_STORAGE_ALIAS
     if not isinstance(alias, str):
-        pass  # check_options says so
+        pass  # check_options reports it
     elif alias not in settings.STORAGES:
         found.append(
             warning(
@@ -70,10 +70,10 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _unusable(backends: Any, name: str, alias: str, setting: str) -> Iterator[checks.CheckMessage]:
-    """Yield what is wrong with a cache or a storage that cannot be made."""
+    """Yield an error for a cache or a storage that cannot be created."""
     try:
         backends[alias]
-    except Exception as exc:  # importing runs foreign code
+    except Exception as exc:  # the import runs foreign code
         text = f"XQUEUE_BRIDGE[{name!r}] is {alias!r}, which is not in {setting}."
         if alias in getattr(settings, setting):
             text = f"{setting}[{alias!r}] cannot be used: {type(exc).__name__}."
@@ -81,7 +81,7 @@ def _unusable(backends: Any, name: str, alias: str, setting: str) -> Iterator[ch
 
 
 def _wrong_xqueue_settings() -> Iterator[checks.CheckMessage]:
-    """Yield what is wrong with the settings that have the platform's names."""
+    """Yield errors in the settings that have the platform's names."""
     interface = getattr(settings, "XQUEUE_INTERFACE", None) or {}
     where = "XQUEUE_INTERFACE"
     if not isinstance(interface, Mapping):
@@ -113,7 +113,7 @@ def _wrong_xqueue_settings() -> Iterator[checks.CheckMessage]:
 
 
 def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
-    """SQLite takes its write lock when a transaction begins, not half way through."""
+    """Check that SQLite takes its write lock when a transaction begins."""
     found: list[checks.CheckMessage] = []
     for alias in kwargs.get("databases") or ():
         connection = connections[alias]
@@ -131,7 +131,7 @@ def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
-    """A connection for each request halves what graders can do in a second."""
+    """Check that database connections persist; one for each request halves graders' throughput."""
     return [
         warning(
             "W006",
@@ -141,5 +141,5 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
         for alias, database in settings.DATABASES.items()
         if not database["ENGINE"].endswith("sqlite3")
         and database.get("CONN_MAX_AGE", 0) == 0
-        and not database.get("OPTIONS", {}).get("pool")  # it keeps them, and allows no other age
+        and not database.get("OPTIONS", {}).get("pool")  # a pool keeps connections; age must be 0
     ]

@@ -1,4 +1,4 @@
-"""What the checks have in common: their messages, and what is wrong with a value."""
+"""Messages and value tests that the check modules share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def wrong_values(
 def unimportable(name: str, path: str, where: str = "XQUEUE_BRIDGE") -> list[checks.CheckMessage]:
     try:
         found = import_string(path)
-    except Exception as exc:  # importing runs foreign code
+    except Exception as exc:  # the import runs foreign code
         reason = f"cannot be imported: {type(exc).__name__}"
     else:
         if callable(found):

@@ -1,4 +1,4 @@
-"""The bridge's own settings: every key of XQUEUE_BRIDGE, and what its dotted paths lead to."""
+"""Checks of the keys of XQUEUE_BRIDGE and of the objects that its dotted paths name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from xqueue_bridge.conf import CredentialsOptions, Options, QueueOptions, option
 from xqueue_bridge.models import StudentModuleHistoryExtended
 
 RECORDERS = ("state", "block", "callback")
-#: Seconds: two thirds of what an attempt to send a grade has left when it begins its request.
+#: Seconds: two thirds of the time that an attempt to send a grade has left for its request.
 LONGEST_TIMEOUT = 40
 
 
 def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Every key of XQUEUE_BRIDGE is one we know, of its type, and within its bounds."""
+    """Check that every key of XQUEUE_BRIDGE is known, of its type, and within its range."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
         return [error("E001", "XQUEUE_BRIDGE is not a dict.", "XQUEUE_BRIDGE = {}")]
@@ -54,10 +54,10 @@ def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Replies can reach the learner's state."""
+    """Check that the reply backend can apply replies to the learner's state."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
-        return []  # check_options says so
+        return []  # check_options reports it
     found: list[checks.CheckMessage] = []
     paths = {"REPLY_BACKEND", "BLOCK_LOADER", "SEND_ERROR_CLASS", "COURSE_STRUCTURE_BACKEND"}
     for name in sorted(paths & given.keys()):
@@ -100,7 +100,7 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
-    """Return what is wrong with something that can be imported and called."""
+    """Return the errors of a dotted path that must name a callable."""
     found, where = import_string(path), f"XQUEUE_BRIDGE[{name!r}]"
     if name == "SEND_ERROR_CLASS":
         is_right = isinstance(found, type) and issubclass(found, Exception)
@@ -116,15 +116,15 @@ def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
 
 
 def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Crawlers can be told from learners."""
+    """Check that CRAWLER_DETECTOR can be used."""
     path = options().CRAWLER_DETECTOR
     if not isinstance(path, str):
-        return []  # check_options says so
+        return []  # check_options reports it
     return unimportable("CRAWLER_DETECTOR", path)
 
 
 def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
-    """What keeps the blocks' state can be imported, and is a user-state client."""
+    """Check that USER_STATE_CLIENT can be imported and is a user-state client."""
     from xqueue_bridge.learner_state.api import (
         DjangoXBlockUserStateClient,
         missing_client_attributes,
@@ -132,7 +132,7 @@ def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
 
     path = options().USER_STATE_CLIENT
     if not isinstance(path, str):
-        return []  # check_options says so
+        return []  # check_options reports it
     found = unimportable("USER_STATE_CLIENT", path)
     if found:
         return found
@@ -156,10 +156,10 @@ def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_history(**kwargs: Any) -> list[checks.CheckMessage]:
-    """The extended history is where HISTORY_DATABASE says."""
+    """Check that the extended history table is in HISTORY_DATABASE."""
     alias = options().HISTORY_DATABASE
     if alias is None or not isinstance(alias, str):
-        return []  # check_options says so
+        return []  # check_options reports it
     line = "XQUEUE_BRIDGE['HISTORY_DATABASE']"
     if alias == DEFAULT_DB_ALIAS or alias not in settings.DATABASES:
         what = "the default database" if alias == DEFAULT_DB_ALIAS else "not in DATABASES"
@@ -176,7 +176,7 @@ def check_history(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Grades can be sent to Credentials, and nobody can read them, or our secret, on the way."""
+    """Check that grades can be sent to Credentials, and that grades and secret are encrypted."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     given = given.get("CREDENTIALS") if isinstance(given, Mapping) else None
     where = "XQUEUE_BRIDGE['CREDENTIALS']"
@@ -191,7 +191,7 @@ def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
     for name in ("URL", "TOKEN_URL"):
         address = given.get(name)
         if not address or not isinstance(address, str):
-            continue  # said above
+            continue  # reported above
         if not is_address(address):
             text = f"{where}[{name!r}] is not the address of a service."
             found.append(error("E009", text, f"{where}[{name!r}] = 'https://...'"))
@@ -216,6 +216,6 @@ def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _is_private(address: str) -> bool:
-    """Return whether nobody on the way can read what is sent there."""
+    """Return whether a request to this URL cannot be read in transit."""
     parts = urlsplit(address)
     return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")

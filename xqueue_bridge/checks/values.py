@@ -1,4 +1,4 @@
-"""Values of the right type that cannot work all the same."""
+"""Range and format checks of setting values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.core import checks
 from xqueue_bridge.checks.messages import error
 from xqueue_bridge.conf import Options
 
-_SECONDS = 10 * 365 * 86_400  # a time that much later is still a date
+_SECONDS = 10 * 365 * 86_400  # now plus this is still a valid date
 _BYTES = 2**31 - 1
-_SMALL = 2**15 - 1  # what the column of a count can hold
+_SMALL = 2**15 - 1  # the maximum of a count's column
 
-#: The least and the greatest value of each setting that is a number.
+#: The minimum and maximum of each numeric setting.
 RANGES: dict[str, tuple[float, float]] = {
     "MAX_BODY_BYTES": (1, _BYTES),
     "MAX_FILES": (0, _SMALL),
@@ -33,17 +33,17 @@ RANGES: dict[str, tuple[float, float]] = {
     "RETRY_BACKOFF": (0.1, _SECONDS),
     "RETRY_BACKOFF_MAX": (0.1, _SECONDS),
     "USER_STATE_BATCH_SIZE": (1, 100_000),
-    # A worker holds the task for so long; RabbitMQ ends a worker's channel after 30 minutes.
+    # A worker holds the task for this long; RabbitMQ closes a worker's channel after 30 minutes.
     "RECALCULATE_GRADE_DELAY_SECONDS": (0, 900),
     "GRADE_FREEZE_DAYS": (0, 36_500),
 }
-#: REST framework looks at the unit's first letter alone: to it, a month is a minute.
+#: REST framework reads only the unit's first letter, so it takes a month for a minute.
 _RATE = re.compile(r"0*[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def wrong_number(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
-    """Return what is wrong with a setting that is a number and out of its range."""
+    """Return the error of a numeric setting that is out of its range."""
     if name not in RANGES or not isinstance(value, int | float) or isinstance(value, bool):
         return []
     least, greatest = RANGES[name]
@@ -54,7 +54,7 @@ def wrong_number(name: str, value: Any, where: str) -> list[checks.CheckMessage]
 
 
 def wrong_text(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
-    """Return what is wrong with a setting that is a text and not one of those that work."""
+    """Return the error of a text setting whose value is not supported."""
     if not isinstance(value, str):
         return []
     reason, example = "", getattr(Options, name, None)
@@ -73,7 +73,7 @@ def wrong_text(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
 
 
 def is_address(value: object) -> bool:
-    """Return whether requests can be sent to what lies below ``value``."""
+    """Return whether ``value`` is a base URL to which requests can be sent."""
     if not isinstance(value, str) or re.search(r"[\s\\]", value):
         return False
     try:

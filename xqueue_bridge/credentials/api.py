@@ -1,4 +1,4 @@
-"""Door of the room: a course grade goes on to other services."""
+"""Public API of the package: send course grades to the Credentials service."""
 
 from xqueue_bridge.credentials.enqueue import GradeToSend, enqueue_missed, grade_changed
 from xqueue_bridge.credentials.grade_filter import mode_and_status_are_interesting

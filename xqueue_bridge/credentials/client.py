@@ -1,4 +1,4 @@
-"""The HTTP request that tells Credentials a grade."""
+"""The HTTP request that sends one grade to Credentials."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from xqueue_bridge.credentials.errors import GradeSendError, fault_of, refusal
 from xqueue_bridge.credentials.grades import StoredGrade
 from xqueue_bridge.credentials.tokens import access_token
 
-#: Credentials keeps a percent as Decimal(5, 4).
+#: Credentials stores a percent as Decimal(5, 4).
 _PLACES = Decimal("0.0001")
 _MOST = Decimal("9.9999")
 
 
 def grade_message(username: str, grade: StoredGrade, *, verified: bool) -> dict[str, Any]:
-    """Return what is posted, in Credentials' words."""
+    """Return the JSON body of the request, with Credentials' field names."""
     return {
         "username": username,
         "course_run": str(grade.course_id),
@@ -31,7 +31,7 @@ def grade_message(username: str, grade: StoredGrade, *, verified: bool) -> dict[
 
 
 def quantised(percent: float) -> float:
-    """Return ``percent`` (0..1; more with extra credit) with 4 decimal places at most."""
+    """Return ``percent`` (0..1; more with extra credit) rounded to 4 decimal places."""
     exact = Decimal(str(percent)).quantize(_PLACES, rounding=ROUND_HALF_EVEN)
     return float(min(max(exact, Decimal(0)), _MOST))
 
@@ -41,10 +41,10 @@ def post_grade(
     message: Mapping[str, Any],
     is_in_time: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Post one grade; with a new token once more if ours was refused. Raises GradeSendError.
+    """Post one grade; retry once with a new token if the token was refused. Raises GradeSendError.
 
-    ``is_in_time`` is asked when the token is there, which can take its time: is it still ours to
-    post?
+    ``is_in_time`` is called after the token was fetched, which can take long, and returns
+    whether the caller's claim still holds.
     """
     token = access_token(service)
     response = _post(service, message, token, is_in_time)
@@ -68,13 +68,13 @@ def _post(
             f"{service.URL.rstrip('/')}/grades/",
             json=message,
             timeout=service.timeouts,
-            allow_redirects=False,  # followed, it would become a GET
+            allow_redirects=False,  # a redirected POST would become a GET
             auth=_bearing(token),
-            stream=True,  # only the status and Retry-After count
+            stream=True,  # only the status and Retry-After are read
         ) as response:
             return response
     except (requests.RequestException, ValueError) as exc:
-        # "from None": requests puts the address into its messages.
+        # "from None": requests puts the URL into its messages.
         raise GradeSendError(fault_of(exc)) from None
 
 

@@ -1,4 +1,4 @@
-"""A grade has changed: whether other services should know, and what to tell a worker."""
+"""Enqueue changed grades for Credentials, and find changes that were missed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.grades import StoredGrade, changed_grades, stored_grade
 from xqueue_bridge.credentials.models import GradeOutboxCursor
 
-#: A change younger than this may still be on its way to us, or not committed yet.
+#: A younger change may still be in processing or not yet committed.
 SETTLE = timedelta(seconds=60)
-#: How far back the very first look goes.
+#: How far back the first search for missed grades goes.
 FIRST_LOOK = timedelta(days=1)
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ class GradeToSend:
 
 
 def grade_changed(user_id: int, course_key: LearningContextKey) -> GradeToSend | None:
-    """Enqueue a learner's stored grade if Credentials should know it and does not yet.
+    """Enqueue a learner's stored grade if Credentials should have it and does not yet.
 
     Call it after the grade's commit. Returns what a worker needs to send it at once, or None.
-    Without a service, without a stored grade, and for a grade that is enqueued already or of no
-    interest, nothing is written. 2 statements for an unchanged grade, 4 for a changed one, 7 with
-    BEGIN and COMMIT for the first; and the host's rule.
+    Writes nothing without a service, without a stored grade, for a grade that is enqueued
+    already, and for one that GRADE_FILTER rejects. 2 statements for an unchanged grade, 4 for a
+    changed one, 7 with BEGIN and COMMIT for the first, plus those of the filter.
     """
     service = credentials_options()
     grade = stored_grade(user_id, course_key) if service else None
@@ -58,10 +58,10 @@ def grade_changed(user_id: int, course_key: LearningContextKey) -> GradeToSend |
 
 
 def enqueue_missed(limit: int = 500) -> int:
-    """Enqueue grades whose change nobody heard of, as after a crash; return how many.
+    """Enqueue grades whose change was not enqueued, as after a crash; return how many.
 
-    Looks at each change once, in their order, through ``SETTLE`` ago. 2 statements when there is
-    none; safe in several processes at once.
+    Reads each change once, in order, up to ``SETTLE`` ago. 2 statements when there is none; safe
+    in several processes at once.
     """
     service = credentials_options()
     if service is None:
@@ -86,7 +86,7 @@ def _cursor() -> GradeOutboxCursor:
 
 
 def username_of(user_id: int) -> str | None:
-    """Return the learner's name in the platform, None if there is no such learner."""
+    """Return the learner's username, None if there is no such user."""
     users = get_user_model()
     names = users._default_manager.filter(pk=user_id)
     return names.values_list(users.USERNAME_FIELD, flat=True).first()
@@ -96,7 +96,7 @@ def _enqueue(service: CredentialsOptions, grade: StoredGrade) -> GradeToSend | N
     try:
         if not should_send(grade.user_id, grade.course_id, service.GRADE_FILTER):
             return None
-    except Exception as exc:  # the host's code; its message may hold anything
+    except Exception as exc:  # the host's code; its message may contain secrets
         log.error("Is grade %s interesting? %s", grade.id, type(exc).__name__)
         outbox.want(grade, problem=f"GRADE_FILTER: {type(exc).__name__}")
         return None

@@ -1,4 +1,4 @@
-"""Why a grade could not be sent, in a word that holds nothing secret."""
+"""Errors of the Credentials client, with codes that are safe to log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import requests
 
 from xqueue_bridge.exceptions import XQueueBridgeError
 
-#: 4xx answers that a later attempt may not get again.
+#: 4xx responses after which a later attempt may succeed.
 PASSING_REFUSALS = frozenset({401, 408, 425, 429})
 
 
@@ -37,7 +37,7 @@ class GradeSendError(XQueueBridgeError):
 
 
 def refusal(response: requests.Response) -> GradeSendError:
-    """Return what a status other than 2xx means."""
+    """Return the error for a response with a status other than 2xx."""
     status = response.status_code
     is_final = 400 <= status < 500 and status not in PASSING_REFUSALS
     return GradeSendError(
@@ -49,7 +49,7 @@ def refusal(response: requests.Response) -> GradeSendError:
 
 
 def fault_of(problem: Exception) -> str:
-    """Return the kind of a failed request. Its message is left out: it can hold the address."""
+    """Return the kind of a failed request, without its message, which can contain the URL."""
     if isinstance(problem, requests.exceptions.SSLError):
         return "certificate"
     if isinstance(problem, requests.Timeout):

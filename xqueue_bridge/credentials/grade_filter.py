@@ -1,4 +1,4 @@
-"""Which grades Credentials wants to know about: the host's rule, asked before one is enqueued."""
+"""Filter that decides which grades are sent to Credentials."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from django.utils.module_loading import import_string
 from opaque_keys.edx.keys import LearningContextKey
 
-#: Enrolment modes that end in a certificate, as the platform names them.
+#: Enrolment modes that end in a certificate, with the platform's names.
 INTERESTING_MODES = frozenset(
     {
         "credit",
@@ -18,27 +18,27 @@ INTERESTING_MODES = frozenset(
         "verified",
     }
 )
-#: States of a certificate with a grade behind it. Failing ones too: a grade may have sunk.
+#: Certificate statuses that go with a grade. Failing ones too: a grade may have dropped.
 INTERESTING_STATUSES = frozenset({"downloadable", "notpassing"})
 
 
 class Interest(Protocol):
-    """What ``XQUEUE_BRIDGE["CREDENTIALS"]["GRADE_FILTER"]`` names."""
+    """The function that ``XQUEUE_BRIDGE["CREDENTIALS"]["GRADE_FILTER"]`` names."""
 
     def __call__(self, user_id: int, course_key: LearningContextKey) -> bool:
-        """Whether Credentials should know this learner's grade in this course."""
+        """Return whether to send this learner's grade in this course."""
 
 
 def mode_and_status_are_interesting(mode: str | None, status: str | None) -> bool:
-    """Return whether the platform would send the grade that belongs to such a certificate.
+    """Return whether the platform would send a grade with this certificate mode and status.
 
-    None, for a learner without a certificate record, is of no interest.
+    None, for a learner without a certificate record, returns False.
     """
     return mode in INTERESTING_MODES and status in INTERESTING_STATUSES
 
 
 def should_send(user_id: int, course_key: LearningContextKey, path: str | None) -> bool:
-    """Ask the host's rule at the dotted ``path``; without one, every grade is interesting."""
+    """Return the result of the filter at the dotted ``path``; True without a filter."""
     if path is None:
         return True
     rule: Interest = import_string(path)

@@ -1,4 +1,4 @@
-"""What this room asks about stored course grades, and the only file here that knows their table."""
+"""Queries for stored course grades; the only module of this package that uses their table."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class StoredGrade:
-    """A learner's course grade as it is stored. ``percent_grade`` is 0..1, or more with extra
-    credit; ``letter_grade`` is empty below the lowest cutoff; ``modified`` is its last change.
+    """A learner's stored course grade. ``percent_grade`` is 0..1, or more with extra credit;
+    ``letter_grade`` is empty below the lowest cutoff; ``modified`` is its last change.
     """
 
     id: int
@@ -37,12 +37,12 @@ class StoredGrade:
 
     @property
     def place(self) -> tuple[int, LearningContextKey]:
-        """The learner and the course."""
+        """The user id and the course key."""
         return self.user_id, self.course_id
 
     @property
     def mark(self) -> tuple[int, datetime]:
-        """What differs between any two grades of one learner in one course."""
+        """The revision, which differs between any two grades of one learner in one course."""
         return self.version, self.modified
 
 
@@ -53,10 +53,10 @@ def stored_grade(user_id: int, course_key: LearningContextKey) -> StoredGrade | 
 
 
 def changed_grades(after: tuple[datetime, int], until: datetime, limit: int) -> list[StoredGrade]:
-    """Return grades in the order of their last change, from behind ``after`` up to ``until``."""
+    """Return grades in the order of their last change, from after ``after`` up to ``until``."""
     modified, grade_id = after
     behind = Q(modified__gt=modified) | Q(modified=modified, id__gt=grade_id)
-    # The first filter says what the second implies: for the index.
+    # The first filter is implied by the second; it lets the database use the index.
     rows = _grades().filter(modified__gte=modified, modified__lte=until).filter(behind)
     return _values(rows.order_by("modified", "id"), limit)
 
@@ -68,7 +68,7 @@ def grades_by_id(
     since: datetime | None = None,
     course_keys: tuple[LearningContextKey, ...] = (),
 ) -> list[StoredGrade]:
-    """Return grades in the order of their ids: those changed ``since``, of these courses."""
+    """Return grades in the order of their ids, filtered by last change and by course."""
     rows = _grades().filter(id__gt=after_id)
     if since:
         rows = rows.filter(modified__gte=since)
@@ -78,7 +78,7 @@ def grades_by_id(
 
 
 def grades_at(places: list[tuple[int, LearningContextKey]]) -> list[StoredGrade]:
-    """Return the stored grades of these learners in these courses; one query."""
+    """Return the stored grades with these user ids and course keys; one query."""
     wanted = set(places)
     users = {user_id for user_id, _ in places}
     rows = _grades().filter(user_id__in=users, course_id__in={key for _, key in places})

@@ -1,4 +1,4 @@
-"""Which course grades other services should know, and how far each has got on its way there."""
+"""The outbox of course grades for Credentials, and the cursor of the search for missed ones."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from opaque_keys.edx.keys import LearningContextKey
 
 
 class GradeOutbox(models.Model):
-    """The grade of one learner in one course, as Credentials should know it.
+    """The outbox row of one learner in one course.
 
-    The row holds no grade: what is sent is the grade that is stored when it is sent. ``wanted_*``
-    say which one was to be sent, ``sent_*`` which one was. ``next_attempt_at`` is set as long as
-    there is something left to do; while one process sends, it is the end of that process's claim.
+    The row holds no grade: the grade is read from its table when it is sent. ``wanted_*``
+    identify the grade that was enqueued, ``sent_*`` the one that was sent. ``next_attempt_at`` is
+    set while there is work left; while a process sends, it is the end of that process's claim.
 
     .. no_pii:
     """
@@ -53,13 +53,13 @@ class GradeOutbox(models.Model):
 
     @property
     def place(self) -> tuple[int, LearningContextKey]:
-        """The learner and the course."""
+        """The user id and the course key."""
         course_key: Any = self.course_id
         return self.user_id, course_key
 
 
 class GradeOutboxCursor(models.Model):
-    """Up to which change of a grade the sweeper has looked for grades that nobody enqueued.
+    """The last grade change that the sweeper has searched for grades that were not enqueued.
 
     .. no_pii:
     """

@@ -1,7 +1,7 @@
-"""The outbox: what is to be sent, who sends it now, and what has become of it.
+"""Queries and state changes of the outbox: enqueue, claim, and close an attempt.
 
 Only one process sends a learner's grade in a course at a time, and it sends the grade that is
-stored then. So an old grade never arrives after a newer one, whoever retries what.
+stored at that time. So an old grade never arrives after a newer one.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from xqueue_bridge.credentials.models import GradeOutbox
 
 Status = GradeOutbox.Status
 
-#: Attempts at one grade.
+#: Maximum attempts for one grade.
 MAX_ATTEMPTS = 11
-#: Longer than an attempt takes with all its timeouts; a killed sender's claim ends after it.
+#: Longer than one attempt with all its timeouts. The claim of a killed process ends after it.
 CLAIM = timedelta(seconds=120)
-#: Worker's and web server's clocks differ a little.
+#: Tolerated difference between the clocks of workers and web servers.
 CLOCKS = timedelta(seconds=1)
 
 
 def find(user_id: int, course_key: LearningContextKey) -> GradeOutbox | None:
-    """Return the row of a learner and course; one query."""
+    """Return the row of a learner in a course; one query."""
     return GradeOutbox.objects.filter(user_id=user_id, course_id=course_key).first()
 
 
@@ -42,15 +42,15 @@ def find_all(grades: list[StoredGrade]) -> dict[tuple[int, LearningContextKey], 
 
 
 def is_covered(row: GradeOutbox | None, grade: StoredGrade) -> bool:
-    """Return whether ``grade`` is on its way, or was sent, or refused."""
+    """Return whether ``grade`` is enqueued, sent or refused already."""
     return row is not None and (row.wanted_version, row.wanted_modified) == grade.mark
 
 
 def want(grade: StoredGrade, *, verified: bool = True, problem: str = "") -> None:
-    """Enter ``grade`` as the one to be sent; one statement, a second one the first time.
+    """Enqueue ``grade``; one statement, a second one the first time.
 
-    Entering it again changes nothing. A wait that a failed attempt has begun goes on: it is the
-    service that needs it. With a ``problem`` the grade is entered as one that cannot be sent.
+    Enqueueing it again changes nothing. The wait after a failed attempt continues, because it
+    protects the service. With a ``problem`` the grade is stored as one that cannot be sent.
     """
     now = timezone.now()
     wanted = {"wanted_version": grade.version, "wanted_modified": grade.modified}
@@ -58,8 +58,8 @@ def want(grade: StoredGrade, *, verified: bool = True, problem: str = "") -> Non
     status = Status.FAILED if problem else Status.PENDING
     begun = None if problem else Coalesce(F("next_attempt_at"), now)
     rows = GradeOutbox.objects.filter(user_id=grade.user_id, course_id=grade.course_id)
-    # While one is being sent, its sender keeps the claim, and sees at the end what is wanted. It
-    # may have died: then the attempts that were made are not this grade's either.
+    # A process that sends the row keeps its claim, and compares the wanted grade when it ends. If
+    # that process was killed, its attempts must not count for this grade.
     is_there = rows.exclude(**wanted).update(
         tries=0,
         next_attempt_at=_unless_being_sent("next_attempt_at", begun),
@@ -68,7 +68,7 @@ def want(grade: StoredGrade, *, verified: bool = True, problem: str = "") -> Non
         **facts,
     )
     if not is_there:
-        # If another process inserts it now, with whatever grade: the stored one is what is sent.
+        # If another process inserts the row now, with any grade, the stored grade is still sent.
         first = GradeOutbox(user_id=grade.user_id, course_id=grade.course_id, status=status)
         first.next_attempt_at = None if problem else now
         for name, value in {**wanted, **facts}.items():
@@ -82,7 +82,7 @@ def _unless_being_sent(column: str, value: Any) -> Case:
 
 
 def send_again(grades: list[StoredGrade]) -> None:
-    """Enter grades as if none of them had ever been sent; three statements for any number."""
+    """Enqueue grades as if they had never been sent; three statements for any number."""
     now = timezone.now()
     fresh = [
         GradeOutbox(
@@ -102,7 +102,7 @@ def send_again(grades: list[StoredGrade]) -> None:
 def resend_rows(row_ids: list[int]) -> int:
     """Make these rows due now, as if nothing had been sent; return how many.
 
-    What is being sent just now is left alone: it is about to be known.
+    Rows that are being sent now are not changed: their outcome will be known soon.
     """
     rows = GradeOutbox.objects.filter(pk__in=row_ids).exclude(status=Status.SENDING)
     return rows.update(
@@ -121,7 +121,7 @@ def failed(
     since: datetime | None = None,
     course_keys: tuple[LearningContextKey, ...] = (),
 ) -> list[GradeOutbox]:
-    """Return rows that were refused or given up, in the order of their ids; one query."""
+    """Return rows that were refused or have failed, in the order of their ids; one query."""
     rows = GradeOutbox.objects.filter(status=Status.FAILED, pk__gt=after_id)
     if since:
         rows = rows.filter(wanted_modified__gte=since)
@@ -131,15 +131,15 @@ def failed(
 
 
 def due(limit: int) -> list[GradeOutbox]:
-    """Return rows with something to do, longest overdue first."""
+    """Return the rows that are due, longest overdue first."""
     rows = GradeOutbox.objects.filter(next_attempt_at__lte=timezone.now())
     return list(rows.order_by("next_attempt_at")[:limit])
 
 
 def claim(row: GradeOutbox) -> bool:
-    """Make this process the only one that sends ``row``; False if it is not due, or taken.
+    """Claim ``row`` for this process; return False if it is not due or is claimed already.
 
-    The attempt is counted now, so that one which never returns counts too.
+    The attempt is counted now, so that an attempt that is killed counts too.
     """
     now = timezone.now()
     if row.next_attempt_at is None or row.next_attempt_at > now + CLOCKS:
@@ -148,11 +148,11 @@ def claim(row: GradeOutbox) -> bool:
         pk=row.pk, status=row.status, next_attempt_at=row.next_attempt_at
     )
     if row.tries >= MAX_ATTEMPTS:
-        # Only a process that was killed leaves this. Another grade would have tries of its own.
+        # Only a killed process leaves such a row. Another grade has its own count of attempts.
         as_seen = as_seen.filter(tries=row.tries)
         as_seen.update(status=Status.FAILED, next_attempt_at=None, last_error="interrupted")
         return False
-    # A grade that changes at this very moment is found by what _close compares.
+    # A grade that changes at this moment is detected by the comparison in _close.
     row.tries += 1
     until = now + CLAIM
     if not as_seen.update(status=Status.SENDING, tries=row.tries, next_attempt_at=until):
@@ -162,12 +162,12 @@ def claim(row: GradeOutbox) -> bool:
 
 
 def is_still_claimed(row: GradeOutbox) -> bool:
-    """Return whether there is time left for an attempt; a process can be stopped for a while."""
+    """Return whether the claim leaves time for an attempt; a process may have been suspended."""
     return row.next_attempt_at is not None and timezone.now() < row.next_attempt_at - CLAIM / 2
 
 
 def close_sent(row: GradeOutbox, grade: StoredGrade) -> bool:
-    """Give the claim back: Credentials knows ``grade``."""
+    """End the claim after Credentials accepted ``grade``."""
     return _close(
         row,
         {"status": Status.SENT, "next_attempt_at": None},
@@ -180,21 +180,21 @@ def close_sent(row: GradeOutbox, grade: StoredGrade) -> bool:
 
 
 def close_failed(row: GradeOutbox, code: str) -> bool:
-    """Give the claim back: this grade will not be sent."""
+    """End the claim of a grade that will not be sent."""
     final = {"status": Status.FAILED, "next_attempt_at": None}
     return _close(row, final, again_at=timezone.now(), last_error=code[:40])
 
 
 def close_for_later(row: GradeOutbox, code: str, at: datetime) -> bool:
-    """Give the claim back: the next attempt is at ``at``."""
+    """End the claim and schedule the next attempt at ``at``."""
     later = {"status": Status.PENDING, "next_attempt_at": at}
     return _close(row, later, again_at=at, last_error=code[:40])
 
 
 def _close(row: GradeOutbox, ending: dict[str, Any], *, again_at: datetime, **facts: Any) -> bool:
-    """Write how the attempt ended, unless the claim was lost; return whether that is the end.
+    """Store the result of the attempt unless the claim was lost; return whether work is complete.
 
-    If another grade is wanted by now, that one begins afresh at ``again_at``.
+    If another grade has been enqueued meanwhile, its first attempt is due at ``again_at``.
     """
     ours = GradeOutbox.objects.filter(
         pk=row.pk, status=Status.SENDING, next_attempt_at=row.next_attempt_at

@@ -1,4 +1,4 @@
-"""Telling Credentials again: what an operator asks for after something went wrong there."""
+"""Send stored grades to Credentials again, at an operator's request."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def resend(
     only_failed: bool = False,
     dry_run: bool = False,
 ) -> Iterator[StoredGrade]:
-    """Enqueue stored grades again, also those that were sent, and yield each of them.
+    """Enqueue stored grades again, including those that were sent, and yield each of them.
 
-    ``since``: those that have changed since then. ``only_failed``: those that were refused or
-    given up. ``dry_run``: only yield them. The sweeper sends them. Grades of no interest to
-    Credentials are left out; what the host's rule raises is passed on. It goes in batches, with
-    at most 5 statements each, so it can be interrupted and begun again.
+    ``since``: only grades that have changed since then. ``only_failed``: only grades that were
+    refused or have failed. ``dry_run``: only yield them. The sweeper sends them. Grades that
+    GRADE_FILTER rejects are left out; its exceptions are propagated. Works in batches with at
+    most 5 statements each, so it can be interrupted and repeated.
     """
     service = credentials_options()
     if service is None:

@@ -1,4 +1,4 @@
-"""What is still to be told of a learner who is to be forgotten."""
+"""Delete a retired learner's rows from the outbox."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from xqueue_bridge.data import RetirementMode
 
 
 def outbox_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
-    """Return how many rows ``retire_outbox`` would delete. They hold no text: scrubbing, none."""
+    """Return how many rows ``retire_outbox`` would delete; scrubbing deletes none (no texts)."""
     if mode is RetirementMode.SCRUB:
         return Counter()
     return Counter(outbox=GradeOutbox.objects.filter(user_id=user_id).count())
 
 
 def retire_outbox(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
-    """Delete the learner's rows, one for each course, if all is to go."""
+    """Delete the learner's rows, one for each course, unless the mode is scrubbing."""
     if mode is RetirementMode.PURGE:
         yield Counter(outbox=GradeOutbox.objects.filter(user_id=user_id).delete()[0])

@@ -1,4 +1,4 @@
-"""One grade on its way to Credentials: when it is tried, and what follows from the answer."""
+"""Send one grade to Credentials, with retries and backoff."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from xqueue_bridge.credentials.errors import GradeSendError
 from xqueue_bridge.credentials.grades import stored_grade
 from xqueue_bridge.credentials.models import GradeOutbox
 
-#: Seconds before the second attempt, and the longest time between two.
+#: Seconds before the second attempt, and the maximum between two attempts.
 FIRST_DELAY, LONGEST_DELAY = 30.0, 600.0
-#: The longest wait that the service may ask for.
+#: The maximum wait that the service may ask for.
 LONGEST_RETRY_AFTER = 3600.0
-#: How often one sender goes on with a row whose grade changes while it is sent.
+#: How often one call repeats a row whose grade changes while it is sent.
 ROUNDS = 3
 
 log = logging.getLogger(__name__)
 
 
 class Outcome(StrEnum):
-    """What became of one call to send."""
+    """The result of one call to send."""
 
     SENT = "sent"
-    """Credentials knows the stored grade, now or already before."""
+    """Credentials has the stored grade, from this call or an earlier one."""
     SUPERSEDED = "superseded"
-    """The grade is older than the stored one, which goes its own way; nothing was sent."""
+    """The grade is older than the stored one, which is sent separately; nothing was sent."""
     NOT_DUE = "not due"
-    """Another process is at it, or an attempt is due later, or everything is done."""
+    """Another process is sending it, or an attempt is due later, or there is no work left."""
     LATER = "later"
-    """It failed, and is due again later."""
+    """The attempt failed; the next one is scheduled."""
     FAILED = "failed"
-    """It was refused, or given up."""
+    """Credentials refused the grade, or the maximum of attempts is reached."""
     NOTHING = "nothing"
     """There is no service, no learner or no grade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How a call to send ended. ``retry_in``: seconds until the next attempt, with LATER."""
+    """The result of a call to send. ``retry_in``: seconds until the next attempt, with LATER."""
 
     outcome: Outcome
     retry_in: float | None = None
@@ -65,11 +65,11 @@ def send_grade(
     verified: bool = True,
     last_updated: datetime | None = None,
 ) -> Sent:
-    """Send a learner's stored grade, unless Credentials knows it.
+    """Send a learner's stored grade unless Credentials has it.
 
-    ``last_updated``: the change that the caller wants known; if the grade has changed since,
-    nothing is done, because that later change is sent on its own account. Must not be called
-    inside a transaction: it waits for another server.
+    ``last_updated``: the change that the caller wants to send. If the grade has changed since,
+    nothing is sent, because the later change has its own task. Must not be called inside a
+    transaction, because it waits for another server.
     """
     user_id = _user_id_of(username)
     grade = stored_grade(user_id, course_key) if user_id and credentials_options() else None
@@ -86,10 +86,10 @@ def send_grade(
 
 
 def send_due(limit: int = 100, seconds: float = 5.0) -> int:
-    """Try what is due, longest overdue first; return how many were tried.
+    """Send due rows, longest overdue first; return how many were attempted.
 
-    Ends early after ``seconds``, and when the service itself is in trouble: nobody else should
-    have to wait for it, and it is not helped by more requests.
+    Ends after ``seconds``, and when the service itself fails, so that other overdue work does not
+    wait and the service gets no further requests.
     """
     if credentials_options() is None:
         return 0
@@ -103,7 +103,7 @@ def send_due(limit: int = 100, seconds: float = 5.0) -> int:
 
 
 def send_row(row: GradeOutbox) -> Sent:
-    """Send what a row of the outbox stands for, if it is due and nobody else does."""
+    """Send the stored grade of an outbox row if the row is due and not claimed."""
     service = credentials_options()
     if service is None:
         return Sent(Outcome.NOTHING)
@@ -119,15 +119,15 @@ def send_row(row: GradeOutbox) -> Sent:
 
 
 def backoff(tries: int) -> float:
-    """Return the seconds to wait after the ``tries``-th attempt: 30 to 600, never quite the same
-    for two grades, so that they do not come back together.
+    """Return the seconds to wait after the ``tries``-th attempt: 30 to 600, with random jitter so
+    that two grades are not retried at the same moment.
     """
     base = min(LONGEST_DELAY / 1.5, FIRST_DELAY * 2 ** min(tries - 1, 10))
     return base * random.uniform(1, 1.5)  # noqa: S311
 
 
 def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[Sent, bool]:
-    # Read under the claim: whatever is newer than this is sent after it.
+    # Read under the claim: any newer grade is sent after this one.
     grade = stored_grade(*row.place)
     if grade is None:
         return Sent(Outcome.FAILED), outbox.close_failed(row, "no grade")

@@ -10,18 +10,18 @@ import requests
 from xqueue_bridge.conf import CredentialsOptions
 from xqueue_bridge.credentials.errors import GradeSendError, fault_of
 
-#: A token is not used any more this long before it expires, or a tenth of its life.
+#: A token is replaced this long before it expires, or a tenth of its lifetime.
 MARGIN_SECONDS = 30.0
 LONGEST_SECONDS = 86_400.0
 
-#: (token endpoint, client) -> (token, when to get another one). In this process's memory and
-#: nowhere else: a shared cache would be one more place to keep a secret in.
+#: (token endpoint, client) -> (token, when to replace it). In this process's memory only: a
+#: shared cache would store one more copy of a secret.
 _tokens: dict[tuple[str, str], tuple[str, float]] = {}
 _fetching = threading.Lock()
 
 
 def access_token(service: CredentialsOptions, *, instead_of: str | None = None) -> str:
-    """Return a token that has not expired; one request where we have none.
+    """Return a token that has not expired; one request if none is cached.
 
     ``instead_of`` is a token that was refused: another one is returned. Raises GradeSendError.
     """
@@ -37,7 +37,7 @@ def access_token(service: CredentialsOptions, *, instead_of: str | None = None) 
 
 
 def clear_token_cache() -> None:
-    """Forget every token."""
+    """Clear the token cache of this process."""
     with _fetching:
         _tokens.clear()
 
@@ -60,7 +60,7 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
     except (requests.RequestException, ValueError) as exc:
         raise GradeSendError(f"token: {fault_of(exc)}") from None
     if response.status_code != 200:
-        # A wrong secret is our host's mistake and not the grade's: it can be mended meanwhile.
+        # A wrong secret is a configuration error, not a fault of the grade: it can be corrected.
         raise GradeSendError(f"token: HTTP {response.status_code}")
     return _read(response)
 
@@ -78,5 +78,5 @@ def _read(response: requests.Response) -> tuple[str, float]:
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Add nothing; without this, requests looks for a password in ~/.netrc."""
+    """Return the request unchanged; otherwise requests looks for a password in ~/.netrc."""
     return request

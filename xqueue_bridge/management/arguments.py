@@ -1,4 +1,4 @@
-"""What commands about learners are told: who, and where."""
+"""Arguments of commands that name learners and blocks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.lms.callback_url import parse_block_key
 from xqueue_bridge.protocol.fields import is_valid_text
 
-#: The names of an address's parts, as these commands call them.
+#: The parts of a block key, with the names of these commands' arguments.
 _CALLED = {"course_id": "--course", "mod_id": "block"}
 
 
 def add_learners(parser: CommandParser) -> None:
-    """Let learners be named, by user name or by id."""
+    """Add arguments that name learners by username or by id."""
     parser.add_argument("learner", nargs="*", help="A learner's user name.")
     parser.add_argument(
         "--user-id",
@@ -30,7 +30,7 @@ def add_learners(parser: CommandParser) -> None:
 
 
 def find_learners(usernames: Sequence[str], user_ids: Sequence[int]) -> list[int]:
-    """Return the ids of the learners that were named, each once. Raises CommandError."""
+    """Return the ids of the named learners, each once. Raises CommandError."""
     users = get_user_model()._default_manager
     name = get_user_model().USERNAME_FIELD
     names = [username for username in usernames if is_valid_text(username)]
@@ -45,7 +45,7 @@ def find_learners(usernames: Sequence[str], user_ids: Sequence[int]) -> list[int
 
 
 def add_place(parser: CommandParser) -> None:
-    """Let a block be named, in a course or library."""
+    """Add arguments that name a block in a course or library."""
     parser.add_argument("block", help="The block's usage key.")
     parser.add_argument(
         "--course", help="Its course, where the key does not name it: keys that begin with i4x."
@@ -53,7 +53,7 @@ def add_place(parser: CommandParser) -> None:
 
 
 def find_place(course: str | None, block: str) -> tuple[LearningContextKey, UsageKey]:
-    """Return course and block that were named. Raises CommandError, which names the argument."""
+    """Return the named context key and usage key. Raises CommandError, which names the argument."""
     try:
         return parse_block_key(course, block)
     except InvalidField as exc:

@@ -1,4 +1,4 @@
-"""What the commands have in common that do something to learners at one block."""
+"""Base class of the commands that change learners' state at one block."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Deed = Callable[[int, LearningContextKey, UsageKey], bool]
 
 
 class BlockCommand(BaseCommand):
-    """Does one thing to each learner; subclasses say what, and how to see whether it would."""
+    """Perform one action on each learner; subclasses define the action and its dry run."""
 
-    #: "reset": for what is said at the end.
+    #: The action in the past tense, such as "reset", for the final message.
     done = ""
 
     def deed(self, user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-        """Do it; return whether there was anything to do."""
+        """Perform the action and return whether it changed anything."""
         raise NotImplementedError
 
     def would(self, user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-        """Return whether there is anything to do."""
+        """Return whether the action would change anything."""
         raise NotImplementedError
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,7 +53,7 @@ class BlockCommand(BaseCommand):
     def learners(
         self, course_key: LearningContextKey, usage_key: UsageKey, **options: Any
     ) -> Sequence[int]:
-        """Return whom it is done to. Raises CommandError."""
+        """Return the ids of the learners to process. Raises CommandError."""
         learners = find_learners(options["learner"], options["user_id"])
         if not learners:
             raise CommandError("Name learners, by user name or --user-id.")

@@ -1,4 +1,4 @@
-"""How a long command says how far it is: tqdm's bar if it is installed, else a line at times."""
+"""Progress output of long commands: tqdm's bar if it is installed, else a line at intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERVAL = 5.0
 
 
 class ProgressBar:
-    """From 0 to ``total``, in steps of any size; ``quiet`` says nothing at all."""
+    """Show progress from 0 to ``total``, in steps of any size; ``quiet`` prints nothing."""
 
     def __init__(self, output: OutputWrapper, total: int, *, quiet: bool = False) -> None:
         self._stream, self._total, self._quiet = _Plain(output), max(total, 1), quiet
@@ -33,7 +33,7 @@ class ProgressBar:
             self._bar.close()
 
     def to(self, position: int, note: str) -> None:
-        """Move to ``position``; ``note`` says what has been done so far."""
+        """Move to ``position``; ``note`` is the text that is shown beside the bar."""
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(min(position, self._total) - self._bar.n)

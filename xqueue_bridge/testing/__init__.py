@@ -1,1 +1,1 @@
-"""Tests that we ship: what a class of yours must pass to take the place of one of ours."""
+"""Test suites for classes that replace one of the bridge's own."""

@@ -1,4 +1,4 @@
-"""What the pages about grades have in common: who may look, at what, and how numbers look."""
+"""Access control, look-ups and number formats that the grade pages share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_structure.store import course_structures
 
 LONGEST_KEY = 255
-#: Learners whose names are read by one statement: less than any database's limit on parameters.
+#: Learners whose names one statement reads; below every database's limit on parameters.
 BATCH = 500
 
 View = Callable[..., HttpResponseBase]
@@ -29,7 +29,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """Whose grades they are; ``username`` is "" for an account that is gone."""
+    """A learner on a grade page; ``username`` is "" for a deleted account."""
 
     user_id: int
     username: str
@@ -37,12 +37,12 @@ class Learner:
 
     @property
     def name(self) -> str:
-        """What people call them, as far as it is known."""
+        """The full name or username, or a text with the id if neither is known."""
         return self.full_name or self.username or f"user {self.user_id}"
 
 
 def signed_in(view: View) -> View:
-    """Send strangers to the host's login; what the view shows is never stored by a browser."""
+    """Redirect anonymous users to the host's login; forbid browsers to store the page."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -56,7 +56,7 @@ def signed_in(view: View) -> View:
 
 
 def staff_only(view: View) -> View:
-    """Refuse everybody but staff of the host."""
+    """Refuse users who are not staff of the host."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -68,7 +68,7 @@ def staff_only(view: View) -> View:
 
 
 def reader_id(request: HttpRequest) -> int:
-    """Return the id of whoever is signed in."""
+    """Return the id of the logged-in user."""
     user_id = request.user.pk
     if user_id is None:
         raise PermissionDenied
@@ -76,12 +76,12 @@ def reader_id(request: HttpRequest) -> int:
 
 
 def is_staff(request: HttpRequest) -> bool:
-    """Return whether somebody who is signed in is of the host's staff."""
+    """Return whether the user is logged in and staff of the host."""
     return bool(getattr(request.user, "is_staff", False))
 
 
 def course_or_404(course_id: str) -> Course:
-    """Return the course that an address names."""
+    """Return the course that a URL names, or raise Http404."""
     if len(course_id) <= LONGEST_KEY and options().COURSE_STRUCTURE_BACKEND:
         try:
             course = course_structures().get(CourseKey.from_string(course_id))
@@ -93,7 +93,7 @@ def course_or_404(course_id: str) -> Course:
 
 
 def learner_or_404(user_id: int) -> Learner:
-    """Return the learner that an address names."""
+    """Return the learner that a URL names, or raise Http404."""
     user = get_user_model().objects.filter(pk=user_id).first()
     if user is None:
         raise Http404("There is nobody of that number.")
@@ -101,7 +101,7 @@ def learner_or_404(user_id: int) -> Learner:
 
 
 def learners_by_id(user_ids: Collection[int]) -> list[Learner]:
-    """Return who has these ids, in their order; one statement for each ``BATCH``."""
+    """Return the learners with these ids, in their order; one statement for each ``BATCH``."""
     ids = list(user_ids)
     found: dict[int, Learner] = {}
     for start in range(0, len(ids), BATCH):
@@ -115,10 +115,10 @@ def _learner(user: Any) -> Learner:
 
 
 def points(value: float) -> str:
-    """Return points with at most two digits after the point: 3, 2.5, 0.67."""
+    """Format points with at most two decimal places: 3, 2.5, 0.67."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def percents(share: float) -> str:
-    """Return a share of 0..1 in percents with at most one digit after the point: 59.5."""
+    """Format a share of 0..1 as percent with at most one decimal place: 59.5."""
     return f"{share * 100:.1f}".removesuffix(".0")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xqueue_bridge.course_grades.graders import SectionEntry
 from xqueue_bridge.course_grades.scores import Cutoffs
 
-#: Pixels. Widths are percents of the page's, so that text keeps its size on a small screen.
+#: Pixels. Widths are percents of the page's width, so that text keeps its size on small screens.
 TOP = 44
 ROW = 46
 BAR_BELOW = 22
@@ -18,7 +18,7 @@ CUTOFF_ROWS = 2
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar; ``kind`` is counts, dropped, average or total. Numbers are ready for the SVG."""
+    """One bar; ``kind`` is counts, dropped, average or total. Numbers are formatted for the SVG."""
 
     label: str
     value: str
@@ -51,7 +51,7 @@ class GradeChart:
 def grade_chart(
     sections: Sequence[SectionEntry], percent: float, letter: str | None, cutoffs: Cutoffs
 ) -> GradeChart:
-    """Return the chart of a grade's breakdown. Beyond 100 % a bar ends, and its label tells."""
+    """Return the chart of a grade's breakdown. Bars end at 100 %; labels have the true value."""
     rows = [(each["label"], each["percent"], _kind(each, sections)) for each in sections]
     rows.append((f"Course grade: {letter}" if letter else "Course grade", percent, "total"))
     bars = tuple(_bar(n, *row) for n, row in enumerate(rows))
@@ -60,7 +60,7 @@ def grade_chart(
 
 
 def is_average(entry: SectionEntry, sections: Sequence[SectionEntry]) -> bool:
-    """Return whether an entry sums up others of its type; the only one of a type does not."""
+    """Return whether an entry is the average of its type; False for the only entry of a type."""
     alike = [each for each in sections if each["category"] == entry["category"]]
     return entry.get("prominent", False) and len(alike) > 1
 
@@ -78,7 +78,7 @@ def _bar(number: int, label: str, share: float, kind: str) -> Bar:
 
 
 def _line(number: int, letter: str, share: float) -> CutoffLine:
-    # Neighbours stand in different rows: letters may be words.
+    # Neighbouring labels are in different rows, because letters may be words.
     label_y = LABEL_BELOW + (TOP // CUTOFF_ROWS - 4) * (number % CUTOFF_ROWS)
     anchor = "start" if share < 0.1 else "end" if share > 0.9 else "middle"
     return CutoffLine(letter, _on_scale(share), label_y, anchor)

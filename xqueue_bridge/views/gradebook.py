@@ -1,4 +1,4 @@
-"""The course team's page: all learners' grades, to sort, to search, and to take along."""
+"""The course team's gradebook: all learners' grades, with sorting, search and CSV download."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONGEST_SEARCH = 100
 @staff_only
 @require_GET
 def gradebook(request: HttpRequest, course_id: str) -> HttpResponse:
-    """Show a page of the gradebook: ``?sort=&order=&find=&page=``; what is unknown is ignored."""
+    """Show a page of the gradebook: ``?sort=&order=&find=&page=``; ignore unknown values."""
     course = course_or_404(course_id)
     sort = request.GET.get("sort", BY_NAME)
     if sort not in sort_keys(course):
@@ -65,7 +65,7 @@ def gradebook(request: HttpRequest, course_id: str) -> HttpResponse:
 @staff_only
 @require_GET
 def gradebook_csv(request: HttpRequest, course_id: str) -> StreamingHttpResponse:
-    """Send the whole gradebook as a file."""
+    """Send the whole gradebook as a CSV file."""
     course = course_or_404(course_id)
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", str(course.course_key))
     return StreamingHttpResponse(
@@ -79,9 +79,9 @@ def gradebook_csv(request: HttpRequest, course_id: str) -> StreamingHttpResponse
 
 
 def _head(sort: str, name: str, kind: str, order: dict[str, str]) -> dict[str, str]:
-    """Return a column's head; its link sorts by it, or turns the order round."""
+    """Return a column's header; its link sorts by the column or reverses the order."""
     is_sorted = order["sort"] == sort
-    # Names from A on, grades from the best on.
+    # Names ascend by default, grades descend.
     first = "up" if sort == BY_NAME else "down"
     turned = {"up": "down", "down": "up"}[order["order"]]
     return {

@@ -1,4 +1,4 @@
-"""The gradebook as a CSV file that a spreadsheet opens as data, never as formulas."""
+"""The gradebook as a CSV file whose cells a spreadsheet never reads as formulas."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.views.gradebook_rows import Line, columns, learners, lines
 
-#: With these at its beginning, a spreadsheet computes a cell instead of showing it; some take
-#: the wide forms of =, +, - and @ for the narrow ones.
+#: A spreadsheet computes a cell that begins with one of these; some also accept the wide forms
+#: of =, +, - and @.
 FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
-#: By this a spreadsheet knows that the file is UTF-8.
+#: The byte order mark tells a spreadsheet that the file is UTF-8.
 MARK = "\ufeff"
 
 
 class _Echo:
-    """A file to the csv module: what is written comes back as the value of ``writerow``."""
+    """A file object for the csv module; ``write`` returns its text, and so does ``writerow``."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def csv_lines(course: Course) -> Iterator[str]:
-    """Yield the file line by line: a head, then one line for each learner, by name.
+    """Yield the file line by line: a header, then one line for each learner, by name.
 
-    Points are as they count; empty where nothing was tried. ``percent`` is 0..1.
+    Points are those that count, and empty if nothing was tried. ``percent`` is 0..1.
     """
     writer: Any = csv.writer(_Echo())
     yield MARK + writer.writerow([safe(cell) for cell in _head(course)])
@@ -35,7 +35,7 @@ def csv_lines(course: Course) -> Iterator[str]:
 
 
 def safe(cell: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
+    """Return text that no spreadsheet reads as a formula."""
     return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA_STARTS) else cell
 
 

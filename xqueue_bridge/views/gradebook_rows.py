@@ -1,4 +1,4 @@
-"""The gradebook of a course: its learners, in the order asked for, with their stored grades."""
+"""Learners of a course in the requested order, with their stored grades."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BY_TOTAL = "total"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one learner has in one subsection; ``grade`` is None where nothing is stored."""
+    """One learner's grade in one subsection; ``grade`` is None if no grade is stored."""
 
     subsection: Subsection
     grade: SubsectionGrade | None
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to show: never tried, and not set by hand."""
+        """Whether the learner never tried the subsection and has no override."""
         return self.grade is None or not (self.grade.attempted or self.grade.override)
 
     @property
@@ -42,13 +42,13 @@ class Cell:
 
     @property
     def rank(self) -> float:
-        """By what it is sorted: what is empty comes below 0 %."""
+        """The sort key; an empty cell sorts below 0 %."""
         return -1.0 if self.is_empty or self.grade is None else self.grade.percent_graded
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One learner's line."""
+    """One learner's row of the gradebook."""
 
     learner: Learner
     grade: CourseGrade
@@ -61,7 +61,7 @@ def columns(course: Course) -> tuple[Subsection, ...]:
 
 
 def sort_keys(course: Course) -> tuple[str, ...]:
-    """Return what ``learners`` can sort by: name, total, or a column's number, from 1."""
+    """Return the sort keys of ``learners``: name, total, or a column's number, from 1."""
     return (BY_NAME, BY_TOTAL, *(str(n) for n, _ in enumerate(columns(course), 1)))
 
 
@@ -70,7 +70,7 @@ def learners(
 ) -> list[Learner]:
     """Return all learners with a score or a grade, or those whose names contain ``find``.
 
-    Three statements for each 500 learners; two more at most where they are sorted by a grade.
+    Three statements for each 500 learners; at most two more if they are sorted by a grade.
     """
     everybody = learners_by_id(list(learners_of(course.course_key)))
     wanted = find.casefold()
@@ -84,16 +84,16 @@ def learners(
         return found[::-1] if descending else found
     column = () if sort == BY_TOTAL else (columns(course)[int(sort) - 1],)
     ranks = {line.learner.user_id: _rank(line) for line in lines(course, found, column)}
-    # A stable sort, in both directions: learners with equal grades stay in the order of names.
+    # The sort is stable in both directions: learners with equal grades stay ordered by name.
     return sorted(found, key=lambda each: ranks[each.user_id], reverse=descending)
 
 
 def lines(
     course: Course, wanted: Sequence[Learner], only: Sequence[Subsection] | None = None
 ) -> Iterator[Line]:
-    """Yield the lines of these learners, in this order; two statements for each 500.
+    """Yield the rows of these learners, in this order; two statements for each 500.
 
-    ``only``: with these columns, and nothing else is read.
+    ``only``: read and return these columns only.
     """
     shown = columns(course) if only is None else only
     keys = None if only is None else [each.usage_key for each in only]

@@ -1,4 +1,4 @@
-"""The course team's form: a grade set by hand, with a reason, and taken back again."""
+"""The course team's form that sets or removes an override of a subsection grade."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SYSTEM = "gradebook"
 
 
 class ReasonForm(forms.Form):
-    """Why; every change needs it."""
+    """The reason, which every change needs."""
 
     reason = forms.CharField(
         max_length=MAX_REASON,
@@ -47,7 +47,7 @@ class ReasonForm(forms.Form):
 
 
 class OverrideForm(ReasonForm):
-    """What is to count instead of the computed grade."""
+    """The points that count instead of the computed ones."""
 
     earned = forms.FloatField(
         label="Points",
@@ -76,7 +76,7 @@ class OverrideForm(ReasonForm):
 @csrf_protect
 @require_http_methods(["GET", "HEAD", "POST"])
 def override(request: HttpRequest, course_id: str, user_id: str, usage_id: str) -> HttpResponse:
-    """Show the form for a learner's grade in a subsection; a POST sets it, or removes it."""
+    """Show the form for a learner's grade in a subsection; a POST sets or removes the override."""
     course = course_or_404(course_id)
     learner = learner_or_404(int(user_id))
     subsection = _subsection_or_404(course, usage_id)
@@ -109,7 +109,7 @@ def override(request: HttpRequest, course_id: str, user_id: str, usage_id: str) 
 
 
 def _override(values: dict[str, Any], author_id: int) -> SubsectionOverride:
-    """The graded problems are what counts; the sum over all is what learners are shown beside."""
+    """Return the override: the graded total counts, the total over all is only displayed."""
     earned, possible = values["earned"], values["possible"]
     return SubsectionOverride(
         earned_all=earned,

@@ -1,4 +1,4 @@
-"""A learner's page: the grade in a course, and what it is made of."""
+"""A learner's page: the course grade and its breakdown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from xqueue_bridge.views.grade_chart import grade_chart, is_average
 
 @dataclass(frozen=True, slots=True)
 class SubsectionRow:
-    """One subsection as the page shows it; the points are "" where they are not to be seen."""
+    """One subsection as the page shows it; the points are "" if they are hidden."""
 
     subsection: Subsection
     is_hidden: bool
@@ -44,7 +44,7 @@ class SubsectionRow:
 
 @dataclass(frozen=True, slots=True)
 class FormatRows:
-    """The assignments of one type, with what the type adds to the grade."""
+    """The assignments of one type, and what the type adds to the grade."""
 
     name: str
     detail: str
@@ -54,7 +54,7 @@ class FormatRows:
 @signed_in
 @require_GET
 def progress(request: HttpRequest, course_id: str, user_id: str | None = None) -> HttpResponse:
-    """Show learners their own progress as they may see it; to staff, all of anybody else's."""
+    """Show learners their own visible progress; show staff everything of any learner."""
     reader = reader_id(request)
     wanted = reader if user_id is None else int(user_id)
     own = wanted == reader

@@ -1,4 +1,4 @@
-"""The operator's page: how the queues are doing, at this moment."""
+"""The operator's page with the current statistics of the queues."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 @never_cache
 @require_GET
 def queues(request: HttpRequest) -> HttpResponse:
-    """Show every queue to staff of the host; others are sent to its login, or refused.
+    """Show every queue to staff of the host; redirect other users to its login or refuse them.
 
-    ``?part=figures`` answers with the figures alone: the page asks for them by itself.
+    ``?part=figures`` returns only the table of figures, which the page reloads periodically.
     """
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
@@ -32,7 +32,7 @@ def queues(request: HttpRequest) -> HttpResponse:
 
 
 def age(seconds: float | None) -> str:
-    """Return seconds in the largest unit that fits, as people say it; "" for None."""
+    """Format seconds in the largest unit that fits; "" for None."""
     if seconds is None:
         return ""
     for unit, length in UNITS:

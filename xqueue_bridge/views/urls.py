@@ -1,4 +1,4 @@
-"""Addresses of the pages about grades, below ``xqueue/``."""
+"""URL patterns of the grade pages, below ``xqueue/``."""
 
 from django.urls import re_path
 
@@ -6,7 +6,7 @@ from xqueue_bridge.views.gradebook import gradebook, gradebook_csv
 from xqueue_bridge.views.override import override
 from xqueue_bridge.views.progress import progress
 
-#: Old keys have slashes between their three parts.
+#: Deprecated keys have slashes between their three parts.
 COURSE = r"grades/(?P<course_id>[^/+]+[/+][^/+]+[/+][^/]+)"
 LEARNER = r"(?P<user_id>[0-9]{1,18})"
 

@@ -49,7 +49,7 @@ class Command(BaseCommand):
             for count in _computed(key, batches, workers):
                 done += count
                 progress.to(done, f"{done} of {len(learners)}")
-        # Of a course that goes on, others have new scores by now.
+        # In a course that is still running, some learners have new scores by now.
         left = len(set(learners) & set(course_grades.unfinished(key, only_tried=True)))
         self.stdout.write(f"{len(learners) - left} grades computed in {key}")
         if left:
@@ -72,12 +72,12 @@ def _gradable(text: str) -> CourseKey:
 
 
 def _computed(key: CourseKey, batches: Sequence[list[int]], workers: int) -> Iterator[int]:
-    """Compute batch after batch, in ``workers`` processes; yield how many each was."""
+    """Compute the batches in ``workers`` processes; yield the size of each."""
     work = partial(_compute, key)
     if workers == 1:
         yield from map(work, batches)
         return
-    connections.close_all()  # the processes must not speak on ours
+    connections.close_all()  # child processes must not share this process's connections
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, mp_context=fork) as pool:
         yield from pool.map(work, batches)

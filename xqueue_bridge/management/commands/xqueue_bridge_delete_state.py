@@ -1,4 +1,4 @@
-"""Delete what learners have at a block."""
+"""Delete learners' state and scores at a block."""
 
 from __future__ import annotations
 

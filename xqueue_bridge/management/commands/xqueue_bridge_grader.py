@@ -1,4 +1,4 @@
-"""Create graders, rotate their secrets, and say which queues they may use."""
+"""Create graders, rotate their secrets, and grant queues to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xqueue_bridge.models import Grader, GraderSecret, QueueGrant
 from xqueue_bridge.protocol.fields import is_valid_text
 from xqueue_bridge.submission_queue import api as submission_queue
 
-#: A year: whoever wants a secret to live longer does not rotate it.
+#: A year. A secret that must live longer should not be rotated.
 LONGEST_OVERLAP = timedelta(days=365)
 
 
@@ -96,7 +96,7 @@ class Command(BaseCommand):
 
 
 def _graders() -> QuerySet[Any]:
-    """Return graders, each with its queues and whether a secret of its lives; two statements."""
+    """Return graders with their queues and whether a secret is valid; two statements."""
     secrets = GraderSecret.objects.filter(grader=OuterRef("pk"))
     living = secrets.exclude(expires_at__lte=timezone.now())
     return Grader.objects.annotate(has_secret=Exists(living)).prefetch_related("grants")

@@ -1,4 +1,4 @@
-"""Show every queue as an operator wants to know it."""
+"""Show the statistics of every queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell Credentials grades again, after something went wrong there."""
+"""Send stored grades to Credentials again."""
 
 from __future__ import annotations
 

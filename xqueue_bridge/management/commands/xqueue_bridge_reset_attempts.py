@@ -1,4 +1,4 @@
-"""Let learners try a problem again."""
+"""Reset learners' attempts at a problem to 0."""
 
 from __future__ import annotations
 

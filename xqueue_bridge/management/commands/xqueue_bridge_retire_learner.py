@@ -1,4 +1,4 @@
-"""Forget learners."""
+"""Retire learners."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             raise CommandError(f"Not retired: {', '.join(map(str, failed))}. Run it again.")
 
     def _retire(self, user_id: int, mode: RetirementMode, options: Mapping[str, Any]) -> bool:
-        """Retire one learner; say how it went, and return whether it went well."""
+        """Retire one learner, print the result, and return whether it succeeded."""
         done: Counter[str] = Counter()
         try:
             plan = retirement_plan(user_id, mode)

@@ -1,4 +1,4 @@
-"""Finish what was left undone; for hosts without Celery beat."""
+"""Process overdue work; for hosts without Celery beat."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             except ExceptionGroup as exc:
                 if not forever:
                     raise
-                self.stderr.write(exc.message)  # the next one may find the database again
+                self.stderr.write(exc.message)  # the next run may find the database available
             if not forever or stopped.wait(interval):
                 return
             close_old_connections()

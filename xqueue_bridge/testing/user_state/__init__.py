@@ -1,7 +1,7 @@
-"""What every user-state client must do, as tests: the way to find out whether yours will serve.
+"""Contract tests that every user-state client must pass.
 
-Inherit from the two classes in a test module of yours and fill in the hooks; see
-docs/how-tos/plug_in_a_state_client.rst. ``SGn`` in a docstring is a promise's number in our list.
+Inherit from the two classes in your test module and implement the hooks; see
+docs/how-tos/plug_in_a_state_client.rst. ``SGn`` in a docstring is the number of a guarantee.
 """
 
 from __future__ import annotations

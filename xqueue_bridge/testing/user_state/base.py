@@ -20,7 +20,7 @@ OLD_LIBRARY_BLOCK = UsageKey.from_string("lib-block-v1:DemoX+old+type@problem+bl
 OLD_KEY = UsageKey.from_string("i4x://DemoX/CS101/problem/p0")
 OLD_RUNS = [CourseKey.from_string(f"DemoX/CS101/{run}") for run in ("2014", "2015")]
 
-#: States as blocks store them, and as they have surprised somebody.
+#: States as blocks store them, including some that have caused errors.
 STATES: tuple[dict[str, Any], ...] = (
     {"text": "héllo wörld, 你好, 🎓, \u202eright to left"},
     {"nul": "a\x00b", "control": "\x01\x1f\x7f", "half": "\ud800"},
@@ -32,24 +32,24 @@ STATES: tuple[dict[str, Any], ...] = (
 )
 
 
-#: Scopes that no client serves.
+#: Scopes that clients must reject.
 OTHER_SCOPES = ("user_state_summary", "preferences", "user_info", "settings", None)
 
 
 def raises(*errors: type[BaseException]) -> AbstractContextManager[Any]:
-    """Expect one of ``errors``; pytest is only needed where the tests run."""
+    """Expect one of ``errors``; pytest is imported only when the tests run."""
     import pytest
 
     return pytest.raises(errors)
 
 
 class UserStateCase:
-    """The hooks."""
+    """The hooks that a subclass implements."""
 
     def make_client(self, username: str | None = None) -> Any:
-        """Return a new client; ``username``: whose state it will mostly be asked for, if known."""
+        """Return a new client; ``username``: the learner it will mostly be used for, if known."""
         raise NotImplementedError
 
     def make_user(self, name: str) -> str:
-        """Make a learner and return the username. Called once for each name in a test."""
+        """Create a learner and return the username. Called once for each name in a test."""
         raise NotImplementedError

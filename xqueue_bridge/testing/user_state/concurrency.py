@@ -1,4 +1,4 @@
-"""What must survive when many write at once, as tests of a user-state client."""
+"""Tests of a user-state client with concurrent writers."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.testing.user_state.base import BLOCK, UserStateCase
 
-#: Enough for two transactions to meet in the middle.
+#: Enough for two transactions to overlap.
 MANY_BLOCKS = [
     UsageKey.from_string(f"block-v1:DemoX+CS101+2026+type@problem+block@m{n}") for n in range(300)
 ]
 
 
 class ConcurrentUserStateContract(UserStateCase):
-    """Many callers, each with a client of its own. Hooks: those of the cast, and ``together``.
+    """Many callers with one client each. Hooks: those of ``UserStateCase``, and ``together``.
 
     With a Django database, mark your class with ``pytest.mark.django_db(transaction=True)``.
     """
 
     def together(self, jobs: Sequence[Callable[[], Any]]) -> None:
-        """Run all jobs at once and raise what one of them raises; here: a thread for each."""
+        """Run all jobs at once and raise the exception of one that failed; default: threads."""
         with ThreadPoolExecutor(len(jobs)) as pool:
             running = [pool.submit(self.in_thread, job) for job in jobs]
         for job in running:
             job.result()
 
     def in_thread(self, job: Callable[[], Any]) -> None:
-        """Run one job in a thread of its own; override it to close what the thread opened."""
+        """Run one job in its own thread; override it to close what the thread opened."""
         job()
 
     def test_first_writers(self) -> None:
-        """SG19: eight who write a field each to a block that has no state yet all get in."""
+        """SG19: eight writers of one field each to a block without state all succeed."""
         ada = self.make_user("ada")
         self.together([partial(self._set, ada, {f"field {n}": n}) for n in range(8)])
         client = self.make_client()
@@ -44,7 +44,7 @@ class ConcurrentUserStateContract(UserStateCase):
         assert [len(entry.state) for entry in entries] == list(range(8, 0, -1))
 
     def test_many_writers(self) -> None:
-        """SG20: six who write ten fields each leave sixty."""
+        """SG20: six writers of ten fields each store sixty fields."""
         ada = self.make_user("ada")
         self.together([partial(self._set_ten, ada, writer) for writer in range(6)])
         client = self.make_client()
@@ -52,7 +52,7 @@ class ConcurrentUserStateContract(UserStateCase):
         assert len(list(client.get_history(ada, BLOCK))) == 60
 
     def test_opposite_orders(self) -> None:
-        """SG21: two who write 300 blocks in opposite orders both succeed, new blocks or old."""
+        """SG21: two writers of 300 blocks in opposite orders both succeed, new or existing blocks."""
         ada = self.make_user("ada")
         for round_ in range(3):
             there = {block: {f"there {round_}": 1} for block in MANY_BLOCKS}
@@ -63,7 +63,7 @@ class ConcurrentUserStateContract(UserStateCase):
         assert [state.state for state in found] == [fields] * 300
 
     def test_deleters_and_writers(self) -> None:
-        """SG22: some delete fields while others write: all of it takes effect."""
+        """SG22: concurrent deletes and writes of different fields all take effect."""
         ada = self.make_user("ada")
         old = {f"old {n}": n for n in range(20)}
         self.make_client().set(ada, BLOCK, {**old, "kept": True})

@@ -1,4 +1,4 @@
-"""What deleting, remembering and walking must do, as tests of a user-state client."""
+"""Tests of a user-state client: deletes, history, and iteration over all learners."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from xqueue_bridge.testing.user_state.base import (
 
 
 class DeletingAndRemembering(UserStateCase):
-    """Fields and blocks are deleted; history and the walks over all learners tell of it."""
+    """Fields and blocks are deleted; history and iteration show it."""
 
-    # -- deleting
+    # -- deletes
 
     def test_delete_fields(self) -> None:
-        """SG5: fields are deleted one by one; without the last one the block is absent."""
+        """SG5: fields are deleted one by one; a block without fields is absent."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1, "b": 2})
         client.delete(ada, BLOCK, fields=["a", "zzz"])
@@ -36,14 +36,14 @@ class DeletingAndRemembering(UserStateCase):
         assert list(client.get_many(ada, [BLOCK], fields=["a"])) == []
 
     def test_delete_no_fields(self) -> None:
-        """SG5: no fields to delete is not the same as all."""
+        """SG5: an empty list of fields deletes nothing."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1})
         client.delete(ada, BLOCK, fields=[])
         assert client.get(ada, BLOCK).state == {"a": 1}
 
     def test_delete_all(self) -> None:
-        """SG6: after all was deleted, what is set is all there is."""
+        """SG6: after all fields were deleted, only newly set fields exist."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1, "b": 2})
         client.set(ada, OTHER, {"a": 1})
@@ -53,7 +53,7 @@ class DeletingAndRemembering(UserStateCase):
         assert client.get(ada, BLOCK).state == {"c": 3}
 
     def test_delete_what_is_not_there(self) -> None:
-        """SG7: deleting nothing is no error, and leaves no trace."""
+        """SG7: deleting an absent state is no error and stores nothing."""
         client, ada = self.make_client(), self.make_user("ada")
         client.delete(ada, BLOCK)
         client.delete_many(ada, BLOCKS, fields=["a"])
@@ -65,7 +65,7 @@ class DeletingAndRemembering(UserStateCase):
     # -- history
 
     def test_history(self) -> None:
-        """SG27: each write leaves an entry; newest first, times do not rise."""
+        """SG27: each write adds a history entry; newest first, times do not rise."""
         client, ada = self.make_client(), self.make_user("ada")
         for n in range(3):
             client.set(ada, BLOCK, {"n": n, f"field {n}": True})
@@ -88,17 +88,17 @@ class DeletingAndRemembering(UserStateCase):
         assert states == [None, {"b": 2}, {"a": 1, "b": 2}]
 
     def test_no_history(self) -> None:
-        """SG29: where nothing was ever stored, history says so when it is iterated."""
+        """SG29: if nothing was ever stored, history raises DoesNotExist when it is iterated."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, OTHER, {"a": 1})
         entries = client.get_history(ada, BLOCK)
         with raises(client.DoesNotExist):
             next(entries)
 
-    # -- walking
+    # -- iteration
 
     def test_every_learner_at_a_block(self) -> None:
-        """SG12: a walk over a block meets each learner who has state there, once."""
+        """SG12: iteration over a block yields each learner with state there once."""
         client = self.make_client()
         names = [self.make_user(f"learner{n}") for n in range(7)]
         for n, name in enumerate(names):
@@ -113,7 +113,7 @@ class DeletingAndRemembering(UserStateCase):
         assert all(s.updated.utcoffset() is not None for s in found)
 
     def test_every_state_in_a_course(self) -> None:
-        """SG12: a walk over a course meets all its blocks, or those of a type."""
+        """SG12: iteration over a course yields all its blocks, or those of one type."""
         client, ada, ben = self.make_client(), self.make_user("ada"), self.make_user("ben")
         for name in (ada, ben):
             client.set_many(name, {BLOCK: {"a": 1}, VIDEO: {"a": 2}, ELSEWHERE: {"a": 3}})
@@ -124,14 +124,14 @@ class DeletingAndRemembering(UserStateCase):
         assert list(client.iter_all_for_course(COURSE, block_type="html")) == []
 
     def test_every_state_in_a_library(self) -> None:
-        """SG12: a walk over a library finds its blocks."""
+        """SG12: iteration over a library yields its blocks."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set_many(ada, {LIBRARY_BLOCK: {"a": 1}, BLOCK: {"a": 2}})
         found = list(client.iter_all_for_course(LIBRARY))
         assert [(s.block_key, s.state) for s in found] == [(LIBRARY_BLOCK, {"a": 1})]
         assert [s.state for s in client.iter_all_for_block(LIBRARY_BLOCK)] == [{"a": 1}]
 
-    # -- what is refused
+    # -- invalid arguments
 
     def test_other_scopes(self) -> None:
         """SG9: any other scope raises ValueError, and nothing is written."""
@@ -164,11 +164,11 @@ class DeletingAndRemembering(UserStateCase):
                     next(generator)
 
     def test_who_is_not_there(self) -> None:
-        """SG17: a name that nobody has finds nothing, and is never half written for."""
+        """SG17: an unknown username reads nothing, and writing for it stores nothing."""
         client = self.make_client()
         assert list(client.get_many("nobody", [BLOCK])) == []
         with raises(client.DoesNotExist):
             client.get("nobody", BLOCK)
-        with suppress(client.DoesNotExist):  # a clear error is as good as no effect
+        with suppress(client.DoesNotExist):  # an error or no effect are both allowed
             client.set_many("nobody", {BLOCK: {"a": 1}, OTHER: {"a": 1}})
         assert len(list(client.iter_all_for_course(COURSE))) in (0, 2)

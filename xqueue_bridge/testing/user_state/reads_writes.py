@@ -1,4 +1,4 @@
-"""What reading and writing must do, as tests of a user-state client."""
+"""Tests of a user-state client: reads and writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReadingAndWriting(UserStateCase):
     """Blocks are set and read, one or many."""
 
     def test_nothing_is_there(self) -> None:
-        """SG1: without state, get says so and get_many yields nothing."""
+        """SG1: without state, get raises DoesNotExist and get_many yields nothing."""
         client, ada = self.make_client(), self.make_user("ada")
         with raises(client.DoesNotExist):
             client.get(ada, BLOCK)
@@ -42,7 +42,7 @@ class ReadingAndWriting(UserStateCase):
         assert not isinstance(caught.value, client.PermissionDenied | client.ServiceUnavailable)
 
     def test_set_overlays(self) -> None:
-        """SG2: new fields are laid over the old ones."""
+        """SG2: new fields are merged over the existing ones."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1})
         client.set(ada, BLOCK, {"b": 2})
@@ -50,7 +50,7 @@ class ReadingAndWriting(UserStateCase):
         assert client.get(ada, BLOCK).state == {"a": 3, "b": 2}
 
     def test_the_answer(self) -> None:
-        """SG2: an answer says whose it is, where, since when, and in which scope."""
+        """SG2: a returned state has username, block key, time of change and scope."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1})
         found = client.get(ada, BLOCK)
@@ -68,7 +68,7 @@ class ReadingAndWriting(UserStateCase):
         assert client.get(ada, BLOCK).state == {"a": None}
 
     def test_fields_that_are_not_there(self) -> None:
-        """SG4: a block with none of the fields asked for is answered with none, not left out."""
+        """SG4: a block with none of the requested fields is returned with {}, not left out."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1, "b": 2})
         assert client.get(ada, BLOCK, fields=["zzz"]).state == {}
@@ -85,7 +85,7 @@ class ReadingAndWriting(UserStateCase):
         assert list(client.iter_all_for_block(BLOCK)) == []
 
     def test_learners_are_apart(self) -> None:
-        """SG2: what one learner has, another has not."""
+        """SG2: one learner's state is not visible to another."""
         client, ada, ben = self.make_client(), self.make_user("ada"), self.make_user("ben")
         client.set(ada, BLOCK, {"a": 1})
         client.set(ben, BLOCK, {"a": 2})
@@ -94,7 +94,7 @@ class ReadingAndWriting(UserStateCase):
         assert list(client.get_many(ben, [BLOCK])) == []
 
     def test_a_client_made_for_one_learner_serves_all(self) -> None:
-        """SG24: knowing whose state it is saves a look, and changes no answer."""
+        """SG24: a client made for one learner returns the same states for all learners."""
         ada, ben = self.make_user("ada"), self.make_user("ben")
         client = self.make_client(ada)
         for username in (ada, ben):
@@ -103,7 +103,7 @@ class ReadingAndWriting(UserStateCase):
             assert len(list(client.get_history(username, BLOCK))) == 1
 
     def test_every_value_comes_back(self) -> None:
-        """SG14: what was stored is equal when it is read, whatever it is."""
+        """SG14: any stored value is equal when it is read again."""
         client, ada = self.make_client(), self.make_user("ada")
         for block, state in zip(BLOCKS, STATES, strict=False):
             client.set(ada, block, state)
@@ -112,7 +112,7 @@ class ReadingAndWriting(UserStateCase):
             assert next(client.get_history(ada, block)).state == state
 
     def test_answers_are_private(self) -> None:
-        """SG15: a caller who changes an answer, or what was set, changes nothing stored."""
+        """SG15: changing a returned state, or a dict that was set, changes nothing stored."""
         client, ada = self.make_client(), self.make_user("ada")
         mine: dict[str, Any] = {"a": [1]}
         client.set(ada, BLOCK, mine)
@@ -125,7 +125,7 @@ class ReadingAndWriting(UserStateCase):
             assert entry.state == {"a": [1]}
 
     def test_in_the_order_asked(self) -> None:
-        """SG10: answers come in the order asked, each once; absent blocks are left out."""
+        """SG10: states come in the requested order, each once; absent blocks are left out."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set_many(ada, {block: {"n": n} for n, block in enumerate(BLOCKS[:8])})
         order = [BLOCKS[n] for n in (5, 2, 40, 7, 2, 0, 6, 5, 1, 3, 4)]
@@ -137,7 +137,7 @@ class ReadingAndWriting(UserStateCase):
         ]
 
     def test_course_and_library_together(self) -> None:
-        """SG11: blocks of a course and of libraries are served in one call."""
+        """SG11: one call handles blocks of a course and of libraries."""
         client, ada = self.make_client(), self.make_user("ada")
         mixed = [LIBRARY_BLOCK, BLOCK, OLD_LIBRARY_BLOCK, ELSEWHERE]
         client.set_many(ada, {key: {"at": str(key), "x": 1} for key in mixed})
@@ -150,7 +150,7 @@ class ReadingAndWriting(UserStateCase):
         assert list(client.get_many(ada, mixed)) == []
 
     def test_one_bad_value_stores_nothing(self) -> None:
-        """SG16: if one value cannot be stored, nothing is."""
+        """SG16: if one value cannot be stored, nothing is stored."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1})
         for bad in (object(), {1, 2}, float("nan"), b"bytes"):
@@ -162,7 +162,7 @@ class ReadingAndWriting(UserStateCase):
         assert len(list(client.get_history(ada, BLOCK))) == 1
 
     def test_keys_of_the_old_kind(self) -> None:
-        """SG13: an i4x key comes back with its run, and runs do not mix."""
+        """SG13: a deprecated (i4x) key is returned with its run, and runs do not mix."""
         client, ada = self.make_client(), self.make_user("ada")
         first, second = (OLD_KEY.map_into_course(run) for run in OLD_RUNS)
         client.set_many(ada, {first: {"run": 1}, second: {"run": 2}})
@@ -174,7 +174,7 @@ class ReadingAndWriting(UserStateCase):
         assert list(client.iter_all_for_course(OLD_RUNS[1])) == []
 
     def test_upper_and_lower_case(self) -> None:
-        """SG10: two blocks whose names differ in nothing but case are two blocks."""
+        """SG10: two blocks whose names differ only in case are two blocks."""
         client, ada = self.make_client(), self.make_user("ada")
         upper = UsageKey.from_string(str(BLOCK).replace("@p0", "@P0"))
         client.set(ada, BLOCK, {"a": 1})
