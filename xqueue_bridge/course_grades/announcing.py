@@ -1,4 +1,4 @@
-"""What others hear of a computed grade, once it is committed."""
+"""Signals sent after a course grade is committed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xqueue_bridge.signals import (
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a recalculation has come to; ``previous_passed`` is None where there was no grade."""
+    """The result of a recalculation; ``previous_passed`` is None if no grade was stored before."""
 
     course: Course
     course_grade: CourseGrade
@@ -37,14 +37,14 @@ class News:
 
     @property
     def transition(self) -> str | None:
-        """ "passed" or "failed" if the learner has come to it just now."""
+        """ "passed" or "failed" if this recalculation has changed it, else None."""
         if self.course_grade.passed == bool(self.previous_passed):
             return None
         return "passed" if self.course_grade.passed else "failed"
 
 
 def send_grade_signals_on_commit(news: News, user: Any = None) -> None:
-    """Send all signals about a grade after the commit; a receiver that raises stops nobody."""
+    """Send all signals about a grade after the commit; one receiver's error stops no other."""
     transaction.on_commit(partial(_announce, news, user))
 
 
@@ -52,7 +52,7 @@ def _announce(news: News, user: Any) -> None:
     from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
 
     grade, course = news.course_grade, news.course
-    # Asked for only by receivers who look at it.
+    # Evaluated only if a receiver uses it.
     learner = user or SimpleLazyObject(partial(_learner, grade.user_id))
     for subsection_grade in news.changed_subsections:
         SUBSECTION_SCORE_CHANGED.send_robust(

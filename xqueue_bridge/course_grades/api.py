@@ -1,4 +1,4 @@
-"""Door of the room: what is graded in a course, and what learners' grades are."""
+"""Public API of the package: learners' course grades, and their recalculation."""
 
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
 from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory, GradeResult

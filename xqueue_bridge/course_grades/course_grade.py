@@ -1,4 +1,4 @@
-"""What one learner has in one course; pure."""
+"""One learner's grade in one course; pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class CourseGrade:
 
     ``percent`` is 0..1 in whole percents (more with extra credit), rounded from
     ``exact_percent``; ``letter_grade`` is None below the lowest cutoff. ``last_updated`` is when
-    percent, letter or pass last changed, ``passed_timestamp`` the first pass, both None for a
-    grade that is not stored. ``summary`` and ``subsection_grades`` are there where the grade was
-    computed or read with its details.
+    percent, letter or pass last changed, ``passed_timestamp`` the first pass; both are None for a
+    grade that is not stored. ``summary`` and ``subsection_grades`` are set if the grade was
+    computed or was read with its details.
     """
 
     user_id: int
@@ -48,8 +48,8 @@ class CourseGrade:
     def as_seen_by_learner(self, course: Course, now: datetime) -> CourseGrade:
         """Return the grade without the subsections whose results are hidden from the learner.
 
-        Those that count all the same are in the percent, and in nothing that tells them apart. A
-        grade that is stored stays as it is where all of its subsections count.
+        Hidden subsections that count are included in the percent only. The percent of a stored
+        grade is not changed if all subsections count.
         """
         counted = [each for each in course.subsections if each.counts_in_view(now)]
         shown = [each for each in course.subsections if each.shows_scores(now)]
@@ -72,7 +72,7 @@ class CourseGrade:
 
 @dataclass(frozen=True, slots=True)
 class ZeroCourseGrade(CourseGrade):
-    """The grade of a learner for whom nothing is stored."""
+    """The grade of a learner without a stored grade."""
 
     percent: float = 0.0
     letter_grade: str | None = None
@@ -90,9 +90,9 @@ def compute_course(
     subsection_grades: Mapping[UsageKey, SubsectionGrade],
     subsections: Sequence[Subsection] | None = None,
 ) -> CourseGrade:
-    """Return the course grade that subsection grades come to; a missing one counts 0.
+    """Return the course grade that results from subsection grades; a missing one counts 0.
 
-    ``subsections`` are those to take of the course; others are left out.
+    ``subsections`` limits which of the course's subsections are used.
     """
     totals = {key: grade.graded_total for key, grade in subsection_grades.items()}
     summary = graders.grade(course, totals, subsections=subsections)

@@ -1,4 +1,4 @@
-"""CourseGradeFactory: upstream's way to ask for course grades, and to have them computed."""
+"""CourseGradeFactory: upstream's interface to read and compute course grades."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from xqueue_bridge.course_grades.recalculation import (
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
 
-#: Learners whose stored grades are read by one statement.
+#: Learners whose stored grades one statement reads.
 BATCH = 500
 
 log = logging.getLogger(__name__)
 
 
 class GradeResult(NamedTuple):
-    """One learner's outcome: a grade, or the exception that there was instead."""
+    """One learner's grade, or the exception that was raised instead."""
 
     student: Any
     course_grade: CourseGrade | None
     error: Exception | None
 
 
-Result: TypeAlias = GradeResult  # inside the class, its own name hides this one
+Result: TypeAlias = GradeResult  # the class attribute GradeResult hides the class
 
 
 class CourseGradeFactory:
-    """Reads and computes course grades.
+    """Read and compute course grades.
 
     Each method takes the course in one of upstream's forms: ``course`` (anything with an ``id``,
     or our Course), ``collected_block_structure`` or ``course_structure`` (our Course), or
-    ``course_key``. Raises ValueError where none of them is given.
+    ``course_key``. Raises ValueError if none of them is given.
     """
 
-    #: What ``iter`` yields.
+    #: The type that ``iter`` yields.
     GradeResult = GradeResult
 
     def read(
@@ -61,7 +61,7 @@ class CourseGradeFactory:
     ) -> CourseGrade | None:
         """Return the stored grade; one statement.
 
-        Where none is stored: a ZeroCourseGrade, or None with ``create_if_needed`` False.
+        If none is stored: a ZeroCourseGrade, or None with ``create_if_needed`` False.
         """
         key = _key_of(course, collected_block_structure, course_structure, course_key)
         row = persistence.read_course_row(user.pk, key)
@@ -78,10 +78,10 @@ class CourseGradeFactory:
         course_key: CourseKey | None = None,
         force_update_subsections: bool = False,
     ) -> CourseGrade:
-        """Compute the grade, store what has changed, send the signals after commit, return it.
+        """Compute the grade, store the changes, send the signals after commit, return the grade.
 
-        Stored subsection grades are used as they are, and missing ones count zero;
-        ``force_update_subsections``: all are computed from scores. Raises UnknownCourse.
+        Stored subsection grades are not computed again, and missing ones count zero;
+        ``force_update_subsections`` computes all from scores. Raises UnknownCourse.
         """
         key = _key_of(course, collected_block_structure, course_structure, course_key)
 
@@ -101,10 +101,10 @@ class CourseGradeFactory:
         course_key: CourseKey | None = None,
         force_update: bool = False,
     ) -> Iterator[Result]:
-        """Yield a GradeResult for each user, in their order; one's exception stops nobody.
+        """Yield a GradeResult for each user, in their order; an exception affects its user only.
 
-        The structure is read once. Stored grades are read by one statement for each ``BATCH``
-        users; ``force_update``: each is computed.
+        The structure is read once. One statement reads the stored grades of ``BATCH`` users;
+        ``force_update`` computes each grade.
         """
         key = _key_of(course, collected_block_structure, None, course_key)
         if force_update:
@@ -117,7 +117,7 @@ class CourseGradeFactory:
             try:
                 try:
                     grade = recalculate(user.pk, course, _plan(True), user=user)
-                except StaleCourseStructure:  # it was published since
+                except StaleCourseStructure:  # the course was published meanwhile
                     course = _course(key)
                     grade = recalculate(user.pk, course, _plan(True), user=user, only_current=False)
             except Exception as exc:
@@ -147,7 +147,7 @@ def _plan(force: bool) -> Plan:
 
 
 def _key_of(*given: Any) -> CourseKey:
-    """Return the key of the first form of the course that is given."""
+    """Return the key of the first given form of the course."""
     for form in given:
         if isinstance(form, CourseKey):
             return form

@@ -1,4 +1,4 @@
-"""All learners of a course at once: who they are, and having all their grades computed."""
+"""Recalculate the grades of all learners of a course."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def learners_of(course_key: CourseKey) -> Iterator[int]:
 
 
 def request_course(course_key: CourseKey) -> int:
-    """Note that all grades in the course are out of date; return how many learners there are.
+    """Mark all grades in the course dirty; return how many learners there are.
 
-    Whoever looks first computes them: the sweeper, or the command. Two statements for each
-    ``BATCH`` learners, two more to find them, one to see whether a publish asked for this, and
-    then one to tick that off.
+    The sweeper or the command computes them. Two statements for each ``BATCH`` learners, two more
+    to find them, one to see whether a publish requested the regrade, and then one to mark that
+    request as done.
     """
     due = _regrades_due().filter(course_key=course_key)
     asked = list(due.values_list("pk", "regrade_due_at"))
@@ -39,7 +39,7 @@ def request_course(course_key: CourseKey) -> int:
     while chunk := list(islice(learners, BATCH)):
         recalculation_queue.request_everything(course_key, chunk)
         count += len(chunk)
-    for pk, due_at in asked:  # not what was published meanwhile
+    for pk, due_at in asked:  # excludes requests of later publishes
         CourseStructureVersion.objects.filter(pk=pk, regrade_due_at=due_at).update(
             regrade_due_at=None
         )
@@ -47,7 +47,7 @@ def request_course(course_key: CourseKey) -> int:
 
 
 def request_due_courses() -> int:
-    """Note what a process should have noted that published a policy and was killed then.
+    """Request the regrades that a killed publish left unrequested.
 
     For the sweeper. Returns how many courses.
     """

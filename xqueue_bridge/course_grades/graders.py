@@ -1,4 +1,4 @@
-"""From subsections to a course grade, by the course's grading policy; pure."""
+"""Compute a course grade from subsections, with the course's grading policy; pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_assign
 
 
 class Mark(TypedDict):
-    """Why an entry does not count."""
+    """The reason why an entry does not count."""
 
     detail: str
 
@@ -28,7 +28,7 @@ class Mark(TypedDict):
 class SectionEntry(TypedDict):
     """One bar of the chart: an assignment, a placeholder, or the average of its type.
 
-    ``percent`` is 0..1. ``prominent`` stands on averages, ``mark`` on dropped assignments.
+    ``percent`` is 0..1. Averages have ``prominent``, dropped assignments have ``mark``.
     """
 
     percent: float
@@ -40,7 +40,7 @@ class SectionEntry(TypedDict):
 
 
 class CategoryEntry(TypedDict):
-    """What one assignment type adds to the course grade; ``percent`` is after its weight."""
+    """The share of one assignment type in the course grade; ``percent`` is after its weight."""
 
     percent: float
     detail: str
@@ -48,9 +48,9 @@ class CategoryEntry(TypedDict):
 
 
 class Summary(TypedDict):
-    """A course grade before rounding, and how it came about.
+    """A course grade before rounding, with its breakdowns.
 
-    ``percent`` is exact; it exceeds 1 where the weights do.
+    ``percent`` is exact; it exceeds 1 if the sum of the weights does.
     """
 
     percent: float
@@ -76,10 +76,10 @@ GradeSheet = Mapping[str, Sequence[GradedSubsection]]
 
 
 class AssignmentFormatGrader(AssignmentFormat):
-    """Grades the assignments of one type: each counts the same, however many points it has."""
+    """Grade the assignments of one type; each has the same weight, whatever its points."""
 
     def grade(self, sheet: GradeSheet) -> tuple[float, list[SectionEntry]]:
-        """Return the average over what is not dropped, and the entries to show."""
+        """Return the average without dropped assignments, and the entries to show."""
         given = sheet.get(self.type, ())
         entries = [self._entry(n, found) for n, found in enumerate(given)]
         entries += [self._placeholder(n) for n in range(len(given), self.min_count)]
@@ -92,7 +92,7 @@ class AssignmentFormatGrader(AssignmentFormat):
         return average, shown
 
     def _average_without_lowest(self, entries: list[SectionEntry]) -> float:
-        # A stable sort: of several lowest, the last ones are dropped.
+        # The sort is stable: among equal lowest assignments, the last ones are dropped.
         ranked = sorted(range(len(entries)), key=lambda n: -entries[n]["percent"])
         kept = len(entries) - self.drop_count
         for number in ranked[max(kept, 0) :]:
@@ -129,7 +129,7 @@ class AssignmentFormatGrader(AssignmentFormat):
 
 
 class WeightedSubsectionsGrader:
-    """Adds up what the graders of the assignment types give, by their weights."""
+    """Add up the results of the graders of the assignment types, by their weights."""
 
     def __init__(self, subgraders: Sequence[AssignmentFormatGrader]) -> None:
         self.subgraders = subgraders
@@ -168,10 +168,10 @@ def grade(
     *,
     subsections: Sequence[Subsection] | None = None,
 ) -> Summary:
-    """Return a learner's course grade; ``graded_totals`` has the graded sum of each subsection.
+    """Return a learner's course grade; ``graded_totals`` has the graded total of each subsection.
 
-    A subsection that is not in it counts as untouched: 0 of what is possible now.
-    ``subsections`` are those to take of the course; others are left out.
+    A subsection without a total counts as untouched: 0 of its current maximum.
+    ``subsections`` limits which of the course's subsections are used.
     """
     sheet: dict[str, list[GradedSubsection]] = {}
     for subsection in course.subsections if subsections is None else subsections:
@@ -183,7 +183,7 @@ def grade(
 
 
 def untouched_totals(subsection: Subsection) -> tuple[Score, Score]:
-    """Return the totals, all and graded, of a learner who has not tried anything in it."""
+    """Return the totals, all and graded, of a learner who has not tried the subsection."""
     return aggregate_scores(
         untouched_score(block.max_score, block.weight, block.graded)
         for block in subsection.blocks_for(())
@@ -192,6 +192,6 @@ def untouched_totals(subsection: Subsection) -> tuple[Score, Score]:
 
 
 def untouched_score(max_score: float, weight: float | None, graded: bool | None) -> Score:
-    """Return 0 of a problem's points, after its weight. Without points it is not graded."""
+    """Return a score of 0 with a problem's weighted maximum; without points it is not graded."""
     earned, possible = weighted_score(0.0, max_score, weight)
     return Score(earned, possible, graded is not False and possible > 0)

@@ -1,6 +1,6 @@
-"""Grades as they are stored, and which of them are out of date.
+"""Tables of stored grades, of overrides, and of the recalculations that are due.
 
-Learners are plain numbers here, as upstream has them: grades outlive accounts.
+Learners are stored as user ids without a foreign key, as upstream does: grades outlive accounts.
 """
 
 from django.db import models
@@ -10,10 +10,10 @@ from xqueue_bridge.db.fields import CaseSensitiveCharField
 
 
 class VisibleBlocks(models.Model):
-    """Which problems a subsection's grade was made of; the same for many learners.
+    """The list of problems that a subsection grade was computed from; many learners share one.
 
-    ``hashed`` is the fingerprint of ``blocks_json``, so nobody can insert another list under it,
-    and it does not matter who inserts it first.
+    ``hashed`` is the hash of ``blocks_json``, so a key always has the same list, and it does not
+    matter which process inserts it first.
 
     .. no_pii:
     """
@@ -30,7 +30,7 @@ class VisibleBlocks(models.Model):
 
 
 class PersistentSubsectionGrade(models.Model):
-    """What the scores of one learner in one subsection came to, before any override.
+    """One learner's total scores in one subsection, before any override.
 
     .. no_pii:
     """
@@ -49,7 +49,7 @@ class PersistentSubsectionGrade(models.Model):
         VisibleBlocks,
         to_field="hashed",
         db_column="visible_blocks_hash",
-        db_constraint=False,  # inserted just before, and never deleted
+        db_constraint=False,  # the row is inserted just before, and never deleted
         on_delete=models.PROTECT,
         related_name="+",
     )
@@ -68,7 +68,7 @@ class PersistentSubsectionGrade(models.Model):
 
 
 class Override(models.Model):
-    """What somebody has put in the place of a computed subsection grade; None: as computed."""
+    """Fields of an override of a subsection grade; None leaves the computed value."""
 
     earned_all_override = models.FloatField(null=True, blank=True)
     possible_all_override = models.FloatField(null=True, blank=True)
@@ -83,7 +83,7 @@ class Override(models.Model):
 
 
 class PersistentSubsectionGradeOverride(Override):
-    """An override that holds now: applied when the grade is read, so recalculation keeps it.
+    """A current override; it is applied when the grade is read, so recalculation keeps it.
 
     .. pii: What the course team wrote about a learner's grade.
     .. pii_types: other
@@ -101,7 +101,7 @@ class PersistentSubsectionGradeOverride(Override):
 
 
 class PersistentSubsectionGradeOverrideHistory(Override):
-    """Each override that was ever made, changed or removed, and by whom.
+    """Each override that was made, changed or removed, with its author.
 
     .. pii: What the course team wrote about a learner's grade.
     .. pii_types: other
@@ -132,9 +132,9 @@ class PersistentCourseGrade(models.Model):
     """The course grade of one learner.
 
     ``percent_grade`` is 0..1 in whole percents, or more with extra credit; ``exact_percent`` is
-    what it was rounded from. ``modified`` and ``version`` move when percent, letter or pass do,
-    and at nothing else; ``computed_at`` at every look. ``passed_timestamp`` is the first pass,
-    which a later fail does not undo.
+    the value before rounding. ``modified`` and ``version`` change only when percent, letter or
+    pass do; ``computed_at`` changes with every computation. ``passed_timestamp`` is the first
+    pass, which a later fail does not clear.
 
     .. no_pii:
     """
@@ -170,12 +170,12 @@ class PersistentCourseGrade(models.Model):
 
 
 class GradeRecalculation(models.Model):
-    """Whether a learner's course grade is up to date, and the lock under which it is computed.
+    """Whether a learner's course grade is dirty, and the lock under which it is computed.
 
     Each changed score raises ``wanted`` and adds a line to ``changes`` (usage key, a tab, the
-    version of the score), in the score's own transaction; a recalculation does all of them at
-    once, and sets ``done`` to what it saw. ``due_at`` is set as long as there is something to do
-    without being asked; without it, and ``done`` behind ``wanted``, the recalculation has failed.
+    version of the score), in the score's own transaction. A recalculation processes all of them
+    and sets ``done`` to the ``wanted`` that it read. ``due_at`` is set while a recalculation is
+    scheduled; if it is None and ``done`` is behind ``wanted``, the recalculation has failed.
 
     .. no_pii:
     """

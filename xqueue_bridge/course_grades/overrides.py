@@ -1,4 +1,4 @@
-"""Subsection grades that the course team sets by hand, with reason, author and history."""
+"""Overrides of subsection grades by the course team, with reason, author and history."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Action = PersistentSubsectionGradeOverrideHistory.Action
 
 MAX_REASON = 300
 MAX_POINTS = 1_000_000
-#: What is worth less would be shown as 0, and any point of it as a huge percent.
+#: A smaller maximum would be shown as 0, and one point of it as a huge percent.
 LEAST_POSSIBLE = 0.01
 _POINTS = ("earned_all", "possible_all", "earned_graded", "possible_graded")
 _FIELDS = (*(f"{name}_override" for name in _POINTS), "system", "override_reason", "author_id")
@@ -43,7 +43,7 @@ _FIELDS = (*(f"{name}_override" for name in _POINTS), "system", "override_reason
 
 @dataclass(frozen=True, slots=True)
 class OverrideEntry:
-    """One entry of the history: what was set, or removed, when."""
+    """One history entry: the override that was set or removed, and when."""
 
     usage_key: UsageKey
     action: str
@@ -54,11 +54,11 @@ class OverrideEntry:
 def set_override(
     user_id: int, course_key: CourseKey, usage_key: UsageKey, override: SubsectionOverride
 ) -> CourseGrade:
-    """Let ``override`` count in the place of a learner's computed grade in a subsection.
+    """Set an override, which counts instead of the computed grade of a learner's subsection.
 
-    Returns the new course grade. It counts until it is removed, whatever is computed meanwhile.
-    Raises InvalidField (points that are none, no reason, no author), UnknownCourse, and
-    LookupError for a subsection that the course does not have.
+    Returns the new course grade. The override counts until it is removed; recalculation keeps it.
+    Raises InvalidField (invalid points, no reason, no author), UnknownCourse, and LookupError if
+    the course does not have the subsection.
     """
     _check(override)
 
@@ -75,9 +75,9 @@ def set_override(
 def remove_override(
     user_id: int, course_key: CourseKey, usage_key: UsageKey, *, author_id: int, reason: str
 ) -> CourseGrade:
-    """Let a learner's computed grade in a subsection count again; return the new course grade.
+    """Remove the override of a learner's subsection grade; return the new course grade.
 
-    Raises what ``set_override`` raises. Removing what is not there is an entry in the history.
+    Raises what ``set_override`` raises. Removing an absent override adds a history entry.
     """
     removal = SubsectionOverride(reason=reason, author_id=author_id)
     _check(removal)
@@ -90,7 +90,7 @@ def remove_override(
 
 
 def override_history(user_id: int, course_key: CourseKey) -> Iterator[OverrideEntry]:
-    """Yield each override of a learner's grades in a course and each removal, newest first."""
+    """Yield the overrides of a learner's grades in a course and their removals, newest first."""
     rows = PersistentSubsectionGradeOverrideHistory.objects.filter(
         user_id=user_id, course_id=course_key
     )
@@ -128,7 +128,7 @@ def _change(
 
 
 def _grade_id(user_id: int, course: Course, usage_key: UsageKey) -> int:
-    """Return the id of the stored subsection grade; it is computed first if there is none."""
+    """Return the id of the stored subsection grade; compute the grade first if there is none."""
     rows = PersistentSubsectionGrade.objects.filter(
         user_id=user_id, course_id=course.course_key, usage_key=usage_key
     ).values_list("pk", flat=True)

@@ -1,4 +1,4 @@
-"""Grades on their way between the tables and the values that are computed with."""
+"""Convert grades between table rows and the value types of the computation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SUBSECTION_FIELDS = (
 
 
 def read_course_row(user_id: int, course_key: CourseKey) -> PersistentCourseGrade | None:
-    """Return the learner's stored course grade."""
+    """Return the row of the learner's stored course grade."""
     return PersistentCourseGrade.objects.filter(user_id=user_id, course_id=course_key).first()
 
 
@@ -70,8 +70,8 @@ def read_subsections(
 
 
 def subsection_rows(course_key: CourseKey) -> QuerySet[Any]:
-    """Return all subsection grades of a course, with their overrides, as ``usage`` with the text
-    of the key.
+    """Return the query of all subsection grades of a course, with their overrides and with the
+    text of the usage key as ``usage``.
     """
     rows = PersistentSubsectionGrade.objects.filter(course_id=course_key)
     usage = ExpressionWrapper(F("usage_key"), output_field=CharField())
@@ -103,7 +103,7 @@ def override_of(row: Override) -> SubsectionOverride:
 
 
 def differs(row: PersistentSubsectionGrade, grade: SubsectionGrade) -> bool:
-    """Return whether a computed subsection grade is another than the stored one."""
+    """Return whether a computed subsection grade differs from the stored one."""
     return _sums(grade) != {name: getattr(row, name) for name in _sums(grade)}
 
 
@@ -177,8 +177,8 @@ def _sums(grade: SubsectionGrade) -> dict[str, Any]:
 def _insert_visible_blocks(
     course_key: CourseKey, lists: Mapping[str, str], known: Iterable[str]
 ) -> None:
-    """Insert the lists that are new. Whoever inserts the same one meanwhile does us no harm."""
-    fresh = sorted(lists.keys() - set(known))  # in one order, so that nobody deadlocks
+    """Insert the lists that are new; ignore lists that another process has inserted meanwhile."""
+    fresh = sorted(lists.keys() - set(known))  # in one order, to avoid deadlocks
     VisibleBlocks.objects.bulk_create(
         [VisibleBlocks(hashed=key, course_id=course_key, blocks_json=lists[key]) for key in fresh],
         ignore_conflicts=True,

@@ -1,4 +1,4 @@
-"""A score has changed: what upstream's receivers hear of it, with the block's weight."""
+"""Send upstream's score signals, with the block's weight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.lms.keys import in_course
 from xqueue_bridge.signals import PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 
-#: What upstream calls the table that scores come from.
+#: Upstream's name for the table that scores come from.
 SCORE_TABLE = "courseware_studentmodule"
 
 
@@ -25,10 +25,10 @@ def publish_score_signals(
     possible: float | None,
     **others: Any,
 ) -> None:
-    """Send upstream's two signals about a score that is stored; nothing where nobody listens.
+    """Send upstream's two signals about a stored score if they have receivers.
 
-    ``others`` are the arguments that both have: ``modified``, ``only_if_higher``,
-    ``score_deleted``, ``grader_response``, ``version``. One statement where somebody listens.
+    ``others`` are the arguments that both signals have: ``modified``, ``only_if_higher``,
+    ``score_deleted``, ``grader_response``, ``version``. One statement if there are receivers.
     """
     if not (PROBLEM_RAW_SCORE_CHANGED.receivers or PROBLEM_WEIGHTED_SCORE_CHANGED.receivers):
         return
@@ -53,7 +53,7 @@ def publish_score_signals(
 
 
 def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None:
-    """Return the block's weight as published now; None for the points that it has."""
+    """Return the block's currently published weight; None if it has none or is unknown."""
     if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURE_BACKEND:
         return None
     course = course_structures().get(course_key)

@@ -1,4 +1,4 @@
-"""Course grades with all that a page shows of them."""
+"""Read stored course grades with their details, for the grade pages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from xqueue_bridge.learner_state import api as learner_state
 def read_progress(user_id: int, course: Course) -> CourseGrade:
     """Return a learner's stored grade with its breakdown and the scores of all problems.
 
-    Three statements. Percent, letter and pass are the stored ones; where nothing is stored, the
-    grade is zero, and the breakdown is what the scores come to.
+    Three statements. Percent, letter and pass are the stored ones; if no grade is stored, the
+    grade is zero, and the breakdown is computed from the scores.
     """
     row = persistence.read_course_row(user_id, course.course_key)
     stored = persistence.read_subsections(user_id, course.course_key)
@@ -44,7 +44,7 @@ def read_gradebook(
 ) -> dict[int, CourseGrade]:
     """Return the stored grades of many learners, with those of their subsections.
 
-    ``usage_keys``: of these subsections only. Two statements, one for no subsection. Learners
+    ``usage_keys``: only these subsections. Two statements, one for no subsection. Learners
     without a stored grade have a ZeroCourseGrade.
     """
     ids = list(user_ids)
@@ -67,7 +67,7 @@ def read_gradebook(
 
 
 def learners_with_grades(course_key: CourseKey, *, after: int = 0, limit: int = 500) -> list[int]:
-    """Return the ids, above ``after``, of learners whose course grade is stored; in order."""
+    """Return the ids, above ``after``, of learners with a stored course grade; in order."""
     rows = PersistentCourseGrade.objects.filter(course_id=course_key, user_id__gt=after)
     return list(rows.order_by("user_id").values_list("user_id", flat=True)[:limit])
 

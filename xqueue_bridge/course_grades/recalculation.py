@@ -1,7 +1,7 @@
-"""One learner's course grade, computed from scores under the lock of the learner and the course.
+"""Compute one learner's course grade from scores, under the lock of the learner and the course.
 
-Scores are read inside the lock, so whoever computes last has seen every score that was there.
-Ten statements and a lock, whatever the size of the course; what has not changed is not written.
+Scores are read inside the lock, so the last recalculation has read every committed score. Ten
+statements and a lock, whatever the size of the course; unchanged rows are not written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from xqueue_bridge.data import BlockScore
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import api as learner_state
 
-#: How often a course that is published again meanwhile is read again before it is left for later.
+#: How often a course that is published meanwhile is read again before the work is deferred.
 MAX_READINGS = 3
 
 log = logging.getLogger(__name__)
@@ -55,11 +55,11 @@ class StaleCourseStructure(XQueueBridgeError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which subsections to compute from scores; the others are used as they are stored.
+    """Which subsections to compute from scores; stored grades are used for the others.
 
-    ``blocks``: those that hold one of them. ``everything``: all; ``everything_at_first``: all, if
-    the learner has no grade in the course yet. ``untouched_too``: also store the zero of a
-    subsection in which nothing was tried.
+    ``blocks``: subsections that contain one of them. ``everything``: all; ``everything_at_first``:
+    all, if the learner has no grade in the course yet. ``untouched_too``: also store the zero
+    grade of a subsection without any attempt.
     """
 
     blocks: frozenset[UsageKey] = frozenset()
@@ -77,9 +77,9 @@ class Plan:
 def recalculate(
     user_id: int, course: Course, plan: Plan, *, user: Any = None, only_current: bool = True
 ) -> CourseGrade:
-    """Compute a learner's course grade, store what has changed, and announce it after commit.
+    """Compute a learner's course grade, store the changes, and send signals after commit.
 
-    Raises StaleCourseStructure, with ``only_current``, if the stored grade may be of a later
+    Raises StaleCourseStructure, with ``only_current``, if the stored grade may come from a later
     publication.
     """
 
@@ -92,11 +92,11 @@ def recalculate(
 
 
 def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool = False) -> bool:
-    """Do what ``request_recalculation`` has noted for a learner; return whether there was any.
+    """Process what ``request_recalculation`` has marked dirty; return whether there was any.
 
-    ``debounce``: leave it to the sweeper if the learner's grade was computed within the
-    delay, so that a burst of scores is two recalculations. An attempt that fails is noted, and
-    another one is due later. Safe in several processes at once.
+    ``debounce``: defer to the sweeper if the learner's grade was computed within the delay, so
+    that a burst of scores is two recalculations. A failed attempt is recorded and retried later.
+    Safe in several processes at once.
     """
     try:
         for _ in range(MAX_READINGS):
@@ -105,7 +105,7 @@ def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool
                 return done
     except ScoreNotVisible as exc:
         requests.record_failure(user_id, course_key, str(exc))
-    except Exception as exc:  # one learner's grade must not keep the others waiting
+    except Exception as exc:  # one learner's error must not stop the other learners' grades
         name = type(exc).__name__
         log.exception("The grade of learner %s in %s: %s", user_id, course_key, name)
         requests.record_failure(user_id, course_key, name)
@@ -113,7 +113,7 @@ def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool
 
 
 def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> int:
-    """Do what is due, longest overdue first; return how many learners' grades were looked at."""
+    """Process due recalculations, longest overdue first; return how many were examined."""
     found = requests.due(limit, course_key)
     for user_id, each in found:
         recalculate_requested(user_id, each)
@@ -121,10 +121,10 @@ def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> in
 
 
 def with_published_course(course_key: CourseKey, work: Callable[[Course | None, bool], T]) -> T:
-    """Call ``work`` with the course as published now, outside any transaction of ours.
+    """Call ``work`` with the currently published course, outside any transaction of ours.
 
-    If it finds that a later publication may have been graded by already, it is called once more,
-    and then has to take the course as it is: a course can be taken back to an earlier publication.
+    If ``work`` finds grades of a later publication, it is called once more and then has to use
+    the course as it is, because a course can be reset to an earlier publication.
     """
     try:
         return work(course_structures().get(course_key), True)
@@ -140,11 +140,11 @@ def known(course: Course | None, course_key: CourseKey) -> Course:
 
 
 def is_frozen(course: Course, now: datetime | None = None) -> bool:
-    """Return whether the grades of a course that has ended do not move any more."""
+    """Return whether the course has ended and its grades do not change any more."""
     days = options().GRADE_FREEZE_DAYS
     if days is None or course.end is None:
         return False
-    # From now, which is never at the end of all dates, as the end of a course can be.
+    # Subtract from now: adding to the course's end could exceed the maximum date.
     return course.end < (now or timezone.now()) - timedelta(days=days)
 
 
@@ -166,7 +166,7 @@ def _settle(
     course: Course | None,
     only_current: bool,
 ) -> bool | None:
-    """Do what is noted; return whether there was any, None if the course has to be read again."""
+    """Process the marked changes; return whether there were any, None to read the course again."""
     row = requests.locked_row(user_id, course_key)
     if row is None or row.done == row.wanted:
         return False
@@ -175,13 +175,13 @@ def _settle(
         return False
     changes = requests.changes_of(row)
     if changes.everything and row.wanted != noted:
-        return None  # noted since the course was read, maybe because it was published
+        return None  # marked after the course was read, possibly because of a publish
     if course is None or is_frozen(course):
         requests.finish(row, "no structure of the course is known" if course is None else "frozen")
         return True
     scores = learner_state.read_course_scores(user_id, course_key)
     _check_visible(changes, scores)
-    # At first: scores may be older than the course's structure, or than our notes of them.
+    # At the first grade: scores may be older than the course's structure or than this table.
     plan = Plan(frozenset(changes.versions), changes.everything, everything_at_first=True)
     _compute(user_id, course, scores, plan, None, only_current)
     requests.finish(row)
@@ -189,7 +189,7 @@ def _settle(
 
 
 def _check_visible(changes: requests.Changes, scores: Mapping[UsageKey, BlockScore]) -> None:
-    """Scores can be kept where their commit is seen later than the note that they changed."""
+    """Raise ScoreNotVisible if a database does not show a marked score's commit yet."""
     for usage_key, version in changes.versions.items():
         found = scores.get(usage_key)
         if version and (found is None or found.version < version):
@@ -263,7 +263,7 @@ def _store(
 
 
 def _with_first_attempt(grade: SubsectionGrade, old: SubsectionGrade | None) -> SubsectionGrade:
-    """Keep the first attempt that is stored: later ones do not move it, nor does a reset."""
+    """Keep the stored first attempt: later attempts and a reset do not change it."""
     if old is None or old.first_attempted is None:
         return grade
     first = old.first_attempted
@@ -275,7 +275,7 @@ def _with_first_attempt(grade: SubsectionGrade, old: SubsectionGrade | None) -> 
 
 
 def _may_be_later(stored: PersistentCourseGrade, course: Course) -> bool:
-    """Return whether a grade is of a later publication, as far as dates can tell: some repeat."""
+    """Return whether a grade may come from a later publication, by dates, which can repeat."""
     edited = stored.course_edited_timestamp
     if edited is None or course.edited_on is None:
         return False

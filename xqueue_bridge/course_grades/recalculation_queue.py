@@ -1,7 +1,7 @@
-"""Which learners' grades are out of date: noted with each score, taken by whoever computes them.
+"""Queue of dirty course grades: marked in each score's transaction, processed by any process.
 
-A note is one row for a learner and a course, so many scores within the delay are one
-recalculation. The row is also the lock under which it happens.
+There is one row for a learner and a course, so many scores within the delay are one
+recalculation. The row is also the lock of the recalculation.
 
     idle ──a score──> due ──computed──> idle
                        │ └─an attempt fails─> due later ──too often──> failed ──a score──> due
@@ -25,7 +25,7 @@ from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms.keys import in_course
 
-#: Attempts at one recalculation; then it has failed, until somebody asks again.
+#: Maximum attempts at one recalculation; then it has failed until it is requested again.
 MAX_ATTEMPTS = 8
 #: Seconds before the second attempt; doubles.
 FIRST_PAUSE = 2
@@ -35,10 +35,10 @@ _EVERYTHING = "*"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has happened since the grade was computed.
+    """Changes since the grade was computed.
 
-    ``versions`` has the blocks with a new score, and the version that its row must have reached
-    (0: any); ``everything``: whatever the scores are, all subsections are to be computed.
+    ``versions`` maps each block with a new score to the version that its row must have reached
+    (0: any); ``everything``: compute all subsections, whatever the scores are.
     """
 
     versions: dict[UsageKey, int]
@@ -52,11 +52,11 @@ def request_recalculation(
     usage_key: UsageKey | None = None,
     version: int | None = None,
 ) -> bool:
-    """Note that a learner's grade is out of date: by a block's score, or altogether.
+    """Mark a learner's grade dirty, for one block's score or for the whole course.
 
-    Call it in the transaction that writes the score. Returns whether somebody has to be woken;
-    if not, a recalculation is on its way already. One statement, two while one is on its way,
-    four the first time.
+    Call it in the transaction that writes the score. Returns whether a task has to be enqueued;
+    if not, a recalculation is scheduled already. One statement, two while one is scheduled, four
+    the first time.
     """
     change = f"{usage_key or _EVERYTHING}\t{version or 0}\n"
     return _note(user_id, course_key, change)
@@ -82,7 +82,7 @@ def _note(user_id: int, course_key: CourseKey, change: str) -> bool:
 
 
 def request_everything(course_key: CourseKey, user_ids: Iterable[int]) -> None:
-    """Note that the grades of many learners are out of date, whatever their scores."""
+    """Mark the grades of many learners dirty, whatever their scores."""
     ids = sorted(user_ids)
     rows = [GradeRecalculation(user_id=user_id, course_id=course_key) for user_id in ids]
     change = Value(f"{_EVERYTHING}\t0\n")
@@ -101,7 +101,7 @@ def request_everything(course_key: CourseKey, user_ids: Iterable[int]) -> None:
 
 
 def try_again(row_ids: Iterable[int]) -> int:
-    """Have failed recalculations done after all; return how many."""
+    """Retry failed recalculations; return how many."""
     failed = failed_recalculations().filter(pk__in=list(row_ids))
     return failed.update(due_at=timezone.now(), attempts=0)
 
@@ -116,9 +116,9 @@ def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, Cour
 
 
 def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
-    """Return the ids of all learners whose grade in a course is out of date, due or failed.
+    """Return the ids of all learners with a dirty grade in a course, due or failed.
 
-    ``only_tried``: those for whom the last attempt has failed.
+    ``only_tried``: only those whose last attempt has failed.
     """
     rows = GradeRecalculation.objects.filter(course_id=course_key, done__lt=F("wanted"))
     if only_tried:
@@ -127,7 +127,7 @@ def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
 
 
 def failed_recalculations(course_key: CourseKey | None = None) -> QuerySet[GradeRecalculation]:
-    """Return the recalculations that nobody tries any more."""
+    """Return the query of recalculations that have failed and are not retried."""
     rows = GradeRecalculation.objects.filter(due_at=None, done__lt=F("wanted"))
     return rows if course_key is None else rows.filter(course_id=course_key)
 
@@ -138,7 +138,7 @@ def row_of(user_id: int, course_key: CourseKey) -> QuerySet[GradeRecalculation]:
 
 
 def noted(user_id: int, course_key: CourseKey) -> int | None:
-    """Return how many notes there are about a learner's grade; None if nothing is to be done."""
+    """Return the ``wanted`` count of a learner's grade; None if the grade is not dirty."""
     rows = row_of(user_id, course_key).filter(done__lt=F("wanted"))
     return rows.values_list("wanted", flat=True).first()
 
@@ -147,7 +147,7 @@ def locked_row(user_id: int, course_key: CourseKey) -> GradeRecalculation | None
     """Lock the learner's row in the course until the transaction ends; None if there is none."""
     rows = row_of(user_id, course_key)
     if not connection.features.has_select_for_update:
-        rows.update(wanted=F("wanted"))  # SQLite's lock is a write, and comes before any read
+        rows.update(wanted=F("wanted"))  # on SQLite only a write locks, and it must precede reads
     return rows.select_for_update().first()
 
 
@@ -164,7 +164,7 @@ def locked_row_or_new(user_id: int, course_key: CourseKey) -> GradeRecalculation
 
 
 def changes_of(row: GradeRecalculation) -> Changes:
-    """Return what a row asks for."""
+    """Return the changes that a row contains."""
     versions: dict[UsageKey, int] = {}
     everything = False
     for line in row.changes.splitlines():
@@ -174,14 +174,14 @@ def changes_of(row: GradeRecalculation) -> Changes:
         else:
             course_key = cast(CourseKey, row.course_id)
             usage_key = in_course(UsageKey.from_string(name), course_key)
-            # A score that was deleted has no version to wait for, and undoes the earlier ones.
+            # A deleted score has no version to wait for, and it replaces the earlier versions.
             wanted = int(version)
             versions[usage_key] = max(versions.get(usage_key, 0), wanted) if wanted else 0
     return Changes(versions, everything)
 
 
 def finish(row: GradeRecalculation, problem: str = "") -> None:
-    """All that the locked row asks for is done."""
+    """Mark the locked row as done."""
     GradeRecalculation.objects.filter(pk=row.pk).update(
         done=row.wanted,
         changes="",
@@ -193,7 +193,7 @@ def finish(row: GradeRecalculation, problem: str = "") -> None:
 
 
 def record_failure(user_id: int, course_key: CourseKey, problem: str) -> None:
-    """An attempt has failed: another one is due later, or this was the last."""
+    """Record a failed attempt; schedule the next one unless this was the last."""
 
     def work() -> None:
         row = locked_row(user_id, course_key)
@@ -212,7 +212,7 @@ def record_failure(user_id: int, course_key: CourseKey, problem: str) -> None:
 
 
 def _shortened(changes: Changes) -> str:
-    """What fails again and again must not grow with every score."""
+    """Return one line for each block, so that ``changes`` does not grow while attempts fail."""
     lines = [f"{usage_key}\t{version}\n" for usage_key, version in changes.versions.items()]
     if changes.everything:
         lines.append(f"{_EVERYTHING}\t0\n")

@@ -1,4 +1,4 @@
-"""What course grades keep of a learner who is to be forgotten."""
+"""Retire a learner's course grades."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def grades_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
 
 
 def retire_grades(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
-    """Empty the reasons of overrides, or delete all grades; yields after each batch.
+    """Empty the reasons of overrides, or delete all grades; yield after each batch.
 
-    What a teacher wrote about a learner is the only text among the grades.
+    The reason that a teacher wrote is the only text about a learner in the grades' tables.
     """
     for rows, forget in _parts(user_id, mode):
         every = rows.model._default_manager

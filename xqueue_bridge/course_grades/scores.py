@@ -1,4 +1,4 @@
-"""How points become percents and letters, to the digit as Open edX does it; pure."""
+"""Compute percents and letters from points, with exactly the results of Open edX; pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-#: A percent beyond all extra credit; with it, what is computed further stays a number.
+#: A limit above any extra credit; it keeps later results finite.
 MAX_PERCENT = 1_000_000.0
 
 #: (letter, smallest percent 0..1) pairs, as in GradingPolicy.cutoffs.
@@ -16,9 +16,9 @@ Cutoffs = Sequence[tuple[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Points, of one problem after its weight, or of many problems together.
+    """Points of one problem after its weight, or the sum of many problems.
 
-    ``first_attempted`` is None while nothing was tried.
+    ``first_attempted`` is None before the first attempt.
     """
 
     earned: float
@@ -30,9 +30,9 @@ class Score:
 def weighted_score(
     raw_earned: float, raw_possible: float, weight: float | None
 ) -> tuple[float, float]:
-    """Return (earned, possible) of a problem that counts ``weight`` points in all.
+    """Return (earned, possible) of a problem with a total weight of ``weight`` points.
 
-    Without a weight, and where nothing is possible, the points stay as they are.
+    Without a weight, or if ``possible`` is 0, the points are not changed.
     """
     if weight is None or raw_possible == 0:
         return raw_earned, raw_possible
@@ -40,7 +40,7 @@ def weighted_score(
 
 
 def aggregate_scores(scores: Iterable[Score]) -> tuple[Score, Score]:
-    """Return the sum of all problems, and of the graded ones, each with its first attempt."""
+    """Return the sums of all problems and of the graded ones, each with its first attempt."""
     everything = tuple(scores)
     graded = tuple(score for score in everything if score.graded)
     return _total(everything, graded=False), _total(graded, graded=True)
@@ -59,8 +59,8 @@ def _total(scores: Sequence[Score], *, graded: bool) -> Score:
 def plain_sum(values: Iterable[float]) -> float:
     """Return the sum, added one by one.
 
-    The built-in ``sum`` does so up to Python 3.11 and makes up for rounding since; the last bit
-    of a grade must not depend on it.
+    The built-in ``sum`` does so up to Python 3.11 and compensates rounding errors since; the last
+    bit of a grade must not depend on the Python version.
     """
     total = 0.0
     for value in values:
@@ -71,9 +71,8 @@ def plain_sum(values: Iterable[float]) -> float:
 def compute_percent(earned: float, possible: float) -> float:
     """Return a subsection's percent, 0..1 with four digits; 0.0 if nothing is possible.
 
-    Not ``round(x, 4)``, which looks at the decimal digits of the float and so differs for some
-    fractions, such as 1/160. Less than nothing is 0.0 too, and so is what is no number: blocks
-    give scores as they please.
+    ``round(x, 4)`` uses the decimal digits of the float and so differs for some fractions, such
+    as 1/160. Negative values and NaN give 0.0, because blocks may return any score.
     """
     if possible <= 0:
         return 0.0
@@ -82,10 +81,10 @@ def compute_percent(earned: float, possible: float) -> float:
 
 
 def course_percent(exact: float) -> float:
-    """Return the course grade that counts: whole percents, 0..1, stepping up at xx.45.
+    """Return the rounded course grade: whole percents, 0..1, rounding up at xx.45.
 
-    Learners are shown one digit after the point: who reads 59.5% must have the 60% it rounds to.
-    In floats, and in this order, as the LMS adds: 88.45% stays 88% there, and so it does here.
+    Learners see one decimal digit: a shown 59.5% must be the 60% that it rounds to. The floats
+    are added in the LMS's order: 88.45% stays 88% there and here.
     """
     return math.floor(exact * 100 + 0.05 + 0.5) / 100
 

@@ -1,4 +1,4 @@
-"""A course structure in words, for whoever loads one; pure."""
+"""Text report about a course structure, for the operator who imports it; pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xqueue_bridge.course_structure.course import Course, Subsection
 
 
 def summary(course: Course) -> Iterator[str]:
-    """Yield lines that say what will be graded, and how."""
+    """Yield lines that describe what is graded, and how."""
     yield f"{course.course_key}  {course.display_name}".rstrip()
     for subsection in course.subsections:
         yield f"  {_subsection_line(subsection)}"
@@ -30,7 +30,7 @@ def summary(course: Course) -> Iterator[str]:
 
 
 def doubts(course: Course) -> Iterator[str]:
-    """Yield what is allowed, but seldom meant."""
+    """Yield warnings about valid settings that are probably mistakes."""
     assignments = {each.type: each for each in course.policy.assignments}
     counts: Counter[str] = Counter()
     for subsection in course.subsections:

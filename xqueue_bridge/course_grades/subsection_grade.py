@@ -1,4 +1,4 @@
-"""What one learner has in one subsection; pure."""
+"""One learner's grade in one subsection; pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from xqueue_bridge.data import BlockScore
 
 @dataclass(frozen=True, slots=True)
 class SubsectionOverride:
-    """Points that count instead of the computed ones, where they are not None."""
+    """Points that count instead of the computed ones, unless None."""
 
     earned_all: float | None = None
     possible_all: float | None = None
@@ -36,10 +36,10 @@ class SubsectionOverride:
 
 @dataclass(frozen=True, slots=True)
 class SubsectionGrade:
-    """The sums of a subsection, all problems and the graded ones, as computed and as they count.
+    """The totals of a subsection, all and graded, computed and with the override.
 
-    ``problem_scores`` are the weighted scores of its blocks, empty where only the sums were read.
-    ``visible_blocks`` is the list of what was graded, as JSON; "" where it was not looked at.
+    ``problem_scores`` are the weighted scores of its blocks, empty if only the totals were read.
+    ``visible_blocks`` is the list of graded blocks as JSON, "" if it was not read.
     """
 
     usage_key: UsageKey
@@ -59,14 +59,14 @@ class SubsectionGrade:
 
     @property
     def all_total(self) -> Score:
-        """The sum over all problems, with the override if there is one."""
+        """The total of all problems, with the override if there is one."""
         if self.override is None:
             return self.computed_all
         return _overridden(self.computed_all, self.override.earned_all, self.override.possible_all)
 
     @property
     def graded_total(self) -> Score:
-        """The sum that the course grade is made of, with the override if there is one."""
+        """The total that the course grade is computed from, with the override if there is one."""
         if self.override is None:
             return self.computed_graded
         return _overridden(
@@ -83,7 +83,7 @@ def compute_subsection(
     scores: Mapping[UsageKey, BlockScore],
     override: SubsectionOverride | None = None,
 ) -> SubsectionGrade:
-    """Add up a learner's scores in a subsection; ``scores`` may hold others, too."""
+    """Add up a learner's scores in a subsection; ignore scores of other blocks."""
     blocks = subsection.blocks_for(scores.keys())
     found: dict[UsageKey, Score] = {}
     records = []
@@ -104,9 +104,9 @@ def compute_subsection(
 
 
 def problem_score(block: Block, stored: BlockScore | None) -> Score | None:
-    """Return a learner's weighted score at a block; None where nobody knows what it is worth.
+    """Return a learner's weighted score at a block; None if its maximum is unknown.
 
-    Who has a score keeps the maximum that they were scored at; for others it is the block's.
+    Uses the stored maximum if the learner has a score, else the block's current one.
     """
     if stored is None:
         if block.max_score is None:
@@ -121,7 +121,7 @@ def problem_score(block: Block, stored: BlockScore | None) -> Score | None:
 
 
 def fingerprint(text: str) -> str:
-    """Return the key under which a list of visible blocks is stored."""
+    """Return the hash under which a list of visible blocks is stored."""
     digest = hashlib.sha1(text.encode(), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
 

@@ -1,4 +1,4 @@
-"""What grading must know of a course; pure."""
+"""Value types of a course structure: course, chapters, subsections and blocks; pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from xqueue_bridge.course_structure.policy import GradingPolicy
 
 
 class ShowCorrectness(StrEnum):
-    """When learners may see how they did in a subsection."""
+    """When learners may see their results in a subsection."""
 
     ALWAYS = "always"
     PAST_DUE = "past_due"
     NEVER = "never"
     NEVER_BUT_INCLUDE_GRADE = "never_but_include_grade"
-    """Never, but what learners see of the course grade counts it."""
+    """Never, but the course grade that learners see counts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Block:
     """One block that can be scored.
 
     ``max_score`` is in points before ``weight``, or None where only the block itself can tell.
-    ``graded`` is None unless the block or its unit says so. ``pool`` is the usage key of the
-    library content block that draws it for some learners and not for others.
+    ``graded`` is None unless the block or its unit sets it. ``pool`` is the usage key of the
+    library content block that selects this block for some learners only.
     """
 
     usage_key: UsageKey
@@ -43,9 +43,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Subsection:
-    """What is graded as one: a homework, an exam. Each block stands in it once.
+    """A subsection, which is graded as one assignment, with each of its blocks once.
 
-    ``draws`` says of each pool how many of its blocks a learner gets.
+    ``draws`` maps each pool to the number of its blocks that a learner gets.
     """
 
     usage_key: UsageKey
@@ -58,10 +58,10 @@ class Subsection:
     draws: Mapping[UsageKey, int] = field(default_factory=dict)
 
     def blocks_for(self, scored: Collection[UsageKey]) -> tuple[Block, ...]:
-        """Return one learner's blocks; ``scored`` are the keys of those they have a score at.
+        """Return one learner's blocks; ``scored`` are the usage keys where the learner has a score.
 
-        Of a pool, a learner's are those they were scored at, and as many others as are left to
-        draw: so all who never tried have the same maximum, without a look at anyone's state.
+        Of a pool, these are the scored blocks, then further ones up to the pool's number. So all
+        learners without an attempt have the same maximum, and no learner state is read.
         """
         left = dict(self.draws)
         for block in self.blocks:
@@ -77,20 +77,20 @@ class Subsection:
         return tuple(found)
 
     def shows_scores(self, now: datetime) -> bool:
-        """Return whether a learner may see their scores in it."""
+        """Return whether learners may see their scores in the subsection."""
         if self.show_correctness == ShowCorrectness.PAST_DUE:
             return self.due is None or self.due < now
         return self.show_correctness == ShowCorrectness.ALWAYS
 
     def counts_in_view(self, now: datetime) -> bool:
-        """Return whether the course grade that a learner sees may count it."""
+        """Return whether the course grade that a learner sees may count the subsection."""
         included = self.show_correctness == ShowCorrectness.NEVER_BUT_INCLUDE_GRADE
         return included or self.shows_scores(now)
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A chapter of the outline; it plays no part in the grade."""
+    """A chapter of the outline; it does not affect the grade."""
 
     usage_key: UsageKey
     display_name: str
@@ -99,9 +99,9 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Course:
-    """A course as published once: ``version`` names this publication.
+    """One published version of a course, identified by ``version``.
 
-    A block may stand in several subsections, and a subsection in several chapters.
+    A block may be in several subsections, and a subsection in several chapters.
     """
 
     course_key: CourseKey
@@ -131,7 +131,7 @@ class Course:
         return found
 
     def subsections_of(self, usage_key: UsageKey) -> tuple[Subsection, ...]:
-        """Return the subsections that hold the block; () if none does."""
+        """Return the subsections that contain the block; () if none does."""
         return self._subsections_by_block.get(usage_key, ())
 
     @cached_property
@@ -145,8 +145,8 @@ class Course:
 
 @runtime_checkable
 class CourseStructures(Protocol):
-    """Where course structures come from: ``XQUEUE_BRIDGE["COURSE_STRUCTURE_BACKEND"]``."""
+    """Source of course structures: ``XQUEUE_BRIDGE["COURSE_STRUCTURE_BACKEND"]``."""
 
     def get(self, course_key: CourseKey) -> Course | None:
-        """Return the course as it is published now; None if it is not known."""
+        """Return the currently published course; None if it is not known."""
         ...

@@ -1,6 +1,6 @@
-"""A course structure as one JSON document, in and out; pure.
+"""Read and write a course structure as one JSON document; pure.
 
-Its form is published as ``docs/references/course_structure.schema.json``.
+The format is published as ``docs/references/course_structure.schema.json``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BLOCK = ("key", "type", "weight", "max_score", "graded", "pool")
 
 
 def read_json(text: str) -> Course:
-    """Return the course in a document. Raises InvalidCourse that names the element."""
+    """Return the course in a document. Raises InvalidCourse, which names the element."""
     return course_from(json_from(text, "document"))
 
 
@@ -48,16 +48,16 @@ def write_json(course: Course) -> str:
 
 
 def content_version(course: Course) -> str:
-    """Return a version that stays the same while the content does."""
+    """Return a version that changes only when the content does."""
     document = document_of(replace(course, version="", edited_on=None))
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def course_from(document: Any) -> Course:
-    """Return the course in a parsed document. Raises InvalidCourse that names the element.
+    """Return the course in a parsed document. Raises InvalidCourse, which names the element.
 
-    Without a version it gets ``content_version``.
+    A document without a version gets ``content_version``.
     """
     node = Node("", document)
     node.only(*COURSE)
@@ -128,14 +128,14 @@ def _block(node: Node, course_key: CourseKey) -> Block:
 
 
 def version_from(text: str, where: str) -> str:
-    """Return the text if a version may be called so. Raises InvalidCourse."""
+    """Return the text if it is a valid version. Raises InvalidCourse."""
     if not text.isprintable() or len(text) > MAX_TEXT:
         raise InvalidCourse(where, f"must be at most {MAX_TEXT} printable characters")
     return text
 
 
 def show_correctness_from(given: str | None, where: str) -> ShowCorrectness:
-    """Return the value; nothing is "always". Raises InvalidCourse."""
+    """Return the value, "always" by default. Raises InvalidCourse."""
     try:
         return ShowCorrectness(given or ShowCorrectness.ALWAYS)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a path to a course structure, in whichever form it stands there."""
+"""Load a course structure from a path, in any supported format."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MAX_BYTES = 50_000_000
 def read_course(path: Path, course_key: CourseKey | None = None) -> Course:
     """Return the course in an OLX folder, a tar.gz, or a JSON document (``*.json``).
 
-    ``course_key`` is what an OLX course is known as, if not by its own name; a document says so
-    itself. Raises InvalidCourse that names file and element.
+    ``course_key`` replaces the course key of an OLX course; a document contains its own. Raises
+    InvalidCourse, which names file and element.
     """
     if path.suffix != ".json":
         return read_olx(path, course_key)

@@ -7,10 +7,10 @@ from xqueue_bridge.db.fields import CaseSensitiveCharField
 
 
 class CourseStructureVersion(models.Model):
-    """A course structure as it was loaded once; a publish adds a row and moves ``is_current``.
+    """One loaded version of a course structure; a publish adds a row and moves ``is_current``.
 
-    ``document`` is the structure as JSON text, ``digest`` the fingerprint of that text, by which
-    processes remember what they have parsed.
+    ``document`` is the structure as JSON text, ``digest`` the hash of that text, which is the key
+    of the parsed structures that each process caches.
 
     .. no_pii:
     """

@@ -1,4 +1,4 @@
-"""A course's grading policy, read and checked before anything is graded by it; pure."""
+"""A course's grading policy, parsed and validated; pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from xqueue_bridge.exceptions import InvalidCourse
 
 log = logging.getLogger(__name__)
 
-#: Placeholders are made for assignments up to min_count, so that has a bound.
+#: Bounded because a placeholder is created for each assignment up to min_count.
 MAX_COUNT = 1000
 MAX_WEIGHT = 1000.0
-MAX_LETTER = 255  # what the column of a stored grade holds
+MAX_LETTER = 255  # the column length in a stored grade
 
 
 @dataclass(frozen=True, slots=True)
 class AssignmentFormat:
     """One entry of ``GRADER``: the assignments of one type, and their share of the grade.
 
-    ``min_count`` are expected: those that are missing count as 0. ``drop_count`` of the lowest do
+    ``min_count`` assignments are expected; missing ones count as 0. The ``drop_count`` lowest do
     not count. ``weight`` 1.0 is the whole grade; weights need not add up to it. ``category`` (in
     breakdowns), ``section_type`` (in details) and ``short_label`` (in labels) default to ``type``.
     """
@@ -47,7 +47,7 @@ class AssignmentFormat:
 
 @dataclass(frozen=True, slots=True)
 class GradingPolicy:
-    """How a course is graded. Made by ``parse_policy``.
+    """A course's grading policy. Created by ``parse_policy``.
 
     ``cutoffs`` are (letter, smallest percent 0..1), highest first. ``source`` is the policy as
     its author wrote it, as compact JSON with sorted keys.
@@ -59,7 +59,7 @@ class GradingPolicy:
 
     @property
     def hash(self) -> str:
-        """The fingerprint that stored grades carry, the same as the LMS's own."""
+        """The hash that stored grades contain, computed as the LMS does."""
         digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).digest()
         return base64.b64encode(digest).decode()
 
@@ -67,7 +67,7 @@ class GradingPolicy:
 def parse_policy(document: Any, where: str = "grading_policy") -> GradingPolicy:
     """Return the policy in ``{"GRADER": [...], "GRADE_CUTOFFS": {...}}``.
 
-    Raises InvalidCourse (a ValueError) that names the entry below ``where``.
+    Raises InvalidCourse (a ValueError), which names the entry below ``where``.
     """
     if not isinstance(document, Mapping):
         raise InvalidCourse(where, "must be an object with GRADER and GRADE_CUTOFFS")

@@ -1,4 +1,4 @@
-"""The default ``COURSE_STRUCTURE_BACKEND``: course structures in a table of the bridge."""
+"""The default ``COURSE_STRUCTURE_BACKEND``, which stores course structures in a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.learner_state.api import in_transaction
 from xqueue_bridge.signals import course_published
 
-REMEMBERED = 64  # courses that a process keeps parsed
+REMEMBERED = 64  # parsed courses that a process caches
 
 _remembered: dict[str, Course] = {}
 _remembering = threading.Lock()
@@ -31,19 +31,19 @@ _remembering = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What loading a course changed; ``previous`` is None for a course that was not known."""
+    """The result of publishing a course; ``previous`` is None for a new course."""
 
     course: Course
     previous: Course | None
 
     @property
     def is_new(self) -> bool:
-        """Whether another version is current now than before."""
+        """Whether the current version has changed."""
         return self.previous is None or self.previous.version != self.course.version
 
     @property
     def policy_changed(self) -> bool:
-        """Whether grades are computed in another way now than before."""
+        """Whether the grading policy has changed."""
         return self.previous is None or self.previous.policy.hash != self.course.policy.hash
 
 
@@ -51,10 +51,10 @@ class StoredStructures:
     """The structures that ``xqueue_bridge_import_course`` has loaded."""
 
     def get(self, course_key: CourseKey) -> Course | None:
-        """Return the current version: one statement, and a second for what is not remembered.
+        """Return the current version: one statement, a second one if it is not cached.
 
-        Which version is current is asked each time: a grade computed by the structure before a
-        publish would stay.
+        The current version is read on each call, because a grade that is computed with an outdated
+        structure would not be corrected.
         """
         current = CourseStructureVersion.objects.filter(course_key=course_key, is_current=True)
         found = current.values_list("digest", "pk").first()
@@ -65,7 +65,7 @@ class StoredStructures:
 
 
 def course_structures() -> CourseStructures:
-    """Return where the host's settings say that course structures come from.
+    """Return an instance of the configured ``COURSE_STRUCTURE_BACKEND``.
 
     Raises ImproperlyConfigured on a site without course grades.
     """
@@ -76,7 +76,7 @@ def course_structures() -> CourseStructures:
 
 
 def publish(course: Course) -> Published:
-    """Make a course structure the current one, and send ``course_published`` if it was not.
+    """Make a course structure the current one; send ``course_published`` if it was not.
 
     A version that was loaded before becomes current again. Raises InvalidCourse if it was loaded
     with another content.
@@ -86,7 +86,7 @@ def publish(course: Course) -> Published:
 
 
 def _row_for(course: Course) -> CourseStructureVersion:
-    """Return the row of this version; made if it was never loaded."""
+    """Return the row of this version; insert it if it was never loaded."""
     now = timezone.now()
     edited_on = course.edited_on or now
     document = write_json(replace(course, edited_on=edited_on))
@@ -109,7 +109,7 @@ def _row_for(course: Course) -> CourseStructureVersion:
 
 def _make_current(course_key: CourseKey, row: CourseStructureVersion) -> Published:
     versions = CourseStructureVersion.objects.filter(course_key=course_key)
-    # Everybody's own row is there by now, so two who publish a course wait for each other here.
+    # Each publisher has inserted its row by now, so concurrent publishers of a course wait here.
     list(versions.order_by("pk").select_for_update().values_list("pk"))
     previous = StoredStructures().get(course_key)
     published = Published(_parsed(row.digest, lambda: row.document), previous)
@@ -133,7 +133,7 @@ def _announce(published: Published) -> None:
 
 
 def _parsed(digest: str, load: Callable[[], str]) -> Course:
-    """Return the course of a document; by its fingerprint, so that what is remembered is right."""
+    """Return the parsed document, cached by its digest so that the cache is never outdated."""
     course = _remembered.get(digest)
     if course is None:
         course = read_json(load())

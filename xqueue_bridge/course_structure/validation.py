@@ -1,4 +1,4 @@
-"""Taking a JSON document apart, with messages that name the element; pure."""
+"""Read values from a JSON document, with error messages that name the element; pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opaque_keys.edx.locator import CourseLocator
 from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.lms.keys import in_course
 
-MAX_TEXT = 255  # what a database column for a key or a name holds
+MAX_TEXT = 255  # the length of a database column for a key or a name
 MAX_NUMBER = 1_000_000
 
 T = TypeVar("T")
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Node:
-    """One object of a document; ``path`` leads to it. Every method raises InvalidCourse.
+    """One object of a document, with its ``path``. Every method raises InvalidCourse.
 
-    What is absent and what is null are the same: None.
+    Absent and null members are both None.
     """
 
     path: str
@@ -40,12 +40,12 @@ class Node:
         return f"{self.path}.{name}".removeprefix(".")
 
     def only(self, *known: str) -> None:
-        """Refuse members that are not known: a misspelt one would be lost."""
+        """Refuse unknown members, so that a misspelt one is not ignored."""
         for name in sorted(self.value.keys() - set(known)):
             raise InvalidCourse(self.at(name), f"is not one of {', '.join(known)}")
 
     def need(self, name: str) -> Any:
-        """Return a member that must be there."""
+        """Return a required member."""
         if self.value.get(name) is None:
             raise InvalidCourse(self.at(name), "is missing")
         return self.value[name]
@@ -92,13 +92,13 @@ class Node:
 
 
 def json_from(content: str | bytes, where: str) -> Any:
-    """Return what a JSON text holds. Raises InvalidCourse."""
+    """Return the parsed JSON text. Raises InvalidCourse."""
     try:
         found = json.loads(content)
         json.dumps(found, ensure_ascii=False).encode()
     except json.JSONDecodeError as exc:
         raise InvalidCourse(f"{where}, line {exc.lineno}", f"is not JSON: {exc.msg}") from None
-    except UnicodeEncodeError:  # JSON can write it, and no page can show it
+    except UnicodeEncodeError:  # an unpaired surrogate, which JSON can escape and no page can show
         raise InvalidCourse(where, "holds half of a character") from None
     except (ValueError, RecursionError):
         raise InvalidCourse(where, "is not UTF-8, too deep, or has too long a number") from None
@@ -133,7 +133,7 @@ def course_key_from(value: Any, where: str) -> CourseKey:
 def usage_key_from(value: Any, where: str, course_key: CourseKey) -> UsageKey:
     """Return a key in this course, or of a library. Raises InvalidCourse.
 
-    Keys of the oldest form do not say the run; they belong to this course's.
+    Deprecated keys have no run; they get this course's.
     """
     key = _key(UsageKey, value, where)
     if not isinstance(key.context_key, CourseLocator):

@@ -1,4 +1,4 @@
-"""The files of an exported course, in a folder or a tar.gz, from authors we need not trust."""
+"""Read the files of an exported course, in a folder or a tar.gz, from untrusted authors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Protocol, Self
 from xqueue_bridge.exceptions import InvalidCourse
 
 MAX_FILE_BYTES = 10_000_000
-#: Of the files we keep in memory, which are texts.
+#: Limit on the files that are kept in memory, which are texts.
 MAX_KEPT_BYTES = 500_000_000
-#: Of the whole archive, unpacked: courses carry films and pictures, which are passed over.
+#: Limit on the whole unpacked archive: courses contain videos and images, which are skipped.
 MAX_ARCHIVE_BYTES = 8_000_000_000
 MAX_MEMBERS = 100_000
 MAX_NAME_BYTES = 100_000
 
-#: Kinds of headers that tell the next member's name.
+#: Header types that contain the next member's name.
 NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 KEPT = (".xml", ".json")
 
-#: What tarfile and gzip raise at headers and data that make no sense.
+#: Exceptions of tarfile and gzip for invalid headers and data.
 BROKEN_ARCHIVE = (
     tarfile.TarError,
     gzip.BadGzipFile,
@@ -39,7 +39,7 @@ BROKEN_ARCHIVE = (
 
 
 class OlxFiles(Protocol):
-    """Files by their path from the folder that holds ``course.xml``."""
+    """Files by their path relative to the folder that contains ``course.xml``."""
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content; None if there is no such file. Raises InvalidCourse."""
@@ -48,16 +48,16 @@ class OlxFiles(Protocol):
 
 class _Outer(OlxFiles, Protocol):
     def folders(self) -> list[str]:
-        """Return the names of the folders at the top."""
+        """Return the names of the top-level folders."""
         ...
 
 
 def open_olx(path: Path) -> OlxFiles:
-    """Return the files of a course. Raises InvalidCourse if it cannot be one."""
+    """Return the files of a course. Raises InvalidCourse if the path cannot contain one."""
     files: _Outer = FolderFiles(path) if path.is_dir() else ArchiveFiles(path)
     if files.read("course.xml") is not None:
         return files
-    # Studio's archives hold one folder, "course"; downloads of repositories one with their name.
+    # Studio's archives have one folder, "course"; downloads of repositories one with their name.
     inside = [name for name in files.folders() if files.read(f"{name}/course.xml") is not None]
     if len(inside) != 1:
         raise InvalidCourse(str(path), "has no course.xml, nor one folder with a course.xml")
@@ -65,7 +65,7 @@ def open_olx(path: Path) -> OlxFiles:
 
 
 class FolderFiles:
-    """A course in a folder. What a link outside of it leads to is not part of it."""
+    """A course in a folder. Targets of links that lead outside of the folder are excluded."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -85,7 +85,7 @@ class FolderFiles:
 
 
 class ArchiveFiles:
-    """A course in a tar.gz, read once from front to end; nothing is unpacked onto the disk."""
+    """A course in a tar.gz, read once from front to end; nothing is unpacked to disk."""
 
     def __init__(self, path: Path) -> None:
         with _archive_errors(path), gzip.open(path) as unpacked:
@@ -99,7 +99,7 @@ class ArchiveFiles:
 
 
 class InnerFiles:
-    """A course in a folder of something larger."""
+    """A course in a subfolder of other OlxFiles."""
 
     def __init__(self, outer: OlxFiles, folder: str) -> None:
         self.outer, self.folder = outer, folder
@@ -116,7 +116,7 @@ def _reading_errors(name: str) -> Iterator[None]:
         raise InvalidCourse(name, "is not there") from None
     except OSError as exc:
         raise InvalidCourse(name, f"cannot be read: {exc.strerror}") from None
-    except RuntimeError:  # what Python says up to 3.12
+    except RuntimeError:  # raised up to Python 3.12
         raise InvalidCourse(name, "cannot be read: links in a circle") from None
 
 
@@ -150,7 +150,7 @@ def _members(unpacked: io.RawIOBase) -> Iterator[tuple[str, bytes]]:
 
 
 class _Header(tarfile.TarInfo):
-    """Refuses long names and the like that are far too long: tarfile holds those in memory."""
+    """Refuse header data, such as names, that is too long: tarfile keeps it in memory."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -169,7 +169,7 @@ def _safe_name(name: str) -> str:
 
 
 class _Bounded(io.RawIOBase):
-    """Stops archives that unpack to far more than any course."""
+    """Stop reading an archive that unpacks to far more than any course."""
 
     def __init__(self, unpacked: gzip.GzipFile) -> None:
         self.unpacked = unpacked

@@ -1,4 +1,4 @@
-"""How many points a block is worth before its weight, told from its OLX; pure."""
+"""Compute a block's maximum score, before its weight, from its OLX; pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from xqueue_bridge.course_structure.olx.xml import Element, unquoted
 from xqueue_bridge.course_structure.validation import number_from
 
-#: What learners answer into, below a response of a problem: one point each, or their ``points``.
+#: Input elements below a response of a problem: one point each, or their ``points``.
 INPUTS = frozenset(
     {
         "annotationinput",
@@ -35,10 +35,10 @@ INPUTS = frozenset(
     }
 )
 
-#: An annotation is marked 0, 1 or 2, whatever it says of points.
+#: An annotation is graded 0, 1 or 2, whatever its ``points`` say.
 ANNOTATION_POINTS = 2.0
 
-#: Blocks that are never scored; any other may be, even if only itself knows how high.
+#: Block types that are never scored. Others may be, even if only the block knows its maximum.
 UNSCORED = frozenset(
     {
         "about",
@@ -72,7 +72,7 @@ def may_be_scored(block: Element) -> bool:
 def points_of(block: Element) -> float | None:
     """Return a block's points, or None where only the block itself can tell.
 
-    Raises InvalidCourse that names file and element.
+    Raises InvalidCourse, which names file and element.
     """
     if "max_score" in block.attributes:
         return number_of(block, "max_score")
@@ -81,7 +81,7 @@ def points_of(block: Element) -> float | None:
 
 
 def number_of(element: Element, attribute: str) -> float | None:
-    """Return an attribute that is a number; None if it is absent or empty."""
+    """Return a numeric attribute; None if it is absent or empty."""
     text = unquoted(element.attributes.get(attribute, "")).strip()
     if text in ("", "null", "None"):
         return None
@@ -116,7 +116,7 @@ def _answer(field: Element, response: Element) -> float:
 
 
 def _open_assessment(block: Element) -> float:
-    """Of each criterion of the rubric, the option worth most."""
+    """Return the sum, over the rubric's criteria, of the highest option."""
     criteria = (each for each in block.descendants() if each.tag == "criterion")
     return sum(
         max((number_of(each, "points") or 0.0 for each in criterion.children), default=0.0)

@@ -1,4 +1,4 @@
-"""A course structure from a course as Studio exports it."""
+"""Read a course structure from a course that Studio exported."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from xqueue_bridge.course_structure.policy import parse_policy
 from xqueue_bridge.course_structure.validation import MAX_TEXT, time_from
 from xqueue_bridge.exceptions import InvalidCourse
 
-#: Attributes that hold for everything below, until something below says otherwise.
+#: Attributes that all descendants inherit until one of them overrides the value.
 INHERITED = ("graded", "format", "due", "show_correctness")
-MAX_DEPTH = 20  # of containers in a subsection
+MAX_DEPTH = 20  # levels of containers in a subsection
 
 Inherited = Mapping[str, str]
 
 
 def read_olx(path: Path, course_key: CourseKey | None = None) -> Course:
-    """Return the course in a folder or tar.gz; its version is that of its content.
+    """Return the course in a folder or tar.gz; its version is the hash of its content.
 
-    ``course_key`` is what the course is known as, if not by its own org, course and run. Raises
-    InvalidCourse that names file and element.
+    ``course_key`` replaces the key that the course's own org, course and run make. Raises
+    InvalidCourse, which names file and element.
     """
     tree = OlxTree(open_olx(path))
     course = _Reader(tree, course_key or _course_key(tree.pointer, tree.run)).course()
@@ -41,14 +41,14 @@ def read_olx(path: Path, course_key: CourseKey | None = None) -> Course:
 
 @dataclass
 class _Collected:
-    """What was found of a subsection so far."""
+    """The blocks and pools of a subsection that were found so far."""
 
     blocks: dict[UsageKey, Block] = field(default_factory=dict)
     draws: dict[UsageKey, int] = field(default_factory=dict)
 
 
 class _Reader:
-    """Walks from the course down to its problems."""
+    """Traverse the course tree down to its problems."""
 
     def __init__(self, tree: OlxTree, course_key: CourseKey) -> None:
         self.tree = tree
@@ -91,7 +91,7 @@ class _Reader:
         return Chapter(self._key(chapter), _name(chapter), tuple(found))
 
     def _subsection(self, element: Element, given: Inherited) -> Subsection:
-        """Return the subsection; of several places in the outline, the first one says how."""
+        """Return the subsection, with the settings of its first occurrence in the outline."""
         usage_key = self._key(element)
         if usage_key not in self.subsections:
             found = _Collected()
@@ -119,7 +119,7 @@ class _Reader:
         graded: bool | None,
         depth: int,
     ) -> None:
-        """Add the blocks below ``parent`` that can be scored, and how many each pool draws."""
+        """Add the blocks below ``parent`` that can be scored, and the number each pool selects."""
         if depth > MAX_DEPTH:
             raise parent.error("stands too deep: do files point at each other?")
         drawn = _drawn(parent)
@@ -170,7 +170,7 @@ def _course_key(pointer: Element, run: str) -> CourseKey:
 
 
 def _drawn(container: Element) -> int | None:
-    """Return how many blocks a learner gets of a pool; None if all, or if it is no pool."""
+    """Return how many blocks of a pool a learner gets; None if all, or if it is no pool."""
     if container.tag == "randomize":
         return 1
     if container.tag not in ("library_content", "itembank"):

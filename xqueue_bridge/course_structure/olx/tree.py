@@ -1,4 +1,4 @@
-"""An exported course as one tree, whichever files its elements stand in."""
+"""Combine the files of an exported course into one tree of elements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xqueue_bridge.course_structure.olx.xml import Element, parse_xml
 from xqueue_bridge.course_structure.validation import json_from
 from xqueue_bridge.exceptions import InvalidCourse
 
-#: Containers whose blocks stand in the course for everyone or for some.
+#: Containers whose blocks are in the course for all learners or for some.
 CONTAINERS = frozenset(
     {
         "conditional",
@@ -32,12 +32,12 @@ CONTAINERS = frozenset(
 )
 
 URL_NAME = re.compile(r"[\w~.:-]+")
-#: Elements looked at in all: files may point at each other in circles.
+#: Maximum elements that are read: files may reference each other in cycles.
 MAX_VISITS = 200_000
 
 
 class OlxTree:
-    """Follows elements that only point to a file, and adds what ``policy.json`` says of them."""
+    """Follow elements that only point to a file, and merge their settings in ``policy.json``."""
 
     def __init__(self, files: OlxFiles) -> None:
         self.files = files
@@ -59,7 +59,7 @@ class OlxTree:
         return self._resolved(self.pointer)
 
     def children(self, parent: Element) -> Iterator[Element]:
-        """Yield the children that count for learners' grades or may hold such."""
+        """Yield the children that affect learners' grades or may contain such elements."""
         for child in parent.children:
             self.visits += 1
             if self.visits > MAX_VISITS:
@@ -71,7 +71,7 @@ class OlxTree:
                 yield element
 
     def json(self, name: str) -> Any:
-        """Return what a JSON file holds; None if there is none. Raises InvalidCourse."""
+        """Return the parsed content of a JSON file; None if there is none. Raises InvalidCourse."""
         content = self.files.read(name)
         return None if content is None else json_from(content, name)
 
@@ -93,7 +93,7 @@ class OlxTree:
         if definition is None:
             if pointer.tag in CONTAINERS or pointer.tag in ("course", "chapter", "problem"):
                 raise pointer.error(f"points to {file}, which is missing")
-            return pointer  # some blocks have nothing to say beyond their name
+            return pointer  # some blocks have no data except their name
         if definition.tag != pointer.tag:
             raise definition.error(f"must be a {pointer.tag}")
         return replace(definition, attributes={**definition.attributes, **pointer.attributes})

@@ -1,7 +1,7 @@
-"""One OLX file as a tree of elements that know where they stand; pure.
+"""Parse one OLX file into elements that know their file and line; pure.
 
 Only tags and attributes are kept: a grade does not depend on texts. A document type is refused,
-and with it every kind of entity.
+which excludes every kind of entity.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_ELEMENTS = 100_000
 
 @dataclass
 class Element:
-    """One element, with the file and line it begins at."""
+    """One element, with the file and line where it begins."""
 
     tag: str
     attributes: dict[str, str]
@@ -33,21 +33,21 @@ class Element:
 
     @property
     def is_pointer(self) -> bool:
-        """Whether it only points to a file of its own."""
+        """Whether it only points to its own file."""
         allowed = {"url_name", "org", "course"} if self.tag == "course" else {"url_name"}
         named = "url_name" in self.attributes and self.attributes.keys() <= allowed
         return named and not self.children
 
     def descendants(self) -> Iterator[Element]:
-        """Yield every element below this one, in the order of the file."""
-        waiting = self.children[::-1]  # generators in generators would pass on each one by one
+        """Yield every descendant of this element, in the order of the file."""
+        waiting = self.children[::-1]  # nested generators would pass each element up every level
         while waiting:
             element = waiting.pop()
             yield element
             waiting += element.children[::-1]
 
     def place(self, attribute: str | None = None) -> str:
-        """Return file, line and element, for messages."""
+        """Return file, line and element as text, for messages."""
         named = f" {self.url_name!r}" if self.url_name else ""
         of = f", attribute {attribute!r}" if attribute else ""
         return f"{self.file}, line {self.line}, {self.tag}{named}{of}"
@@ -73,7 +73,7 @@ def parse_xml(content: bytes, file: str) -> Element:
 
 
 def unquoted(value: str) -> str:
-    """Return an attribute's value; Studio writes some as JSON, quotation marks included."""
+    """Return an attribute's value; Studio writes some as JSON, with quotation marks."""
     if len(value) > 1 and value[0] == value[-1] == '"':
         try:
             return str(json_from(value, "attribute"))
@@ -83,7 +83,7 @@ def unquoted(value: str) -> str:
 
 
 class _Builder:
-    """Builds the tree while expat reads."""
+    """Build the tree from expat's events."""
 
     def __init__(self, file: str) -> None:
         self.file = file

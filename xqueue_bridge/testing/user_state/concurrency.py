@@ -52,7 +52,7 @@ class ConcurrentUserStateContract(UserStateCase):
         assert len(list(client.get_history(ada, BLOCK))) == 60
 
     def test_opposite_orders(self) -> None:
-        """SG21: two writers of 300 blocks in opposite orders both succeed, new or existing blocks."""
+        """SG21: two writers of 300 blocks in opposite orders both succeed, new blocks or not."""
         ada = self.make_user("ada")
         for round_ in range(3):
             there = {block: {f"there {round_}": 1} for block in MANY_BLOCKS}
