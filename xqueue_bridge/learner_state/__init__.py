@@ -1,1 +1,1 @@
-"""Room 4: what the LMS remembers of a learner at a block."""
+"""Learners' state, scores and history at blocks."""

@@ -1,4 +1,4 @@
-"""Door of the room: what the LMS remembers of a learner at a block."""
+"""Public API of the package: learners' state, scores and history at blocks."""
 
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state.crawlers import is_crawler
@@ -63,7 +63,7 @@ from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateC
 from xqueue_bridge.learner_state.write import UnknownLearner, learner_exists
 from xqueue_bridge.lms.capa import waiting_answers, waiting_inputs, waiting_keys
 
-#: What became of a reply, as the score ledger says.
+#: The outcome of a reply, as the score ledger stores it.
 Outcome = ScoreLedger.Outcome
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Where state is: one block in one course or library, as keys and as the table names them."""
+"""Block keys: a block in one course or library, as opaque keys and as table columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A block in its context. Places are equal if the table stores them alike."""
+    """A block in its course or library. Block keys are equal if the table stores them alike."""
 
     context: str
     usage: str
@@ -26,15 +26,15 @@ class Place:
 
 
 def place_at(course_key: LearningContextKey, usage_key: UsageKey) -> Place:
-    """Return the place of a block in a course or library; for keys that may name no run."""
+    """Return the block key of a block in a course or library; accepts keys without a run."""
     return Place(stored_text(course_key), stored_text(usage_key), course_key, usage_key)
 
 
 def place_of(usage_key: UsageKey) -> Place:
-    """Return the place that a usage key names by itself.
+    """Return the block key for a usage key that contains its context.
 
-    Raises ValueError for a key of the old kind (i4x) that was not mapped into its course: it
-    does not say which run it means.
+    Raises ValueError for a deprecated (i4x) key that was not mapped into its course, because it
+    does not contain the run.
     """
     if not isinstance(usage_key, UsageKey):
         raise TypeError(f"a usage key is needed, not {type(usage_key).__name__}")
@@ -45,13 +45,13 @@ def place_of(usage_key: UsageKey) -> Place:
 
 @lru_cache(maxsize=4096)
 def context_key_from(context: str) -> Any:
-    """Return the course or library that a row names."""
+    """Return the course key or library key that a row stores."""
     return LearningContextKey.from_string(context)
 
 
 @lru_cache(maxsize=4096)
 def usage_key_from(context: str, usage: str) -> UsageKey:
-    """Return the block that a row names; a key of the old kind with the run of its course."""
+    """Return the usage key that a row stores; a deprecated key gets the run of its course."""
     return in_course(UsageKey.from_string(usage), context_key_from(context))
 
 

@@ -1,4 +1,4 @@
-"""Requests that only read: crawlers see the pages, and leave no state behind."""
+"""Detect requests of crawlers, which see pages but store no state."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ OUR_NAMESPACE = "xqueue_bridge"
 
 
 def is_crawler(request: HttpRequest) -> bool:
-    """Say whether a page is to be rendered without storing anything for its reader.
+    """Return whether a page is rendered without storing anything for its user.
 
-    Asks ``XQUEUE_BRIDGE["CRAWLER_DETECTOR"]``. Never true at the bridge's own addresses: a
-    grader's reply is for a learner, whatever program brings it.
+    Calls ``XQUEUE_BRIDGE["CRAWLER_DETECTOR"]``. Always False at the bridge's own URLs, because a
+    grader's reply belongs to a learner, whatever its User-Agent is.
     """
     resolved = getattr(request, "resolver_match", None)
     if resolved is not None and OUR_NAMESPACE in resolved.app_names:
@@ -24,5 +24,5 @@ def is_crawler(request: HttpRequest) -> bool:
 
 
 def is_known_crawler(request: HttpRequest) -> bool:
-    """Say whether ``CrawlersConfig`` knows the request's User-Agent; the default detector."""
+    """Return whether ``CrawlersConfig`` has the request's User-Agent; the default detector."""
     return CrawlersConfig.is_crawler(request)

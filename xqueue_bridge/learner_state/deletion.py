@@ -1,4 +1,4 @@
-"""What an instructor does to one learner at one block: attempts back to 0, or state away."""
+"""Reset a learner's attempts, or delete a learner's state, at one block."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from xqueue_bridge.signals import state_deleted
 
 
 def reset_attempts(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-    """Set the learner's attempts at the block to 0. Answers, feedback and score stay.
+    """Set the learner's attempts at the block to 0; keep answers, feedback and score.
 
-    Returns whether there were any attempts. The history says "reset". Raises the database's own
-    error if it keeps refusing.
+    Returns whether there were any attempts. The history entry's reason is "reset". Raises the
+    database's own error if retries fail.
     """
     place = place_at(course_key, usage_key)
     return update_rows(user_id, [place], _reset, Reason.RESET) > 0
 
 
 def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-    """Delete all fields and the score that the learner has at the block; the row stays.
+    """Delete all fields and the score of the learner at the block; keep the row.
 
-    Returns whether there was anything to delete. The history says "delete"; ``state_deleted``
-    is sent after commit.
+    Returns whether there was anything to delete. The history entry's reason is "delete";
+    ``state_deleted`` is sent after commit.
     """
     place = place_at(course_key, usage_key)
     if not update_rows(user_id, [place], _empty, Reason.DELETE):
@@ -48,12 +48,12 @@ def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKe
 
 
 def has_attempts(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-    """Return whether ``reset_attempts`` would find any."""
+    """Return whether ``reset_attempts`` would change anything."""
     return _would(_reset, user_id, course_key, usage_key)
 
 
 def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
-    """Return whether ``clear_state`` would find anything."""
+    """Return whether ``clear_state`` would delete anything."""
     return _would(_empty, user_id, course_key, usage_key)
 
 
@@ -75,7 +75,7 @@ def _empty(place: Place, row: Row) -> bool:
     fields = decode(row.state)
     if not fields and row.grade is None and row.max_grade is None:
         return False
-    if fields:  # where nothing was ever stored, it does not become "was deleted"
+    if fields:  # a row without stored state does not become "deleted"
         row.state = encode({})
     row.grade = row.max_grade = None
     return True
@@ -84,7 +84,7 @@ def _empty(place: Place, row: Row) -> bool:
 def _would(
     change: Change, user_id: int, course_key: LearningContextKey, usage_key: UsageKey
 ) -> bool:
-    """Try a change on a copy that is not stored."""
+    """Return the result of a change that is applied to a copy and not stored."""
     row: Any = StudentModule.objects.filter(
         student_id=user_id, module_state_key=usage_key, course_id=course_key
     ).first()

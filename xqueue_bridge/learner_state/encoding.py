@@ -1,7 +1,7 @@
-"""A block's fields to JSON text and back; pure.
+"""Encode a block's fields as JSON text and decode them; pure.
 
-capa keeps scores as namedtuples. The stock JSON encoder writes those as lists, which the block
-can no longer load; upstream's client writes them as objects, and so do we.
+capa keeps scores as namedtuples. The standard JSON encoder writes them as lists, which the block
+cannot load; this module writes them as objects, as upstream's client does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 def encode(fields: Mapping[str, Any]) -> str:
     """Return ``fields`` as JSON text.
 
-    Raises TypeError or ValueError, which name the field, if JSON cannot hold them.
+    Raises TypeError or ValueError, which name the field, if JSON cannot represent them.
     """
     if not isinstance(fields, Mapping):
         raise TypeError(f"fields are a mapping from name to value, not {type(fields).__name__}")
@@ -26,14 +26,14 @@ def encode(fields: Mapping[str, Any]) -> str:
 
 
 def overlaid(old: str | None, fresh: str) -> str:
-    """Return a stored state with the fields of another laid over it."""
+    """Return a stored state merged with the fields of another, which take precedence."""
     below = decode(old)
-    # What comes from JSON goes back as it is: no need to look for namedtuples.
+    # Decoded JSON contains no namedtuples, so it is encoded without a search for them.
     return json.dumps(below | decode(fresh)) if below else fresh
 
 
 def decode(state: str | None) -> dict[str, Any]:
-    """Return the fields of a stored state; {} where there is none."""
+    """Return the fields of a stored state; {} if there is none."""
     return json.loads(state) if state else {}
 
 

@@ -1,4 +1,4 @@
-"""StudentModule: the row per learner and block that courseware stands on."""
+"""StudentModule: the row of a learner's state and score at one block."""
 
 from django.conf import settings
 from django.db import models
@@ -9,7 +9,7 @@ class StudentModule(models.Model):
     """A learner's state and score at one block.
 
     ``state`` is JSON text: NULL if nothing was ever stored, ``"{}"`` if all of it was deleted.
-    Text, and not a JSON column, because the database must not rewrite what a block stored.
+    It is text, not a JSON column, because the database must not rewrite what a block stored.
 
     .. pii: What the learner answered, and the feedback to it.
     .. pii_types: other
@@ -41,7 +41,7 @@ class StudentModule(models.Model):
             )
         ]
         indexes = [
-            # In the order of the pages in which all learners' rows are walked.
+            # The order of the pages in which all learners' rows are read.
             models.Index(fields=["course_id", "id"], name="xqueue_bridge_course"),
             models.Index(fields=["module_state_key", "id"], name="xqueue_bridge_module"),
         ]

@@ -1,6 +1,6 @@
-"""Reading one learner's rows: a SELECT of our own, since the ORM takes longer than the database.
+"""Read one learner's rows with raw SQL, because the ORM takes longer than the database.
 
-What it leaves out is compiling a query for each call, and an object for each key.
+It avoids compiling a query for each call and creating an object for each key.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def read_rows(
 ) -> list[tuple[Any, ...]]:
     """Return the learner's rows at ``places``: the texts of context and usage key, then fields.
 
-    ``learner`` is an id, or a query for it. Keys of the old kind are the same in all runs of a
-    course: rows of other contexts may be among the answers. One statement, in the order of ids;
-    ``lock`` keeps others from changing the rows until the transaction ends.
+    ``learner`` is an id or a query for it. Deprecated keys are the same in all runs of a course,
+    so rows of other contexts may be returned. One statement, in the order of ids; ``lock`` locks
+    the rows until the transaction ends.
     """
     meta, quote = StudentModule._meta, connection.ops.quote_name
     fields: list[Any] = [meta.get_field(name) for name in ("course_id", "module_state_key", *names)]
@@ -55,7 +55,7 @@ def _learner(learner: int | QuerySet[Any]) -> tuple[str, Sequence[Any]]:
 
 
 def _converted(rows: list[tuple[Any, ...]], fields: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Turn the driver's times into ours, where they differ; all other values are as they are."""
+    """Convert the driver's times if they differ from Django's; keep all other values."""
     conversions: dict[int, list[Callable[..., Any]]] = {}
     for position, field in enumerate(fields):
         if isinstance(field, DateTimeField):

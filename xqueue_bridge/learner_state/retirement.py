@@ -1,4 +1,4 @@
-"""What we keep of a learner, once the learner is to be forgotten; and the note that this is so."""
+"""Retire a learner's states, history and fields, and store the tombstone."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.retirement_models import RetiredLearner
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
-#: What was stored once and is no more; a state that never was stays NULL.
+#: The state of a row whose state was deleted; a state that was never stored stays NULL.
 _DELETED = "{}"
-#: Forgets a batch of rows; returns how many.
+#: Retires a batch of rows; returns how many.
 Forget: TypeAlias = Callable[[QuerySet[Any]], int]
 _FIELD_TABLES: tuple[type[Model], ...] = (XModuleStudentPrefsField, XModuleStudentInfoField)
 
 
 def begin_retirement(user_id: int, mode: RetirementMode) -> None:
-    """Note that the learner is being forgotten; from now on nothing comes back."""
+    """Store the tombstone of a learner; from now on no data is stored for them again."""
     now = timezone.now()
     _, is_new = RetiredLearner.objects.get_or_create(
         user_id=user_id, defaults={"mode": mode, "started_at": now}
@@ -42,17 +42,17 @@ def begin_retirement(user_id: int, mode: RetirementMode) -> None:
 
 
 def end_retirement(user_id: int) -> None:
-    """Note that nothing is left to forget."""
+    """Mark the learner's retirement as finished."""
     RetiredLearner.objects.filter(pk=user_id).update(finished_at=timezone.now())
 
 
 def is_retired(user_id: int) -> bool:
-    """Say whether the learner is forgotten, or is being forgotten."""
+    """Return whether the learner is retired, or is being retired."""
     return RetiredLearner.objects.filter(pk=user_id).exists()
 
 
 def count_late_reply(user_id: int) -> None:
-    """Count a reply to a retired learner that belongs to nothing that is still stored."""
+    """Count a reply to a retired learner whose submission is not stored any more."""
     RetiredLearner.objects.filter(pk=user_id).update(late_replies=F("late_replies") + 1)
 
 
@@ -74,10 +74,10 @@ def states_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
 
 
 def retire_states(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
-    """Empty or delete the learner's states with their store, and delete the fields.
+    """Empty or delete the learner's states with their history, and delete the fields.
 
-    Yields after each batch how many states, history entries and fields that were. Fields hold
-    no numbers: they are deleted in either mode.
+    Yields after each batch the number of states, history entries and fields. Fields hold texts
+    only, so they are deleted in either mode.
     """
     purge = mode is RetirementMode.PURGE
     narrow = _all if purge else _with_text
@@ -86,7 +86,7 @@ def retire_states(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
     for trail in _trails(user_id):
         yield from _in_batches("history", narrow(trail), forget_entries)
     yield from _in_batches("states", narrow(_states(user_id)), forget_rows)
-    for trail in _trails(user_id):  # what was written since we looked
+    for trail in _trails(user_id):  # entries that were written meanwhile
         yield from _in_batches("history", narrow(trail), forget_entries)
     for fields in _fields(user_id):
         yield from _in_batches("fields", fields, _delete)
@@ -99,10 +99,10 @@ def _states(user_id: int) -> QuerySet[Any]:
 
 
 def _trails(user_id: int) -> list[QuerySet[Any]]:
-    """The learner's entries in both tables, of rows that are gone too, wherever they are.
+    """Return the learner's entries in all tables and databases, also those of deleted rows.
 
-    Where the extended table is in another database, its namesake beside the states may still
-    hold what was written before that.
+    If the extended table is in a separate database, the table of the same name in the states'
+    database may still hold earlier entries.
     """
     here = router.db_for_write(StudentModule)
     places = dict.fromkeys(
@@ -118,7 +118,7 @@ def _fields(user_id: int) -> list[QuerySet[Any]]:
 
 
 def _scores(user_id: int) -> QuerySet[Any]:
-    """The ledger holds numbers and fingerprints, and no text."""
+    """Return the learner's ledger rows, which hold numbers and hashes but no text."""
     return ScoreLedger.objects.filter(user_id=user_id)
 
 
@@ -138,8 +138,8 @@ def _with_text(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _delete(rows: QuerySet[Any]) -> int:
-    # One DELETE: nothing depends on these rows but store, which has its own turn. The usual
-    # way would send a signal for each row, and look for the history of each.
+    # One DELETE: only history depends on these rows, and it is retired separately. QuerySet.delete
+    # would send a signal for each row, and query the history of each.
     return rows._raw_delete(rows.db)
 
 
@@ -148,7 +148,7 @@ def _empty_entries(entries: QuerySet[Any]) -> int:
 
 
 def _empty_states(rows: QuerySet[Any]) -> int:
-    """Empty the states; scores stay. The history says "retire"."""
+    """Empty the states; keep the scores. The history entry's reason is "retire"."""
     rows.update(state=_DELETED, version=F("version") + 1, modified=timezone.now())
     emptied = list(rows.order_by("pk"))
     store.record(emptied, Reason.RETIRE)

@@ -1,4 +1,4 @@
-"""Who has been forgotten: the one thing that is remembered of them."""
+"""Tombstones of retired learners."""
 
 from django.db import models
 
@@ -6,10 +6,10 @@ from xqueue_bridge.data import RetirementMode
 
 
 class RetiredLearner(models.Model):
-    """A learner whose data is forgotten, or being forgotten.
+    """The tombstone of a learner who is retired, or is being retired.
 
-    Written before the first batch and kept for good: it finishes what was interrupted, and turns
-    away what comes later. Without it, the next reply would bring the learner back.
+    Written before the first batch and never deleted: an interrupted retirement is finished from
+    it, and later replies are refused because of it, which would store the learner's data again.
 
     .. pii: Says that a learner, by id, has left.
     .. pii_types: id

@@ -1,4 +1,4 @@
-"""Reading and writing what one learner has at one block, for the rooms before this one."""
+"""Read, lock and update a learner's StudentModule at one block."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from xqueue_bridge.learner_state.write import (
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Points at one block; ``grade`` None: not scored yet."""
+    """Points at one block; ``grade`` is None before the first score."""
 
     grade: float | None
     max_grade: float | None
 
     @property
     def is_finite(self) -> bool:
-        """False: no two databases would store it alike, and nothing can be computed from it."""
+        """Whether both values are finite; databases store other values differently."""
         return all(math.isfinite(points or 0) for points in (self.grade, self.max_grade))
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """What the block held after one write; ``state`` None: nothing."""
+    """The state after one write; ``state`` is None if it was deleted."""
 
     version: int
     state: dict[str, Any] | None
@@ -52,7 +52,7 @@ class HistoryEntry:
 
 
 class LockedModule:
-    """A row that nobody else can change until the transaction ends."""
+    """A StudentModule row that is locked until the transaction ends."""
 
     def __init__(self, row: Row) -> None:
         self._row = row
@@ -67,9 +67,9 @@ class LockedModule:
         score: Score | None = None,
         only_if_higher: bool = False,
     ) -> None:
-        """Store the new state, the new score, or both; what is not given stays as it is.
+        """Store the new state, the new score, or both; keep what is not given.
 
-        A score that differs is announced; ``only_if_higher`` is for those who hear of it.
+        If the score differs, the score signals are sent, with ``only_if_higher`` as an argument.
         """
         if state is not None:
             self._row.state = encode(state)
@@ -88,7 +88,7 @@ def read_state(
 
 
 def read_score(user_id: int, usage_key: UsageKey, course_key: LearningContextKey) -> Score | None:
-    """Return the learner's points at the block; None if the learner never had any row there."""
+    """Return the learner's points at the block; None if the learner has no row there."""
     found = _rows(user_id, course_key, usage_key).values_list("grade", "max_grade").first()
     return Score(*found) if found else None
 
@@ -99,11 +99,11 @@ def save_fields(
     usage_key: UsageKey,
     fields: Mapping[str, Any],
 ) -> None:
-    """Lay ``fields`` over what the block has stored; fields that are not named stay.
+    """Merge ``fields`` over the block's stored fields; keep fields that are not named.
 
     After commit ``state_saved`` is sent if the new state waits for graders. Raises TypeError or
-    ValueError for fields that JSON cannot hold, ``UnknownLearner``, or the database's own error
-    if it keeps refusing; nothing is stored then.
+    ValueError for fields that JSON cannot represent, ``UnknownLearner``, or the database's own
+    error if retries fail; then nothing is stored.
     """
     place = place_at(course_key, usage_key)
     if fields:
@@ -117,10 +117,10 @@ def set_score(
     grade: float | None,
     max_grade: float | None,
 ) -> None:
-    """Set the learner's points at the block, and nothing else. The same points write nothing.
+    """Set the learner's points at the block; write nothing if they are unchanged.
 
     Raises ValueError for points that are not finite, ``UnknownLearner``, or the database's own
-    error if it keeps refusing.
+    error if retries fail.
     """
     if not Score(grade, max_grade).is_finite:
         raise ValueError(f"a score is of finite points, not {grade} of {max_grade}")
@@ -138,9 +138,9 @@ def set_score(
 def locked_module(
     user_id: int, course_key: LearningContextKey, usage_key: UsageKey
 ) -> LockedModule | None:
-    """Lock the learner's row at the block; None if there is none.
+    """Lock the learner's row at the block; return None if there is none.
 
-    Call it in a transaction (``in_transaction``), which ends the lock.
+    Call it in a transaction (``in_transaction``), whose end releases the lock.
     """
     place = place_at(course_key, usage_key)
     row = lock_rows(user_id, [place]).get(place)
@@ -166,7 +166,7 @@ def lock_or_create(
 def history(
     user_id: int, usage_key: UsageKey, course_key: LearningContextKey
 ) -> Iterator[HistoryEntry]:
-    """Yield what the block held after each write, newest first."""
+    """Yield the block's state after each write, newest first."""
     for entry in trail.read(user_id, usage_key, course_key):
         yield HistoryEntry(
             version=entry.version,

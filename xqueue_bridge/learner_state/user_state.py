@@ -1,7 +1,7 @@
-"""What a user-state client is: its answers, its errors, its methods, and which one is in use.
+"""Interface of a user-state client: its values, errors and methods, and the configured class.
 
 Names and contract are those of XBlock's ``XBlockUserStateClient``. XBlock itself is not needed;
-where it is installed, its ``Scope`` is understood and handed back.
+if it is installed, its ``Scope`` is accepted and returned.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
 
-#: The only scope that clients serve; the same as XBlock's ``Scope.user_state``.
+#: The only scope that clients support; the same as XBlock's ``Scope.user_state``.
 USER_STATE = "user_state"
 
 
 class XBlockUserState(NamedTuple):
-    """What one learner has at one block.
+    """One learner's state at one block.
 
-    ``state`` is the caller's own to change; None: it was deleted (in histories only).
-    ``updated`` (aware): since then the fields have not changed.
+    ``state`` may be changed by the caller; None: it was deleted (in histories only).
+    ``updated`` (aware): a time since which the fields have not changed.
     """
 
     username: str
@@ -37,17 +37,17 @@ class XBlockUserState(NamedTuple):
 
 
 class XBlockUserStateClient(ABC):
-    """Reads and writes fields of scope user_state. ``USER_STATE_CLIENT`` names a subclass.
+    """Read and write fields of scope user_state. ``USER_STATE_CLIENT`` names a subclass.
 
-    Any other scope raises ValueError: from a generator when it is iterated, else at once.
-    ``fields``: the names that are wanted; None: all.
+    Any other scope raises ValueError: in a generator when it is iterated, else at once.
+    ``fields``: the requested names; None: all.
     """
 
     class ServiceUnavailable(Exception):
-        """What keeps the states cannot be reached."""
+        """The storage of the states cannot be reached."""
 
     class PermissionDenied(Exception):
-        """The caller may not do this."""
+        """The caller has no permission for this."""
 
     class DoesNotExist(Exception):
         """The learner has no state at the block."""
@@ -71,7 +71,7 @@ class XBlockUserStateClient(ABC):
         state: Mapping[str, Any],
         scope: Any = USER_STATE,
     ) -> None:
-        """Lay fields over the learner's state at a block: see ``set_many``."""
+        """Merge fields into the learner's state at a block: see ``set_many``."""
         self.set_many(username, {block_key: state}, scope)
 
     def delete(
@@ -92,7 +92,7 @@ class XBlockUserStateClient(ABC):
         scope: Any = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> Iterator[XBlockUserState]:
-        """Yield the learner's states, in the order asked, each once; blocks without are left out.
+        """Yield the learner's states in the requested order, each once; skip blocks without state.
 
         A block that has state but none of the ``fields`` is yielded with ``{}``.
         """
@@ -104,7 +104,7 @@ class XBlockUserStateClient(ABC):
         block_keys_to_state: Mapping[UsageKey, Mapping[str, Any]],
         scope: Any = USER_STATE,
     ) -> None:
-        """Lay fields over the learner's states. Fields that are not named stay."""
+        """Merge fields into the learner's states; keep fields that are not named."""
 
     @abstractmethod
     def delete_many(
@@ -114,13 +114,13 @@ class XBlockUserStateClient(ABC):
         scope: Any = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> None:
-        """Delete fields of the learner's states. A block without fields left is absent."""
+        """Delete fields of the learner's states. A block without remaining fields is absent."""
 
     @abstractmethod
     def get_history(
         self, username: str, block_key: UsageKey, scope: Any = USER_STATE
     ) -> Iterator[XBlockUserState]:
-        """Yield what the learner had at the block after each write, newest first.
+        """Yield the learner's state at the block after each write, newest first.
 
         A state that was deleted is None. Raises ``DoesNotExist`` if nothing was ever stored.
         """
@@ -156,7 +156,7 @@ _ERRORS = ("ServiceUnavailable", "PermissionDenied", "DoesNotExist")
 
 
 def missing_client_attributes(client: Any) -> str:
-    """Return what a class lacks to be a client: names, or "" if it lacks nothing."""
+    """Return the attributes that a class lacks to be a client; "" if it lacks none."""
     if not isinstance(client, type):
         return "a class: it is not one"
     unfinished: frozenset[str] = getattr(client, "__abstractmethods__", frozenset())
@@ -173,14 +173,14 @@ def missing_client_attributes(client: Any) -> str:
 def state_client(user: Any = None) -> Any:
     """Return a new client of the class that ``USER_STATE_CLIENT`` names.
 
-    ``user``, if given, is whose state will mostly be asked for: it saves looking the name up.
+    ``user``, if given, is the learner whose state is mostly read: it saves a look-up of the name.
     """
     return import_string(options().USER_STATE_CLIENT)(user=user)
 
 
 @cache
 def user_state_scope() -> Any:
-    """Return XBlock's ``Scope.user_state``, or its name where XBlock is not installed."""
+    """Return XBlock's ``Scope.user_state``, or its name if XBlock is not installed."""
     try:
         return import_module("xblock.fields").Scope.user_state
     except ImportError:

@@ -1,4 +1,4 @@
-"""The user-state client on our own table: any number of blocks in a handful of statements."""
+"""User-state client that stores states in StudentModule, in few statements for many blocks."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from xqueue_bridge.learner_state.write import (
     without,
 )
 
-#: Blocks that are read in one statement.
+#: Blocks that one statement reads.
 READ_CHUNK = 1000
-#: What the column holds of a state that was deleted; NULL: there never was one.
+#: The column's value for a deleted state; NULL if no state was ever stored.
 _DELETED = "{}"
 
 
 class DjangoXBlockUserStateClient(XBlockUserStateClient):
-    """Keeps states in ``StudentModule``, with scores and store.
+    """Store states in ``StudentModule``, with scores and history.
 
-    ``user``: whoever's name this is need not be looked up. An anonymous learner (without a name)
-    has no state: reading finds nothing, writing does nothing. A name that nobody has finds
-    nothing either; writing raises ``UnknownUser``, and nothing is written.
+    ``user``: the user whose name needs no look-up. An anonymous learner (without a name) has no
+    state: reads find nothing, writes do nothing. Reads with an unknown username find nothing;
+    writes raise ``UnknownUser`` and store nothing.
 
-    A write is all or nothing for each 400 blocks. When the database keeps refusing it, after
-    some attempts, its own ``OperationalError`` is raised.
+    A write is all or nothing for each 400 blocks. If the database refuses it after several
+    attempts, its own ``OperationalError`` is raised.
     """
 
     class ServiceUnavailable(XBlockUserStateClient.ServiceUnavailable):
-        """What keeps the states cannot be reached."""
+        """The storage of the states cannot be reached."""
 
     class PermissionDenied(XBlockUserStateClient.PermissionDenied):
-        """The caller may not do this."""
+        """The caller has no permission for this."""
 
     class DoesNotExist(XBlockUserStateClient.DoesNotExist):
         """The learner has no state at the block."""
@@ -71,7 +71,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         scope: Any = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> Iterator[XBlockUserState]:
-        """Yield the states in the order asked, each once: one statement for each 1000 blocks."""
+        """Yield states in the requested order, each once; one statement for each 1000 blocks."""
         require_user_state(scope)
         wanted = _names(fields)
         places = dict.fromkeys(map(place_of, block_keys))
@@ -89,10 +89,10 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         block_keys_to_state: Mapping[UsageKey, Mapping[str, Any]],
         scope: Any = USER_STATE,
     ) -> None:
-        """Lay fields over states; five statements for each 400 blocks, BEGIN, COMMIT not counted.
+        """Merge fields into states; five statements for each 400 blocks without BEGIN and COMMIT.
 
-        A block with no new fields is left as it is. Raises TypeError or ValueError, which name
-        the field, for what JSON cannot hold, and ``UnknownUser``.
+        A block with no new fields is not changed. Raises TypeError or ValueError, which name the
+        field, for values that JSON cannot represent, and ``UnknownUser``.
         """
         require_user_state(scope)
         given = ((place_of(key), state) for key, state in block_keys_to_state.items())
@@ -110,7 +110,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         scope: Any = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> None:
-        """Delete fields, or all; five statements for each 400 blocks. What is absent stays so."""
+        """Delete some or all fields; five statements for each 400 blocks. Skip absent states."""
         require_user_state(scope)
         places = [place_of(key) for key in block_keys]
         user_id = self._writer(username)
@@ -120,9 +120,9 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
     def get_history(
         self, username: str, block_key: UsageKey, scope: Any = USER_STATE
     ) -> Iterator[XBlockUserState]:
-        """Yield what was there after each write, newest first: one statement for each table.
+        """Yield the state after each write, newest first; one statement for each history table.
 
-        Writes of the score are in it, too. Raises ``DoesNotExist`` if there is no entry.
+        Includes writes of the score. Raises ``DoesNotExist`` if there is no entry.
         """
         require_user_state(scope)
         place = place_of(block_key)
@@ -153,7 +153,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         if not block_type:
             yield from _pages(rows, batch_size)
             return
-        # The column holds the beginning of the type, and may ignore case; the key has all of it.
+        # The column holds a prefix of the type, and may ignore case; the key has all of it.
         rows = rows.filter(module_type=stored_type(block_type))
         for found in _pages(rows, batch_size):
             if found.block_key.block_type == block_type:
@@ -163,11 +163,11 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         return self.user is not None and self.user.get_username() == username
 
     def _whose(self, username: str) -> Any:
-        """Return the learner's id, or a query for it: it costs no statement of its own."""
+        """Return the learner's id, or a subquery for it, which needs no separate statement."""
         return self.user.pk if self._is_ours(username) else _ids_of(username)[:1]
 
     def _reader(self, username: str) -> Any:
-        """Return the learner's id, or a subquery for it where the history is near enough."""
+        """Return the learner's id, or a subquery for it if history is in the users' database."""
         if options().HISTORY_DATABASE and not self._is_ours(username):
             return _ids_of(username).first()
         return self._whose(username)
@@ -188,13 +188,13 @@ def _ids_of(username: str) -> QuerySet[Any, Any]:
 
 
 def _pages(rows: QuerySet[Any], batch_size: int | None) -> Iterator[XBlockUserState]:
-    """Walk rows by key, never by offset: what is deleted meanwhile hides nothing else."""
+    """Yield states in pages by primary key, not by offset, so that deletes cause no gaps."""
     size = batch_size or options().USER_STATE_BATCH_SIZE
     name = f"student__{get_user_model().USERNAME_FIELD}"
     rows = rows.exclude(state=None).exclude(state=_DELETED).order_by("pk")
     last, more = 0, True
     while more:
-        # One row more than the page holds says whether another page is needed.
+        # One row more than the page holds shows whether another page is needed.
         page = rows.filter(pk__gt=last).values_list(
             "pk", name, "context", "usage", "state", "modified"
         )[: size + 1]

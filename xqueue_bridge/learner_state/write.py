@@ -1,9 +1,9 @@
-"""The one way in which a learner's rows are written.
+"""Write a learner's StudentModule rows; every write uses this module.
 
-For each 400 places, one transaction: lock the rows that are there, change them, insert the rows
-that are not, update the others in one statement, write their history in one more. Places are
-taken in order, rows are locked in order, so writers that meet wait for each other and do not
-deadlock. Nothing is read before it is locked, so nothing is lost.
+For each 400 block keys, one transaction: lock the existing rows, change them, insert the missing
+rows, update the others in one statement, write their history in one more. Block keys and rows are
+locked in order, so concurrent writers wait for each other and do not deadlock. Rows are read only
+after they are locked, so no update is lost.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.lms.keys import has_run
 from xqueue_bridge.signals import state_saved
 
-#: Places in one transaction.
+#: Block keys in one transaction.
 CHUNK = 400
-#: How often rows are looked for again that somebody else has inserted since the last look.
+#: How often rows are read again that another process has inserted since the last read.
 CLAIM_ROUNDS = 5
 
 
 @dataclass(slots=True)
 class Row:
-    """What a StudentModule holds; an instance of that takes ten times as long to make."""
+    """The values of a StudentModule; creating a model instance takes ten times as long."""
 
     student_id: int
     course_id: LearningContextKey
@@ -92,13 +92,13 @@ def update_rows(
 ) -> int:
     """Change a learner's rows at ``places`` and return how many were stored.
 
-    ``create``: ``change`` also gets an empty row for each place that has none, and what it
-    changes is inserted; ``UnknownLearner`` is raised then if there is no such learner, unless the
-    caller has just seen them. ``change`` may be called more than once for a place, with fresh
-    rows: after a collision all is done again. Then the database's own error is raised.
+    ``create``: ``change`` also gets an empty row for each block key without one, and changed ones
+    are inserted; an unknown learner then raises ``UnknownLearner``, unless ``learner_is_known``.
+    ``change`` may be called more than once for a block key, with fresh rows, because a collision
+    restarts the transaction. After several restarts the database's own error is raised.
 
-    Three statements for each ``CHUNK`` of places, four if some rows are new and some old, BEGIN,
-    COMMIT and savepoint not counted; one more on SQLite, and one to see whether a new row's
+    Three statements for each ``CHUNK`` of block keys, four if some rows are new and some exist,
+    without BEGIN, COMMIT and savepoint; one more on SQLite, and one to check that a new row's
     learner exists. States too large for one statement take several.
     """
     written = 0
@@ -109,9 +109,9 @@ def update_rows(
 
 
 def overlay(new: Iterable[tuple[Place, Mapping[str, Any]]]) -> Change:
-    """Return the change that lays new fields over a row's old ones, one place's in their order.
+    """Return the change that merges new fields over a row's old ones, in the given order.
 
-    Raises TypeError or ValueError, before anything is written, if JSON cannot hold one of them.
+    Raises TypeError or ValueError, before anything is written, if JSON cannot represent them.
     """
     texts: dict[Place, str] = {}
     for place, fields in new:
@@ -125,7 +125,7 @@ def overlay(new: Iterable[tuple[Place, Mapping[str, Any]]]) -> Change:
 
 
 def without(fields: Collection[str] | None) -> Change:
-    """Return the change that drops fields, or all of them; what has none stays as it is."""
+    """Return the change that deletes fields, or all of them; rows without them stay unchanged."""
 
     def change(place: Place, row: Row) -> bool:
         old = decode(row.state)
@@ -137,10 +137,10 @@ def without(fields: Collection[str] | None) -> Change:
 
 
 def lock_rows(user_id: int, places: Sequence[Place]) -> dict[Place, Row]:
-    """Lock and return the rows that the learner has at ``places``. Call it in a transaction."""
+    """Lock and return the learner's rows at ``places``. Call it in a transaction."""
     if not connection.features.has_select_for_update:
-        # SQLite: a transaction that begins by reading cannot always go on to write. An UPDATE
-        # takes the lock, and this one changes nothing.
+        # SQLite: a transaction that begins with a read cannot always write later. This UPDATE takes
+        # the write lock and changes nothing.
         with connection.cursor() as cursor:
             cursor.execute(_TAKE_LOCK)
     rows = read_rows(user_id, places, _READ, lock=True)
@@ -153,9 +153,9 @@ def lock_rows(user_id: int, places: Sequence[Place]) -> dict[Place, Row]:
 
 
 def rows_at(place: Place) -> QuerySet[Any]:
-    """Return all learners' rows at a place, with the texts of their keys."""
+    """Return all learners' rows at a block key, with the texts of their keys."""
     rows = with_key_text().filter(usage=place.usage)
-    # Keys of the old kind are stored alike in all runs; the others name their context.
+    # Deprecated keys are stored alike in all runs; other keys contain their context.
     is_unique = has_run(UsageKey.from_string(place.usage))
     return rows if is_unique else rows.filter(context=place.context)
 
@@ -175,15 +175,15 @@ def with_key_text() -> QuerySet[Any]:
 def store(rows: Sequence[Row], reason: Reason, *, only_if_higher: bool = False) -> None:
     """Write changed rows that the transaction has locked, and new ones, with their history.
 
-    A score that differs is announced; ``only_if_higher`` is for those who hear of it. Raises
-    IntegrityError if somebody else has inserted one of the new rows; none is then.
+    If a score differs, the score signals are sent, with ``only_if_higher`` as an argument. Raises
+    IntegrityError, and inserts no row, if another process has inserted one of the new rows.
     """
     if not rows:
         return
     now = timezone.now()
     for row in rows:
         row.version += 1
-        row.modified = max(now, row.modified or now)  # for one row, time does not run backwards
+        row.modified = max(now, row.modified or now)  # a row's time never decreases
         row.created = row.created or row.modified
     new = [row for row in rows if row.pk is None]
     old = [row for row in rows if row.pk is not None]
@@ -197,7 +197,7 @@ def store(rows: Sequence[Row], reason: Reason, *, only_if_higher: bool = False) 
 
 
 def insert_missing(user_id: int, place: Place) -> None:
-    """Insert an empty row, unless somebody else has done so since we looked."""
+    """Insert an empty row unless another process has inserted it meanwhile."""
     if not learner_exists(user_id):
         raise UnknownLearner
     now = timezone.now()
@@ -213,12 +213,12 @@ def insert_missing(user_id: int, place: Place) -> None:
 
 
 def stored_type(block_type: str) -> str:
-    """Return what the column ``module_type`` holds of a block's type."""
+    """Return the value of the column ``module_type`` for a block type."""
     return block_type[:32]
 
 
 def learner_exists(user_id: int) -> bool:
-    """Say whether there is a learner with this id; the row's foreign key does not."""
+    """Return whether a user with this id exists; the row's foreign key is not checked."""
     return get_user_model()._default_manager.filter(pk=user_id).exists()
 
 
@@ -260,7 +260,7 @@ def _row(user_id: int, place: Place, *values: Any) -> Row:
 
 def _insert(rows: Sequence[Row]) -> None:
     bulk_insert.insert(StudentModule, rows)
-    if rows[0].pk is None:  # MySQL does not say which ids it gave
+    if rows[0].pk is None:  # MySQL does not return the inserted ids
         places = [place_at(row.course_id, row.module_state_key) for row in rows]
         found = lock_rows(rows[0].student_id, places)
         for place, row in zip(places, rows, strict=True):
@@ -272,10 +272,10 @@ def _update(rows: Sequence[Row]) -> None:
 
 
 def _announce(user_id: int, changed: Mapping[Place, Row]) -> None:
-    """Tell, after the commit, of each state that waits for graders."""
+    """Send ``state_saved`` after the commit for each state that waits for graders."""
     for place, row in changed.items():
         if "queuestate" not in (row.state or ""):
-            continue  # most states wait for nothing, and need not be parsed to see it
+            continue  # most states wait for no grader; this check avoids parsing them
         if keys := waiting_keys(decode(row.state)):
             news = partial(
                 state_saved.send_robust,

@@ -1,1 +1,1 @@
-"""The other scopes of XBlock fields, and the caches in front of all of them."""
+"""Tables of the other XBlock field scopes, and the caches of all scopes."""

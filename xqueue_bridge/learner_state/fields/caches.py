@@ -1,7 +1,7 @@
-"""One cache for each scope: read by one statement, and true to what is stored.
+"""Write-through caches of fields, one for each scope; one statement fills a cache.
 
-A cache holds values as they would be read again, hands out copies, and changes only after a
-write has succeeded.
+A cache holds values in their JSON form, returns copies, and changes only after a write has
+succeeded.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.user_state import state_client
 from xqueue_bridge.lms.keys import without_branch
 
-#: What a scope groups fields by: a usage key, a block type, or None for the learner.
+#: The key by which a scope groups fields: a usage key, a block type, or None for the learner.
 Place: TypeAlias = Hashable
-#: place, field name, value, when it was last changed
+#: cache group, field name, value, time of the last change
 Found: TypeAlias = tuple[Place, str, Any, datetime | None]
 
 
 class FieldCache(ABC):
     """The fields of one scope that have been read so far."""
 
-    #: Fields of this scope belong to one learner.
+    #: Whether fields of this scope belong to one learner.
     is_per_learner: ClassVar[bool] = True
 
     def __init__(self) -> None:
@@ -38,15 +38,15 @@ class FieldCache(ABC):
         self._modified: dict[tuple[Place, str], datetime | None] = {}
 
     def __len__(self) -> int:
-        """Return how many fields are held."""
+        """Return how many fields are cached."""
         return sum(map(len, self._values.values()))
 
     def cache_fields(self, blocks: Iterable[Any], aside_types: Sequence[str] = ()) -> None:
-        """Read what is stored for the blocks and their asides, as far as it is not known yet."""
+        """Read the stored fields of the blocks and their asides that are not cached yet."""
         self._load(self._places(blocks, aside_types))
 
     def mark_loaded(self, blocks: Iterable[Any]) -> None:
-        """Remember that blocks have no fields of this scope, so that nobody asks for them."""
+        """Mark blocks as loaded without fields of this scope, so that no query is made for them."""
         self._known |= self._places(blocks, ())
 
     def get(self, key: FieldKey) -> Any:
@@ -57,19 +57,19 @@ class FieldCache(ABC):
         return key.field_name in self._fields_at(self.place(key))
 
     def last_modified(self, key: FieldKey) -> datetime | None:
-        """Return since when the field has not changed; None if it is not stored."""
+        """Return a time since which the field has not changed; None if it is not stored."""
         place = self.place(key)
         if key.field_name not in self._fields_at(place):
             return None
         return self._modified.get((place, key.field_name)) or self._ask_when(place, key.field_name)
 
     def set_many(self, values: Mapping[FieldKey, Any]) -> None:
-        """Store the values, which must be as JSON gives them back, all of them or none."""
+        """Store all of the values, or none; they must be in their JSON form."""
         groups: dict[Place, dict[str, Any]] = defaultdict(dict)
         for key, value in values.items():
             groups[self.place(key)][key.field_name] = value
         modified = self._write(groups)
-        # Where nothing has been read, what else is stored would look absent: read it when asked.
+        # A group that was not read stays unread: else its other stored fields would look absent.
         for place in groups.keys() & self._known:
             for field_name, value in groups[place].items():
                 self._hold(place, field_name, copy.deepcopy(value), modified)
@@ -85,24 +85,24 @@ class FieldCache(ABC):
 
     @abstractmethod
     def place(self, key: FieldKey) -> Place:
-        """Return what the key's field is grouped by."""
+        """Return the cache group of the key's field."""
 
     @abstractmethod
     def _places(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[Place]: ...
 
     @abstractmethod
     def _read(self, places: set[Place]) -> Iterator[Found]:
-        """Yield every stored field of the places."""
+        """Yield every stored field of the cache groups."""
 
     @abstractmethod
     def _write(self, groups: Mapping[Place, Mapping[str, Any]]) -> datetime | None:
-        """Store all or nothing; return the time that the rows now bear, None if unknown."""
+        """Store all or nothing; return the rows' new time of change, None if unknown."""
 
     @abstractmethod
     def _erase(self, place: Place, field_name: str) -> None: ...
 
     def _ask_when(self, place: Place, field_name: str) -> datetime | None:
-        """Return a time that neither reading nor writing has told."""
+        """Return a time of change that neither a read nor a write has returned."""
         return None
 
     def _load(self, places: Iterable[Place]) -> None:
@@ -117,17 +117,17 @@ class FieldCache(ABC):
         self._modified[place, field_name] = modified
 
     def _fields_at(self, place: Place) -> Mapping[str, Any]:
-        """Return the fields of a place. One that nobody announced costs a statement, once.
+        """Return the fields of a cache group; one that was not loaded costs one statement.
 
-        Without it a block that is shown by some other way would look as if it were new to the
-        learner, and its next save would say so.
+        Without this read a block that is rendered by another path would look new to the learner,
+        and its next save would store that.
         """
         self._load([place])
         return self._values.get(place, {})
 
 
 def usage_keys(blocks: Iterable[Any], aside_types: Sequence[str]) -> set[UsageKey]:
-    """Return the usage keys of blocks and of their asides, in both forms that asides have."""
+    """Return the usage keys of blocks and of their asides, in both forms of aside keys."""
     keys = {without_branch(block.scope_ids.usage_id) for block in blocks}
     forms: tuple[Any, ...] = (AsideUsageKeyV1, AsideUsageKeyV2)
     asides = {form(key, type_) for form in forms for key in keys for type_ in aside_types}
@@ -135,7 +135,7 @@ def usage_keys(blocks: Iterable[Any], aside_types: Sequence[str]) -> set[UsageKe
 
 
 class UserStateCache(FieldCache):
-    """Scope user_state: what the learner has at each block; stands on the state client."""
+    """Scope user_state: the learner's fields at each block; uses the user-state client."""
 
     def __init__(self, user: Any, course_id: LearningContextKey, client: Any = None) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class UserStateCache(FieldCache):
         self._client = client
 
     def __len__(self) -> int:
-        """Return at how many blocks the learner has state."""
+        """Return the number of blocks with state."""
         return sum(map(bool, self._values.values()))
 
     @property
@@ -166,7 +166,7 @@ class UserStateCache(FieldCache):
 
     def _write(self, groups: Mapping[Place, Mapping[str, Any]]) -> None:
         self.client.set_many(self.user.get_username(), groups)
-        # The row's other fields have their time from the row, too.
+        # The row's other fields have the row's time of change, too.
         self._forget_times(groups)
 
     def _erase(self, place: Place, field_name: str) -> None:
@@ -179,7 +179,7 @@ class UserStateCache(FieldCache):
                 self._modified.pop((place, field_name), None)
 
     def _ask_when(self, place: Place, field_name: str) -> datetime | None:
-        """The client does not say at which time it wrote: ask for the row again."""
+        """Read the row again, because the client does not return the time of its write."""
         for found in self.client.get_many(self.user.get_username(), [place], fields=[field_name]):
             self._modified[place, field_name] = found.updated
             return found.updated

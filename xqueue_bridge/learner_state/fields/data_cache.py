@@ -1,4 +1,4 @@
-"""All fields that a page's blocks need of one learner, read before the blocks ask for them."""
+"""Cache of all fields that a page's blocks need for one learner, read in advance."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class WrongLearner(XQueueBridgeError, AssertionError):
 
 
 def every_block(block: Any) -> bool:
-    """Take every block; the default filter of descendants."""
+    """Accept every block; the default filter of descendants."""
     return True
 
 
 def scores_or_children(block: Any) -> bool:
-    """Take the blocks that can be scored or have children: enough for grading."""
+    """Accept the blocks that can be scored or have children, which suffice for grading."""
     return bool(getattr(block, "has_score", False) or getattr(block, "has_children", False))
 
 
 class FieldDataCache:
-    """The fields of one learner at many blocks, with one statement for each scope in use.
+    """The fields of one learner at many blocks, read by one statement for each scope in use.
 
-    ``blocks`` are XBlocks, ``asides`` the types of the asides that they are shown with. With
-    ``read_only`` nothing is stored or deleted, and nothing else is different. A learner who is
-    not signed in has no fields; what blocks save for them is not kept.
+    ``blocks`` are XBlocks, ``asides`` the types of their asides. With ``read_only`` writes and
+    deletes are ignored. An anonymous learner has no fields, and what blocks save for them is not
+    stored.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class FieldDataCache:
         self.user = user
         self.asides = tuple(asides or ())
         self.read_only = read_only
-        #: Name of the scope -> its cache.
+        #: Maps the name of a scope to its cache.
         self.cache: dict[str, FieldCache] = {
             "user_state": UserStateCache(user, course_id),
             "user_info": UserInfoCache(user),
             "preferences": PreferencesCache(user),
             "user_state_summary": UserStateSummaryCache(),
         }
-        #: Where the learner can have a score.
+        #: The blocks at which the learner can have a score.
         self.scorable_locations: set[UsageKey] = set()
         self.add_blocks_to_cache(blocks)
 
@@ -85,13 +85,13 @@ class FieldDataCache:
         asides: Sequence[str] | None = None,
         read_only: bool = False,
     ) -> FieldDataCache:
-        """Return a cache of the block and what is below it; see ``add_block_descendents``."""
+        """Return a cache of the block and its descendants; see ``add_block_descendents``."""
         cache = cls([], course_id, user, asides=asides, read_only=read_only)
         cache.add_block_descendents(block, depth, block_filter)
         return cache
 
     def __len__(self) -> int:
-        """Return how many blocks with state, and how many fields of other scopes, are held."""
+        """Return the number of cached blocks with state plus that of fields of other scopes."""
         return sum(map(len, self.cache.values()))
 
     def add_block_descendents(
@@ -99,12 +99,12 @@ class FieldDataCache:
     ) -> None:
         """Read the fields of a block and of ``depth`` levels below it; None: of all levels.
 
-        A block that ``block_filter`` does not take is left out; those below it are not.
+        A block that ``block_filter`` rejects is left out; its descendants are not.
         """
         self.add_blocks_to_cache(filter(block_filter, _family(block, depth)))
 
     def add_blocks_to_cache(self, blocks: Iterable[Any]) -> None:
-        """Read the fields of blocks, for each scope in which at least one of them has any."""
+        """Read the fields of blocks, for each scope in which at least one of them has fields."""
         blocks = list(blocks)
         self.scorable_locations |= {
             without_branch(block.scope_ids.usage_id)
@@ -128,12 +128,12 @@ class FieldDataCache:
         return cache.get(key)
 
     def has(self, key: FieldKey) -> bool:
-        """Say whether a value of the field is stored."""
+        """Return whether a value of the field is stored."""
         cache = self._cache_of(key)
         return self._is_kept(cache) and cache.has(key)
 
     def last_modified(self, key: FieldKey) -> datetime | None:
-        """Return a time since when the field has not changed; None if it is not stored."""
+        """Return a time since which the field has not changed; None if it is not stored."""
         cache = self._cache_of(key)
         return cache.last_modified(key) if self._is_kept(cache) else None
 
@@ -142,12 +142,12 @@ class FieldDataCache:
         self.set_many({key: value})
 
     def set_many(self, kv_dict: Mapping[FieldKey, Any]) -> None:
-        """Store fields, scope by scope, and those of one scope together.
+        """Store fields, one scope after another, and all fields of one scope together.
 
-        (Only if they are at hundreds of blocks may the state client store them in parts.)
-        Raises TypeError or ValueError if a value is not one for JSON, and nothing is stored then;
+        (The state client splits a write only if it has hundreds of blocks.) Raises TypeError or
+        ValueError, and stores nothing, if JSON cannot represent a value. Raises
         ``KeyValueMultiSaveError`` if a scope could not be stored: ``saved_field_names`` are the
-        fields that had been, and no field of that name is among those that were not.
+        stored fields, and contain no name that an unsaved field has, too.
         """
         groups: dict[FieldCache, dict[FieldKey, Any]] = defaultdict(dict)
         for key, value in kv_dict.items():
@@ -180,7 +180,7 @@ class FieldDataCache:
         cache.delete(key)
 
     def _cache_of(self, key: FieldKey) -> FieldCache:
-        """Return the cache of the key's scope, unless the key is not for this learner."""
+        """Return the cache of the key's scope; raise an error if the key is another learner's."""
         name = scope_name(key.scope)
         if name not in self.cache:
             raise InvalidScopeError(key.scope, sorted(self.cache))
@@ -194,17 +194,17 @@ class FieldDataCache:
 
 
 def _as_read(field_name: str, value: Any) -> Any:
-    """Return a value as JSON would give it back: tuples as lists, capa's scores as objects."""
+    """Return a value's JSON form: tuples as lists, capa's scores as objects."""
     return decode(encode({field_name: value}))[field_name]
 
 
 def scope_name(scope: Any) -> str:
-    """Return the name of a scope: XBlock's own, or just the name."""
+    """Return the name of a scope, which is an XBlock ``Scope`` or the name itself."""
     return getattr(scope, "name", scope)
 
 
 def _family(block: Any, depth: int | None) -> Iterator[Any]:
-    """Yield a block and what is below it, level by level, each once wherever it stands."""
+    """Yield a block and its descendants, level by level, each once."""
     seen: set[UsageKey] = set()
     level = [block]
     while level:
@@ -220,5 +220,5 @@ def _family(block: Any, depth: int | None) -> Iterator[Any]:
 
 def _children(block: Any) -> Iterator[Any]:
     yield from block.get_children()
-    # Blocks that are shown together with this one without being its children.
+    # Blocks that are rendered together with this one without being its children.
     yield from getattr(block, "get_required_block_descriptors", tuple)()

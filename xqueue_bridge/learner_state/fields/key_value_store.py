@@ -1,7 +1,7 @@
-"""What an XBlock runtime reads and writes fields with; stands on a FieldDataCache.
+"""The KeyValueStore of an XBlock runtime, which uses a FieldDataCache.
 
-XBlock is not needed to import this. Where it is installed, the exceptions are its own, so that
-blocks and runtimes catch them.
+XBlock is not needed to import this module. If it is installed, its exception classes are used,
+so that blocks and runtimes catch them.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def _xblocks_own(name: str, ours: type[Exception]) -> type[Exception]:
         return ours
 
 
-#: The store does not keep fields of this scope.
+#: Raised for a field of a scope that the store does not keep.
 InvalidScopeError: Any = _xblocks_own("InvalidScopeError", _InvalidScopeError)
 
-#: Not all fields were saved; ``saved_field_names`` are those that were.
+#: Raised if not all fields were saved; ``saved_field_names`` are those that were.
 KeyValueMultiSaveError: Any = _xblocks_own("KeyValueMultiSaveError", _KeyValueMultiSaveError)
 
 
 class FieldKey(NamedTuple):
-    """One field: equal to, and interchangeable with, XBlock's ``KeyValueStore.Key``."""
+    """One field; equal to XBlock's ``KeyValueStore.Key`` and interchangeable with it."""
 
     scope: Any
     user_id: int | None
@@ -50,7 +50,7 @@ class FieldKey(NamedTuple):
 
 
 class Fields(Protocol):
-    """What the store stands on; ``FieldDataCache`` is one."""
+    """The interface that the store uses; ``FieldDataCache`` implements it."""
 
     def get(self, key: FieldKey) -> Any: ...
 
@@ -64,8 +64,8 @@ class Fields(Protocol):
 class DjangoKeyValueStore:
     """The fields of the scopes user_state, user_state_summary, preferences and user_info.
 
-    Any other scope raises ``InvalidScopeError``; reading or deleting a field that is not stored,
-    ``KeyError``; a write that failed, ``KeyValueMultiSaveError``.
+    Any other scope raises ``InvalidScopeError``; reading or deleting a field that is not stored
+    raises ``KeyError``; a failed write raises ``KeyValueMultiSaveError``.
     """
 
     Key = FieldKey
@@ -74,7 +74,7 @@ class DjangoKeyValueStore:
         self._fields = field_data_cache
 
     def get(self, key: FieldKey) -> Any:
-        """Return the value of the field; it is the caller's to change."""
+        """Return a copy of the field's value, which the caller may change."""
         return self._fields.get(key)
 
     def set(self, key: FieldKey, value: Any) -> None:
@@ -86,13 +86,13 @@ class DjangoKeyValueStore:
         self._fields.set_many(update_dict)
 
     def delete(self, key: FieldKey) -> None:
-        """Forget the field, so that it has its default again."""
+        """Delete the field, so that it has its default again."""
         self._fields.delete(key)
 
     def has(self, key: FieldKey) -> bool:
-        """Say whether a value is stored; its default is none."""
+        """Return whether a value is stored; a default value is not."""
         return self._fields.has(key)
 
     def default(self, key: FieldKey) -> Any:
-        """Raise ``KeyError``: the field's own default is the right one."""
+        """Raise ``KeyError``, so that XBlock uses the field's own default."""
         raise KeyError(key.field_name)

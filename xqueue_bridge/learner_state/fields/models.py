@@ -1,4 +1,4 @@
-"""Tables of the fields that are not one learner's at one block, and the row about crawlers."""
+"""Tables of the field scopes other than user_state, and the crawler configuration."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class StoredField(models.Model):
 
 
 class XModuleUserStateSummaryField(StoredField):
-    """What a block keeps of all its learners together: the counts of a poll, for example.
+    """A block's field that all its learners share: the counts of a poll, for example.
 
-    ``course_id`` is the course or library of the block. A key of the old kind (i4x) does not
-    say its run, so without it two runs would share their summaries.
+    ``course_id`` is the course or library of the block. A deprecated (i4x) key does not contain
+    its run, so without this column two runs would share their summaries.
 
     .. pii: What learners contributed, without their names: the words of a word cloud, say.
     .. pii_types: other
@@ -83,7 +83,7 @@ class XModuleStudentPrefsField(StoredField):
 
 
 class XModuleStudentInfoField(StoredField):
-    """What blocks of every type know about a learner.
+    """A learner's field that blocks of every type share.
 
     .. pii: What the learner told blocks about themselves, such as a language.
     .. pii_types: other
@@ -111,9 +111,9 @@ class XModuleStudentInfoField(StoredField):
 
 
 class CrawlersConfig(models.Model):
-    """Which programs read courses without being learners. There is one row, or none.
+    """The User-Agents of crawlers. The table has at most one row.
 
-    ``known_user_agents``: how their User-Agent begins, exactly so, separated by commas.
+    ``known_user_agents``: case-sensitive prefixes of User-Agents, separated by commas.
 
     .. no_pii:
     """
@@ -138,7 +138,7 @@ class CrawlersConfig(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.pk = 1
-        kwargs.pop("force_insert", None)  # create() would fail where the row exists
+        kwargs.pop("force_insert", None)  # create() would fail if the row exists
         super().save(*args, **kwargs)
         self._forget()
 
@@ -149,15 +149,15 @@ class CrawlersConfig(models.Model):
 
     @property
     def agents(self) -> tuple[str, ...]:
-        """The known beginnings, without blanks around them and without empty ones."""
+        """The known prefixes, stripped, without empty ones."""
         return tuple(agent.strip() for agent in self.known_user_agents.split(",") if agent.strip())
 
     @classmethod
     def current_agents(cls) -> tuple[str, ...]:
-        """Return the beginnings that count now; none if not enabled.
+        """Return the prefixes that are in effect; none if not enabled.
 
-        The answer is up to ``CACHE_SECONDS`` old where the row was changed by another process
-        that does not share our cache.
+        The result is up to ``CACHE_SECONDS`` old if another process that does not share our cache
+        has changed the row.
         """
         cache = caches[options().CACHE_ALIAS]
         agents = cache.get(cls.CACHE_KEY)
@@ -169,12 +169,12 @@ class CrawlersConfig(models.Model):
 
     @classmethod
     def is_crawler(cls, request: HttpRequest) -> bool:
-        """Say whether the request's User-Agent begins as that of a known crawler."""
+        """Return whether the request's User-Agent begins with a known prefix."""
         agent: str = request.META.get("HTTP_USER_AGENT", "")
         return agent.startswith(cls.current_agents())
 
     def _forget(self) -> None:
         cache = caches[options().CACHE_ALIAS]
         cache.delete(self.CACHE_KEY)
-        # Once more when others can see the row: one of them may have read the old one since.
+        # Delete again after the commit: another process may have cached the old row meanwhile.
         transaction.on_commit(lambda: cache.delete(self.CACHE_KEY))

@@ -1,4 +1,4 @@
-"""The caches of the scopes that keep one row for each field."""
+"""Caches of the scopes whose tables have one row for each field."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ Row = TypeVar("Row", bound=StoredField)
 
 
 class DjangoOrmFieldCache(FieldCache, Generic[Row]):
-    """A scope that keeps one row for each field; a write is one statement for any number."""
+    """A scope with one row for each field; one statement writes any number of fields."""
 
     model: ClassVar[type[StoredField]]
-    #: The columns that, with the field's name, find a row.
+    #: The columns that, with the field's name, identify a row.
     where: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def _columns(self, place: Place) -> dict[str, Any]:
-        """Return the columns ``where`` of a place."""
+        """Return the filter on the columns ``where`` for a cache group."""
 
     @abstractmethod
     def _rows(self, places: set[Place]) -> QuerySet[Any]: ...
@@ -65,7 +65,7 @@ class DjangoOrmFieldCache(FieldCache, Generic[Row]):
             for place, fields in groups.items()
             for field_name, value in fields.items()
         ]
-        # Two writers that take rows in one order do not wait for each other in a circle.
+        # Two writers that lock rows in the same order do not deadlock.
         rows.sort(key=lambda row: [str(getattr(row, name)) for name in self._unique()])
         in_transaction(lambda: upsert(rows, key=self._unique(), fields=["value", "modified"]))
         return now
@@ -79,7 +79,7 @@ class DjangoOrmFieldCache(FieldCache, Generic[Row]):
 
 
 class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
-    """Scope user_state_summary: what a block keeps of all its learners together."""
+    """Scope user_state_summary: a block's fields that all its learners share."""
 
     is_per_learner = False
     model = XModuleUserStateSummaryField
@@ -103,7 +103,7 @@ class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
 
 
 class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):
-    """Scope preferences: what the learner prefers, at all blocks of one type."""
+    """Scope preferences: the learner's preferences, at all blocks of one type."""
 
     model = XModuleStudentPrefsField
     where = ("student_id", "module_type")
@@ -130,7 +130,7 @@ class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):
 
 
 class UserInfoCache(DjangoOrmFieldCache[XModuleStudentInfoField]):
-    """Scope user_info: what blocks of every type know about the learner."""
+    """Scope user_info: the learner's fields that blocks of every type share."""
 
     model = XModuleStudentInfoField
     where = ("student_id",)
@@ -143,7 +143,7 @@ class UserInfoCache(DjangoOrmFieldCache[XModuleStudentInfoField]):
         return None
 
     def mark_loaded(self, blocks: Iterable[Any]) -> None:
-        """Do nothing: other blocks may have such fields of the same learner."""
+        """Do nothing: other blocks may have fields of this scope for the same learner."""
 
     def _places(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[Place]:
         return {None}

@@ -1,1 +1,1 @@
-"""What a learner's rows held after each write."""
+"""History of StudentModule rows: one entry after each write."""

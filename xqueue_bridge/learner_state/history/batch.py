@@ -1,4 +1,4 @@
-"""The collapse scope: within it, a StudentModule's writes leave one entry, that of the last."""
+"""History batches: the writes of a StudentModule in a batch leave one entry, the last."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextvars import ContextVar
 
 
 class Scope:
-    """One collapse scope: its number, which its entries carry, and what it has written."""
+    """One history batch: the number that its entries carry, and the rows it has written."""
 
     def __init__(self) -> None:
-        self.number = random.getrandbits(63)  # tells scopes apart, guards nothing
+        self.number = random.getrandbits(63)  # distinguishes batches; no security purpose
         self.is_open = True
         self._written: set[int] = set()
 
     def again(self, student_module_ids: Iterable[int]) -> set[int]:
-        """Return those that were written in this scope before; remember all of them."""
+        """Return the rows that this batch has written before; remember all of them."""
         asked = set(student_module_ids)
         known = asked & self._written
         self._written |= asked
@@ -28,19 +28,19 @@ _current: ContextVar[Scope | None] = ContextVar("xqueue_bridge_history_scope", d
 
 
 def current_scope() -> Scope | None:
-    """Return the scope that this code runs in, or None."""
+    """Return the history batch that this code runs in, or None."""
     scope = _current.get()
-    # A task that was started in a scope has a copy of its context, and may outlive it.
+    # A task that was started in a batch has a copy of its context, and may outlive the batch.
     return scope if scope and scope.is_open else None
 
 
 @contextmanager
 def history_batch() -> Iterator[None]:
-    """Collapse: of each StudentModule that is written inside, only the last entry stays.
+    """Keep only the last history entry of each StudentModule that is written in the context.
 
-    It holds the final state and score. A scope inside a scope is part of the outer one; a thread
-    begins outside of every scope. Entries are written with the rows that they describe, and not
-    at the end: an exception, or the end of the process, takes nothing with it.
+    The entry holds the final state and score. A nested batch is part of the outer one; a new
+    thread is in no batch. Each entry is written together with its row and not at the end, so an
+    exception or a killed process loses no entry.
     """
     if current_scope():
         yield

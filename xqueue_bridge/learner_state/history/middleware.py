@@ -1,4 +1,4 @@
-"""One collapse scope for each request: however often it writes a block, one entry tells of it."""
+"""Middleware that makes each request one history batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xqueue_bridge.learner_state.history.batch import history_batch
 def collapse_history(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Middleware: run the rest of the request in ``history_batch``."""
+    """Run the rest of the request in ``history_batch``."""
     if iscoroutinefunction(get_response):
 
         async def in_one_scope_async(request: HttpRequest) -> HttpResponseBase:

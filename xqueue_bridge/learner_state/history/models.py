@@ -1,8 +1,7 @@
-"""The trail of a StudentModule: one abstract entry, and the two tables that can hold it.
+"""The abstract history entry of a StudentModule, and its two tables.
 
-An entry belongs to a row of another table, and perhaps of another database. So it points at it by
-plain numbers, and carries its own copy of what it is about: reading needs no join, and a trail can
-outlive its row.
+The entry's StudentModule may be in another database, so an entry references it by id and has its
+own copy of the keys: reading needs no join, and history can outlive its row.
 """
 
 from django.db import models
@@ -22,10 +21,10 @@ class Reason(models.TextChoices):
 
 
 class BaseStudentModuleHistory(models.Model):
-    """What a StudentModule held after one write.
+    """The state and score of a StudentModule after one write.
 
-    ``student_module_id`` and ``version`` together identify an entry, in whichever table it is:
-    that is what makes moving it, and writing it again after a failure, harmless.
+    ``student_module_id`` and ``version`` together identify an entry in both tables, so moving an
+    entry, or writing it again after a failure, creates no duplicate.
     """
 
     Reason = Reason
@@ -75,7 +74,7 @@ class StudentModuleHistory(BaseStudentModuleHistory):
 
 
 class StudentModuleHistoryExtended(BaseStudentModuleHistory):
-    """History in a table that may live in a database of its own: see ``HistoryRouter``.
+    """History in a table that may be in a separate database: see ``HistoryRouter``.
 
     .. pii: What the learner answered, and the feedback to it.
     .. pii_types: other

@@ -1,8 +1,8 @@
-"""Moving history to the other table, or to another database, while the site goes on.
+"""Move history to the other table or to another database while the site is running.
 
-A chunk of entries is locked where it is, copied, read back and compared, and only then deleted.
-An entry keeps its identity (row and version) wherever it is, so a copy that is there already, from
-a run that was killed, is not made twice; and a chunk that was not deleted is simply met again.
+A chunk of entries is locked in the source, copied, read back and compared, and only then deleted.
+An entry keeps its identity (row and version), so a copy that a killed run has made is not made
+twice, and a chunk that was not deleted is processed again.
 """
 
 from __future__ import annotations
@@ -57,23 +57,23 @@ class Place:
 
 @dataclass
 class Progress:
-    """How far a move has got: entries up to ``pk`` are gone from the source."""
+    """Progress of a move: entries up to ``pk`` are deleted from the source."""
 
     pk: int = 0
     moved: int = 0
 
 
 def last_entry(source: Place) -> int:
-    """Return the largest primary key in a place; 0 if it is empty."""
+    """Return the largest primary key in a history table; 0 if it is empty."""
     return source.entries.aggregate(last=Max("pk"))["last"] or 0
 
 
 def move(source: Place, target: Place, *, chunk: int = CHUNK) -> Iterator[Progress]:
-    """Move what ``source`` holds now to ``target``; yields after each chunk.
+    """Move the current entries of ``source`` to ``target``; yield after each chunk.
 
-    May be killed at any moment and run again, and run twice at a time. Raises ValueError if both
-    are the same place, ``CopyDiffers`` if the target does not return what it was given, and the
-    database's own error if it keeps refusing.
+    May be killed and repeated at any time, and run twice at once. Raises ValueError if both
+    tables are the same, ``CopyDiffers`` if the target returns another entry than was written, and
+    the database's own error if retries fail.
     """
     if source == target:
         raise ValueError(f"source and target are the same: {source}")
@@ -88,7 +88,7 @@ def move(source: Place, target: Place, *, chunk: int = CHUNK) -> Iterator[Progre
 def _move_chunk(source: Place, target: Place, ids: Sequence[int]) -> int:
     def work() -> int:
         chunk = _committed(_lock(source, ids), source)
-        if not chunk:  # another move was faster
+        if not chunk:  # a concurrent move has processed the chunk
             return 0
         _copy(chunk, target)
         _verify(chunk, target)
@@ -98,10 +98,10 @@ def _move_chunk(source: Place, target: Place, ids: Sequence[int]) -> int:
 
 
 def _lock(source: Place, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
-    """Return the entries, so that nobody (a retirement, say) changes them before they are moved."""
+    """Lock and return the entries, so that no other process changes them before the move."""
     entries = source.entries.filter(pk__in=ids)
     if not connections[source.alias].features.has_select_for_update:
-        entries.update(version=F("version"))  # takes the lock before anything is read
+        entries.update(version=F("version"))  # locks the rows before they are read
     return list(entries.order_by("pk").select_for_update())
 
 
@@ -110,8 +110,8 @@ def _committed(
 ) -> list[BaseStudentModuleHistory]:
     """Return the entries whose writes were committed; delete those that never will be.
 
-    Another database may hold such entries, and they are left out where they are read. Among the
-    StudentModules they would be believed.
+    A separate history database may contain uncommitted entries, which reads leave out. In the
+    database of the StudentModules reads would not leave them out.
     """
     if source.alias == router.db_for_write(StudentModule):
         return chunk
@@ -135,10 +135,10 @@ def _copy(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
 
 
 def _verify(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
-    """Compare the chunk with what the target has; where both differ the later one is right.
+    """Compare the chunk with the target's entries; if they differ, the later entry is right.
 
-    They can differ: a write that failed may have left an entry whose version another write then
-    took, with the other table switched on.
+    They can differ: a failed write may have left an entry whose version another write then used,
+    after the written table was changed.
     """
     missed = _older(chunk, target)
     if missed:
@@ -150,7 +150,7 @@ def _verify(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
 def _older(
     chunk: Sequence[BaseStudentModuleHistory], target: Place
 ) -> list[BaseStudentModuleHistory]:
-    """Return the entries of which the target has an older form."""
+    """Return the entries of which the target has an older version."""
     identities = [(entry.student_module_id, entry.version) for entry in chunk]
     there = {
         (copy.student_module_id, copy.version): copy
@@ -181,7 +181,7 @@ def _content(entry: BaseStudentModuleHistory) -> list[Any]:
 
 
 def _any_of(identities: Iterable[tuple[int, int]]) -> Q:
-    """Return the condition that matches exactly these pairs, in as few terms as possible."""
+    """Return the condition that matches exactly these pairs, with as few terms as possible."""
     by_row, by_version = defaultdict(list), defaultdict(list)
     for row, version in identities:
         by_row[row].append(version)

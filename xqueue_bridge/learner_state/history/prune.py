@@ -1,4 +1,4 @@
-"""Keeping history small: old entries go, the newest of each StudentModule never."""
+"""Delete old history entries; keep the newest entry of each StudentModule."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from xqueue_bridge.learner_state.history.store import (
 )
 from xqueue_bridge.learner_state.models import StudentModule
 
-PAGE = 5_000  # entries that are looked at in one statement
-CHUNK = 1_000  # entries that are deleted in one statement
+PAGE = 5_000  # entries that one statement reads
+CHUNK = 1_000  # entries that one statement deletes
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What stays: the ``keep_last`` newest of each row, and what was written since ``since``.
+    """What to keep: the ``keep_last`` newest entries of each row, and those since ``since``.
 
-    An entry that either of them keeps is kept. None: this one keeps nothing.
+    An entry that matches either rule is kept. None disables a rule.
     """
 
     keep_last: int | None = None
     since: datetime | None = None
 
     def keeps(self, rank: int, created: datetime) -> bool:
-        """Say whether the entry stays; ``rank`` 0 is the newest of its row, and always does."""
+        """Return whether to keep the entry; ``rank`` 0 is the newest of its row, always kept."""
         return (
             rank == 0
             or (self.keep_last is not None and rank < self.keep_last)
@@ -47,7 +47,7 @@ class Policy:
 
 @dataclass
 class Progress:
-    """How far a walk has got: rows down to ``student_module_id`` are done."""
+    """Progress of an iteration: rows down to ``student_module_id`` are processed."""
 
     student_module_id: int
     seen: int = 0
@@ -64,7 +64,7 @@ class _Entry(NamedTuple):
 
 @dataclass
 class _Doomed:
-    """Primary keys to delete, by table, until there are enough of them."""
+    """Primary keys to delete, by table, collected until a chunk is full."""
 
     dry_run: bool
     pks: dict[int, list[int]] = field(default_factory=dict)
@@ -91,11 +91,11 @@ def newest_row() -> int:
 
 
 def prune(policy: Policy, *, dry_run: bool = False, start: int | None = None) -> Iterator[Progress]:
-    """Delete what the policy does not keep, in both tables, as if they were one.
+    """Delete what the policy does not keep, with both tables merged into one history.
 
-    Walks from the row with the largest id, or from ``start``, downwards. Yields after each page
-    or so; the last one has the totals, and with ``dry_run`` counts what would be deleted. It may
-    be stopped anywhere and run again: what is left to delete is found again.
+    Iterates from the row with the largest id, or from ``start``, downwards. Yields about once for
+    each page; the last value has the totals, and with ``dry_run`` counts what would be deleted.
+    It may be stopped at any time and repeated.
     """
     progress = Progress(start if start is not None else newest_row())
     doomed = _Doomed(dry_run)
@@ -106,7 +106,7 @@ def prune(policy: Policy, *, dry_run: bool = False, start: int | None = None) ->
     ):
         if previous is None or entry.student_module_id != previous.student_module_id:
             rank = 0
-        elif entry.version != previous.version:  # the same one is in both while it is moved
+        elif entry.version != previous.version:  # during a move an entry is in both tables
             rank += 1
         previous = entry
         progress.seen += 1
@@ -120,10 +120,10 @@ def prune(policy: Policy, *, dry_run: bool = False, start: int | None = None) ->
 
 
 def prune_orphans(*, dry_run: bool = False) -> Iterator[Progress]:
-    """Delete the trails of rows that are gone; yields as ``prune`` does, ids rising.
+    """Delete the history of deleted rows; yield as ``prune`` does, with ascending ids.
 
-    For history in another database: what a crash left there between a row's deletion, or a write
-    that failed, and its history's.
+    For history in a separate database, where a crash leaves entries after a row's deletion or
+    after a failed write.
     """
     settled = timezone.now() - COMMIT_GRACE
     progress = Progress(0)
@@ -143,10 +143,10 @@ def prune_orphans(*, dry_run: bool = False) -> Iterator[Progress]:
 
 
 def _walk(index: int, start: int) -> Iterator[_Entry]:
-    """Yield a table's entries: rows with falling ids, of each row the newest first.
+    """Yield a table's entries: rows with descending ids, the newest entry of each row first.
 
-    But not what was never committed: it is no row's newest entry, and the next write takes its
-    place.
+    Leaves out uncommitted entries: they are not a row's newest entry, and the next write replaces
+    them.
     """
     narrow = (
         _entries(tables()[index])
@@ -161,7 +161,7 @@ def _walk(index: int, start: int) -> Iterator[_Entry]:
             if version <= reached.get(row, version):
                 yield _Entry(row, version, index, pk, created)
         row, version = page[-1][:2]
-        # The first condition alone tells every database where in the index to begin.
+        # The first condition alone lets every database find the start in the index.
         after = Q(student_module_id__lte=row) & (
             Q(student_module_id__lt=row) | Q(version__lt=version)
         )

@@ -1,4 +1,4 @@
-"""The database router that gives the extended history table a database of its own."""
+"""Database router of the extended history table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NAME = StudentModuleHistoryExtended._meta.model_name
 
 
 class HistoryRouter:
-    """Sends the extended history to ``HISTORY_DATABASE``, and keeps everything else out of there.
+    """Route the extended history to ``HISTORY_DATABASE``, and all other tables elsewhere.
 
-    Without that setting it has no opinion. The extended table also exists, mostly empty, in the
-    default database: there is always a way back.
+    Without that setting it returns None. The extended table also exists, mostly empty, in the
+    default database, so the setting can be removed again.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:

@@ -1,8 +1,8 @@
-"""What a StudentModule held after each write: written with the write, read newest first.
+"""Write and read history entries of StudentModules.
 
-There are two tables. ``HISTORY_EXTENDED`` says which one is written. That one is read, and with
-``HISTORY_READ_BOTH`` the other one too. Whoever goes through both begins with the one that is not
-written (``tables``): entries move away from it, so each is met at least once.
+There are two tables. ``HISTORY_EXTENDED`` selects the one that is written. Reads use that one, and
+with ``HISTORY_READ_BOTH`` the other one too. Code that iterates both begins with the one that is
+not written (``tables``): entries move away from it, so each is read at least once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Table = type[BaseStudentModuleHistory]
 
 
 class _NewEntry(NamedTuple):
-    """What is written of an entry; an instance of its model takes long to make."""
+    """The columns of a new entry; creating a model instance takes too long."""
 
     student_module_id: int
     version: int
@@ -69,14 +69,14 @@ CONTENT = [
     for field in StudentModuleHistory._meta.concrete_fields
     if field.name not in ("id", *IDENTITY)
 ]
-#: With the history in another database an entry is there before its row is committed.
+#: If history is in a separate database, an entry is committed before its row.
 COMMIT_GRACE = timedelta(hours=1)
 _NEWEST_FIRST = ("-created", "-student_module_id", "-version")
 _IDS_IN_A_STATEMENT = 500
 
 
 def written_table() -> Table:
-    """Return the table that new entries go to."""
+    """Return the table that new entries are written to."""
     return StudentModuleHistoryExtended if options().HISTORY_EXTENDED else StudentModuleHistory
 
 
@@ -88,14 +88,14 @@ def tables() -> tuple[Table, Table]:
 
 
 def record(rows: Sequence[Any], reason: Reason) -> None:
-    """Store what ``rows`` (StudentModules, or the like) hold now, one entry each.
+    """Store the current values of ``rows`` (StudentModules or similar), one entry each.
 
     Call it last, in the transaction of the write.
 
-    One INSERT; inside a collapse scope that has written any of the rows before, a DELETE too. With
-    the history in another database the INSERT is committed first: if the write fails after all,
-    the entry stays until the row's next write takes its version, and ``read`` leaves it out. The
-    DELETE then follows the write's commit, since until then the earlier entry is the true one.
+    One INSERT; in a history batch that has written any of the rows before, a DELETE too. If
+    history is in a separate database the INSERT is committed first: if the write then fails, the
+    entry stays until the row's next write uses its version, and ``read`` leaves it out. The
+    DELETE follows the write's commit, because until then the earlier entry is the correct one.
     """
     if not rows:
         return
@@ -114,7 +114,7 @@ def record(rows: Sequence[Any], reason: Reason) -> None:
 
 
 def insert(table: Table, entries: Sequence[Entry], alias: str) -> None:
-    """Insert entries in one statement; of two with one identity the later word counts."""
+    """Insert entries in one statement; on a conflict of (row, version) the new entry wins."""
     bulk_insert.insert(table, entries, overwrite=CONTENT, unique=IDENTITY, using=alias)
 
 
@@ -124,7 +124,7 @@ def read(
     """Yield a learner's entries at a block, newest first.
 
     One statement for each table that is read; one more if a table is in another database than the
-    StudentModules, to leave out what was never committed there.
+    StudentModules, to leave out uncommitted entries.
     """
     about = {"student_id": user_id, "module_state_key": usage_key, "course_id": course_key}
     asked = tables() if options().HISTORY_READ_BOTH else (written_table(),)
@@ -140,7 +140,7 @@ def read(
 
 
 def forget(student_module_ids: Iterable[int]) -> int:
-    """Delete the trails of these rows, in both tables; return the number of entries."""
+    """Delete the history of these rows, in both tables; return the number of entries."""
     ids = sorted(set(student_module_ids))
     return sum(
         _trails(table, ids[start : start + _IDS_IN_A_STATEMENT]).delete()[0]
@@ -150,10 +150,10 @@ def forget(student_module_ids: Iterable[int]) -> int:
 
 
 def delete_history_of(student_module_id: int, using: str) -> None:
-    """Deal with the trail of a row that is being deleted: ``HISTORY_KEEP_AFTER_DELETE``.
+    """Delete the history of a row that is being deleted, unless HISTORY_KEEP_AFTER_DELETE.
 
-    In the database of the row the trail goes at once. In another one it goes when the row's
-    deletion is committed, since only then is it certain.
+    In the row's database the history is deleted at once; in a separate one after the commit of
+    the row's deletion.
     """
     if options().HISTORY_KEEP_AFTER_DELETE:
         return
@@ -182,7 +182,7 @@ def _entry(row: Any, reason: str, batch: int | None) -> _NewEntry:
 
 
 def _replaced(table: Table, rows: Iterable[Any], batch: int | None) -> QuerySet[Any]:
-    """Return the scope's entries that are older than what ``rows`` hold now."""
+    """Return the batch's entries that are older than the current values of ``rows``."""
     by_version = defaultdict(list)
     for row in rows:
         by_version[row.version].append(row.pk)
@@ -208,18 +208,18 @@ def _trails(table: Table, student_module_ids: Sequence[int]) -> QuerySet[Any]:
 
 
 def is_elsewhere(table: Table) -> bool:
-    """Say whether a table is in another database than the StudentModules."""
+    """Return whether a table is in another database than the StudentModules."""
     return router.db_for_write(table) != router.db_for_write(StudentModule)
 
 
 def committed_versions(student_module_ids: Iterable[int]) -> dict[int, int]:
-    """Return the version of each of these rows that is there; an entry above it is of no write."""
+    """Return the committed version of each row; entries above it belong to no write."""
     rows = StudentModule.objects.filter(pk__in=set(student_module_ids))
     return dict(rows.values_list("pk", "version"))
 
 
 def _truth(about: dict[str, Any]) -> Callable[[BaseStudentModuleHistory], bool]:
-    """Return what tells an entry from one whose write was never committed."""
+    """Return a predicate that is True for an entry whose write was committed."""
     versions = dict(StudentModule.objects.filter(**about).values_list("pk", "version"))
     may_be_gone = options().HISTORY_KEEP_AFTER_DELETE
 

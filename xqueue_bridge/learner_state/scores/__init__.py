@@ -1,1 +1,1 @@
-"""Points at one block: once for each reply, and what others read of them."""
+"""Scores at blocks: the ledger, queries, signals and caches."""

@@ -1,4 +1,4 @@
-"""A learner's scores at many blocks of a course, read by one statement."""
+"""Read a learner's scores at many blocks of a course with one statement."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
 from xqueue_bridge.learner_state.write import with_key_text
 from xqueue_bridge.lms.keys import without_branch
 
-#: More locations than these are not listed in the statement: databases limit its parameters.
+#: Above this number the statement does not list the locations: databases limit its parameters.
 MOST_LISTED = 500
 
 
 class ScoresClient:
-    """The scores of one learner in one course. ``fetch_scores`` comes before ``get``."""
+    """The scores of one learner in one course. Call ``fetch_scores`` before ``get``."""
 
     class Score(NamedTuple):
-        """Points at a block, both None without a score; ``created``: of the first visit."""
+        """Points at a block, both None without a score; ``created``: time of the first visit."""
 
         correct: float | None
         total: float | None
@@ -49,27 +49,27 @@ class ScoresClient:
         )
 
     def __contains__(self, location: UsageKey) -> bool:
-        """Say whether the learner has been at a block whose score was fetched."""
+        """Return whether the learner has a row at a block whose score was fetched."""
         return without_branch(location) in self._scores
 
     def fetch_scores(self, locations: Iterable[UsageKey]) -> None:
-        """Fetch the scores at the locations, beside those that have been fetched before."""
+        """Fetch the scores at the locations and keep those that were fetched before."""
         wanted = {str(location): location for location in map(without_branch, locations)}
         if wanted:
             self._scores |= self._fetch(wanted)
         self._has_fetched = True
 
     def get(self, location: UsageKey) -> ScoresClient.Score | None:
-        """Return the learner's score; None if the learner has not been there.
+        """Return the learner's score; None if the learner has no row at the block.
 
-        Raises ValueError before anything was fetched.
+        Raises ValueError if nothing was fetched before.
         """
         if not self._has_fetched:
             raise ValueError(f"No scores of {self.course_key} have been fetched.")
         return self._scores.get(without_branch(location))
 
     def _fetch(self, wanted: Mapping[str, UsageKey]) -> dict[UsageKey, ScoresClient.Score]:
-        # By the texts of their keys, which for those of the old kind (i4x) leave out the run.
+        # Keyed by the texts of the keys; those of deprecated (i4x) keys do not contain the run.
         rows: Any = with_key_text().filter(student_id=self.user_id, course_id=self.course_key)
         if len(wanted) <= MOST_LISTED:
             rows = rows.filter(module_state_key__in=wanted.values())

@@ -1,7 +1,7 @@
-"""A score that somebody else has given reaches the learner's row: once, whatever is repeated.
+"""Apply externally graded scores exactly once, keyed by ``idempotency_key``.
 
 The ledger's row is inserted first, in the same transaction as the score. Its key is unique, so of
-two who bring the same reply one waits for the other, and then finds it done.
+two processes with the same reply one waits for the other, and then finds the reply applied.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LedgerResult:
-    """What a reply has come to; ``repeated``: it had come to that before, and nothing was done."""
+    """The outcome of a reply; ``repeated``: an earlier call had this outcome; nothing was done."""
 
     outcome: ScoreLedger.Outcome
     repeated: bool = False
@@ -56,18 +56,18 @@ def apply_score(
     digest: str = "",
     reason: Reason = Reason.REPLY,
 ) -> LedgerResult:
-    """Make ``earned`` of ``possible`` points the learner's score, unless it is not to be.
+    """Set the learner's score to ``earned`` of ``possible`` points unless the ledger forbids it.
 
-    Points below 0 count as 0, above ``possible`` as ``possible``; what is not finite, a negative
-    ``possible`` and an unknown learner are rejected. Stale: the state does not wait for
+    Points below 0 count as 0, above ``possible`` as ``possible``; values that are not finite, a
+    negative ``possible`` and an unknown learner are rejected. Stale: the state does not wait for
     ``expected_queue_key``, or a higher ``attempt`` at the block was applied. Duplicate: the same
     ``attempt`` with the same ``digest`` was applied under another key. Lower: ``only_if_higher``,
     and the learner's share of the points is higher; an equal share is replaced.
 
-    ``patch_state`` makes the new state of the old one; state, score and history are one write.
-    The outcome is final, and an answer of success to whoever sent the reply; an exception (the
-    database's own) is not, and nothing is stored then. Eight statements at most, and the notes
-    of those who hear ``score_saving``.
+    ``patch_state`` computes the new state from the old one; state, score and history are one
+    write. An outcome is final, and a success for the sender of the reply; an exception (the
+    database's own) is not, and then nothing is stored. Eight statements at most, plus those of
+    the receivers of ``score_saving``.
     """
 
     def work() -> LedgerResult:
@@ -107,11 +107,12 @@ def publish_score(
     *,
     only_if_higher: bool = False,
 ) -> bool:
-    """Store a score that the block itself has given; return whether it was stored.
+    """Store a score that the block itself has computed; return whether it was stored.
 
-    Points below 0 count as 0, above ``possible`` as ``possible``. Not stored: a score that is the
-    same, one that is not finite or of less than 0 points, or with ``only_if_higher`` a lower share
-    of the points. Raises ``UnknownLearner``, and ValueError or TypeError for what is no number.
+    Points below 0 count as 0, above ``possible`` as ``possible``. Not stored: an unchanged score,
+    one that is not finite or has a negative ``possible``, or with ``only_if_higher`` a lower share
+    of the points. Raises ``UnknownLearner``, and ValueError or TypeError for a value that is no
+    number.
     """
     score = _as_published(earned, possible)
     if score is None:
@@ -140,9 +141,9 @@ def record_outcome(
     attempt: int | None = None,
     digest: str = "",
 ) -> None:
-    """Write down, with one statement, what became of a reply that others have applied or not.
+    """Store the outcome of a reply that another component applied or refused; one statement.
 
-    What was written down for this key before is replaced: a delivery can get further.
+    Replaces an earlier outcome of this key, because a reply can be retried with success.
     """
     now = timezone.now()
     entry = ScoreLedger(
@@ -162,20 +163,20 @@ def record_outcome(
 
 
 def record_duplicate(idempotency_key: str) -> bool:
-    """Note that a reply has come once more; return whether the ledger has it."""
+    """Count a repeated reply; return whether the ledger has its key."""
     found = ScoreLedger.objects.filter(idempotency_key=idempotency_key)
     return bool(found.update(repeats=F("repeats") + 1, modified=timezone.now()))
 
 
 def clamped(earned: float, possible: float) -> Score | None:
-    """Return points that can be stored; None if these are none."""
+    """Return points that can be stored; None if the values are invalid."""
     if not Score(earned, possible).is_finite or possible < 0:
         return None
     return Score(min(max(earned, 0), possible), possible)
 
 
 def _as_published(earned: float | None, possible: float | None) -> Score | None:
-    """Blocks compute points with whatever counts: bool, int of any length, Fraction, Decimal."""
+    """Return a block's points, which may be of any number type, as a Score; None if invalid."""
     try:
         earned, possible = (None if each is None else float(each) for each in (earned, possible))
     except OverflowError:
@@ -243,7 +244,7 @@ def _apply(
 
 
 def _overtaken(entry: ScoreLedger) -> ScoreLedger.Outcome | None:
-    """Say what makes an attempt too late; asked under the lock of the learner's row."""
+    """Return the outcome of an attempt that is too late; call it under the learner's row lock."""
     ours = entry.attempt
     if ours is None:
         return None

@@ -1,4 +1,4 @@
-"""How many points a problem is worth to a learner who has none yet, remembered for everybody."""
+"""Cache of problems' maximum scores for learners without a score, shared by all learners."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from opaque_keys.edx.keys import UsageKey
 from xqueue_bridge.conf import options
 
 DAY = 24 * 60 * 60
-#: Memcached takes 250 characters; Django puts its own prefix and version before ours.
+#: Memcached allows 250 characters, of which Django uses some for its prefix and version.
 LONGEST_NAME = 200
 
 
 class MaxScoresCache:
-    """Maximum scores of problems, under names that a publish of the course changes.
+    """Maximum scores of problems, under cache keys that a publish of the course changes.
 
-    ``fetch_from_remote``, then ``get``; where that is None load the problem and ``set``; then
-    ``push_to_remote``. It reads and writes Django's cache ``XQUEUE_BRIDGE["CACHE_ALIAS"]``
-    in one call each.
+    Call ``fetch_from_remote``, then ``get``; if that is None load the problem and ``set``; then
+    ``push_to_remote``. Reads and writes Django's cache ``XQUEUE_BRIDGE["CACHE_ALIAS"]`` in one
+    call each.
     """
 
     def __init__(self, cache_prefix: str) -> None:
@@ -39,7 +39,7 @@ class MaxScoresCache:
         return cls(f"{course.id}.{edited_on.isoformat()}" if edited_on else f"{course.id}")
 
     def fetch_from_remote(self, locations: Iterable[UsageKey]) -> None:
-        """Read what is known about the locations."""
+        """Read the cached maximums of the locations."""
         names = {self._remote_name(location): location for location in locations}
         found = self._remote.get_many(names)
         self._fetched.update({names[name]: score for name, score in found.items()})
@@ -51,12 +51,12 @@ class MaxScoresCache:
         return self._fetched.get(location)
 
     def set(self, location: UsageKey, max_score: float) -> None:
-        """Remember a maximum, unless it is what was known already."""
+        """Remember a maximum unless it is unchanged."""
         if self.get(location) != max_score:
             self._pending[location] = max_score
 
     def push_to_remote(self) -> None:
-        """Write what is new, for a day; nothing is asked of the cache if nothing is."""
+        """Write the new maximums, for a day; make no cache call if there are none."""
         if self._pending:
             new = {self._remote_name(key): score for key, score in self._pending.items()}
             self._remote.set_many(new, DAY)

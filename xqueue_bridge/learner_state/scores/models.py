@@ -1,4 +1,4 @@
-"""The score ledger: what became of each reply, once and for all."""
+"""The score ledger: the final outcome of each reply."""
 
 from django.db import models
 from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
@@ -7,10 +7,10 @@ from xqueue_bridge.db.fields import CaseSensitiveCharField
 
 
 class ScoreLedger(models.Model):
-    """One reply that was to change a score, and what it came to.
+    """One reply that may change a score, and its outcome.
 
-    ``idempotency_key`` is unique, and inserted before anything else is done: whoever comes second
-    finds what the first has made of it. No text of a learner's or a grader's is kept.
+    ``idempotency_key`` is unique, and inserted before any other write: a second process with the
+    same key finds the outcome of the first. No text of a learner or a grader is stored.
 
     .. no_pii:
     """

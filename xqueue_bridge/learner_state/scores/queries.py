@@ -1,4 +1,4 @@
-"""All scores of one learner in one course, and who has any."""
+"""Queries for one learner's scores in a course, and for the learners with scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xqueue_bridge.lms.keys import parse_usage_key
 
 
 def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, BlockScore]:
-    """Return what the learner has at each block that was scored. One statement for any course."""
+    """Return the learner's score at each scored block; one statement for any course."""
     rows = StudentModule.objects.filter(
         student_id=user_id, course_id=course_key, max_grade__isnull=False
     )

@@ -1,4 +1,4 @@
-"""Who hears that a score has changed: some with it, in its transaction, others after the commit."""
+"""Send the score signals: ``score_saving`` in the transaction, ``score_saved`` after commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xqueue_bridge.signals import score_saved, score_saving
 
 
 def send_score_signals(row: Any, reason: Reason, *, only_if_higher: bool = False) -> None:
-    """Tell of the score of a ``writing.Row`` that is being written, if it is another."""
+    """Send the signals for the score of a row that is being written, if it has changed."""
     score = (row.grade, row.max_grade)
     if score == row.stored_score:
         return
@@ -24,7 +24,7 @@ def send_score_signals(row: Any, reason: Reason, *, only_if_higher: bool = False
         "course_key": row.course_id,
         "usage_key": row.module_state_key,
     }
-    # Not robust: the note that a grade is out of date is kept together with the score, or neither.
+    # Not robust: the row that marks a grade dirty is stored together with the score, or neither.
     version = None if is_deleted else row.version
     score_saving.send(sender=StudentModule, version=version, **place)
     transaction.on_commit(
