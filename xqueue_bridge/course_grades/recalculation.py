@@ -55,7 +55,7 @@ class StaleCourseStructure(XQueueBridgeError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which subsections to compute from scores; stored grades are used for the others.
+    """Which subsections to compute from scores; stored grades are used for the rest.
 
     ``blocks``: subsections that contain one of them. ``everything``: all; ``everything_at_first``:
     all, if the learner has no grade in the course yet. ``untouched_too``: also store the zero

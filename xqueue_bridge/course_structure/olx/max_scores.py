@@ -38,7 +38,7 @@ INPUTS = frozenset(
 #: An annotation is graded 0, 1 or 2, whatever its ``points`` say.
 ANNOTATION_POINTS = 2.0
 
-#: Block types that are never scored. Others may be, even if only the block knows its maximum.
+#: Block types that are never scored. Other types may be, even if only the block knows its maximum.
 UNSCORED = frozenset(
     {
         "about",
