@@ -1,4 +1,4 @@
-"""Moving store, and being killed while moving it."""
+"""Moving history, and being killed while moving it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_of_two_with_one_identity_the_later_is_right():
 
 
 def test_what_was_never_committed_does_not_come_home(settings):
-    """SG33, SG34: an entry whose write failed is no row's store, wherever that is kept."""
+    """SG33, SG34: an entry whose write failed is no row's history, wherever that is kept."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     row, busy = make_row(), make_row(OTHER)
     for each in (row, busy):
