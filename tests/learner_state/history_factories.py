@@ -1,4 +1,4 @@
-"""Rows with a trail, for the tests of store."""
+"""Rows with history entries, for the tests of history."""
 
 from __future__ import annotations
 
