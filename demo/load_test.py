@@ -22,8 +22,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from tqdm import tqdm
 
-from demo import load_test_grades as cohort_grades
-from demo import runtime
+from demo import load_test_grades, runtime
 from demo.course import Problem, course
 from demo.progress import parts_of
 from xqueue_bridge.learner_state import api as learner_state
@@ -138,14 +137,14 @@ class Cohort:
         for future in sending:
             future.result()
         seconds = time.monotonic() - started
-        cohort_grades.wait_for_grades(self.wait)
+        load_test_grades.wait_for_grades(self.wait)
         for answer in self.answers:
             self.problems += [f"{answer}: {problem}" for problem in check(answer)]
-        expected = cohort_grades.expected_grades(self.answers)
-        found = cohort_grades.stored_grades(list(expected))
-        self.problems += cohort_grades.check_grades(expected, found)
+        expected = load_test_grades.expected_grades(self.answers)
+        found = load_test_grades.stored_grades(list(expected))
+        self.problems += load_test_grades.check_grades(expected, found)
         report(self.answers, seconds)
-        cohort_grades.report_grades(found)
+        load_test_grades.report_grades(found)
         for problem in self.problems:
             print(f"NOT AS IT SHOULD BE: {problem}", file=sys.stderr)
         return 1 if self.problems else 0

@@ -17,8 +17,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from demo import runtime
-from demo import users as people
+from demo import runtime, users
 from demo.attempts import attempts
 from demo.course import Problem, course
 from demo.progress import Progress, progress
@@ -47,7 +46,7 @@ def with_problem(view: View) -> View:
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose(request: HttpRequest) -> HttpResponse:
     """Choose who to be. There are no passwords: this is a demo, on one machine."""
-    offered = people.who_may_sign_in()
+    offered = users.who_may_sign_in()
     if request.method == "POST":
         chosen = {str(person.pk): person for person in offered}.get(request.POST.get("person", ""))
         if chosen is None:

@@ -37,7 +37,7 @@ class OwnRecorder:
 def found(**kwargs) -> dict[str, str]:
     every = (
         checks.check_options,
-        checks.check_recorder,
+        checks.check_reply_backend,
         checks.check_crawler_detector,
         checks.check_state_client,
         checks.check_history,

@@ -134,9 +134,8 @@ def _readable_library() -> str | None:
     None where no copy is needed: the child keeps its user, or that user can read the original.
     """
     original = Path(os.__file__).resolve().parent
-    if os.geteuid() != 0 or all(
-        folder.stat().st_mode & 0o005 == 0o005 for folder in (original, *original.parents)
-    ):
+    can_enter = all(folder.stat().st_mode & 0o001 for folder in (original, *original.parents))
+    if os.geteuid() != 0 or (can_enter and original.stat().st_mode & 0o004):
         return None
     copy = Path(tempfile.mkdtemp(prefix="python-library-"))
     atexit.register(shutil.rmtree, copy, ignore_errors=True)

@@ -6,8 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from tests.course_grades import courses
-from tests.course_grades import factories as cast
+from tests.course_grades import courses, factories
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.course_structure.json_format import course_from
@@ -35,8 +34,8 @@ def ada(db) -> User:
             {"key": "i4x://O/C/chapter/c", "subsections": [_subsection(1), _subsection(2)]}
         ],
     }
-    cast.publish(course_from(made))
-    return cast.make_learner()
+    factories.publish(course_from(made))
+    return factories.make_learner()
 
 
 def score(user: User, number: int, earned: float) -> None:
@@ -50,9 +49,9 @@ def test_scores_are_found_and_stored_grades_are_kept(ada):
     for number in (1, 2):
         score(ada, number, 2)
         assert GradeRecalculation.objects.get().problem == ""
-    assert cast.percent(ada) == 1.0
+    assert factories.percent(ada) == 1.0
     score(ada, 2, 1)
-    assert cast.percent(ada) == 0.75
+    assert factories.percent(ada) == 0.75
 
 
 def test_grades_set_by_hand(client, ada):
@@ -62,18 +61,18 @@ def test_grades_set_by_hand(client, ada):
     place = f"/xqueue/grades/{KEY}/override/{ada.pk}/{FIRST}/"
     form = {"set-earned": "2", "set-reason": "Ill."}
     page = client.post(place, form, follow=True).content.decode()
-    assert cast.percent(ada) == 0.5
+    assert factories.percent(ada) == 0.5
     assert "set to 2" in page
     assert "2/2" in client.get(f"/xqueue/grades/{KEY}/gradebook/").content.decode()
     score(ada, 1, 0)
-    assert cast.percent(ada) == 0.5
+    assert factories.percent(ada) == 0.5
     client.post(place, {"action": "remove", "remove-reason": "Was not."})
-    assert cast.percent(ada) == 0.0
+    assert factories.percent(ada) == 0.0
 
 
 def test_the_grade_book_is_sorted(client, ada):
     """SG13: a column is found by its keys as they are stored, without the run."""
-    bob = cast.make_learner("bob")
+    bob = factories.make_learner("bob")
     score(ada, 1, 2)
     score(bob, 1, 1)
     client.force_login(User.objects.create(username="teacher", is_staff=True))

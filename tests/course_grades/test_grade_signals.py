@@ -41,20 +41,20 @@ class TestCourseGrades:
     def test_of_a_fail(self, ada):
         """SG71: CHANGED and FAILED, with the documented arguments."""
         score(ada)
-        with heard_of_grades() as news:
+        with heard_of_grades() as received:
             settle(ada)
-        (changed,) = news["changed"]
+        (changed,) = received["changed"]
         assert changed["user"] == ada
         assert (changed["course_key"], changed["deadline"]) == (COURSE_KEY, COURSE.end)
         assert changed["course_grade"].percent == 0.5
         assert changed["course_grade"].last_updated == stored(ada).modified
         assert (changed["user_id"], changed["changed"]) == (ada.pk, True)
         assert (changed["previous_passed"], changed["transition"]) == (None, None)
-        (failed,) = news["failed"]
+        (failed,) = received["failed"]
         assert (failed["user"], failed["course_id"]) == (ada, COURSE_KEY)
         assert failed["grade"] == changed["course_grade"]
-        assert news["passed"] == news["first"] == []
-        (part,) = news["subsection"]
+        assert received["passed"] == received["first"] == []
+        (part,) = received["subsection"]
         assert part["course"] == part["course_structure"] == COURSE
         assert part["user"] == ada
         assert part["subsection_grade"].usage_key == HOMEWORK.usage_key
@@ -62,19 +62,19 @@ class TestCourseGrades:
     def test_of_a_pass(self, ada):
         """SG71: CHANGED and PASSED."""
         passing(ada)
-        with heard_of_grades() as news:
+        with heard_of_grades() as received:
             settle(ada)
-        (passed,) = news["passed"]
+        (passed,) = received["passed"]
         assert (passed["user"], passed["course_id"]) == (ada, COURSE_KEY)
         assert (passed["previous_passed"], passed["transition"]) == (None, "passed")
-        assert news["failed"] == []
-        assert news["first"] == [{"course_id": COURSE_KEY, "user_id": ada.pk}]
+        assert received["failed"] == []
+        assert received["first"] == [{"course_id": COURSE_KEY, "user_id": ada.pk}]
 
     def test_senders(self, ada):
         """SG71: as upstream has them."""
         senders = []
 
-        def listen(sender, **news):
+        def listen(sender, **received):
             senders.append(sender)
 
         for signal in (signals.COURSE_GRADE_CHANGED, signals.COURSE_GRADE_NOW_FAILED):
@@ -92,10 +92,10 @@ class TestCourseGrades:
         for points in (2, 2, 0, 0, 2):
             score(ada, P1, points)
             score(ada, P2)
-            with heard_of_grades() as news:
+            with heard_of_grades() as received:
                 factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
-            (changed,) = news["changed"]
-            said.append((changed["transition"], changed["changed"], len(news["first"])))
+            (changed,) = received["changed"]
+            said.append((changed["transition"], changed["changed"], len(received["first"])))
         assert said == [
             ("passed", True, 1),
             (None, False, 0),
@@ -108,17 +108,17 @@ class TestCourseGrades:
     def test_every_one_or_transitions(self, ada, settings, setting, told):
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": setting}
         passing(ada)
-        with heard_of_grades() as news:
+        with heard_of_grades() as received:
             for _ in range(3):
                 factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
-        assert len(news["passed"]) == told
-        assert len(news["changed"]) == 3
+        assert len(received["passed"]) == told
+        assert len(received["changed"]) == 3
 
     def test_the_first_fail_is_no_transition(self, ada, settings):
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": "transitions"}
-        with heard_of_grades() as news:
+        with heard_of_grades() as received:
             factory.update(ada, course_key=COURSE_KEY)
-        assert news["failed"] == []
+        assert received["failed"] == []
 
     @pytest.mark.parametrize(
         "signal",
@@ -132,24 +132,24 @@ class TestCourseGrades:
     def test_a_receiver_that_raises(self, ada, signal):
         """SG71: it stops neither the other receivers nor the grade."""
 
-        def fail(**news):
+        def fail(**received):
             raise RuntimeError
 
         signal.connect(fail)
         passing(ada)
         try:
-            with heard_of_grades() as news:
+            with heard_of_grades() as received:
                 settle(ada)
         finally:
             signal.disconnect(fail)
-        assert all(news[name] for name in ("subsection", "first", "changed", "passed"))
+        assert all(received[name] for name in ("subsection", "first", "changed", "passed"))
         assert stored(ada).passed
 
     def test_after_the_commit(self, ada):
         """SG71, SG72: what others are told is stored, and can be read by them."""
         seen = []
 
-        def look(user_id, **news):
+        def look(user_id, **received):
             seen.append((transaction.get_connection().in_atomic_block, stored(ada).percent_grade))
 
         signals.COURSE_GRADE_CHANGED.connect(look)

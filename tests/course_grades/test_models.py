@@ -131,9 +131,9 @@ class TestOverrides:
         assert percent(ada) == 0.0, "an ungraded subsection does not count"
 
     def test_it_is_told(self, committed_ada, by_workers):
-        with heard_of_grades() as news:
+        with heard_of_grades() as received:
             override(committed_ada, 4)
-        assert len(news["changed"]) == len(news["first"]) == len(news["passed"]) == 1
+        assert len(received["changed"]) == len(received["first"]) == len(received["passed"]) == 1
 
     def test_what_it_costs(self, committed_ada, by_workers, django_assert_max_num_queries):
         score(committed_ada)

@@ -33,8 +33,7 @@ from tests.course_grades.factories import (
 )
 from tests.learner_state.test_user_state import LOCK
 from xqueue_bridge import handlers
-from xqueue_bridge.course_grades import api, recalculation
-from xqueue_bridge.course_grades import recalculation_queue as requests
+from xqueue_bridge.course_grades import api, recalculation, recalculation_queue
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
@@ -82,13 +81,13 @@ class TestInline:
 
     def test_a_burst_is_two_recalculations(self, committed_ada):
         """SG73: what comes within the delay is left to the sweeper, which sees all of it."""
-        with heard_of_grades() as news:
+        with heard_of_grades() as received:
             with time_machine.travel(timezone.now(), tick=False):
                 for number in range(20):
                     score(committed_ada, P1, number, 20)
-            assert len(news["changed"]) == 1
+            assert len(received["changed"]) == 1
             assert sweep_later() == 1
-            assert len(news["changed"]) == 2
+            assert len(received["changed"]) == 2
         assert request_of(committed_ada).done == 20
         assert sums(committed_ada) == {"homework": (19, 22)}
 
@@ -116,10 +115,10 @@ class TestByWorkers:
         for each in twenty:
             score(committed_ada, each.usage_key, 1, 1)
         assert by_workers == [(committed_ada.pk, str(COURSE_KEY), 2.0)]
-        with heard_of_grades() as news:
+        with heard_of_grades() as received:
             recalculate_grade(committed_ada.pk, str(COURSE_KEY))
             recalculate_grade(committed_ada.pk, str(COURSE_KEY))
-        assert len(news["changed"]) == 1
+        assert len(received["changed"]) == 1
         assert percent(committed_ada) == 1.0
         assert request_of(committed_ada).done == 20
 
@@ -148,12 +147,12 @@ class TestByWorkers:
 
     def test_a_rolled_back_score(self, committed_ada, by_workers):
         """SG72: neither a task nor a signal nor a note."""
-        with heard_of_grades() as news, transaction.atomic():
+        with heard_of_grades() as received, transaction.atomic():
             score(committed_ada)
             api.CourseGradeFactory().update(committed_ada, course_key=COURSE_KEY)
             transaction.set_rollback(True)
         assert by_workers == []
-        assert not any(news.values())
+        assert not any(received.values())
         assert not GradeRecalculation.objects.exists()
         assert not PersistentCourseGrade.objects.exists()
 
@@ -174,14 +173,14 @@ class TestByWorkers:
     def test_a_score_that_comes_while_it_is_computed(self, committed_ada, by_workers, monkeypatch):
         """SG70: a score of which the note came later has a recalculation of its own."""
         score(committed_ada, P1)
-        finish = requests.finish
+        finish = recalculation_queue.finish
 
         def and_then(row, *args):
             finish(row, *args)
             monkeypatch.undo()
-            requests.request_recalculation(committed_ada.pk, COURSE_KEY, usage_key=P2)
+            recalculation_queue.request_recalculation(committed_ada.pk, COURSE_KEY, usage_key=P2)
 
-        monkeypatch.setattr(requests, "finish", and_then)
+        monkeypatch.setattr(recalculation_queue, "finish", and_then)
         settle(committed_ada)
         request = request_of(committed_ada)
         assert (request.wanted, request.done) == (2, 1)
@@ -214,7 +213,7 @@ class TestVisibility:
     def test_if_it_never_comes(self, ada):
         """SG74: it is listed as failed, and can be run again."""
         self.note(ada, 1)
-        for _ in range(requests.MAX_ATTEMPTS):
+        for _ in range(recalculation_queue.MAX_ATTEMPTS):
             with time_machine.travel(request_of(ada).due_at, tick=False):
                 assert api.recalculate_due() == 1
         request = request_of(ada)
@@ -225,7 +224,7 @@ class TestVisibility:
         request = request_of(ada)
         assert request.due_at is not None, "a new score revives it"
         assert (request.attempts, request.problem) == (0, "")
-        GradeRecalculation.objects.update(due_at=None, attempts=requests.MAX_ATTEMPTS)
+        GradeRecalculation.objects.update(due_at=None, attempts=recalculation_queue.MAX_ATTEMPTS)
         assert api.try_again([request.pk + 1]) == 0
         assert api.try_again([request.pk]) == 1
         assert request_of(ada).attempts == 0
@@ -280,11 +279,11 @@ class TestFailures:
         score(ada)
         monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
         pauses = []
-        for _ in range(requests.MAX_ATTEMPTS - 1):
+        for _ in range(recalculation_queue.MAX_ATTEMPTS - 1):
             with time_machine.travel(timezone.now(), tick=False):
                 settle(ada)
                 pauses.append((request_of(ada).due_at - timezone.now()).total_seconds())
-        assert pauses == [2.0**n for n in range(1, requests.MAX_ATTEMPTS)]
+        assert pauses == [2.0**n for n in range(1, recalculation_queue.MAX_ATTEMPTS)]
 
 
 class TestNotesOfOthers:
@@ -322,9 +321,9 @@ class TestNotesOfOthers:
     def test_all_of_a_course(self, ada, others):
         """SG74: with attempts of its own, due now, however often it had failed before."""
         GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY).update(
-            attempts=requests.MAX_ATTEMPTS, due_at=None, problem="no"
+            attempts=recalculation_queue.MAX_ATTEMPTS, due_at=None, problem="no"
         )
-        requests.request_everything(COURSE_KEY, [ada.pk])
+        recalculation_queue.request_everything(COURSE_KEY, [ada.pk])
         row = GradeRecalculation.objects.get(user_id=ada.pk, course_id=COURSE_KEY)
         assert (row.attempts, row.problem) == (0, "")
         assert row.due_at <= timezone.now()
@@ -553,15 +552,15 @@ class TestPublishedMeanwhile:
 
     def test_a_course_that_is_published_all_the_time(self, ada, monkeypatch):
         """It is left to the sweeper after some readings, and stays due."""
-        noted = requests.noted
+        noted = recalculation_queue.noted
 
         def and_then(*place):
             found = noted(*place)
-            requests.request_everything(COURSE_KEY, [ada.pk])
+            recalculation_queue.request_everything(COURSE_KEY, [ada.pk])
             return found
 
         score(ada, P1, 1)
-        monkeypatch.setattr(requests, "noted", and_then)
+        monkeypatch.setattr(recalculation_queue, "noted", and_then)
         assert settle(ada) is True
         monkeypatch.undo()
         assert request_of(ada).done == 0
@@ -614,11 +613,11 @@ class TestPublishedMeanwhile:
 
     def test_a_policy_that_is_published_while_another_is_noted(self, committed_course, monkeypatch):
         """What the earlier publish had noted does not tick off the later one."""
-        note, lenient = requests.request_everything, courses.policy(Pass=0.2)
+        note, lenient = recalculation_queue.request_everything, courses.policy(Pass=0.2)
         score(make_learner(), P1, 1)
 
         def publish_and_note(*args):
-            monkeypatch.setattr(requests, "request_everything", note)
+            monkeypatch.setattr(recalculation_queue, "request_everything", note)
             row = CourseStructureVersion.objects.filter(is_current=True)
             row.update(regrade_due_at=timezone.now())
             note(*args)
@@ -626,7 +625,7 @@ class TestPublishedMeanwhile:
         publish(courses.course(HOMEWORK, grading=lenient, edited_on=LATER))
         assert api.request_due_courses() == 0
         CourseStructureVersion.objects.filter(is_current=True).update(regrade_due_at=LATER)
-        monkeypatch.setattr(requests, "request_everything", publish_and_note)
+        monkeypatch.setattr(recalculation_queue, "request_everything", publish_and_note)
         assert api.request_due_courses() == 1
         assert api.request_due_courses() == 1, "the one that was published meanwhile"
 
@@ -656,7 +655,7 @@ class TestStatements:
         score(ada, courses.key("problem", "b0"), 0, 1)
         with django_assert_num_queries(10 + LOCK):
             settle(ada)
-        requests.request_everything(COURSE_KEY, [ada.pk])
+        recalculation_queue.request_everything(COURSE_KEY, [ada.pk])
         with django_assert_num_queries(9 + LOCK):
             settle(ada)
         with django_assert_num_queries(1):
@@ -665,7 +664,7 @@ class TestStatements:
     def test_of_a_note(self, committed_ada, by_workers, django_assert_num_queries):
         def note():
             with transaction.atomic():
-                return requests.request_recalculation(committed_ada.pk, COURSE_KEY)
+                return recalculation_queue.request_recalculation(committed_ada.pk, COURSE_KEY)
 
         with django_assert_num_queries(4 + 2):
             assert note() is True

@@ -45,7 +45,7 @@ def update(user) -> dict[str, int]:
         heard(signals.COURSE_GRADE_CHANGED) as changed,
     ):
         api.CourseGradeFactory().update(user, course_key=COURSE_KEY, force_update_subsections=True)
-    return {"first": len(first), "changed": sum(news["changed"] for news in changed)}
+    return {"first": len(first), "changed": sum(received["changed"] for received in changed)}
 
 
 @pytest.mark.parametrize("round_", range(3))

@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.credentials import api, outbox
-from xqueue_bridge.credentials import enqueue as enqueueing
+from xqueue_bridge.credentials import api, enqueue, outbox
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 
 pytestmark = pytest.mark.django_db
@@ -208,7 +207,7 @@ class TestMissed:
 
     @pytest.fixture(autouse=True)
     def _at_once(self, monkeypatch):
-        monkeypatch.setattr(enqueueing, "SETTLE", timedelta(0))
+        monkeypatch.setattr(enqueue, "SETTLE", timedelta(0))
 
     def test_they_are_found_once(self, credentials):
         """SG84, SG44: a committed grade is sent even if its signal was never sent."""
@@ -227,7 +226,7 @@ class TestMissed:
         """Grades of no interest do not stand in the way of those behind them."""
         asked = []
         monkeypatch.setattr(
-            enqueueing, "should_send", lambda user_id, *a: asked.append(user_id) or False
+            enqueue, "should_send", lambda user_id, *a: asked.append(user_id) or False
         )
         same = timezone.now() - timedelta(minutes=1)
         learners = [make_learner(f"learner {n}") for n in range(5)]
@@ -239,7 +238,7 @@ class TestMissed:
 
     def test_what_is_very_young_is_left_alone(self, credentials, monkeypatch):
         """Its signal is on its way, and older ones may still be uncommitted."""
-        monkeypatch.setattr(enqueueing, "SETTLE", timedelta(seconds=60))
+        monkeypatch.setattr(enqueue, "SETTLE", timedelta(seconds=60))
         learner = make_learner()
         store_grade(learner)
         assert api.enqueue_missed() == 0

@@ -12,8 +12,7 @@ from django.utils import timezone
 
 from tests.credentials.factories import COURSE, make_due, row_of, store_grade
 from tests.doubles.credentials import Fault
-from xqueue_bridge.credentials import api, outbox
-from xqueue_bridge.credentials import client as credentials_client
+from xqueue_bridge.credentials import api, client, outbox
 from xqueue_bridge.credentials import send as sending
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.credentials.send import Outcome, send_grade
@@ -99,7 +98,7 @@ def test_a_process_that_stood_still(credentials, ada, monkeypatch, answers):
     """
     credentials.faults = [Fault(status) for status in answers]
     tokens = iter([*answers, "the last one"])
-    access_token, now = credentials_client.access_token, timezone.now()
+    access_token, now = client.access_token, timezone.now()
 
     def stand_still(*args, **kwargs):
         if next(tokens) == "the last one":
@@ -107,7 +106,7 @@ def test_a_process_that_stood_still(credentials, ada, monkeypatch, answers):
             monkeypatch.setattr(outbox.timezone, "now", lambda: late)
         return access_token(*args, **kwargs)
 
-    monkeypatch.setattr(credentials_client, "access_token", stand_still)
+    monkeypatch.setattr(client, "access_token", stand_still)
     assert send_grade("ada", COURSE).outcome is Outcome.LATER
     assert credentials.statuses == answers
     assert (row_of(ada).status, row_of(ada).last_error) == ("pending", "no time left")

@@ -12,8 +12,7 @@ from django.utils import timezone
 from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
 from tests.doubles.credentials import Fault
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.credentials import api
-from xqueue_bridge.credentials import resend as resending
+from xqueue_bridge.credentials import api, resend
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.management.commands.xqueue_bridge_resend_grades import Command
 
@@ -114,14 +113,14 @@ def test_a_grade_that_is_gone(credentials, learners):
 
 
 def test_batches(credentials, learners, monkeypatch):
-    monkeypatch.setattr(resending, "BATCH", 2)
+    monkeypatch.setattr(resend, "BATCH", 2)
     assert len(list(api.resend(course_keys=(COURSE,)))) == 3
     assert sent_by(credentials) == ["refused", "sent", "unknown"]
 
 
 def test_batches_of_failed_ones(credentials, learners, monkeypatch):
     GradeOutbox.objects.update(status="failed")
-    monkeypatch.setattr(resending, "BATCH", 1)
+    monkeypatch.setattr(resend, "BATCH", 1)
     grades = list(api.resend(only_failed=True))
     assert [grade.user_id for grade in grades] == learners[:2]
 

@@ -23,8 +23,7 @@ from tests.credentials.factories import (
 )
 from tests.doubles.credentials import DROPPED, Fault
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.credentials import api, outbox
-from xqueue_bridge.credentials import send as sending
+from xqueue_bridge.credentials import api, outbox, send
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.credentials.send import LONGEST_DELAY, Outcome, backoff, send_grade
 
@@ -128,7 +127,7 @@ class TestRetries:
         """SG80: the receiver's own rule refuses it, and that is final."""
         learner = make_learner("x" * 150)
         store_grade(learner)
-        monkeypatch.setattr(sending, "username_of", lambda user_id: "x" * 151)
+        monkeypatch.setattr(send, "username_of", lambda user_id: "x" * 151)
         assert send_grade("x" * 150, COURSE).outcome is Outcome.FAILED
         assert credentials.statuses == [400]
 
@@ -231,7 +230,7 @@ class TestTheSweeper:
         assert api.send_due() == 1
         assert (row_of(ada).status, row_of(ada).last_error) == ("failed", "no grade")
         store_grade(4711)
-        grade = sending.stored_grade(4711, COURSE)
+        grade = send.stored_grade(4711, COURSE)
         outbox.want(grade)
         assert api.send_due() == 1
         assert (row_of(4711).status, row_of(4711).last_error) == ("failed", "no learner")
@@ -258,7 +257,7 @@ class TestTheOutbox:
         """SG79: changes nothing, whatever has become of it."""
         GradeOutbox.objects.update(status=status, tries=3, next_attempt_at=THE_PAST)
         before = GradeOutbox.objects.values().get()
-        outbox.want(sending.stored_grade(ada, COURSE))
+        outbox.want(send.stored_grade(ada, COURSE))
         assert GradeOutbox.objects.values().get() == before
 
     def test_a_grade_that_cannot_be_sent(self, credentials, ada):
@@ -266,7 +265,7 @@ class TestTheOutbox:
         new = make_learner("bob")
         for learner in (ada, new):
             store_grade(learner, 0.9)
-            outbox.want(sending.stored_grade(learner, COURSE), problem="x" * 50)
+            outbox.want(send.stored_grade(learner, COURSE), problem="x" * 50)
             row = row_of(learner)
             assert (row.status, row.next_attempt_at) == ("failed", None)
             assert row.last_error == "x" * 40

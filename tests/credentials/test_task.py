@@ -14,8 +14,7 @@ from kombu.exceptions import OperationalError
 from tests.credentials.factories import COURSE, make_due, make_learner, row_of, store_grade
 from tests.doubles.credentials import Fault
 from xqueue_bridge import signals, tasks
-from xqueue_bridge.credentials import api
-from xqueue_bridge.credentials import send as sending
+from xqueue_bridge.credentials import api, send
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.tasks import send_grade_to_credentials
 
@@ -91,7 +90,7 @@ def test_it_sends(credentials, ada):
 
 def test_eleven_attempts(credentials, ada, monkeypatch):
     """SG80: Celery's retries and the outbox count the same attempts."""
-    monkeypatch.setattr(sending, "backoff", lambda tries: 0.0)
+    monkeypatch.setattr(send, "backoff", lambda tries: 0.0)
     credentials.always = Fault(503)
     send_grade_to_credentials.apply(kwargs=arguments(ada))
     assert credentials.statuses == [503] * 11

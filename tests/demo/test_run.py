@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from demo import load_test as cohort
-from demo import run
+from demo import load_test, run
 from demo.course import Problem, course
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.submission_queue.accounts import authenticate
@@ -73,7 +72,7 @@ def test_nothing_is_left_running(tmp_path: Path, number: int) -> None:
 
 def test_thirty_learners_try_every_kind_of_answer_to_every_problem() -> None:
     learners = [User(pk=number, username=f"learner-{number:02}") for number in range(1, 31)]
-    planned = {(answer.problem.url_name, answer.kind) for answer in cohort.plan(learners)}
+    planned = {(answer.problem.url_name, answer.kind) for answer in load_test.plan(learners)}
     kinds = {"right", "wrong", "partial", "broken"}
     everything = {(problem.url_name, kind) for problem in course().problems for kind in kinds}
     assert everything - planned == {("fizzbuzz", "partial")}, "which has no partial credit"
@@ -87,9 +86,9 @@ def learner(db: None) -> User:
     return User.objects.create(username="learner-01")
 
 
-def answer(learner: User) -> cohort.Answer:
+def answer(learner: User) -> load_test.Answer:
     """The learner's right answer to the problem with the most points."""
-    planned = cohort.plan([learner])
+    planned = load_test.plan([learner])
     return next(answer for answer in planned if answer.problem.url_name == "triangle")
 
 
@@ -103,7 +102,7 @@ def graded(learner: User, problem: Problem, **changes: object) -> None:
 
 
 def found_wrong(learner: User) -> str:
-    return "; ".join(cohort.check(answer(learner)))
+    return "; ".join(load_test.check(answer(learner)))
 
 
 def test_answer_that_never_arrived_is_seen(learner: User) -> None:
@@ -138,7 +137,7 @@ def test_end_that_is_not_as_it_should_be_is_listed(
     learner: User, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nobody_listens = "http://127.0.0.1:9"
-    assert cohort.Cohort(nobody_listens, [learner], wait=5).run() == 1
+    assert load_test.Cohort(nobody_listens, [learner], wait=5).run() == 1
     told = capsys.readouterr().err
     assert "NOT AS IT SHOULD BE: learner-01: ConnectionError" in told
     assert "NOT AS IT SHOULD BE: learner-01, fizzbuzz, right: grade (1, 1) expected, None" in told
@@ -156,7 +155,7 @@ def test_a_demo_that_is_running_keeps_its_grader(db: None) -> None:
 
 @pytest.mark.parametrize(("share", "value"), [(0, 1), (0.5, 2), (0.51, 3), (0.95, 4), (1, 4)])
 def test_quantile(share: float, value: int) -> None:
-    assert cohort.quantile([1, 2, 3, 4], share) == value
+    assert load_test.quantile([1, 2, 3, 4], share) == value
 
 
 @pytest.fixture

@@ -151,13 +151,13 @@ class ScriptedRecorder:
 @contextmanager
 def heard(signal: Signal) -> Iterator[list[dict[str, Any]]]:
     """Collect what a signal says."""
-    news: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
 
     def listen(sender: object, signal: Signal, **said: Any) -> None:
-        news.append(said)
+        received.append(said)
 
     signal.connect(listen)
     try:
-        yield news
+        yield received
     finally:
         signal.disconnect(listen)

@@ -28,8 +28,7 @@ from tests.grader_replies.factories import (
 from tests.learner_state.test_user_state import LOCK, in_threads
 from xqueue_bridge.data import ApplyResult, Dispatch
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies import api
-from xqueue_bridge.grader_replies import apply as delivering
+from xqueue_bridge.grader_replies import api, apply
 from xqueue_bridge.grader_replies.apply import DRAIN_LIMIT, PERMANENT_ATTEMPTS
 from xqueue_bridge.grader_replies.locks import turn
 from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
@@ -57,7 +56,7 @@ def scripted(monkeypatch):
 
     def install(*script):
         backend = ScriptedRecorder(*script)
-        monkeypatch.setattr(delivering, "get_reply_backend", lambda: backend)
+        monkeypatch.setattr(apply, "get_reply_backend", lambda: backend)
         return backend
 
     return install
@@ -165,14 +164,14 @@ class TestState:
     def test_an_unknown_learner_is_given_up_soon(self, committed_ada):
         """C107: after few attempts the reply is dead, and operators see why."""
         reply = make_reply(make_submission(committed_ada + 1))
-        with heard(reply_not_applied) as news:
+        with heard(reply_not_applied) as received:
             status = api.apply_reply(reply.pk)
             while status == Status.PENDING:
                 status = due_again(reply)
         assert (status, reply.attempts) == (Status.DEAD, PERMANENT_ATTEMPTS)
         assert reply.problem == "There is no such learner."
         assert reply.next_attempt_at is None
-        assert news == [{"reply_id": reply.pk, "status": "dead", "problem": reply.problem}]
+        assert received == [{"reply_id": reply.pk, "status": "dead", "problem": reply.problem}]
 
     def test_two_parts_in_any_order(self, ada):
         """C24: each of two answers gets its own reply."""
@@ -550,11 +549,11 @@ class TestTurns:
         reply = make_reply(make_submission(ada))
 
         def another_is_faster(*place):
-            monkeypatch.setattr(delivering, "turn", turn)
+            monkeypatch.setattr(apply, "turn", turn)
             api.apply_reply(reply.pk)
             return turn(*place)
 
-        monkeypatch.setattr(delivering, "turn", another_is_faster)
+        monkeypatch.setattr(apply, "turn", another_is_faster)
         assert api.apply_reply(reply.pk) == Status.APPLIED
         assert len(backend.deliveries) == 1
 
@@ -673,14 +672,14 @@ class TestSweep:
     def test_one_bad_reply_does_not_stop_the_others(self, ada, scripted, monkeypatch, caplog):
         scripted()
         first, second = (make_reply(make_submission(ada, key)) for key in ("key-1", "key-2"))
-        load = delivering._load
+        load = apply._load
 
         def fail_once(reply_id):
             if reply_id == first.pk:
                 raise RuntimeError("key-1")
             return load(reply_id)
 
-        monkeypatch.setattr(delivering, "_load", fail_once)
+        monkeypatch.setattr(apply, "_load", fail_once)
         assert api.apply_due() == 2
         second.refresh_from_db()
         assert second.status == Status.APPLIED
@@ -716,7 +715,7 @@ class TestSweep:
         def fail(reply, tried):
             raise RuntimeError
 
-        monkeypatch.setattr(delivering, "_left_by_others", fail)
+        monkeypatch.setattr(apply, "_left_by_others", fail)
         reply = make_reply(make_submission(ada))
         assert api.apply_due() == 1
         reply.refresh_from_db()
@@ -729,10 +728,10 @@ class TestSignals:
         """C121: exactly one piece of news for one result, with the learner's numbers."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
-        with heard(reply_applied) as news:
+        with heard(reply_applied) as received:
             api.apply_reply(reply.pk)
             api.apply_reply(reply.pk)
-        assert news == [
+        assert received == [
             {
                 "reply_id": reply.pk,
                 "user_id": committed_ada,
@@ -750,9 +749,9 @@ class TestSignals:
         reply = make_reply(make_submission(committed_ada))
         api.apply_reply(reply.pk)
         type(row).objects.update(state=row.state)
-        with heard(reply_applied) as news:
+        with heard(reply_applied) as received:
             api.apply_waiting(committed_ada, BLOCK, frozenset({"key-1"}))
-        assert news == []
+        assert received == []
         assert (
             learner_state.waiting_keys(learner_state.read_state(committed_ada, BLOCK, COURSE))
             == frozenset()
@@ -763,22 +762,22 @@ class TestSignals:
         backend = scripted(ApplyResult(True), ApplyResult(True), ApplyResult(True, 1, 2))
         backend.recheck_seconds = 30
         reply = make_reply(make_submission(committed_ada))
-        with heard(reply_applied) as news:
+        with heard(reply_applied) as received:
             for _ in range(3):
                 reply.refresh_from_db()
                 ReceivedReply.objects.update(status=Status.PENDING, next_attempt_at=timezone.now())
                 api.apply_reply(reply.pk)
-        assert [said["points"] for said in news] == [None, 1]
+        assert [said["points"] for said in received] == [None, 1]
 
     def test_not_applied(self, committed_ada):
         reply = make_reply(make_submission(committed_ada, age=OLD))
-        with heard(reply_not_applied) as news:
+        with heard(reply_not_applied) as received:
             api.apply_reply(reply.pk)
         problem = "the learner's state does not wait for it"
-        assert news == [{"reply_id": reply.pk, "status": "stale", "problem": problem}]
+        assert received == [{"reply_id": reply.pk, "status": "stale", "problem": problem}]
 
     def test_a_receiver_that_raises_stops_nothing(self, committed_ada):
-        def fail(**news):
+        def fail(**received):
             raise RuntimeError
 
         make_state(committed_ada)
@@ -833,9 +832,9 @@ class TestConcurrency:
         """C116: eight deliverers of the same reply apply it once."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
-        with heard(reply_applied) as news:
+        with heard(reply_applied) as received:
             in_threads([lambda: api.apply_reply(reply.pk)] * 8)
-        assert len(news) == 1
+        assert len(received) == 1
         assert StudentModuleHistory.objects.count() == 1
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED

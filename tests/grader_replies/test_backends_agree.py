@@ -31,7 +31,7 @@ from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = pytest.mark.django_db
 
-RECORDERS = (StudentModuleBackend(), BlockBackend())
+REPLY_BACKENDS = (StudentModuleBackend(), BlockBackend())
 
 many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -102,7 +102,7 @@ def agree(deliveries: list[ReplyToApply], submission: Submission) -> tuple[Any, 
     before = StudentModule.objects.filter(module_state_key=submission.usage_key).values().get()
     left = []
     try:
-        for backend in RECORDERS:
+        for backend in REPLY_BACKENDS:
             StudentModule.objects.filter(pk=before["id"]).update(**before)
             left.append((recorded_by(backend, deliveries), stored(submission)))
             assert can_be_opened(submission)

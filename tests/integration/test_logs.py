@@ -20,8 +20,7 @@ from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.data import ApplyResult, ReplyToApply, UploadedFile
 from xqueue_bridge.grader_api import callback as callback_views
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.submission_queue import accounts as graders
-from xqueue_bridge.submission_queue import api, queue, results
+from xqueue_bridge.submission_queue import accounts, api, queue, results
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -300,7 +299,7 @@ def test_faults_of_ours(machine, live_server, settings, private, monkeypatch, ca
     caplog.set_level(logging.INFO, logger="django.template")
     submit(MARK, body=CODE)
     header = machine.pull()["xqueue_header"]
-    for module, name in ((results, "put_result"), (graders, "authenticate")):
+    for module, name in ((results, "put_result"), (accounts, "authenticate")):
         monkeypatch.setattr(module, name, fault)
     monkeypatch.setattr(callback_views, "find_submission", fault)
     form = {"xqueue_header": header, "xqueue_body": json.dumps(REPLY)}

@@ -101,14 +101,14 @@ class TestEmptyModule:
         assert api.read_state(ada, OTHER, COURSE) == {"seed": 3}
 
     def test_it_is_told_after_commit(self, ada, django_capture_on_commit_callbacks):
-        with heard(state_deleted) as news:
+        with heard(state_deleted) as received:
             with django_capture_on_commit_callbacks() as callbacks:
                 api.clear_state(ada, COURSE, BLOCK)
                 api.clear_state(ada, COURSE, BLOCK)  # nothing more to tell
-            assert news == []
+            assert received == []
             for callback in callbacks:
                 callback()
-        assert news == [{"user_id": ada, "course_key": COURSE, "usage_key": BLOCK}]
+        assert received == [{"user_id": ada, "course_key": COURSE, "usage_key": BLOCK}]
 
     def test_what_comes_next_begins_anew(self, ada):
         api.clear_state(ada, COURSE, BLOCK)

@@ -34,8 +34,7 @@ from tests.learner_state.history_factories import (
 from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history import move as moving
-from xqueue_bridge.learner_state.history import prune as retention
-from xqueue_bridge.learner_state.history import store
+from xqueue_bridge.learner_state.history import prune, store
 from xqueue_bridge.learner_state.history.move import Place
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
@@ -137,7 +136,7 @@ def test_what_was_never_committed_does_not_come_home(settings):
     assert identities(EXTENDED, "history") == [(busy.pk, 2)], "it may still be committed"
     for _ in range(2):
         assert (versions(), versions(OTHER)) == ([1], [1])
-        list(retention.prune(retention.Policy(keep_last=1)))
+        list(prune.prune(prune.Policy(keep_last=1)))
     settings.XQUEUE_BRIDGE = {}
     assert (versions(), versions(OTHER)) == ([1], [1])
 

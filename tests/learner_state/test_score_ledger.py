@@ -79,13 +79,13 @@ class TestOnce:
     def test_five_times(self, committed_ada):
         """SG39, SG43: repeated after whatever happened, a reply changes nothing, successfully."""
         apply(committed_ada + 1, "another")
-        with heard(signals.score_saved) as news:
+        with heard(signals.score_saved) as received:
             answers = [apply(committed_ada) for _ in range(5)]
         assert answers == [
             api.LedgerResult(Outcome.APPLIED),
             *[api.LedgerResult(Outcome.APPLIED, True)] * 4,
         ]
-        assert StudentModuleHistory.objects.count() == len(news) == 1
+        assert StudentModuleHistory.objects.count() == len(received) == 1
         assert GradeRecalculation.objects.get().wanted == 1
         entries = ScoreLedger.objects.order_by("pk").values_list("outcome", "repeats")
         assert list(entries) == [("rejected", 0), ("applied", 4)]
@@ -105,7 +105,7 @@ class TestOnce:
     def test_a_crash_before_the_commit_leaves_nothing(self, committed_ada, monkeypatch):
         """SG43: what was not committed is done when the reply comes again."""
 
-        def crash(**news):
+        def crash(**received):
             raise SystemExit
 
         signals.score_saving.connect(crash)
@@ -167,11 +167,11 @@ class TestOrder:
         """SG42: state and score are unchanged, and nobody hears anything."""
         api.save_fields(committed_ada, COURSE, BLOCK, waiting_state(a_2_1="key-2"))
         before = StudentModule.objects.values().get()
-        with heard(signals.score_saved) as news:
+        with heard(signals.score_saved) as received:
             answer = apply(committed_ada, expected_queue_key="key-1")
         assert answer.outcome == Outcome.STALE
         assert StudentModule.objects.values().get() == before
-        assert news == []
+        assert received == []
         assert not GradeRecalculation.objects.exists()
         assert apply(committed_ada, "r2", expected_queue_key="key-2").outcome == Outcome.APPLIED
 
@@ -290,14 +290,14 @@ class TestPoints:
 
 class TestNews:
     def test_of_a_change(self, committed_ada):
-        with heard(signals.score_saving) as notes, heard(signals.score_saved) as news:
+        with heard(signals.score_saving) as notes, heard(signals.score_saved) as received:
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
         place = {"user_id": committed_ada, "course_key": COURSE, "usage_key": BLOCK}
         assert notes == [{**place, "version": 1}]
         row = StudentModule.objects.get()
-        (said,) = news
+        (said,) = received
         assert said.pop("modified") < row.modified
         assert said == {
             **place,
@@ -311,7 +311,7 @@ class TestNews:
 
     @pytest.mark.parametrize("signal", [signals.score_saved])
     def test_a_receiver_that_raises(self, committed_ada, signal: Signal):
-        def fail(**news):
+        def fail(**received):
             raise RuntimeError
 
         signal.connect(fail)

@@ -116,8 +116,8 @@ def test_a_saved_state_tells_what_it_waits_for(ada, django_capture_on_commit_cal
     """C20: once a state that waits is saved, replies that came before it are looked for."""
     heard = []
 
-    def listen(sender, **news):
-        heard.append((news["user_id"], news["usage_key"], news["waiting_keys"]))
+    def listen(sender, **received):
+        heard.append((received["user_id"], received["usage_key"], received["waiting_keys"]))
 
     state_saved.connect(listen)
     try:

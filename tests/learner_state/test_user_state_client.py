@@ -261,8 +261,8 @@ class TestNews:
         """SG2: after the commit, each state that waits for graders is told of."""
         heard = []
 
-        def listen(sender, **news):
-            heard.append((news["user_id"], news["usage_key"], news["waiting_keys"]))
+        def listen(sender, **received):
+            heard.append((received["user_id"], received["usage_key"], received["waiting_keys"]))
 
         def waits_for(key):
             return {"correct_map": {"a_2_1": {"queuestate": {"key": key, "time": "2026"}}}}

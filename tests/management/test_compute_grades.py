@@ -9,8 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.course_grades import courses
-from tests.course_grades import factories as cast
+from tests.course_grades import courses, factories
 from tests.course_grades.conftest import (  # noqa: F401
     by_workers,
     committed_course,
@@ -23,9 +22,9 @@ from xqueue_bridge.learner_state import api as learner_state
 
 @pytest.fixture
 def learners(committed_course, by_workers):  # noqa: F811
-    found = [cast.make_learner(f"l{n}") for n in range(7)]
+    found = [factories.make_learner(f"l{n}") for n in range(7)]
     for number, learner in enumerate(found):
-        cast.score(learner, cast.P1, number % 3)
+        factories.score(learner, factories.P1, number % 3)
     GradeRecalculation.objects.all().delete()  # as if the scores were older than the bridge
     return found
 
@@ -103,7 +102,7 @@ def test_a_score_that_comes_meanwhile(learners, monkeypatch):
     def settle_and_go_on(user_id, course_key):
         settle(user_id, course_key)
         if user_id == learners[0].pk:
-            cast.score(learners[0], cast.P2)
+            factories.score(learners[0], factories.P2)
 
     monkeypatch.setattr(api, "recalculate_requested", settle_and_go_on)
     assert compute()[0] == f"7 grades computed in {COURSE_KEY}\n"
@@ -119,6 +118,6 @@ def test_what_cannot_be_computed():
     with pytest.raises(CommandError, match="1 or more"):
         compute("--workers", "0")
     long_ago = timezone.now() - timedelta(days=400)
-    cast.publish(courses.course(cast.HOMEWORK, end=long_ago))
+    factories.publish(courses.course(factories.HOMEWORK, end=long_ago))
     with pytest.raises(CommandError, match="frozen"):
         compute()

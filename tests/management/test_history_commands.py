@@ -22,8 +22,7 @@ from tests.learner_state.history_factories import (
     identities,
     make_row,
 )
-from xqueue_bridge.learner_state.history import move as history_moving
-from xqueue_bridge.learner_state.history import prune
+from xqueue_bridge.learner_state.history import move, prune
 
 pytestmark = pytest.mark.django_db
 
@@ -155,16 +154,14 @@ class TestMove:
 
     def test_a_source_that_is_still_written(self, monkeypatch):
         fill(EXTENDED, 1, [1, 2])
-        real = history_moving._delete
-        monkeypatch.setattr(
-            history_moving, "_delete", lambda *args: (fill(EXTENDED, 2, [1]), real(*args))[1]
-        )
+        real = move._delete
+        monkeypatch.setattr(move, "_delete", lambda *args: (fill(EXTENDED, 2, [1]), real(*args))[1])
         assert "is it still written?" in run(MOVE)
         assert identities(EXTENDED) == [(2, 1)]
 
     def test_interrupted_it_says_so(self, monkeypatch):
         fill(EXTENDED, 1, [1, 2, 3])
-        real, calls = history_moving._copy, []
+        real, calls = move._copy, []
 
         def interrupted(*args):
             calls.append(1)
@@ -172,7 +169,7 @@ class TestMove:
                 raise KeyboardInterrupt
             real(*args)
 
-        monkeypatch.setattr(history_moving, "_copy", interrupted)
+        monkeypatch.setattr(move, "_copy", interrupted)
         with pytest.raises(CommandError, match="1 entries moved. Run it again"):
             run(MOVE, "--chunk", "1")
         assert run(MOVE).startswith("2 entries moved")

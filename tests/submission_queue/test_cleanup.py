@@ -8,8 +8,7 @@ import pytest
 from django.utils import timezone
 
 from tests.submission_queue.factories import new_submission, stored_files, upload
-from xqueue_bridge.submission_queue import cleanup as leftovers
-from xqueue_bridge.submission_queue import files, queue
+from xqueue_bridge.submission_queue import cleanup, files, queue
 from xqueue_bridge.submission_queue.models import SubmissionContent
 
 pytestmark = pytest.mark.django_db
@@ -22,9 +21,9 @@ def test_unpublished_content_is_swept():
     orphan = SubmissionContent.objects.create(
         header="{}", body="{}", files=[[file.name, file.storage_name, file.size]]
     )
-    assert leftovers.purge_unpublished() == 0, "its sender may still be at work"
+    assert cleanup.purge_unpublished() == 0, "its sender may still be at work"
     SubmissionContent.objects.update(created_at=timezone.now() - timedelta(days=2))
-    assert leftovers.purge_unpublished() == 1
+    assert cleanup.purge_unpublished() == 1
     assert not SubmissionContent.objects.filter(pk=orphan.pk).exists()
     assert stored_files() == before
     assert queue.pull("python", grader_id=None)
@@ -32,15 +31,15 @@ def test_unpublished_content_is_swept():
 
 def test_a_look_for_unpublished_content_is_short(monkeypatch):
     """A sweep costs the same, however much was ever sent; in the end all is found."""
-    monkeypatch.setattr(leftovers, "PURGE_WINDOW", 2)
+    monkeypatch.setattr(cleanup, "PURGE_WINDOW", 2)
     for _ in range(6):
         SubmissionContent.objects.create(header="{}", body="{}")
     purged = []
     while SubmissionContent.objects.exists() and len(purged) < 1000:
-        purged.append(leftovers.purge_unpublished(older_than=timedelta(days=-1)))
+        purged.append(cleanup.purge_unpublished(older_than=timedelta(days=-1)))
     assert sum(purged) == 6
     assert max(purged) <= 2
-    assert leftovers.purge_unpublished() == 0
+    assert cleanup.purge_unpublished() == 0
 
 
 def test_unpublished_files_that_cannot_be_removed_yet(monkeypatch):
@@ -50,7 +49,7 @@ def test_unpublished_files_that_cannot_be_removed_yet(monkeypatch):
     SubmissionContent.objects.create(header="{}", body="{}", files=[entry])
     with monkeypatch.context() as storage_is_down:
         storage_is_down.setattr(files, "_delete", lambda *args: False)
-        assert leftovers.purge_unpublished(older_than=timedelta(days=-1)) == 0
-    assert leftovers.purge_unpublished(older_than=timedelta(days=-1)) == 1
+        assert cleanup.purge_unpublished(older_than=timedelta(days=-1)) == 0
+    assert cleanup.purge_unpublished(older_than=timedelta(days=-1)) == 1
     with pytest.raises(FileNotFoundError):
         files.open_file(stored)

@@ -250,19 +250,19 @@ def test_the_host_hears_of_a_failure(grader_id, settings):
     submission_id = queue.pull("python", grader_id).submission_id
     end_lease(submission_id)
 
-    def fail(**news):
+    def fail(**received):
         raise RuntimeError
 
     submission_failed.connect(fail)
     try:
-        with heard(submission_failed) as news:
+        with heard(submission_failed) as received:
             with transaction.atomic():
                 assert queue.fail_exhausted() == 1
-                assert news == []
+                assert received == []
     finally:
         submission_failed.disconnect(fail)
     reason = "handed out too often without a result"
-    assert news == [{"submission_id": submission_id, "reason": reason}]
+    assert received == [{"submission_id": submission_id, "reason": reason}]
 
 
 def test_requeue_starts_afresh(grader_id, settings):

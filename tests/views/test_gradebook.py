@@ -9,8 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.course_grades import courses
-from tests.course_grades import factories as cast
+from tests.course_grades import courses, factories
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from tests.course_grades.factories import P1
 from xqueue_bridge.course_grades import api
@@ -40,11 +39,11 @@ def desk(client, staff, course) -> Client:
 @pytest.fixture
 def class_of_three(course) -> list[User]:
     """Ada has half of the points, Bob all, Cyd none."""
-    users = [cast.make_learner(name) for name in ("ada", "bob", "cyd")]
+    users = [factories.make_learner(name) for name in ("ada", "bob", "cyd")]
     for user, earned in zip(users, (2, 4, 0), strict=True):
-        cast.score(user, P1, min(earned, 2))
-        cast.score(user, cast.P2, max(earned - 2, 0))
-        cast.settle(user)
+        factories.score(user, P1, min(earned, 2))
+        factories.score(user, factories.P2, max(earned - 2, 0))
+        factories.settle(user)
     return users
 
 
@@ -127,9 +126,9 @@ def test_statements_do_not_grow_with_learners(
     desk, django_assert_num_queries, how_many: int
 ) -> None:
     for number in range(how_many):
-        user = cast.make_learner(f"n{number}")
-        cast.score(user)
-        cast.settle(user)
+        user = factories.make_learner(f"n{number}")
+        factories.score(user)
+        factories.settle(user)
     # Session, user, course; who has scores (2 pages), who has grades (2); names; grades (2).
     with django_assert_num_queries(10):
         desk.get(BOOK)
@@ -170,9 +169,9 @@ def test_file_has_every_learner(desk, class_of_three) -> None:
 
 
 def test_file_holds_no_formulas(desk) -> None:
-    cast.publish(courses.course(subsection("homework", block("p1", 2), display_name="=1+1")))
+    factories.publish(courses.course(subsection("homework", block("p1", 2), display_name="=1+1")))
     user = User.objects.create(username="@mal", first_name='=HYPERLINK("http://x")', last_name="y")
-    cast.score(user)
+    factories.score(user)
     head, line = rows(desk.get(CSV))
     assert head[6] == "'=1+1: points"
     assert line[1:3] == ["'@mal", """'=HYPERLINK("http://x") y"""]
@@ -192,8 +191,8 @@ def test_other_text_stays(text: str) -> None:
 
 
 def test_grade_is_set_with_reason_and_author(desk, ada, staff) -> None:
-    cast.score(ada)
-    cast.settle(ada)
+    factories.score(ada)
+    factories.settle(ada)
     form = {"action": "set", "set-earned": "4", "set-reason": "He was ill."}
     response = desk.post(place(ada), form, follow=True)
     assert response.redirect_chain == [(place(ada), 302)]
@@ -203,19 +202,19 @@ def test_grade_is_set_with_reason_and_author(desk, ada, staff) -> None:
     assert "<dd>2 of 4</dd>" in page, "what was computed is still shown"
     (entry,) = api.override_history(ada.pk, COURSE_KEY)
     assert (entry.override.author_id, entry.override.earned_graded) == (staff.pk, 4)
-    assert cast.percent(ada) == 1
+    assert factories.percent(ada) == 1
     assert "by hand" in desk.get(BOOK).content.decode()
 
 
 def test_grade_set_by_hand_is_removed_with_a_reason(desk, ada) -> None:
-    cast.score(ada)
-    cast.settle(ada)
+    factories.score(ada)
+    factories.settle(ada)
     desk.post(place(ada), {"action": "set", "set-earned": "4", "set-reason": "Ill."})
     refused = desk.post(place(ada), {"action": "remove", "remove-reason": " "})
     assert refused.status_code == 422
-    assert cast.percent(ada) == 1
+    assert factories.percent(ada) == 1
     desk.post(place(ada), {"action": "remove", "remove-reason": "Was not."})
-    assert cast.percent(ada) == 0.5
+    assert factories.percent(ada) == 0.5
     page = desk.get(place(ada)).content.decode()
     assert "removed" in page
     assert "set to 4" in page

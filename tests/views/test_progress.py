@@ -11,8 +11,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.course_grades import courses
-from tests.course_grades import factories as cast
+from tests.course_grades import courses, factories
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.views import common
@@ -43,16 +42,16 @@ def staff(db) -> User:
 
 @pytest.fixture
 def long_course(db):
-    return cast.publish(LONG)
+    return factories.publish(LONG)
 
 
 @pytest.fixture
 def learner(long_course) -> User:
     """Somebody with 4, 3 and 0 of 4, and a perfect exam."""
-    user = cast.make_learner()
+    user = factories.make_learner()
     for name, earned in (("p1", 4), ("p2", 3), ("p3", 0), ("x1", 4)):
-        cast.score(user, key("problem", name), earned, 4)
-    cast.settle(user)
+        factories.score(user, key("problem", name), earned, 4)
+    factories.settle(user)
     return user
 
 
@@ -93,11 +92,11 @@ def test_results_that_are_hidden_stay_hidden(client, learner, staff) -> None:
 def test_results_that_count_stay_hidden_too(client, db, staff) -> None:
     """SG77: the course grade has them; no bar, average or row says what they are."""
     exam = subsection("exam", block("x1", 4), show_correctness="never_but_include_grade")
-    cast.publish(courses.course(subsection("one", block("p1", 4)), exam))
-    user = cast.make_learner()
+    factories.publish(courses.course(subsection("one", block("p1", 4)), exam))
+    user = factories.make_learner()
     for name, earned in (("p1", 4), ("x1", 3)):
-        cast.score(user, key("problem", name), earned, 4)
-    cast.settle(user)
+        factories.score(user, key("problem", name), earned, 4)
+    factories.settle(user)
     own = look(client, user)
     assert "<strong>88%</strong>" in own
     assert "Results are not shown, but count in the course grade." in own
@@ -109,19 +108,19 @@ def test_results_that_count_stay_hidden_too(client, db, staff) -> None:
 
 def test_where_nothing_is_hidden_the_stored_grade_is_shown(client, ada, staff) -> None:
     """SG75, SG77: of a course that is frozen, too, whatever was published of it since."""
-    cast.score(ada, cast.P1, 2)
-    cast.settle(ada)
+    factories.score(ada, factories.P1, 2)
+    factories.settle(ada)
     ended = timezone.now() - timedelta(days=400)
-    cast.publish(
+    factories.publish(
         courses.course(
-            cast.HOMEWORK,
+            factories.HOMEWORK,
             grading=courses.policy({**courses.HOMEWORK, "min_count": 2}, Pass=0.2),
             end=ended,
             edited_on=timezone.now(),
         )
     )
-    cast.score(ada, cast.P2, 2)
-    cast.settle(ada)
+    factories.score(ada, factories.P2, 2)
+    factories.settle(ada)
     for viewer in (ada, staff):
         page = look(client, viewer, f"{OWN}{ada.pk}/")
         assert "<strong>50%</strong>" in page
@@ -136,21 +135,21 @@ def test_results_appear_when_it_is_due(client, db) -> None:
     late = subsection(
         "late", block("p1", 4), show_correctness="past_due", due=timezone.now() + timedelta(days=1)
     )
-    cast.publish(courses.course(late))
-    user = cast.make_learner()
-    cast.score(user, key("problem", "p1"), 4, 4)
-    cast.settle(user)
+    factories.publish(courses.course(late))
+    user = factories.make_learner()
+    factories.score(user, key("problem", "p1"), 4, 4)
+    factories.settle(user)
     assert "Results are not shown before it is due." in look(client, user)
 
 
 def test_page_of_nobody_in_particular_is_zero(client, long_course, db) -> None:
-    page = look(client, cast.make_learner("new"))
+    page = look(client, factories.make_learner("new"))
     assert "<strong>0%</strong>" in page
     assert "Not passed yet." in page
 
 
 def test_others_pages_are_for_staff(client, learner) -> None:
-    client.force_login(cast.make_learner("eve"))
+    client.force_login(factories.make_learner("eve"))
     assert client.get(f"{OWN}{learner.pk}/").status_code == 403
 
 
@@ -190,8 +189,8 @@ def test_site_without_grades_has_no_page(client, staff, long_course, settings) -
 
 
 def test_names_are_text(client, db) -> None:
-    cast.publish(courses.course(subsection("p", block("p1"), display_name="<b>x</b>")))
-    assert "<b>x</b>" not in look(client, cast.make_learner())
+    factories.publish(courses.course(subsection("p", block("p1"), display_name="<b>x</b>")))
+    assert "<b>x</b>" not in look(client, factories.make_learner())
 
 
 def test_it_asks_little_of_the_database(client, learner, django_assert_num_queries) -> None:

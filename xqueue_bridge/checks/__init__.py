@@ -10,7 +10,7 @@ from xqueue_bridge.checks.options import (
     check_credentials,
     check_history,
     check_options,
-    check_recorder,
+    check_reply_backend,
     check_state_client,
 )
 
@@ -22,7 +22,7 @@ __all__ = [
     "check_history",
     "check_host",
     "check_options",
-    "check_recorder",
+    "check_reply_backend",
     "check_state_client",
     "register_all",
 ]
@@ -31,7 +31,7 @@ __all__ = [
 def register_all() -> None:
     """Register the package's checks; called once, when the apps are ready."""
     checks.register(check_options, "xqueue_bridge")
-    checks.register(check_recorder, "xqueue_bridge")
+    checks.register(check_reply_backend, "xqueue_bridge")
     checks.register(check_crawler_detector, "xqueue_bridge")
     checks.register(check_state_client, "xqueue_bridge")
     checks.register(check_history, "xqueue_bridge")

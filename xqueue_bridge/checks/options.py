@@ -16,7 +16,7 @@ from xqueue_bridge.checks.values import is_address, wrong_number, wrong_text
 from xqueue_bridge.conf import CredentialsOptions, Options, QueueOptions, options
 from xqueue_bridge.models import StudentModuleHistoryExtended
 
-RECORDERS = ("state", "block", "callback")
+REPLY_BACKENDS = ("state", "block", "callback")
 #: Seconds: two thirds of the time that an attempt to send a grade has left for its request.
 LONGEST_TIMEOUT = 40
 
@@ -53,7 +53,7 @@ def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
     return found
 
 
-def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_reply_backend(**kwargs: Any) -> list[checks.CheckMessage]:
     """Check that the reply backend can apply replies to the learner's state."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
@@ -62,7 +62,7 @@ def check_recorder(**kwargs: Any) -> list[checks.CheckMessage]:
     paths = {"REPLY_BACKEND", "BLOCK_LOADER", "SEND_ERROR_CLASS", "COURSE_STRUCTURE_BACKEND"}
     for name in sorted(paths & given.keys()):
         path = given[name]
-        if isinstance(path, str) and not (name == "REPLY_BACKEND" and path in RECORDERS):
+        if isinstance(path, str) and not (name == "REPLY_BACKEND" and path in REPLY_BACKENDS):
             found.extend(unimportable(name, path) or _wrong_class(name, path))
     if given.get("REPLY_BACKEND") == "block" and not given.get("BLOCK_LOADER"):
         found.append(

@@ -25,7 +25,7 @@ from xqueue_bridge.signals import (
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class GradeUpdate:
     """The result of a recalculation; ``previous_passed`` is None if no grade was stored before."""
 
     course: Course
@@ -43,18 +43,18 @@ class News:
         return "passed" if self.course_grade.passed else "failed"
 
 
-def send_grade_signals_on_commit(news: News, user: Any = None) -> None:
+def send_grade_signals_on_commit(grade_update: GradeUpdate, user: Any = None) -> None:
     """Send all signals about a grade after the commit; one receiver's error stops no other."""
-    transaction.on_commit(partial(_announce, news, user))
+    transaction.on_commit(partial(_announce, grade_update, user))
 
 
-def _announce(news: News, user: Any) -> None:
+def _announce(grade_update: GradeUpdate, user: Any) -> None:
     from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
 
-    grade, course = news.course_grade, news.course
+    grade, course = grade_update.course_grade, grade_update.course
     # Evaluated only if a receiver uses it.
     learner = user or SimpleLazyObject(partial(_learner, grade.user_id))
-    for subsection_grade in news.changed_subsections:
+    for subsection_grade in grade_update.changed_subsections:
         SUBSECTION_SCORE_CHANGED.send_robust(
             sender=None,
             course=course,
@@ -62,15 +62,15 @@ def _announce(news: News, user: Any) -> None:
             user=learner,
             subsection_grade=subsection_grade,
         )
-    if news.is_first_pass:
+    if grade_update.is_first_pass:
         COURSE_GRADE_PASSED_FIRST_TIME.send_robust(
             sender=None, course_id=course.course_key, user_id=grade.user_id
         )
     ours = {
         "user_id": grade.user_id,
-        "changed": news.changed,
-        "previous_passed": news.previous_passed,
-        "transition": news.transition,
+        "changed": grade_update.changed,
+        "previous_passed": grade_update.previous_passed,
+        "transition": grade_update.transition,
     }
     COURSE_GRADE_CHANGED.send_robust(
         sender=None,
@@ -80,7 +80,7 @@ def _announce(news: News, user: Any) -> None:
         deadline=course.end,
         **ours,
     )
-    if news.transition is None and options().GRADE_SIGNALS == "transitions":
+    if grade_update.transition is None and options().GRADE_SIGNALS == "transitions":
         return
     place = {"sender": CourseGradeFactory, "user": learner, "course_id": course.course_key}
     if grade.passed:

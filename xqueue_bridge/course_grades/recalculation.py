@@ -23,7 +23,7 @@ from xqueue_bridge.course_grades import (
 from xqueue_bridge.course_grades import (
     recalculation_queue as requests,
 )
-from xqueue_bridge.course_grades.announcing import News, send_grade_signals_on_commit
+from xqueue_bridge.course_grades.announcing import GradeUpdate, send_grade_signals_on_commit
 from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
@@ -250,7 +250,7 @@ def _store(
         passed_timestamp=after.passed_timestamp,
         version=after.version,
     )
-    news = News(
+    grade_update = GradeUpdate(
         course=course,
         course_grade=course_grade,
         changed_subsections=changed,
@@ -258,7 +258,7 @@ def _store(
         previous_passed=previous_passed,
         is_first_pass=computed.passed and not passed_before,
     )
-    send_grade_signals_on_commit(news, user)
+    send_grade_signals_on_commit(grade_update, user)
     return course_grade
 
 

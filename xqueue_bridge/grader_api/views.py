@@ -30,8 +30,7 @@ from xqueue_bridge.grader_api import authentication
 from xqueue_bridge.grader_api.responses import Envelope, failure, success
 from xqueue_bridge.grader_api.throttling import LoginThrottle
 from xqueue_bridge.protocol import fields as wire
-from xqueue_bridge.submission_queue import accounts as graders
-from xqueue_bridge.submission_queue import files, queue, results
+from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.worker.after_response import defer_jobs
 
@@ -140,7 +139,7 @@ class LoginView(XQueueView):
         if not throttle.allows():
             log.warning("Too many failed logins from %s", request.META.get("REMOTE_ADDR"))
             return failure("Too many failed logins. Please try again later.")
-        principal = graders.authenticate(name, secret)
+        principal = accounts.authenticate(name, secret)
         if principal is None:
             throttle.record_failure()
             return failure("Incorrect login credentials")
@@ -178,7 +177,7 @@ class QueueLengthView(XQueueView):
     """Return how many submissions a grader could pull now."""
 
     def get(self, request: Request) -> Envelope:
-        granted = sorted(self.grader.queue_names - {graders.QueueGrant.EVERY_QUEUE})
+        granted = sorted(self.grader.queue_names - {accounts.QueueGrant.EVERY_QUEUE})
         unknown = f"Valid queue names are: {', '.join(granted)}"
         return success(
             queue.queue_length(requested_queue(request, self.grader, "get_queuelen", unknown))

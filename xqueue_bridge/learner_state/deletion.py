@@ -36,14 +36,14 @@ def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKe
     place = place_at(course_key, usage_key)
     if not update_rows(user_id, [place], _empty, Reason.DELETE):
         return False
-    news = partial(
+    send_signal = partial(
         state_deleted.send_robust,
         sender=StudentModule,
         user_id=user_id,
         course_key=course_key,
         usage_key=usage_key,
     )
-    transaction.on_commit(news)
+    transaction.on_commit(send_signal)
     return True
 
 

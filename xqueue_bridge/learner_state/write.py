@@ -277,11 +277,11 @@ def _announce(user_id: int, changed: Mapping[Place, Row]) -> None:
         if "queuestate" not in (row.state or ""):
             continue  # most states wait for no grader; this check avoids parsing them
         if keys := waiting_keys(decode(row.state)):
-            news = partial(
+            send_signal = partial(
                 state_saved.send_robust,
                 sender=StudentModule,
                 user_id=user_id,
                 usage_key=place.usage_key,
                 waiting_keys=keys,
             )
-            transaction.on_commit(news)
+            transaction.on_commit(send_signal)

@@ -25,8 +25,7 @@ from tests.grader_replies.factories import (
 from tests.grader_replies.test_apply import due_again
 from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies import api
-from xqueue_bridge.grader_replies import retry as outcomes
+from xqueue_bridge.grader_replies import api, retry
 from xqueue_bridge.grader_replies.backends import block as block_module
 from xqueue_bridge.grader_replies.backends.block import BlockBackend
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -252,7 +251,7 @@ class TestRealBlock:
             raise SystemExit
 
         with monkeypatch.context() as patch:
-            patch.setattr(outcomes, "mark_applied", die)
+            patch.setattr(retry, "mark_applied", die)
             with pytest.raises(SystemExit):
                 api.apply_reply(reply.pk)
         assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
@@ -269,7 +268,7 @@ class TestRealBlock:
             raise collision(connection.vendor)
 
         with monkeypatch.context() as patch:
-            patch.setattr(outcomes, "mark_applied", collide)
+            patch.setattr(retry, "mark_applied", collide)
             assert api.apply_reply(reply.pk) == Status.PENDING
         assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
         assert due_again(reply) == Status.APPLIED

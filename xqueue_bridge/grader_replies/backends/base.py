@@ -42,9 +42,9 @@ class ReplyBackend(Protocol):
 def get_reply_backend() -> ReplyBackend:
     """Return the backend that ``XQUEUE_BRIDGE["REPLY_BACKEND"]`` names."""
     name = options().REPLY_BACKEND
-    return _recorder(_OURS.get(name, name))
+    return _load_backend(_OURS.get(name, name))
 
 
 @lru_cache
-def _recorder(path: str) -> ReplyBackend:
+def _load_backend(path: str) -> ReplyBackend:
     return import_string(path)()

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
 
-from xqueue_bridge.learner_state.history import move as moving
+from xqueue_bridge.learner_state.history import move
 from xqueue_bridge.learner_state.history.store import Table, tables
 from xqueue_bridge.management.progress import ProgressBar
 from xqueue_bridge.models import StudentModuleHistory, StudentModuleHistoryExtended
@@ -32,9 +32,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--chunk",
             type=int,
-            default=moving.CHUNK,
+            default=move.CHUNK,
             metavar="N",
-            help=f"Entries in one transaction (default: {moving.CHUNK}).",
+            help=f"Entries in one transaction (default: {move.CHUNK}).",
         )
         parser.add_argument("--dry-run", action="store_true", help="Count, and move nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Say only how it ended.")
@@ -49,29 +49,29 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.stdout.write(f"{source.entries.count()} entries to move from {source} to {target}")
             return
-        at = moving.Progress()
+        at = move.Progress()
         try:
-            last = moving.last_entry(source)
+            last = move.last_entry(source)
             with ProgressBar(self.stderr, last, quiet=options["no_progress"]) as bar:
-                for at in moving.move(source, target, chunk=options["chunk"]):
+                for at in move.move(source, target, chunk=options["chunk"]):
                     bar.to(at.pk, f"{at.moved} entries moved")
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted: {at.moved} entries moved. Run it again.") from None
-        except moving.CopyDiffers as exc:
+        except move.CopyDiffers as exc:
             raise CommandError(f"{at.moved} entries moved, then one differed: {exc}") from None
         self.stdout.write(f"{at.moved} entries moved from {source} to {target}")
         if source.entries.exists():
             self.stdout.write(f"There is more in {source}: is it still written? Run it again.")
 
 
-def _place(text: str) -> moving.Place:
+def _place(text: str) -> move.Place:
     name, _, alias = text.partition("@")
     if name not in _TABLES:
         raise ArgumentTypeError(f"{name!r} is neither 'plain' nor 'extended'")
     if alias and alias not in connections:
         raise ArgumentTypeError(f"{alias!r} is not in DATABASES")
-    return moving.Place(_TABLES[name], alias) if alias else _at(_TABLES[name])
+    return move.Place(_TABLES[name], alias) if alias else _at(_TABLES[name])
 
 
-def _at(table: Table) -> moving.Place:
-    return moving.Place(table, router.db_for_write(table))
+def _at(table: Table) -> move.Place:
+    return move.Place(table, router.db_for_write(table))
