@@ -90,7 +90,10 @@ def _demo(arguments: argparse.Namespace, until_the_end: contextlib.ExitStack) ->
         print(sandbox.describe())
         from demo.load_test import Cohort
 
-        return Cohort(url, learners, arguments.wait).run()
+        status = Cohort(url, learners, arguments.wait).run()
+        if status:
+            _print_log()
+        return status
     _say_where(url)
     return _until_one_ends(children)
 
@@ -193,6 +196,15 @@ def _stop(child: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+def _print_log(max_lines: int = 60) -> None:
+    """Print the end of the web server's log, whose folder is deleted when the demo exits."""
+    from demo.settings import VAR
+
+    with contextlib.suppress(FileNotFoundError):
+        lines = (VAR / "demo.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        print("\n".join(["demo.log ends with:", *lines[-max_lines:]]), file=sys.stderr)
 
 
 def _say_where(url: str) -> None:

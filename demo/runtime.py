@@ -17,7 +17,7 @@ from xblock.core import XBlockMixin
 from xblock.exceptions import ProcessingError
 from xblock.field_data import DictFieldData, FieldData, ReadOnlyFieldData, SplitFieldData
 from xblock.fields import Boolean, Scope, ScopeIds
-from xblock.runtime import KvsFieldData, MemoryIdManager, Runtime
+from xblock.runtime import KvsFieldData, MemoryIdManager, Mixologist, Runtime
 from xblocks_contrib import ProblemBlock
 
 from demo.course import OLX, Problem, course
@@ -40,6 +40,22 @@ class Graded(XBlockMixin):
     """The field that the LMS mixes into every block, inherited from the subsection."""
 
     graded = Boolean(scope=Scope.settings, default=False)
+
+
+MIXINS = (Graded,)
+
+
+def _fill_class_caches() -> None:
+    """Compute what XBlock caches for each class, before threads ask for it.
+
+    XBlock stores None while it computes, and another thread would read that.
+    """
+    block_class = Mixologist(MIXINS).mix(ProblemBlock)
+    assert block_class.fields
+    assert block_class.service_declaration("user") is not None
+
+
+_fill_class_caches()
 
 
 class LearnersState:
@@ -70,7 +86,7 @@ class DemoRuntime(Runtime):
     def __init__(self, user_id: int, state: LearnersState, field_data: FieldData) -> None:
         ids = MemoryIdManager()
         services = {**services_for(user_id), "field-data": field_data}
-        super().__init__(id_reader=ids, id_generator=ids, mixins=(Graded,), services=services)
+        super().__init__(id_reader=ids, id_generator=ids, mixins=MIXINS, services=services)
         self._state = state
 
     def service(self, block: Any, service_name: str) -> Any:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -168,3 +172,36 @@ def test_a_crawler_leaves_no_trace(learner, url_name: str) -> None:
     before = StudentModule.objects.values().get()
     assert crawl() == runtime.render(load(learner, url_name))
     assert StudentModule.objects.values().get() == before
+
+
+FIRST_BLOCK = """
+import django, inspect, sys
+django.setup()
+from demo import runtime
+from xblock.runtime import Mixologist
+
+def getmembers(*args):
+    raise AssertionError("the fields were computed again")
+
+inspect.getmembers = getmembers
+print(len(Mixologist(runtime.MIXINS).mix(runtime.ProblemBlock).fields))
+"""
+
+
+def test_class_caches_are_filled_on_import(tmp_path: Path) -> None:
+    """XBlock fills them without a lock, so that threads of a web server would read None."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "demo.settings",
+        "XQUEUE_BRIDGE_DEMO_VAR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_BLOCK],
+        cwd=Path(__file__).resolve().parent.parent.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
