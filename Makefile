@@ -30,10 +30,11 @@ demo: $(VENV)/.demo ## Run the demo: web server, grader, learners. ARGS="--learn
 test: $(VENV)/.test ## Run the test suite: no servers, no browser. ARGS="-k pull"
 	@$(BIN)/python -m pytest -n 2 -m "not browser and not celery_broker" $(ARGS)
 
-lint: $(VENV)/.lint ## Check style, types and migrations.
+lint: $(VENV)/.lint ## Check style, types, terms and migrations.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -n 0 tests/test_language.py
 	@$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
 
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html.

@@ -1,0 +1,138 @@
+"""The denied terms, what to write instead, and the exceptions with their reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A denied term. ``pattern`` is a regular expression of whole words, without upper case;
+    what ``unless`` matches is left out of the search.
+
+    Names are split into words before the search: "read_place" is "read place". ``denied`` and
+    ``allowed`` are texts for the self-test. ``except_in`` are globs of files that may use the term.
+    """
+
+    pattern: str
+    instead: str
+    denied: tuple[str, ...]
+    allowed: tuple[str, ...] = ()
+    unless: str = ""
+    in_names: bool = True
+    except_in: tuple[str, ...] = ()
+
+
+#: What knows the queue between LMS and graders, where "delivery" has its one meaning.
+OF_THE_QUEUE = (
+    "xqueue_bridge/submission_queue/*",
+    "xqueue_bridge/grader_api/*",
+    "xqueue_bridge/conf.py",
+    "xqueue_bridge/admin.py",
+    "xqueue_bridge/checks/*",
+    "xqueue_bridge/signals.py",
+    "xqueue_bridge/tasks.py",
+    "tests/submission_queue/*",
+    "tests/grader_api/*",
+    "tests/integration/*",
+    "tests/test_*.py",
+    "demo/*",
+    "docs/*",
+    "CHANGELOG.rst",
+    "CONTRIBUTING.rst",
+)
+
+RULES: dict[str, Rule] = {
+    "room": Rule("rooms?", "package, space", ("of every room", "room_id")),
+    "door": Rule("doors?", "entry point", ("the doors that graders use", "front_door")),
+    "ground": Rule("grounds?|stairs?", "shared module", ("no ground",), ("background work",)),
+    "house": Rule("house", "project, package", ("test_house",)),
+    "knock": Rule("knock(?:s|ed|ing)?", "request, poll", ("where graders knock",)),
+    "news": Rule("news", "update, signal", ("send(news)", "class News")),
+    "whoever": Rule(
+        "whoever|whomever|somebody|someone|nobody|no one|anybody|anyone|everybody|everyone",
+        "name the actor: the grader, the learner, another process, an unknown user",
+        ("whoever asks", "told to nobody", "Somebody_Else"),
+    ),
+    "helping": Rule("helpings?", "batch", ("a bounded helping",)),
+    "leftover": Rule("leftovers?|left over", "cleanup; overdue work", ("leftovers.py",)),
+    "forget": Rule(
+        "forget(?:s|ting)?|forgot(?:ten)?",
+        "retire (a learner), delete (rows), clear (a cache), ignore",
+        ("forget_rows", "a learner is forgotten"),
+    ),
+    "hand-out": Rule(
+        "hand(?:s|ed|ing)?(?:-| )?outs?",
+        "delivery, delivered",
+        ("each hand-out", "handed out twice", "hands out"),
+    ),
+    "place": Rule(
+        "places?",
+        "block key, key, location, table",
+        ("read_place", "each place", "Place"),
+        ("merged in place", "two decimal places", "take place", "replace", "placeholder"),
+        unless="(?:in|decimal|takes?|took|taken) places?",
+    ),
+    "turn": Rule(
+        "turns?",
+        "block lock (of a learner's block); order",
+        ("takes its turn", "def turn", "in turns"),
+        ("turn it off", "turns into", "return"),
+        unless="turns?(?: [a-z' ]{1,40})? (?:on|off|into)",
+    ),
+    "deliver": Rule(
+        "deliver(?:s|y|ed|ing|er)?",
+        "send (block to transport), apply (a reply); delivery is what a grader gets",
+        ("deliver_reply", "the delivery"),
+        ("deliveries", "MAX_DELIVERIES"),
+        except_in=OF_THE_QUEUE,
+    ),
+    "apply a reply": Rule(
+        "deliver(?:s|y|ed|ing)?(?: of)? (?:a |the |one |stored )*repl(?:y|ies)"
+        "|repl(?:y|ies)(?: is| are)? delivered|not delivered",
+        "apply",
+        ("deliver a reply", "replies delivered", "delivery of the reply"),
+    ),
+    "given up": Rule(
+        "g[ia]ve(?:s|n)?(?:-| )up|giving up",
+        "failed, dead; fail, mark dead, stop",
+        ("it gives up", "given-up ones", "_give_up"),
+    ),
+    "gradebook": Rule("grade books?", "gradebook", ("the grade book",), ("gradebook",)),
+    "deprecated key": Rule(
+        "old kind|old keys?", "deprecated key", ("keys of the old kind", "an old key")
+    ),
+    "user id": Rule(
+        "(?:learner|user)(?:'s)? numbers?|of that number", "user id", ("the learner's number",)
+    ),
+    "cast": Rule("cast", "factories", ("tests/x/cast.py",), in_names=False),
+    "journey": Rule("journeys?|mortals?", "integration test, process", ("journeys/mortals.py",)),
+    "recorder": Rule("recorders?", "reply backend", ("the recorder's work",)),
+    "callback URL": Rule("callback address(?:es)?", "callback URL", ("callback_address",)),
+    "withdraw": Rule("withdr[ae]w(?:s|n|ing|al)?", "supersede, retire", ("withdraw", "WITHDRAWN")),
+    "failure reply": Rule(
+        "(?:store|failure) notices?|source notice", "failure reply", ("FAILURE_NOTICE",)
+    ),
+    "error": Rule(
+        "as (?:problem|fault)", "as error: a problem is an exercise", ("except OSError as problem",)
+    ),
+    "interesting": Rule(
+        "interesting|interest", "should send, grade filter", ("is_interesting", "INTERESTING")
+    ),
+    "word": Rule(
+        "in a word(?: or two)?|a word (?:about|in)|without a word|word for word"
+        "|in (?:so many|its own|their own|(?:the )?[a-z]+'s(?: own)?) words",
+        "text, code, message; say what it contains",
+        ("why, in a word", "in the protocol's own words"),
+    ),
+    "aphorism": Rule(
+        "in vain|for ever|truth|honest(?:ly)?|what became of|once and for all|alas|wakes? nobody"
+        "|has a say|have a say|of ours",
+        "a plain statement with actor, verb and object",
+        ("the rows are the truth", "waits for ever", "a row of ours"),
+    ),
+}
+
+#: (rule, glob of files, regular expression of the text around it, reason). Each is still needed;
+#: a test checks that.
+EXCEPTIONS: tuple[tuple[str, str, str, str], ...] = ()
