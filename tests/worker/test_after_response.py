@@ -55,7 +55,7 @@ def _connections_stay_open() -> Iterator[None]:
 def test_an_envelope_runs_its_jobs_when_it_is_closed():
     """C90: a grader has its answer before anything is done with its reply."""
     done = []
-    envelope = success()
+    envelope = success().render()
     assert isinstance(envelope, HttpResponse)
     envelope.jobs = [lambda: done.append(envelope.content)]
     assert done == []
@@ -65,7 +65,8 @@ def test_an_envelope_runs_its_jobs_when_it_is_closed():
 
 def test_envelopes():
     """C54: an envelope holds exactly return_code and content, with status 200."""
-    for envelope in (Envelope(0, 7), success("x"), failure("y", ValueError("field: reason"))):
+    for envelope in (Envelope(7), success("x"), failure("y", ValueError("field: reason"))):
+        envelope.render()
         assert envelope.status_code == 200
         assert set(json.loads(envelope.content)) == {"return_code", "content"}
     assert envelope["X-XQueue-Problem"] == "field: reason"

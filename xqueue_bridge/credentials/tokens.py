@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -67,7 +68,7 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
 
 def _read(response: requests.Response) -> tuple[str, float]:
     try:
-        answer = response.json()
+        answer = json.loads(response.content)  # takes a byte order mark
         token, seconds = answer["access_token"], float(answer.get("expires_in", 300))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise GradeSendError("token: unreadable") from None

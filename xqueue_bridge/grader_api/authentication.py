@@ -36,7 +36,7 @@ class GraderSessionAuthentication(BaseAuthentication):
             return None
         secret_id, session_id = session
         principal = accounts.find_principal(secret_id)
-        if principal is None or accounts.session_has_ended(session_id):
+        if principal is None or accounts.is_session_revoked(session_id):
             return None
         return AnonymousUser(), principal
 
@@ -48,7 +48,7 @@ class IsGrader(BasePermission):
         return isinstance(request.auth, Principal)
 
 
-def start(response: HttpResponse, principal: Principal, *, secure: bool) -> None:
+def start_session(response: HttpResponse, principal: Principal, *, secure: bool) -> None:
     """Set the cookie of a new session; other sessions of the grader stay valid."""
     session = signing.dumps([principal.secret_id, secrets.token_hex(16)], salt=_SALT)
     response.set_cookie(
@@ -62,11 +62,11 @@ def start(response: HttpResponse, principal: Principal, *, secure: bool) -> None
     )
 
 
-def end(request: HttpRequest | Request, response: HttpResponse) -> None:
+def end_session(request: HttpRequest | Request, response: HttpResponse) -> None:
     """Revoke the request's session, if any, and delete its cookie."""
     session = _read(request)
     if session is not None:
-        accounts.end_session(session[1])
+        accounts.revoke_session(session[1])
     response.delete_cookie(options().SESSION_COOKIE, path=_path(), samesite="Strict")
 
 

@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from xqueue_bridge.data import Target
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.grader_api.request_body import prepare_body
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms.callback_url import read_parts
@@ -57,7 +58,10 @@ def xqueue_callback(
     the Submission table, so no queue server has a reply to it. 503: try again later.
     """
     try:
+        prepare_body(request)
         form = request.POST
+    except InvalidField as exc:
+        return _answer(400, exc)
     except _UNREADABLE as exc:
         return _answer(400, f"the form cannot be read: {type(exc).__name__}")
     try:

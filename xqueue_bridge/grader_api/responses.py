@@ -1,11 +1,13 @@
-"""Responses of the XQueue protocol."""
+"""Responses of the XQueue protocol, and the renderer and the exception handler that make them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from django.http import HttpResponse
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
 
 from xqueue_bridge.worker import after_response
 
@@ -13,17 +15,39 @@ from xqueue_bridge.worker import after_response
 PROBLEM_HEADER = "X-XQueue-Problem"
 
 
-class Envelope(HttpResponse):
-    """``{"return_code": 0 | 1, "content": ...}`` with status 200, also for errors.
+class EnvelopeRenderer(BaseRenderer):
+    """DRF renderer that puts a response's data into an envelope.
+
+    ``return_code`` is 1 for a response whose attribute ``exception`` is true: DRF sets it on what
+    an exception handler returns. DRF's JSONRenderer would write other bytes.
+    """
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        failed = renderer_context is not None and renderer_context["response"].exception
+        return json.dumps({"return_code": int(failed), "content": data}).encode()
+
+
+class Envelope(Response):
+    """DRF response with status 200, for success and for failure.
 
     ``jobs`` run after the response has been sent.
     """
 
-    def __init__(self, return_code: int, content: object, *, problem: str = "") -> None:
-        super().__init__(
-            json.dumps({"return_code": return_code, "content": content}),
-            content_type="application/json",
-        )
+    def __init__(self, content: object = "", *, failed: bool = False, problem: str = "") -> None:
+        super().__init__(content, exception=failed)
+        # Views outside of DRF may return it, too; DRF sets these attributes again.
+        self.accepted_renderer = EnvelopeRenderer()
+        self.accepted_media_type = EnvelopeRenderer.media_type
+        self.renderer_context: dict[str, Any] = {}
         if problem:
             self[PROBLEM_HEADER] = problem
         self.jobs: list[Callable[[], object]] = []
@@ -36,9 +60,9 @@ class Envelope(HttpResponse):
 
 def success(content: object = "") -> Envelope:
     """Return the envelope of a successful request."""
-    return Envelope(0, content)
+    return Envelope(content)
 
 
 def failure(content: str, problem: object = None) -> Envelope:
     """Return the envelope of a failed request; ``problem`` names the invalid field."""
-    return Envelope(1, content, problem="" if problem is None else str(problem))
+    return Envelope(content, failed=True, problem="" if problem is None else str(problem))

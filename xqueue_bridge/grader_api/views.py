@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponseBase, HttpResponseRedirect, UnreadablePostError
-from django.http.request import RawPostDataException
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -19,7 +18,6 @@ from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -27,9 +25,10 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.data import PulledSubmission
 from xqueue_bridge.exceptions import InvalidField, QueueContended, RequestRefused
 from xqueue_bridge.grader_api import authentication
-from xqueue_bridge.grader_api.responses import Envelope, failure, success
+from xqueue_bridge.grader_api.request_body import media_type, prepare_body
+from xqueue_bridge.grader_api.responses import Envelope, EnvelopeRenderer, failure, success
 from xqueue_bridge.grader_api.throttling import LoginThrottle
-from xqueue_bridge.protocol import fields as wire
+from xqueue_bridge.protocol import fields as protocol_fields
 from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.worker.after_response import defer_jobs
@@ -46,10 +45,10 @@ _UNREADABLE = (
 
 
 class IgnoreAcceptHeader(BaseContentNegotiation):
-    """Return JSON whatever Accept header the client sends."""
+    """DRF content negotiation that returns JSON whatever Accept header the client sends."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
-        return next((p for p in parsers if _media_type(request) == p.media_type), None)
+        return next((p for p in parsers if media_type(request._request) == p.media_type), None)
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None
@@ -58,12 +57,12 @@ class IgnoreAcceptHeader(BaseContentNegotiation):
 
 
 class XQueueView(APIView):
-    """Base of the protocol's endpoints: authentication and error responses."""
+    """Base of the endpoints: session required, envelope returned, also for errors."""
 
     authentication_classes = [authentication.GraderSessionAuthentication]
     permission_classes = [authentication.IsGrader]
     parser_classes = [FormParser, MultiPartParser, JSONParser]
-    renderer_classes = [JSONRenderer]
+    renderer_classes = [EnvelopeRenderer]
     content_negotiation_class = IgnoreAcceptHeader
     throttle_classes = []
     # No HEAD: a pull without a response body would lease a submission in vain.
@@ -96,25 +95,13 @@ class XQueueView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        # Read here, where Django's size limit applies; DRF's parsers may read without a limit. A
-        # form that the host's middleware has read was limited, and DRF finds it there.
-        with suppress(RawPostDataException):
-            _ = request.body
+        try:
+            prepare_body(request._request)
+        except InvalidField as exc:
+            raise RequestRefused(self.unreadable) from exc
 
-    # DRF declares its own Response class, but accepts any HttpResponse.
-    def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
-        if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-            login = reverse("xqueue_bridge:login")
-            return HttpResponseRedirect(f"{login}?{urlencode({'next': self.request.path})}")
-        if isinstance(exc, RequestRefused):
-            log.warning("Refused a grader's request: %r (%s)", str(exc), exc.__cause__)
-            return failure(str(exc), exc.__cause__)
-        if isinstance(exc, exceptions.MethodNotAllowed):
-            return failure(self.wrong_method)
-        if isinstance(exc, _UNREADABLE):
-            log.warning("A grader's request cannot be read: %s", type(exc).__name__)
-            return failure(self.unreadable, InvalidField("body", type(exc).__name__))
-        raise exc
+    def get_exception_handler(self) -> Any:
+        return exception_handler
 
 
 class LoginView(XQueueView):
@@ -131,8 +118,8 @@ class LoginView(XQueueView):
 
     def post(self, request: Request) -> Envelope:
         try:
-            name = wire.text_field(self.fields, "username")
-            secret = wire.text_field(self.fields, "password")
+            name = protocol_fields.text_field(self.fields, "username")
+            secret = protocol_fields.text_field(self.fields, "password")
         except InvalidField as exc:
             return failure("Insufficient login info", exc)
         throttle = LoginThrottle(request, self, name)
@@ -144,7 +131,7 @@ class LoginView(XQueueView):
             throttle.record_failure()
             return failure("Incorrect login credentials")
         response = success("Logged in")
-        authentication.start(response, principal, secure=request.is_secure())
+        authentication.start_session(response, principal, secure=request.is_secure())
         return response
 
 
@@ -155,7 +142,7 @@ class LogoutView(XQueueView):
 
     def get(self, request: Request) -> Envelope:
         response = success("Goodbye")
-        authentication.end(request, response)
+        authentication.end_session(request, response)
         return response
 
     post = get
@@ -219,7 +206,7 @@ def requested_queue(request: Request, grader: Principal, endpoint: str, unknown:
     if not queue_name:
         raise RequestRefused(f"'{endpoint}' must provide parameter 'queue_name'")
     served = grader.may_use(queue_name) and queue.is_known_queue(queue_name)
-    if not served or not wire.is_valid_text(queue_name):
+    if not served or not protocol_fields.is_valid_text(queue_name):
         raise RequestRefused(unknown.replace("{queue_name}", queue_name))
     return queue_name
 
@@ -246,5 +233,18 @@ def file_url(request: Request, pulled: PulledSubmission, index: int, name: str) 
     return base.rstrip("/") + path if base else request.build_absolute_uri(path)
 
 
-def _media_type(request: Request) -> str:
-    return (request.content_type or "").partition(";")[0].strip().lower()
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase | None:
+    """Return the protocol's response to an exception of a view; None for an error of ours."""
+    view: XQueueView = context["view"]
+    if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        login = reverse("xqueue_bridge:login")
+        return HttpResponseRedirect(f"{login}?{urlencode({'next': view.request.path})}")
+    if isinstance(exc, RequestRefused):
+        log.warning("Refused a grader's request: %r (%s)", str(exc), exc.__cause__)
+        return failure(str(exc), exc.__cause__)
+    if isinstance(exc, exceptions.MethodNotAllowed):
+        return failure(view.wrong_method)
+    if isinstance(exc, _UNREADABLE):
+        log.warning("A grader's request cannot be read: %s", type(exc).__name__)
+        return failure(view.unreadable, InvalidField("body", type(exc).__name__))
+    return None

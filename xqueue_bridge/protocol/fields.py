@@ -26,13 +26,18 @@ def json_object(
     if not isinstance(text, str):
         raise error(field, "must be text")
     try:
-        value = json.loads(text)
+        value = json.loads(without_bom(text))
     except (ValueError, RecursionError):  # ValueError: also a number with too many digits
         # "from None", because the decoder's exception carries the whole text.
         raise error(field, "must be JSON") from None
     if not isinstance(value, dict):
         raise error(field, "must be a JSON object")
     return value
+
+
+def without_bom(text: str) -> str:
+    """Return text from outside without the byte order mark that some programs write first."""
+    return text.removeprefix("\ufeff")
 
 
 def is_valid_text(text: str) -> bool:

@@ -106,27 +106,27 @@ def find_principal(secret_id: int) -> Principal | None:
     return principal
 
 
-def end_session(session_id: str) -> None:
+def revoke_session(session_id: str) -> None:
     """Revoke one session of a grader; its other sessions stay valid."""
     RevokedSession.objects.bulk_create(
         [RevokedSession(session_id=session_id)], ignore_conflicts=True
     )
-    _cache().set(_ended_key(session_id), True, options().GRADER_CACHE_SECONDS)
+    _cache().set(_revoked_key(session_id), True, options().GRADER_CACHE_SECONDS)
 
 
-def session_has_ended(session_id: str) -> bool:
+def is_session_revoked(session_id: str) -> bool:
     """Return whether the session was logged out."""
-    ended = _cache().get(_ended_key(session_id))
-    if ended is None:
-        ended = RevokedSession.objects.filter(pk=session_id).exists()
-        _cache().set(_ended_key(session_id), ended, options().GRADER_CACHE_SECONDS)
-    return ended
+    revoked = _cache().get(_revoked_key(session_id))
+    if revoked is None:
+        revoked = RevokedSession.objects.filter(pk=session_id).exists()
+        _cache().set(_revoked_key(session_id), revoked, options().GRADER_CACHE_SECONDS)
+    return revoked
 
 
 def clear_expired_sessions() -> int:
     """Delete RevokedSession rows whose cookies have expired; return their number."""
     expired = timezone.now() - timedelta(seconds=options().SESSION_SECONDS)
-    return RevokedSession.objects.filter(ended_at__lt=expired).delete()[0]
+    return RevokedSession.objects.filter(revoked_at__lt=expired).delete()[0]
 
 
 def _load_principal(secret_id: int) -> Principal | None:
@@ -153,8 +153,8 @@ def _digests(secret: str) -> list[str]:
     ]
 
 
-def _ended_key(session_id: str) -> str:
-    return f"xqueue_bridge.ended.{session_id}"
+def _revoked_key(session_id: str) -> str:
+    return f"xqueue_bridge.revoked.{session_id}"
 
 
 def _cache() -> BaseCache:

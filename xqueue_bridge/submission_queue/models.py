@@ -168,10 +168,10 @@ class RevokedSession(models.Model):
     """
 
     session_id = models.CharField(max_length=32, primary_key=True)
-    ended_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    revoked_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
-        verbose_name = "ended session"
+        verbose_name = "revoked session"
 
     def __str__(self) -> str:
-        return f"session ended {self.ended_at}"
+        return f"session revoked {self.revoked_at}"

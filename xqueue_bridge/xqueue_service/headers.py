@@ -8,7 +8,7 @@ from typing import Any
 
 from xqueue_bridge.data import XHeader
 from xqueue_bridge.exceptions import InvalidHeader
-from xqueue_bridge.protocol.fields import is_valid_text, json_object
+from xqueue_bridge.protocol.fields import is_valid_text, json_object, without_bom
 from xqueue_bridge.xqueue_service.messages import ODD_REPLY
 
 MAX_HEADER_CHARS = 8192
@@ -56,8 +56,8 @@ def parse_xreply(text: str) -> tuple[int, str]:
     if that is an error code.
     """
     try:
-        reply = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
+        reply = json.loads(without_bom(text))
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return 1, ODD_REPLY
     if not isinstance(reply, dict) or type(reply.get("return_code")) is not int:
         return 1, ODD_REPLY

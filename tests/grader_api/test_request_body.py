@@ -1,0 +1,316 @@
+"""Bodies of requests as clients and proxies send them, passed to the WSGI and ASGI handlers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from asgiref.sync import async_to_sync
+from asgiref.testing import ApplicationCommunicator
+from django.contrib.auth import get_user_model
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.test import Client
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tests.submission_queue.factories import (
+    COURSE,
+    GOOD_REPLY,
+    PROBLEM,
+    GraderClient,
+    make_grader,
+    new_submission,
+)
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api
+from xqueue_bridge.submission_queue.models import Submission
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=x"
+CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+STORED = {"return_code": 0, "content": ""}
+BOM = b"\xef\xbb\xbf"
+
+
+def encode(fields: dict[str, str], content_type: str) -> bytes:
+    if content_type == FORM:
+        return urlencode(fields).encode()
+    if content_type == MULTIPART:
+        part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+        return ("".join(part.format(*field) for field in fields.items()) + "--x--\r\n").encode()
+    return json.dumps(fields).encode()
+
+
+def pulled(grader: GraderClient) -> dict[str, str]:
+    """Pull a submission; return the fields of its result."""
+    api.enqueue(new_submission())
+    submission = grader.pull()
+    assert submission
+    return {"xqueue_header": submission.header, "xqueue_body": GOOD_REPLY}
+
+
+def cookies_of(grader: GraderClient) -> str:
+    return "; ".join(f"{each.key}={each.value}" for each in grader.http.cookies.values())
+
+
+def post(
+    grader: GraderClient,
+    body: bytes,
+    content_type: str,
+    path: str = "/xqueue/put_result/",
+    **more: Any,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Call the WSGI handler as a server does; return the envelope and the response's headers."""
+    started: dict[str, str] = {}
+    chunks = get_wsgi_application()(
+        {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": path,
+            "SERVER_NAME": "testserver",
+            "SERVER_PORT": "80",
+            "CONTENT_TYPE": content_type,
+            "HTTP_COOKIE": cookies_of(grader),
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.url_scheme": "http",
+            **more,
+        },
+        lambda status, headers, exc_info=None: started.update(dict(headers), status=status),
+    )
+    assert started["status"] == "200 OK"
+    envelope = json.loads(b"".join(chunks))
+    chunks.close()
+    return envelope, started
+
+
+def length_of(body: bytes) -> dict[str, str]:
+    return {"CONTENT_LENGTH": str(len(body))}
+
+
+@pytest.fixture
+def grader(transactional_db) -> GraderClient:
+    return make_grader("python")
+
+
+@pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
+def test_chunked_body_is_stored(grader, content_type):
+    """C79: a result without Content-Length, whose end the server finds, is taken."""
+    body = encode(pulled(grader), content_type)
+    assert post(grader, body, content_type, **CHUNKED)[0] == STORED
+
+
+def test_chunked_login(grader):
+    """C43: a login in chunks, as Go and Node send it, is taken."""
+    body = urlencode({"username": grader.name, "password": grader.secret}).encode()
+    answer, _ = post(grader, body, FORM, "/xqueue/login/", **CHUNKED)
+    assert answer == {"return_code": 0, "content": "Logged in"}
+
+
+def test_chunked_body_on_a_server_that_reads_none(grader):
+    """C83: the reason names the length, not a field that was sent."""
+    body = encode(pulled(grader), FORM)
+    answer, headers = post(grader, body, FORM, HTTP_TRANSFER_ENCODING="chunked")
+    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    assert headers["X-XQueue-Problem"].startswith("body: has no Content-Length")
+    assert Submission.objects.get().status == "leased"
+
+
+def test_chunked_body_that_is_too_long(grader, settings):
+    """C84: reading stops at Django's limit, which holds without a Content-Length, too."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    endless = io.BytesIO(b"x" * 10_000)
+    answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": endless})
+    assert headers["X-XQueue-Problem"] == "body: RequestDataTooBig"
+    assert answer["return_code"] == 1
+    assert endless.tell() == 1001
+
+
+def test_chunked_body_whose_sender_disconnects(grader):
+    """C84: a body that is cut off is refused, with status 200."""
+
+    class Broken(io.BytesIO):
+        def read(self, *args: Any) -> bytes:
+            raise OSError("bad chunk")
+
+    answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": Broken()})
+    assert headers["X-XQueue-Problem"] == "body: UnreadablePostError"
+    assert answer["return_code"] == 1
+
+
+@pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)],
+)
+def test_compressed_body_is_stored(grader, content_type, encoding, compress):
+    """C79: a result with Content-Encoding gzip or deflate is taken."""
+    body = compress(encode(pulled(grader), content_type))
+    more = {"HTTP_CONTENT_ENCODING": encoding, **length_of(body)}
+    assert post(grader, body, content_type, **more)[0] == STORED
+
+
+def test_compressed_and_chunked_body_is_stored(grader):
+    """C79: both at once are taken."""
+    body = gzip.compress(encode(pulled(grader), FORM))
+    assert post(grader, body, FORM, HTTP_CONTENT_ENCODING="gzip", **CHUNKED)[0] == STORED
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "reason"),
+    [
+        ("br", b"x", "Content-Encoding: must be gzip, deflate, or left out"),
+        ("gzip, gzip", b"x", "Content-Encoding: must be gzip, deflate, or left out"),
+        ("gzip", b"not gzip", "body: is not in the Content-Encoding of the request"),
+        ("gzip", gzip.compress(b"x=1")[:-4], "body: ends before its Content-Encoding does"),
+        ("gzip", gzip.compress(b"x" * 2_000_000), "body: RequestDataTooBig"),
+    ],
+)
+def test_body_that_cannot_be_decompressed(grader, settings, encoding, body, reason):
+    """C83, C84: the reason names the encoding; decompression stops at Django's limit."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+    more = {"HTTP_CONTENT_ENCODING": encoding, **length_of(body)}
+    answer, headers = post(grader, body, FORM, **more)
+    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    assert headers["X-XQueue-Problem"] == reason
+
+
+@pytest.mark.parametrize("content_type", [FORM, "application/json"])
+def test_byte_order_mark_before_the_request(grader, content_type):
+    """C79: a request that begins with a byte order mark is taken."""
+    body = BOM + encode(pulled(grader), content_type)
+    assert post(grader, body, content_type, **length_of(body))[0] == STORED
+
+
+@pytest.mark.parametrize("field", ["xqueue_header", "xqueue_body"])
+@pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
+def test_byte_order_mark_before_a_field(grader, content_type, field):
+    """C79: a field that begins with a byte order mark is taken."""
+    fields = pulled(grader)
+    fields[field] = "\ufeff" + fields[field]
+    body = encode(fields, content_type)
+    assert post(grader, body, content_type, **length_of(body))[0] == STORED
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
+def test_json_in_another_charset(grader, charset):
+    """C79: JSON is read in the charset that its media type names."""
+    body = json.dumps(pulled(grader)).encode(charset)
+    content_type = f"application/json; charset={charset}"
+    assert post(grader, body, content_type, **length_of(body))[0] == STORED
+
+
+def read_forms(get_response: Any) -> Any:
+    """Read each form that is posted, as the tracking middleware of an LMS does."""
+
+    def middleware(request: Any) -> Any:
+        dict(request.POST)
+        return get_response(request)
+
+    return middleware
+
+
+@pytest.mark.parametrize("content_type", [FORM, "application/json"])
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_host_middleware_that_reads_forms(grader, settings, content_type, encoding):
+    """C79: what that middleware could not read is still read."""
+    settings.MIDDLEWARE = [f"{__name__}.read_forms", *settings.MIDDLEWARE]
+    body = encode(pulled(grader), content_type)
+    if encoding:
+        body = gzip.compress(body)
+    more = {"HTTP_CONTENT_ENCODING": encoding, **CHUNKED}
+    assert post(grader, body, content_type, **more)[0] == STORED
+
+
+@pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
+def test_chunked_body_over_asgi(grader, content_type):
+    """C79: an ASGI server passes a chunked body on in parts, without its length."""
+    body = encode(pulled(grader), content_type)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/xqueue/put_result/",
+        "query_string": b"",
+        "headers": [
+            (b"content-type", content_type.encode()),
+            (b"cookie", cookies_of(grader).encode()),
+            (b"transfer-encoding", b"chunked"),
+        ],
+    }
+
+    async def request() -> dict[str, Any]:
+        server = ApplicationCommunicator(get_asgi_application(), scope)
+        await server.send_input({"type": "http.request", "body": body[:20], "more_body": True})
+        await server.send_input({"type": "http.request", "body": body[20:]})
+        start = await server.receive_output(30)
+        assert start["status"] == 200
+        answer: dict[str, Any] = json.loads((await server.receive_output(30))["body"])
+        return answer
+
+    assert async_to_sync(request)() == STORED
+
+
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
+@given(
+    body=st.binary(max_size=300),
+    content_type=st.sampled_from([FORM, MULTIPART, "application/json", "", "text/plain"]),
+    encoding=st.sampled_from(["", "gzip", "deflate", "br"]),
+    chunked=st.booleans(),
+)
+def test_any_body_gets_an_envelope(grader, body, content_type, encoding, chunked):
+    """C84: no bytes are an error of ours, and none end a lease."""
+    more = {**CHUNKED} if chunked else length_of(body)
+    answer, headers = post(grader, body, content_type, HTTP_CONTENT_ENCODING=encoding, **more)
+    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    assert headers["X-XQueue-Problem"]
+
+
+@pytest.fixture
+def waiting(transactional_db) -> int:
+    """Save a state that waits for the queue key "live"; return the learner's id."""
+    user_id: int = get_user_model().objects.create_user("learner").pk
+    entry = {"correctness": "incomplete", "npoints": None, "msg": "1"}
+    entry["queuestate"] = {"key": "live", "time": "20261120101010"}
+    state = {"correct_map": {"loops_2_1": entry}, "score": {"raw_earned": 0, "raw_possible": 1}}
+    learner_state.save_fields(user_id, COURSE, PROBLEM, state)
+    return user_id
+
+
+def post_to_callback(user_id: int, body: bytes, encoding: str = "") -> HttpResponse:
+    url = quote(f"/courses/{COURSE}/xqueue/{user_id}/{PROBLEM}/score_update")
+    return Client().generic("POST", url, body, FORM, headers={"content-encoding": encoding})
+
+
+@pytest.mark.parametrize("field", ["xqueue_header", "xqueue_body"])
+def test_callback_field_with_a_byte_order_mark(waiting, field):
+    """C110: a field that begins with a byte order mark is read."""
+    fields = {"xqueue_header": '{"lms_key": "live"}', "xqueue_body": GOOD_REPLY}
+    fields[field] = "\ufeff" + fields[field]
+    assert post_to_callback(waiting, encode(fields, FORM)).status_code == 200
+    score = learner_state.read_score(waiting, PROBLEM, COURSE)
+    assert score
+    assert score.grade == 1
+
+
+def test_compressed_callback(waiting):
+    """C110, C115: gzip is read; another encoding is refused by its name."""
+    fields = {"xqueue_header": '{"lms_key": "live"}', "xqueue_body": GOOD_REPLY}
+    body = gzip.compress(encode(fields, FORM))
+    refused = post_to_callback(waiting, body, "br")
+    assert refused.status_code == 400
+    assert refused.text.startswith("Content-Encoding: must be gzip")
+    assert post_to_callback(waiting, body, "gzip").status_code == 200
+    score = learner_state.read_score(waiting, PROBLEM, COURSE)
+    assert score
+    assert score.grade == 1

@@ -1,0 +1,109 @@
+"""Reading of a request's body as real clients and proxies send it, within Django's size limit."""
+
+from __future__ import annotations
+
+import codecs
+import zlib
+from io import BytesIO
+from typing import cast
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, UnreadablePostError
+from django.http.request import RawPostDataException
+
+from xqueue_bridge.exceptions import InvalidField
+
+#: Window bits with which zlib recognises the gzip and the zlib format by their headers.
+_ANY_FORMAT = zlib.MAX_WBITS | 32
+_GZIP_NAMES = frozenset({"gzip", "x-gzip", "deflate"})
+_TEXT_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
+
+
+def prepare_body(request: HttpRequest) -> None:
+    """Read the body into memory, as Django's and DRF's parsers expect it.
+
+    Those read nothing from a chunked body, which has no Content-Length, do not know
+    Content-Encoding, and refuse a byte order mark. Raise RequestDataTooBig above
+    DATA_UPLOAD_MAX_MEMORY_SIZE bytes, before or after decompression, UnreadablePostError if the
+    client disconnects, and InvalidField with the reason for any other body. A multipart form
+    that the host's middleware has read stays as it is.
+    """
+    try:
+        body = request.body
+    except RawPostDataException:
+        return  # middleware has read a multipart form, and Django has kept its fields
+    raw = body
+    if not body and request.method == "POST" and _is_chunked(request):
+        body = _read_chunked(request)
+    body = _decompress(body, request.headers.get("Content-Encoding", ""))
+    if media_type(request) in _TEXT_TYPES:
+        body = body.removeprefix(codecs.BOM_UTF8)
+    if body is not raw:
+        _replace_body(request, body)
+    elif body:
+        # ASGI servers pass on a chunked body without its length, which DRF asks for.
+        request.META["CONTENT_LENGTH"] = str(len(body))
+
+
+def media_type(request: HttpRequest) -> str:
+    """Return the media type of the request, without parameters and in lower case."""
+    return (request.content_type or "").partition(";")[0].strip().lower()
+
+
+def _is_chunked(request: HttpRequest) -> bool:
+    return bool(request.headers.get("Transfer-Encoding")) and not request.META.get("CONTENT_LENGTH")
+
+
+def _read_chunked(request: HttpRequest) -> bytes:
+    environ = request.META
+    if not environ.get("wsgi.input_terminated"):
+        # The server would wait for more bytes after the last one.
+        raise InvalidField("body", "has no Content-Length, and this server reads no chunked body")
+    limit = _limit()
+    try:
+        body = environ["wsgi.input"].read(-1 if limit is None else limit + 1)
+    except OSError as exc:
+        raise UnreadablePostError(type(exc).__name__) from None
+    return _bounded(body, limit)
+
+
+def _decompress(body: bytes, encoding: str) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity") or not body:
+        return body
+    if encoding not in _GZIP_NAMES:
+        raise InvalidField("Content-Encoding", "must be gzip, deflate, or left out")
+    limit = _limit()
+    reader = zlib.decompressobj(_ANY_FORMAT)
+    try:
+        plain = reader.decompress(body, 0 if limit is None else limit + 1)
+    except zlib.error:
+        raise InvalidField("body", "is not in the Content-Encoding of the request") from None
+    plain = _bounded(plain, limit)
+    if not reader.eof:
+        raise InvalidField("body", "ends before its Content-Encoding does")
+    return plain
+
+
+def _limit() -> int | None:
+    return cast("int | None", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+def _bounded(body: bytes, limit: int | None) -> bytes:
+    if limit is not None and len(body) > limit:
+        raise RequestDataTooBig
+    return body
+
+
+def _replace_body(request: HttpRequest, body: bytes) -> None:
+    """Let Django parse ``body`` in the place of what it has read."""
+    request.META["CONTENT_LENGTH"] = str(len(body))
+    request.META.pop("HTTP_CONTENT_ENCODING", None)
+    request.META.pop("HTTP_TRANSFER_ENCODING", None)
+    request.__dict__.pop("headers", None)
+    request._body = body
+    request._stream = BytesIO(body)
+    # A middleware that has read the form found an empty or a compressed one.
+    for name in ("_post", "_files"):
+        request.__dict__.pop(name, None)
