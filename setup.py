@@ -4,14 +4,16 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# Every core dependency is already part of an LMS image, so installing us adds nothing to it.
+# Every core dependency is already part of an LMS image, so installing us adds nothing to it. The
+# bounds take the versions of every supported release (requirements/platform/), and nothing that
+# is not tested.
 CORE = [
-    "Django>=5.2",
-    "djangorestframework>=3.16",
-    "requests>=2.32",
-    "edx-opaque-keys[django]>=3.1,<5",
-    "celery>=5.4",
-    "nh3>=0.2.18",
+    "Django>=5.2,<7",
+    "djangorestframework>=3.16,<4",
+    "requests>=2.32,<3",
+    "edx-opaque-keys[django]>=3.0,<5",
+    "celery>=5.4,<6",
+    "nh3>=0.2.18,<1",
 ]
 
 WAFFLE = ["django-waffle>=4.2"]

@@ -4,9 +4,8 @@ Learners are stored as user ids without a foreign key, as upstream does: grades 
 """
 
 from django.db import models
-from opaque_keys.edx.django.models import CourseKeyField, UsageKeyField
 
-from xqueue_bridge.db.fields import CaseSensitiveCharField
+from xqueue_bridge.db.fields import CaseSensitiveCharField, CourseKeyField, UsageKeyField
 
 
 class VisibleBlocks(models.Model):
@@ -19,7 +18,7 @@ class VisibleBlocks(models.Model):
     """
 
     hashed = CaseSensitiveCharField(max_length=100, unique=True)
-    course_id = CourseKeyField(max_length=255, case_sensitive=True, db_index=True)
+    course_id = CourseKeyField(max_length=255, db_index=True)
     blocks_json = models.TextField()
 
     class Meta:
@@ -36,8 +35,8 @@ class PersistentSubsectionGrade(models.Model):
     """
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255, case_sensitive=True)
-    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
+    course_id = CourseKeyField(max_length=255)
+    usage_key = UsageKeyField(max_length=255)
     subtree_edited_timestamp = models.DateTimeField(null=True)
     course_version = models.CharField(max_length=255, blank=True)
     earned_all = models.FloatField()
@@ -113,8 +112,8 @@ class PersistentSubsectionGradeOverrideHistory(Override):
         REMOVED = "removed", "removed"
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255, case_sensitive=True)
-    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
+    course_id = CourseKeyField(max_length=255)
+    usage_key = UsageKeyField(max_length=255)
     action = models.CharField(max_length=8, choices=Action)
     created = models.DateTimeField()
 
@@ -140,7 +139,7 @@ class PersistentCourseGrade(models.Model):
     """
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    course_id = CourseKeyField(max_length=255)
     course_edited_timestamp = models.DateTimeField(null=True)
     course_version = models.CharField(max_length=255, blank=True)
     grading_policy_hash = models.CharField(max_length=255)
@@ -181,7 +180,7 @@ class GradeRecalculation(models.Model):
     """
 
     user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255, case_sensitive=True)
+    course_id = CourseKeyField(max_length=255)
     wanted = models.PositiveBigIntegerField(default=0)
     done = models.PositiveBigIntegerField(default=0)
     changes = models.TextField(blank=True)

@@ -1,9 +1,8 @@
 """The table of published course structures."""
 
 from django.db import models
-from opaque_keys.edx.django.models import CourseKeyField
 
-from xqueue_bridge.db.fields import CaseSensitiveCharField
+from xqueue_bridge.db.fields import CaseSensitiveCharField, CourseKeyField
 
 
 class CourseStructureVersion(models.Model):
@@ -15,7 +14,7 @@ class CourseStructureVersion(models.Model):
     .. no_pii:
     """
 
-    course_key = CourseKeyField(max_length=255, case_sensitive=True)
+    course_key = CourseKeyField(max_length=255)
     version = CaseSensitiveCharField(max_length=255)
     edited_on = models.DateTimeField()
     loaded_at = models.DateTimeField()

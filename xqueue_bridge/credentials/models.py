@@ -3,8 +3,9 @@
 from typing import Any
 
 from django.db import models
-from opaque_keys.edx.django.models import LearningContextKeyField
 from opaque_keys.edx.keys import LearningContextKey
+
+from xqueue_bridge.db.fields import LearningContextKeyField
 
 
 class GradeOutbox(models.Model):
@@ -24,7 +25,7 @@ class GradeOutbox(models.Model):
         FAILED = "failed", "refused, or given up"
 
     user_id = models.PositiveBigIntegerField()
-    course_id = LearningContextKeyField(max_length=255, case_sensitive=True)
+    course_id = LearningContextKeyField(max_length=255)
     verified = models.BooleanField(default=True)
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
     wanted_version = models.PositiveBigIntegerField()

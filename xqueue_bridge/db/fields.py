@@ -6,6 +6,11 @@ from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from opaque_keys.edx.django import models as opaque_keys
+
+#: MySQL's and MariaDB's collation that compares bytes. The default collations of the other
+#: databases do.
+MYSQL_COLLATION = "utf8mb4_bin"
 
 
 class CaseSensitiveCharField(models.CharField):
@@ -16,7 +21,37 @@ class CaseSensitiveCharField(models.CharField):
     """
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
-        parameters = super().db_parameters(connection)
-        if connection.vendor == "mysql":
-            parameters["collation"] = "utf8mb4_bin"
-        return parameters
+        return _case_sensitive(super().db_parameters(connection), connection)
+
+
+class _CaseSensitiveKeys:
+    """Give a key field the column of a CaseSensitiveCharField, with every edx-opaque-keys.
+
+    Releases before 3.1 set no collation. Later ones have an argument ``case_sensitive``, which an
+    LMS with an earlier release refuses, and without it make columns that ignore case.
+    """
+
+    def db_parameters(self: Any, connection: BaseDatabaseWrapper) -> Any:
+        return _case_sensitive(models.CharField.db_parameters(self, connection), connection)
+
+
+class LearningContextKeyField(_CaseSensitiveKeys, opaque_keys.LearningContextKeyField):
+    """Stores the key of a course or library."""
+
+
+class CourseKeyField(_CaseSensitiveKeys, opaque_keys.CourseKeyField):
+    """Stores the key of a course."""
+
+
+class UsageKeyField(_CaseSensitiveKeys, opaque_keys.UsageKeyField):
+    """Stores the key of a block in a course or library."""
+
+
+class BlockTypeKeyField(_CaseSensitiveKeys, opaque_keys.BlockTypeKeyField):
+    """Stores the key of a type of blocks."""
+
+
+def _case_sensitive(parameters: Any, connection: BaseDatabaseWrapper) -> Any:
+    if connection.vendor == "mysql":
+        parameters["collation"] = MYSQL_COLLATION
+    return parameters

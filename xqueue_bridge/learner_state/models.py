@@ -2,7 +2,8 @@
 
 from django.conf import settings
 from django.db import models
-from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
+
+from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
 
 
 class StudentModule(models.Model):
@@ -22,8 +23,8 @@ class StudentModule(models.Model):
         db_constraint=False,
         related_name="xqueue_bridge_student_modules",
     )
-    course_id = LearningContextKeyField(max_length=255, case_sensitive=True)
-    module_state_key = UsageKeyField(max_length=255, db_column="module_id", case_sensitive=True)
+    course_id = LearningContextKeyField(max_length=255)
+    module_state_key = UsageKeyField(max_length=255, db_column="module_id")
     module_type = models.CharField(max_length=32)
     state = models.TextField(null=True, blank=True)
     grade = models.FloatField(null=True, blank=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.db import models
-from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
 
 from xqueue_bridge.data import Dispatch, StoredFile, Target
-from xqueue_bridge.db.fields import CaseSensitiveCharField
+from xqueue_bridge.db.fields import CaseSensitiveCharField, LearningContextKeyField, UsageKeyField
 from xqueue_bridge.submission_queue.states import Status
 
 
@@ -70,8 +69,8 @@ class Submission(models.Model):
     )
 
     user_id = models.PositiveBigIntegerField()
-    course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
-    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
+    course_key = LearningContextKeyField(max_length=255)
+    usage_key = UsageKeyField(max_length=255)
     dispatch = models.CharField(max_length=20, choices=[(d.value, d.value) for d in Dispatch])
     queue_key = CaseSensitiveCharField(max_length=255, editable=False)
 

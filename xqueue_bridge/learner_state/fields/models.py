@@ -8,10 +8,14 @@ from django.conf import settings
 from django.core.cache import caches
 from django.db import models, transaction
 from django.http import HttpRequest
-from opaque_keys.edx.django.models import BlockTypeKeyField, LearningContextKeyField, UsageKeyField
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.db.fields import CaseSensitiveCharField
+from xqueue_bridge.db.fields import (
+    BlockTypeKeyField,
+    CaseSensitiveCharField,
+    LearningContextKeyField,
+    UsageKeyField,
+)
 
 
 class StoredField(models.Model):
@@ -37,8 +41,8 @@ class XModuleUserStateSummaryField(StoredField):
     .. pii_retirement: retained
     """
 
-    course_id = LearningContextKeyField(max_length=255, case_sensitive=True)
-    usage_id = UsageKeyField(max_length=255, case_sensitive=True)
+    course_id = LearningContextKeyField(max_length=255)
+    usage_id = UsageKeyField(max_length=255)
 
     class Meta:
         verbose_name = "user state summary field"
@@ -67,7 +71,7 @@ class XModuleStudentPrefsField(StoredField):
         db_constraint=False,
         related_name="xqueue_bridge_student_prefs",
     )
-    module_type = BlockTypeKeyField(max_length=64, case_sensitive=True)
+    module_type = BlockTypeKeyField(max_length=64)
 
     class Meta:
         verbose_name = "student preferences field"

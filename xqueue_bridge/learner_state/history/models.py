@@ -5,7 +5,8 @@ own copy of the keys: reading needs no join, and history can outlive its row.
 """
 
 from django.db import models
-from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
+
+from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
 
 
 class Reason(models.TextChoices):
@@ -32,8 +33,8 @@ class BaseStudentModuleHistory(models.Model):
     student_module_id = models.PositiveBigIntegerField()
     version = models.PositiveBigIntegerField(help_text="The row's version after the write.")
     student_id = models.PositiveBigIntegerField()
-    course_id = LearningContextKeyField(max_length=255, case_sensitive=True)
-    module_state_key = UsageKeyField(max_length=255, db_column="module_id", case_sensitive=True)
+    course_id = LearningContextKeyField(max_length=255)
+    module_state_key = UsageKeyField(max_length=255, db_column="module_id")
     state = models.TextField(null=True)
     grade = models.FloatField(null=True)
     max_grade = models.FloatField(null=True)

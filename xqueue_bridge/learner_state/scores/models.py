@@ -1,9 +1,8 @@
 """The score ledger: the final outcome of each reply."""
 
 from django.db import models
-from opaque_keys.edx.django.models import LearningContextKeyField, UsageKeyField
 
-from xqueue_bridge.db.fields import CaseSensitiveCharField
+from xqueue_bridge.db.fields import CaseSensitiveCharField, LearningContextKeyField, UsageKeyField
 
 
 class ScoreLedger(models.Model):
@@ -24,8 +23,8 @@ class ScoreLedger(models.Model):
 
     idempotency_key = CaseSensitiveCharField(max_length=191, unique=True)
     user_id = models.PositiveBigIntegerField()
-    course_key = LearningContextKeyField(max_length=255, case_sensitive=True)
-    usage_key = UsageKeyField(max_length=255, case_sensitive=True)
+    course_key = LearningContextKeyField(max_length=255)
+    usage_key = UsageKeyField(max_length=255)
     attempt = models.PositiveBigIntegerField(null=True, help_text="Grows with a learner's answers.")
     earned = models.FloatField(null=True, help_text="Points, before the block's weight.")
     possible = models.FloatField(null=True)
