@@ -185,7 +185,7 @@ class GradeRecalculationAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Compute failed ones after all", permissions=["try_again"])
     def try_again(self, request: HttpRequest, rows: QuerySet[models.GradeRecalculation]) -> None:
-        changed = sum(map(course_grades.try_again, id_batches(rows)))
+        changed = sum(map(course_grades.retry_failed, id_batches(rows)))
         self.message_user(request, f"{changed} grades will be computed again.")
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
@@ -241,7 +241,7 @@ class GradeOutboxAdmin(ReadOnlyAdmin):
         "user_id",
         "course_id",
         "status",
-        "tries",
+        "attempts",
         "last_error",
     )
     list_filter = ("status",)

@@ -52,7 +52,7 @@ def connect_all() -> None:
         request_course_regrade, dispatch_uid="xqueue_bridge.request_course_regrade"
     )
     signals.COURSE_GRADE_CHANGED.connect(
-        enqueue_for_credentials, dispatch_uid="xqueue_bridge.records"
+        enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
     )
 
 
@@ -126,7 +126,7 @@ def send_platform_score_signals(
     """Send the platform's own signals about a score."""
     from xqueue_bridge.course_grades import api as course_grades
 
-    course_grades.publish_score_signals(user_id, course_key, usage_key, **score)
+    course_grades.send_score_signals(user_id, course_key, usage_key, **score)
 
 
 def store_published_score(
@@ -171,6 +171,6 @@ def enqueue_for_credentials(
     from xqueue_bridge.credentials import api as credentials
     from xqueue_bridge.tasks import enqueue_send_grade
 
-    grade = credentials.grade_changed(user_id, course_key)
+    grade = credentials.enqueue_if_changed(user_id, course_key)
     if grade is not None:
         transaction.on_commit(partial(enqueue_send_grade, grade), robust=True)

@@ -10,7 +10,7 @@ import pytest
 from tests.course_grades import courses
 from tests.course_grades.courses import block, key, subsection
 from xqueue_bridge.course_grades.course_grade import compute_course
-from xqueue_bridge.course_grades.scores import Score
+from xqueue_bridge.course_grades.scores import ProblemScore
 from xqueue_bridge.course_grades.subsection_grade import (
     SubsectionGrade,
     SubsectionOverride,
@@ -29,7 +29,7 @@ def had(earned: float | None, possible: float) -> BlockScore:
 
 
 def grade_of(earned: float, possible: float, name: str = "homework") -> SubsectionGrade:
-    total = Score(earned, possible, True, NOW)
+    total = ProblemScore(earned, possible, True, NOW)
     return SubsectionGrade(key("sequential", name), total, total)
 
 

@@ -117,7 +117,7 @@ class TestUpdate:
     def test_what_is_requested_stays_so(self, ada):
         score(ada)
         factory.update(ada, course_key=COURSE_KEY)
-        assert request_of(ada).due_at is not None
+        assert request_of(ada).next_attempt_at is not None
 
 
 class TestIter:

@@ -17,9 +17,9 @@ from xqueue_bridge.course_grades.graders import (
     GradedSubsection,
     grade,
     grader_from_conf,
-    untouched_totals,
+    zero_totals,
 )
-from xqueue_bridge.course_grades.scores import Score, compute_percent, course_percent
+from xqueue_bridge.course_grades.scores import ProblemScore, compute_percent, course_percent
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -182,12 +182,12 @@ class TestWeightedSubsections:
 class TestCourse:
     def test_it_works(self):
         loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
-        totals = {loops.usage_key: Score(1, 2), files.usage_key: Score(1, 1)}
+        totals = {loops.usage_key: ProblemScore(1, 2), files.usage_key: ProblemScore(1, 1)}
         assert grade(course(loops, files), totals)["percent"] == 0.75
 
     def test_what_is_not_known_counts_as_untouched(self):
         loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
-        assert grade(course(loops, files), {loops.usage_key: Score(2, 2)})["percent"] == 0.5
+        assert grade(course(loops, files), {loops.usage_key: ProblemScore(2, 2)})["percent"] == 0.5
         assert grade(course(loops, files), {})["percent"] == 0.0
 
     def test_without_points_or_ungraded_it_does_not_enter(self):
@@ -203,20 +203,20 @@ class TestCourse:
             subsection("other", block("g"), format="Exam"),
             subsection("formless", block("h"), format=None),
         ]
-        totals = {one.usage_key: Score(1, 1), others[2].usage_key: Score(1, 1)}
+        totals = {one.usage_key: ProblemScore(1, 1), others[2].usage_key: ProblemScore(1, 1)}
         assert grade(course(one, *others), totals)["percent"] == 1.0
 
     def test_a_subsection_in_two_chapters_counts_once(self):
         """SG62: the outline may show it twice."""
         shared, other = subsection("shared", block("a")), subsection("other", block("b"))
         made = course(chapters=[chapter("one", shared, other), chapter("two", shared)])
-        assert grade(made, {shared.usage_key: Score(1, 1)})["percent"] == 0.5
+        assert grade(made, {shared.usage_key: ProblemScore(1, 1)})["percent"] == 0.5
 
     def test_a_part_of_the_course(self):
         """SG77: what a learner may not see is left out."""
         shown = subsection("shown", block("a"))
         hidden = subsection("hidden", block("b"), show_correctness="never")
-        totals = {shown.usage_key: Score(1, 1), hidden.usage_key: Score(0, 1)}
+        totals = {shown.usage_key: ProblemScore(1, 1), hidden.usage_key: ProblemScore(0, 1)}
         made = course(shown, hidden)
         assert grade(made, totals)["percent"] == 0.5
         assert grade(made, totals, subsections=[shown])["percent"] == 1.0
@@ -247,7 +247,7 @@ class TestCourse:
         made = subsection(
             "s", block("a", 4, weight=2.0), block("b", 3, graded=False), block("c", 0)
         )
-        everything, graded = untouched_totals(made)
+        everything, graded = zero_totals(made)
         assert (everything.possible, graded.possible) == (5.0, 2.0)
         assert everything.first_attempted is None
 
@@ -282,7 +282,7 @@ def test_any_course_is_what_fractions_say(given):
         for place, (earned, possible) in enumerate(scores):
             made = subsection(f"s{number}_{place}", block(f"p{number}_{place}", 1), format=kind)
             subsections.append(made)
-            totals[made.usage_key] = Score(earned, possible)
+            totals[made.usage_key] = ProblemScore(earned, possible)
             values.append(Fraction(compute_percent(earned, possible)).limit_denominator(10_000))
         average = expected_average(values, min_count, drop_count)
         expected += average * Fraction(weight, 100)

@@ -68,7 +68,7 @@ class TestInline:
         )
         assert row.grading_policy_hash == COURSE.policy.hash
         request = request_of(committed_ada)
-        assert (request.wanted, request.done, request.due_at) == (1, 1, None)
+        assert (request.wanted, request.done, request.next_attempt_at) == (1, 1, None)
         assert (request.changes, request.problem) == ("", "")
 
     def test_a_pass(self, committed_ada, settings):
@@ -100,7 +100,7 @@ class TestInline:
         ada = make_learner()
         score(ada)
         request = request_of(ada)
-        assert (request.done, request.due_at) == (1, None)
+        assert (request.done, request.next_attempt_at) == (1, None)
         assert request.problem == "no structure of the course is known"
         publish()
         assert sweep_later() == 1
@@ -184,7 +184,7 @@ class TestByWorkers:
         settle(committed_ada)
         request = request_of(committed_ada)
         assert (request.wanted, request.done) == (2, 1)
-        assert request.due_at is not None
+        assert request.next_attempt_at is not None
 
 
 class TestVisibility:
@@ -203,7 +203,7 @@ class TestVisibility:
         request = request_of(ada)
         assert (request.wanted, request.done, request.attempts) == (2, 1, 1)
         assert "Version 2" in request.problem
-        assert request.due_at > before
+        assert request.next_attempt_at > before
         score(ada, P1, 2)
         settle(ada)
         request = request_of(ada)
@@ -214,19 +214,19 @@ class TestVisibility:
         """SG74: it is listed as failed, and can be run again."""
         self.note(ada, 1)
         for _ in range(recalculation_queue.MAX_ATTEMPTS):
-            with time_machine.travel(request_of(ada).due_at, tick=False):
+            with time_machine.travel(request_of(ada).next_attempt_at, tick=False):
                 assert api.recalculate_due() == 1
         request = request_of(ada)
-        assert (request.due_at, request.done) == (None, 0)
+        assert (request.next_attempt_at, request.done) == (None, 0)
         assert list(api.failed_recalculations(COURSE_KEY)) == [request]
         assert sweep_later() == 0
         score(ada, P1, 1)
         request = request_of(ada)
-        assert request.due_at is not None, "a new score revives it"
+        assert request.next_attempt_at is not None, "a new score revives it"
         assert (request.attempts, request.problem) == (0, "")
-        GradeRecalculation.objects.update(due_at=None, attempts=recalculation_queue.MAX_ATTEMPTS)
-        assert api.try_again([request.pk + 1]) == 0
-        assert api.try_again([request.pk]) == 1
+        GradeRecalculation.objects.update(next_attempt_at=None, attempts=recalculation_queue.MAX_ATTEMPTS)
+        assert api.retry_failed([request.pk + 1]) == 0
+        assert api.retry_failed([request.pk]) == 1
         assert request_of(ada).attempts == 0
         assert sweep_later() == 1
         assert percent(ada) == 0.25
@@ -269,11 +269,11 @@ class TestFailures:
     def test_one_that_has_failed_very_often(self, ada, monkeypatch):
         """The command can be run again and again: it is noted each time, and not due."""
         score(ada)
-        GradeRecalculation.objects.update(attempts=60, due_at=None)
+        GradeRecalculation.objects.update(attempts=60, next_attempt_at=None)
         monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
         settle(ada)
         request = request_of(ada)
-        assert (request.attempts, request.due_at) == (61, None)
+        assert (request.attempts, request.next_attempt_at) == (61, None)
 
     def test_pauses_double(self, ada, monkeypatch):
         score(ada)
@@ -282,7 +282,7 @@ class TestFailures:
         for _ in range(recalculation_queue.MAX_ATTEMPTS - 1):
             with time_machine.travel(timezone.now(), tick=False):
                 settle(ada)
-                pauses.append((request_of(ada).due_at - timezone.now()).total_seconds())
+                pauses.append((request_of(ada).next_attempt_at - timezone.now()).total_seconds())
         assert pauses == [2.0**n for n in range(1, recalculation_queue.MAX_ATTEMPTS)]
 
 
@@ -321,12 +321,12 @@ class TestNotesOfOthers:
     def test_all_of_a_course(self, ada, others):
         """SG74: with attempts of its own, due now, however often it had failed before."""
         GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY).update(
-            attempts=recalculation_queue.MAX_ATTEMPTS, due_at=None, problem="no"
+            attempts=recalculation_queue.MAX_ATTEMPTS, next_attempt_at=None, problem="no"
         )
         recalculation_queue.request_everything(COURSE_KEY, [ada.pk])
         row = GradeRecalculation.objects.get(user_id=ada.pk, course_id=COURSE_KEY)
         assert (row.attempts, row.problem) == (0, "")
-        assert row.due_at <= timezone.now()
+        assert row.next_attempt_at <= timezone.now()
         assert api.recalculate_due(course_key=self.OTHER) == 0
 
 
@@ -339,7 +339,7 @@ class TestWhatIsComputed:
         doubled = replace(HOMEWORK, blocks=tuple(replace(b, weight=9) for b in HOMEWORK.blocks))
         later = courses.course(doubled, EXERCISE, edited_on=datetime(2026, 2, 1, tzinfo=UTC))
         publish(later)
-        GradeRecalculation.objects.update(due_at=None, wanted=1, done=1, changes="")
+        GradeRecalculation.objects.update(next_attempt_at=None, wanted=1, done=1, changes="")
         score(ada, E1, 4, 5)
         settle(ada)
         assert sums(ada)["homework"] == (2, 4)
@@ -498,7 +498,7 @@ class TestFrozen:
         assert percent(ada) == (0.5 if moves else 0.25)
         assert learner_state.read_score(ada.pk, P1, COURSE_KEY).grade == 2
         request = request_of(ada)
-        assert (request.done, request.due_at) == (request.wanted, None)
+        assert (request.done, request.next_attempt_at) == (request.wanted, None)
 
     def test_a_course_that_ends_with_all_dates(self, ada):
         """SG75: what ends on the last day there is never freezes."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.course_grades import documented_grading_cases
 from xqueue_bridge.course_grades.scores import (
     MAX_PERCENT,
-    Score,
+    ProblemScore,
     aggregate_scores,
     compute_percent,
     course_percent,
@@ -121,19 +121,19 @@ def test_totals_of_all_and_of_graded_problems():
     early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
     everything, graded = aggregate_scores(
         [
-            Score(1, 2, graded=True, first_attempted=late),
-            Score(3, 4, graded=False, first_attempted=early),
-            Score(0, 5, graded=True),
+            ProblemScore(1, 2, graded=True, first_attempted=late),
+            ProblemScore(3, 4, graded=False, first_attempted=early),
+            ProblemScore(0, 5, graded=True),
         ]
     )
-    assert everything == Score(4.0, 11.0, graded=False, first_attempted=early)
-    assert graded == Score(1.0, 7.0, graded=True, first_attempted=late)
+    assert everything == ProblemScore(4.0, 11.0, graded=False, first_attempted=early)
+    assert graded == ProblemScore(1.0, 7.0, graded=True, first_attempted=late)
 
 
 def test_totals_of_nothing():
     everything, graded = aggregate_scores([])
-    assert everything == Score(0.0, 0.0, graded=False)
-    assert graded == Score(0.0, 0.0, graded=True)
+    assert everything == ProblemScore(0.0, 0.0, graded=False)
+    assert graded == ProblemScore(0.0, 0.0, graded=True)
 
 
 def test_sums_do_not_depend_on_the_python():
@@ -143,7 +143,7 @@ def test_sums_do_not_depend_on_the_python():
 
 @given(st.lists(st.tuples(counts, counts, st.booleans())))
 def test_totals_are_sums(scores):
-    everything, graded = aggregate_scores(Score(*score) for score in scores)
+    everything, graded = aggregate_scores(ProblemScore(*score) for score in scores)
     assert everything.earned == sum(earned for earned, _, _ in scores)
     assert everything.possible == sum(possible for _, possible, _ in scores)
     assert graded.possible == sum(possible for _, possible, counts in scores if counts)

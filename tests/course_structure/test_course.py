@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.course_grades.courses import block, chapter, course, key, subsection
-from xqueue_bridge.course_grades.graders import untouched_totals
+from xqueue_bridge.course_grades.graders import zero_totals
 from xqueue_bridge.course_structure.course import CourseStructures
 from xqueue_bridge.course_structure.store import StoredStructures
 
@@ -37,7 +37,7 @@ def test_a_subsection_under_two_chapters():
 
 
 def drawing(count: int, *blocks, **fields):
-    return subsection("exam", *blocks, draws={POOL: count}, **fields)
+    return subsection("exam", *blocks, selection_counts={POOL: count}, **fields)
 
 
 def pooled(name: str, points: float = 1.0):
@@ -47,36 +47,36 @@ def pooled(name: str, points: float = 1.0):
 def test_a_pool_counts_as_many_blocks_as_it_draws():
     """SG52: all who never tried have the same maximum, whatever was drawn for them."""
     made = drawing(2, block("first", 3), pooled("a"), pooled("b"), pooled("c"))
-    assert names(made.blocks_for(())) == ["first", "a", "b"]
-    assert untouched_totals(made)[1].possible == 5.0
+    assert names(made.blocks_for_learner(())) == ["first", "a", "b"]
+    assert zero_totals(made)[1].possible == 5.0
 
 
 def test_a_learners_own_blocks_take_the_place_of_others():
     made = drawing(2, block("first"), pooled("a"), pooled("b"), pooled("c"))
-    assert names(made.blocks_for({key("problem", "c")})) == ["first", "a", "c"]
+    assert names(made.blocks_for_learner({key("problem", "c")})) == ["first", "a", "c"]
     both = {key("problem", "b"), key("problem", "c")}
-    assert names(made.blocks_for(both)) == ["first", "b", "c"]
+    assert names(made.blocks_for_learner(both)) == ["first", "b", "c"]
 
 
 def test_work_done_counts_even_if_the_pool_draws_less_now():
     made = drawing(1, pooled("a"), pooled("b"), pooled("c"))
     done = {key("problem", "a"), key("problem", "c")}
-    assert names(made.blocks_for(done)) == ["a", "c"]
+    assert names(made.blocks_for_learner(done)) == ["a", "c"]
 
 
 def test_without_pools_every_block_is_everyones():
     made = subsection("s", block("a"), block("b"))
-    assert made.blocks_for({key("problem", "b")}) == made.blocks
+    assert made.blocks_for_learner({key("problem", "b")}) == made.blocks
 
 
 @given(st.integers(0, 6), st.sets(st.integers(0, 5)), st.integers(0, 8))
-def test_pools_are_drawn_from_exactly(size, done, draws):
-    made = drawing(draws, *(pooled(str(n)) for n in range(size)))
+def test_pools_are_drawn_from_exactly(size, done, selection_counts):
+    made = drawing(selection_counts, *(pooled(str(n)) for n in range(size)))
     scored = {key("problem", str(n)) for n in done}
-    found = made.blocks_for(scored)
+    found = made.blocks_for_learner(scored)
     own = {each.usage_key for each in made.blocks} & scored
     assert own <= {each.usage_key for each in found}
-    assert len(found) == max(len(own), min(draws, size))
+    assert len(found) == max(len(own), min(selection_counts, size))
 
 
 def test_the_store_is_a_source_of_structures():

@@ -83,7 +83,7 @@ def test_what_is_written_is_read_back():
                     block("b", None),
                     due=datetime(2026, 5, 1, 12, tzinfo=UTC),
                     show_correctness=ShowCorrectness.PAST_DUE,
-                    draws={pool: 1},
+                    selection_counts={pool: 1},
                 ),
             ),
             chapter("empty"),
@@ -153,15 +153,15 @@ def _twice(path: str, **changed):
             "chapters[0].subsections[0].show_correctness",
         ),
         (
-            change("chapters.0.subsections.0.draws", {"p": 1}),
-            "chapters[0].subsections[0].draws",
+            change("chapters.0.subsections.0.selection_counts", {"p": 1}),
+            "chapters[0].subsections[0].selection_counts",
         ),
         (
             change(
-                "chapters.0.subsections.0.draws",
+                "chapters.0.subsections.0.selection_counts",
                 {"block-v1:O+C+R+type@library_content+block@l": 1.5},
             ),
-            "chapters[0].subsections[0].draws['block-v1:O+C+R+type@library_content+block@l']",
+            "chapters[0].subsections[0].selection_counts['block-v1:O+C+R+type@library_content+block@l']",
         ),
         (change(f"{BLOCKS}.0.max_score", "2"), "chapters[0].subsections[0].blocks[0].max_score"),
         (change(f"{BLOCKS}.0.max_score", True), "chapters[0].subsections[0].blocks[0].max_score"),

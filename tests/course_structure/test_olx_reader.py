@@ -12,7 +12,7 @@ from opaque_keys.edx.keys import CourseKey
 from demo.course import OLX
 from demo.course import course as demo_course
 from tests.course_structure import olx_factories
-from xqueue_bridge.course_grades.graders import untouched_totals
+from xqueue_bridge.course_grades.graders import zero_totals
 from xqueue_bridge.course_structure.course import ShowCorrectness
 from xqueue_bridge.course_structure.json_format import read_json, write_json
 from xqueue_bridge.course_structure.olx.reader import read_olx
@@ -208,7 +208,7 @@ def test_library_content_counts_what_it_draws(read, pool, possible):
     """SG52: everyone's maximum is the same before the first try."""
     found = read(vertical__v=VERTICAL.format(pool.format(TWO)))
     assert names(found.blocks.values()) == ["a", "b"]
-    assert untouched_totals(found.subsections[0])[1].possible == possible
+    assert zero_totals(found.subsections[0])[1].possible == possible
 
 
 def test_blocks_that_know_their_own_points(read):

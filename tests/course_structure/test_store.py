@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.test import override_settings
 
 from tests.course_grades.courses import COURSE_KEY, block, course, policy, subsection
-from xqueue_bridge.course_grades.graders import untouched_totals
+from xqueue_bridge.course_grades.graders import zero_totals
 from xqueue_bridge.course_structure import store
 from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.course_structure.store import StoredStructures, course_structures, publish
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _remember_nothing():
-    store._remembered.clear()
+    store._cache.clear()
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_publish_changes_the_maximum_for_all_who_never_tried():
     for points in (5, 4):
         publish(worth(points))
         found = StoredStructures().get(COURSE_KEY)
-        assert untouched_totals(found.subsections[0])[1].possible == points
+        assert zero_totals(found.subsections[0])[1].possible == points
 
 
 def test_the_same_content_is_no_publication(django_capture_on_commit_callbacks, heard):
@@ -107,7 +107,7 @@ def test_a_version_is_one_content():
     publish(worth(5, "1"))
     with pytest.raises(InvalidCourse, match="'1' was loaded with another content"):
         publish(worth(4, "1"))
-    assert untouched_totals(StoredStructures().get(COURSE_KEY).subsections[0])[1].possible == 5
+    assert zero_totals(StoredStructures().get(COURSE_KEY).subsections[0])[1].possible == 5
 
 
 def test_a_course_without_date_was_edited_when_it_was_loaded():
@@ -134,7 +134,7 @@ def test_statements(django_assert_num_queries, monkeypatch):
         publish(worth(5, "1"))
     with django_assert_num_queries(1):
         assert current() == "1"
-    store._remembered.clear()
+    store._cache.clear()
     with django_assert_num_queries(2):
         assert current() == "1"
     with django_assert_num_queries(10):
@@ -144,10 +144,10 @@ def test_statements(django_assert_num_queries, monkeypatch):
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(store, "REMEMBERED", 2)
+    monkeypatch.setattr(store, "MAX_CACHED", 2)
     for points in range(5):
         publish(worth(points))
-    assert len(store._remembered) == 2
+    assert len(store._cache) == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -34,5 +34,5 @@ def ada(transactional_db, credentials) -> int:
     """A learner whose grade is entered, and not sent."""
     learner = make_learner("ada")
     store_grade(learner, 0.8)
-    api.grade_changed(learner, COURSE)
+    api.enqueue_if_changed(learner, COURSE)
     return learner

@@ -21,7 +21,7 @@ def change_often(user_id: int, times: int) -> None:
         while number - (sent_version(user_id) or 0) > LEAD:
             time.sleep(0.01)
         store_grade(user_id, (number + 1) / 100)
-        api.grade_changed(user_id, COURSE)
+        api.enqueue_if_changed(user_id, COURSE)
         time.sleep(random.uniform(0, 0.02))
 
 
@@ -29,7 +29,7 @@ def send_until(username: str, user_id: int, version: int) -> None:
     """Try to send a grade, whatever the outbox says of its time, until this version was sent."""
     random.seed()  # forked, it has the luck of its parent
     while sent_version(user_id) != version:
-        if api.send_grade(username, COURSE).outcome is Outcome.LATER:
+        if api.send_grade(username, COURSE).outcome is Outcome.RETRY:
             make_due(status="pending")
         time.sleep(random.uniform(0, 0.01))
 
@@ -42,5 +42,5 @@ def sent_version(user_id: int) -> int | None:
 
 def enter_and_send(user_id: int, username: str) -> str:
     """What a worker does that has just heard of a grade."""
-    api.grade_changed(user_id, COURSE)
+    api.enqueue_if_changed(user_id, COURSE)
     return api.send_grade(username, COURSE).outcome

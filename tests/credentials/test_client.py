@@ -94,12 +94,12 @@ def test_a_second_401_ends_the_attempt(credentials, service):
     credentials.always = Fault(401)
     with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
-    assert (caught.value.code, caught.value.is_final) == ("HTTP 401", False)
+    assert (caught.value.code, caught.value.permanent) == ("HTTP 401", False)
     assert credentials.statuses == [401, 401]
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "is_final"),
+    ("fault", "code", "permanent"),
     [
         (Fault(400), "HTTP 400", True),
         (Fault(403), "HTTP 403", True),
@@ -109,12 +109,12 @@ def test_a_second_401_ends_the_attempt(credentials, service):
         (DROPPED, "no connection", False),
     ],
 )
-def test_a_service_that_refuses(credentials, service, fault, code, is_final):
+def test_a_service_that_refuses(credentials, service, fault, code, permanent):
     """SG80: the answer's status is all that is kept of it."""
     credentials.faults = [fault]
     with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
-    assert (caught.value.code, caught.value.is_final) == (code, is_final)
+    assert (caught.value.code, caught.value.permanent) == (code, permanent)
 
 
 def test_retry_after_is_handed_on(credentials, service):
@@ -135,7 +135,7 @@ def test_an_address_where_nobody_answers(credentials, service, url):
     with pytest.raises(GradeSendError) as caught:
         post_grade(replace(service, URL=url), grade_message("ada", stored(), verified=True))
     assert url not in str(caught.value)
-    assert not caught.value.is_final
+    assert not caught.value.permanent
 
 
 def test_certificates_are_verified(credentials, service, monkeypatch):

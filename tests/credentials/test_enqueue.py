@@ -46,7 +46,7 @@ def test_a_change_is_entered(credentials):
     """SG79: what a worker needs is handed back; the outbox says which grade is wanted."""
     learner = make_learner("ada")
     grade = store_grade(learner, 1 / 3, "")
-    assert api.grade_changed(learner, COURSE) == api.GradeToSend(
+    assert api.enqueue_if_changed(learner, COURSE) == api.GradeToSend(
         username="ada",
         course_run_key=str(COURSE),
         verified=True,
@@ -63,23 +63,23 @@ def test_the_same_grade_is_entered_once(credentials):
     """SG67: a grade that did not change is not enqueued again."""
     learner = make_learner()
     store_grade(learner)
-    assert api.grade_changed(learner, COURSE)
+    assert api.enqueue_if_changed(learner, COURSE)
     GradeOutbox.objects.update(status="sent", next_attempt_at=None)
-    assert api.grade_changed(learner, COURSE) is None
+    assert api.enqueue_if_changed(learner, COURSE) is None
     assert row_of(learner).status == "sent"
 
 
 def test_another_grade_is_entered_afresh(credentials):
     learner = make_learner()
     store_grade(learner)
-    api.grade_changed(learner, COURSE)
+    api.enqueue_if_changed(learner, COURSE)
     GradeOutbox.objects.update(
-        status="failed", next_attempt_at=None, tries=11, last_error="HTTP 400"
+        status="failed", next_attempt_at=None, attempts=11, last_error="HTTP 400"
     )
     grade = store_grade(learner, 0.9)
-    assert api.grade_changed(learner, COURSE)
+    assert api.enqueue_if_changed(learner, COURSE)
     row = row_of(learner)
-    assert (row.status, row.tries, row.wanted_version, row.last_error) == (
+    assert (row.status, row.attempts, row.wanted_version, row.last_error) == (
         "pending",
         0,
         grade.version,
@@ -92,12 +92,12 @@ def test_a_grade_that_was_deleted_and_made_again(credentials):
     """Its version begins anew, and it is another grade all the same."""
     learner = make_learner()
     store_grade(learner)
-    api.grade_changed(learner, COURSE)
+    api.enqueue_if_changed(learner, COURSE)
     GradeOutbox.objects.update(status="sent", next_attempt_at=None, sent_version=1)
     PersistentCourseGrade.objects.all().delete()
     grade = store_grade(learner, 0.9)
     assert grade.version == 1
-    assert api.grade_changed(learner, COURSE)
+    assert api.enqueue_if_changed(learner, COURSE)
     assert row_of(learner).wanted_modified == grade.modified
 
 
@@ -105,26 +105,26 @@ def test_a_wait_goes_on_when_the_grade_changes(credentials):
     """SG80: a service in trouble is not asked sooner because a grade has changed."""
     learner = make_learner()
     store_grade(learner)
-    api.grade_changed(learner, COURSE)
+    api.enqueue_if_changed(learner, COURSE)
     later = timezone.now() + timedelta(minutes=5)
-    GradeOutbox.objects.update(next_attempt_at=later, tries=4)
+    GradeOutbox.objects.update(next_attempt_at=later, attempts=4)
     store_grade(learner, 0.9)
-    api.grade_changed(learner, COURSE)
+    api.enqueue_if_changed(learner, COURSE)
     row = row_of(learner)
-    assert (row.next_attempt_at, row.tries) == (later, 0)
+    assert (row.next_attempt_at, row.attempts) == (later, 0)
 
 
 def test_what_is_being_sent_keeps_its_claim(credentials):
     """SG81: a change while a grade is sent is seen by the one who sends."""
     learner = make_learner()
     store_grade(learner)
-    api.grade_changed(learner, COURSE)
+    api.enqueue_if_changed(learner, COURSE)
     row = row_of(learner)
     assert outbox.claim(row)
     grade = store_grade(learner, 0.9)
-    api.grade_changed(learner, COURSE)
+    api.enqueue_if_changed(learner, COURSE)
     now = row_of(learner)
-    assert (now.status, now.next_attempt_at, now.tries) == ("sending", row.next_attempt_at, 0)
+    assert (now.status, now.next_attempt_at, now.attempts) == ("sending", row.next_attempt_at, 0)
     assert now.wanted_version == grade.version
 
 
@@ -136,7 +136,7 @@ class TestNothingIsEnqueued:
         settings.XQUEUE_BRIDGE = {}
         learner = make_learner()
         store_grade(learner)
-        assert api.grade_changed(learner, COURSE) is None
+        assert api.enqueue_if_changed(learner, COURSE) is None
         assert api.enqueue_missed() == 0
         assert not GradeOutbox.objects.exists()
 
@@ -160,17 +160,17 @@ class TestNothingIsEnqueued:
         if certificate:
             CERTIFICATES[learner] = certificate
         store_grade(learner)
-        assert bool(api.grade_changed(learner, COURSE)) is is_sent
+        assert bool(api.enqueue_if_changed(learner, COURSE)) is is_sent
         assert GradeOutbox.objects.exists() is is_sent
 
     def test_no_grade(self, credentials):
         """SG83: a learner without a stored grade has none to send, not a zero."""
-        assert api.grade_changed(make_learner(), COURSE) is None
+        assert api.enqueue_if_changed(make_learner(), COURSE) is None
         assert not GradeOutbox.objects.exists()
 
     def test_no_learner(self, credentials):
         store_grade(4711)
-        assert api.grade_changed(4711, COURSE) is None
+        assert api.enqueue_if_changed(4711, COURSE) is None
         assert not GradeOutbox.objects.exists()
 
 
@@ -179,7 +179,7 @@ def test_a_rule_that_fails_is_seen(rule, caplog):
     rule("rule_that_fails")
     learner = make_learner()
     store_grade(learner)
-    assert api.grade_changed(learner, COURSE) is None
+    assert api.enqueue_if_changed(learner, COURSE) is None
     row = row_of(learner)
     assert (row.status, row.last_error, row.next_attempt_at) == (
         "failed",
@@ -195,7 +195,7 @@ def test_a_transaction_that_is_rolled_back(credentials):
     learner = make_learner()
     with transaction.atomic():
         store_grade(learner)
-        assert api.grade_changed(learner, COURSE)
+        assert api.enqueue_if_changed(learner, COURSE)
         transaction.set_rollback(True)
     assert not GradeOutbox.objects.exists()
     assert api.send_due() == 0
@@ -215,7 +215,7 @@ class TestMissed:
         for learner in (heard, missed, changed):
             store_grade(learner)
         for learner in (heard, changed):
-            api.grade_changed(learner, COURSE)
+            api.enqueue_if_changed(learner, COURSE)
         latest = store_grade(changed, 0.9)
         assert api.enqueue_missed() == 2
         assert row_of(missed).status == "pending"
@@ -272,9 +272,9 @@ def test_statements(credentials, django_assert_num_queries):
     store_grade(learner)
     # Django 5 wraps the one INSERT of a bulk_create in BEGIN and COMMIT; Django 6 does not.
     with django_assert_num_queries(7 if django.VERSION < (6, 0) else 5):
-        api.grade_changed(learner, COURSE)
+        api.enqueue_if_changed(learner, COURSE)
     with django_assert_num_queries(2):
-        api.grade_changed(learner, COURSE)
+        api.enqueue_if_changed(learner, COURSE)
     store_grade(learner, 0.9)
     with django_assert_num_queries(4):
-        api.grade_changed(learner, COURSE)
+        api.enqueue_if_changed(learner, COURSE)

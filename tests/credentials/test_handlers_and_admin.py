@@ -88,7 +88,7 @@ class TestAdmin:
     def row(self, credentials) -> GradeOutbox:
         learner = make_learner("ada")
         store_grade(learner)
-        api.grade_changed(learner, COURSE)
+        api.enqueue_if_changed(learner, COURSE)
         api.send_due()
         return row_of(learner)
 
@@ -128,7 +128,7 @@ class TestAdmin:
             admin_client.post(address, everything)
         assert GradeOutbox.objects.filter(status="pending").count() == 1100
         updates = [
-            each["sql"] for each in captured if "UPDATE" in each["sql"] and "tries" in each["sql"]
+            each["sql"] for each in captured if "UPDATE" in each["sql"] and "attempts" in each["sql"]
         ]
         assert len(updates) == 3
 

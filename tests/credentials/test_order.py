@@ -24,9 +24,9 @@ def test_an_old_retry_sends_nothing(credentials, ada):
     """SG81: a task for an older grade is dropped; the newer one has its own."""
     old = row_of(ada).wanted_modified
     credentials.faults = [Fault(503)]
-    assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.LATER
+    assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.RETRY
     new = store_grade(ada, 0.9)
-    api.grade_changed(ada, COURSE)
+    api.enqueue_if_changed(ada, COURSE)
     make_due()
     assert send_grade("ada", COURSE, last_updated=new.modified).outcome is Outcome.SENT
     assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.SUPERSEDED
@@ -41,7 +41,7 @@ def test_an_old_task_before_the_new_one(credentials, ada):
     new = store_grade(ada, 0.9)
     assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.SUPERSEDED
     assert credentials.posts == []
-    api.grade_changed(ada, COURSE)
+    api.enqueue_if_changed(ada, COURSE)
     assert send_grade("ada", COURSE, last_updated=new.modified).outcome is Outcome.SENT
 
 
@@ -53,7 +53,7 @@ def test_a_grade_that_changes_while_it_is_sent(credentials, ada, monkeypatch):
         post(*args)
         monkeypatch.setattr(sending, "post_grade", post)
         store_grade(ada, 0.95)
-        assert api.grade_changed(ada, COURSE)
+        assert api.enqueue_if_changed(ada, COURSE)
         assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
 
     monkeypatch.setattr(sending, "post_grade", post_and_change)
@@ -70,14 +70,14 @@ def test_a_change_while_an_attempt_fails(credentials, ada, monkeypatch):
 
     def change_and_post(*args):
         store_grade(ada, 0.95)
-        api.grade_changed(ada, COURSE)
+        api.enqueue_if_changed(ada, COURSE)
         post(*args)
 
     monkeypatch.setattr(sending, "post_grade", change_and_post)
-    GradeOutbox.objects.update(tries=5)
-    assert send_grade("ada", COURSE).outcome is Outcome.LATER
+    GradeOutbox.objects.update(attempts=5)
+    assert send_grade("ada", COURSE).outcome is Outcome.RETRY
     row = row_of(ada)
-    assert (row.status, row.tries, row.last_error) == ("pending", 0, "HTTP 503")
+    assert (row.status, row.attempts, row.last_error) == ("pending", 0, "HTTP 503")
     assert row.next_attempt_at > timezone.now() + timedelta(seconds=60)
 
 
@@ -85,7 +85,7 @@ def test_a_change_that_was_sent_before_it_was_heard_of(credentials, ada):
     """The latest grade is what is sent, so its own entry finds nothing left to do."""
     store_grade(ada, 0.95)
     assert api.send_due() == 1
-    assert api.grade_changed(ada, COURSE)
+    assert api.enqueue_if_changed(ada, COURSE)
     assert send_grade("ada", COURSE).outcome is Outcome.SENT
     assert [post.message["percent_grade"] for post in credentials.posts] == [0.95]
 
@@ -107,7 +107,7 @@ def test_a_process_that_stood_still(credentials, ada, monkeypatch, answers):
         return access_token(*args, **kwargs)
 
     monkeypatch.setattr(client, "access_token", stand_still)
-    assert send_grade("ada", COURSE).outcome is Outcome.LATER
+    assert send_grade("ada", COURSE).outcome is Outcome.RETRY
     assert credentials.statuses == answers
     assert (row_of(ada).status, row_of(ada).last_error) == ("pending", "no time left")
 
@@ -118,31 +118,31 @@ def test_an_end_that_comes_too_late(credentials, ada):
     assert outbox.claim(lost)
     make_due()
     send_grade("ada", COURSE)
-    outbox.close_failed(lost, "too late")
+    outbox.mark_failed(lost, "too late")
     assert row_of(ada).status == "sent"
 
 
-@pytest.mark.parametrize("tries", [0, outbox.MAX_ATTEMPTS - 1])
-def test_a_change_after_a_sender_was_killed(credentials, ada, tries):
+@pytest.mark.parametrize("attempts", [0, outbox.MAX_ATTEMPTS - 1])
+def test_a_change_after_a_sender_was_killed(credentials, ada, attempts):
     """SG79, SG80: the new grade has attempts of its own, however many the former one had."""
-    GradeOutbox.objects.update(tries=tries)
+    GradeOutbox.objects.update(attempts=attempts)
     assert outbox.claim(row_of(ada))
     store_grade(ada, 0.9)
-    api.grade_changed(ada, COURSE)
+    api.enqueue_if_changed(ada, COURSE)
     make_due()
     assert api.send_due() == 1
     assert credentials.grade("ada", COURSE)["percent_grade"] == Decimal("0.9000")
-    assert (row_of(ada).status, row_of(ada).tries) == ("sent", 1)
+    assert (row_of(ada).status, row_of(ada).attempts) == ("sent", 1)
 
 
 def test_a_change_while_the_former_grade_is_given_up(credentials, ada):
     """SG79, SG80: what is given up is what was seen."""
-    GradeOutbox.objects.update(tries=outbox.MAX_ATTEMPTS - 1)
+    GradeOutbox.objects.update(attempts=outbox.MAX_ATTEMPTS - 1)
     assert outbox.claim(row_of(ada))
     make_due()
     seen = row_of(ada)
     store_grade(ada, 0.9)
-    api.grade_changed(ada, COURSE)
+    api.enqueue_if_changed(ada, COURSE)
     assert not outbox.claim(seen)
     assert api.send_due() == 1
     assert row_of(ada).status == "sent"

@@ -31,7 +31,7 @@ def learners(credentials) -> list[int]:
     sent, refused, unknown = (make_learner(name) for name in ("sent", "refused", "unknown"))
     for learner in (sent, refused):
         store_grade(learner)
-        api.grade_changed(learner, COURSE)
+        api.enqueue_if_changed(learner, COURSE)
         credentials.faults = [Fault(400)] if learner == refused else []
         api.send_due()
     store_grade(unknown)
@@ -56,7 +56,7 @@ def test_a_course(credentials, learners):
 def test_only_failed_ones(credentials, learners):
     """SG80: what was given up can be sent again."""
     assert run("--failed") == ["1 grades will be sent again."]
-    assert (row_of(learners[1]).status, row_of(learners[1]).tries) == ("pending", 0)
+    assert (row_of(learners[1]).status, row_of(learners[1]).attempts) == ("pending", 0)
     assert sent_by(credentials) == ["refused"]
     assert run("--failed") == ["0 grades will be sent again."]
 

@@ -37,7 +37,7 @@ def test_a_grade_is_sent_once(credentials, ada):
     assert api.send_due() == 0
     assert credentials.statuses == [201]
     row, grade = row_of(ada), credentials.grade("ada", COURSE)
-    assert (row.status, row.next_attempt_at, row.tries) == ("sent", None, 1)
+    assert (row.status, row.next_attempt_at, row.attempts) == ("sent", None, 1)
     assert (row.sent_version, row.sent_modified) == (row.wanted_version, row.wanted_modified)
     assert grade["lms_last_updated_at"] == row.sent_modified
     assert row.sent_at
@@ -65,14 +65,14 @@ def test_a_call_without_an_entry(credentials):
 def test_nothing_to_send(credentials, name):
     """SG83: no learner, or no grade."""
     make_learner("ada")
-    assert send_grade(name, COURSE).outcome is Outcome.NOTHING
+    assert send_grade(name, COURSE).outcome is Outcome.SKIPPED
     assert not GradeOutbox.objects.exists()
 
 
 def test_switched_off_meanwhile(credentials, ada, settings):
     """SG83: entries wait until there is a service again."""
     settings.XQUEUE_BRIDGE = {}
-    assert send_grade("ada", COURSE).outcome is Outcome.NOTHING
+    assert send_grade("ada", COURSE).outcome is Outcome.SKIPPED
     assert api.send_due() == 0
     assert row_of(ada).status == "pending"
 
@@ -84,10 +84,10 @@ class TestRetries:
         credentials.faults = [fault] * (2 if fault.status == 401 else 1)
         before = timezone.now()
         sent = send_grade("ada", COURSE)
-        assert sent.outcome is Outcome.LATER
+        assert sent.outcome is Outcome.RETRY
         assert 30 <= sent.retry_in <= 45
         row = row_of(ada)
-        assert (row.status, row.tries) == ("pending", 1)
+        assert (row.status, row.attempts) == ("pending", 1)
         waits = timedelta(seconds=sent.retry_in)
         assert before + waits <= row.next_attempt_at <= timezone.now() + waits
         assert api.send_due() == 0
@@ -103,10 +103,10 @@ class TestRetries:
         for _ in range(12):
             outcomes.append(send_grade("ada", COURSE).outcome)
             make_due()
-        assert outcomes == [Outcome.LATER] * 10 + [Outcome.FAILED, Outcome.NOT_DUE]
+        assert outcomes == [Outcome.RETRY] * 10 + [Outcome.FAILED, Outcome.NOT_DUE]
         assert credentials.statuses == [503] * 11
         row = row_of(ada)
-        assert (row.status, row.tries, row.last_error, row.next_attempt_at) == (
+        assert (row.status, row.attempts, row.last_error, row.next_attempt_at) == (
             "failed",
             11,
             "HTTP 503",
@@ -135,7 +135,7 @@ class TestRetries:
         credentials.faults = [Fault(400)]
         send_grade("ada", COURSE)
         store_grade(ada, 0.9)
-        api.grade_changed(ada, COURSE)
+        api.enqueue_if_changed(ada, COURSE)
         assert send_grade("ada", COURSE).outcome is Outcome.SENT
 
     def test_the_service_may_ask_for_more_time(self, credentials, ada):
@@ -152,7 +152,7 @@ class TestRetries:
     def test_a_token_endpoint_in_trouble(self, credentials, ada):
         """SG80: a wrong secret refuses no grade for good."""
         credentials.token_faults = [Fault(401)]
-        assert send_grade("ada", COURSE).outcome is Outcome.LATER
+        assert send_grade("ada", COURSE).outcome is Outcome.RETRY
         assert row_of(ada).last_error == "token: HTTP 401"
         assert credentials.posts == []
 
@@ -163,11 +163,11 @@ class TestRetries:
         assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
         make_due()
         assert send_grade("ada", COURSE).outcome is Outcome.SENT
-        assert row_of(ada).tries == 2
+        assert row_of(ada).attempts == 2
 
     def test_a_grade_that_kills_its_process_is_given_up(self, credentials, ada):
         """SG80: eleven attempts in all, also where none of them ever came back."""
-        GradeOutbox.objects.update(status="sending", tries=11, next_attempt_at=THE_PAST)
+        GradeOutbox.objects.update(status="sending", attempts=11, next_attempt_at=THE_PAST)
         assert api.send_due() == 1
         row = row_of(ada)
         assert (row.status, row.last_error) == ("failed", "interrupted")
@@ -175,15 +175,15 @@ class TestRetries:
 
 
 @given(st.integers(min_value=1, max_value=10_000))
-def test_backoff_is_within_its_bounds(tries):
+def test_backoff_is_within_its_bounds(attempts):
     """SG80: 30 to 600 seconds."""
-    assert 30 <= backoff(tries) <= LONGEST_DELAY
+    assert 30 <= backoff(attempts) <= LONGEST_DELAY
 
 
 def test_backoff_doubles_with_jitter():
     """SG80: two grades do not come back together."""
-    for tries, least in ((1, 30), (2, 60), (3, 120), (4, 240), (5, 400), (10, 400)):
-        waits = {backoff(tries) for _ in range(50)}
+    for attempts, least in ((1, 30), (2, 60), (3, 120), (4, 240), (5, 400), (10, 400)):
+        waits = {backoff(attempts) for _ in range(50)}
         assert len(waits) > 40
         assert least <= min(waits) <= max(waits) <= least * 1.5
 
@@ -193,7 +193,7 @@ class TestTheSweeper:
         for number in range(5):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
-            api.grade_changed(learner, COURSE)
+            api.enqueue_if_changed(learner, COURSE)
         assert api.send_due(limit=3) == 3
         assert api.send_due() == 2
         assert set(GradeOutbox.objects.values_list("status", flat=True)) == {"sent"}
@@ -203,15 +203,15 @@ class TestTheSweeper:
         for number in range(3):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
-            api.grade_changed(learner, COURSE)
+            api.enqueue_if_changed(learner, COURSE)
         credentials.always = Fault(503)
         assert api.send_due() == 1
-        assert sorted(GradeOutbox.objects.values_list("tries", flat=True)) == [0, 0, 1]
+        assert sorted(GradeOutbox.objects.values_list("attempts", flat=True)) == [0, 0, 1]
 
     def test_one_refused_grade_stops_no_other(self, credentials, ada):
         """SG80: a refusal is about one grade."""
         store_grade(ada, course_key=OTHER_COURSE)
-        api.grade_changed(ada, OTHER_COURSE)
+        api.enqueue_if_changed(ada, OTHER_COURSE)
         credentials.faults = [Fault(400)]
         assert api.send_due() == 2
         assert credentials.statuses == [400, 201]
@@ -220,7 +220,7 @@ class TestTheSweeper:
         for number in range(3):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
-            api.grade_changed(learner, COURSE)
+            api.enqueue_if_changed(learner, COURSE)
         credentials.always = Fault(200, seconds=0.2)
         assert api.send_due(seconds=0.1) == 1
 
@@ -231,7 +231,7 @@ class TestTheSweeper:
         assert (row_of(ada).status, row_of(ada).last_error) == ("failed", "no grade")
         store_grade(4711)
         grade = send.stored_grade(4711, COURSE)
-        outbox.want(grade)
+        outbox.enqueue(grade)
         assert api.send_due() == 1
         assert (row_of(4711).status, row_of(4711).last_error) == ("failed", "no learner")
         assert credentials.posts == []
@@ -241,23 +241,23 @@ class TestTheOutbox:
     def test_a_row_is_one_learners_in_one_course(self, credentials, ada):
         """SG79, SG80: what is entered, claimed or given up is that grade, and no other."""
         store_grade(ada, 0.6, course_key=OTHER_COURSE)
-        api.grade_changed(ada, OTHER_COURSE)
+        api.enqueue_if_changed(ada, OTHER_COURSE)
         bob = make_learner("bob")
         store_grade(bob, 0.7)
-        api.grade_changed(bob, COURSE)
+        api.enqueue_if_changed(bob, COURSE)
         credentials.faults = [Fault(400)]
         assert send_grade("ada", OTHER_COURSE).outcome is Outcome.FAILED
         assert send_grade("bob", COURSE).outcome is Outcome.SENT
         assert [post.message["percent_grade"] for post in credentials.posts] == [0.6, 0.7]
-        assert (row_of(ada).status, row_of(ada).tries) == ("pending", 0)
+        assert (row_of(ada).status, row_of(ada).attempts) == ("pending", 0)
         assert row_of(ada, OTHER_COURSE).status == "failed"
 
     @pytest.mark.parametrize("status", ["sent", "failed", "pending"])
     def test_a_grade_that_is_entered_again(self, credentials, ada, status):
         """SG79: changes nothing, whatever has become of it."""
-        GradeOutbox.objects.update(status=status, tries=3, next_attempt_at=THE_PAST)
+        GradeOutbox.objects.update(status=status, attempts=3, next_attempt_at=THE_PAST)
         before = GradeOutbox.objects.values().get()
-        outbox.want(send.stored_grade(ada, COURSE))
+        outbox.enqueue(send.stored_grade(ada, COURSE))
         assert GradeOutbox.objects.values().get() == before
 
     def test_a_grade_that_cannot_be_sent(self, credentials, ada):
@@ -265,7 +265,7 @@ class TestTheOutbox:
         new = make_learner("bob")
         for learner in (ada, new):
             store_grade(learner, 0.9)
-            outbox.want(send.stored_grade(learner, COURSE), problem="x" * 50)
+            outbox.enqueue(send.stored_grade(learner, COURSE), problem="x" * 50)
             row = row_of(learner)
             assert (row.status, row.next_attempt_at) == ("failed", None)
             assert row.last_error == "x" * 40
@@ -275,7 +275,7 @@ class TestTheOutbox:
         bob, eve = make_learner("bob"), make_learner("eve")
         for learner, minutes in ((bob, -1), (eve, 1)):
             store_grade(learner)
-            api.grade_changed(learner, COURSE)
+            api.enqueue_if_changed(learner, COURSE)
             at = timezone.now() + timedelta(minutes=minutes)
             GradeOutbox.objects.filter(user_id=learner).update(next_attempt_at=at)
         assert [row.user_id for row in outbox.due(9)] == [bob, ada]
@@ -306,6 +306,6 @@ def test_statements(credentials, ada, django_assert_num_queries):
     with django_assert_num_queries(7):
         send_grade("ada", COURSE)
     store_grade(ada, 0.9)
-    api.grade_changed(ada, COURSE)
+    api.enqueue_if_changed(ada, COURSE)
     with django_assert_num_queries(5):
         api.send_due()

@@ -45,7 +45,7 @@ def queued(monkeypatch) -> list[dict]:
 def arguments(learner: int) -> dict:
     from dataclasses import asdict
 
-    grade = api.grade_changed(learner, COURSE)
+    grade = api.enqueue_if_changed(learner, COURSE)
     assert grade
     return json.loads(json.dumps(asdict(grade)))
 
@@ -90,7 +90,7 @@ def test_it_sends(credentials, ada):
 
 def test_eleven_attempts(credentials, ada, monkeypatch):
     """SG80: Celery's retries and the outbox count the same attempts."""
-    monkeypatch.setattr(send, "backoff", lambda tries: 0.0)
+    monkeypatch.setattr(send, "backoff", lambda attempts: 0.0)
     credentials.always = Fault(503)
     send_grade_to_credentials.apply(kwargs=arguments(ada))
     assert credentials.statuses == [503] * 11

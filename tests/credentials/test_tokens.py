@@ -72,7 +72,7 @@ def test_an_endpoint_in_trouble(credentials, service, fault, code):
     credentials.token_faults = [fault]
     with pytest.raises(GradeSendError) as caught:
         tokens.access_token(service)
-    assert (caught.value.code, caught.value.is_final) == (code, False)
+    assert (caught.value.code, caught.value.permanent) == (code, False)
     assert tokens.access_token(service).startswith("header.")
 
 

@@ -118,7 +118,7 @@ def settle(processes: Nursery) -> None:
     """Restart; and let the time pass that lost claims last."""
     for _ in range(10):
         make_due()
-        GradeRecalculation.objects.exclude(due_at=None).update(due_at=timezone.now())
+        GradeRecalculation.objects.exclude(next_attempt_at=None).update(next_attempt_at=timezone.now())
         assert processes.run(f"{JOBS}.sweep_after_a_while", sweeps=4) == 0
         if not GradeOutbox.objects.exclude(status="sent").exists():
             return
@@ -137,7 +137,7 @@ def check(classroom: Classroom, credentials: Credentials) -> None:
     assert replies == ["applied"] * classroom.answers
     assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == replies
     assert StudentModuleHistory.objects.filter(reason="reply").count() == classroom.answers
-    assert not GradeRecalculation.objects.exclude(due_at=None).exists()
+    assert not GradeRecalculation.objects.exclude(next_attempt_at=None).exists()
     assert credentials.stale_writes == 0
     assert len(credentials.grades) == PersistentCourseGrade.objects.count()
     for username, points in classroom.points.items():

@@ -13,7 +13,7 @@ from xqueue_bridge.course_grades.overrides import (
     remove_override,
     set_override,
 )
-from xqueue_bridge.course_grades.publishing import publish_score_signals
+from xqueue_bridge.course_grades.publishing import send_score_signals
 from xqueue_bridge.course_grades.queries import learners_with_grades, read_gradebook, read_progress
 from xqueue_bridge.course_grades.recalculation import (
     UnknownCourse,
@@ -25,11 +25,11 @@ from xqueue_bridge.course_grades.recalculation_queue import (
     failed_recalculations,
     request_everything,
     request_recalculation,
-    try_again,
+    retry_failed,
     unfinished,
 )
 from xqueue_bridge.course_grades.retirement import grades_to_retire, retire_grades
-from xqueue_bridge.course_grades.structure_report import doubts, summary
+from xqueue_bridge.course_grades.structure_report import summary, warnings
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, SubsectionOverride
 
 __all__ = [
@@ -41,14 +41,14 @@ __all__ = [
     "SubsectionOverride",
     "UnknownCourse",
     "ZeroCourseGrade",
-    "doubts",
+    "warnings",
     "failed_recalculations",
     "grades_to_retire",
     "is_frozen",
     "learners_of",
     "learners_with_grades",
     "override_history",
-    "publish_score_signals",
+    "send_score_signals",
     "read_gradebook",
     "read_progress",
     "recalculate_due",
@@ -61,6 +61,6 @@ __all__ = [
     "retire_grades",
     "set_override",
     "summary",
-    "try_again",
+    "retry_failed",
     "unfinished",
 ]

@@ -13,7 +13,7 @@ from xqueue_bridge.course_grades import persistence
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.recalculation import (
-    Plan,
+    RecalculationPlan,
     StaleCourseStructure,
     known,
     recalculate,
@@ -87,9 +87,9 @@ class CourseGradeFactory:
 
         plan = _plan(force_update_subsections)
 
-        def work(current: Course | None, only_current: bool) -> CourseGrade:
-            found = known(current, key)
-            return recalculate(user.pk, found, plan, user=user, only_current=only_current)
+        def work(current: Course | None, reject_stale: bool) -> CourseGrade:
+            found = require_course(current, key)
+            return recalculate(user.pk, found, plan, user=user, reject_stale=reject_stale)
 
         return with_published_course(key, work)
 
@@ -119,7 +119,7 @@ class CourseGradeFactory:
                     grade = recalculate(user.pk, course, _plan(True), user=user)
                 except StaleCourseStructure:  # the course was published meanwhile
                     course = _course(key)
-                    grade = recalculate(user.pk, course, _plan(True), user=user, only_current=False)
+                    grade = recalculate(user.pk, course, _plan(True), user=user, reject_stale=False)
             except Exception as exc:
                 name = type(exc).__name__
                 log.warning("The grade of learner %s in %s: %s", user.pk, key, name)
@@ -139,11 +139,11 @@ class CourseGradeFactory:
 
 
 def _course(key: CourseKey) -> Course:
-    return known(course_structures().get(key), key)
+    return require_course(course_structures().get(key), key)
 
 
-def _plan(force: bool) -> Plan:
-    return Plan(everything=force, untouched_too=force)
+def _plan(force: bool) -> RecalculationPlan:
+    return RecalculationPlan(all_subsections=force, store_zero_grades=force)
 
 
 def _key_of(*given: Any) -> CourseKey:

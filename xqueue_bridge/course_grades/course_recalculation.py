@@ -33,13 +33,13 @@ def request_course(course_key: CourseKey) -> int:
     request as done.
     """
     due = _regrades_due().filter(course_key=course_key)
-    asked = list(due.values_list("pk", "regrade_due_at"))
+    requested = list(due.values_list("pk", "regrade_due_at"))
     learners = learners_of(course_key)
     count = 0
     while chunk := list(islice(learners, BATCH)):
         recalculation_queue.request_everything(course_key, chunk)
         count += len(chunk)
-    for pk, due_at in asked:  # excludes requests of later publishes
+    for pk, due_at in requested:  # excludes requests of later publishes
         CourseStructureVersion.objects.filter(pk=pk, regrade_due_at=due_at).update(
             regrade_due_at=None
         )

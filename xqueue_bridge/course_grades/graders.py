@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.course_grades.scores import (
-    Score,
+    ProblemScore,
     aggregate_scores,
     compute_percent,
     plain_sum,
@@ -164,7 +164,7 @@ def grader_for(assignments: Sequence[AssignmentFormat]) -> WeightedSubsectionsGr
 
 def grade(
     course: Course,
-    graded_totals: Mapping[UsageKey, Score],
+    graded_totals: Mapping[UsageKey, ProblemScore],
     *,
     subsections: Sequence[Subsection] | None = None,
 ) -> Summary:
@@ -175,23 +175,23 @@ def grade(
     """
     sheet: dict[str, list[GradedSubsection]] = {}
     for subsection in course.subsections if subsections is None else subsections:
-        total = graded_totals.get(subsection.usage_key) or untouched_totals(subsection)[1]
+        total = graded_totals.get(subsection.usage_key) or zero_totals(subsection)[1]
         if subsection.graded and subsection.format is not None and total.possible > 0:
             counted = GradedSubsection(subsection.display_name, total.earned, total.possible)
             sheet.setdefault(subsection.format, []).append(counted)
     return grader_for(course.policy.assignments).grade(sheet)
 
 
-def untouched_totals(subsection: Subsection) -> tuple[Score, Score]:
+def zero_totals(subsection: Subsection) -> tuple[ProblemScore, ProblemScore]:
     """Return the totals, all and graded, of a learner who has not tried the subsection."""
     return aggregate_scores(
-        untouched_score(block.max_score, block.weight, block.graded)
-        for block in subsection.blocks_for(())
+        zero_score(block.max_score, block.weight, block.graded)
+        for block in subsection.blocks_for_learner(())
         if block.max_score is not None
     )
 
 
-def untouched_score(max_score: float, weight: float | None, graded: bool | None) -> Score:
+def zero_score(max_score: float, weight: float | None, graded: bool | None) -> ProblemScore:
     """Return a score of 0 with a problem's weighted maximum; without points it is not graded."""
     earned, possible = weighted_score(0.0, max_score, weight)
-    return Score(earned, possible, graded is not False and possible > 0)
+    return ProblemScore(earned, possible, graded is not False and possible > 0)

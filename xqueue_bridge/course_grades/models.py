@@ -173,7 +173,7 @@ class GradeRecalculation(models.Model):
 
     Each changed score raises ``wanted`` and adds a line to ``changes`` (usage key, a tab, the
     version of the score), in the score's own transaction. A recalculation processes all of them
-    and sets ``done`` to the ``wanted`` that it read. ``due_at`` is set while a recalculation is
+    and sets ``done`` to the ``wanted`` that it read. ``next_attempt_at`` is set while a recalculation is
     scheduled; if it is None and ``done`` is behind ``wanted``, the recalculation has failed.
 
     .. no_pii:
@@ -184,9 +184,9 @@ class GradeRecalculation(models.Model):
     wanted = models.PositiveBigIntegerField(default=0)
     done = models.PositiveBigIntegerField(default=0)
     changes = models.TextField(blank=True)
-    due_at = models.DateTimeField(null=True)
+    next_attempt_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
-    problem = models.CharField(max_length=255, blank=True, help_text="Why it is not done.")
+    last_error = models.CharField(max_length=255, blank=True, help_text="Why it is not done.")
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -196,8 +196,8 @@ class GradeRecalculation(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["due_at"], name="xqueue_bridge_grades_due"),
-            models.Index(fields=["course_id", "due_at"], name="xqueue_bridge_course_due"),
+            models.Index(fields=["next_attempt_at"], name="xqueue_bridge_grades_due"),
+            models.Index(fields=["course_id", "next_attempt_at"], name="xqueue_bridge_course_due"),
         ]
 
     def __str__(self) -> str:

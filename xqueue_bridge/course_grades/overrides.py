@@ -19,7 +19,7 @@ from xqueue_bridge.course_grades.models import (
 )
 from xqueue_bridge.course_grades.persistence import override_of, write_subsections
 from xqueue_bridge.course_grades.recalculation import (
-    Plan,
+    RecalculationPlan,
     known,
     recalculate,
     with_published_course,
@@ -29,7 +29,7 @@ from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.lms.keys import in_course
+from xqueue_bridge.lms.keys import with_run
 
 Action = PersistentSubsectionGradeOverrideHistory.Action
 
@@ -95,15 +95,15 @@ def override_history(user_id: int, course_key: CourseKey) -> Iterator[OverrideEn
         user_id=user_id, course_id=course_key
     )
     for row in rows.order_by("-id").iterator(chunk_size=500):
-        usage_key = in_course(cast(UsageKey, row.usage_key), course_key)
+        usage_key = with_run(cast(UsageKey, row.usage_key), course_key)
         yield OverrideEntry(usage_key, row.action, override_of(row), row.created)
 
 
 def _change(
     user_id: int, course_key: CourseKey, usage_key: UsageKey, action: Action, write: Any
 ) -> CourseGrade:
-    def with_course(current: Course | None, only_current: bool) -> CourseGrade:
-        course = known(current, course_key)
+    def with_course(current: Course | None, reject_stale: bool) -> CourseGrade:
+        course = require_course(current, course_key)
         if usage_key not in {each.usage_key for each in course.subsections}:
             raise LookupError(f"{usage_key} is no subsection of {course_key}.")
 
@@ -119,8 +119,8 @@ def _change(
                 created=now,
                 **_columns(written),
             )
-            plan = Plan(everything_at_first=True)
-            return recalculate(user_id, course, plan, only_current=only_current)
+            plan = RecalculationPlan(all_if_first_grade=True)
+            return recalculate(user_id, course, plan, reject_stale=reject_stale)
 
         return learner_state.in_transaction(work)
 

@@ -17,7 +17,7 @@ from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGradeOverride,
     VisibleBlocks,
 )
-from xqueue_bridge.course_grades.scores import Score
+from xqueue_bridge.course_grades.scores import ProblemScore
 from xqueue_bridge.course_grades.subsection_grade import (
     SubsectionGrade,
     SubsectionOverride,
@@ -83,8 +83,8 @@ def subsection_grade_of(row: Any, course_key: CourseKey) -> SubsectionGrade:
     override: PersistentSubsectionGradeOverride | None = getattr(row, "override", None)
     return SubsectionGrade(
         usage_key=parse_usage_key(row.usage, course_key),
-        computed_all=Score(row.earned_all, row.possible_all, False, row.first_attempted),
-        computed_graded=Score(row.earned_graded, row.possible_graded, True, row.first_attempted),
+        computed_all=ProblemScore(row.earned_all, row.possible_all, False, row.first_attempted),
+        computed_graded=ProblemScore(row.earned_graded, row.possible_graded, True, row.first_attempted),
         override=None if override is None else override_of(override),
     )
 

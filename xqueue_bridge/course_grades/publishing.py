@@ -9,14 +9,14 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.scores import weighted_score
 from xqueue_bridge.course_structure.api import course_structures
-from xqueue_bridge.lms.keys import in_course
+from xqueue_bridge.lms.keys import with_run
 from xqueue_bridge.signals import PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 
 #: Upstream's name for the table that scores come from.
 SCORE_TABLE = "courseware_studentmodule"
 
 
-def publish_score_signals(
+def send_score_signals(
     user_id: int,
     course_key: LearningContextKey,
     usage_key: UsageKey,
@@ -57,5 +57,5 @@ def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None
     if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURE_BACKEND:
         return None
     course = course_structures().get(course_key)
-    block = course and course.blocks.get(in_course(usage_key, course_key))
+    block = course and course.blocks.get(with_run(usage_key, course_key))
     return block.weight if block else None

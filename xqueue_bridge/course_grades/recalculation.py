@@ -17,12 +17,7 @@ from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.course_grades import (
-    persistence as stored_grades,
-)
-from xqueue_bridge.course_grades import (
-    recalculation_queue as requests,
-)
+from xqueue_bridge.course_grades import persistence, recalculation_queue
 from xqueue_bridge.course_grades.announcing import GradeUpdate, send_grade_signals_on_commit
 from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
@@ -54,39 +49,39 @@ class StaleCourseStructure(XQueueBridgeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RecalculationPlan:
     """Which subsections to compute from scores; stored grades are used for the rest.
 
-    ``blocks``: subsections that contain one of them. ``everything``: all; ``everything_at_first``:
-    all, if the learner has no grade in the course yet. ``untouched_too``: also store the zero
+    ``blocks``: subsections that contain one of them. ``all_subsections``: all; ``all_if_first_grade``:
+    all, if the learner has no grade in the course yet. ``store_zero_grades``: also store the zero
     grade of a subsection without any attempt.
     """
 
     blocks: frozenset[UsageKey] = frozenset()
-    everything: bool = False
-    everything_at_first: bool = False
-    untouched_too: bool = False
+    all_subsections: bool = False
+    all_if_first_grade: bool = False
+    store_zero_grades: bool = False
 
     def computes(self, subsection: Subsection) -> bool:
         """Return whether the subsection is computed from scores."""
-        if self.everything:
+        if self.all_subsections:
             return True
         return any(block.usage_key in self.blocks for block in subsection.blocks)
 
 
 def recalculate(
-    user_id: int, course: Course, plan: Plan, *, user: Any = None, only_current: bool = True
+    user_id: int, course: Course, plan: RecalculationPlan, *, user: Any = None, reject_stale: bool = True
 ) -> CourseGrade:
     """Compute a learner's course grade, store the changes, and send signals after commit.
 
-    Raises StaleCourseStructure, with ``only_current``, if the stored grade may come from a later
+    Raises StaleCourseStructure, with ``reject_stale``, if the stored grade may come from a later
     publication.
     """
 
     def work() -> CourseGrade:
-        requests.locked_row_or_new(user_id, course.course_key)
+        recalculation_queue.locked_row_or_new(user_id, course.course_key)
         scores = learner_state.read_course_scores(user_id, course.course_key)
-        return _compute(user_id, course, scores, plan, user, only_current)
+        return _compute(user_id, course, scores, plan, user, reject_stale)
 
     return learner_state.in_transaction(work)
 
@@ -100,21 +95,21 @@ def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool
     """
     try:
         for _ in range(MAX_READINGS):
-            done = _read_and_settle(user_id, course_key, debounce)
+            done = _load_and_process(user_id, course_key, debounce)
             if done is not None:
                 return done
     except ScoreNotVisible as exc:
-        requests.record_failure(user_id, course_key, str(exc))
+        recalculation_queue.record_failure(user_id, course_key, str(exc))
     except Exception as exc:  # one learner's error must not stop the other learners' grades
         name = type(exc).__name__
         log.exception("The grade of learner %s in %s: %s", user_id, course_key, name)
-        requests.record_failure(user_id, course_key, name)
+        recalculation_queue.record_failure(user_id, course_key, name)
     return True
 
 
 def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> int:
     """Process due recalculations, longest overdue first; return how many were examined."""
-    found = requests.due(limit, course_key)
+    found = recalculation_queue.due(limit, course_key)
     for user_id, each in found:
         recalculate_requested(user_id, each)
     return len(found)
@@ -132,7 +127,7 @@ def with_published_course(course_key: CourseKey, work: Callable[[Course | None, 
         return work(course_structures().get(course_key), False)
 
 
-def known(course: Course | None, course_key: CourseKey) -> Course:
+def require_course(course: Course | None, course_key: CourseKey) -> Course:
     """Return the course, or raise UnknownCourse."""
     if course is None:
         raise UnknownCourse(f"No structure of {course_key} is known.")
@@ -148,47 +143,47 @@ def is_frozen(course: Course, now: datetime | None = None) -> bool:
     return course.end < (now or timezone.now()) - timedelta(days=days)
 
 
-def _read_and_settle(user_id: int, course_key: CourseKey, debounce: bool) -> bool | None:
-    noted = requests.noted(user_id, course_key)  # before the course is read
-    if noted is None:
+def _load_and_process(user_id: int, course_key: CourseKey, debounce: bool) -> bool | None:
+    requested = recalculation_queue.requested_version(user_id, course_key)  # before the course is read
+    if requested is None:
         return False
-    settle = partial(_settle, user_id, course_key, debounce, noted)
+    process = partial(_process, user_id, course_key, debounce, requested)
     return with_published_course(
-        course_key, lambda *course: learner_state.in_transaction(partial(settle, *course))
+        course_key, lambda *course: learner_state.in_transaction(partial(process, *course))
     )
 
 
-def _settle(
+def _process(
     user_id: int,
     course_key: CourseKey,
     debounce: bool,
-    noted: int,
+    requested: int,
     course: Course | None,
-    only_current: bool,
+    reject_stale: bool,
 ) -> bool | None:
     """Process the marked changes; return whether there were any, None to read the course again."""
-    row = requests.locked_row(user_id, course_key)
+    row = recalculation_queue.locked_row(user_id, course_key)
     if row is None or row.done == row.wanted:
         return False
     rest = timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
     if debounce and row.finished_at and timezone.now() < row.finished_at + rest:
         return False
-    changes = requests.changes_of(row)
-    if changes.everything and row.wanted != noted:
+    changes = recalculation_queue.pending_changes(row)
+    if changes.all_subsections and row.wanted != requested:
         return None  # marked after the course was read, possibly because of a publish
     if course is None or is_frozen(course):
-        requests.finish(row, "no structure of the course is known" if course is None else "frozen")
+        recalculation_queue.finish(row, "no structure of the course is known" if course is None else "frozen")
         return True
     scores = learner_state.read_course_scores(user_id, course_key)
     _check_visible(changes, scores)
     # At the first grade: scores may be older than the course's structure or than this table.
-    plan = Plan(frozenset(changes.versions), changes.everything, everything_at_first=True)
-    _compute(user_id, course, scores, plan, None, only_current)
-    requests.finish(row)
+    plan = RecalculationPlan(frozenset(changes.versions), changes.all_subsections, all_if_first_grade=True)
+    _compute(user_id, course, scores, plan, None, reject_stale)
+    recalculation_queue.finish(row)
     return True
 
 
-def _check_visible(changes: requests.Changes, scores: Mapping[UsageKey, BlockScore]) -> None:
+def _check_visible(changes: recalculation_queue.Changes, scores: Mapping[UsageKey, BlockScore]) -> None:
     """Raise ScoreNotVisible if a database does not show a marked score's commit yet."""
     for usage_key, version in changes.versions.items():
         found = scores.get(usage_key)
@@ -200,16 +195,16 @@ def _compute(
     user_id: int,
     course: Course,
     scores: Mapping[UsageKey, BlockScore],
-    plan: Plan,
+    plan: RecalculationPlan,
     user: Any,
-    only_current: bool,
+    reject_stale: bool,
 ) -> CourseGrade:
-    before = stored_grades.read_course_row(user_id, course.course_key)
-    if only_current and before is not None and _may_be_later(before, course):
+    before = persistence.read_course_row(user_id, course.course_key)
+    if reject_stale and before is not None and _may_be_later(before, course):
         raise StaleCourseStructure
-    if before is None and plan.everything_at_first:
-        plan = replace(plan, everything=True)
-    stored = stored_grades.read_subsections(user_id, course.course_key)
+    if before is None and plan.all_if_first_grade:
+        plan = replace(plan, all_subsections=True)
+    stored = persistence.read_subsections(user_id, course.course_key)
     grades: dict[UsageKey, SubsectionGrade] = {}
     changed = []
     for subsection in course.subsections:
@@ -222,8 +217,8 @@ def _compute(
             compute_subsection(subsection, scores, old.override if old else None), old
         )
         grades[subsection.usage_key] = grade
-        is_kept = row is not None or grade.attempted or plan.untouched_too
-        if is_kept and (row is None or stored_grades.differs(row, grade)):
+        is_kept = row is not None or grade.attempted or plan.store_zero_grades
+        if is_kept and (row is None or persistence.differs(row, grade)):
             changed.append(grade)
     return _store(user_id, course, grades, changed, stored, before, user)
 
@@ -238,12 +233,12 @@ def _store(
     user: Any,
 ) -> CourseGrade:
     now = timezone.now()
-    stored_grades.write_subsections(user_id, course, changed, stored, now)
+    persistence.write_subsections(user_id, course, changed, stored, now)
     computed = compute_course(user_id, course, grades)
     previous_passed = None if before is None else before.passed
     passed_before = before is not None and before.passed_timestamp is not None
     version = before.version if before else 0
-    after = stored_grades.write_course_grade(before, course, computed, now)
+    after = persistence.write_course_grade(before, course, computed, now)
     course_grade = replace(
         computed,
         last_updated=after.modified,

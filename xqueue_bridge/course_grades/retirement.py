@@ -20,7 +20,7 @@ from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.learner_state import api as learner_state
 
-Forget: TypeAlias = Callable[[QuerySet[Any]], int]
+Retire: TypeAlias = Callable[[QuerySet[Any]], int]
 
 
 def grades_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
@@ -33,14 +33,14 @@ def retire_grades(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
 
     The reason that a teacher wrote is the only text about a learner in the grades' tables.
     """
-    for rows, forget in _parts(user_id, mode):
+    for rows, retire in _parts(user_id, mode):
         every = rows.model._default_manager
         for ids in id_batches(rows):
-            work = partial(forget, every.filter(pk__in=ids))
+            work = partial(retire, every.filter(pk__in=ids))
             yield Counter(grades=learner_state.in_transaction(work))
 
 
-def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Any], Forget]]:
+def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Any], Retire]]:
     overrides = PersistentSubsectionGradeOverride.objects.filter(grade__user_id=user_id)
     past = PersistentSubsectionGradeOverrideHistory.objects.filter(user_id=user_id)
     if mode is RetirementMode.SCRUB:

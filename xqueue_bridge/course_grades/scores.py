@@ -15,7 +15,7 @@ Cutoffs = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ProblemScore:
     """Points of one problem after its weight, or the sum of many problems.
 
     ``first_attempted`` is None before the first attempt.
@@ -39,16 +39,16 @@ def weighted_score(
     return raw_earned * weight / raw_possible, float(weight)
 
 
-def aggregate_scores(scores: Iterable[Score]) -> tuple[Score, Score]:
+def aggregate_scores(scores: Iterable[ProblemScore]) -> tuple[ProblemScore, ProblemScore]:
     """Return the sums of all problems and of the graded ones, each with its first attempt."""
     everything = tuple(scores)
     graded = tuple(score for score in everything if score.graded)
     return _total(everything, graded=False), _total(graded, graded=True)
 
 
-def _total(scores: Sequence[Score], *, graded: bool) -> Score:
+def _total(scores: Sequence[ProblemScore], *, graded: bool) -> ProblemScore:
     attempts = [score.first_attempted for score in scores if score.first_attempted is not None]
-    return Score(
+    return ProblemScore(
         earned=plain_sum(score.earned for score in scores),
         possible=plain_sum(score.possible for score in scores),
         graded=graded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from xqueue_bridge.course_grades.graders import untouched_totals
+from xqueue_bridge.course_grades.graders import zero_totals
 from xqueue_bridge.course_structure.course import Course, Subsection
 
 
@@ -29,7 +29,7 @@ def summary(course: Course) -> Iterator[str]:
     yield f"cutoffs: {cutoffs or 'none'}"
 
 
-def doubts(course: Course) -> Iterator[str]:
+def warnings(course: Course) -> Iterator[str]:
     """Yield warnings about valid settings that are probably mistakes."""
     assignments = {each.type: each for each in course.policy.assignments}
     counts: Counter[str] = Counter()
@@ -39,7 +39,7 @@ def doubts(course: Course) -> Iterator[str]:
         named = f"{subsection.display_name!r} is graded, but"
         if subsection.format not in assignments:
             yield f"{named} {subsection.format!r} is no assignment type of the policy"
-        elif untouched_totals(subsection)[1].possible == 0:
+        elif zero_totals(subsection)[1].possible == 0:
             yield f"{named} nothing in it is known to have points"
         else:
             counts[subsection.format] += 1
@@ -55,7 +55,7 @@ def doubts(course: Course) -> Iterator[str]:
 
 
 def _subsection_line(subsection: Subsection) -> str:
-    points = untouched_totals(subsection)[1].possible
+    points = zero_totals(subsection)[1].possible
     kind = (subsection.format or "no format") if subsection.graded else "not graded"
     unknown = sum(block.max_score is None for block in subsection.blocks)
     own = f", {unknown} with points that only the block knows" if unknown else ""

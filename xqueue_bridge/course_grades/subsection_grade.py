@@ -12,7 +12,7 @@ from datetime import datetime
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.course_grades.scores import (
-    Score,
+    ProblemScore,
     aggregate_scores,
     compute_percent,
     weighted_score,
@@ -43,11 +43,11 @@ class SubsectionGrade:
     """
 
     usage_key: UsageKey
-    computed_all: Score
-    computed_graded: Score
+    computed_all: ProblemScore
+    computed_graded: ProblemScore
     override: SubsectionOverride | None = None
     visible_blocks: str = ""
-    problem_scores: Mapping[UsageKey, Score] = field(default_factory=dict)
+    problem_scores: Mapping[UsageKey, ProblemScore] = field(default_factory=dict)
 
     @property
     def first_attempted(self) -> datetime | None:
@@ -58,14 +58,14 @@ class SubsectionGrade:
         return self.first_attempted is not None
 
     @property
-    def all_total(self) -> Score:
+    def all_total(self) -> ProblemScore:
         """The total of all problems, with the override if there is one."""
         if self.override is None:
             return self.computed_all
         return _overridden(self.computed_all, self.override.earned_all, self.override.possible_all)
 
     @property
-    def graded_total(self) -> Score:
+    def graded_total(self) -> ProblemScore:
         """The total that the course grade is computed from, with the override if there is one."""
         if self.override is None:
             return self.computed_graded
@@ -84,8 +84,8 @@ def compute_subsection(
     override: SubsectionOverride | None = None,
 ) -> SubsectionGrade:
     """Add up a learner's scores in a subsection; ignore scores of other blocks."""
-    blocks = subsection.blocks_for(scores.keys())
-    found: dict[UsageKey, Score] = {}
+    blocks = subsection.blocks_for_learner(scores.keys())
+    found: dict[UsageKey, ProblemScore] = {}
     records = []
     for block in blocks:
         score = problem_score(block, scores.get(block.usage_key))
@@ -103,7 +103,7 @@ def compute_subsection(
     )
 
 
-def problem_score(block: Block, stored: BlockScore | None) -> Score | None:
+def problem_score(block: Block, stored: BlockScore | None) -> ProblemScore | None:
     """Return a learner's weighted score at a block; None if its maximum is unknown.
 
     Uses the stored maximum if the learner has a score, else the block's current one.
@@ -117,7 +117,7 @@ def problem_score(block: Block, stored: BlockScore | None) -> Score | None:
         earned, possible = weighted_score(stored.earned or 0.0, stored.possible, block.weight)
         first_attempted = None if stored.earned is None else stored.first_attempted
     is_graded = block.graded is not False and possible > 0
-    return Score(earned, possible, is_graded, first_attempted)
+    return ProblemScore(earned, possible, is_graded, first_attempted)
 
 
 def fingerprint(text: str) -> str:
@@ -126,8 +126,8 @@ def fingerprint(text: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _overridden(computed: Score, earned: float | None, possible: float | None) -> Score:
-    return Score(
+def _overridden(computed: ProblemScore, earned: float | None, possible: float | None) -> ProblemScore:
+    return ProblemScore(
         computed.earned if earned is None else earned,
         computed.possible if possible is None else possible,
         computed.graded,

@@ -45,7 +45,7 @@ class Block:
 class Subsection:
     """A subsection, which is graded as one assignment, with each of its blocks once.
 
-    ``draws`` maps each pool to the number of its blocks that a learner gets.
+    ``selection_counts`` maps each pool to the number of its blocks that a learner gets.
     """
 
     usage_key: UsageKey
@@ -55,15 +55,15 @@ class Subsection:
     due: datetime | None = None
     show_correctness: ShowCorrectness = ShowCorrectness.ALWAYS
     blocks: tuple[Block, ...] = ()
-    draws: Mapping[UsageKey, int] = field(default_factory=dict)
+    selection_counts: Mapping[UsageKey, int] = field(default_factory=dict)
 
-    def blocks_for(self, scored: Collection[UsageKey]) -> tuple[Block, ...]:
+    def blocks_for_learner(self, scored: Collection[UsageKey]) -> tuple[Block, ...]:
         """Return one learner's blocks; ``scored`` are the usage keys where the learner has a score.
 
         Of a pool, these are the scored blocks, then further ones up to the pool's number. So all
         learners without an attempt have the same maximum, and no learner state is read.
         """
-        left = dict(self.draws)
+        left = dict(self.selection_counts)
         for block in self.blocks:
             if block.pool is not None and block.usage_key in scored:
                 left[block.pool] -= 1

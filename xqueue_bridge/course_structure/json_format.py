@@ -32,7 +32,7 @@ from xqueue_bridge.exceptions import InvalidCourse
 
 COURSE = ("course_key", "display_name", "version", "edited_on", "end", "grading_policy", "chapters")
 CHAPTER = ("key", "display_name", "subsections")
-SUBSECTION = ("key", "display_name", "format", "graded", "due", "show_correctness", "draws",
+SUBSECTION = ("key", "display_name", "format", "graded", "due", "show_correctness", "selection_counts",
               "blocks")  # fmt: skip
 BLOCK = ("key", "type", "weight", "max_score", "graded", "pool")
 
@@ -89,15 +89,15 @@ def _chapter(node: Node, course_key: CourseKey, seen: dict[UsageKey, Subsection]
 
 def _subsection(node: Node, course_key: CourseKey) -> Subsection:
     node.only(*SUBSECTION)
-    draws = {
-        usage_key_from(key, node.at("draws"), course_key): count
-        for key, count in node.counts("draws")
+    selection_counts = {
+        usage_key_from(key, node.at("selection_counts"), course_key): count
+        for key, count in node.counts("selection_counts")
     }
     blocks: dict[UsageKey, Block] = {}
     for each in node.nodes("blocks"):
         block = _block(each, course_key)
-        if block.pool is not None and block.pool not in draws:
-            raise InvalidCourse(each.at("pool"), "is not in the subsection's draws")
+        if block.pool is not None and block.pool not in selection_counts:
+            raise InvalidCourse(each.at("pool"), "is not in the subsection's selection_counts")
         if block.usage_key in blocks:
             raise InvalidCourse(each.at("key"), "stands in this subsection already")
         blocks[block.usage_key] = block
@@ -109,7 +109,7 @@ def _subsection(node: Node, course_key: CourseKey) -> Subsection:
         due=node.time("due"),
         show_correctness=show_correctness_from(node.text("show_correctness"), node.path),
         blocks=tuple(blocks.values()),
-        draws=draws,
+        selection_counts=selection_counts,
     )
 
 
@@ -171,7 +171,7 @@ def _subsection_document(subsection: Subsection) -> dict[str, Any]:
         "graded": subsection.graded,
         "due": _time(subsection.due),
         "show_correctness": str(subsection.show_correctness),
-        "draws": {str(pool): count for pool, count in subsection.draws.items()},
+        "selection_counts": {str(pool): count for pool, count in subsection.selection_counts.items()},
         "blocks": [_block_document(block) for block in subsection.blocks],
     }
 

@@ -23,10 +23,10 @@ from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.learner_state.api import in_transaction
 from xqueue_bridge.signals import course_published
 
-REMEMBERED = 64  # parsed courses that a process caches
+MAX_CACHED = 64  # parsed courses that a process caches
 
-_remembered: dict[str, Course] = {}
-_remembering = threading.Lock()
+_cache: dict[str, Course] = {}
+_cache_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ def _make_current(course_key: CourseKey, row: CourseStructureVersion) -> Publish
         regrade_due_at = timezone.now() if published.policy_changed else F("regrade_due_at")
         versions.filter(is_current=True).update(is_current=None)
         versions.filter(pk=row.pk).update(is_current=True, regrade_due_at=regrade_due_at)
-        transaction.on_commit(lambda: _announce(published))
+        transaction.on_commit(lambda: _send_course_published(published))
     return published
 
 
-def _announce(published: Published) -> None:
+def _send_course_published(published: Published) -> None:
     course, previous = published.course, published.previous
     course_published.send_robust(
         sender=CourseStructureVersion,
@@ -134,11 +134,11 @@ def _announce(published: Published) -> None:
 
 def _parsed(digest: str, load: Callable[[], str]) -> Course:
     """Return the parsed document, cached by its digest so that the cache is never outdated."""
-    course = _remembered.get(digest)
+    course = _cache.get(digest)
     if course is None:
         course = read_json(load())
-        with _remembering:
-            while len(_remembered) >= REMEMBERED:
-                _remembered.pop(next(iter(_remembered)))
-            _remembered[digest] = course
+        with _cache_lock:
+            while len(_cache) >= MAX_CACHED:
+                _cache.pop(next(iter(_cache)))
+            _cache[digest] = course
     return course

@@ -13,7 +13,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from opaque_keys.edx.locator import CourseLocator
 
 from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.lms.keys import in_course
+from xqueue_bridge.lms.keys import with_run
 
 MAX_TEXT = 255  # the length of a database column for a key or a name
 MAX_NUMBER = 1_000_000
@@ -138,7 +138,7 @@ def usage_key_from(value: Any, where: str, course_key: CourseKey) -> UsageKey:
     key = _key(UsageKey, value, where)
     if not isinstance(key.context_key, CourseLocator):
         return key
-    key = in_course(key, course_key)
+    key = with_run(key, course_key)
     if key.course_key != course_key:
         raise InvalidCourse(where, "belongs to another course")
     return key

@@ -1,19 +1,19 @@
 """Public API of the package: send course grades to the Credentials service."""
 
-from xqueue_bridge.credentials.enqueue import GradeToSend, enqueue_missed, grade_changed
+from xqueue_bridge.credentials.enqueue import GradeToSend, enqueue_missed, enqueue_if_changed
 from xqueue_bridge.credentials.grade_filter import mode_and_status_are_interesting
 from xqueue_bridge.credentials.outbox import MAX_ATTEMPTS, resend_rows
 from xqueue_bridge.credentials.resend import resend
 from xqueue_bridge.credentials.retirement import outbox_to_retire, retire_outbox
-from xqueue_bridge.credentials.send import Outcome, Sent, send_due, send_grade
+from xqueue_bridge.credentials.send import Outcome, SendResult, send_due, send_grade
 
 __all__ = [
     "MAX_ATTEMPTS",
     "GradeToSend",
     "Outcome",
-    "Sent",
+    "SendResult",
     "enqueue_missed",
-    "grade_changed",
+    "enqueue_if_changed",
     "mode_and_status_are_interesting",
     "outbox_to_retire",
     "resend",

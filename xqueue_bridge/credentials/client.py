@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from xqueue_bridge.conf import CredentialsOptions
-from xqueue_bridge.credentials.errors import GradeSendError, fault_of, refusal
+from xqueue_bridge.credentials.errors import GradeSendError, error_code, error_of_response
 from xqueue_bridge.credentials.grades import StoredGrade
 from xqueue_bridge.credentials.tokens import access_token
 
@@ -52,7 +52,7 @@ def post_grade(
         token = access_token(service, instead_of=token)
         response = _post(service, message, token, is_in_time)
     if not 200 <= response.status_code < 300:
-        raise refusal(response)
+        raise error_of_response(response)
 
 
 def _post(
@@ -75,7 +75,7 @@ def _post(
             return response
     except (requests.RequestException, ValueError) as exc:
         # "from None": requests puts the URL into its messages.
-        raise GradeSendError(fault_of(exc)) from None
+        raise GradeSendError(error_code(exc)) from None
 
 
 def _bearing(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:

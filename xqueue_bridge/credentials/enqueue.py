@@ -40,7 +40,7 @@ class GradeToSend:
     grade_last_updated: str
 
 
-def grade_changed(user_id: int, course_key: LearningContextKey) -> GradeToSend | None:
+def enqueue_if_changed(user_id: int, course_key: LearningContextKey) -> GradeToSend | None:
     """Enqueue a learner's stored grade if Credentials should have it and does not yet.
 
     Call it after the grade's commit. Returns what a worker needs to send it at once, or None.
@@ -52,7 +52,7 @@ def grade_changed(user_id: int, course_key: LearningContextKey) -> GradeToSend |
     grade = stored_grade(user_id, course_key) if service else None
     if service is None or grade is None:
         return None
-    if outbox.is_covered(outbox.find(user_id, course_key), grade):
+    if outbox.is_enqueued(outbox.find(user_id, course_key), grade):
         return None
     return _enqueue(service, grade)
 
@@ -72,7 +72,7 @@ def enqueue_missed(limit: int = 500) -> int:
     if not grades:
         return 0
     rows = outbox.find_all(grades)
-    missed = [grade for grade in grades if not outbox.is_covered(rows.get(grade.place), grade)]
+    missed = [grade for grade in grades if not outbox.is_enqueued(rows.get(grade.key), grade)]
     found = sum(_enqueue(service, grade) is not None for grade in missed)
     GradeOutboxCursor.objects.filter(modified=cursor.modified, grade_id=cursor.grade_id).update(
         modified=grades[-1].modified, grade_id=grades[-1].id
@@ -97,13 +97,13 @@ def _enqueue(service: CredentialsOptions, grade: StoredGrade) -> GradeToSend | N
         if not should_send(grade.user_id, grade.course_id, service.GRADE_FILTER):
             return None
     except Exception as exc:  # the host's code; its message may contain secrets
-        log.error("Is grade %s interesting? %s", grade.id, type(exc).__name__)
-        outbox.want(grade, problem=f"GRADE_FILTER: {type(exc).__name__}")
+        log.error("GRADE_FILTER raised for grade %s: %s", grade.id, type(exc).__name__)
+        outbox.enqueue(grade, error=f"GRADE_FILTER: {type(exc).__name__}")
         return None
     username = username_of(grade.user_id)
     if username is None:
         return None
-    outbox.want(grade)
+    outbox.enqueue(grade)
     return _to_send(username, grade)
 
 

@@ -16,8 +16,8 @@ PASSING_REFUSALS = frozenset({401, 408, 425, 429})
 class GradeSendError(XQueueBridgeError):
     """Credentials did not take the grade.
 
-    ``code``: why, in a word or two. ``is_final``: the same grade would be refused again.
-    ``retry_after``: seconds that the service asked us to wait. ``is_of_service``: other grades
+    ``code``: why, in a word or two. ``permanent``: the same grade would be refused again.
+    ``retry_after``: seconds that the service asked us to wait. ``affects_service``: other grades
     would meet the same.
     """
 
@@ -25,38 +25,38 @@ class GradeSendError(XQueueBridgeError):
         self,
         code: str,
         *,
-        is_final: bool = False,
+        permanent: bool = False,
         retry_after: float | None = None,
-        is_of_service: bool = True,
+        affects_service: bool = True,
     ) -> None:
         super().__init__(code)
         self.code = code
-        self.is_final = is_final
+        self.permanent = permanent
         self.retry_after = retry_after
-        self.is_of_service = is_of_service
+        self.affects_service = affects_service
 
 
-def refusal(response: requests.Response) -> GradeSendError:
+def error_of_response(response: requests.Response) -> GradeSendError:
     """Return the error for a response with a status other than 2xx."""
     status = response.status_code
-    is_final = 400 <= status < 500 and status not in PASSING_REFUSALS
+    permanent = 400 <= status < 500 and status not in PASSING_REFUSALS
     return GradeSendError(
         f"HTTP {status}",
-        is_final=is_final,
+        permanent=permanent,
         retry_after=read_retry_after(response.headers.get("Retry-After")),
-        is_of_service=not is_final,
+        affects_service=not permanent,
     )
 
 
-def fault_of(problem: Exception) -> str:
+def error_code(error: Exception) -> str:
     """Return the kind of a failed request, without its message, which can contain the URL."""
-    if isinstance(problem, requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError):
         return "certificate"
-    if isinstance(problem, requests.Timeout):
+    if isinstance(error, requests.Timeout):
         return "timeout"
-    if isinstance(problem, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "no connection"
-    return type(problem).__name__[:20]
+    return type(error).__name__[:20]
 
 
 def read_retry_after(value: str | None) -> float | None:

@@ -22,7 +22,7 @@ INTERESTING_MODES = frozenset(
 INTERESTING_STATUSES = frozenset({"downloadable", "notpassing"})
 
 
-class Interest(Protocol):
+class GradeFilter(Protocol):
     """The function that ``XQUEUE_BRIDGE["CREDENTIALS"]["GRADE_FILTER"]`` names."""
 
     def __call__(self, user_id: int, course_key: LearningContextKey) -> bool:
@@ -41,5 +41,5 @@ def should_send(user_id: int, course_key: LearningContextKey, path: str | None) 
     """Return the result of the filter at the dotted ``path``; True without a filter."""
     if path is None:
         return True
-    rule: Interest = import_string(path)
+    rule: GradeFilter = import_string(path)
     return bool(rule(user_id, course_key))

@@ -36,12 +36,12 @@ class StoredGrade:
     modified: datetime
 
     @property
-    def place(self) -> tuple[int, LearningContextKey]:
+    def key(self) -> tuple[int, LearningContextKey]:
         """The user id and the course key."""
         return self.user_id, self.course_id
 
     @property
-    def mark(self) -> tuple[int, datetime]:
+    def revision(self) -> tuple[int, datetime]:
         """The revision, which differs between any two grades of one learner in one course."""
         return self.version, self.modified
 
@@ -82,7 +82,7 @@ def grades_at(places: list[tuple[int, LearningContextKey]]) -> list[StoredGrade]
     wanted = set(places)
     users = {user_id for user_id, _ in places}
     rows = _grades().filter(user_id__in=users, course_id__in={key for _, key in places})
-    return [grade for grade in _values(rows) if grade.place in wanted]
+    return [grade for grade in _values(rows) if grade.key in wanted]
 
 
 def _values(rows: QuerySet[Any], limit: int | None = None) -> list[StoredGrade]:

@@ -19,10 +19,10 @@ class GradeOutbox(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", "to be sent"
-        SENDING = "sending", "being sent"
-        SENT = "sent", "known to Credentials"
-        FAILED = "failed", "refused, or given up"
+        PENDING = "pending", "pending"
+        SENDING = "sending", "sending"
+        SENT = "sent", "sent"
+        FAILED = "failed", "failed"
 
     user_id = models.PositiveBigIntegerField()
     course_id = LearningContextKeyField(max_length=255)
@@ -33,7 +33,7 @@ class GradeOutbox(models.Model):
     sent_version = models.PositiveBigIntegerField(null=True)
     sent_modified = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
-    tries = models.PositiveSmallIntegerField(default=0, help_text="Attempts at the wanted grade.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Attempts at the wanted grade.")
     next_attempt_at = models.DateTimeField(null=True)
     last_error = models.CharField(
         max_length=40, blank=True, help_text="What the last attempt met, in a word."
@@ -53,7 +53,7 @@ class GradeOutbox(models.Model):
         return f"grade of learner {self.user_id} in {self.course_id} ({self.status})"
 
     @property
-    def place(self) -> tuple[int, LearningContextKey]:
+    def key(self) -> tuple[int, LearningContextKey]:
         """The user id and the course key."""
         course_key: Any = self.course_id
         return self.user_id, course_key

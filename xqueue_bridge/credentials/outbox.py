@@ -38,30 +38,30 @@ def find_all(grades: list[StoredGrade]) -> dict[tuple[int, LearningContextKey], 
         user_id__in={grade.user_id for grade in grades},
         course_id__in={grade.course_id for grade in grades},
     )
-    return {row.place: row for row in rows}
+    return {row.key: row for row in rows}
 
 
-def is_covered(row: GradeOutbox | None, grade: StoredGrade) -> bool:
+def is_enqueued(row: GradeOutbox | None, grade: StoredGrade) -> bool:
     """Return whether ``grade`` is enqueued, sent or refused already."""
-    return row is not None and (row.wanted_version, row.wanted_modified) == grade.mark
+    return row is not None and (row.wanted_version, row.wanted_modified) == grade.revision
 
 
-def want(grade: StoredGrade, *, verified: bool = True, problem: str = "") -> None:
+def enqueue(grade: StoredGrade, *, verified: bool = True, error: str = "") -> None:
     """Enqueue ``grade``; one statement, a second one the first time.
 
     Enqueueing it again changes nothing. The wait after a failed attempt continues, because it
-    protects the service. With a ``problem`` the grade is stored as one that cannot be sent.
+    protects the service. With an ``error`` the grade is stored as one that cannot be sent.
     """
     now = timezone.now()
     wanted = {"wanted_version": grade.version, "wanted_modified": grade.modified}
-    facts = {"verified": verified, "last_error": problem[:40]}
-    status = Status.FAILED if problem else Status.PENDING
-    begun = None if problem else Coalesce(F("next_attempt_at"), now)
+    facts = {"verified": verified, "last_error": error[:40]}
+    status = Status.FAILED if error else Status.PENDING
+    begun = None if error else Coalesce(F("next_attempt_at"), now)
     rows = GradeOutbox.objects.filter(user_id=grade.user_id, course_id=grade.course_id)
     # A process that sends the row keeps its claim, and compares the wanted grade when it ends. If
     # that process was killed, its attempts must not count for this grade.
     is_there = rows.exclude(**wanted).update(
-        tries=0,
+        attempts=0,
         next_attempt_at=_unless_being_sent("next_attempt_at", begun),
         status=_unless_being_sent("status", status),
         **wanted,
@@ -70,7 +70,7 @@ def want(grade: StoredGrade, *, verified: bool = True, problem: str = "") -> Non
     if not is_there:
         # If another process inserts the row now, with any grade, the stored grade is still sent.
         first = GradeOutbox(user_id=grade.user_id, course_id=grade.course_id, status=status)
-        first.next_attempt_at = None if problem else now
+        first.next_attempt_at = None if error else now
         for name, value in {**wanted, **facts}.items():
             setattr(first, name, value)
         GradeOutbox.objects.bulk_create([first], ignore_conflicts=True)
@@ -81,7 +81,7 @@ def _unless_being_sent(column: str, value: Any) -> Case:
     return Case(being_sent, default=value if hasattr(value, "resolve_expression") else Value(value))
 
 
-def send_again(grades: list[StoredGrade]) -> None:
+def resend(grades: list[StoredGrade]) -> None:
     """Enqueue grades as if they had never been sent; three statements for any number."""
     now = timezone.now()
     fresh = [
@@ -96,7 +96,7 @@ def send_again(grades: list[StoredGrade]) -> None:
     ]
     GradeOutbox.objects.bulk_create(fresh, ignore_conflicts=True)
     rows = find_all(grades)
-    resend_rows([rows[grade.place].pk for grade in grades])
+    resend_rows([rows[grade.key].pk for grade in grades])
 
 
 def resend_rows(row_ids: list[int]) -> int:
@@ -107,7 +107,7 @@ def resend_rows(row_ids: list[int]) -> int:
     rows = GradeOutbox.objects.filter(pk__in=row_ids).exclude(status=Status.SENDING)
     return rows.update(
         status=Status.PENDING,
-        tries=0,
+        attempts=0,
         sent_version=None,
         sent_modified=None,
         next_attempt_at=timezone.now(),
@@ -147,15 +147,15 @@ def claim(row: GradeOutbox) -> bool:
     as_seen = GradeOutbox.objects.filter(
         pk=row.pk, status=row.status, next_attempt_at=row.next_attempt_at
     )
-    if row.tries >= MAX_ATTEMPTS:
+    if row.attempts >= MAX_ATTEMPTS:
         # Only a killed process leaves such a row. Another grade has its own count of attempts.
-        as_seen = as_seen.filter(tries=row.tries)
+        as_seen = as_seen.filter(attempts=row.attempts)
         as_seen.update(status=Status.FAILED, next_attempt_at=None, last_error="interrupted")
         return False
     # A grade that changes at this moment is detected by the comparison in _close.
-    row.tries += 1
+    row.attempts += 1
     until = now + CLAIM
-    if not as_seen.update(status=Status.SENDING, tries=row.tries, next_attempt_at=until):
+    if not as_seen.update(status=Status.SENDING, attempts=row.attempts, next_attempt_at=until):
         return False
     row.status, row.next_attempt_at = Status.SENDING, until
     return True
@@ -166,7 +166,7 @@ def is_still_claimed(row: GradeOutbox) -> bool:
     return row.next_attempt_at is not None and timezone.now() < row.next_attempt_at - CLAIM / 2
 
 
-def close_sent(row: GradeOutbox, grade: StoredGrade) -> bool:
+def mark_sent(row: GradeOutbox, grade: StoredGrade) -> bool:
     """End the claim after Credentials accepted ``grade``."""
     return _close(
         row,
@@ -179,13 +179,13 @@ def close_sent(row: GradeOutbox, grade: StoredGrade) -> bool:
     )
 
 
-def close_failed(row: GradeOutbox, code: str) -> bool:
+def mark_failed(row: GradeOutbox, code: str) -> bool:
     """End the claim of a grade that will not be sent."""
     final = {"status": Status.FAILED, "next_attempt_at": None}
     return _close(row, final, again_at=timezone.now(), last_error=code[:40])
 
 
-def close_for_later(row: GradeOutbox, code: str, at: datetime) -> bool:
+def schedule_retry(row: GradeOutbox, code: str, at: datetime) -> bool:
     """End the claim and schedule the next attempt at ``at``."""
     later = {"status": Status.PENDING, "next_attempt_at": at}
     return _close(row, later, again_at=at, last_error=code[:40])
@@ -202,4 +202,4 @@ def _close(row: GradeOutbox, ending: dict[str, Any], *, again_at: datetime, **fa
     unchanged = ours.filter(wanted_version=row.wanted_version, wanted_modified=row.wanted_modified)
     if unchanged.update(**ending, **facts):
         return True
-    return not ours.update(status=Status.PENDING, tries=0, next_attempt_at=again_at, **facts)
+    return not ours.update(status=Status.PENDING, attempts=0, next_attempt_at=again_at, **facts)

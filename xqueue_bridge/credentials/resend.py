@@ -42,7 +42,7 @@ def resend(
             if should_send(grade.user_id, grade.course_id, service.GRADE_FILTER)
         ]
         if chosen and not dry_run:
-            outbox.send_again(chosen)
+            outbox.resend(chosen)
         yield from chosen
 
 
@@ -57,4 +57,4 @@ def _failed_ones(since: datetime | None, course_keys: CourseKeys) -> Iterator[li
     last_id = 0
     while rows := outbox.failed(last_id, BATCH, since=since, course_keys=course_keys):
         last_id = rows[-1].pk
-        yield grades_at([row.place for row in rows])
+        yield grades_at([row.key for row in rows])

@@ -41,21 +41,21 @@ class Outcome(StrEnum):
     """The grade is older than the stored one, which is sent separately; nothing was sent."""
     NOT_DUE = "not due"
     """Another process is sending it, or an attempt is due later, or there is no work left."""
-    LATER = "later"
+    RETRY = "retry"
     """The attempt failed; the next one is scheduled."""
     FAILED = "failed"
     """Credentials refused the grade, or the maximum of attempts is reached."""
-    NOTHING = "nothing"
+    SKIPPED = "skipped"
     """There is no service, no learner or no grade."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """The result of a call to send. ``retry_in``: seconds until the next attempt, with LATER."""
+class SendResult:
+    """The result of a call to send. ``retry_in``: seconds until the next attempt, with RETRY."""
 
     outcome: Outcome
     retry_in: float | None = None
-    is_of_service: bool = False
+    affects_service: bool = False
 
 
 def send_grade(
@@ -64,7 +64,7 @@ def send_grade(
     *,
     verified: bool = True,
     last_updated: datetime | None = None,
-) -> Sent:
+) -> SendResult:
     """Send a learner's stored grade unless Credentials has it.
 
     ``last_updated``: the change that the caller wants to send. If the grade has changed since,
@@ -74,15 +74,15 @@ def send_grade(
     user_id = _user_id_of(username)
     grade = stored_grade(user_id, course_key) if user_id and credentials_options() else None
     if grade is None:
-        return Sent(Outcome.NOTHING)
+        return SendResult(Outcome.SKIPPED)
     if last_updated is not None and last_updated < grade.modified:
         log.info("Grade %s has changed since: not sent", grade.id)
-        return Sent(Outcome.SUPERSEDED)
+        return SendResult(Outcome.SUPERSEDED)
     row = outbox.find(grade.user_id, course_key)
-    if row is None or not outbox.is_covered(row, grade):
-        outbox.want(grade, verified=verified)
+    if row is None or not outbox.is_enqueued(row, grade):
+        outbox.enqueue(grade, verified=verified)
         row = outbox.find(grade.user_id, course_key)
-    return send_row(row) if row else Sent(Outcome.NOTHING)
+    return send_row(row) if row else SendResult(Outcome.SKIPPED)
 
 
 def send_due(limit: int = 100, seconds: float = 5.0) -> int:
@@ -97,64 +97,64 @@ def send_due(limit: int = 100, seconds: float = 5.0) -> int:
     tried = 0
     for row in outbox.due(limit):
         tried += 1
-        if send_row(row).is_of_service or time.monotonic() >= ends:
+        if send_row(row).affects_service or time.monotonic() >= ends:
             break
     return tried
 
 
-def send_row(row: GradeOutbox) -> Sent:
+def send_row(row: GradeOutbox) -> SendResult:
     """Send the stored grade of an outbox row if the row is due and not claimed."""
     service = credentials_options()
     if service is None:
-        return Sent(Outcome.NOTHING)
-    sent = Sent(Outcome.NOT_DUE)
+        return SendResult(Outcome.SKIPPED)
+    sent = SendResult(Outcome.NOT_DUE)
     for _ in range(ROUNDS):
         if not outbox.claim(row):
             break
         sent, is_finished = _attempt(service, row)
-        if is_finished or sent.outcome is Outcome.LATER:
+        if is_finished or sent.outcome is Outcome.RETRY:
             break
         row.refresh_from_db()
     return sent
 
 
-def backoff(tries: int) -> float:
-    """Return the seconds to wait after the ``tries``-th attempt: 30 to 600, with random jitter so
+def backoff(attempts: int) -> float:
+    """Return the seconds to wait after the ``attempts``-th attempt: 30 to 600, with random jitter so
     that two grades are not retried at the same moment.
     """
-    base = min(LONGEST_DELAY / 1.5, FIRST_DELAY * 2 ** min(tries - 1, 10))
+    base = min(LONGEST_DELAY / 1.5, FIRST_DELAY * 2 ** min(attempts - 1, 10))
     return base * random.uniform(1, 1.5)  # noqa: S311
 
 
-def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[Sent, bool]:
+def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[SendResult, bool]:
     # Read under the claim: any newer grade is sent after this one.
-    grade = stored_grade(*row.place)
+    grade = stored_grade(*row.key)
     if grade is None:
-        return Sent(Outcome.FAILED), outbox.close_failed(row, "no grade")
-    if grade.mark == (row.sent_version, row.sent_modified):
-        return Sent(Outcome.SENT), outbox.close_sent(row, grade)
+        return SendResult(Outcome.FAILED), outbox.mark_failed(row, "no grade")
+    if grade.revision == (row.sent_version, row.sent_modified):
+        return SendResult(Outcome.SENT), outbox.mark_sent(row, grade)
     username = username_of(row.user_id)
     if username is None:
-        return Sent(Outcome.FAILED), outbox.close_failed(row, "no learner")
+        return SendResult(Outcome.FAILED), outbox.mark_failed(row, "no learner")
     message = grade_message(username, grade, verified=row.verified)
     try:
         post_grade(service, message, partial(outbox.is_still_claimed, row))
     except GradeSendError as exc:
         return _failed(row, exc)
     log.info("Grade %s sent", grade.id)
-    return Sent(Outcome.SENT), outbox.close_sent(row, grade)
+    return SendResult(Outcome.SENT), outbox.mark_sent(row, grade)
 
 
-def _failed(row: GradeOutbox, problem: GradeSendError) -> tuple[Sent, bool]:
-    if problem.is_final or row.tries >= outbox.MAX_ATTEMPTS:
-        log.warning("Grade of outbox row %s given up: %s", row.pk, problem.code)
-        ended = outbox.close_failed(row, problem.code)
-        return Sent(Outcome.FAILED, is_of_service=problem.is_of_service), ended
-    asked = min(problem.retry_after or 0.0, LONGEST_RETRY_AFTER)
-    delay = max(backoff(row.tries), asked)
-    log.info("Grade of outbox row %s not sent: %s", row.pk, problem.code)
-    ended = outbox.close_for_later(row, problem.code, timezone.now() + timedelta(seconds=delay))
-    return Sent(Outcome.LATER, delay, problem.is_of_service), ended
+def _failed(row: GradeOutbox, error: GradeSendError) -> tuple[SendResult, bool]:
+    if error.permanent or row.attempts >= outbox.MAX_ATTEMPTS:
+        log.warning("Grade of outbox row %s given up: %s", row.pk, error.code)
+        ended = outbox.mark_failed(row, error.code)
+        return SendResult(Outcome.FAILED, affects_service=error.affects_service), ended
+    asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+    delay = max(backoff(row.attempts), asked)
+    log.info("Grade of outbox row %s not sent: %s", row.pk, error.code)
+    ended = outbox.schedule_retry(row, error.code, timezone.now() + timedelta(seconds=delay))
+    return SendResult(Outcome.RETRY, delay, error.affects_service), ended
 
 
 def _user_id_of(username: str) -> int | None:

@@ -9,7 +9,7 @@ import time
 import requests
 
 from xqueue_bridge.conf import CredentialsOptions
-from xqueue_bridge.credentials.errors import GradeSendError, fault_of
+from xqueue_bridge.credentials.errors import GradeSendError, error_code
 
 #: A token is replaced this long before it expires, or a tenth of its lifetime.
 MARGIN_SECONDS = 30.0
@@ -59,7 +59,7 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
             auth=_as_it_is,
         )
     except (requests.RequestException, ValueError) as exc:
-        raise GradeSendError(f"token: {fault_of(exc)}") from None
+        raise GradeSendError(f"token: {error_code(exc)}") from None
     if response.status_code != 200:
         # A wrong secret is a configuration error, not a fault of the grade: it can be corrected.
         raise GradeSendError(f"token: HTTP {response.status_code}")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.lms.keys import has_run, in_course, stored_text
+from xqueue_bridge.lms.keys import has_run, with_run, stored_text
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def context_key_from(context: str) -> Any:
 @lru_cache(maxsize=4096)
 def usage_key_from(context: str, usage: str) -> UsageKey:
     """Return the usage key that a row stores; a deprecated key gets the run of its course."""
-    return in_course(UsageKey.from_string(usage), context_key_from(context))
+    return with_run(UsageKey.from_string(usage), context_key_from(context))
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:

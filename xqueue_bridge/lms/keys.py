@@ -14,7 +14,7 @@ def has_run(usage_key: UsageKey) -> bool:
     return not block.deprecated or block.context_key.run is not None
 
 
-def in_course(usage_key: UsageKey, course_key: Any) -> UsageKey:
+def with_run(usage_key: UsageKey, course_key: Any) -> UsageKey:
     """Return the key mapped into ``course_key``; this adds the run to a deprecated key."""
     return usage_key if has_run(usage_key) else usage_key.map_into_course(course_key)
 
@@ -26,7 +26,7 @@ def parse_usage_key(text: str, course_key: CourseKey) -> UsageKey:
     Cached, because all learners of a course have scores at the same keys, and parsing takes longer
     than reading the row.
     """
-    return in_course(UsageKey.from_string(text), course_key)
+    return with_run(UsageKey.from_string(text), course_key)
 
 
 def without_branch(key: Any) -> Any:

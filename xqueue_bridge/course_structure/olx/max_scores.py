@@ -89,7 +89,7 @@ def number_of(element: Element, attribute: str) -> float | None:
         value = float(text)
     except ValueError:
         raise element.error("must be a number", attribute) from None
-    return number_from(value, element.place(attribute))
+    return number_from(value, element.location(attribute))
 
 
 def _problem(problem: Element) -> float:

@@ -44,7 +44,7 @@ class _Collected:
     """The blocks and pools of a subsection that were found so far."""
 
     blocks: dict[UsageKey, Block] = field(default_factory=dict)
-    draws: dict[UsageKey, int] = field(default_factory=dict)
+    selection_counts: dict[UsageKey, int] = field(default_factory=dict)
 
 
 class _Reader:
@@ -103,10 +103,10 @@ class _Reader:
                 graded=_flag(element, given, "graded") or False,
                 due=_time(element, given, "due"),
                 show_correctness=show_correctness_from(
-                    given.get("show_correctness"), element.place()
+                    given.get("show_correctness"), element.location()
                 ),
                 blocks=tuple(found.blocks.values()),
-                draws=found.draws,
+                selection_counts=found.selection_counts,
             )
         return self.subsections[usage_key]
 
@@ -122,10 +122,10 @@ class _Reader:
         """Add the blocks below ``parent`` that can be scored, and the number each pool selects."""
         if depth > MAX_DEPTH:
             raise parent.error("stands too deep: do files point at each other?")
-        drawn = _drawn(parent)
+        drawn = _selection_count(parent)
         if drawn is not None:
             pool = self._key(parent)
-            found.draws[pool] = drawn
+            found.selection_counts[pool] = drawn
         before = len(found.blocks)
         for child in self.tree.children(parent):
             said = _flag(child, child.attributes, "graded")
@@ -169,7 +169,7 @@ def _course_key(pointer: Element, run: str) -> CourseKey:
         raise pointer.error("needs org, course and url_name that make a course key") from None
 
 
-def _drawn(container: Element) -> int | None:
+def _selection_count(container: Element) -> int | None:
     """Return how many blocks of a pool a learner gets; None if all, or if it is no pool."""
     if container.tag == "randomize":
         return 1
@@ -210,4 +210,4 @@ def _flag(element: Element, given: Inherited, name: str) -> bool | None:
 
 def _time(element: Element, given: Inherited, name: str) -> datetime | None:
     text = unquoted(given.get(name, "")).strip()
-    return None if text in ("", "null", "None") else time_from(text, element.place(name))
+    return None if text in ("", "null", "None") else time_from(text, element.location(name))

@@ -46,7 +46,7 @@ class Element:
             yield element
             waiting += element.children[::-1]
 
-    def place(self, attribute: str | None = None) -> str:
+    def location(self, attribute: str | None = None) -> str:
         """Return file, line and element as text, for messages."""
         named = f" {self.url_name!r}" if self.url_name else ""
         of = f", attribute {attribute!r}" if attribute else ""
@@ -54,7 +54,7 @@ class Element:
 
     def error(self, reason: str, attribute: str | None = None) -> InvalidCourse:
         """Return an error that names file, line and element."""
-        return InvalidCourse(self.place(attribute), reason)
+        return InvalidCourse(self.location(attribute), reason)
 
 
 def parse_xml(content: bytes, file: str) -> Element:

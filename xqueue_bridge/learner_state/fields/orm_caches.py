@@ -22,7 +22,7 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentPrefsField,
     XModuleUserStateSummaryField,
 )
-from xqueue_bridge.lms.keys import in_course, without_branch
+from xqueue_bridge.lms.keys import with_run, without_branch
 
 ASIDE_FAMILY = "xblock_asides.v1"
 
@@ -99,7 +99,7 @@ class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
         return self.model.objects.filter(course_id__in=contexts, usage_id__in=places)
 
     def _place_of(self, row: Any) -> Place:
-        return in_course(row.usage_id, row.course_id)
+        return with_run(row.usage_id, row.course_id)
 
 
 class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):

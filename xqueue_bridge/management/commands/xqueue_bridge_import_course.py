@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.course_grades.api import doubts, summary
+from xqueue_bridge.course_grades.api import summary, warnings
 from xqueue_bridge.course_structure.api import (
     Course,
     course_structures,
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             raise CommandError(f"{path}: {exc}") from None
         for line in summary(course):
             self.stdout.write(line)
-        for doubt in doubts(course):
+        for doubt in warnings(course):
             self.stderr.write(self.style.WARNING(f"Note: {doubt}."))
         self.stdout.write(_outcome(course, previous, dry_run))
 
