@@ -102,7 +102,7 @@ def is_per_learner(course_key: Any) -> int:
     from xqueue_bridge.course_structure import api as course_structure
 
     learner = next(api.learners_of(course_key))
-    api.request_everything(course_key, [learner])
+    api.request_full_recalculations(course_key, [learner])
     course_structure.course_structures().get(course_key)  # a process reads it once
     return statements(lambda: api.recalculate_requested(learner, course_key))
 

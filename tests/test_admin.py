@@ -180,7 +180,9 @@ def test_failed_grades_are_computed_after_all(admin_client):
     """SG74: what has failed is listed, and can be run again from there."""
     course_key = new_submission().target.course_key
     course_grades.request_recalculation(7, course_key)
-    GradeRecalculation.objects.update(next_attempt_at=None, last_error="Version 2 of the score is not seen.")
+    GradeRecalculation.objects.update(
+        next_attempt_at=None, last_error="Version 2 of the score is not seen."
+    )
     assert "Version 2" in admin_client.get(page("graderecalculation")).text
     form = {"action": "try_again", "_selected_action": GradeRecalculation.objects.get().pk}
     admin_client.post(page("graderecalculation"), form)

@@ -167,18 +167,18 @@ class ScoreLedgerAdmin(ReadOnlyAdmin):
 
 @admin.register(models.GradeRecalculation)
 class GradeRecalculationAdmin(ReadOnlyAdmin):
-    """Admin of outdated grades; a row with ``due_at`` empty and a problem has failed."""
+    """Admin of dirty grades; a failed one has a ``last_error`` and no ``next_attempt_at``."""
 
     list_display = (
         "user_id",
         "course_id",
         "wanted",
         "done",
-        "due_at",
+        "next_attempt_at",
         "attempts",
-        "problem",
+        "last_error",
     )
-    search_fields = ("=user_id", "=course_id", "problem")
+    search_fields = ("=user_id", "=course_id", "last_error")
     fields = (*list_display, "finished_at")
     show_full_result_count = False
     actions = ("try_again",)

@@ -48,7 +48,7 @@ def test_scores_are_found_and_stored_grades_are_kept(ada):
     """SG13, SG64: each recalculation sees its score, and what the others have stored."""
     for number in (1, 2):
         score(ada, number, 2)
-        assert GradeRecalculation.objects.get().problem == ""
+        assert GradeRecalculation.objects.get().last_error == ""
     assert factories.percent(ada) == 1.0
     score(ada, 2, 1)
     assert factories.percent(ada) == 0.75

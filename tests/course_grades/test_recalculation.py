@@ -69,7 +69,7 @@ class TestInline:
         assert row.grading_policy_hash == COURSE.policy.hash
         request = request_of(committed_ada)
         assert (request.wanted, request.done, request.next_attempt_at) == (1, 1, None)
-        assert (request.changes, request.problem) == ("", "")
+        assert (request.changes, request.last_error) == ("", "")
 
     def test_a_pass(self, committed_ada, settings):
         settings.XQUEUE_BRIDGE = {"RECALCULATE_GRADE_DELAY_SECONDS": 0}
@@ -101,7 +101,7 @@ class TestInline:
         score(ada)
         request = request_of(ada)
         assert (request.done, request.next_attempt_at) == (1, None)
-        assert request.problem == "no structure of the course is known"
+        assert request.last_error == "no structure of the course is known"
         publish()
         assert sweep_later() == 1
         assert percent(ada) == 0.5
@@ -202,12 +202,12 @@ class TestVisibility:
         settle(ada)
         request = request_of(ada)
         assert (request.wanted, request.done, request.attempts) == (2, 1, 1)
-        assert "Version 2" in request.problem
+        assert "Version 2" in request.last_error
         assert request.next_attempt_at > before
         score(ada, P1, 2)
         settle(ada)
         request = request_of(ada)
-        assert (request.wanted, request.done, request.problem) == (3, 3, "")
+        assert (request.wanted, request.done, request.last_error) == (3, 3, "")
         assert percent(ada) == 0.5
 
     def test_if_it_never_comes(self, ada):
@@ -223,8 +223,10 @@ class TestVisibility:
         score(ada, P1, 1)
         request = request_of(ada)
         assert request.next_attempt_at is not None, "a new score revives it"
-        assert (request.attempts, request.problem) == (0, "")
-        GradeRecalculation.objects.update(next_attempt_at=None, attempts=recalculation_queue.MAX_ATTEMPTS)
+        assert (request.attempts, request.last_error) == (0, "")
+        GradeRecalculation.objects.update(
+            next_attempt_at=None, attempts=recalculation_queue.MAX_ATTEMPTS
+        )
         assert api.retry_failed([request.pk + 1]) == 0
         assert api.retry_failed([request.pk]) == 1
         assert request_of(ada).attempts == 0
@@ -263,7 +265,7 @@ class TestFailures:
         assert sweep_later() == 2
         assert percent(good) == 0.5
         request = request_of(bad)
-        assert (request.problem, request.attempts) == ("RuntimeError", 1)
+        assert (request.last_error, request.attempts) == ("RuntimeError", 1)
         assert "RuntimeError" in caplog.text
 
     def test_one_that_has_failed_very_often(self, ada, monkeypatch):
@@ -321,11 +323,11 @@ class TestNotesOfOthers:
     def test_all_of_a_course(self, ada, others):
         """SG74: with attempts of its own, due now, however often it had failed before."""
         GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY).update(
-            attempts=recalculation_queue.MAX_ATTEMPTS, next_attempt_at=None, problem="no"
+            attempts=recalculation_queue.MAX_ATTEMPTS, next_attempt_at=None, last_error="no"
         )
-        recalculation_queue.request_everything(COURSE_KEY, [ada.pk])
+        recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
         row = GradeRecalculation.objects.get(user_id=ada.pk, course_id=COURSE_KEY)
-        assert (row.attempts, row.problem) == (0, "")
+        assert (row.attempts, row.last_error) == (0, "")
         assert row.next_attempt_at <= timezone.now()
         assert api.recalculate_due(course_key=self.OTHER) == 0
 
@@ -384,7 +386,7 @@ class TestWhatIsComputed:
         learner_state.set_score(ada.pk, COURSE_KEY, P1, *points)
         settle(ada)
         request = request_of(ada)
-        assert (request.done, request.problem) == (1, "")
+        assert (request.done, request.last_error) == (1, "")
         assert percent(ada) >= 0
 
     def test_the_first_attempt_is_kept(self, ada):
@@ -552,15 +554,15 @@ class TestPublishedMeanwhile:
 
     def test_a_course_that_is_published_all_the_time(self, ada, monkeypatch):
         """It is left to the sweeper after some readings, and stays due."""
-        noted = recalculation_queue.noted
+        noted = recalculation_queue.requested_version
 
         def and_then(*place):
             found = noted(*place)
-            recalculation_queue.request_everything(COURSE_KEY, [ada.pk])
+            recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
             return found
 
         score(ada, P1, 1)
-        monkeypatch.setattr(recalculation_queue, "noted", and_then)
+        monkeypatch.setattr(recalculation_queue, "requested_version", and_then)
         assert settle(ada) is True
         monkeypatch.undo()
         assert request_of(ada).done == 0
@@ -613,11 +615,11 @@ class TestPublishedMeanwhile:
 
     def test_a_policy_that_is_published_while_another_is_noted(self, committed_course, monkeypatch):
         """What the earlier publish had noted does not tick off the later one."""
-        note, lenient = recalculation_queue.request_everything, courses.policy(Pass=0.2)
+        note, lenient = recalculation_queue.request_full_recalculations, courses.policy(Pass=0.2)
         score(make_learner(), P1, 1)
 
         def publish_and_note(*args):
-            monkeypatch.setattr(recalculation_queue, "request_everything", note)
+            monkeypatch.setattr(recalculation_queue, "request_full_recalculations", note)
             row = CourseStructureVersion.objects.filter(is_current=True)
             row.update(regrade_due_at=timezone.now())
             note(*args)
@@ -625,7 +627,7 @@ class TestPublishedMeanwhile:
         publish(courses.course(HOMEWORK, grading=lenient, edited_on=LATER))
         assert api.request_due_courses() == 0
         CourseStructureVersion.objects.filter(is_current=True).update(regrade_due_at=LATER)
-        monkeypatch.setattr(recalculation_queue, "request_everything", publish_and_note)
+        monkeypatch.setattr(recalculation_queue, "request_full_recalculations", publish_and_note)
         assert api.request_due_courses() == 1
         assert api.request_due_courses() == 1, "the one that was published meanwhile"
 
@@ -655,7 +657,7 @@ class TestStatements:
         score(ada, courses.key("problem", "b0"), 0, 1)
         with django_assert_num_queries(10 + LOCK):
             settle(ada)
-        recalculation_queue.request_everything(COURSE_KEY, [ada.pk])
+        recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
         with django_assert_num_queries(9 + LOCK):
             settle(ada)
         with django_assert_num_queries(1):

@@ -8,7 +8,7 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xqueue_bridge.credentials.errors import error_code, read_retry_after, error_of_response
+from xqueue_bridge.credentials.errors import error_code, error_of_response, read_retry_after
 
 
 def answer(status: int, **headers: str) -> requests.Response:
@@ -21,8 +21,8 @@ def answer(status: int, **headers: str) -> requests.Response:
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 409, 410, 413, 422, 451])
 def test_what_repeating_does_not_change(status):
     """SG80: a refusal of the grade is final."""
-    problem = error_of_response(answer(status))
-    assert (problem.code, problem.permanent, problem.affects_service) == (
+    error = error_of_response(answer(status))
+    assert (error.code, error.permanent, error.affects_service) == (
         f"HTTP {status}",
         True,
         False,
@@ -32,8 +32,8 @@ def test_what_repeating_does_not_change(status):
 @pytest.mark.parametrize("status", [301, 302, 401, 408, 425, 429, 500, 502, 503, 504])
 def test_what_may_pass(status):
     """SG80: a refusal that is not about the grade is not final."""
-    problem = error_of_response(answer(status))
-    assert (problem.permanent, problem.affects_service) == (False, True)
+    error = error_of_response(answer(status))
+    assert (error.permanent, error.affects_service) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_retry_after_of_anything(text):
 
 
 @pytest.mark.parametrize(
-    ("problem", "word"),
+    ("error", "word"),
     [
         (requests.exceptions.SSLError("https://secret"), "certificate"),
         (requests.ReadTimeout("https://secret"), "timeout"),
@@ -68,5 +68,5 @@ def test_retry_after_of_anything(text):
         (requests.exceptions.InvalidURL("https://secret"), "InvalidURL"),
     ],
 )
-def test_a_request_that_failed(problem, word):
-    assert error_code(problem) == word
+def test_a_request_that_failed(error, word):
+    assert error_code(error) == word

@@ -128,7 +128,9 @@ class TestAdmin:
             admin_client.post(address, everything)
         assert GradeOutbox.objects.filter(status="pending").count() == 1100
         updates = [
-            each["sql"] for each in captured if "UPDATE" in each["sql"] and "attempts" in each["sql"]
+            each["sql"]
+            for each in captured
+            if "UPDATE" in each["sql"] and "attempts" in each["sql"]
         ]
         assert len(updates) == 3
 

@@ -265,7 +265,7 @@ class TestTheOutbox:
         new = make_learner("bob")
         for learner in (ada, new):
             store_grade(learner, 0.9)
-            outbox.enqueue(send.stored_grade(learner, COURSE), problem="x" * 50)
+            outbox.enqueue(send.stored_grade(learner, COURSE), error="x" * 50)
             row = row_of(learner)
             assert (row.status, row.next_attempt_at) == ("failed", None)
             assert row.last_error == "x" * 40

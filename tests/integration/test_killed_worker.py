@@ -118,7 +118,9 @@ def settle(processes: Nursery) -> None:
     """Restart; and let the time pass that lost claims last."""
     for _ in range(10):
         make_due()
-        GradeRecalculation.objects.exclude(next_attempt_at=None).update(next_attempt_at=timezone.now())
+        GradeRecalculation.objects.exclude(next_attempt_at=None).update(
+            next_attempt_at=timezone.now()
+        )
         assert processes.run(f"{JOBS}.sweep_after_a_while", sweeps=4) == 0
         if not GradeOutbox.objects.exclude(status="sent").exists():
             return

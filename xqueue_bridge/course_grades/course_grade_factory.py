@@ -15,8 +15,8 @@ from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.recalculation import (
     RecalculationPlan,
     StaleCourseStructure,
-    known,
     recalculate,
+    require_course,
     with_published_course,
 )
 from xqueue_bridge.course_structure.api import course_structures

@@ -37,7 +37,7 @@ def request_course(course_key: CourseKey) -> int:
     learners = learners_of(course_key)
     count = 0
     while chunk := list(islice(learners, BATCH)):
-        recalculation_queue.request_everything(course_key, chunk)
+        recalculation_queue.request_full_recalculations(course_key, chunk)
         count += len(chunk)
     for pk, due_at in requested:  # excludes requests of later publishes
         CourseStructureVersion.objects.filter(pk=pk, regrade_due_at=due_at).update(

@@ -173,8 +173,9 @@ class GradeRecalculation(models.Model):
 
     Each changed score raises ``wanted`` and adds a line to ``changes`` (usage key, a tab, the
     version of the score), in the score's own transaction. A recalculation processes all of them
-    and sets ``done`` to the ``wanted`` that it read. ``next_attempt_at`` is set while a recalculation is
-    scheduled; if it is None and ``done`` is behind ``wanted``, the recalculation has failed.
+    and sets ``done`` to the ``wanted`` that it read. ``next_attempt_at`` is set while a
+    recalculation is scheduled. If it is None and ``done`` is behind ``wanted``, the recalculation
+    has failed.
 
     .. no_pii:
     """

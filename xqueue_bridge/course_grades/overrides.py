@@ -20,8 +20,8 @@ from xqueue_bridge.course_grades.models import (
 from xqueue_bridge.course_grades.persistence import override_of, write_subsections
 from xqueue_bridge.course_grades.recalculation import (
     RecalculationPlan,
-    known,
     recalculate,
+    require_course,
     with_published_course,
 )
 from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection

@@ -84,7 +84,9 @@ def subsection_grade_of(row: Any, course_key: CourseKey) -> SubsectionGrade:
     return SubsectionGrade(
         usage_key=parse_usage_key(row.usage, course_key),
         computed_all=ProblemScore(row.earned_all, row.possible_all, False, row.first_attempted),
-        computed_graded=ProblemScore(row.earned_graded, row.possible_graded, True, row.first_attempted),
+        computed_graded=ProblemScore(
+            row.earned_graded, row.possible_graded, True, row.first_attempted
+        ),
         override=None if override is None else override_of(override),
     )
 

@@ -52,9 +52,9 @@ class StaleCourseStructure(XQueueBridgeError):
 class RecalculationPlan:
     """Which subsections to compute from scores; stored grades are used for the rest.
 
-    ``blocks``: subsections that contain one of them. ``all_subsections``: all; ``all_if_first_grade``:
-    all, if the learner has no grade in the course yet. ``store_zero_grades``: also store the zero
-    grade of a subsection without any attempt.
+    ``blocks``: subsections that contain one of them. ``all_subsections``: all.
+    ``all_if_first_grade``: all, if the learner has no grade in the course yet.
+    ``store_zero_grades``: also store the zero grade of a subsection without any attempt.
     """
 
     blocks: frozenset[UsageKey] = frozenset()
@@ -70,7 +70,12 @@ class RecalculationPlan:
 
 
 def recalculate(
-    user_id: int, course: Course, plan: RecalculationPlan, *, user: Any = None, reject_stale: bool = True
+    user_id: int,
+    course: Course,
+    plan: RecalculationPlan,
+    *,
+    user: Any = None,
+    reject_stale: bool = True,
 ) -> CourseGrade:
     """Compute a learner's course grade, store the changes, and send signals after commit.
 
@@ -144,7 +149,9 @@ def is_frozen(course: Course, now: datetime | None = None) -> bool:
 
 
 def _load_and_process(user_id: int, course_key: CourseKey, debounce: bool) -> bool | None:
-    requested = recalculation_queue.requested_version(user_id, course_key)  # before the course is read
+    requested = recalculation_queue.requested_version(
+        user_id, course_key
+    )  # before the course is read
     if requested is None:
         return False
     process = partial(_process, user_id, course_key, debounce, requested)
@@ -172,18 +179,24 @@ def _process(
     if changes.all_subsections and row.wanted != requested:
         return None  # marked after the course was read, possibly because of a publish
     if course is None or is_frozen(course):
-        recalculation_queue.finish(row, "no structure of the course is known" if course is None else "frozen")
+        recalculation_queue.finish(
+            row, "no structure of the course is known" if course is None else "frozen"
+        )
         return True
     scores = learner_state.read_course_scores(user_id, course_key)
     _check_visible(changes, scores)
     # At the first grade: scores may be older than the course's structure or than this table.
-    plan = RecalculationPlan(frozenset(changes.versions), changes.all_subsections, all_if_first_grade=True)
+    plan = RecalculationPlan(
+        frozenset(changes.versions), changes.all_subsections, all_if_first_grade=True
+    )
     _compute(user_id, course, scores, plan, None, reject_stale)
     recalculation_queue.finish(row)
     return True
 
 
-def _check_visible(changes: recalculation_queue.Changes, scores: Mapping[UsageKey, BlockScore]) -> None:
+def _check_visible(
+    changes: recalculation_queue.PendingChanges, scores: Mapping[UsageKey, BlockScore]
+) -> None:
     """Raise ScoreNotVisible if a database does not show a marked score's commit yet."""
     for usage_key, version in changes.versions.items():
         found = scores.get(usage_key)

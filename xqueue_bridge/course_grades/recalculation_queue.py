@@ -70,10 +70,14 @@ def _enqueue(user_id: int, course_key: CourseKey, change: str) -> bool:
     }
     next_attempt_at = timezone.now() + timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
     for is_first_attempt in (True, False):
-        if rows.filter(next_attempt_at=None).update(next_attempt_at=next_attempt_at, attempts=0, last_error="", **marks):
+        if rows.filter(next_attempt_at=None).update(
+            next_attempt_at=next_attempt_at, attempts=0, last_error="", **marks
+        ):
             return True
         # A recalculation may have ended between the two statements.
-        if rows.update(next_attempt_at=Coalesce("next_attempt_at", Value(next_attempt_at)), **marks):
+        if rows.update(
+            next_attempt_at=Coalesce("next_attempt_at", Value(next_attempt_at)), **marks
+        ):
             return False
         if is_first_attempt:
             fresh = GradeRecalculation(user_id=user_id, course_id=course_key)
@@ -81,7 +85,7 @@ def _enqueue(user_id: int, course_key: CourseKey, change: str) -> bool:
     raise AssertionError("the row that was just inserted is gone")
 
 
-def request_everything(course_key: CourseKey, user_ids: Iterable[int]) -> None:
+def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) -> None:
     """Mark the grades of many learners dirty, whatever their scores."""
     ids = sorted(user_ids)
     rows = [GradeRecalculation(user_id=user_id, course_id=course_key) for user_id in ids]
@@ -108,7 +112,7 @@ def retry_failed(row_ids: Iterable[int]) -> int:
 
 def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, CourseKey]]:
     """Return the learners and courses that are due, longest overdue first."""
-    rows = GradeRecalculation.objects.filter(due_at__lte=timezone.now())
+    rows = GradeRecalculation.objects.filter(next_attempt_at__lte=timezone.now())
     if course_key is not None:
         rows = rows.filter(course_id=course_key)
     found = rows.order_by("next_attempt_at").values_list("user_id", "course_id")[:limit]

@@ -126,7 +126,9 @@ def fingerprint(text: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _overridden(computed: ProblemScore, earned: float | None, possible: float | None) -> ProblemScore:
+def _overridden(
+    computed: ProblemScore, earned: float | None, possible: float | None
+) -> ProblemScore:
     return ProblemScore(
         computed.earned if earned is None else earned,
         computed.possible if possible is None else possible,

@@ -32,8 +32,8 @@ from xqueue_bridge.exceptions import InvalidCourse
 
 COURSE = ("course_key", "display_name", "version", "edited_on", "end", "grading_policy", "chapters")
 CHAPTER = ("key", "display_name", "subsections")
-SUBSECTION = ("key", "display_name", "format", "graded", "due", "show_correctness", "selection_counts",
-              "blocks")  # fmt: skip
+SUBSECTION = ("key", "display_name", "format", "graded", "due", "show_correctness",
+              "selection_counts", "blocks")  # fmt: skip
 BLOCK = ("key", "type", "weight", "max_score", "graded", "pool")
 
 
@@ -171,7 +171,9 @@ def _subsection_document(subsection: Subsection) -> dict[str, Any]:
         "graded": subsection.graded,
         "due": _time(subsection.due),
         "show_correctness": str(subsection.show_correctness),
-        "selection_counts": {str(pool): count for pool, count in subsection.selection_counts.items()},
+        "selection_counts": {
+            str(pool): count for pool, count in subsection.selection_counts.items()
+        },
         "blocks": [_block_document(block) for block in subsection.blocks],
     }
 

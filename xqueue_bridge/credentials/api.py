@@ -1,6 +1,6 @@
 """Public API of the package: send course grades to the Credentials service."""
 
-from xqueue_bridge.credentials.enqueue import GradeToSend, enqueue_missed, enqueue_if_changed
+from xqueue_bridge.credentials.enqueue import GradeToSend, enqueue_if_changed, enqueue_missed
 from xqueue_bridge.credentials.grade_filter import mode_and_status_are_interesting
 from xqueue_bridge.credentials.outbox import MAX_ATTEMPTS, resend_rows
 from xqueue_bridge.credentials.resend import resend
@@ -12,8 +12,8 @@ __all__ = [
     "GradeToSend",
     "Outcome",
     "SendResult",
-    "enqueue_missed",
     "enqueue_if_changed",
+    "enqueue_missed",
     "mode_and_status_are_interesting",
     "outbox_to_retire",
     "resend",

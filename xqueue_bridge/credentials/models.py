@@ -33,7 +33,9 @@ class GradeOutbox(models.Model):
     sent_version = models.PositiveBigIntegerField(null=True)
     sent_modified = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="Attempts at the wanted grade.")
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Attempts at the wanted grade."
+    )
     next_attempt_at = models.DateTimeField(null=True)
     last_error = models.CharField(
         max_length=40, blank=True, help_text="What the last attempt met, in a word."

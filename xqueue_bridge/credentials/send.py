@@ -119,8 +119,9 @@ def send_row(row: GradeOutbox) -> SendResult:
 
 
 def backoff(attempts: int) -> float:
-    """Return the seconds to wait after the ``attempts``-th attempt: 30 to 600, with random jitter so
-    that two grades are not retried at the same moment.
+    """Return the seconds to wait after the ``attempts``-th attempt: 30 to 600, with random jitter.
+
+    The jitter keeps two grades from being retried at the same moment.
     """
     base = min(LONGEST_DELAY / 1.5, FIRST_DELAY * 2 ** min(attempts - 1, 10))
     return base * random.uniform(1, 1.5)  # noqa: S311

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.lms.keys import has_run, with_run, stored_text
+from xqueue_bridge.lms.keys import has_run, stored_text, with_run
 
 T = TypeVar("T")
 

@@ -46,8 +46,8 @@ class Command(BaseCommand):
             raise CommandError(f"{path}: {exc}") from None
         for line in summary(course):
             self.stdout.write(line)
-        for doubt in warnings(course):
-            self.stderr.write(self.style.WARNING(f"Note: {doubt}."))
+        for warning in warnings(course):
+            self.stderr.write(self.style.WARNING(f"Note: {warning}."))
         self.stdout.write(_outcome(course, previous, dry_run))
 
     def _read(self, path: Path, course_key: str | None, version: str | None) -> Course:
