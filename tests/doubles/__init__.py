@@ -1,1 +1,1 @@
-"""Stand-ins that keep the real contract."""
+"""Test doubles of services, graders and blocks, which keep the real contract."""

@@ -1,7 +1,7 @@
-"""Credentials and the LMS's token endpoint on loopback, as a service that sends grades sees them.
+"""Test double of the Credentials service and the LMS's token endpoint, over HTTP on loopback.
 
-Real HTTP. A grade is checked by REST framework fields of the real receiver's kinds and sizes, and
-the last one to arrive wins, as there: only ``stale_writes`` tells that an older one did.
+A grade is validated by REST framework fields of the real service's types and sizes. The last one
+to arrive overwrites the others, as there; ``stale_writes`` counts when that one was older.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLIENT_ID, CLIENT_SECRET = "lms-service", "let-the-service-in"
 
 
 class UserGradeSerializer(serializers.Serializer):
-    """What may be posted."""
+    """Validates a posted grade."""
 
     username = serializers.CharField(max_length=150)
     course_run = serializers.CharField(max_length=255)
@@ -38,7 +38,7 @@ class UserGradeSerializer(serializers.Serializer):
 
 @dataclass
 class Post:
-    """One request for a grade that came in, and the status that it was answered with."""
+    """A request that posts a grade, and the status of its response."""
 
     message: dict[str, Any]
     authorization: str
@@ -47,9 +47,9 @@ class Post:
 
 @dataclass
 class Fault:
-    """What happens to a request instead of the right thing.
+    """A fault injected into one request.
 
-    ``after_work``: the grade is stored all the same. ``status`` None: the connection is dropped.
+    ``after_work``: the grade is stored nevertheless. ``status`` None: the connection is dropped.
     """
 
     status: int | None = None
@@ -63,8 +63,8 @@ DROPPED = Fault()
 
 
 @dataclass
-class Answer:
-    """What goes back over the wire; ``status`` None drops the connection."""
+class Response:
+    """An HTTP response; ``status`` None drops the connection."""
 
     status: int | None
     body: str = "{}"
@@ -72,32 +72,32 @@ class Answer:
 
 
 class Credentials:
-    """The service; ``grades`` is its table, by username and course run."""
+    """State of the service; ``grades`` is its table, by username and course run."""
 
     def __init__(self) -> None:
         self.root = ""
         self.grades: dict[tuple[str, str], dict[str, Any]] = {}
         self.posts: list[Post] = []
-        #: Grades that were overwritten by one that is older in the LMS.
+        #: How many grades were overwritten by one that is older in the LMS.
         self.stale_writes = 0
-        #: Faults of the next requests; with ``always``, of each that finds the list empty.
+        #: Faults of the next requests; ``always`` is the fault of each request after those.
         self.faults: list[Fault] = []
         self.always: Fault | None = None
-        #: Asked for the seconds that a request takes before it is worked on.
+        #: Returns the seconds to wait before a request is processed.
         self.pause: Callable[[], float] = lambda: 0.0
         self.token_faults: list[Fault] = []
         self.token_requests: list[dict[str, str]] = []
         self.token_seconds: float = 3600
         #: None: every course run is in the catalog.
         self.course_runs: set[str] | None = None
-        #: Ends all waiting, at the end of the test.
+        #: Ends all waits when the test ends.
         self.closing = threading.Event()
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What XQUEUE_BRIDGE["CREDENTIALS"] must say to reach this one."""
+        """Return the value of XQUEUE_BRIDGE["CREDENTIALS"] for this service."""
         return {
             "URL": f"{self.root}/api/v2",
             "TOKEN_URL": f"{self.root}/oauth2/access_token",
@@ -108,37 +108,37 @@ class Credentials:
 
     @property
     def statuses(self) -> list[int | None]:
-        """The answers so far, in order."""
+        """Return the statuses of the responses so far, in order."""
         return [post.status for post in self.posts]
 
     def revoke_tokens(self) -> None:
-        """End every token now."""
+        """Revoke every token."""
         self._tokens.clear()
 
     def grade(self, username: str, course_run: object) -> dict[str, Any] | None:
-        """Return the grade that the service shows."""
+        """Return the stored grade, or None."""
         return self.grades.get((username, str(course_run)))
 
-    def give_token(self, form: dict[str, str]) -> Answer:
-        """The LMS's token endpoint."""
+    def give_token(self, form: dict[str, str]) -> Response:
+        """Respond as the LMS's token endpoint."""
         with self._lock:
             self.token_requests.append(form)
             fault = self.token_faults.pop(0) if self.token_faults else None
             if fault:
                 self.closing.wait(fault.seconds)
-                return _answer_of(fault)
+                return _response_of(fault)
             known = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
             if form.get("grant_type") != "client_credentials":
-                return Answer(400, json.dumps({"error": "unsupported_grant_type"}))
+                return Response(400, json.dumps({"error": "unsupported_grant_type"}))
             if {name: form.get(name) for name in known} != known:
-                return Answer(401, json.dumps({"error": "invalid_client"}))
+                return Response(401, json.dumps({"error": "invalid_client"}))
             token = f"header.token{len(self.token_requests)}.signature"
             self._tokens[token] = time.monotonic() + self.token_seconds
             body = {"access_token": token, "token_type": "JWT", "expires_in": self.token_seconds}
-            return Answer(200, json.dumps(body))
+            return Response(200, json.dumps(body))
 
-    def take_grade(self, message: dict[str, Any], authorization: str) -> Answer:
-        """The endpoint for grades."""
+    def take_grade(self, message: dict[str, Any], authorization: str) -> Response:
+        """Respond as the endpoint for grades."""
         post = Post(message, authorization)
         with self._lock:
             self.posts.append(post)
@@ -147,33 +147,33 @@ class Credentials:
         if fault and not fault.after_work:
             self.closing.wait(fault.seconds)
         with self._lock:
-            answer = self._work(post) if fault is None or fault.after_work else None
+            response = self._work(post) if fault is None or fault.after_work else None
         if fault and fault.after_work:
             self.closing.wait(fault.seconds)
         if fault:
-            answer = _answer_of(fault)
-        assert answer is not None
-        post.status = answer.status
-        return answer
+            response = _response_of(fault)
+        assert response is not None
+        post.status = response.status
+        return response
 
-    def _work(self, post: Post) -> Answer:
+    def _work(self, post: Post) -> Response:
         scheme, _, token = post.authorization.partition(" ")
         if scheme != "JWT" or self._tokens.get(token, 0) < time.monotonic():
-            return Answer(401, json.dumps({"detail": "Invalid token."}))
+            return Response(401, json.dumps({"detail": "Invalid token."}))
         message = dict(post.message)
         if message.get("letter_grade", "") is None:
             message["letter_grade"] = ""
         serializer = UserGradeSerializer(data=message)
         if not serializer.is_valid():
-            return Answer(400, json.dumps(serializer.errors))
+            return Response(400, json.dumps(serializer.errors))
         grade = dict(serializer.validated_data)
         if self.course_runs is not None and grade["course_run"] not in self.course_runs:
-            return Answer(400, json.dumps({"course_run": ["No such course run."]}))
-        place = grade["username"], grade["course_run"]
-        if _date(grade) < _date(self.grades.get(place)):
+            return Response(400, json.dumps({"course_run": ["No such course run."]}))
+        key = grade["username"], grade["course_run"]
+        if _date(grade) < _date(self.grades.get(key)):
             self.stale_writes += 1
-        self.grades[place] = grade
-        return Answer(201, json.dumps(serializer.data, default=str))
+        self.grades[key] = grade
+        return Response(201, json.dumps(serializer.data, default=str))
 
 
 def _date(grade: dict[str, Any] | None) -> float:
@@ -181,9 +181,9 @@ def _date(grade: dict[str, Any] | None) -> float:
     return moment.timestamp() if moment else 0.0
 
 
-def _answer_of(fault: Fault) -> Answer:
+def _response_of(fault: Fault) -> Response:
     headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
-    return Answer(fault.status, fault.body, headers)
+    return Response(fault.status, fault.body, headers)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -197,18 +197,18 @@ class _Handler(BaseHTTPRequestHandler):
             authorization = self.headers.get("Authorization", "")
             self._respond(self.double.take_grade(json.loads(raw), authorization))
         else:
-            self._respond(Answer(HTTPStatus.NOT_FOUND))
+            self._respond(Response(HTTPStatus.NOT_FOUND))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: this is a test."""
+        """Write no access log."""
 
-    def _respond(self, answer: Answer) -> None:
-        if answer.status is None:
+    def _respond(self, response: Response) -> None:
+        if response.status is None:
             self.close_connection = True
             return
-        body = answer.body.encode()
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
+        body = response.body.encode()
+        self.send_response(response.status)
+        for name, value in response.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -218,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running() -> Iterator[Credentials]:
-    """Run a service of its own on a free port of loopback."""
+    """Run a service on a free port of loopback."""
     double = Credentials()
     with serving(_Handler, double) as double.root:
         try:

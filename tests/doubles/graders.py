@@ -1,7 +1,7 @@
-"""The pull graders in the field, each with the habits that its protocol code is known for.
+"""Test doubles of the known pull graders, each with the requests of that client.
 
-Written from what these clients do on the wire. Each offers ``cycle()``: one look at the queue,
-which returns the reply that was posted, or None if there was nothing to grade.
+Written from the clients' HTTP traffic. ``cycle()`` polls the queue once and returns the reply that
+it posted, or None if the queue was empty.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Grade = Callable[[dict[str, str]], dict[str, Any]]
 
 
 def all_correct(submission: dict[str, str]) -> dict[str, Any]:
-    """Grade whatever comes as right."""
+    """Return a reply that grades every submission as correct."""
     return {"correct": True, "score": 1, "msg": "<p>ok</p>"}
 
 
 class PullGrader:
-    """What all of them have: an address, a name, a secret, a queue, and a way to grade."""
+    """Base of the graders: server URL, name, secret, queue, and a grading function."""
 
-    #: The real ones have seconds; here a busy machine is no reason to fail.
+    #: The real clients wait for seconds only; a busy test machine needs more.
     timeout = 60
 
     def __init__(
@@ -114,7 +114,7 @@ class OldWatcher(StockWatcher):
 
 
 class StanfordGrader(PullGrader):
-    """Logs in before every look, asks for the length first, downloads every file."""
+    """Logs in before every poll, requests the queue's length first, downloads every file."""
 
     def cycle(self) -> dict[str, Any] | None:
         self.session = requests.Session()
@@ -137,7 +137,7 @@ class StanfordGrader(PullGrader):
 
 
 class TutorCommandLine(PullGrader):
-    """Every answer must be JSON; "Logged in" is the only success; a grade is typed by hand."""
+    """Requires JSON responses and the content "Logged in"; a person types the grade."""
 
     def cycle(self) -> dict[str, Any] | None:
         if self.call("POST", "login/", data=self.credentials).json()["content"] != "Logged in":
@@ -164,15 +164,15 @@ class BuxGrader(PullGrader):
         return response.json()
 
     def cycle(self) -> dict[str, Any] | None:
-        answer = self.envelope("GET", "get_submission/", params=self.query)
-        if answer["content"] == "login_required":
+        response = self.envelope("GET", "get_submission/", params=self.query)
+        if response["content"] == "login_required":
             login = self.envelope("POST", "login/", data=self.credentials)
             assert login["content"] != "Incorrect login credentials"
-            answer = self.envelope("GET", "get_submission/", params=self.query)
-        if answer["return_code"]:
-            assert answer["content"] == f"Queue '{self.queue_name}' is empty", answer
+            response = self.envelope("GET", "get_submission/", params=self.query)
+        if response["return_code"]:
+            assert response["content"] == f"Queue '{self.queue_name}' is empty", response
             return None
-        submission = json.loads(answer["content"])
+        submission = json.loads(response["content"])
         reply = self.grade(submission)
         form = {"xqueue_header": submission["xqueue_header"], "xqueue_body": json.dumps(reply)}
         assert self.envelope("POST", "put_result/", data=form)["return_code"] == 0
@@ -180,7 +180,7 @@ class BuxGrader(PullGrader):
 
 
 class RubyGrader(PullGrader):
-    """Reads the valid names by a regular expression; sends ``correct`` as a word."""
+    """Parses the valid queue names by a regular expression; sends ``correct`` as a string."""
 
     def cycle(self) -> dict[str, Any] | None:
         self.call("POST", "login/", data=self.credentials)
@@ -188,10 +188,10 @@ class RubyGrader(PullGrader):
         match = re.match(r"Valid queue names are: (.*)", wrong)
         assert match is not None
         assert self.queue_name in match[1].split(", ")
-        answer = self.call("GET", "get_submission/", params=self.query).json()
-        if answer["return_code"]:
+        response = self.call("GET", "get_submission/", params=self.query).json()
+        if response["return_code"]:
             return None
-        submission = json.loads(answer["content"])
+        submission = json.loads(response["content"])
         graded = self.grade(submission)
         reply = {**graded, "correct": "True" if graded["correct"] else "False"}
         form = {"xqueue_header": submission["xqueue_header"], "xqueue_body": json.dumps(reply)}
@@ -200,14 +200,14 @@ class RubyGrader(PullGrader):
 
 
 class NodeGrader(PullGrader):
-    """Puts the number into its JSON as it was printed, here between quotes; logs out at the end."""
+    """Sends the submission id as a JSON string; logs out at the end."""
 
     def cycle(self) -> dict[str, Any] | None:
         self.call("POST", "login/", data=self.credentials)
-        answer = self.call("GET", "get_submission", params=self.query).json()
-        if answer["return_code"]:
+        response = self.call("GET", "get_submission", params=self.query).json()
+        if response["return_code"]:
             return None
-        submission = json.loads(answer["content"])
+        submission = json.loads(response["content"])
         header = json.loads(submission["xqueue_header"])
         reply = self.grade(submission)
         spliced = (

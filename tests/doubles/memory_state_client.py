@@ -1,4 +1,4 @@
-"""A user-state client that is not ours: a dict, to be named in USER_STATE_CLIENT."""
+"""A user-state client of a host, on a dict, for the setting USER_STATE_CLIENT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xqueue_bridge.learner_state.user_state import (
     user_state_scope,
 )
 
-#: (username, usage key) -> what was there after each write, as JSON text, with its time.
+#: (username, usage key) -> the fields after each write, as JSON text, with its time.
 STORE: dict[tuple, list[tuple[str, datetime]]] = defaultdict(list)
 _LOCK = threading.RLock()
 
@@ -75,7 +75,7 @@ class MemoryUserStateClient(XBlockUserStateClient):
                 yield from self.get_many(username, [key])
 
     def _newest(self, username, key):
-        """Return the fields and their time; None where there are none."""
+        """Return the newest fields and their time, or None."""
         text, updated = (STORE[username, key] or [("{}", None)])[-1]
         return (json.loads(text), updated) if text != "{}" else None
 

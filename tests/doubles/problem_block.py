@@ -1,4 +1,4 @@
-"""A problem block reduced to what sending asks of one."""
+"""A problem block with the attributes that XQueueService reads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ANSWER_ID = "i4x-DemoX-CS101-problem-sums_2_1"
 def problem_block(
     usage_key: UsageKey = USAGE_KEY, user_id: Any = 7, points: float | None = None
 ) -> Any:
-    """Return a block; with ``points``, a capa problem of one answer worth so much."""
+    """Return a block; with ``points``, a capa problem with one input worth that many points."""
     block = SimpleNamespace(scope_ids=ScopeIds(user_id, "problem", usage_key, usage_key))
     if points is not None:
         responder = SimpleNamespace(maxpoints={ANSWER_ID: points})
-        block.lcp = SimpleNamespace(responders={"a response": responder})
+        block.lcp = SimpleNamespace(responders={"response": responder})
     return block

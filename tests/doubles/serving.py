@@ -1,4 +1,4 @@
-"""A double of a service, over real HTTP."""
+"""Run a test double of a service over HTTP."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing when a client has hung up: tests of timeouts and kills do."""
+        """Ignore closed connections: clients in tests of timeouts and kills close them."""
 
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler], double: Any) -> Iterator[str]:
-    """Serve on a free port of loopback; yields the root URL. The handler finds its ``double``."""
+    """Serve on a free port of loopback and yield the root URL; set ``double`` on the handler."""
     handler = type("Handler", (handler,), {"double": double})
     with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

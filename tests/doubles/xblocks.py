@@ -1,4 +1,4 @@
-"""Small XBlocks with fields of every scope, on the real runtime of XBlock."""
+"""Small XBlocks with fields of every scope, on XBlock's own runtime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEARNERS_SCOPES = (
 
 
 class Problem(XBlock):
-    """One field of its own, and nothing of other scopes."""
+    """Has fields of the scope user_state only."""
 
     has_score = True
     attempts = Integer(scope=Scope.user_state, default=0)
@@ -32,7 +32,7 @@ class Problem(XBlock):
 
 
 class Poll(XBlock):
-    """A field of every scope that a learner can change."""
+    """Has a field of each scope that a learner can change."""
 
     choice = String(scope=Scope.user_state)
     counts = Dict(scope=Scope.user_state_summary)
@@ -41,7 +41,7 @@ class Poll(XBlock):
 
 
 class Page(XBlock):
-    """Has children and no field for learners."""
+    """Has children and no field that a learner can change."""
 
     has_children = True
 
@@ -50,7 +50,7 @@ CLASSES = {"problem": Problem, "poll": Poll, "page": Page}
 
 
 class SmallRuntime(Runtime):
-    """One learner's runtime on one FieldDataCache."""
+    """Runtime of one learner on one FieldDataCache."""
 
     def __init__(self, user: Any, cache: FieldDataCache) -> None:
         learner = KvsFieldData(DjangoKeyValueStore(cache))
@@ -69,12 +69,12 @@ class SmallRuntime(Runtime):
 
 
 def usage_key(name: str, course: Any = COURSE) -> UsageKey:
-    """``"problem-sums"`` is the problem of that name."""
+    """Return the usage key for "type-id": ``"problem-sums"`` is the problem with id sums."""
     return course.make_usage_key(name.split("-")[0], name)
 
 
 def make_block(user: Any, cache: FieldDataCache, name: str, children: Sequence[Any] = ()) -> Any:
-    """Return a learner's block; it is not announced to the cache."""
+    """Return a learner's block, without adding it to the cache."""
     key = usage_key(name)
     cls = CLASSES[key.block_type]
     block = SmallRuntime(user, cache).construct_xblock_from_class(

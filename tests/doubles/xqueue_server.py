@@ -1,7 +1,7 @@
-"""A legacy XQueue server on loopback, as the LMS that submits to it sees it.
+"""Test double of a legacy XQueue server, over HTTP on loopback, with the endpoints for the LMS.
 
-Real HTTP; forms are read by Django's own parsers, as the real server does. What the graders'
-side needs (pulling, leases) is left out: ``answer`` stands for a grader that has replied.
+Forms are parsed by Django, as in the real server. The endpoints for graders are missing:
+``answer`` posts a grader's reply to the LMS.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SESSION = "sessionid=known"
 
 @dataclass
 class Request:
-    """One request as it came in; ``files`` keeps files of equal names."""
+    """A request that was received; ``files`` keeps files of equal names."""
 
     method: str
     action: str
@@ -41,8 +41,8 @@ class Request:
 
 
 @dataclass
-class Answer:
-    """What to say instead of the right thing, once."""
+class Response:
+    """A response to send once instead of the real one."""
 
     body: str = ""
     status: int = HTTPStatus.OK
@@ -51,35 +51,34 @@ class Answer:
 
 
 class XQueueServer:
-    """The server; ``items`` are the submissions that it has accepted, in order of arrival."""
+    """State of the server; ``items`` are the accepted submissions, in order of arrival."""
 
     def __init__(self) -> None:
         self.url = ""
         self.queues = {"demo", "matlab"}
         self.items: list[Request] = []
         self.requests: list[Request] = []
-        #: Answers to the next requests to "submit" or "login", instead of the real one.
-        self.instead: dict[str, list[Answer]] = {"submit": [], "login": []}
-        #: The user and password of a proxy in front of the server.
+        #: Responses to the next requests to "submit" or "login", instead of the real ones.
+        self.instead: dict[str, list[Response]] = {"submit": [], "login": []}
+        #: User and password of a proxy in front of the server.
         self.basic_auth: tuple[str, str] | None = None
-        #: False: a login answers "Logged in" but opens no session.
+        #: False: a login responds "Logged in" but opens no session.
         self.sessions_work = True
 
     @property
     def calls(self) -> list[str]:
-        """What has been asked for, such as ``["POST submit", "GET login"]``."""
+        """Return the requests so far, such as ``["POST submit", "GET login"]``."""
         return [f"{request.method} {request.action}" for request in self.requests]
 
     @property
     def auth(self) -> dict[str, str]:
-        """The account of the LMS."""
+        """Return the account of the LMS, for XQUEUE_INTERFACE."""
         return {"username": USERNAME, "password": PASSWORD}
 
     def answer(self, item: Request, reply: str, *, via: str | None = None) -> requests.Response:
-        """Post a grader's reply to the LMS, as the real server does: the LMS's own header back.
+        """Post a grader's reply with the header of ``item`` to the LMS, as the real server does.
 
-        ``via``: scheme and host that the LMS really listens at, when its callback URLs name
-        one that does not exist.
+        ``via``: scheme and host at which the LMS listens, if its callback URLs name another one.
         """
         url = json.loads(item.form["xqueue_header"])["lms_callback_url"]
         if via is not None:
@@ -87,22 +86,22 @@ class XQueueServer:
         form = {"xqueue_header": item.form["xqueue_header"], "xqueue_body": reply}
         return requests.post(url, data=form, timeout=60)
 
-    def respond(self, request: Request, cookie: str) -> Answer:
-        """Return what the real server would say, or what a test has put in its place."""
+    def respond(self, request: Request, cookie: str) -> Response:
+        """Return the response of the real server, or the one that a test has set."""
         self.requests.append(request)
         if self.basic_auth and request.authorization != _basic(*self.basic_auth):
-            return Answer("Unauthorized", HTTPStatus.UNAUTHORIZED)
+            return Response("Unauthorized", HTTPStatus.UNAUTHORIZED)
         if self.instead.get(request.action):
             return self.instead[request.action].pop(0)
         if request.action == "login":
             return self._login(request)
         if request.action != "submit":
-            return Answer("no such page", HTTPStatus.NOT_FOUND)
+            return Response("no such page", HTTPStatus.NOT_FOUND)
         if cookie != SESSION:
-            return Answer("", HTTPStatus.FOUND, location="/xqueue/login/?next=/xqueue/submit/")
+            return Response("", HTTPStatus.FOUND, location="/xqueue/login/?next=/xqueue/submit/")
         return self._submit(request)
 
-    def _login(self, request: Request) -> Answer:
+    def _login(self, request: Request) -> Response:
         if request.method == "GET":
             return envelope(1, "login_required")
         if not request.form.get("username") or not request.form.get("password"):
@@ -111,7 +110,7 @@ class XQueueServer:
             return envelope(1, "Incorrect login credentials")
         return envelope(0, "Logged in")
 
-    def _submit(self, request: Request) -> Answer:
+    def _submit(self, request: Request) -> Response:
         if request.method != "POST":
             return envelope(1, "Queue requests should use HTTP POST")
         try:
@@ -129,9 +128,9 @@ class XQueueServer:
         return envelope(0, str(len(self.items)))
 
 
-def envelope(return_code: Any, content: Any) -> Answer:
-    """Return the protocol's reply."""
-    return Answer(json.dumps({"return_code": return_code, "content": content}))
+def envelope(return_code: Any, content: Any) -> Response:
+    """Return a response in the protocol's envelope."""
+    return Response(json.dumps({"return_code": return_code, "content": content}))
 
 
 def _basic(username: str, password: str) -> str:
@@ -154,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(request)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: this is a test."""
+        """Write no access log."""
 
     def _request(self) -> Request:
         return Request(
@@ -175,14 +174,14 @@ class _Handler(BaseHTTPRequestHandler):
         ]
 
     def _respond(self, request: Request) -> None:
-        answer = self.double.respond(request, self.headers.get("Cookie", ""))
-        if answer.delay is not None:
-            answer.delay.wait(5)
-        body = answer.body.encode()
-        self.send_response(answer.status)
-        if answer.location is not None:
-            self.send_header("Location", answer.location)
-        if request.method == "POST" and "Logged in" in answer.body and self.double.sessions_work:
+        response = self.double.respond(request, self.headers.get("Cookie", ""))
+        if response.delay is not None:
+            response.delay.wait(5)
+        body = response.body.encode()
+        self.send_response(response.status)
+        if response.location is not None:
+            self.send_header("Location", response.location)
+        if request.method == "POST" and "Logged in" in response.body and self.double.sessions_work:
             self.send_header("Set-Cookie", f"{SESSION}; Path=/; HttpOnly")
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -192,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running() -> Iterator[XQueueServer]:
-    """Run a server of its own on a free port of loopback."""
+    """Run a server on a free port of loopback."""
     double = XQueueServer()
     with serving(_Handler, double) as double.url:
         yield double

@@ -1,4 +1,4 @@
-"""A learner whose problem waits, and a grader's account; for whole stories."""
+"""Fixtures of the integration tests: brokers, a grader account, learners whose problem waits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BROKERS = {
 
 
 def celery_app(broker: str, queue_name: str) -> Celery:
-    """Return a Celery app that is the current one, as a host's ``celery.py`` makes it."""
+    """Create a Celery app and make it the current one, as a host's ``celery.py`` does."""
     app = Celery("tests", broker=broker)
     app.conf.update(
         task_default_queue=queue_name,
@@ -44,9 +44,9 @@ def celery_app(broker: str, queue_name: str) -> Celery:
 
 @pytest.fixture
 def use_broker() -> Iterator[Callable[[str], Celery]]:
-    """Let a test make a Celery app the current one, with a queue of its own."""
+    """Return a function that makes a Celery app with its own queue the current app."""
     former = current_app._get_current_object()
-    # A worker in this process would set the root logger's level, for all tests that follow.
+    # A worker in this process would set the root logger's level for all following tests.
     setup_logging.connect(_leave_logging_alone)
     yield lambda url: celery_app(url, f"xqueue-bridge-tests-{uuid.uuid4().hex}")
     setup_logging.disconnect(_leave_logging_alone)
@@ -55,11 +55,11 @@ def use_broker() -> Iterator[Callable[[str], Celery]]:
 
 
 def _leave_logging_alone(**kwargs: object) -> None:
-    """To Celery, whoever receives this signal has set up logging."""
+    """Stop Celery from configuring logging: it does not if this signal has a receiver."""
 
 
 @pytest.fixture(autouse=True)
-def _forget_principals():
+def _empty_principal_cache():
     cache.clear()
 
 
@@ -70,24 +70,24 @@ def secret(transactional_db) -> str:
 
 @pytest.fixture
 def live_server(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The server; no test is over before what is done after the answers to its graders."""
-    at_work: list[Envelope] = []
+    """Run the live server; wait at the end for the jobs that run after its responses."""
+    open_responses: list[Envelope] = []
     begin, close = Envelope.__init__, Envelope.close
 
-    def begin_noted(self: Envelope, *args: Any, **kwargs: Any) -> None:
-        at_work.append(self)
+    def counted_init(self: Envelope, *args: Any, **kwargs: Any) -> None:
+        open_responses.append(self)
         begin(self, *args, **kwargs)
 
-    def close_noted(self: Envelope) -> None:
+    def counted_close(self: Envelope) -> None:
         try:
             close(self)
         finally:
-            at_work.remove(self)
+            open_responses.remove(self)
 
-    monkeypatch.setattr(Envelope, "__init__", begin_noted)
-    monkeypatch.setattr(Envelope, "close", close_noted)
+    monkeypatch.setattr(Envelope, "__init__", counted_init)
+    monkeypatch.setattr(Envelope, "close", counted_close)
     yield live_server
-    assert eventually(lambda: not at_work, 60)
+    assert eventually(lambda: not open_responses, 60)
 
 
 def waiting_state(queue_key: str, points: float = 1) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def waiting_state(queue_key: str, points: float = 1) -> dict[str, Any]:
 def submit(
     queue_key: str, *, user_id: int | None = None, usage_key: UsageKey = PROBLEM, **kwargs: Any
 ) -> int:
-    """Send an answer and save the state that waits for it; return the learner's id."""
+    """Enqueue an answer, save the state that waits for its reply, and return the user id."""
     if user_id is None:
         user_id = get_user_model().objects.create(username=f"learner of {queue_key}").pk
     submission_queue.enqueue(
@@ -122,13 +122,16 @@ def submit(
 
 
 def grade_of(user_id: int, usage_key: UsageKey = PROBLEM) -> float | None:
-    """Return the learner's grade, None while there is none."""
+    """Return the learner's score at the block, or None if there is none."""
     score = learner_state.read_score(user_id, usage_key, COURSE)
     return score.grade if score else None
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    """Return whether ``condition`` comes true in time: a grader is answered before the learner."""
+    """Poll ``condition`` and return whether it became true within ``seconds``.
+
+    A grader's HTTP response is sent before its reply is applied, so tests must wait.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
-"""Processes that may be killed under way, on the test's own database.
+"""Run functions in forked processes that may be killed, on the test's own database.
 
-One process sets Django up, which takes a while, and opens no connection. It forks one process
-after the other from that, so each of them is as good as new and costs next to nothing.
+One process, the fork server, sets Django up without opening a database connection. It forks a
+process for each call, so that a call needs no set-up of its own.
 """
 
 from __future__ import annotations
@@ -19,36 +19,37 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: A process that has not ended by then is ended, and fails its test.
+#: Seconds after which a forked process is ended; the test fails then.
 SECONDS = 90
 
 
-class Nursery:
-    """Brings up processes."""
+class ForkServer:
+    """Runs functions in forked processes, one at a time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def run(self, function: str, **kwargs: Any) -> int:
-        """Call ``function``, by its dotted path, in a process of its own, and wait for the end.
+        """Call ``function`` (a dotted path) in a forked process and wait until that ends.
 
-        Return its exit code, or minus the signal that ended it. Arguments are JSON values.
+        ``kwargs`` are JSON values. Return the exit code, or minus the number of the signal that
+        ended the process.
         """
         assert self._process.stdout
-        self.tell([function, kwargs])
+        self.send([function, kwargs])
         line = self._process.stdout.readline()
-        assert line, "the nursery has ended: see its standard error"
+        assert line, "the fork server has ended: see its standard error"
         return int(line)
 
-    def tell(self, value: Any) -> None:
+    def send(self, value: Any) -> None:
         assert self._process.stdin
         self._process.stdin.write(json.dumps(value) + "\n")
         self._process.stdin.flush()
 
 
 @contextmanager
-def nursery() -> Iterator[Nursery]:
-    """Open a nursery with the database and the options that hold for the test now."""
+def fork_server() -> Iterator[ForkServer]:
+    """Start a fork server with the test's database and its current XQUEUE_BRIDGE."""
     from django.conf import settings
     from django.db import connection
 
@@ -60,8 +61,8 @@ def nursery() -> Iterator[Nursery]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        opened = Nursery(process)
-        opened.tell([str(connection.settings_dict["NAME"]), settings.XQUEUE_BRIDGE])
+        opened = ForkServer(process)
+        opened.send([str(connection.settings_dict["NAME"]), settings.XQUEUE_BRIDGE])
         try:
             yield opened
         finally:
@@ -70,10 +71,10 @@ def nursery() -> Iterator[Nursery]:
 
 
 def die_at(moment: int, *aliases: str) -> None:
-    """Have this process killed, as by ``kill -9``.
+    """Kill this process with SIGKILL at the given moment.
 
-    Moment 1 is before its next statement, 2 after that, 3 before the one behind it, and so on;
-    statements of all the databases named, or of the default one.
+    Moment 1 is before the next SQL statement, 2 after it, 3 before the second statement, and so
+    on. Statements to all databases in ``aliases`` count; by default those to "default".
     """
     from django.db import connections
 
@@ -96,8 +97,8 @@ def die_at(moment: int, *aliases: str) -> None:
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a process prints is no answer
+    exit_codes = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # What a process prints must not be read as an exit code.
     import django
     from django.conf import settings
     from django.db import connection
@@ -112,12 +113,12 @@ def main() -> None:
         function, kwargs = json.loads(line)
         module, _, name = function.rpartition(".")
         work = getattr(import_module(module), name)
-        pid = os.fork() or _live(work, kwargs)
+        pid = os.fork() or _run_and_exit(work, kwargs)
         _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+        print(os.waitstatus_to_exitcode(status), file=exit_codes, flush=True)
 
 
-def _live(work: Any, kwargs: dict[str, Any]) -> int:
+def _run_and_exit(work: Any, kwargs: dict[str, Any]) -> int:
     status = 1
     try:
         signal.alarm(SECONDS)

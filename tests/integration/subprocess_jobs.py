@@ -1,4 +1,4 @@
-"""What the processes do that are killed."""
+"""Functions that run in processes which a test kills."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from xqueue_bridge.credentials import enqueue
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.tasks import sweep
 
-#: How a worker ends that had nothing left to do before its moment came.
+#: Exit code of a worker that had no work left before the moment of its kill.
 IDLE = -signal.SIGUSR1
-#: For XQUEUE_BRIDGE["BLOCK_LOADER"]; imported here, once for all processes.
+#: For XQUEUE_BRIDGE["BLOCK_LOADER"]; imported before the fork, once for all processes.
 load_block = real_block.load_block
 
 
 def work_until_killed(broker: str, queue_name: str, moment: int, seconds: float) -> None:
-    """Be a Celery worker, until the given moment, or until there was nothing to do for so long."""
+    """Run a Celery worker until ``moment``, or until it ran no statement for ``seconds``."""
     app = celery_app(broker, queue_name)
-    rest = Rest(seconds)
-    worker_ready.connect(rest.begin)  # however long the start has taken
-    connection.execute_wrappers.append(rest.disturb)
+    timer = IdleTimer(seconds)
+    worker_ready.connect(timer.start)  # The start of the worker does not count.
+    connection.execute_wrappers.append(timer.restart)
     die_at(moment)
     app.Worker(
         pool="solo",
@@ -42,18 +42,18 @@ def work_until_killed(broker: str, queue_name: str, moment: int, seconds: float)
     ).start()
 
 
-class Rest:
-    """Ends this process after seconds without a statement."""
+class IdleTimer:
+    """Ends this process after some seconds without an SQL statement."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._until = 0.0
 
-    def begin(self, **kwargs: Any) -> None:
+    def start(self, **kwargs: Any) -> None:
         self._until = time.monotonic() + self._seconds
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def disturb(self, execute: Any, *args: Any) -> Any:
+    def restart(self, execute: Any, *args: Any) -> Any:
         self._until = time.monotonic() + self._seconds
         return execute(*args)
 
@@ -64,8 +64,8 @@ class Rest:
 
 
 def sweep_until_killed(moment: int, sweeps: int) -> None:
-    """Be the sweeper, until the given moment, or for so many sweeps. Changes stay young."""
-    enqueue.SETTLE = timedelta(hours=1)  # however long all of the test takes
+    """Run the sweeper until ``moment``, or ``sweeps`` times. No grade counts as missed."""
+    enqueue.SETTLE = timedelta(hours=1)  # longer than the test takes
     die_at(moment)
     for _ in range(sweeps):
         sweep()
@@ -73,14 +73,14 @@ def sweep_until_killed(moment: int, sweeps: int) -> None:
 
 
 def sweep_after_a_while(sweeps: int) -> None:
-    """Be the sweeper at a time when changes of grades are no longer young."""
+    """Run the sweeper ``sweeps`` times; changed grades count as missed at once."""
     enqueue.SETTLE = timedelta(0)
     for _ in range(sweeps):
         sweep()
         time.sleep(0.05)
 
 
-def deliver_until_killed(reply_id: int, moment: int) -> None:
-    """Deliver one reply, until the given moment."""
+def apply_until_killed(reply_id: int, moment: int) -> None:
+    """Apply one reply; the process is killed at ``moment``."""
     die_at(moment)
     grader_replies.apply_reply(reply_id)

@@ -1,4 +1,4 @@
-"""With a broker, a worker delivers; without one that answers, the sweeper does."""
+"""A Celery worker applies replies; if the broker does not respond, the sweeper does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xqueue_bridge.tasks import sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOBODY = "redis://127.0.0.1:1/0"
+NO_BROKER = "redis://127.0.0.1:1/0"
 
 
 def answer_one(secret: str, queue_key: str = "key") -> int:
@@ -25,8 +25,8 @@ def answer_one(secret: str, queue_key: str = "key") -> int:
 
 @pytest.mark.celery_broker
 @pytest.mark.parametrize("broker", BROKERS)
-def test_a_worker_delivers(broker, use_broker, secret):
-    """C90, C91: the grader's request only stores the reply; a worker brings it to the learner."""
+def test_worker_applies_a_stored_reply(broker, use_broker, secret):
+    """C90, C91: the grader's request only stores the reply; a Celery worker applies it."""
     app = use_broker(BROKERS[broker])
     learner = answer_one(secret)
     assert grade_of(learner) is None
@@ -35,12 +35,12 @@ def test_a_worker_delivers(broker, use_broker, secret):
     assert eventually(lambda: ReceivedReply.objects.get().status == "applied")
 
 
-def test_a_broker_that_is_down(use_broker, secret, monkeypatch, caplog):
-    """C91, SG44: without a broker that answers replies are kept, and the sweeper delivers them.
+def test_sweeper_applies_replies_if_the_broker_is_down(use_broker, secret, monkeypatch, caplog):
+    """C91, SG44: replies stay stored while the broker is down, and the sweeper applies them.
 
-    Nobody listens at its port; finding that out takes seconds, and is done once.
+    No process listens at the broker's port. A failed connection takes seconds: one is tried.
     """
-    app = use_broker(NOBODY)
+    app = use_broker(NO_BROKER)
     asked = []
     send_task = app.send_task
     monkeypatch.setattr(app, "send_task", lambda *a, **k: asked.append(a) or send_task(*a, **k))
@@ -58,12 +58,14 @@ def test_a_broker_that_is_down(use_broker, secret, monkeypatch, caplog):
     [
         ("amqp://guest:wrong-secret@127.0.0.1:5672//", "AccessRefused"),
         ("amqp://guest:guest@127.0.0.1:5672/wrong-secret", "NotAllowed"),
-        ("redis://nobody:wrong-secret@127.0.0.1:6379/15", "AuthenticationError"),
+        ("redis://unknown:wrong-secret@127.0.0.1:6379/15", "AuthenticationError"),
         ("wrong-secret://127.0.0.1", "KeyError"),
     ],
 )
-def test_a_broker_that_refuses_us(use_broker, secret, caplog, broker, kind):
-    """C91, SG44: a wrong password, or another wrong address, is to us a broker that is down."""
+def test_sweeper_applies_replies_if_the_broker_rejects_the_login(
+    use_broker, secret, caplog, broker, kind
+):
+    """C91, SG44: a wrong password, virtual host or scheme counts as a broker that is down."""
     use_broker(broker)
     learners = [answer_one(secret, f"key {number}") for number in range(2)]
     assert [grade_of(learner) for learner in learners] == [None] * 2

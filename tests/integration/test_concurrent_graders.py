@@ -1,4 +1,4 @@
-"""Many graders at once: nobody's submission twice, none lost, no valid result refused."""
+"""Concurrent graders: no submission is delivered twice or lost, no valid result rejected."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from xqueue_bridge.submission_queue.states import Status
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SUBMISSIONS = 40
-#: Seconds after which a grader that still waits says that something was lost.
+#: Seconds after which a grader that still waits fails the test.
 PATIENCE = 60
 
 
 def in_threads(count: int, work) -> list:
-    """Run ``work(number)`` in ``count`` threads that start together; return what each returned."""
+    """Run ``work(number)`` in ``count`` threads that start together; return their results."""
     start = threading.Barrier(count)
 
     def run(number: int):
@@ -43,8 +43,8 @@ def in_threads(count: int, work) -> list:
 
 
 @pytest.mark.parametrize("graders", [1, 4, 16])
-def test_the_full_cycle(graders, secret):
-    """C72, C73: 1, 4 and 16 graders share a queue while it fills: 0 duplicates, lost, refused."""
+def test_graders_share_a_queue_without_duplicates(graders, secret):
+    """C72, C73: 1, 4 or 16 graders pull while the queue fills; none is duplicated or lost."""
     learners: list[int] = []
 
     def grade(number: int) -> tuple[list[int], list[dict]]:
@@ -82,8 +82,8 @@ def test_the_full_cycle(graders, secret):
 
 
 @pytest.mark.parametrize(("graders", "submissions"), [(16, 4), (4, 16), (16, 16)])
-def test_one_pull_each(graders, submissions, secret):
-    """C73: K pulls at once on M submissions bring min(K, M) different ones."""
+def test_concurrent_pulls_get_different_submissions(graders, submissions, secret):
+    """C73: K concurrent pulls of M submissions return min(K, M) different ones."""
     for number in range(submissions):
         submit(f"key {number}")
     client_ids = Submission.objects.count()
@@ -97,8 +97,8 @@ def test_one_pull_each(graders, submissions, secret):
     assert len(ids) == len(set(ids)) == min(graders, submissions)
 
 
-def test_results_that_meet(secret):
-    """C87, C89: one result posted eight times at once is stored once; all are told success."""
+def test_equal_concurrent_results_are_stored_once(secret):
+    """C87, C89: a result posted by eight threads at once is stored once; all get success."""
     learner = submit("key")
     clients = [GraderClient(secret) for _ in range(8)]
     for client in clients:
@@ -111,8 +111,8 @@ def test_results_that_meet(secret):
     assert StudentModuleHistory.objects.filter(reason="reply").count() == 1
 
 
-def test_different_results_that_meet(secret):
-    """C88, C89: of eight different results one is stored; the others are told so."""
+def test_of_different_concurrent_results_one_is_stored(secret):
+    """C88, C89: of eight different results one is stored; the other seven are rejected."""
     submit("key")
     clients = [GraderClient(secret) for _ in range(8)]
     for client in clients:
@@ -128,8 +128,8 @@ def test_different_results_that_meet(secret):
     assert ReceivedReply.objects.count() == 1
 
 
-def test_graders_that_crash(secret, settings):
-    """C72, C74, C76: with leases that expire under way, still every submission gets one grade."""
+def test_each_submission_gets_one_grade_although_graders_crash(secret, settings):
+    """C72, C74, C76: although leases expire during grading, each submission gets one grade."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 100}
     learners = [submit(f"key {number}") for number in range(20)]
     dice = random.Random(7)
@@ -146,7 +146,7 @@ def test_graders_that_crash(secret, settings):
                     break
                 continue
             if dice.random() < 0.3:
-                # It dies; its lease ends.
+                # The grader crashes here; its lease expires.
                 Submission.objects.filter(pk=handed.submission_id, status=Status.LEASED).update(
                     available_at=timezone.now()
                 )

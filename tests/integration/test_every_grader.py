@@ -1,4 +1,4 @@
-"""Each pull grader in the field completes its cycle against us, unchanged, over real HTTP."""
+"""Each known pull grader completes its cycle against the bridge over HTTP."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from xqueue_bridge.learner_state.api import read_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: Seconds after which a grade that has not come counts as lost.
+#: Seconds after which a missing grade fails the test.
 PATIENCE = 60
 
 
 @pytest.mark.parametrize("kind", EVERY_GRADER, ids=lambda kind: kind.__name__)
-def test_it_grades(kind: type[PullGrader], live_server, secret):
-    """C101: login, pull, put and an empty queue, with the habits of each known client."""
+def test_grader_completes_its_cycle(kind: type[PullGrader], live_server, secret):
+    """C101: login, pull, put_result and an empty queue, with the requests of each client."""
     grader = kind(live_server.url, "watcher", secret, "python")
     learners = [submit(f"key {number}") for number in range(2)]
     replies = [grader.cycle() for _ in range(3)]
@@ -30,8 +30,8 @@ def test_it_grades(kind: type[PullGrader], live_server, secret):
 
 
 @pytest.mark.parametrize("kind", EVERY_GRADER, ids=lambda kind: kind.__name__)
-def test_wrong_answers_are_wrong(kind: type[PullGrader], live_server, secret):
-    """C94, C101: nobody's way of saying "not correct" is taken for correct."""
+def test_incorrect_reply_scores_zero(kind: type[PullGrader], live_server, secret):
+    """C94, C101: each client's form of "not correct" leads to a score of 0."""
 
     def wrong(submission):
         return {"correct": False, "score": 0.25, "msg": "no"}
@@ -44,8 +44,8 @@ def test_wrong_answers_are_wrong(kind: type[PullGrader], live_server, secret):
     assert entry["npoints"] == reply["score"]
 
 
-def test_the_stock_watchers_trace(live_server, secret):
-    """C62, C101: from cold, a redirect, one login with handshake, then pull and put."""
+def test_stock_watcher_sends_the_expected_requests(live_server, secret):
+    """C62, C101: without a session: a redirect, one login with CSRF handshake, pull, put_result."""
     learner = submit("key")
     watcher = StockWatcher(live_server.url, "watcher", secret, "python")
     watcher.cycle()
@@ -59,8 +59,8 @@ def test_the_stock_watchers_trace(live_server, secret):
     ]
 
 
-def test_files_are_downloaded(live_server, secret):
-    """C98: the addresses that a grader is handed bring the files' content by a plain GET."""
+def test_file_url_returns_the_content(live_server, secret):
+    """C98: a plain GET of each file URL in a pulled submission returns the file's content."""
     files = (UploadedFile("main.py", io.BytesIO(b"print('hi')"), 11),)
     learner = submit("key", files=files)
     seen = {}
@@ -74,8 +74,8 @@ def test_files_are_downloaded(live_server, secret):
     assert eventually(lambda: grade_of(learner) == 1, PATIENCE)
 
 
-def test_a_wrong_key_costs_no_login(live_server, secret):
-    """C85: a refused result is an answer, not a reason to log in again."""
+def test_rejected_result_does_not_cause_a_login(live_server, secret):
+    """C85: a result with a wrong pull key is rejected without a redirect to the login."""
     submit("key")
     watcher = StockWatcher(live_server.url, "watcher", secret, "python")
     watcher.login()

@@ -1,7 +1,6 @@
-"""Whoever brings replies to learners, and grades to Credentials, may be killed at any moment.
+"""A process that applies replies or sends grades is killed at each moment; no work is lost.
 
-The processes are real and get a real ``kill -9``: before or after a statement, which is between
-any two things that they do.
+The processes get SIGKILL before or after an SQL statement.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tests.doubles.credentials import Credentials, running
 from tests.grader_replies import real_block
 from tests.grader_replies.factories import OLD, make_learner, make_reply
 from tests.integration.conftest import BROKERS, submit
-from tests.integration.killable_processes import Nursery, nursery
+from tests.integration.killable_processes import ForkServer, fork_server
 from tests.integration.subprocess_jobs import IDLE
 from tests.submission_queue.factories import COURSE, GraderClient
 from xqueue_bridge import tasks
@@ -43,12 +42,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 JOBS = "tests.integration.subprocess_jobs"
 PROBLEMS = 2
 KILLED = -signal.SIGKILL
-#: About 50 statements lead from a stored reply to Credentials: a moment before and after each.
+#: About 50 statements run between a stored reply and Credentials: a moment before and after each.
 MOMENTS = range(1, 2 * 50 + 1)
 
 
 @pytest.fixture(autouse=True)
-def _the_same_luck() -> None:
+def _fixed_random_seed() -> None:
     random.seed(9)
 
 
@@ -68,7 +67,7 @@ def key_of(kind: str, name: object) -> UsageKey:
 
 @pytest.fixture
 def course(transactional_db) -> None:
-    """Publish one homework of two problems, a point each; one of them is a pass."""
+    """Publish one homework of two problems with one point each; one point is a pass."""
     blocks = tuple(
         course_structure.Block(key_of("problem", n), "problem", max_score=1.0)
         for n in range(PROBLEMS)
@@ -86,7 +85,7 @@ def course(transactional_db) -> None:
 
 
 class Classroom:
-    """Learners with an answer each, and what the grader's verdicts must come to."""
+    """Learners, their answers, and the points that graders gave to each learner."""
 
     def __init__(self, secret: str) -> None:
         self.points: dict[str, int] = {}
@@ -95,27 +94,27 @@ class Classroom:
         self.grader.login()
 
     def answer(self, username: str, problem: int) -> None:
-        """Let a learner answer a problem, and a grader reply; that is stored, and no more."""
+        """Submit a learner's answer and store a grader's reply, without applying it."""
         user, _ = get_user_model().objects.get_or_create(username=username)
         is_correct = random.random() < 0.6
         key = f"key {self.answers}"
         submit(key, user_id=user.pk, usage_key=key_of("problem", problem))
         body = {"correct": is_correct, "score": int(is_correct), "msg": "<p>Seen.</p>"}
-        told = self.grader.put(self.grader.pull().header, json.dumps(body))
-        assert told == {"return_code": 0, "content": ""}
+        response = self.grader.put(self.grader.pull().header, json.dumps(body))
+        assert response == {"return_code": 0, "content": ""}
         self.points[username] = self.points.get(username, 0) + is_correct
         self.answers += 1
 
     def answer_before(self, usernames: list[str]) -> None:
-        """Let some learners have a grade already, which Credentials knows."""
+        """Give some learners a course grade that was already sent to Credentials."""
         for username in usernames:
             self.answer(username, 0)
         for _ in range(2):
             tasks.sweep()
 
 
-def settle(processes: Nursery) -> None:
-    """Restart; and let the time pass that lost claims last."""
+def settle(processes: ForkServer) -> None:
+    """Run the sweeper again, as if the claims of killed processes had expired."""
     for _ in range(10):
         make_due()
         GradeRecalculation.objects.exclude(next_attempt_at=None).update(
@@ -127,14 +126,14 @@ def settle(processes: Nursery) -> None:
 
 
 def assert_some_died_late() -> None:
-    """Or the test has not tested what comes after a stored grade."""
+    """Check that some processes were killed after a course grade was stored."""
     assert GradeOutbox.objects.filter(status="sending").exists()
-    entered = GradeOutbox.objects.values("user_id")
-    assert PersistentCourseGrade.objects.exclude(user_id__in=entered).exists()
+    enqueued = GradeOutbox.objects.values("user_id")
+    assert PersistentCourseGrade.objects.exclude(user_id__in=enqueued).exists()
 
 
 def check(classroom: Classroom, credentials: Credentials) -> None:
-    """Every reply has had its effect once, every grade is right, and Credentials knows it."""
+    """Check that each reply was applied once, and that each grade is right and was sent."""
     replies = list(ReceivedReply.objects.values_list("status", flat=True))
     assert replies == ["applied"] * classroom.answers
     assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == replies
@@ -153,45 +152,45 @@ def check(classroom: Classroom, credentials: Credentials) -> None:
         assert known["lms_last_updated_at"] == stored.modified
 
 
-def test_sweepers(credentials, secret, monkeypatch):
-    """SG43, SG44, SG81, SG84: a sweeper dies at each moment; after a restart nothing is missing."""
-    # The web process has no time left for more than the grader's answer.
+def test_no_work_is_lost_if_the_sweeper_is_killed(credentials, secret, monkeypatch):
+    """SG43, SG44, SG81, SG84: a sweeper is killed at each moment; the next one completes all."""
+    # The web process does nothing after the grader's response.
     monkeypatch.setattr(tasks, "enqueue_apply_reply", lambda reply_id: None)
-    monkeypatch.setattr(enqueue, "SETTLE", timedelta(hours=1))  # as in the sweepers that die
+    monkeypatch.setattr(enqueue, "SETTLE", timedelta(hours=1))  # as in the killed sweepers
     classroom = Classroom(secret)
     classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
     ends = []
-    with nursery() as processes:
+    with fork_server() as processes:
         for moment in random.sample(MOMENTS, len(MOMENTS)):
             classroom.answer(f"learner{moment}", 1)
             ends.append(processes.run(f"{JOBS}.sweep_until_killed", moment=moment, sweeps=10))
-            tasks.sweep()  # the next one begins with a clear desk
+            tasks.sweep()  # completes what the killed sweeper began
         assert ends == [KILLED] * len(MOMENTS)
         assert_some_died_late()
         settle(processes)
     check(classroom, credentials)
 
 
-def test_blocks(transactional_db, settings):
-    """C116, SG39, SG43: a deliverer dies at each moment; each block takes its reply once."""
+def test_block_takes_each_reply_once_if_the_process_is_killed(transactional_db, settings):
+    """C116, SG39, SG43: a process is killed at each moment while it applies a reply to a block."""
     settings.XQUEUE_BRIDGE = {
         "REPLY_BACKEND": "block",
         "BLOCK_LOADER": f"{JOBS}.load_block",
-        "COURSE_STRUCTURE_BACKEND": None,  # from here on it is as in test_sweepers
+        "COURSE_STRUCTURE_BACKEND": None,  # the sweeper test covers course grades
     }
     replies, ends = [], [KILLED]
-    with nursery() as processes:
+    with fork_server() as processes:
         while ends[-1] == KILLED:
             (submission,) = real_block.answer(make_learner(f"learner{len(ends)}"), "one")
             replies.append(make_reply(submission).pk)
-            # What finds no key that waits is stale at once.
+            # A reply whose queue key the state does not wait for is stale at once.
             Submission.objects.update(created_at=timezone.now() - OLD)
             job = {"reply_id": replies[-1], "moment": len(ends)}
-            ends.append(processes.run(f"{JOBS}.deliver_until_killed", **job))
+            ends.append(processes.run(f"{JOBS}.apply_until_killed", **job))
     assert ends[-1] == 0
     assert len(ends) > 30
     assert set(ReceivedReply.objects.values_list("status", flat=True)) == {"pending", "applied"}
-    for _attempt_and_second_look in range(2):
+    for _attempt_and_recheck in range(2):
         BlockLock.objects.update(expires_at=timezone.now())
         ReceivedReply.objects.exclude(next_attempt_at=None).update(next_attempt_at=timezone.now())
         for reply_id in replies:
@@ -205,14 +204,16 @@ def test_blocks(transactional_db, settings):
         )
         for user_id in Submission.objects.values_list("user_id", flat=True)
     }
-    assert len(trails) == 1  # that of the learner whose deliverer was not killed
+    assert len(trails) == 1  # that of the learner whose process was not killed
     assert next(iter(trails))[:2] == (("state", 1, False), ("score", 1, True))
 
 
 @pytest.mark.celery_broker
 @pytest.mark.parametrize(("broker", "kills"), [("redis", 60), ("rabbitmq", 12)])
-def test_workers(credentials, secret, use_broker, broker, kills):
-    """SG43, SG44, SG81, SG84: Celery workers die under way, with what their broker gave them."""
+def test_no_work_is_lost_if_celery_workers_are_killed(
+    credentials, secret, use_broker, broker, kills
+):
+    """SG43, SG44, SG81, SG84: Celery workers are killed with tasks that they had taken."""
     app = use_broker(BROKERS[broker])
     classroom = Classroom(secret)
     classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
@@ -222,7 +223,7 @@ def test_workers(credentials, secret, use_broker, broker, kills):
         "seconds": 10,
     }
     ends = []
-    with nursery() as processes:
+    with fork_server() as processes:
         for moment in random.sample(MOMENTS, kills):
             classroom.answer(f"learner{moment}", 1)
             tasks.sweep.apply_async()

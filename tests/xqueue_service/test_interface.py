@@ -8,7 +8,7 @@ import pytest
 from opaque_keys.edx.keys import UsageKey
 
 from tests.doubles.problem_block import problem_block
-from tests.doubles.xqueue_server import Answer, XQueueServer
+from tests.doubles.xqueue_server import Response, XQueueServer
 from xqueue_bridge import XQueueInterface, XQueueService
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service import interface as xqueue_interface
@@ -95,7 +95,7 @@ def test_unforeseen_failure_is_a_tuple(monkeypatch, caplog) -> None:
 def test_refusals_are_logged_without_content(server: XQueueServer, caplog) -> None:
     """C9, C40: operators see the reason, not the answer."""
     caplog.set_level(logging.DEBUG)
-    server.instead["submit"] = [Answer("", 503)]
+    server.instead["submit"] = [Response("", 503)]
     assert send(problem_block()) == (1, "unexpected HTTP status code [503]")
     assert "503" in caplog.text
     assert "student_response" not in caplog.text
@@ -107,7 +107,7 @@ def test_refusals_are_logged_without_content(server: XQueueServer, caplog) -> No
 def test_failed_send_raises_if_asked(server: XQueueServer, settings) -> None:
     """C30: the class that the host names, with words for the learner and without a cause."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
-    server.instead["submit"] = [Answer("", 503)]
+    server.instead["submit"] = [Response("", 503)]
     with pytest.raises(RequestRefused) as failure:
         send(problem_block())
     assert str(failure.value) == NOT_CHARGED.format("unexpected HTTP status code [503]")
@@ -131,7 +131,7 @@ def test_sent_is_sent(server: XQueueServer, settings) -> None:
 def test_trial_run_gets_its_tuple(server: XQueueServer, settings) -> None:
     """C25, C30: a trial run costs no attempt, and its page can show the reason."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
-    server.instead["submit"] = [Answer("", 503)]
+    server.instead["submit"] = [Response("", 503)]
     assert send(problem_block(), "ungraded_response")[0] == 1
 
 
@@ -139,7 +139,7 @@ def test_trial_run_gets_its_tuple(server: XQueueServer, settings) -> None:
 def test_policy_that_cannot_be_followed(server: XQueueServer, settings, path: str) -> None:
     """C7, C30: a wrong class name is not the learner's trouble."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": path}
-    server.instead["submit"] = [Answer("", 503)]
+    server.instead["submit"] = [Response("", 503)]
     assert send(problem_block()) == (1, "unexpected HTTP status code [503]")
 
 

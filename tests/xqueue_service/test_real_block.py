@@ -12,7 +12,7 @@ from xblock.runtime import DictKeyValueStore, KvsFieldData
 from demo.course import Problem
 from demo.runtime import Submitted, load_block, render, submit
 from tests.doubles.problem_block import USAGE_KEY
-from tests.doubles.xqueue_server import Answer, XQueueServer
+from tests.doubles.xqueue_server import Response, XQueueServer
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service.models import TransportOverride
@@ -209,7 +209,7 @@ def test_author_mode_has_no_grader(table) -> None:
 def test_failed_send_is_shown_and_counted(server: XQueueServer) -> None:
     """C9, C10: without a policy the learner reads the reason, and an attempt is counted."""
     store = Memory()
-    server.instead["submit"] = [Answer("<script>alert(1)</script>", 503)]
+    server.instead["submit"] = [Response("<script>alert(1)</script>", 503)]
     submit(block(store=store), ["print(1)"])
     [entry] = store.fields["correct_map"].values()
     assert "Reason: unexpected HTTP status code [503]" in entry["msg"]
@@ -222,7 +222,7 @@ def test_failed_send_is_not_counted(server: XQueueServer, settings) -> None:
     """C30: with capa's exception the learner reads the reason and keeps the attempt."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": RESPONSE_ERROR}
     store = Memory()
-    server.instead["submit"] = [Answer("", 503)]
+    server.instead["submit"] = [Response("", 503)]
     outcome = submit(block(store=store, max_attempts="1"), ["print(1)"])
     assert outcome == Submitted(
         False,

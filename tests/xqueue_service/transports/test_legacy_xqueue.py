@@ -12,7 +12,7 @@ import requests
 import responses
 from requests.auth import HTTPBasicAuth
 
-from tests.doubles.xqueue_server import Answer, XQueueServer, envelope
+from tests.doubles.xqueue_server import Response, XQueueServer, envelope
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.exceptions import SendError
 from xqueue_bridge.xqueue_service.headers import make_xheader
@@ -160,7 +160,7 @@ def test_no_answer_in_time(server: XQueueServer, monkeypatch) -> None:
     """C37: a server that accepts and says nothing."""
     monkeypatch.setattr(legacy_xqueue, "TIMEOUTS", (3, 0.05))
     over = threading.Event()
-    server.instead["submit"] = [Answer(delay=over)]
+    server.instead["submit"] = [Response(delay=over)]
     with pytest.raises(SendError, match=r"^failed to read from the server$"):
         send()
     over.set()
@@ -169,7 +169,7 @@ def test_no_answer_in_time(server: XQueueServer, monkeypatch) -> None:
 @pytest.mark.parametrize("status", [201, 403, 404, 500, 503])
 def test_odd_status(server: XQueueServer, status: int) -> None:
     """C37: any status but 200."""
-    server.instead["submit"] = [Answer("<h1>no</h1>", status)]
+    server.instead["submit"] = [Response("<h1>no</h1>", status)]
     with pytest.raises(SendError, match=rf"^unexpected HTTP status code \[{status}\]$"):
         send()
 
@@ -177,20 +177,20 @@ def test_odd_status(server: XQueueServer, status: int) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(""),
-        Answer("<html>maintenance</html>"),
-        Answer("[]"),
-        Answer("7"),
-        Answer("{}"),
-        Answer('{"return_code": 0}'),
-        Answer('{"content": "7"}'),
+        Response(""),
+        Response("<html>maintenance</html>"),
+        Response("[]"),
+        Response("7"),
+        Response("{}"),
+        Response('{"return_code": 0}'),
+        Response('{"content": "7"}'),
         envelope("0", "7"),
         envelope(0, None),
         envelope(0, ["7"]),
     ],
     ids=lambda answer: answer.body[:30],
 )
-def test_odd_reply(server: XQueueServer, answer: Answer) -> None:
+def test_odd_reply(server: XQueueServer, answer: Response) -> None:
     """C38: a reply that is not of the protocol."""
     server.instead["submit"] = [answer]
     assert send() == (1, ODD)
@@ -230,7 +230,7 @@ def test_address_that_is_none(url: str) -> None:
 def test_redirects_in_a_circle(server: XQueueServer) -> None:
     """C38: a server that redirects without end is left."""
     server.instead["submit"] = [
-        Answer(status=302, location="/xqueue/submit/") for _round in range(31)
+        Response(status=302, location="/xqueue/submit/") for _round in range(31)
     ]
     with pytest.raises(SendError, match=ODD):
         send()
@@ -275,7 +275,7 @@ def test_logs_are_clean(server: XQueueServer, settings, caplog) -> None:
     """C40: neither credentials, nor keys, nor the answer are logged."""
     settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "front-door")
     caplog.set_level(logging.DEBUG)
-    server.instead["submit"] = [envelope(1, "login_required"), Answer("", 500)]
+    server.instead["submit"] = [envelope(1, "login_required"), Response("", 500)]
     with pytest.raises(SendError):
         send(upload("a.py", b"print(1)"))
     assert "500" in caplog.text
