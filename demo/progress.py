@@ -83,7 +83,7 @@ def progress(user_id: int, problem: Problem) -> Progress:
     """Return a learner's progress at a problem, the place in the queue included."""
     usage_key = problem.usage_key
     state = learner_state.read_state(user_id, usage_key, usage_key.context_key) or {}
-    queue_positions = _standings(user_id, problem) if is_queued(state) else {}
+    queue_positions = _positions(user_id, problem) if is_queued(state) else {}
     return Progress(parts_of(problem, state, queue_positions), state.get("attempts", 0))
 
 
@@ -132,7 +132,7 @@ def _part(
     )
 
 
-def _standings(user_id: int, problem: Problem) -> dict[str, tuple[Stage, int | None]]:
+def _positions(user_id: int, problem: Problem) -> dict[str, tuple[Stage, int | None]]:
     """Return where each of the learner's open submissions to a problem stands, by queue key."""
     return {
         mine.queue_key: (Stage.WAITING if mine.position else Stage.GRADING, mine.position)

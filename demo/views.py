@@ -103,7 +103,7 @@ def status(request: HttpRequest, problem: Problem) -> JsonResponse:
     answer: dict[str, Any] = {"busy": now.busy, "seen": _digest(now)}
     if answer["seen"] != request.GET.get("seen"):
         context["attempts"] = attempts(request.user.pk, problem)
-        answer["standing"] = render_to_string("demo/_standing.html", context)
+        answer["position"] = render_to_string("demo/_position.html", context)
         answer["attempts"] = render_to_string("demo/_attempts.html", context)
         answer["problem"] = runtime.render(_block(request, problem))
     return JsonResponse(answer)

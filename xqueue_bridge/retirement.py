@@ -17,6 +17,7 @@ from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.submission_queue import api as submission_queue
 
 __all__ = [
@@ -91,7 +92,7 @@ def _plan(user_id: int, mode: RetirementMode) -> Counter[str]:
 def _is_known(user_id: int) -> bool:
     """Return whether the id is or was in use; an unused id may later belong to a new learner."""
     return (
-        learner_state.learner_exists(user_id)
+        user_exists(user_id)
         or learner_state.is_retired(user_id)
         or bool(_plan(user_id, RetirementMode.PURGE))
     )

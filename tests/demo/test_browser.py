@@ -104,7 +104,7 @@ def test_grade_appears_without_reload(page: Page, grader: Grader) -> None:
     become(page, "Amara")
     page.get_by_role("link", name="Fizz and buzz").click()
     page.evaluate("window.sameDocument = true")
-    status = page.locator("#standing")
+    status = page.locator("#position")
     expect(status).to_contain_text("Not answered yet")
 
     write(page, "Your fizzbuzz function", RIGHT)
@@ -144,10 +144,10 @@ def test_keyboard_alone_is_enough(page: Page, grader: Grader) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Submit")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#standing")).to_contain_text("Waiting", timeout=SOON)
+    expect(page.locator("#position")).to_contain_text("Waiting", timeout=SOON)
     grader.pull()
     grader.put(3, "<p>Three of four.</p>")
-    expect(page.locator("#standing")).to_contain_text("3 of 4 points", timeout=SOON)
+    expect(page.locator("#position")).to_contain_text("3 of 4 points", timeout=SOON)
 
 
 def test_control_enter_submits_and_both_parts_are_graded(page: Page, grader: Grader) -> None:
@@ -160,7 +160,7 @@ def test_control_enter_submits_and_both_parts_are_graded(page: Page, grader: Gra
     ):
         write(page, label, text)
     page.keyboard.press("Control+Enter")
-    places = page.locator("#standing .standing")
+    places = page.locator("#position .position")
     expect(places.nth(1)).to_contain_text("You are 2nd in the queue.", timeout=SOON)
     for score in (1, 0):
         grader.pull()
@@ -181,10 +181,10 @@ def test_files_are_handed_in(page: Page, grader: Grader) -> None:
     chosen = {"name": "wordcount.py", "mimeType": "text/x-python", "buffer": content}
     page.get_by_label("Your file wordcount.py").set_input_files(files=[chosen])
     page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#standing")).to_contain_text("Waiting", timeout=SOON)
+    expect(page.locator("#position")).to_contain_text("Waiting", timeout=SOON)
     grader.pull()
     grader.put(2, "<p>Words counted.</p>")
-    expect(page.locator("#standing")).to_contain_text("2 of 2 points", timeout=SOON)
+    expect(page.locator("#position")).to_contain_text("2 of 2 points", timeout=SOON)
     expect(page.locator(".filesubmission .message")).to_have_text("Words counted.")
 
 
@@ -193,7 +193,7 @@ def test_refusal_is_announced_and_the_answer_stays(page: Page, grader: Grader) -
     page.goto("/problems/primes/")
     write(page, "Your primes_below function", "first = 1")
     page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#standing")).to_contain_text("Waiting", timeout=SOON)
+    expect(page.locator("#position")).to_contain_text("Waiting", timeout=SOON)
     write(page, "Your primes_below function", "second = 2")
     page.route("**/problems/primes/", lambda route: route.fulfill(status=200, json=TOO_SOON))
     page.get_by_role("button", name="Submit").click()
@@ -201,7 +201,7 @@ def test_refusal_is_announced_and_the_answer_stays(page: Page, grader: Grader) -
     expect(page.get_by_role("textbox")).to_have_text("second = 2")
     grader.pull()
     grader.put(0, "<p>No.</p>")
-    expect(page.locator("#standing")).to_contain_text("0 of 3 points", timeout=SOON)
+    expect(page.locator("#position")).to_contain_text("0 of 3 points", timeout=SOON)
 
 
 def test_page_of_somebody_who_has_left_says_so(browser: Browser, url: str) -> None:
@@ -238,7 +238,7 @@ def test_operator_sees_the_queue_move(
         become(learner, "Bruno")
         learner.goto("/problems/primes/")
         learner.get_by_role("button", name="Submit").click()
-        expect(learner.locator("#standing")).to_contain_text("Waiting", timeout=SOON)
+        expect(learner.locator("#position")).to_contain_text("Waiting", timeout=SOON)
     expect(waiting).to_have_text("1", timeout=SOON)
     grader.pull()
     expect(in_grading).to_have_text("1", timeout=SOON)
@@ -309,8 +309,8 @@ def test_without_scripts_the_problem_can_still_be_answered(
         page.goto("/problems/fizzbuzz/")
         page.locator("textarea").fill(RIGHT)
         page.get_by_role("button", name="Submit").click()
-        expect(page.locator("#standing")).to_contain_text("Waiting for a grader")
+        expect(page.locator("#position")).to_contain_text("Waiting for a grader")
         assert grader.pull()["student_response"] == RIGHT
         grader.put(1, "<p>Right.</p>")
         page.reload()
-        expect(page.locator("#standing")).to_contain_text("2 of 2 points")
+        expect(page.locator("#position")).to_contain_text("2 of 2 points")

@@ -59,12 +59,12 @@ def test_choosing_the_operator_leads_to_the_queues(browse) -> None:
 
 def test_a_learner_is_told_whose_page_it_is(browse, learner) -> None:
     """A 403 looks as the site makes it look; who then becomes the operator gets the page."""
-    response = browse(learner).get("/xqueue/queues/?part=figures")
+    response = browse(learner).get("/xqueue/queues/?partial=table")
     assert response.status_code == 403
     way_out = re.search(r'href="(/choose/[^"]*)"', response.text)[1]
     operator = User.objects.get(username=OPERATOR)
     chosen = browse(learner).post(way_out, {"person": operator.pk})
-    assert chosen.url == "/xqueue/queues/?part=figures"
+    assert chosen.url == "/xqueue/queues/?partial=table"
 
 
 def test_the_operator_may_use_the_bridges_tables_in_the_admin(browse) -> None:
@@ -141,13 +141,13 @@ def test_status_tells_only_news(browse, learner) -> None:
     submit(learner, "fizzbuzz")
     first = client.get("/problems/fizzbuzz/status").json()
     assert first["busy"] is True
-    assert "You are next in the queue." in first["standing"]
+    assert "You are next in the queue." in first["position"]
     second = client.get("/problems/fizzbuzz/status", {"seen": first["seen"]}).json()
     assert second == {"busy": True, "seen": first["seen"]}
     answer(Submission.objects.get(), score=1, msg="<p>Well counted.</p>")
     third = client.get("/problems/fizzbuzz/status", {"seen": first["seen"]}).json()
     assert third["busy"] is False
-    assert "2 of 2 points" in third["standing"]
+    assert "2 of 2 points" in third["position"]
     assert "Well counted." in third["attempts"]
     assert "Well counted." in third["problem"]
 

@@ -1,10 +1,9 @@
-"""The learner's page."""
+"""The progress page, as the learner and as staff see it, and its chart."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
-from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,12 +13,12 @@ from django.utils import timezone
 from tests.course_grades import courses, factories
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from xqueue_bridge.course_grades import api
-from xqueue_bridge.views import common
+from xqueue_bridge.views import learners
 from xqueue_bridge.views.grade_chart import TOP, grade_chart
 
 OWN = f"/xqueue/grades/{COURSE_KEY}/progress/"
 
-#: Three homeworks of which one is dropped, and an exam whose results nobody sees.
+#: Three homeworks of which one is dropped, and an exam whose results are never shown.
 POLICY = courses.policy(
     {"type": "Homework", "short_label": "HW", "min_count": 3, "drop_count": 1, "weight": 0.5},
     {"type": "Exam", "short_label": "Ex", "min_count": 1, "drop_count": 0, "weight": 0.5},
@@ -47,7 +46,7 @@ def long_course(db):
 
 @pytest.fixture
 def learner(long_course) -> User:
-    """Somebody with 4, 3 and 0 of 4, and a perfect exam."""
+    """Create a learner with 4, 3 and 0 of 4 points in the homeworks, and 4 of 4 in the exam."""
     user = factories.make_learner()
     for name, earned in (("p1", 4), ("p2", 3), ("p3", 0), ("x1", 4)):
         factories.score(user, key("problem", name), earned, 4)
@@ -55,20 +54,20 @@ def learner(long_course) -> User:
     return user
 
 
-def look(client, viewer: User, path: str = OWN) -> str:
+def read_page(client, viewer: User, path: str = OWN) -> str:
     client.force_login(viewer)
     response = client.get(path)
     assert response.status_code == 200
     return response.content.decode()
 
 
-def test_address_is_what_the_name_says() -> None:
+def test_url_names_resolve_to_paths_of_the_course() -> None:
     assert reverse("xqueue_bridge:progress", args=[COURSE_KEY]) == OWN
     assert reverse("xqueue_bridge:progress", args=[COURSE_KEY, 7]) == f"{OWN}7/"
 
 
-def test_learner_sees_assignments_and_what_is_dropped(client, learner) -> None:
-    page = look(client, learner)
+def test_page_shows_assignments_and_the_dropped_one(client, learner) -> None:
+    page = read_page(client, learner)
     assert page.count("no: dropped") == 1
     assert "Homework 2 - Two - 75% (3/4)" in page
     assert "Homework = 43.75% of a possible 50.00%" in page
@@ -76,20 +75,20 @@ def test_learner_sees_assignments_and_what_is_dropped(client, learner) -> None:
     assert "A from 90%, B from 50%" in page
 
 
-def test_results_that_are_hidden_stay_hidden(client, learner, staff) -> None:
+def test_hidden_results_are_on_the_page_of_staff_only(client, learner, staff) -> None:
     """SG77: the learner's page leaves them out; staff sees the stored grade."""
-    own = look(client, learner)
+    own = read_page(client, learner)
     assert "<strong>44%</strong>" in own
     assert "Results are not shown." in own
     assert "Exam = 0%" in own
     assert "Exam = 100%" not in own
-    theirs = look(client, staff, f"{OWN}{learner.pk}/")
+    theirs = read_page(client, staff, f"{OWN}{learner.pk}/")
     assert "<strong>94%</strong>" in theirs
     assert "Exam = 100%" in theirs
     assert "hidden from the learner" in theirs
 
 
-def test_results_that_count_stay_hidden_too(client, db, staff) -> None:
+def test_hidden_results_that_count_are_in_the_course_grade_only(client, db, staff) -> None:
     """SG77: the course grade has them; no bar, average or row says what they are."""
     exam = subsection("exam", block("x1", 4), show_correctness="never_but_include_grade")
     factories.publish(courses.course(subsection("one", block("p1", 4)), exam))
@@ -97,17 +96,17 @@ def test_results_that_count_stay_hidden_too(client, db, staff) -> None:
     for name, earned in (("p1", 4), ("x1", 3)):
         factories.score(user, key("problem", name), earned, 4)
     factories.settle(user)
-    own = look(client, user)
+    own = read_page(client, user)
     assert "<strong>88%</strong>" in own
     assert "Results are not shown, but count in the course grade." in own
     assert "75%" not in own
     assert "3/4" not in own
-    theirs = look(client, staff, f"{OWN}{user.pk}/")
+    theirs = read_page(client, staff, f"{OWN}{user.pk}/")
     assert "Homework 2 - Exam - 75% (3/4)" in theirs
 
 
-def test_where_nothing_is_hidden_the_stored_grade_is_shown(client, ada, staff) -> None:
-    """SG75, SG77: of a course that is frozen, too, whatever was published of it since."""
+def test_stored_grade_of_a_frozen_course_is_shown_unchanged(client, ada, staff) -> None:
+    """SG75, SG77: a structure that is published after the freeze changes no grade."""
     factories.score(ada, factories.P1, 2)
     factories.settle(ada)
     ended = timezone.now() - timedelta(days=400)
@@ -122,16 +121,16 @@ def test_where_nothing_is_hidden_the_stored_grade_is_shown(client, ada, staff) -
     factories.score(ada, factories.P2, 2)
     factories.settle(ada)
     for viewer in (ada, staff):
-        page = look(client, viewer, f"{OWN}{ada.pk}/")
+        page = read_page(client, viewer, f"{OWN}{ada.pk}/")
         assert "<strong>50%</strong>" in page
         assert "Not passed yet." in page
 
 
-def test_learner_who_looks_by_number_sees_no_more(client, learner) -> None:
-    assert "<strong>44%</strong>" in look(client, learner, f"{OWN}{learner.pk}/")
+def test_learners_own_page_by_id_hides_the_same_results(client, learner) -> None:
+    assert "<strong>44%</strong>" in read_page(client, learner, f"{OWN}{learner.pk}/")
 
 
-def test_results_appear_when_it_is_due(client, db) -> None:
+def test_results_are_hidden_before_the_due_date(client, db) -> None:
     late = subsection(
         "late", block("p1", 4), show_correctness="past_due", due=timezone.now() + timedelta(days=1)
     )
@@ -139,21 +138,21 @@ def test_results_appear_when_it_is_due(client, db) -> None:
     user = factories.make_learner()
     factories.score(user, key("problem", "p1"), 4, 4)
     factories.settle(user)
-    assert "Results are not shown before it is due." in look(client, user)
+    assert "Results are not shown before the due date." in read_page(client, user)
 
 
-def test_page_of_nobody_in_particular_is_zero(client, long_course, db) -> None:
-    page = look(client, factories.make_learner("new"))
+def test_learner_without_scores_has_zero_percent(client, long_course, db) -> None:
+    page = read_page(client, factories.make_learner("new"))
     assert "<strong>0%</strong>" in page
     assert "Not passed yet." in page
 
 
-def test_others_pages_are_for_staff(client, learner) -> None:
+def test_learner_is_refused_another_learners_page(client, learner) -> None:
     client.force_login(factories.make_learner("eve"))
     assert client.get(f"{OWN}{learner.pk}/").status_code == 403
 
 
-def test_strangers_are_sent_to_login(client, long_course) -> None:
+def test_anonymous_user_is_redirected_to_login(client, long_course) -> None:
     response = client.get(OWN)
     assert response.status_code == 302
     assert "next=" in response.url
@@ -162,38 +161,40 @@ def test_strangers_are_sent_to_login(client, long_course) -> None:
 @pytest.mark.parametrize(
     "course_id", ["course-v1:No+Such+Course", "no:key+a+b", "a+b+" + "c" * 300]
 )
-def test_unknown_course_is_not_found(client, staff, course_id: str) -> None:
+def test_unknown_or_invalid_course_key_is_not_found(client, staff, course_id: str) -> None:
     client.force_login(staff)
     assert client.get(f"/xqueue/grades/{course_id}/progress/").status_code == 404
 
 
 @pytest.mark.parametrize("user_id", ["999999", "9" * 18])
-def test_unknown_learner_is_not_found(client, staff, long_course, user_id: str) -> None:
+def test_unknown_user_id_is_not_found(client, staff, long_course, user_id: str) -> None:
     client.force_login(staff)
     assert client.get(f"{OWN}{user_id}/").status_code == 404
 
 
-def test_learners_with_large_numbers_have_pages(monkeypatch) -> None:
+def test_learner_with_an_id_above_2_31_has_a_page(monkeypatch) -> None:
     """SG35: hosts can have users whose ids are above 2^31; the tests' own host cannot."""
-    late = User(pk=2**40, username="late")
-    found = Mock(first=lambda: late)
-    users = Mock(filter=lambda pk: found if pk == late.pk else None)
-    monkeypatch.setattr(common, "get_user_model", lambda: Mock(objects=users))
-    assert common.learner_or_404(late.pk).username == "late"
+    user = User(pk=2**40, username="late")
+    monkeypatch.setattr(learners, "find_user", lambda pk: user if pk == user.pk else None)
+    assert learners.learner_or_404(user.pk).username == "late"
 
 
-def test_site_without_grades_has_no_page(client, staff, long_course, settings) -> None:
+def test_page_is_not_found_without_a_course_structure_backend(
+    client, staff, long_course, settings
+) -> None:
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
     client.force_login(staff)
     assert client.get(OWN).status_code == 404
 
 
-def test_names_are_text(client, db) -> None:
+def test_display_name_with_markup_is_escaped(client, db) -> None:
     factories.publish(courses.course(subsection("p", block("p1"), display_name="<b>x</b>")))
-    assert "<b>x</b>" not in look(client, factories.make_learner())
+    assert "<b>x</b>" not in read_page(client, factories.make_learner())
 
 
-def test_it_asks_little_of_the_database(client, learner, django_assert_num_queries) -> None:
+def test_page_executes_seven_statements_and_refuses_post(
+    client, learner, django_assert_num_queries
+) -> None:
     client.force_login(learner)
     # Session, user, course, learner; grade, subsections, scores.
     with django_assert_num_queries(7):
@@ -201,8 +202,8 @@ def test_it_asks_little_of_the_database(client, learner, django_assert_num_queri
     assert client.post(OWN).status_code == 405
 
 
-def test_chart_says_in_words_what_it_draws(client, learner) -> None:
-    page = look(client, learner)
+def test_chart_description_has_all_values_as_text(client, learner) -> None:
+    page = read_page(client, learner)
     description = re.search(r"<desc[^>]*>(.*?)</desc>", page, re.DOTALL)
     assert description is not None
     assert "HW 01: 100%." in description[1]
@@ -213,7 +214,7 @@ def test_chart_says_in_words_what_it_draws(client, learner) -> None:
 # -- the chart alone
 
 
-def test_kinds_of_bars_differ() -> None:
+def test_bars_have_the_kinds_counts_dropped_average_and_total() -> None:
     grade = api.CourseGrade(1, COURSE_KEY, 0, None, False, 0)
     seen = grade.as_seen_by_learner(LONG, timezone.now())
     assert seen.summary is not None
@@ -223,7 +224,7 @@ def test_kinds_of_bars_differ() -> None:
     assert chart.height > chart.bars[-1].bar_y > TOP
 
 
-def test_scale_has_an_end() -> None:
+def test_bar_above_100_percent_ends_at_100_and_keeps_its_label() -> None:
     chart = grade_chart([], 1.2, "A", (("A", 0.95), ("B", 0.5), ("C", 0.05)))
     (total,) = chart.bars
     assert (total.width, total.value, total.label) == ("100.00%", "120%", "Course grade: A")

@@ -1,4 +1,4 @@
-"""The operator's page."""
+"""The queue page: who may read it, what it shows, and how many statements it executes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.views.queues import age
+from xqueue_bridge.views.formatting import format_duration
 
 QUEUES = "/xqueue/queues/"
 
@@ -22,20 +22,20 @@ def operator(db) -> User:
     return User.objects.create(username="operator", is_staff=True)
 
 
-def test_it_shows_every_queue(client, operator) -> None:
+def test_page_lists_every_queue_with_open_submissions(client, operator) -> None:
     api.enqueue(new_submission("python", queue_key="1"))
     api.enqueue(new_submission("haskell", queue_key="2"))
     api.enqueue(new_submission("haskell", queue_key="3"))
     make_grader("haskell").pull("haskell")
     client.force_login(operator)
     rows = [
-        (report.queue_name, report.waiting, report.leased)
-        for report, _ in client.get(QUEUES).context["rows"]
+        (queue.queue_name, queue.waiting, queue.leased)
+        for queue in client.get(QUEUES).context["queues"]
     ]
     assert rows == [("haskell", 1, 1), ("python", 1, 0)]
 
 
-def test_the_figures_of_one_queue(client, operator, settings) -> None:
+def test_page_and_partial_show_depth_age_leases_and_failures(client, operator, settings) -> None:
     """C126: depth, oldest age, leases and failures, as they are, on the page."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     now = timezone.now()
@@ -44,13 +44,13 @@ def test_the_figures_of_one_queue(client, operator, settings) -> None:
         api.enqueue(new_submission("python", queue_key=str(number)))
     for _ in range(3):
         queue.pull("python", None)
-    # Two were handed out as often as allowed; of what waits, the oldest is two hours old.
-    given_up = list(rows.filter(status="leased").order_by("pk")[:2].values_list("pk", flat=True))
-    rows.filter(pk__in=given_up).update(available_at=now)
+    # Two leases have ended, with no delivery left; the oldest waiting submission is two hours old.
+    exhausted = list(rows.filter(status="leased").order_by("pk")[:2].values_list("pk", flat=True))
+    rows.filter(pk__in=exhausted).update(available_at=now)
     api.fail_exhausted()
     rows.filter(queue_key="5").update(created_at=now - timedelta(hours=2, minutes=1))
     client.force_login(operator)
-    for query in ({}, {"part": "figures"}):
+    for query in ({}, {"partial": "table"}):
         page = client.get(QUEUES, query).content.decode()
         heads = re.findall(r'<th scope="col">([\w ]+)', page)
         cells = re.findall(r"<td[^>]*>(.*?)</td>", page)
@@ -59,44 +59,48 @@ def test_the_figures_of_one_queue(client, operator, settings) -> None:
         assert (shown["In grading"], shown["Failed"]) == ("1", "2")
 
 
-def test_an_idle_site_says_so(client, operator) -> None:
+def test_page_without_open_submissions_has_a_message_and_no_table(client, operator) -> None:
     client.force_login(operator)
     page = client.get(QUEUES).content.decode()
-    assert "No queue has anything waiting" in page
+    assert "No queue has submissions that wait" in page
     assert "<table" not in page
 
 
-def test_figures_alone_refresh_the_page(client, operator) -> None:
+def test_partial_is_the_table_without_the_page(client, operator) -> None:
     api.enqueue(new_submission("python"))
     client.force_login(operator)
     page = client.get(QUEUES).content.decode()
-    figures = client.get(QUEUES, {"part": "figures"}).content.decode()
+    table = client.get(QUEUES, {"partial": "table"}).content.decode()
     assert "<html" in page
-    assert "<html" not in figures
+    assert "<html" not in table
     assert '<th scope="row">python</th>' in page
-    assert '<th scope="row">python</th>' in figures
+    assert '<th scope="row">python</th>' in table
 
 
-def test_strangers_are_sent_to_the_hosts_login(client, db, settings) -> None:
+def test_anonymous_user_is_redirected_to_the_hosts_login(client, db, settings) -> None:
     settings.LOGIN_URL = "/signin/"
     response = client.get(QUEUES)
     assert (response.status_code, response.url) == (302, f"/signin/?next={QUEUES}")
 
 
 @pytest.mark.parametrize("kind", [{}, {"is_staff": True, "is_active": False}])
-def test_others_are_refused(client, db, kind: dict[str, bool], settings) -> None:
+def test_users_who_are_not_active_staff_are_refused(
+    client, db, kind: dict[str, bool], settings
+) -> None:
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
     client.force_login(User.objects.create(username="learner", **kind))
     assert client.get(QUEUES).status_code == 403
 
 
-def test_a_queue_name_is_text(client, operator) -> None:
+def test_queue_name_with_markup_is_escaped(client, operator) -> None:
     api.enqueue(new_submission("<b>bold</b>"))
     client.force_login(operator)
     assert "<b>bold</b>" not in client.get(QUEUES).content.decode()
 
 
-def test_it_only_reads(client, operator, django_assert_num_queries) -> None:
+def test_page_executes_five_statements_and_refuses_post(
+    client, operator, django_assert_num_queries
+) -> None:
     client.force_login(operator)
     assert client.post(QUEUES).status_code == 405
     # Session and user, then: unfinished, finished, undelivered.
@@ -105,7 +109,7 @@ def test_it_only_reads(client, operator, django_assert_num_queries) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (None, ""),
         (0, "0 s"),
@@ -117,5 +121,5 @@ def test_it_only_reads(client, operator, django_assert_num_queries) -> None:
         (200_000, "2 d"),
     ],
 )
-def test_ages_in_words(seconds: float | None, words: str) -> None:
-    assert age(seconds) == words
+def test_duration_is_in_the_largest_unit_that_fits(seconds: float | None, text: str) -> None:
+    assert format_duration(seconds) == text

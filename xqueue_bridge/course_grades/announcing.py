@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils.functional import SimpleLazyObject
 
@@ -15,6 +14,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.lms.users import get_user
 from xqueue_bridge.signals import (
     COURSE_GRADE_CHANGED,
     COURSE_GRADE_NOW_FAILED,
@@ -53,7 +53,7 @@ def _announce(grade_update: GradeUpdate, user: Any) -> None:
 
     grade, course = grade_update.course_grade, grade_update.course
     # Evaluated only if a receiver uses it.
-    learner = user or SimpleLazyObject(partial(_learner, grade.user_id))
+    learner = user or SimpleLazyObject(partial(get_user, grade.user_id))
     for subsection_grade in grade_update.changed_subsections:
         SUBSECTION_SCORE_CHANGED.send_robust(
             sender=None,
@@ -87,7 +87,3 @@ def _announce(grade_update: GradeUpdate, user: Any) -> None:
         COURSE_GRADE_NOW_PASSED.send_robust(**place, **ours)
     else:
         COURSE_GRADE_NOW_FAILED.send_robust(**place, grade=grade, **ours)
-
-
-def _learner(user_id: int) -> Any:
-    return get_user_model()._default_manager.get(pk=user_id)

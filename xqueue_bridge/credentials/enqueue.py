@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey
 
@@ -16,6 +15,7 @@ from xqueue_bridge.credentials.client import quantised
 from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.grades import StoredGrade, changed_grades, stored_grade
 from xqueue_bridge.credentials.models import GradeOutboxCursor
+from xqueue_bridge.lms.users import username_of
 
 #: A younger change may still be in processing or not yet committed.
 SETTLE = timedelta(seconds=60)
@@ -83,13 +83,6 @@ def enqueue_missed(limit: int = 500) -> int:
 def _cursor() -> GradeOutboxCursor:
     first = {"modified": timezone.now() - FIRST_LOOK}
     return GradeOutboxCursor.objects.get_or_create(pk=GradeOutboxCursor.ONLY, defaults=first)[0]
-
-
-def username_of(user_id: int) -> str | None:
-    """Return the learner's username, None if there is no such user."""
-    users = get_user_model()
-    names = users._default_manager.filter(pk=user_id)
-    return names.values_list(users.USERNAME_FIELD, flat=True).first()
 
 
 def _enqueue(service: CredentialsOptions, grade: StoredGrade) -> GradeToSend | None:

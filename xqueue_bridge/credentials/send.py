@@ -10,17 +10,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey
 
 from xqueue_bridge.conf import CredentialsOptions, credentials_options
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.client import grade_message, post_grade
-from xqueue_bridge.credentials.enqueue import username_of
 from xqueue_bridge.credentials.errors import GradeSendError
 from xqueue_bridge.credentials.grades import stored_grade
 from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.lms.users import user_id_of, username_of
 
 #: Seconds before the second attempt, and the maximum between two attempts.
 FIRST_DELAY, LONGEST_DELAY = 30.0, 600.0
@@ -71,7 +70,7 @@ def send_grade(
     nothing is sent, because the later change has its own task. Must not be called inside a
     transaction, because it waits for another server.
     """
-    user_id = _user_id_of(username)
+    user_id = user_id_of(username)
     grade = stored_grade(user_id, course_key) if user_id and credentials_options() else None
     if grade is None:
         return SendResult(Outcome.SKIPPED)
@@ -156,9 +155,3 @@ def _failed(row: GradeOutbox, error: GradeSendError) -> tuple[SendResult, bool]:
     log.info("Grade of outbox row %s not sent: %s", row.pk, error.code)
     ended = outbox.schedule_retry(row, error.code, timezone.now() + timedelta(seconds=delay))
     return SendResult(Outcome.RETRY, delay, error.affects_service), ended
-
-
-def _user_id_of(username: str) -> int | None:
-    users = get_user_model()
-    found = users._default_manager.filter(**{users.USERNAME_FIELD: username})
-    return found.values_list("pk", flat=True).first()

@@ -22,6 +22,7 @@ from xqueue_bridge.grader_api.request_body import prepare_body
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms.callback_url import read_parts
+from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.protocol.fields import is_valid_text, json_object, text_field
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.results import understand
@@ -79,7 +80,7 @@ def xqueue_callback(
     submission = find_submission(target, queue_key)
     if learner_state.is_retired(target.user_id):
         return _answer(200, _turn_away(target, submission))
-    if not learner_state.learner_exists(target.user_id):
+    if not user_exists(target.user_id):
         if submission is None:
             return _answer(404, "userid: no such learner")
         return _answer(200, _turn_away(target, submission))

@@ -60,7 +60,7 @@ from xqueue_bridge.learner_state.user_state import (
     state_client,
 )
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
-from xqueue_bridge.learner_state.write import UnknownLearner, learner_exists
+from xqueue_bridge.learner_state.write import UnknownLearner
 from xqueue_bridge.lms.capa import waiting_answers, waiting_inputs, waiting_keys
 
 #: The outcome of a reply, as the score ledger stores it.
@@ -97,7 +97,6 @@ __all__ = [
     "in_transaction",
     "is_crawler",
     "is_retired",
-    "learner_exists",
     "learner_ids_at",
     "learners_with_scores",
     "lock_or_create",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
@@ -31,6 +30,7 @@ from xqueue_bridge.learner_state.write import (
     with_key_text,
     without,
 )
+from xqueue_bridge.lms.users import select_user_id, user_id_of, username_field
 
 #: Blocks that one statement reads.
 READ_CHUNK = 1000
@@ -164,33 +164,28 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
 
     def _whose(self, username: str) -> Any:
         """Return the learner's id, or a subquery for it, which needs no separate statement."""
-        return self.user.pk if self._is_ours(username) else _ids_of(username)[:1]
+        return self.user.pk if self._is_ours(username) else select_user_id(username)[:1]
 
     def _reader(self, username: str) -> Any:
         """Return the learner's id, or a subquery for it if history is in the users' database."""
         if options().HISTORY_DATABASE and not self._is_ours(username):
-            return _ids_of(username).first()
+            return user_id_of(username)
         return self._whose(username)
 
     def _writer(self, username: str) -> int | None:
         """Return the learner's id; None for an anonymous one."""
         if not username:
             return None
-        user_id = self.user.pk if self._is_ours(username) else _ids_of(username).first()
+        user_id = self.user.pk if self._is_ours(username) else user_id_of(username)
         if user_id is None:
             raise self.UnknownUser(f"nobody has the name {username!r}")
         return user_id
 
 
-def _ids_of(username: str) -> QuerySet[Any, Any]:
-    users = get_user_model()._default_manager
-    return users.filter(**{get_user_model().USERNAME_FIELD: username}).values_list("pk", flat=True)
-
-
 def _pages(rows: QuerySet[Any], batch_size: int | None) -> Iterator[XBlockUserState]:
     """Yield states in pages by primary key, not by offset, so that deletes cause no gaps."""
     size = batch_size or options().USER_STATE_BATCH_SIZE
-    name = f"student__{get_user_model().USERNAME_FIELD}"
+    name = f"student__{username_field()}"
     rows = rows.exclude(state=None).exclude(state=_DELETED).order_by("pk")
     last, more = 0, True
     while more:

@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, TypeAlias
 
-from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 from django.db.models import CharField, ExpressionWrapper, F, QuerySet
 from django.utils import timezone
@@ -33,6 +32,7 @@ from xqueue_bridge.learner_state.raw_select import read_rows
 from xqueue_bridge.learner_state.scores.signals import send_score_signals
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.lms.keys import has_run
+from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.signals import state_saved
 
 #: Block keys in one transaction.
@@ -198,7 +198,7 @@ def store(rows: Sequence[Row], reason: Reason, *, only_if_higher: bool = False) 
 
 def insert_missing(user_id: int, place: Place) -> None:
     """Insert an empty row unless another process has inserted it meanwhile."""
-    if not learner_exists(user_id):
+    if not user_exists(user_id):
         raise UnknownLearner
     now = timezone.now()
     row = StudentModule(
@@ -217,11 +217,6 @@ def stored_type(block_type: str) -> str:
     return block_type[:32]
 
 
-def learner_exists(user_id: int) -> bool:
-    """Return whether a user with this id exists; the row's foreign key is not checked."""
-    return get_user_model()._default_manager.filter(pk=user_id).exists()
-
-
 def _change(
     user_id: int,
     places: Sequence[Place],
@@ -236,7 +231,7 @@ def _change(
             rows = {place: rows.get(place) or _row(user_id, place) for place in places}
         changed = {place: row for place, row in rows.items() if change(place, row)}
         has_new = any(row.pk is None for row in changed.values())
-        if has_new and not learner_is_known and not learner_exists(user_id):
+        if has_new and not learner_is_known and not user_exists(user_id):
             raise UnknownLearner
         try:
             with transaction.atomic() if has_new else nullcontext():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.lms.callback_url import parse_block_key
+from xqueue_bridge.lms.users import user_ids_of
 from xqueue_bridge.protocol.fields import is_valid_text
 
 #: The parts of a block key, with the names of these commands' arguments.
@@ -19,27 +19,23 @@ _CALLED = {"course_id": "--course", "mod_id": "block"}
 
 def add_learners(parser: CommandParser) -> None:
     """Add arguments that name learners by username or by id."""
-    parser.add_argument("learner", nargs="*", help="A learner's user name.")
+    parser.add_argument("learner", nargs="*", help="A learner's username.")
     parser.add_argument(
         "--user-id",
         action="append",
         type=_user_id,
         default=[],
-        help="A learner's id, for one whose account is renamed or gone; may be repeated.",
+        help="A learner's user id, for renamed or deleted accounts; may be repeated.",
     )
 
 
 def find_learners(usernames: Sequence[str], user_ids: Sequence[int]) -> list[int]:
     """Return the ids of the named learners, each once. Raises CommandError."""
-    users = get_user_model()._default_manager
-    name = get_user_model().USERNAME_FIELD
-    names = [username for username in usernames if is_valid_text(username)]
-    found = dict(users.filter(**{f"{name}__in": names}).values_list(name, "pk"))
+    found = user_ids_of([username for username in usernames if is_valid_text(username)])
     unknown = [username for username in usernames if username not in found]
     if unknown:
         raise CommandError(
-            f"There is no learner {unknown[0]!r}. One whose account is renamed or gone is named "
-            "by --user-id."
+            f"Unknown user {unknown[0]!r}. Use --user-id for renamed or deleted accounts."
         )
     return list(dict.fromkeys([*(found[username] for username in usernames), *user_ids]))
 
@@ -62,5 +58,5 @@ def find_place(course: str | None, block: str) -> tuple[LearningContextKey, Usag
 
 def _user_id(text: str) -> int:
     if not text.isdecimal() or len(text) > 18:
-        raise ArgumentTypeError(f"{text!r} is not a learner's id")
+        raise ArgumentTypeError(f"{text!r} is not a user id")
     return int(text)

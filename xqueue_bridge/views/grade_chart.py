@@ -1,9 +1,11 @@
-"""The chart of a learner's grade: bars on a scale from 0 to 100 %, with the cutoffs; pure."""
+"""The chart of a learner's grade: bars on a scale from 0 to 100 %, with the cutoffs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
 
 from xqueue_bridge.course_grades.graders import SectionEntry
 from xqueue_bridge.course_grades.scores import Cutoffs
@@ -53,7 +55,8 @@ def grade_chart(
 ) -> GradeChart:
     """Return the chart of a grade's breakdown. Bars end at 100 %; labels have the true value."""
     rows = [(each["label"], each["percent"], _kind(each, sections)) for each in sections]
-    rows.append((f"Course grade: {letter}" if letter else "Course grade", percent, "total"))
+    total = _("Course grade: %(letter)s") % {"letter": letter} if letter else _("Course grade")
+    rows.append((total, percent, "total"))
     bars = tuple(_bar(n, *row) for n, row in enumerate(rows))
     lines = tuple(_line(n, letter, share) for n, (letter, share) in enumerate(cutoffs))
     return GradeChart(bars, lines, TOP, TOP + ROW * len(bars))
@@ -73,7 +76,9 @@ def _kind(entry: SectionEntry, sections: Sequence[SectionEntry]) -> str:
 
 def _bar(number: int, label: str, share: float, kind: str) -> Bar:
     y = TOP + ROW * number
-    value = f"{share * 100:.0f}%" + (", dropped" if kind == "dropped" else "")
+    value = f"{share * 100:.0f}%"
+    if kind == "dropped":
+        value = _("%(percent)s, dropped") % {"percent": value}
     return Bar(label, value, kind, _on_scale(share), y + LABEL_BELOW, y + BAR_BELOW)
 
 

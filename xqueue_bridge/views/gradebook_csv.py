@@ -1,19 +1,22 @@
-"""The gradebook as a CSV file whose cells a spreadsheet never reads as formulas."""
+"""The gradebook as a CSV file whose cells a spreadsheet never reads as formulas.
+
+Headers and numbers are the same in every language, because programs read the file.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from typing import Any
 
 from xqueue_bridge.course_structure.course import Course
-from xqueue_bridge.views.gradebook_rows import Line, columns, learners, lines
+from xqueue_bridge.views.formatting import format_points
+from xqueue_bridge.views.gradebook_rows import GradebookRow, graded_subsections, learners, rows
 
 #: A spreadsheet computes a cell that begins with one of these; some also accept the wide forms
 #: of =, +, - and @.
 FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
 #: The byte order mark tells a spreadsheet that the file is UTF-8.
-MARK = "\ufeff"
+BYTE_ORDER_MARK = "\ufeff"
 
 
 class _Echo:
@@ -28,10 +31,10 @@ def csv_lines(course: Course) -> Iterator[str]:
 
     Points are those that count, and empty if nothing was tried. ``percent`` is 0..1.
     """
-    writer: Any = csv.writer(_Echo())
-    yield MARK + writer.writerow([safe(cell) for cell in _head(course)])
-    for line in lines(course, learners(course)):
-        yield writer.writerow([safe(cell) for cell in _cells(line)])
+    writer = csv.writer(_Echo())
+    yield BYTE_ORDER_MARK + writer.writerow([safe(cell) for cell in _header(course)])
+    for row in rows(course, learners(course)):
+        yield writer.writerow([safe(cell) for cell in _cells(row)])
 
 
 def safe(cell: str) -> str:
@@ -39,16 +42,17 @@ def safe(cell: str) -> str:
     return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA_STARTS) else cell
 
 
-def _head(course: Course) -> list[str]:
-    names = [each.display_name for each in columns(course)]
+def _header(course: Course) -> list[str]:
+    names = [each.display_name for each in graded_subsections(course)]
     parts = [f"{name}: {part}" for name in names for part in ("points", "possible")]
     return ["user_id", "username", "name", "percent", "letter", "passed", *parts]
 
 
-def _cells(line: Line) -> list[str]:
-    grade, learner = line.grade, line.learner
-    head = [str(learner.user_id), learner.username, learner.full_name, f"{grade.percent:.2f}"]
-    head += [grade.letter_grade or "", "yes" if grade.passed else "no"]
-    for cell in line.cells:
-        head += ["", ""] if cell.is_empty else [cell.earned, cell.possible]
-    return head
+def _cells(row: GradebookRow) -> list[str]:
+    grade, learner = row.grade, row.learner
+    line = [str(learner.user_id), learner.username, learner.full_name, f"{grade.percent:.2f}"]
+    line += [grade.letter_grade or "", "yes" if grade.passed else "no"]
+    for cell in row.cells:
+        for value in (cell.earned, cell.possible):
+            line.append("" if cell.is_empty or value is None else format_points(value))
+    return line

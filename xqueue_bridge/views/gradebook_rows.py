@@ -10,7 +10,8 @@ from xqueue_bridge.course_grades.course_recalculation import learners_of
 from xqueue_bridge.course_grades.queries import read_gradebook
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
 from xqueue_bridge.course_structure.course import Course, Subsection
-from xqueue_bridge.views.common import BATCH, Learner, learners_by_id, points
+from xqueue_bridge.lms.users import BATCH_SIZE
+from xqueue_bridge.views.learners import Learner, learners_by_id
 
 BY_NAME = "name"
 BY_TOTAL = "total"
@@ -33,12 +34,12 @@ class Cell:
         return self.grade is not None and self.grade.override is not None
 
     @property
-    def earned(self) -> str:
-        return points(self.grade.graded_total.earned) if self.grade else ""
+    def earned(self) -> float | None:
+        return self.grade.graded_total.earned if self.grade else None
 
     @property
-    def possible(self) -> str:
-        return points(self.grade.graded_total.possible) if self.grade else ""
+    def possible(self) -> float | None:
+        return self.grade.graded_total.possible if self.grade else None
 
     @property
     def rank(self) -> float:
@@ -47,7 +48,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class GradebookRow:
     """One learner's row of the gradebook."""
 
     learner: Learner
@@ -55,56 +56,56 @@ class Line:
     cells: tuple[Cell, ...]
 
 
-def columns(course: Course) -> tuple[Subsection, ...]:
+def graded_subsections(course: Course) -> tuple[Subsection, ...]:
     """Return the graded subsections, in the order of the course."""
     return tuple(each for each in course.subsections if each.graded)
 
 
 def sort_keys(course: Course) -> tuple[str, ...]:
     """Return the sort keys of ``learners``: name, total, or a column's number, from 1."""
-    return (BY_NAME, BY_TOTAL, *(str(n) for n, _ in enumerate(columns(course), 1)))
+    numbers = range(1, len(graded_subsections(course)) + 1)
+    return (BY_NAME, BY_TOTAL, *map(str, numbers))
 
 
 def learners(
-    course: Course, *, sort: str = BY_NAME, descending: bool = False, find: str = ""
+    course: Course, *, sort: str = BY_NAME, descending: bool = False, search: str = ""
 ) -> list[Learner]:
-    """Return all learners with a score or a grade, or those whose names contain ``find``.
+    """Return all learners with a score or a grade, or those whose names contain ``search``.
 
     Three statements for each 500 learners; at most two more if they are sorted by a grade.
     """
-    everybody = learners_by_id(list(learners_of(course.course_key)))
-    wanted = find.casefold()
+    wanted = search.casefold()
     found = [
         each
-        for each in everybody
+        for each in learners_by_id(list(learners_of(course.course_key)))
         if wanted in f"{each.full_name} {each.username} {each.user_id}".casefold()
     ]
     found.sort(key=lambda each: (each.name.casefold(), each.user_id))
     if sort == BY_NAME:
         return found[::-1] if descending else found
-    column = () if sort == BY_TOTAL else (columns(course)[int(sort) - 1],)
-    ranks = {line.learner.user_id: _rank(line) for line in lines(course, found, column)}
+    column = () if sort == BY_TOTAL else (graded_subsections(course)[int(sort) - 1],)
+    ranks = {row.learner.user_id: _rank(row) for row in rows(course, found, column)}
     # The sort is stable in both directions: learners with equal grades stay ordered by name.
     return sorted(found, key=lambda each: ranks[each.user_id], reverse=descending)
 
 
-def lines(
+def rows(
     course: Course, wanted: Sequence[Learner], only: Sequence[Subsection] | None = None
-) -> Iterator[Line]:
+) -> Iterator[GradebookRow]:
     """Yield the rows of these learners, in this order; two statements for each 500.
 
     ``only``: read and return these columns only.
     """
-    shown = columns(course) if only is None else only
+    shown = graded_subsections(course) if only is None else only
     keys = None if only is None else [each.usage_key for each in only]
-    for start in range(0, len(wanted), BATCH):
-        batch = wanted[start : start + BATCH]
+    for start in range(0, len(wanted), BATCH_SIZE):
+        batch = wanted[start : start + BATCH_SIZE]
         grades = read_gradebook(course.course_key, [each.user_id for each in batch], keys)
         for learner in batch:
             grade = grades[learner.user_id]
             cells = tuple(Cell(each, grade.subsection_grade(each.usage_key)) for each in shown)
-            yield Line(learner, grade, cells)
+            yield GradebookRow(learner, grade, cells)
 
 
-def _rank(line: Line) -> float:
-    return line.cells[0].rank if line.cells else line.grade.exact_percent
+def _rank(row: GradebookRow) -> float:
+    return row.cells[0].rank if row.cells else row.grade.exact_percent

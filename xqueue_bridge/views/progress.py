@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -17,28 +16,45 @@ from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.graders import SectionEntry
 from xqueue_bridge.course_grades.queries import read_progress
 from xqueue_bridge.course_structure.course import Course, Subsection
-from xqueue_bridge.views.common import (
-    course_or_404,
-    is_staff,
-    learner_or_404,
-    percents,
-    points,
-    reader_id,
-    signed_in,
-)
+from xqueue_bridge.views.decorators import current_user_id, is_staff, login_required
 from xqueue_bridge.views.grade_chart import grade_chart, is_average
+from xqueue_bridge.views.learners import course_or_404, learner_or_404
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Points of a problem or a subsection; ``percent`` is 0..1, None if nothing can be earned."""
+
+    earned: float
+    possible: float
+
+    @property
+    def percent(self) -> float | None:
+        return self.earned / self.possible if self.possible > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentEntry:
+    """One assignment of a type, or the average of the type; ``percent`` is 0..1.
+
+    ``dropped`` is the reason why the entry does not count, or "".
+    """
+
+    label: str
+    detail: str
+    percent: float
+    is_average: bool
+    dropped: str
 
 
 @dataclass(frozen=True, slots=True)
 class SubsectionRow:
-    """One subsection as the page shows it; the points are "" if they are hidden."""
+    """One subsection as the page shows it; ``points`` is None if they are hidden or missing."""
 
     subsection: Subsection
     is_hidden: bool
-    earned: str = ""
-    possible: str = ""
-    percent: str = ""
-    problems: tuple[str, ...] = ()
+    points: Points | None = None
+    problems: tuple[Points, ...] = ()
     is_overridden: bool = False
 
 
@@ -48,16 +64,16 @@ class FormatRows:
 
     name: str
     detail: str
-    entries: list[dict[str, Any]]
+    entries: tuple[AssignmentEntry, ...]
 
 
-@signed_in
+@login_required
 @require_GET
 def progress(request: HttpRequest, course_id: str, user_id: str | None = None) -> HttpResponse:
-    """Show learners their own visible progress; show staff everything of any learner."""
-    reader = reader_id(request)
-    wanted = reader if user_id is None else int(user_id)
-    own = wanted == reader
+    """Show a learner the own visible progress; show staff all progress of any learner."""
+    current = current_user_id(request)
+    wanted = current if user_id is None else int(user_id)
+    own = wanted == current
     if not own and not is_staff(request):
         raise PermissionDenied
     course = course_or_404(course_id)
@@ -75,8 +91,7 @@ def progress(request: HttpRequest, course_id: str, user_id: str | None = None) -
             "own": own,
             "staff": is_staff(request),
             "grade": grade,
-            "percent": percents(grade.percent),
-            "cutoffs": [(letter, percents(share)) for letter, share in course.policy.cutoffs],
+            "cutoffs": course.policy.cutoffs,
             "chapters": list(_chapters(course, grade, now)),
             "formats": list(_formats(course, grade)),
             "chart": grade_chart(
@@ -105,16 +120,12 @@ def _row(subsection: Subsection, grade: CourseGrade, now: datetime) -> Subsectio
     if found is None:
         return SubsectionRow(subsection, is_hidden)
     total = found.graded_total if subsection.graded else found.all_total
-    share = total.earned / total.possible if total.possible > 0 else None
     return SubsectionRow(
         subsection,
         is_hidden,
-        earned=points(total.earned),
-        possible=points(total.possible),
-        percent="" if share is None else percents(share),
+        points=Points(total.earned, total.possible),
         problems=tuple(
-            f"{points(score.earned)}/{points(score.possible)}"
-            for score in found.problem_scores.values()
+            Points(each.earned, each.possible) for each in found.problem_scores.values()
         ),
         is_overridden=found.override is not None,
     )
@@ -124,16 +135,16 @@ def _formats(course: Course, grade: CourseGrade) -> Iterator[FormatRows]:
     sections = _sections(grade)
     details = grade.summary["grade_breakdown"] if grade.summary else {}
     for assignment in course.policy.assignments:
-        entries = [
-            {
-                "label": entry["label"],
-                "detail": entry["detail"],
-                "percent": percents(entry["percent"]),
-                "is_average": is_average(entry, sections),
-                "dropped": entry.get("mark", {}).get("detail", ""),
-            }
+        entries = tuple(
+            AssignmentEntry(
+                label=entry["label"],
+                detail=entry["detail"],
+                percent=entry["percent"],
+                is_average=is_average(entry, sections),
+                dropped=entry["mark"]["detail"] if "mark" in entry else "",
+            )
             for entry in sections
             if entry["category"] == assignment.category
-        ]
+        )
         detail = details[assignment.category]["detail"] if details else ""
         yield FormatRows(assignment.category, detail, entries)

@@ -49,7 +49,7 @@ async function submit(event) {
     if (!response.ok) throw new Error(`status ${response.status}`);
     const outcome = await response.json();
     if (!outcome.ok) refuse(outcome.message);
-    document.querySelector("#standing").scrollIntoView({ block: "nearest" });
+    document.querySelector("#position").scrollIntoView({ block: "nearest" });
     watch();
   } catch {
     refuse("Your answer could not be sent. It is still here: please try again.");
@@ -109,7 +109,7 @@ async function ask() {
   const news = await response.json();
   if (news.seen !== seen) {
     seen = news.seen;
-    document.querySelector("#standing").innerHTML = news.standing;
+    document.querySelector("#position").innerHTML = news.position;
     showAttempts(news.attempts);
     showMarks(news.problem);
   }

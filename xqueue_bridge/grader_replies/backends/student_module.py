@@ -7,6 +7,7 @@ from xqueue_bridge.exceptions import PermanentApplyError
 from xqueue_bridge.grader_replies.backends import capa_state
 from xqueue_bridge.grader_replies.scoring import points_of
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms.users import user_exists
 
 NOT_WAITING = ApplyResult(applied=False)
 
@@ -22,7 +23,7 @@ class StudentModuleBackend:
         target = delivery.target
         module = learner_state.locked_module(target.user_id, target.course_key, target.usage_key)
         if module is None:
-            if not learner_state.learner_exists(target.user_id):
+            if not user_exists(target.user_id):
                 raise PermanentApplyError("There is no such learner.")
             return NOT_WAITING
         if target.dispatch is Dispatch.UNGRADED_RESPONSE:

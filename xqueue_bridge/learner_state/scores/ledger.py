@@ -26,8 +26,9 @@ from xqueue_bridge.learner_state.student_module import (
     lock_or_create,
     locked_module,
 )
-from xqueue_bridge.learner_state.write import UnknownLearner, learner_exists
+from xqueue_bridge.learner_state.write import UnknownLearner
 from xqueue_bridge.lms.capa import waiting_answers
+from xqueue_bridge.lms.users import user_exists
 
 Outcome = ScoreLedger.Outcome
 State = Mapping[str, Any]
@@ -230,7 +231,7 @@ def _apply(
     else:
         module = locked_module(*place)
     if module is None:
-        return Outcome.STALE if learner_exists(entry.user_id) else Outcome.REJECTED
+        return Outcome.STALE if user_exists(entry.user_id) else Outcome.REJECTED
     if expected_queue_key is not None and expected_queue_key not in waiting_answers(module.state):
         return Outcome.STALE
     overtaken = _overtaken(entry)

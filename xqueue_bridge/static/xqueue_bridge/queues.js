@@ -1,43 +1,43 @@
-// Keeps the operator's figures fresh while somebody looks at them.
+// Reloads the table of the queue page every few seconds while the page is visible.
 
-const PAUSE = 3000; // milliseconds
-const SLOWEST = 60_000;
+const INTERVAL = 3000; // milliseconds
+const MAX_INTERVAL = 60_000;
 
-const figures = document.querySelector("#figures");
-const lost = document.querySelector("#lost");
-let pause = PAUSE;
+const table = document.querySelector("#queue-table");
+const lost = document.querySelector("#connection-lost");
+let interval = INTERVAL;
 
 async function refresh() {
-  if (document.hidden) return wait();
+  if (document.hidden) return schedule();
   try {
-    const response = await fetch(figures.dataset.source);
-    // Signed out meanwhile: the answer is a login page, not figures.
+    const response = await fetch(table.dataset.source);
+    // After a logout the response is the login page, not the table.
     if (!response.ok || response.redirected) throw new Error(`status ${response.status}`);
     show(await response.text());
-    pause = PAUSE;
+    interval = INTERVAL;
     lost.textContent = "";
   } catch {
-    pause = Math.min(pause * 2, SLOWEST);
-    lost.textContent = "These figures are old: the site does not answer. Trying again…";
+    interval = Math.min(interval * 2, MAX_INTERVAL);
+    lost.textContent = lost.dataset.text;
   }
-  wait();
+  schedule();
 }
 
 function show(html) {
-  const hadFocus = figures.contains(document.activeElement);
-  figures.innerHTML = html;
-  if (hadFocus) figures.querySelector("[tabindex]")?.focus();
+  const hadFocus = table.contains(document.activeElement);
+  table.innerHTML = html;
+  if (hadFocus) table.querySelector("[tabindex]")?.focus();
   showLocalTime();
 }
 
 function showLocalTime() {
-  const time = figures.querySelector("time");
-  time.textContent = new Date(time.dateTime).toLocaleTimeString();
+  const time = table.querySelector("time");
+  time.textContent = new Date(time.dateTime).toLocaleTimeString(document.documentElement.lang);
 }
 
-function wait() {
-  setTimeout(refresh, pause);
+function schedule() {
+  setTimeout(refresh, interval);
 }
 
 showLocalTime();
-wait();
+schedule();

@@ -1,0 +1,72 @@
+"""Look-ups of the host's users, by id and by username.
+
+Usernames are read from the user model's ``USERNAME_FIELD``. Every function executes one statement,
+unless its docstring gives another number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import Manager, QuerySet
+
+#: User ids in one statement; below the limit on parameters of every database.
+BATCH_SIZE = 500
+
+
+def username_field() -> str:
+    """Return the name of the user model's field with the username; no statement."""
+    return get_user_model().USERNAME_FIELD
+
+
+def user_exists(user_id: int) -> bool:
+    """Return whether a user has this id."""
+    return _users().filter(pk=user_id).exists()
+
+
+def find_user(user_id: int) -> AbstractBaseUser | None:
+    """Return the user with this id, or None."""
+    return _users().filter(pk=user_id).first()
+
+
+def get_user(user_id: int) -> AbstractBaseUser:
+    """Return the user with this id. Raises the user model's ``DoesNotExist``."""
+    return _users().get(pk=user_id)
+
+
+def users_by_id(user_ids: Collection[int]) -> dict[int, AbstractBaseUser]:
+    """Return the users with these ids, by id; one statement for each ``BATCH_SIZE`` ids."""
+    ids = list(user_ids)
+    found: dict[int, AbstractBaseUser] = {}
+    for start in range(0, len(ids), BATCH_SIZE):
+        found |= _users().in_bulk(ids[start : start + BATCH_SIZE])
+    return found
+
+
+def username_of(user_id: int) -> str | None:
+    """Return the username of this user id, or None if no user has it."""
+    return _users().filter(pk=user_id).values_list(username_field(), flat=True).first()
+
+
+def user_id_of(username: str) -> int | None:
+    """Return the id of this username, or None if no user has it."""
+    return select_user_id(username).first()
+
+
+def user_ids_of(usernames: Collection[str]) -> dict[str, int]:
+    """Return the ids of these usernames, by username; unknown usernames are missing."""
+    rows = _users().filter(**{f"{username_field()}__in": usernames})
+    return dict(rows.values_list(username_field(), "pk"))
+
+
+def select_user_id(username: str) -> QuerySet[Any, int]:
+    """Return a queryset of the id of this username, to be used as a subquery; no statement."""
+    return _users().filter(**{username_field(): username}).values_list("pk", flat=True)
+
+
+def _users() -> Manager[Any]:
+    # Not ``objects``, which a host's user model may rename.
+    return get_user_model()._default_manager
