@@ -134,7 +134,7 @@ def test_a_given_up_reply_is_delivered_after_all(client, right, monkeypatch):
     queue.enqueue(new_submission())
     grader.put(grader.pull().header)
     ReceivedReply.objects.update(status="dead", attempts=8, next_attempt_at=None)
-    form = {"action": "try_again", "_selected_action": ReceivedReply.objects.get().pk}
+    form = {"action": "retry_dead", "_selected_action": ReceivedReply.objects.get().pk}
     client.post(page("receivedreply"), form)
     reply = ReceivedReply.objects.get()
     assert (reply.status, reply.attempts) == (("pending", 0) if right == "change" else ("dead", 8))

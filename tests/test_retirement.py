@@ -265,8 +265,8 @@ class TestPurge:
     def test_turns_that_were_lost(self, ada):
         """C125: whose turn it was says who was here."""
         live(ada)
-        holder = locks.turn(ada, PROBLEM)
-        holder.__enter__()  # and the process is killed
+        lock = locks.block_lock(ada, PROBLEM)
+        lock.__enter__()  # and the process is killed
         assert models.BlockLock.objects.exists()
         retire_learner(ada, "purge")
         assert not models.BlockLock.objects.exists()

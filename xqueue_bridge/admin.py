@@ -106,7 +106,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(models.ReceivedReply)
 class ReceivedReplyAdmin(ReadOnlyAdmin):
-    list_display = ("id", "submission_id", "status", "attempts", "problem", "received_at")
+    list_display = ("id", "submission_id", "status", "attempts", "last_error", "received_at")
     list_filter = ("status", "source")
     fields = (
         "id",
@@ -119,14 +119,14 @@ class ReceivedReplyAdmin(ReadOnlyAdmin):
         "next_attempt_at",
     )
     show_full_result_count = False
-    actions = ("try_again",)
+    actions = ("retry_dead",)
 
-    @admin.action(description="Deliver given-up ones after all", permissions=["try_again"])
-    def try_again(self, request: HttpRequest, replies: QuerySet[models.ReceivedReply]) -> None:
-        changed = sum(map(grader_replies.try_again, id_batches(replies)))
-        self.message_user(request, f"{changed} replies will be delivered again.")
+    @admin.action(description="Retry selected dead replies", permissions=["retry_dead"])
+    def retry_dead(self, request: HttpRequest, replies: QuerySet[models.ReceivedReply]) -> None:
+        changed = sum(map(grader_replies.retry_dead, id_batches(replies)))
+        self.message_user(request, f"{changed} replies will be applied again.")
 
-    def has_try_again_permission(self, request: HttpRequest) -> bool:
+    def has_retry_dead_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("xqueue_bridge.change_receivedreply")
 
 

@@ -18,7 +18,7 @@ reply_received = Signal()
 reply_applied = Signal()
 
 #: A reply will not be applied to the learner's state. Arguments: ``reply_id`` (int), ``status``
-#: (str: stale, rejected or dead), ``problem`` (str: the reason, without any content).
+#: (str: stale, rejected or dead), ``error`` (str: the reason, without any content).
 reply_not_applied = Signal()
 
 #: A submission has failed. Arguments: ``submission_id`` (int), ``reason`` (str).

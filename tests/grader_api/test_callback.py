@@ -72,7 +72,7 @@ def test_it_works(client, waiting):
     """C41, C110, C113: a reply posted to the LMS's address is graded."""
     response = post(client, waiting.pk)
     assert response.status_code == 200
-    assert "in the learner's state" in response.text
+    assert "stored: applied" in response.text
     assert entry_of(waiting)["npoints"] == 1
     assert learner_state.read_score(waiting.pk, PROBLEM, COURSE).grade == 1
 
@@ -96,13 +96,13 @@ def test_a_key_that_does_not_match(client, waiting):
     before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
     response = post(client, waiting.pk, xqueue_header='{"lms_key": "other"}')
     assert response.status_code == 200
-    assert "to be delivered" in response.text
+    assert "stored: pending" in response.text
     assert learner_state.read_state(waiting.pk, PROBLEM, COURSE) == before
 
 
 def test_before_the_state_is_saved(client, learner, django_capture_on_commit_callbacks):
     """C20, C111: a reply that comes before the state is saved is applied once it is."""
-    assert "to be delivered" in post(client, learner.pk).text
+    assert "stored: pending" in post(client, learner.pk).text
     entry = {"correctness": "incomplete", "npoints": None, "msg": ""}
     entry["queuestate"] = {"key": "live", "time": "20261120101010"}
     with django_capture_on_commit_callbacks(execute=True):

@@ -30,7 +30,7 @@ from xqueue_bridge.data import ApplyResult, Dispatch
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies import api, apply
 from xqueue_bridge.grader_replies.apply import DRAIN_LIMIT, PERMANENT_ATTEMPTS
-from xqueue_bridge.grader_replies.locks import turn
+from xqueue_bridge.grader_replies.locks import block_lock
 from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
@@ -87,7 +87,7 @@ class TestState:
         assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.Score(1, 1)
         reply.refresh_from_db()
         assert reply.score_applied == 1
-        assert (reply.attempts, reply.next_attempt_at, reply.problem) == (1, None, "")
+        assert (reply.attempts, reply.next_attempt_at, reply.last_error) == (1, None, "")
         assert reply.applied_at is not None
 
     def test_twice_is_once(self, ada):
@@ -169,9 +169,9 @@ class TestState:
             while status == Status.PENDING:
                 status = due_again(reply)
         assert (status, reply.attempts) == (Status.DEAD, PERMANENT_ATTEMPTS)
-        assert reply.problem == "There is no such learner."
+        assert reply.last_error == "There is no such learner."
         assert reply.next_attempt_at is None
-        assert received == [{"reply_id": reply.pk, "status": "dead", "problem": reply.problem}]
+        assert received == [{"reply_id": reply.pk, "status": "dead", "error": reply.last_error}]
 
     def test_two_parts_in_any_order(self, ada):
         """C24: each of two answers gets its own reply."""
@@ -219,7 +219,7 @@ class TestState:
         assert api.apply_reply(reply.pk) == Status.REJECTED
         assert learner_state.read_state(ada, BLOCK, COURSE) == before
         reply.refresh_from_db()
-        assert reply.problem == "correct: is missing"
+        assert reply.last_error == "correct: is missing"
 
 
 class TestDeliverFor:
@@ -357,7 +357,7 @@ class TestAttempts:
                 pauses.append((reply.next_attempt_at - due).total_seconds())
         assert status == Status.DEAD
         assert reply.attempts == 24
-        assert reply.problem == "The LMS answered 503."
+        assert reply.last_error == "The LMS answered 503."
         assert timedelta(hours=3) < timedelta(seconds=sum(pauses)) < timedelta(hours=24)
         for n, pause in enumerate(pauses, start=2):
             assert min(2.0**n, 3600) * 0.49 < pause < min(2.0**n, 3600) * 1.01
@@ -378,7 +378,7 @@ class TestAttempts:
         reply = make_reply(make_submission(ada))
         assert api.apply_reply(reply.pk) == Status.PENDING
         assert due_again(reply) == Status.APPLIED
-        assert (reply.score_applied, reply.problem) == (0.5, "")
+        assert (reply.score_applied, reply.last_error) == (0.5, "")
         assert len(backend.deliveries) == 2
 
     def test_not_before_it_is_due(self, ada, scripted):
@@ -404,7 +404,7 @@ class TestAttempts:
         with caplog.at_level(logging.DEBUG):
             assert api.apply_reply(reply.pk) == Status.PENDING
         reply.refresh_from_db()
-        assert reply.problem == "RuntimeError"
+        assert reply.last_error == "RuntimeError"
         assert "key-1" not in caplog.text
         assert "tests passed" not in caplog.text
 
@@ -437,7 +437,7 @@ class TestAttempts:
                 due_again(reply)
         assert due_again(reply) == Status.DEAD
         assert len(backend.deliveries) == 3
-        assert reply.problem == "an attempt began and did not end"
+        assert reply.last_error == "an attempt began and did not end"
         assert reply.next_attempt_at is None
 
     def test_killed_once(self, ada, scripted, settings):
@@ -454,7 +454,7 @@ class TestAttempts:
         for _ in range(2):
             assert due_again(reply) == Status.PENDING
         assert due_again(reply) == Status.APPLIED
-        assert (reply.attempts, reply.problem) == (4, "")
+        assert (reply.attempts, reply.last_error) == (4, "")
 
     def test_the_note_is_written_again_where_the_database_collides(
         self, committed_ada, scripted, monkeypatch
@@ -496,7 +496,7 @@ class TestAttempts:
         pause = (reply.next_attempt_at - reply.applied_at).total_seconds()
         assert pause == pytest.approx(30)
         assert due_again(reply) == Status.APPLIED
-        assert (reply.next_attempt_at, reply.problem) == (None, "")
+        assert (reply.next_attempt_at, reply.last_error) == (None, "")
         assert caplog.text == ""
 
     @pytest.mark.parametrize("second", [ApplyResult(True, 1, 1), PermanentApplyError("gone")])
@@ -519,7 +519,7 @@ class TestTurns:
         """C118: whoever finds the turn taken leaves the reply to its holder."""
         backend = scripted()
         reply = make_reply(make_submission(ada))
-        with turn(ada, BLOCK):
+        with block_lock(ada, BLOCK):
             assert api.apply_reply(reply.pk) == Status.PENDING
         reply.refresh_from_db()
         assert (reply.attempts, backend.deliveries) == (0, [])
@@ -549,11 +549,11 @@ class TestTurns:
         reply = make_reply(make_submission(ada))
 
         def another_is_faster(*place):
-            monkeypatch.setattr(apply, "turn", turn)
+            monkeypatch.setattr(apply, "block_lock", block_lock)
             api.apply_reply(reply.pk)
-            return turn(*place)
+            return block_lock(*place)
 
-        monkeypatch.setattr(apply, "turn", another_is_faster)
+        monkeypatch.setattr(apply, "block_lock", another_is_faster)
         assert api.apply_reply(reply.pk) == Status.APPLIED
         assert len(backend.deliveries) == 1
 
@@ -572,7 +572,7 @@ class TestTurns:
         )
         api.apply_reply(first.pk)
         first.refresh_from_db()
-        assert (first.attempts, len(first.problem) <= 255) == (1, True)
+        assert (first.attempts, len(first.last_error) <= 255) == (1, True)
         other.refresh_from_db()
         assert (other.attempts, other.next_attempt_at) == (0, now)
 
@@ -706,7 +706,7 @@ class TestSweep:
         for reply in bad:
             reply.refresh_from_db()
             assert (reply.status, reply.attempts) == (Status.DEAD, 2)
-            assert (reply.problem, reply.next_attempt_at) == ("ValueError", None)
+            assert (reply.last_error, reply.next_attempt_at) == ("ValueError", None)
 
     def test_what_failed_after_its_end_stays_ended(self, ada, scripted, monkeypatch):
         """C116: what came to its end before the exception is not tried again."""
@@ -715,11 +715,11 @@ class TestSweep:
         def fail(reply, tried):
             raise RuntimeError
 
-        monkeypatch.setattr(apply, "_left_by_others", fail)
+        monkeypatch.setattr(apply, "_next_for_same_block", fail)
         reply = make_reply(make_submission(ada))
         assert api.apply_due() == 1
         reply.refresh_from_db()
-        assert (reply.status, reply.attempts, reply.problem) == (Status.APPLIED, 1, "")
+        assert (reply.status, reply.attempts, reply.last_error) == (Status.APPLIED, 1, "")
         assert len(backend.deliveries) == 1
 
 
@@ -774,7 +774,7 @@ class TestSignals:
         with heard(reply_not_applied) as received:
             api.apply_reply(reply.pk)
         problem = "the learner's state does not wait for it"
-        assert received == [{"reply_id": reply.pk, "status": "stale", "problem": problem}]
+        assert received == [{"reply_id": reply.pk, "status": "stale", "error": problem}]
 
     def test_a_receiver_that_raises_stops_nothing(self, committed_ada):
         def fail(**received):

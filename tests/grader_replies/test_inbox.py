@@ -33,24 +33,24 @@ def test_it_works(submission):
 def test_what_is_no_reply_is_kept_for_operators(submission):
     """C92, C112: a refused reply is never due."""
     reply_id = api.store_reply(
-        submission.pk, "callback", "nonsense", reply=None, problem="xqueue_body: must be JSON"
+        submission.pk, "callback", "nonsense", reply=None, error="xqueue_body: must be JSON"
     )
     row = ReceivedReply.objects.get(pk=reply_id)
     assert (row.body, row.status, row.next_attempt_at) == ("nonsense", Status.REJECTED, None)
-    assert row.problem == "xqueue_body: must be JSON"
+    assert row.last_error == "xqueue_body: must be JSON"
     assert api.apply_reply(reply_id) == Status.REJECTED
     assert api.apply_due() == 0
 
 
 def test_text_that_no_database_takes_is_kept_readable(submission):
-    reply_id = api.store_reply(submission.pk, "callback", "a\x00b\ud800", reply=None, problem="x")
+    reply_id = api.store_reply(submission.pk, "callback", "a\x00b\ud800", reply=None, error="x")
     assert ReceivedReply.objects.get(pk=reply_id).body == "a\ufffdb?"
 
 
 def test_the_notice_is_a_reply_from_us(submission):
     """C123: the failure notice takes the same way as a grader's reply."""
     row = ReceivedReply.objects.get(pk=api.store_failure_reply(submission.pk))
-    assert (row.body, row.source, row.status) == (api.FAILURE_REPLY, "notice", Status.PENDING)
+    assert (row.body, row.source, row.status) == (api.FAILURE_REPLY, "system", Status.PENDING)
 
 
 def test_a_repeated_reply_is_known(submission):
@@ -76,10 +76,10 @@ def test_others_hear_of_it_after_the_commit(submission, django_capture_on_commit
     with heard(reply_received) as received, heard(reply_not_applied) as refused:
         with django_capture_on_commit_callbacks(execute=True):
             good = store(submission)
-            bad = api.store_reply(submission.pk, "callback", "x", reply=None, problem="why")
+            bad = api.store_reply(submission.pk, "callback", "x", reply=None, error="why")
             assert received == refused == []
     assert received == [{"reply_id": good, "submission_id": submission.pk}]
-    assert refused == [{"reply_id": bad, "status": "rejected", "problem": "why"}]
+    assert refused == [{"reply_id": bad, "status": "rejected", "error": "why"}]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -287,7 +287,7 @@ def test_exception_of_a_host_backend_logs_no_private_text(http_grader, settings,
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": f"{__name__}.RaisesWithPrivateText"}
     submit(MARK, body=CODE)
     assert http_grader.put(http_grader.pull()["xqueue_header"], json.dumps(REPLY)) == ""
-    assert eventually(lambda: ReceivedReply.objects.get().problem == "ValueError", TIMEOUT)
+    assert eventually(lambda: ReceivedReply.objects.get().last_error == "ValueError", TIMEOUT)
     assert "attempt 1: ValueError" in caplog.text
 
 

@@ -152,7 +152,7 @@ def test_too_many_deliveries_fail_with_a_notice(grader_id, settings):
         end_lease(queue.pull("python", grader_id).submission_id)
     assert queue.pull("python", grader_id) is None
     assert Submission.objects.get().status == Status.FAILED
-    assert ReceivedReply.objects.get().source == ReceivedReply.Source.NOTICE
+    assert ReceivedReply.objects.get().source == ReceivedReply.Source.SYSTEM
 
 
 def test_the_sweeper_gives_up_what_nobody_polls_for(grader_id, settings):

@@ -208,7 +208,7 @@ class TestRefused:
         reply = ReceivedReply.objects.get()
         assert reply.status == ReceivedReply.Status.REJECTED
         assert reply.next_attempt_at is None
-        assert reply.problem
+        assert reply.last_error
         assert reply.source == "put_result"
         row = Submission.objects.get()
         assert row.status == Status.LEASED

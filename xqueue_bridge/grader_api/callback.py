@@ -159,7 +159,7 @@ def _take(submission: Submission, body: str) -> str:
         # An invalid reply never reaches a block. A failure reply ends the learner's waiting.
         with transaction.atomic():
             grader_replies.store_reply(
-                submission.pk, "callback", body, reply=None, problem=str(understood.problem)
+                submission.pk, "callback", body, reply=None, error=str(understood.problem)
             )
             notice_id = grader_replies.store_failure_reply(submission.pk)
         grader_replies.apply_reply(notice_id)

@@ -1,6 +1,6 @@
 """Public API of the package."""
 
-from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, try_again
+from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, retry_dead
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
     FAILURE_REPLY,
@@ -30,9 +30,9 @@ __all__ = [
     "purge_replies",
     "replies_to_forget",
     "retire_locks",
+    "retry_dead",
     "scrub_replies",
     "store_failure_reply",
     "store_reply",
-    "try_again",
     "undelivered_by_queue",
 ]

@@ -18,7 +18,7 @@ from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
 from xqueue_bridge.exceptions import InvalidReply, PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies import retry
 from xqueue_bridge.grader_replies.backends.base import ReplyBackend, get_reply_backend
-from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, turn
+from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, block_lock
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state import api as learner_state
@@ -49,8 +49,7 @@ def apply_reply(reply_id: int) -> ReceivedReply.Status:
 def apply_due(limit: int = 100) -> int:
     """Attempt to apply the replies that are due, longest overdue first; return their number."""
     get_reply_backend()  # raises once for a wrong setting, not once for each reply
-    due = ReceivedReply.objects.filter(next_attempt_at__lte=timezone.now())
-    tried = list(due.order_by("next_attempt_at").values_list("pk", flat=True)[:limit])
+    tried = list(ReceivedReply.objects.due(limit).values_list("pk", flat=True))
     for reply_id in tried:
         try:
             apply_reply(reply_id)
@@ -75,7 +74,9 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
     # state may have been updated since.
     reopened = Case(When(status=Status.APPLIED, then=F("status")), default=Value(Status.PENDING))
     # An attempt that is under way keeps its count: the save can be a part of that attempt.
-    under_way = When(problem=retry.INTERRUPTED, next_attempt_at__isnull=False, then=F("attempts"))
+    under_way = When(
+        last_error=retry.INTERRUPTED, next_attempt_at__isnull=False, then=F("attempts")
+    )
     ReceivedReply.objects.filter(pk__in=wanted).update(
         status=reopened, attempts=Case(under_way, default=Value(0)), next_attempt_at=now
     )
@@ -83,10 +84,10 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
         _attempt(_load(reply_id), backend)
 
 
-def try_again(reply_ids: Collection[int]) -> int:
+def retry_dead(reply_ids: Collection[int]) -> int:
     """Reset dead replies to PENDING, for the admin action; return their number."""
-    dead = ReceivedReply.objects.filter(pk__in=reply_ids, status=Status.DEAD)
-    return dead.update(status=Status.PENDING, attempts=0, next_attempt_at=timezone.now())
+    dead = ReceivedReply.objects.filter(status=Status.DEAD)
+    return dead.retry(reply_ids, status=Status.PENDING)
 
 
 def _answers_to(
@@ -107,8 +108,8 @@ def _answers_to(
 
 def _is_replaced() -> Exists:
     """Match replies whose key a newer answer has: capa reuses a key within one second."""
-    place = ("user_id", "usage_key", "dispatch", "queue_key")
-    newer = {field: OuterRef(f"submission__{field}") for field in place}
+    same = ("user_id", "usage_key", "dispatch", "queue_key")
+    newer = {field: OuterRef(f"submission__{field}") for field in same}
     submissions = apps.get_model("xqueue_bridge", "Submission").objects
     return Exists(submissions.filter(**newer, id__gt=OuterRef("submission_id")))
 
@@ -131,45 +132,51 @@ def _is_due(reply: ReceivedReply) -> bool:
     return reply.attempts == 0 or reply.next_attempt_at <= timezone.now()
 
 
-def _postpone(reply_id: int, problem: str) -> None:
+def _postpone(reply_id: int, error: str) -> None:
     """Count an attempt that raised unexpectedly, so that the reply moves back in the queue."""
-    reply = ReceivedReply.objects.filter(pk=reply_id, next_attempt_at__lte=timezone.now()).first()
+    reply = ReceivedReply.objects.due().filter(pk=reply_id).first()
     if reply is not None:
-        retry.failed(reply, problem, options().MAX_ATTEMPTS)
+        reply.attempts += 1
+        retry.schedule_retry_or_bury(reply, error, options().MAX_ATTEMPTS)
 
 
 def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> None:
     """Attempt one reply, and replies to the same block that were skipped because of the lock."""
     tried = {reply.pk}
-    had_turn = _attempt_one(reply, backend)
-    while had_turn and len(tried) < DRAIN_LIMIT and (other := _left_by_others(reply, tried)):
-        tried.add(other.pk)
-        had_turn = _attempt_one(other, backend)
+    was_locked = _attempt_one(reply, backend)
+    while was_locked and len(tried) < DRAIN_LIMIT:
+        following = _next_for_same_block(reply, tried)
+        if following is None:
+            break
+        tried.add(following.pk)
+        was_locked = _attempt_one(following, backend)
 
 
 def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     """Attempt one reply; return whether the block lock was held, so that others were skipped."""
+    was_interrupted = reply.last_error == retry.INTERRUPTED
+    if was_interrupted and not backend.in_transaction and reply.attempts >= options().MAX_ATTEMPTS:
+        retry.schedule_retry_or_bury(reply, reply.last_error, options().MAX_ATTEMPTS)
+        return False
+    reply.attempts += 1
     try:
-        delivery = _delivery_of(reply)
+        to_apply = _to_apply(reply)
     except InvalidReply as exc:
-        retry.finish(reply, Status.REJECTED, str(exc))
+        retry.mark_final(reply, Status.REJECTED, str(exc))
         return False
     if cast(Any, reply).is_replaced:
-        retry.defer_or_mark_stale(reply, delivery)
+        retry.defer_or_mark_stale(reply, to_apply)
         return False
     if backend.in_transaction:
-        _record(reply, delivery, backend)
+        _record(reply, to_apply, backend)
         return False
-    if reply.problem == retry.INTERRUPTED and reply.attempts >= options().MAX_ATTEMPTS:
-        retry.failed(reply, reply.problem, options().MAX_ATTEMPTS)
-        return False
-    with turn(delivery.target.user_id, delivery.target.usage_key) as is_ours:
+    with block_lock(to_apply.target.user_id, to_apply.target.usage_key) as is_ours:
         if is_ours and _claim(reply):
-            _record(reply, delivery, backend)
+            _record(reply, to_apply, backend)
     return is_ours
 
 
-def _left_by_others(reply: ReceivedReply, tried: set[int]) -> ReceivedReply | None:
+def _next_for_same_block(reply: ReceivedReply, tried: set[int]) -> ReceivedReply | None:
     """Return a due reply to the same block, which another process skipped because of the lock."""
     submission = reply.submission
     return (
@@ -186,7 +193,7 @@ def _left_by_others(reply: ReceivedReply, tried: set[int]) -> ReceivedReply | No
     )
 
 
-def _delivery_of(reply: ReceivedReply) -> ReplyToApply:
+def _to_apply(reply: ReceivedReply) -> ReplyToApply:
     submission = reply.submission
     target = submission.target
     return ReplyToApply(
@@ -204,44 +211,40 @@ def _delivery_of(reply: ReceivedReply) -> ReplyToApply:
 def _claim(reply: ReceivedReply) -> bool:
     """Count the attempt before foreign code runs, so that an attempt that hangs is counted."""
     again_at = timezone.now() + timedelta(seconds=LOCK_SECONDS)
-    claimed = ReceivedReply.objects.filter(
-        pk=reply.pk, status=reply.status, next_attempt_at=reply.next_attempt_at
-    ).update(attempts=reply.attempts + 1, next_attempt_at=again_at, problem=retry.INTERRUPTED)
-    if claimed:
-        reply.next_attempt_at = again_at
-    else:
+    claimed = ReceivedReply.objects.claim(reply, again_at, last_error=retry.INTERRUPTED)
+    if not claimed:
         reply.refresh_from_db(fields=["status"])
-    return bool(claimed)
+    return claimed
 
 
-def _record(reply: ReceivedReply, delivery: ReplyToApply, backend: ReplyBackend) -> None:
-    def mark(recorded: ApplyResult) -> ApplyResult:
-        if recorded.applied:
-            retry.mark_applied(reply, delivery, recorded, backend.recheck_seconds)
-        return recorded
+def _record(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) -> None:
+    def mark(result: ApplyResult) -> ApplyResult:
+        if result.applied:
+            retry.mark_applied(reply, to_apply, result, backend.recheck_seconds)
+        return result
 
     try:
         if backend.in_transaction:
-            recorded = learner_state.in_transaction(lambda: mark(backend.record(delivery)))
+            result = learner_state.in_transaction(lambda: mark(backend.record(to_apply)))
         else:
-            recorded = backend.record(delivery)
-            if recorded.save:
+            result = backend.record(to_apply)
+            if result.save:
                 # Not retried: after a collision the block has nothing to save.
                 with transaction.atomic():
-                    recorded.save()
-                    mark(recorded)
-            elif recorded.applied:
+                    result.save()
+                    mark(result)
+            elif result.applied:
                 # The foreign code cannot be repeated, but the status update can.
-                learner_state.in_transaction(lambda: mark(recorded))
+                learner_state.in_transaction(lambda: mark(result))
     except PermanentApplyError as exc:
-        retry.failed(reply, str(exc), PERMANENT_ATTEMPTS)
+        retry.schedule_retry_or_bury(reply, str(exc), PERMANENT_ATTEMPTS)
     except TransientApplyError as exc:
-        retry.failed(reply, str(exc), options().MAX_ATTEMPTS)
+        retry.schedule_retry_or_bury(reply, str(exc), options().MAX_ATTEMPTS)
     except Exception as exc:  # the host's code; the message is not logged
-        retry.failed(reply, type(exc).__name__, options().MAX_ATTEMPTS)
+        retry.schedule_retry_or_bury(reply, type(exc).__name__, options().MAX_ATTEMPTS)
     else:
-        if recorded.applied:
+        if result.applied:
             reply.status = Status.APPLIED
             log.info("Reply %s applied", reply.pk)
         else:
-            retry.defer_or_mark_stale(reply, delivery)
+            retry.defer_or_mark_stale(reply, to_apply)

@@ -35,11 +35,11 @@ def store_reply(
     body: str,
     *,
     reply: GraderReply | None,
-    problem: str = "",
+    error: str = "",
 ) -> int:
     """Store one reply with one INSERT, in the caller's transaction, and return its id.
 
-    ``reply`` is the parsed ``body``. If it is None, ``problem`` says why parsing failed, and the
+    ``reply`` is the parsed ``body``. If it is None, ``error`` says why parsing failed, and the
     row is kept for operators. After commit ``reply_received`` or ``reply_not_applied`` is sent.
     """
     now = timezone.now()
@@ -50,11 +50,11 @@ def store_reply(
         status=Status.REJECTED if reply is None else Status.PENDING,
         received_at=now,
         next_attempt_at=None if reply is None else now,
-        problem=problem[:255],
+        last_error=error[:255],
         score_given=None if reply is None else reply.score,
     )
     if reply is None:
-        send_after_commit_not_applied(row.pk, Status.REJECTED, problem)
+        send_after_commit_not_applied(row.pk, Status.REJECTED, error)
     else:
         transaction.on_commit(
             partial(
@@ -70,7 +70,7 @@ def store_reply(
 def store_failure_reply(submission_id: int) -> int:
     """Store a failure reply for a submission, in the form of a grader's reply."""
     return store_reply(
-        submission_id, Source.NOTICE, FAILURE_REPLY, reply=parse_reply(FAILURE_REPLY)
+        submission_id, Source.SYSTEM, FAILURE_REPLY, reply=parse_reply(FAILURE_REPLY)
     )
 
 
@@ -103,7 +103,7 @@ def undelivered_by_queue() -> dict[str, int]:
     return dict(counts)
 
 
-def send_after_commit_not_applied(reply_id: int, status: str, problem: str) -> None:
+def send_after_commit_not_applied(reply_id: int, status: str, error: str) -> None:
     """Send ``reply_not_applied`` after the caller's transaction, or now if there is none."""
     transaction.on_commit(
         partial(
@@ -111,7 +111,7 @@ def send_after_commit_not_applied(reply_id: int, status: str, problem: str) -> N
             sender=ReceivedReply,
             reply_id=reply_id,
             status=str(status),
-            problem=problem,
+            error=error,
         )
     )
 

@@ -1,7 +1,7 @@
 """Lock of one learner's block, held while a reply backend runs foreign code.
 
 A process never waits for a lock. If another process holds the lock, the reply is left pending, and
-the holder looks for such replies after releasing it. A killed process's lock expires.
+the owner looks for such replies after releasing it. A killed process's lock expires.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ LOCK_SECONDS = 120
 
 
 @contextmanager
-def turn(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
+def block_lock(user_id: int, usage_key: UsageKey) -> Iterator[bool]:
     """Hold the lock of one block while the body runs; yield False if another process holds it."""
-    place = _place(user_id, usage_key)
-    holder = uuid.uuid4().hex
-    if not _take(place, holder):
+    key = _key(user_id, usage_key)
+    owner = uuid.uuid4().hex
+    if not _take(key, owner):
         yield False
         return
     try:
         yield True
     finally:
-        ours = BlockLock.objects.filter(place=place, holder=holder)
+        ours = BlockLock.objects.filter(key=key, owner=owner)
         in_transaction(ours.delete)  # retried, else a deadlock would keep the lock until expiry
 
 
 def retire_locks(user_id: int, usage_keys: Iterable[UsageKey]) -> None:
     """Delete a retired learner's locks: the lock of a killed process would stay in the table."""
-    places = [_place(user_id, usage_key) for usage_key in usage_keys]
-    BlockLock.objects.filter(place__in=places).delete()
+    keys = [_key(user_id, usage_key) for usage_key in usage_keys]
+    BlockLock.objects.filter(key__in=keys).delete()
 
 
-def _place(user_id: int, usage_key: UsageKey) -> str:
+def _key(user_id: int, usage_key: UsageKey) -> str:
     return hashlib.sha256(f"{user_id}:{usage_key}".encode()).hexdigest()
 
 
-def _take(place: str, holder: str) -> bool:
+def _take(key: str, owner: str) -> bool:
     now = timezone.now()
     ends = now + timedelta(seconds=LOCK_SECONDS)
-    ours = {"holder": holder, "expires_at": ends}
+    ours = {"owner": owner, "expires_at": ends}
     try:
-        in_transaction(partial(BlockLock.objects.create, place=place, **ours))
+        in_transaction(partial(BlockLock.objects.create, key=key, **ours))
     except IntegrityError:
-        lost = BlockLock.objects.filter(place=place, expires_at__lte=now)
+        lost = BlockLock.objects.filter(key=key, expires_at__lte=now)
         return bool(in_transaction(partial(lost.update, **ours)))
     return True

@@ -2,11 +2,13 @@
 
 from django.db import models
 
+from xqueue_bridge.db.work_item import WorkItem
 
-class ReceivedReply(models.Model):
+
+class ReceivedReply(WorkItem):
     """A reply to a submission, stored before it is processed.
 
-    ``next_attempt_at`` is set while work is left; the sweeper selects rows by this column only.
+    ``last_error`` says why it is not applied.
 
     .. pii: Feedback to a learner, which can quote what the learner wrote.
     .. pii_types: other
@@ -16,14 +18,14 @@ class ReceivedReply(models.Model):
     class Source(models.TextChoices):
         PUT_RESULT = "put_result", "put_result"
         CALLBACK = "callback", "XQueue callback"
-        NOTICE = "notice", "our failure notice"
+        SYSTEM = "system", "failure reply of the bridge"
 
     class Status(models.TextChoices):
-        PENDING = "pending", "to be delivered"
-        APPLIED = "applied", "in the learner's state"
-        STALE = "stale", "the learner's state no longer waits for it"
-        REJECTED = "rejected", "does not keep the grade contract"
-        DEAD = "dead", "cannot be delivered"
+        PENDING = "pending", "pending"
+        APPLIED = "applied", "applied"
+        STALE = "stale", "stale"
+        REJECTED = "rejected", "invalid"
+        DEAD = "dead", "dead"
 
     submission = models.ForeignKey(
         "xqueue_bridge.Submission", on_delete=models.CASCADE, related_name="replies"
@@ -32,11 +34,6 @@ class ReceivedReply(models.Model):
     body = models.TextField()
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
     received_at = models.DateTimeField()
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(null=True)
-    problem = models.CharField(
-        max_length=255, blank=True, help_text="Why it is not applied; never any of its content."
-    )
     score_given = models.FloatField(null=True, help_text="The grader's own number.")
     score_applied = models.FloatField(null=True, help_text="The points the learner has for it.")
     applied_at = models.DateTimeField(null=True)
@@ -58,12 +55,12 @@ class BlockLock(models.Model):
     .. no_pii:
     """
 
-    place = models.CharField(max_length=64, primary_key=True)
-    holder = models.CharField(max_length=32)
+    key = models.CharField(max_length=64, primary_key=True)
+    owner = models.CharField(max_length=32)
     expires_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = "delivery turn"
+        verbose_name = "block lock"
 
     def __str__(self) -> str:
-        return f"turn until {self.expires_at}"
+        return f"block lock until {self.expires_at}"

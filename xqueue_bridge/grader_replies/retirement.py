@@ -12,7 +12,7 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 
 Status = ReceivedReply.Status
 
-#: ``problem`` of a reply to a retired or deleted learner.
+#: ``last_error`` of a reply to a retired or deleted learner.
 GONE = "the learner is retired or deleted"
 
 
@@ -28,7 +28,7 @@ def scrub_replies(submission_ids: Collection[int]) -> int:
     Pending replies become DEAD. Makes two statements in the caller's transaction.
     """
     replies = ReceivedReply.objects.filter(submission_id__in=submission_ids)
-    replies.filter(status=Status.PENDING).update(status=Status.DEAD, problem=GONE)
+    replies.filter(status=Status.PENDING).update(status=Status.DEAD, last_error=GONE)
     return _with_text(replies).update(body="", next_attempt_at=None)
 
 
@@ -40,10 +40,10 @@ def purge_replies(submission_ids: Collection[int]) -> int:
 def discard_late_reply(submission_id: int, source: str) -> None:
     """Store once, without text, that a reply arrived after its learner's retirement."""
     earlier = ReceivedReply.objects.filter(
-        submission_id=submission_id, source=source, status=Status.REJECTED, problem=GONE
+        submission_id=submission_id, source=source, status=Status.REJECTED, last_error=GONE
     )
     if not earlier.exists():
-        store_reply(submission_id, source, "", reply=None, problem=GONE)
+        store_reply(submission_id, source, "", reply=None, error=GONE)
 
 
 def _with_text(replies: QuerySet[ReceivedReply]) -> QuerySet[ReceivedReply]:

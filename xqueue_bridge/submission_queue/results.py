@@ -147,7 +147,7 @@ def _refuse(grader: Principal, lease: Lease, understood: ParsedResult) -> bool:
                 "put_result",
                 understood.body,
                 reply=None,
-                problem=str(understood.problem),
+                error=str(understood.problem),
             )
     return bool(released)
 

@@ -349,4 +349,4 @@ class TestRealBlock:
         assert api.apply_reply(reply.pk) == Status.PENDING
         assert due_again(reply) == Status.PENDING
         assert due_again(reply) == Status.DEAD
-        assert reply.problem == "There is no such learner or block."
+        assert reply.last_error == "There is no such learner or block."

@@ -1,0 +1,85 @@
+"""The abstract model of the tables that are work queues, and their verbs.
+
+    due ──claim──> due when the claim ends ──schedule_retry──> due later
+     └──────────────────────┴──────────mark_final──> no work left ──retry──> due
+
+``next_attempt_at`` is NULL when no work is left, so a worker selects by this column only. Each verb
+is one UPDATE that compares the row with what its caller has read (compare-and-set). Thus of two
+processes that work on a row, one writes the result, and the verb of the other returns False.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Self
+
+from django.db import models
+from django.utils import timezone
+
+#: Length of ``last_error``; longer errors are cut.
+MAX_ERROR = 255
+
+
+class WorkItemQuerySet(models.QuerySet[Any]):
+    """The verbs of a work queue. A row that is passed in gets the values that were stored."""
+
+    def due(self, limit: int | None = None) -> Self:
+        """Return the rows whose next attempt is due, longest overdue first."""
+        rows = self.filter(next_attempt_at__lte=timezone.now()).order_by("next_attempt_at")
+        return rows if limit is None else rows[:limit]
+
+    def as_read(self, row: WorkItem) -> Self:
+        """Return the query for ``row`` if no process has changed it since it was read."""
+        same = {name: getattr(row, name) for name in row.compared_fields}
+        return self.filter(pk=row.pk, **same)
+
+    def claim(self, row: WorkItem, until: datetime, **values: Any) -> bool:
+        """Claim ``row`` until a time at which the claim of a killed process ends.
+
+        The caller adds the attempt to ``row.attempts`` before, so that a killed attempt counts.
+        Return False if another process has changed the row.
+        """
+        return self._set(row, attempts=row.attempts, next_attempt_at=until, **values)
+
+    def schedule_retry(self, row: WorkItem, error: str, at: datetime, **values: Any) -> bool:
+        """Store why the attempt failed and when the next one is due; False if the row changed."""
+        return self._set(
+            row, attempts=row.attempts, next_attempt_at=at, last_error=error[:MAX_ERROR], **values
+        )
+
+    def mark_final(self, row: WorkItem, error: str = "", **values: Any) -> bool:
+        """End the work on ``row``, with an ``error`` or without; False if the row changed."""
+        return self._set(
+            row, attempts=row.attempts, next_attempt_at=None, last_error=error[:MAX_ERROR], **values
+        )
+
+    def retry(self, ids: Iterable[int], **values: Any) -> int:
+        """Make those of the query's rows due now whose id is given; return how many."""
+        rows = self.filter(pk__in=list(ids))
+        return rows.update(attempts=0, next_attempt_at=timezone.now(), **values)
+
+    def _set(self, row: WorkItem, **values: Any) -> bool:
+        if not self.as_read(row).update(**values):
+            return False
+        for name, value in values.items():
+            setattr(row, name, value)
+        return True
+
+
+class WorkItem(models.Model):
+    """A row with work to do. The subclass adds the index that begins with ``next_attempt_at``."""
+
+    #: The fields whose values say that no other process has worked on the row.
+    compared_fields: tuple[str, ...] = ("status", "next_attempt_at")
+
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    last_error = models.CharField(
+        max_length=MAX_ERROR, blank=True, help_text="Why the last attempt failed; never content."
+    )
+
+    objects = WorkItemQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
