@@ -67,6 +67,11 @@ class WorkItemQuerySet(models.QuerySet[Any]):
         return True
 
 
+# A class with a name, because the type checker finds no manager that as_manager() makes.
+class WorkItemManager(models.Manager.from_queryset(WorkItemQuerySet)):  # type: ignore[misc]
+    """The manager of a work queue, with the verbs of its query set."""
+
+
 class WorkItem(models.Model):
     """A row with work to do. The subclass adds the index that begins with ``next_attempt_at``."""
 
@@ -79,7 +84,7 @@ class WorkItem(models.Model):
         max_length=MAX_ERROR, blank=True, help_text="Why the last attempt failed; never content."
     )
 
-    objects = WorkItemQuerySet.as_manager()
+    objects = WorkItemManager()
 
     class Meta:
         abstract = True
