@@ -129,7 +129,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # A request that saves a problem's state and its score leaves one entry in its history.
-    "xqueue_bridge.learner_state.history.middleware.collapse_history",
+    "xqueue_bridge.learner_state.history.middleware.history_batch_middleware",
 ]
 TEMPLATES = [
     {

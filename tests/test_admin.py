@@ -18,8 +18,8 @@ from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.learner_state.fields.models import CrawlersConfig
-from xqueue_bridge.learner_state.retirement_models import RetiredLearner
+from xqueue_bridge.learner_state.crawlers import CrawlersConfig
+from xqueue_bridge.learner_state.models import RetiredLearner
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
 from xqueue_bridge.submission_queue.states import Status

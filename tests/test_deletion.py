@@ -80,7 +80,7 @@ def test_a_late_reply_is_stale(ada):
     grader_replies.apply_due()
     assert ReceivedReply.objects.get().status == ReceivedReply.Status.STALE
     assert learner_state.read_state(ada, PROBLEM, COURSE) is None
-    assert learner_state.read_score(ada, PROBLEM, COURSE).grade is None
+    assert learner_state.read_score(ada, PROBLEM, COURSE).earned is None
 
 
 def test_a_late_reply_twice(ada):
@@ -124,7 +124,7 @@ def test_the_next_attempt_is_graded(ada):
     answer(ada, "key-2")
     grader = make_grader()
     grader.put(grader.pull().header, GOOD_REPLY)
-    assert learner_state.read_score(ada, PROBLEM, COURSE).grade == 1
+    assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
     assert status_of("key-1") == Status.SUPERSEDED
 
 
@@ -159,7 +159,7 @@ def test_a_reset_leaves_the_queue_alone(ada):
     assert reset_attempts(ada, COURSE, PROBLEM) is True
     grader = make_grader()
     grader.put(grader.pull().header)
-    assert learner_state.read_score(ada, PROBLEM, COURSE).grade == 1
+    assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
 
 
 def test_all_or_nothing(ada, monkeypatch):

@@ -206,7 +206,7 @@ class TestScrub:
         assert any(1.0 in row for row in before)
         retire_learner(ada)
         assert numbers_of(ada) == before
-        assert learner_state.read_score(ada, PROBLEM, COURSE) == learner_state.Score(1, 1)
+        assert learner_state.read_score(ada, PROBLEM, COURSE) == learner_state.RawScore(1, 1)
 
     def test_the_history_says_so(self, ada):
         live(ada)

@@ -158,7 +158,7 @@ class CrawlersConfigAdmin(admin.ModelAdmin):
 
 @admin.register(models.ScoreLedger)
 class ScoreLedgerAdmin(ReadOnlyAdmin):
-    list_display = ("idempotency_key", "user_id", "earned", "outcome", "repeats", "created")
+    list_display = ("idempotency_key", "user_id", "earned", "outcome", "duplicate_count", "created")
     list_filter = ("outcome",)
     search_fields = ("=user_id", "=usage_key", "=idempotency_key")
     fields = (*list_display, "possible", "attempt", "course_key", "usage_key", "modified")

@@ -11,8 +11,8 @@ from xqueue_bridge.course_grades.models import (
 from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
+from xqueue_bridge.learner_state.crawlers import CrawlersConfig
 from xqueue_bridge.learner_state.fields.models import (
-    CrawlersConfig,
     XModuleStudentInfoField,
     XModuleStudentPrefsField,
     XModuleUserStateSummaryField,
@@ -21,8 +21,7 @@ from xqueue_bridge.learner_state.history.models import (
     StudentModuleHistory,
     StudentModuleHistoryExtended,
 )
-from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.retirement_models import RetiredLearner
+from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.submission_queue.models import (
     Grader,

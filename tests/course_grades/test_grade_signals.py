@@ -211,7 +211,7 @@ class TestScores:
 
         assert publish_score(2, only_if_higher=False)
         assert not publish_score(1, only_if_higher=True)
-        assert learner_state.read_score(ada.pk, P1, COURSE_KEY).grade == 2
+        assert learner_state.read_score(ada.pk, P1, COURSE_KEY).earned == 2
         assert publish_score(1, only_if_higher=False)
         settle(ada)
         assert stored(ada).percent_grade == 0.25

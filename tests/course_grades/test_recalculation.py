@@ -498,7 +498,7 @@ class TestFrozen:
         score(ada, P1, 2)
         settle(ada)
         assert percent(ada) == (0.5 if moves else 0.25)
-        assert learner_state.read_score(ada.pk, P1, COURSE_KEY).grade == 2
+        assert learner_state.read_score(ada.pk, P1, COURSE_KEY).earned == 2
         request = request_of(ada)
         assert (request.done, request.next_attempt_at) == (request.wanted, None)
 

@@ -60,7 +60,7 @@ def answer(submission: Submission, *, score: float, msg: str = "<p>Seen.</p>") -
     grader_replies.apply_reply(reply_id)
 
 
-def grade(learner: User, url_name: str) -> learner_state.Score | None:
+def grade(learner: User, url_name: str) -> learner_state.RawScore | None:
     key = course().by_url_name(url_name).usage_key
     return learner_state.read_score(learner.pk, key, key.context_key)
 

@@ -74,7 +74,7 @@ def test_it_works(client, waiting):
     assert response.status_code == 200
     assert "stored: applied" in response.text
     assert entry_of(waiting)["npoints"] == 1
-    assert learner_state.read_score(waiting.pk, PROBLEM, COURSE).grade == 1
+    assert learner_state.read_score(waiting.pk, PROBLEM, COURSE).earned == 1
 
 
 def test_it_needs_no_csrf_token(waiting):
@@ -246,7 +246,7 @@ def test_before_a_submission_in_our_table(client, learner, django_capture_on_com
     ReceivedReply.objects.update(next_attempt_at=timezone.now())
     sweep()
     assert entry_of(learner)["npoints"] is None
-    assert learner_state.read_score(learner.pk, PROBLEM, COURSE).grade is None
+    assert learner_state.read_score(learner.pk, PROBLEM, COURSE).earned is None
 
 
 @hypothesis_settings(

@@ -84,7 +84,7 @@ class TestState:
         assert entry["npoints"] == 1
         assert entry["msg"] == "<p>All tests passed.</p>"
         assert entry["queuestate"] is None
-        assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.Score(1, 1)
+        assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.RawScore(1, 1)
         reply.refresh_from_db()
         assert reply.score_applied == 1
         assert (reply.attempts, reply.next_attempt_at, reply.last_error) == (1, None, "")
@@ -107,7 +107,7 @@ class TestState:
         api.apply_reply(make_reply(submission).pk)
         worse = make_reply(submission, '{"correct": false, "score": 0, "msg": "no"}')
         assert api.apply_reply(worse.pk) == Status.STALE
-        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+        assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
     def test_a_stale_reply_changes_nothing(self, ada):
         """C111, C115: the learner has answered again, and waits for another key."""
@@ -132,7 +132,7 @@ class TestState:
         assert reply.next_attempt_at > before
         make_state(ada)
         assert due_again(reply) == Status.APPLIED
-        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+        assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
     def test_an_early_reply_waits_no_longer_than_the_grace_period(self, ada, settings):
         """C111: the grace period ends, and with it the attempts."""
@@ -154,7 +154,7 @@ class TestState:
         closed = {**waiting_state(a_2_1="key-1"), "attempts": 5}
         make_state(ada, closed)
         assert api.apply_reply(make_reply(make_submission(ada, age=OLD)).pk) == Status.APPLIED
-        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+        assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
     def test_a_learner_without_enrolment(self, ada):
         """C120: the grade is recorded for whoever answered; nothing asks for access."""
@@ -180,7 +180,7 @@ class TestState:
         first = make_reply(make_submission(ada, "key-1", points=points))
         second = make_reply(make_submission(ada, "key-2", points=points))
         assert api.apply_reply(second.pk) == api.apply_reply(first.pk) == Status.APPLIED
-        assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.Score(2, 2)
+        assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.RawScore(2, 2)
 
     def test_both_numbers_are_kept(self, ada):
         """C94: what the grader gave and what the learner got, where they differ."""
@@ -200,7 +200,7 @@ class TestState:
         )
         body = '{"correct": false, "score": 0.5, "msg": "half"}'
         api.apply_reply(make_reply(make_submission(ada, points={"a_2_1": 10}), body).pk)
-        assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.Score(5, 10)
+        assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.RawScore(5, 10)
 
     def test_the_notice_ends_the_wait(self, ada):
         """C123: a given-up submission is delivered like a reply, with the same key."""
@@ -241,7 +241,7 @@ class TestDeliverFor:
         make_reply(submission, '{"correct": false, "score": 0, "msg": "no"}')
         make_state(ada)
         api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
-        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+        assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
     def test_nothing_to_deliver_asks_for_no_recorder(self, ada, settings):
         settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "nowhere.ReplyBackend"}
@@ -301,7 +301,7 @@ class TestDeliverFor:
         api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         older.refresh_from_db()
         assert older.attempts == 0
-        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 0
+        assert learner_state.read_score(ada, BLOCK, COURSE).earned == 0
 
 
 class TestOneKeyTwice:
@@ -312,9 +312,9 @@ class TestOneKeyTwice:
         make_state(ada)
         older, newer = (make_submission(ada, age=OLD) for _ in range(2))
         assert api.apply_reply(make_reply(older).pk) == Status.STALE
-        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 0
+        assert learner_state.read_score(ada, BLOCK, COURSE).earned == 0
         assert api.apply_reply(make_reply(newer).pk) == Status.APPLIED
-        assert learner_state.read_score(ada, BLOCK, COURSE).grade == 1
+        assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
     def test_a_second_look_at_the_older_one_is_the_last(self, ada, scripted):
         """C21, C118: what the older answer got is not given to the newer."""
@@ -848,7 +848,9 @@ class TestConcurrency:
             make_reply(make_submission(committed_ada, key, points=points)) for key in keys.values()
         ]
         in_threads([lambda reply=reply: api.apply_reply(reply.pk) for reply in replies])
-        assert learner_state.read_score(committed_ada, BLOCK, COURSE) == learner_state.Score(8, 8)
+        assert learner_state.read_score(committed_ada, BLOCK, COURSE) == learner_state.RawScore(
+            8, 8
+        )
         assert {
             json.loads(h.state)["score"]["raw_earned"] for h in StudentModuleHistory.objects.all()
         } == set(range(1, 9))

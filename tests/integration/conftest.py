@@ -124,7 +124,7 @@ def submit(
 def grade_of(user_id: int, usage_key: UsageKey = PROBLEM) -> float | None:
     """Return the learner's score at the block, or None if there is none."""
     score = learner_state.read_score(user_id, usage_key, COURSE)
-    return score.grade if score else None
+    return score.earned if score else None
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from tests.grader_replies.factories import BLOCK, COURSE, GOOD, make_learner, make_state
 from xqueue_bridge.learner_state import api
-from xqueue_bridge.learner_state.crawlers import is_crawler
-from xqueue_bridge.learner_state.fields.models import CrawlersConfig
+from xqueue_bridge.learner_state.crawlers import CrawlersConfig, is_crawler
 
 pytestmark = pytest.mark.django_db
 
@@ -138,7 +137,7 @@ def test_a_reply_is_stored_whatever_brings_it(client):
         headers={"user-agent": CRAWLER},
     )
     assert response.status_code == 200
-    assert api.read_score(learner, BLOCK, COURSE).grade == 1
+    assert api.read_score(learner, BLOCK, COURSE).earned == 1
 
 
 @pytest.mark.parametrize(

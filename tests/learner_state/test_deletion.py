@@ -38,7 +38,7 @@ class TestResetAttempts:
         """SG48: attempts are 0 after a reset, and nothing else has changed."""
         assert api.reset_attempts(ada, COURSE, BLOCK) is True
         assert api.read_state(ada, BLOCK, COURSE) == {**STATE, "attempts": 0}
-        assert api.read_score(ada, BLOCK, COURSE) == api.Score(1, 2)
+        assert api.read_score(ada, BLOCK, COURSE) == api.RawScore(1, 2)
 
     def test_the_history_says_so(self, ada):
         api.reset_attempts(ada, COURSE, BLOCK)
@@ -65,7 +65,7 @@ class TestEmptyModule:
         """SG48: after a delete the state is absent and the score is gone."""
         assert api.clear_state(ada, COURSE, BLOCK) is True
         assert api.read_state(ada, BLOCK, COURSE) is None
-        assert api.read_score(ada, BLOCK, COURSE) == api.Score(None, None)
+        assert api.read_score(ada, BLOCK, COURSE) == api.RawScore(None, None)
         assert StudentModule.objects.get().state == "{}"
 
     def test_the_history_says_so_in_one_entry(self, ada):
@@ -85,7 +85,7 @@ class TestEmptyModule:
         api.set_score(ada, COURSE, OTHER, 1, 1)
         assert api.clear_state(ada, COURSE, OTHER) is True
         assert StudentModule.objects.get(module_state_key=OTHER).state is None
-        assert api.read_score(ada, OTHER, COURSE).grade is None
+        assert api.read_score(ada, OTHER, COURSE).earned is None
 
     def test_where_there_is_nothing(self, ada):
         assert api.has_state(ada, COURSE, OTHER) is False
@@ -114,7 +114,7 @@ class TestEmptyModule:
         api.clear_state(ada, COURSE, BLOCK)
         api.save_fields(ada, COURSE, BLOCK, {"seed": 4})
         assert api.read_state(ada, BLOCK, COURSE) == {"seed": 4}
-        assert api.read_score(ada, BLOCK, COURSE).grade is None
+        assert api.read_score(ada, BLOCK, COURSE).earned is None
 
 
 def test_learners_at(ada):

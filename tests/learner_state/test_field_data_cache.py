@@ -42,12 +42,12 @@ def committed_ada(transactional_db):
     return get_user_model().objects.create_user("ada")
 
 
-def key_of(user, field_name, scope="user_state", place=None):
-    """Return the key of a field of the poll, or of ``place``."""
-    places = {"user_state": POLL, "user_state_summary": POLL, "preferences": "poll"}
+def key_of(user, field_name, scope="user_state", group=None):
+    """Return the key of a field of the poll, or of ``group``."""
+    groups = {"user_state": POLL, "user_state_summary": POLL, "preferences": "poll"}
     user_id = None if scope == "user_state_summary" else user.pk
-    place = place or places.get(scope)
-    return FieldKey(getattr(Scope, scope), user_id, place, field_name)
+    group = group or groups.get(scope)
+    return FieldKey(getattr(Scope, scope), user_id, group, field_name)
 
 
 def keys_of_every_scope(user):
@@ -101,7 +101,7 @@ class TestStatements:
     def test_thousands_of_blocks(self, ada, django_assert_max_num_queries):
         """SG25: no database is asked for more than it takes at once."""
         values = {
-            key_of(ada, "field", scope, place=usage_key(f"poll-{n}")): n
+            key_of(ada, "field", scope, group=usage_key(f"poll-{n}")): n
             for scope in ("user_state", "user_state_summary")
             for n in range(2500)
         }
@@ -127,16 +127,16 @@ class TestStatements:
             for key in keys_of_every_scope(ada):
                 cache.get(key)
                 cache.last_modified(key)
-            assert not cache.has(key_of(ada, "attempts", place=SUMS))
-            assert not cache.has(key_of(ada, "total", "user_state_summary", place=SUMS))
+            assert not cache.has(key_of(ada, "attempts", group=SUMS))
+            assert not cache.has(key_of(ada, "total", "user_state_summary", group=SUMS))
 
     def test_a_block_that_nobody_announced(self, ada, django_assert_num_queries):
         """It costs one statement, once, and never looks as if it had no state."""
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 3})
         cache = cache_of(ada, "poll-lunch")
         with django_assert_num_queries(1):
-            assert cache.get(key_of(ada, "attempts", place=SUMS)) == 3
-            assert not cache.has(key_of(ada, "answers", place=SUMS))
+            assert cache.get(key_of(ada, "attempts", group=SUMS)) == 3
+            assert not cache.has(key_of(ada, "answers", group=SUMS))
 
     def test_what_is_known_is_not_read_again(self, ada, django_assert_num_queries):
         cache = FieldDataCache([], COURSE, ada)
@@ -171,18 +171,18 @@ class TestWrites:
         """SG2: a write adds to what is cached of a block, and takes nothing away."""
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 1, "answers": ["a"]})
         cache = cache_of(ada, "problem-sums")
-        cache.set(key_of(ada, "attempts", place=SUMS), 2)
-        assert cache.get(key_of(ada, "answers", place=SUMS)) == ["a"]
-        assert cache.get(key_of(ada, "attempts", place=SUMS)) == 2
+        cache.set(key_of(ada, "attempts", group=SUMS), 2)
+        assert cache.get(key_of(ada, "answers", group=SUMS)) == ["a"]
+        assert cache.get(key_of(ada, "attempts", group=SUMS)) == 2
         stored = api.read_state(ada.pk, SUMS, COURSE)
         assert stored == {"attempts": 2, "answers": ["a"]}
 
     def test_the_other_fields_of_an_unannounced_block_stay(self, ada):
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 1, "answers": ["a"]})
         cache = cache_of(ada)
-        cache.set(key_of(ada, "attempts", place=SUMS), 2)
-        assert cache.get(key_of(ada, "answers", place=SUMS)) == ["a"]
-        assert cache.get(key_of(ada, "attempts", place=SUMS)) == 2
+        cache.set(key_of(ada, "attempts", group=SUMS), 2)
+        assert cache.get(key_of(ada, "answers", group=SUMS)) == ["a"]
+        assert cache.get(key_of(ada, "attempts", group=SUMS)) == 2
 
     def test_what_is_handed_out_is_a_copy(self, ada):
         """SG15: neither what was written nor what was read is the cache's own."""
@@ -508,11 +508,11 @@ class TestAsides:
     def test_their_fields_are_read_with_the_blocks(self, ada, version, django_assert_num_queries):
         from opaque_keys.edx import asides
 
-        place = getattr(asides, f"AsideUsageKeyV{version}")(POLL, "notes")
+        group = getattr(asides, f"AsideUsageKeyV{version}")(POLL, "notes")
         family = "xblock_asides.v1"
         keys = [
-            FieldKey(Scope.user_state, ada.pk, place, "text", family),
-            FieldKey(Scope.user_state_summary, None, place, "readers", family),
+            FieldKey(Scope.user_state, ada.pk, group, "text", family),
+            FieldKey(Scope.user_state_summary, None, group, "readers", family),
             FieldKey(Scope.preferences, ada.pk, "notes", "colour", family),
         ]
         cache_of(ada).set_many(dict.fromkeys(keys, "x"))
@@ -539,23 +539,23 @@ class TestKeys:
         draft = POLL.for_branch("draft-branch").for_version("519665f6223ebd6980884f2b")
         cache = cache_of(ada, "poll-lunch")
         for scope in ("user_state", "user_state_summary"):
-            cache.set(key_of(ada, "field", scope, place=draft), 1)
+            cache.set(key_of(ada, "field", scope, group=draft), 1)
             for now in (cache, cache_of(ada, "poll-lunch")):
                 assert now.get(key_of(ada, "field", scope)) == 1
-                assert now.get(key_of(ada, "field", scope, place=draft)) == 1
+                assert now.get(key_of(ada, "field", scope, group=draft)) == 1
 
     def test_upper_and_lower_case(self, ada):
         """SG10: what differs in nothing but case is not the same block, nor the same type."""
         upper = usage_key("Poll-lunch")
-        for scope, place in (
+        for scope, group in (
             ("user_state", upper),
             ("user_state_summary", upper),
             ("preferences", "Poll"),
         ):
             cache_of(ada).set(key_of(ada, "field", scope), "lower")
-            cache_of(ada).set(key_of(ada, "field", scope, place=place), "upper")
+            cache_of(ada).set(key_of(ada, "field", scope, group=group), "upper")
             assert cache_of(ada).get(key_of(ada, "field", scope)) == "lower"
-            assert cache_of(ada).get(key_of(ada, "field", scope, place=place)) == "upper"
+            assert cache_of(ada).get(key_of(ada, "field", scope, group=group)) == "upper"
 
     def test_names_that_nearly_are_the_same(self, ada):
         """SG14: fields whose names differ in case, or in an accent, do not mix."""
@@ -574,20 +574,20 @@ class TestKeys:
         runs = [CourseKey.from_string(f"DemoX/CS101/{year}") for year in (2015, 2016)]
         for scope in ("user_state", "user_state_summary"):
             for run in runs:
-                place = old.map_into_course(run)
-                cache_of(ada).set(key_of(ada, "field", scope, place=place), run.run)
+                group = old.map_into_course(run)
+                cache_of(ada).set(key_of(ada, "field", scope, group=group), run.run)
             for run in runs:
-                place = old.map_into_course(run)
-                found = cache_of(ada).get(key_of(ada, "field", scope, place=place))
+                group = old.map_into_course(run)
+                found = cache_of(ada).get(key_of(ada, "field", scope, group=group))
                 assert found == run.run
 
     def test_blocks_of_a_library(self, ada):
         """SG11: blocks of a course and of a library are read and written together."""
-        place = UsageKey.from_string("lb:DemoX:lib:poll:lunch")
+        group = UsageKey.from_string("lb:DemoX:lib:poll:lunch")
         values = {
-            key_of(ada, "field", scope, place=where): str(where)
+            key_of(ada, "field", scope, group=where): str(where)
             for scope in ("user_state", "user_state_summary")
-            for where in (place, POLL)
+            for where in (group, POLL)
         }
         cache_of(ada).set_many(values)
         cache = cache_of(ada)

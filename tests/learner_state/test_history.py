@@ -132,7 +132,7 @@ def test_large_numbers(settings, options):
     table.objects.update(id=large + 1, student_id=large + 2)
     (entry,) = trail(student_id=large + 2)
     assert (entry.pk, entry.student_module_id, entry.version) == (large + 1, large, 2**33)
-    assert store.forget([large]) == 1
+    assert store.delete_history([large]) == 1
 
 
 class TestDeletedRows:
@@ -167,7 +167,7 @@ class TestDeletedRows:
         for table in (PLAIN, EXTENDED):
             fill(table, 1, [1, 2])
             fill(table, 2, [1])
-        assert store.forget([1, 1, 3]) == 4
+        assert store.delete_history([1, 1, 3]) == 4
         assert identities(PLAIN) == identities(EXTENDED) == [(2, 1)]
 
 
@@ -305,7 +305,7 @@ class TestStatements:
         """BEGIN, DELETE, COMMIT for each table."""
         fill(PLAIN, 1, range(1, 20))
         with django_assert_num_queries(6):
-            store.forget(range(400))
+            store.delete_history(range(400))
 
     def rows(self, count):
         return [

@@ -27,7 +27,7 @@ from tests.learner_state.history_factories import (
 )
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history import batch
-from xqueue_bridge.learner_state.history.middleware import collapse_history
+from xqueue_bridge.learner_state.history.middleware import history_batch_middleware
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import history_batch
 
@@ -141,10 +141,10 @@ def test_a_write_that_is_undone_is_no_part_of_it():
 def test_a_thread_begins_outside():
     seen = []
     with history_batch():
-        thread = threading.Thread(target=lambda: seen.append(batch.current_scope()))
+        thread = threading.Thread(target=lambda: seen.append(batch.current_batch()))
         thread.start()
         thread.join()
-        assert batch.current_scope() is not None
+        assert batch.current_batch() is not None
     assert seen == [None]
 
 
@@ -153,9 +153,9 @@ def test_a_task_that_outlives_the_scope_has_left_it():
         go_on = asyncio.Event()
 
         async def task() -> list[bool]:
-            inside = batch.current_scope() is not None
+            inside = batch.current_batch() is not None
             await go_on.wait()
-            return [inside, batch.current_scope() is not None]
+            return [inside, batch.current_batch() is not None]
 
         with history_batch():
             running = asyncio.create_task(task())
@@ -203,7 +203,7 @@ class TestMiddleware:
             write(row)
             return HttpResponse("done")
 
-        handler = collapse_history(view)
+        handler = history_batch_middleware(view)
         assert handler(RequestFactory().get("/")).content == b"done"
         assert versions() == [2]
         handler(RequestFactory().get("/"))
@@ -211,16 +211,16 @@ class TestMiddleware:
 
     def test_an_async_request_too(self):
         async def view(request):
-            return HttpResponse(str(batch.current_scope() is not None))
+            return HttpResponse(str(batch.current_batch() is not None))
 
         async def ask():
-            return await collapse_history(view)(RequestFactory().get("/"))
+            return await history_batch_middleware(view)(RequestFactory().get("/"))
 
         assert asyncio.run(ask()).content == b"True"
 
     def test_its_path_can_be_written_in_settings(self, settings, client):
         settings.MIDDLEWARE = [
-            "xqueue_bridge.learner_state.history.middleware.collapse_history",
+            "xqueue_bridge.learner_state.history.middleware.history_batch_middleware",
             *settings.MIDDLEWARE,
         ]
         assert client.get("/admin/login/").status_code == 200

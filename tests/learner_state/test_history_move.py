@@ -35,28 +35,28 @@ from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history import move as moving
 from xqueue_bridge.learner_state.history import prune, store
-from xqueue_bridge.learner_state.history.move import Place
+from xqueue_bridge.learner_state.history.move import HistoryTable
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
 
-HERE = Place(PLAIN, "default")
-BESIDE = Place(EXTENDED, "default")
-THERE = Place(EXTENDED, "history")
+HERE = HistoryTable(PLAIN, "default")
+BESIDE = HistoryTable(EXTENDED, "default")
+THERE = HistoryTable(EXTENDED, "history")
 
 
-def move(source: Place, target: Place, chunk: int = 7) -> int:
+def move(source: HistoryTable, target: HistoryTable, chunk: int = 7) -> int:
     *_, last = moving.move(source, target, chunk=chunk)
     return last.moved
 
 
-def contents(place: Place) -> list[tuple]:
-    return sorted(place.entries.values_list(*moving._FIELDS), key=lambda entry: entry[:2])
+def contents(history: HistoryTable) -> list[tuple]:
+    return sorted(history.entries.values_list(*moving._FIELDS), key=lambda entry: entry[:2])
 
 
 @pytest.mark.parametrize(
     ("source", "target"),
     [(HERE, BESIDE), (HERE, THERE), (BESIDE, THERE), (THERE, HERE)],
-    ids=lambda place: f"{place.table.__name__}@{place.alias}",
+    ids=lambda history: f"{history.table.__name__}@{history.alias}",
 )
 def test_it_works(source, target):
     for row in (1, 2, 3):
@@ -209,7 +209,7 @@ def test_while_the_site_goes_on(settings, options):
     for n in range(40):
         api.save_fields(learner, COURSE, BLOCK, {"n": n})
     settings.XQUEUE_BRIDGE = options
-    target = Place(EXTENDED, options.get("HISTORY_DATABASE", "default"))
+    target = HistoryTable(EXTENDED, options.get("HISTORY_DATABASE", "default"))
     for _ in moving.move(HERE, target, chunk=4):
         api.save_fields(learner, COURSE, BLOCK, {"m": time.monotonic()})
         seen = [entry.version for entry in api.history(learner, BLOCK, COURSE)]

@@ -21,7 +21,7 @@ from tests.learner_state.history_factories import (
     make_row,
 )
 from xqueue_bridge.learner_state.history import prune as retention
-from xqueue_bridge.learner_state.history.prune import Policy, Progress
+from xqueue_bridge.learner_state.history.prune import Policy, PruneProgress
 from xqueue_bridge.learner_state.models import StudentModule
 
 pytestmark = pytest.mark.django_db
@@ -196,5 +196,5 @@ class TestOrphans:
         assert last.deleted == 0
 
     def test_no_history_at_all(self):
-        assert list(retention.prune_orphans()) == [Progress(0)]
+        assert list(retention.prune_orphans()) == [PruneProgress(0)]
         assert prune(Policy(keep_last=1)) == 0

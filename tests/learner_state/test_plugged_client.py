@@ -113,5 +113,5 @@ def test_scores_do_not_mind(settings):
     client.set("ada", BLOCK, {"a": 1})
     api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
     assert client.get("ada", BLOCK).state == {"a": 1}
-    assert api.read_score(ada.pk, BLOCK, COURSE) == api.Score(1, 2)
+    assert api.read_score(ada.pk, BLOCK, COURSE) == api.RawScore(1, 2)
     assert StudentModule.objects.get().state is None

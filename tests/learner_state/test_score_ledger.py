@@ -60,10 +60,10 @@ def apply(
 
 def score_of(user_id: int) -> tuple[float | None, float | None] | None:
     score = api.read_score(user_id, BLOCK, COURSE)
-    return score and (score.grade, score.max_grade)
+    return score and (score.earned, score.possible)
 
 
-def learner_score(user_id: int) -> api.Score | None:
+def learner_score(user_id: int) -> api.RawScore | None:
     return api.read_score(user_id, WAITING_BLOCK, COURSE)
 
 
@@ -74,7 +74,7 @@ class TestOnce:
         entry = ScoreLedger.objects.get()
         assert (entry.idempotency_key, entry.user_id, entry.course_key) == ("r1", ada, COURSE)
         assert (entry.usage_key, entry.earned, entry.possible) == (BLOCK, 3, 4)
-        assert (entry.outcome, entry.repeats) == ("applied", 0)
+        assert (entry.outcome, entry.duplicate_count) == ("applied", 0)
 
     def test_five_times(self, committed_ada):
         """SG39, SG43: repeated after whatever happened, a reply changes nothing, successfully."""
@@ -87,7 +87,7 @@ class TestOnce:
         ]
         assert StudentModuleHistory.objects.count() == len(received) == 1
         assert GradeRecalculation.objects.get().wanted == 1
-        entries = ScoreLedger.objects.order_by("pk").values_list("outcome", "repeats")
+        entries = ScoreLedger.objects.order_by("pk").values_list("outcome", "duplicate_count")
         assert list(entries) == [("rejected", 0), ("applied", 4)]
 
     def test_keys_that_differ_in_case(self, ada):
@@ -100,7 +100,7 @@ class TestOnce:
         assert [answer.repeated for answer in answers].count(False) == 1
         assert {answer.outcome for answer in answers} == {Outcome.APPLIED}
         assert StudentModuleHistory.objects.count() == 1
-        assert ScoreLedger.objects.get().repeats == 7
+        assert ScoreLedger.objects.get().duplicate_count == 7
 
     def test_a_crash_before_the_commit_leaves_nothing(self, committed_ada, monkeypatch):
         """SG43: what was not committed is done when the reply comes again."""
@@ -325,7 +325,7 @@ class TestNews:
         library = LibraryLocatorV2("DemoX", "LIB")
         usage_key = LibraryUsageLocatorV2(library, "problem", "loops")
         api.apply_score("r1", committed_ada, library, usage_key, 1, 2)
-        assert api.read_score(committed_ada, usage_key, library) == api.Score(1, 2)
+        assert api.read_score(committed_ada, usage_key, library) == api.RawScore(1, 2)
         assert not GradeRecalculation.objects.exists()
 
 
@@ -356,7 +356,7 @@ class TestDelivery:
         make_state(ada)
         grader_replies.apply_reply(reply.pk)
         assert [grader_replies.is_answer(submission.pk, GOOD) for _ in range(4)] == [True] * 4
-        assert self.entry(reply).repeats == 4
+        assert self.entry(reply).duplicate_count == 4
 
     @pytest.mark.parametrize("at_once", [False, True])
     def test_posted_five_times(self, committed_ada, at_once):
@@ -368,7 +368,7 @@ class TestDelivery:
         post = lambda: Client().post(quote(place), form).status_code  # noqa: E731
         statuses = in_processes([post] * 5) if at_once else [post() for _ in range(5)]
         assert statuses == [200] * 5
-        assert learner_score(committed_ada) == api.Score(1, 1)
+        assert learner_score(committed_ada) == api.RawScore(1, 1)
         assert StudentModuleHistory.objects.count() == 1
         assert GradeRecalculation.objects.get().wanted == 1
         assert ScoreLedger.objects.filter(outcome="applied").count() == 1

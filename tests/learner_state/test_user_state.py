@@ -80,7 +80,7 @@ def test_a_score_and_a_state_leave_each_other_alone(ada):
     assert api.read_state(ada, BLOCK, COURSE) is None
     assert StudentModule.objects.get().state is None
     api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
-    assert api.read_score(ada, BLOCK, COURSE) == api.Score(0.5, 2)
+    assert api.read_score(ada, BLOCK, COURSE) == api.RawScore(0.5, 2)
     api.set_score(ada, COURSE, BLOCK, 2, 2)
     assert api.read_state(ada, BLOCK, COURSE) == {"seed": 1}
 
@@ -204,5 +204,5 @@ def test_concurrent_writers_lose_nothing(committed_ada):
 
     in_threads([*(lambda w=w: write(w) for w in range(4)), score])
     assert len(api.read_state(committed_ada, BLOCK, COURSE)) == 24
-    assert api.read_score(committed_ada, BLOCK, COURSE) == api.Score(5, 6)
+    assert api.read_score(committed_ada, BLOCK, COURSE) == api.RawScore(5, 6)
     assert StudentModule.objects.get().version == 30

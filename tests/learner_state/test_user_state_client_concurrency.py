@@ -87,7 +87,7 @@ def test_states_and_scores_at_once(ada):
 
     in_threads([lambda: write(0), score, lambda: write(1), score])
     assert client.get("ada", BLOCK).state == {f"{w} {n}": n for w in (0, 1) for n in range(8)}
-    assert api.read_score(ada.pk, BLOCK, COURSE) == api.Score(7, 8)
+    assert api.read_score(ada.pk, BLOCK, COURSE) == api.RawScore(7, 8)
 
 
 def test_first_writers_inside_transactions_of_their_own(ada):

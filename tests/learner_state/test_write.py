@@ -9,7 +9,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from tests.db.test_transactions import collision
 from xqueue_bridge.db import transactions
 from xqueue_bridge.learner_state import write as writing
-from xqueue_bridge.learner_state.block_keys import place_at, place_of
+from xqueue_bridge.learner_state.block_keys import block_key_of, make_block_key
 from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
@@ -122,19 +122,19 @@ def test_the_rows_say_what_they_are_about(client, ada):
 
 def test_locked_rows_are_those_of_the_course(ada):
     """SG13: runs whose keys are stored alike are told apart when rows are locked."""
-    places = [place_at(run, OLD_KEY) for run in OLD_RUNS]
-    assert places[0] != places[1]
-    assert places[0] == place_of(OLD_KEY.map_into_course(OLD_RUNS[0]))
-    change = writing.overlay([(places[0], {"run": 1})])
-    assert writing.update_rows(ada.pk, places[:1], change, Reason.STATE, create=True) == 1
+    keys = [make_block_key(run, OLD_KEY) for run in OLD_RUNS]
+    assert keys[0] != keys[1]
+    assert keys[0] == block_key_of(OLD_KEY.map_into_course(OLD_RUNS[0]))
+    change = writing.merge_fields([(keys[0], {"run": 1})])
+    assert writing.update_rows(ada.pk, keys[:1], change, Reason.STATE, create=True) == 1
     with transaction.atomic():
-        assert set(writing.lock_rows(ada.pk, places)) == {places[0]}
-        assert writing.lock_rows(ada.pk, places[1:]) == {}
+        assert set(writing.lock_rows(ada.pk, keys)) == {keys[0]}
+        assert writing.lock_rows(ada.pk, keys[1:]) == {}
 
 
 def test_a_learner_that_nobody_has_seen(db):
     """SG17: a row is never made for a learner who does not exist."""
-    change = writing.overlay([(place_of(BLOCK), {"a": 1})])
+    change = writing.merge_fields([(block_key_of(BLOCK), {"a": 1})])
     with pytest.raises(writing.UnknownLearner):
-        writing.update_rows(10**9, [place_of(BLOCK)], change, Reason.STATE, create=True)
+        writing.update_rows(10**9, [block_key_of(BLOCK)], change, Reason.STATE, create=True)
     assert not StudentModule.objects.exists()

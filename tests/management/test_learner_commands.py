@@ -60,7 +60,7 @@ class TestRetire:
         """C125: texts go, numbers stay, and others are left alone."""
         assert run(RETIRE, "ada") == (f"learner {ada}: scrub: 2 history, 1 states, 1 submissions")
         assert state_of(ada) is None
-        assert learner_state.read_score(ada, PROBLEM, COURSE).grade == 1
+        assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
         assert state_of(bob) is not None
 
     def test_purge_several(self, ada, bob):
@@ -128,7 +128,7 @@ class TestReset:
         assert run(RESET, str(PROBLEM), "ada") == "1 of 1 learners reset"
         assert state_of(ada)["attempts"] == 0
         assert state_of(bob)["attempts"] == 2
-        assert learner_state.read_score(ada, PROBLEM, COURSE).grade == 1
+        assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
 
     def test_everyone(self, ada, bob):
         assert run(RESET, str(PROBLEM), "--everyone", "--dry-run") == (

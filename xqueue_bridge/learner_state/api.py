@@ -44,7 +44,7 @@ from xqueue_bridge.learner_state.scores.queries import learners_with_scores, rea
 from xqueue_bridge.learner_state.student_module import (
     HistoryEntry,
     LockedModule,
-    Score,
+    RawScore,
     history,
     lock_or_create,
     locked_module,
@@ -77,8 +77,8 @@ __all__ = [
     "LockedModule",
     "MaxScoresCache",
     "Outcome",
+    "RawScore",
     "Reason",
-    "Score",
     "ScoresClient",
     "UnknownLearner",
     "WrongLearner",

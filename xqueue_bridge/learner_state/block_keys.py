@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class BlockKey:
     """A block in its course or library. Block keys are equal if the table stores them alike."""
 
     context: str
@@ -25,12 +25,12 @@ class Place:
     usage_key: UsageKey = field(compare=False)
 
 
-def place_at(course_key: LearningContextKey, usage_key: UsageKey) -> Place:
+def make_block_key(course_key: LearningContextKey, usage_key: UsageKey) -> BlockKey:
     """Return the block key of a block in a course or library; accepts keys without a run."""
-    return Place(stored_text(course_key), stored_text(usage_key), course_key, usage_key)
+    return BlockKey(stored_text(course_key), stored_text(usage_key), course_key, usage_key)
 
 
-def place_of(usage_key: UsageKey) -> Place:
+def block_key_of(usage_key: UsageKey) -> BlockKey:
     """Return the block key for a usage key that contains its context.
 
     Raises ValueError for a deprecated (i4x) key that was not mapped into its course, because it
@@ -40,7 +40,7 @@ def place_of(usage_key: UsageKey) -> Place:
         raise TypeError(f"a usage key is needed, not {type(usage_key).__name__}")
     if not has_run(usage_key):
         raise ValueError(f"{usage_key} does not name its course's run: map it into the course")
-    return place_at(usage_key.context_key, usage_key)
+    return make_block_key(usage_key.context_key, usage_key)
 
 
 @lru_cache(maxsize=4096)

@@ -9,11 +9,11 @@ from typing import Any
 from django.db import transaction
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.learner_state.block_keys import Place, place_at
+from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
 from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.write import Change, Row, update_rows
+from xqueue_bridge.learner_state.write import Change, StudentModuleRow, update_rows
 from xqueue_bridge.signals import state_deleted
 
 
@@ -23,8 +23,8 @@ def reset_attempts(user_id: int, course_key: LearningContextKey, usage_key: Usag
     Returns whether there were any attempts. The history entry's reason is "reset". Raises the
     database's own error if retries fail.
     """
-    place = place_at(course_key, usage_key)
-    return update_rows(user_id, [place], _reset, Reason.RESET) > 0
+    key = make_block_key(course_key, usage_key)
+    return update_rows(user_id, [key], _reset, Reason.RESET) > 0
 
 
 def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
@@ -33,8 +33,8 @@ def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKe
     Returns whether there was anything to delete. The history entry's reason is "delete";
     ``state_deleted`` is sent after commit.
     """
-    place = place_at(course_key, usage_key)
-    if not update_rows(user_id, [place], _empty, Reason.DELETE):
+    key = make_block_key(course_key, usage_key)
+    if not update_rows(user_id, [key], _empty, Reason.DELETE):
         return False
     send_signal = partial(
         state_deleted.send_robust,
@@ -63,7 +63,7 @@ def learner_ids_at(course_key: LearningContextKey, usage_key: UsageKey) -> Itera
     return rows.order_by("pk").values_list("student_id", flat=True).iterator()
 
 
-def _reset(place: Place, row: Row) -> bool:
+def _reset(key: BlockKey, row: StudentModuleRow) -> bool:
     state = decode(row.state)
     if not state.get("attempts"):
         return False
@@ -71,7 +71,7 @@ def _reset(place: Place, row: Row) -> bool:
     return True
 
 
-def _empty(place: Place, row: Row) -> bool:
+def _empty(key: BlockKey, row: StudentModuleRow) -> bool:
     fields = decode(row.state)
     if not fields and row.grade is None and row.max_grade is None:
         return False
@@ -88,4 +88,4 @@ def _would(
     row: Any = StudentModule.objects.filter(
         student_id=user_id, module_state_key=usage_key, course_id=course_key
     ).first()
-    return row is not None and change(place_at(course_key, usage_key), row)
+    return row is not None and change(make_block_key(course_key, usage_key), row)

@@ -1,9 +1,11 @@
-"""StudentModule: the row of a learner's state and score at one block."""
+"""StudentModule, the row of a learner's state and score at one block; tombstones of learners."""
 
 from django.conf import settings
 from django.db import models
 
 from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
+
+from xqueue_bridge.data import RetirementMode
 
 
 class StudentModule(models.Model):
@@ -49,3 +51,29 @@ class StudentModule(models.Model):
 
     def __str__(self) -> str:
         return f"state of learner {self.student_id} at {self.module_state_key}"
+
+
+class RetiredLearner(models.Model):
+    """The tombstone of a learner who is retired, or is being retired.
+
+    Written before the first batch and never deleted: an interrupted retirement is finished from
+    it, and later replies are refused because of it, which would store the learner's data again.
+
+    .. pii: Says that a learner, by id, has left.
+    .. pii_types: id
+    .. pii_retirement: retained
+    """
+
+    user_id = models.PositiveBigIntegerField(primary_key=True)
+    mode = models.CharField(max_length=5, choices=[(m.value, m.value) for m in RetirementMode])
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    late_replies = models.PositiveIntegerField(
+        default=0, help_text="Replies that came afterwards, belonging to nothing: not stored."
+    )
+
+    class Meta:
+        verbose_name = "retired learner"
+
+    def __str__(self) -> str:
+        return f"learner {self.user_id} ({self.mode})"

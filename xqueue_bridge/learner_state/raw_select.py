@@ -11,18 +11,18 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import DateTimeField, QuerySet
 
-from xqueue_bridge.learner_state.block_keys import Place
+from xqueue_bridge.learner_state.block_keys import BlockKey
 from xqueue_bridge.learner_state.models import StudentModule
 
 
 def read_rows(
     learner: int | QuerySet[Any],
-    places: Collection[Place],
+    keys: Collection[BlockKey],
     names: Sequence[str],
     *,
     lock: bool = False,
 ) -> list[tuple[Any, ...]]:
-    """Return the learner's rows at ``places``: the texts of context and usage key, then fields.
+    """Return the learner's rows at ``keys``: the texts of context and usage key, then fields.
 
     ``learner`` is an id or a query for it. Deprecated keys are the same in all runs of a course,
     so rows of other contexts may be returned. One statement, in the order of ids; ``lock`` locks
@@ -35,14 +35,14 @@ def read_rows(
     sql = (
         f"SELECT {columns} FROM {quote(meta.db_table)} "  # noqa: S608
         f"WHERE {quote('student_id')} = {of_learner} AND {quote('module_id')} IN "
-        f"({', '.join(['%s'] * len(places))}) ORDER BY {quote('id')}"
+        f"({', '.join(['%s'] * len(keys))}) ORDER BY {quote('id')}"
     )
     if lock and connection.features.has_select_for_update:
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("rows are locked in a transaction")
         sql = f"{sql} {connection.ops.for_update_sql()}"
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*parameters, *(place.usage for place in places)])
+        cursor.execute(sql, [*parameters, *(key.usage for key in keys)])
         found = cursor.fetchall()
     return _converted(found, fields)
 

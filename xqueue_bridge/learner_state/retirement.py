@@ -20,14 +20,13 @@ from xqueue_bridge.learner_state.fields.models import (
 )
 from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
-from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.retirement_models import RetiredLearner
+from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
 #: The state of a row whose state was deleted; a state that was never stored stays NULL.
 _DELETED = "{}"
-#: Retires a batch of rows; returns how many.
-Forget: TypeAlias = Callable[[QuerySet[Any]], int]
+#: Empties or deletes a batch of rows; returns how many.
+Retire: TypeAlias = Callable[[QuerySet[Any]], int]
 _FIELD_TABLES: tuple[type[Model], ...] = (XModuleStudentPrefsField, XModuleStudentInfoField)
 
 
@@ -81,13 +80,13 @@ def retire_states(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
     """
     purge = mode is RetirementMode.PURGE
     narrow = _all if purge else _with_text
-    forget_rows: Forget = _delete if purge else _empty_states
-    forget_entries: Forget = _delete if purge else _empty_entries
+    retire_rows: Retire = _delete if purge else _empty_states
+    retire_entries: Retire = _delete if purge else _empty_entries
     for trail in _trails(user_id):
-        yield from _in_batches("history", narrow(trail), forget_entries)
-    yield from _in_batches("states", narrow(_states(user_id)), forget_rows)
+        yield from _in_batches("history", narrow(trail), retire_entries)
+    yield from _in_batches("states", narrow(_states(user_id)), retire_rows)
     for trail in _trails(user_id):  # entries that were written meanwhile
-        yield from _in_batches("history", narrow(trail), forget_entries)
+        yield from _in_batches("history", narrow(trail), retire_entries)
     for fields in _fields(user_id):
         yield from _in_batches("fields", fields, _delete)
     if purge:
@@ -105,11 +104,11 @@ def _trails(user_id: int) -> list[QuerySet[Any]]:
     database may still hold earlier entries.
     """
     here = router.db_for_write(StudentModule)
-    places = dict.fromkeys(
+    tables = dict.fromkeys(
         (table, alias) for table in store.tables() for alias in (here, router.db_for_write(table))
     )
     return [
-        table._default_manager.using(alias).filter(student_id=user_id) for table, alias in places
+        table._default_manager.using(alias).filter(student_id=user_id) for table, alias in tables
     ]
 
 
@@ -122,10 +121,10 @@ def _scores(user_id: int) -> QuerySet[Any]:
     return ScoreLedger.objects.filter(user_id=user_id)
 
 
-def _in_batches(kind: str, rows: QuerySet[Any], forget: Forget) -> Iterator[Counter[str]]:
+def _in_batches(kind: str, rows: QuerySet[Any], retire: Retire) -> Iterator[Counter[str]]:
     every = rows.model._default_manager.using(rows.db)
     for ids in id_batches(rows):
-        work = partial(forget, every.filter(pk__in=ids))
+        work = partial(retire, every.filter(pk__in=ids))
         yield Counter({kind: in_transaction(work, using=rows.db)})
 
 

@@ -11,32 +11,32 @@ from typing import Any
 from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.learner_state.block_keys import Place, place_at
+from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
 from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.history import store as trail
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.write import (
-    Row,
+    StudentModuleRow,
     insert_missing,
     lock_rows,
-    overlay,
-    store,
+    merge_fields,
+    save_rows,
     update_rows,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """Points at one block; ``grade`` is None before the first score."""
+class RawScore:
+    """Points at one block, before its weight; both None before the first score."""
 
-    grade: float | None
-    max_grade: float | None
+    earned: float | None
+    possible: float | None
 
     @property
     def is_finite(self) -> bool:
         """Whether both values are finite; databases store other values differently."""
-        return all(math.isfinite(points or 0) for points in (self.grade, self.max_grade))
+        return all(math.isfinite(points or 0) for points in (self.earned, self.possible))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,17 @@ class HistoryEntry:
 class LockedModule:
     """A StudentModule row that is locked until the transaction ends."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: StudentModuleRow) -> None:
         self._row = row
         self.state = decode(row.state)
-        self.score = Score(row.grade, row.max_grade)
+        self.score = RawScore(row.grade, row.max_grade)
 
     def write(
         self,
         reason: Reason,
         *,
         state: Mapping[str, Any] | None = None,
-        score: Score | None = None,
+        score: RawScore | None = None,
         only_if_higher: bool = False,
     ) -> None:
         """Store the new state, the new score, or both; keep what is not given.
@@ -74,9 +74,9 @@ class LockedModule:
         if state is not None:
             self._row.state = encode(state)
         if score is not None:
-            self._row.grade, self._row.max_grade = score.grade, score.max_grade
+            self._row.grade, self._row.max_grade = score.earned, score.possible
             self.score = score
-        store([self._row], reason, only_if_higher=only_if_higher)
+        save_rows([self._row], reason, only_if_higher=only_if_higher)
 
 
 def read_state(
@@ -87,10 +87,12 @@ def read_state(
     return decode(text) or None
 
 
-def read_score(user_id: int, usage_key: UsageKey, course_key: LearningContextKey) -> Score | None:
+def read_score(
+    user_id: int, usage_key: UsageKey, course_key: LearningContextKey
+) -> RawScore | None:
     """Return the learner's points at the block; None if the learner has no row there."""
     found = _rows(user_id, course_key, usage_key).values_list("grade", "max_grade").first()
-    return Score(*found) if found else None
+    return RawScore(*found) if found else None
 
 
 def save_fields(
@@ -105,9 +107,9 @@ def save_fields(
     ValueError for fields that JSON cannot represent, ``UnknownLearner``, or the database's own
     error if retries fail; then nothing is stored.
     """
-    place = place_at(course_key, usage_key)
+    key = make_block_key(course_key, usage_key)
     if fields:
-        update_rows(user_id, [place], overlay([(place, fields)]), Reason.STATE, create=True)
+        update_rows(user_id, [key], merge_fields([(key, fields)]), Reason.STATE, create=True)
 
 
 def set_score(
@@ -122,17 +124,17 @@ def set_score(
     Raises ValueError for points that are not finite, ``UnknownLearner``, or the database's own
     error if retries fail.
     """
-    if not Score(grade, max_grade).is_finite:
+    if not RawScore(grade, max_grade).is_finite:
         raise ValueError(f"a score is of finite points, not {grade} of {max_grade}")
 
-    def score(place: Place, row: Row) -> bool:
+    def score(key: BlockKey, row: StudentModuleRow) -> bool:
         if (row.grade, row.max_grade) == (grade, max_grade):
             return False
         row.grade, row.max_grade = grade, max_grade
         return True
 
-    place = place_at(course_key, usage_key)
-    update_rows(user_id, [place], score, Reason.SCORE, create=True)
+    key = make_block_key(course_key, usage_key)
+    update_rows(user_id, [key], score, Reason.SCORE, create=True)
 
 
 def locked_module(
@@ -142,8 +144,8 @@ def locked_module(
 
     Call it in a transaction (``in_transaction``), whose end releases the lock.
     """
-    place = place_at(course_key, usage_key)
-    row = lock_rows(user_id, [place]).get(place)
+    key = make_block_key(course_key, usage_key)
+    row = lock_rows(user_id, [key]).get(key)
     return LockedModule(row) if row else None
 
 
@@ -156,7 +158,7 @@ def lock_or_create(
     """
     module = locked_module(user_id, course_key, usage_key)
     if module is None:
-        insert_missing(user_id, place_at(course_key, usage_key))
+        insert_missing(user_id, make_block_key(course_key, usage_key))
         module = locked_module(user_id, course_key, usage_key)
     if module is None:
         raise AssertionError("the row that was just inserted is gone")

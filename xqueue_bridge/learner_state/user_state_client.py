@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.learner_state.block_keys import chunks, place_of, usage_key_from
+from xqueue_bridge.learner_state.block_keys import block_key_of, chunks, usage_key_from
 from xqueue_bridge.learner_state.encoding import decode
 from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
@@ -23,12 +23,12 @@ from xqueue_bridge.learner_state.user_state import (
 )
 from xqueue_bridge.learner_state.write import (
     UnknownLearner,
-    overlay,
+    drop_fields,
+    merge_fields,
     rows_at,
     stored_type,
     update_rows,
     with_key_text,
-    without,
 )
 from xqueue_bridge.lms.users import select_user_id, user_id_of, username_field
 
@@ -74,14 +74,14 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         """Yield states in the requested order, each once; one statement for each 1000 blocks."""
         require_user_state(scope)
         wanted = _names(fields)
-        places = dict.fromkeys(map(place_of, block_keys))
-        for chunk in chunks(places, READ_CHUNK):
+        keys = dict.fromkeys(map(block_key_of, block_keys))
+        for chunk in chunks(keys, READ_CHUNK):
             rows = read_rows(self._whose(username), chunk, ("state", "modified"))
             found = {(context, usage): held for context, usage, *held in rows}
-            for place in chunk:
-                text, updated = found.get((place.context, place.usage), (None, None))
+            for key in chunk:
+                text, updated = found.get((key.context, key.usage), (None, None))
                 if state := decode(text):
-                    yield _tuple(username, place.usage_key, _only(state, wanted), updated)
+                    yield _tuple(username, key.usage_key, _only(state, wanted), updated)
 
     def set_many(
         self,
@@ -95,13 +95,13 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         field, for values that JSON cannot represent, and ``UnknownUser``.
         """
         require_user_state(scope)
-        given = ((place_of(key), state) for key, state in block_keys_to_state.items())
-        new = [(place, state) for place, state in given if state != {}]
-        change = overlay(new)
+        given = ((block_key_of(key), state) for key, state in block_keys_to_state.items())
+        new = [(key, state) for key, state in given if state != {}]
+        change = merge_fields(new)
         user_id = self._writer(username)
         if user_id is not None:
-            places = [place for place, _ in new]
-            update_rows(user_id, places, change, Reason.STATE, create=True, learner_is_known=True)
+            keys = [key for key, _ in new]
+            update_rows(user_id, keys, change, Reason.STATE, create=True, learner_is_known=True)
 
     def delete_many(
         self,
@@ -112,10 +112,10 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
     ) -> None:
         """Delete some or all fields; five statements for each 400 blocks. Skip absent states."""
         require_user_state(scope)
-        places = [place_of(key) for key in block_keys]
+        keys = [block_key_of(key) for key in block_keys]
         user_id = self._writer(username)
         if user_id is not None:
-            update_rows(user_id, places, without(_names(fields)), Reason.DELETE)
+            update_rows(user_id, keys, drop_fields(_names(fields)), Reason.DELETE)
 
     def get_history(
         self, username: str, block_key: UsageKey, scope: Any = USER_STATE
@@ -125,9 +125,9 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         Includes writes of the score. Raises ``DoesNotExist`` if there is no entry.
         """
         require_user_state(scope)
-        place = place_of(block_key)
+        key = block_key_of(block_key)
         is_empty = True
-        for entry in store.read(self._reader(username), block_key, place.course_key):
+        for entry in store.read(self._reader(username), block_key, key.course_key):
             is_empty = False
             yield _tuple(username, block_key, decode(entry.state) or None, entry.created)
         if is_empty:
@@ -138,7 +138,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
     ) -> Iterator[XBlockUserState]:
         """Yield every learner's state at a block; one statement for each ``batch_size`` rows."""
         require_user_state(scope)
-        yield from _pages(rows_at(place_of(block_key)), batch_size)
+        yield from _pages(rows_at(block_key_of(block_key)), batch_size)
 
     def iter_all_for_course(
         self,

@@ -23,7 +23,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
-from xqueue_bridge.learner_state.block_keys import Place, chunks, place_at
+from xqueue_bridge.learner_state.block_keys import BlockKey, chunks, make_block_key
 from xqueue_bridge.learner_state.encoding import decode, encode, overlaid
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import record
@@ -42,7 +42,7 @@ CLAIM_ROUNDS = 5
 
 
 @dataclass(slots=True)
-class Row:
+class StudentModuleRow:
     """The values of a StudentModule; creating a model instance takes ten times as long."""
 
     student_id: int
@@ -69,11 +69,11 @@ class Row:
 
 
 #: Changes a row's state or score in place; returns whether there is anything to store.
-Change: TypeAlias = Callable[[Place, Row], bool]
+Change: TypeAlias = Callable[[BlockKey, StudentModuleRow], bool]
 
 _TAKE_LOCK = f"UPDATE {StudentModule._meta.db_table} SET version = 0 WHERE id = 0"  # noqa: S608
 _WRITTEN = ("state", "grade", "max_grade", "version", "modified")
-#: The fields of ``Row`` that are read, in its order.
+#: The fields of ``StudentModuleRow`` that are read, in its order.
 _READ = ("id", "state", "grade", "max_grade", "version", "created", "modified")
 
 
@@ -83,14 +83,14 @@ class UnknownLearner(XQueueBridgeError):
 
 def update_rows(
     user_id: int,
-    places: Iterable[Place],
+    keys: Iterable[BlockKey],
     change: Change,
     reason: Reason,
     *,
     create: bool = False,
     learner_is_known: bool = False,
 ) -> int:
-    """Change a learner's rows at ``places`` and return how many were stored.
+    """Change a learner's rows at ``keys`` and return how many were stored.
 
     ``create``: ``change`` also gets an empty row for each block key without one, and changed ones
     are inserted; an unknown learner then raises ``UnknownLearner``, unless ``learner_is_known``.
@@ -102,32 +102,32 @@ def update_rows(
     learner exists. States too large for one statement take several.
     """
     written = 0
-    for chunk in chunks(sorted(set(places)), CHUNK):
+    for chunk in chunks(sorted(set(keys)), CHUNK):
         attempt = partial(_change, user_id, chunk, change, reason, create, learner_is_known)
         written += in_transaction(attempt)
     return written
 
 
-def overlay(new: Iterable[tuple[Place, Mapping[str, Any]]]) -> Change:
+def merge_fields(new: Iterable[tuple[BlockKey, Mapping[str, Any]]]) -> Change:
     """Return the change that merges new fields over a row's old ones, in the given order.
 
     Raises TypeError or ValueError, before anything is written, if JSON cannot represent them.
     """
-    texts: dict[Place, str] = {}
-    for place, fields in new:
-        texts[place] = overlaid(texts.get(place), encode(fields))
+    texts: dict[BlockKey, str] = {}
+    for key, fields in new:
+        texts[key] = overlaid(texts.get(key), encode(fields))
 
-    def change(place: Place, row: Row) -> bool:
-        row.state = overlaid(row.state, texts[place])
+    def change(key: BlockKey, row: StudentModuleRow) -> bool:
+        row.state = overlaid(row.state, texts[key])
         return True
 
     return change
 
 
-def without(fields: Collection[str] | None) -> Change:
+def drop_fields(fields: Collection[str] | None) -> Change:
     """Return the change that deletes fields, or all of them; rows without them stay unchanged."""
 
-    def change(place: Place, row: Row) -> bool:
+    def change(key: BlockKey, row: StudentModuleRow) -> bool:
         old = decode(row.state)
         kept = {} if fields is None else {n: v for n, v in old.items() if n not in fields}
         row.state = encode(kept) if len(kept) < len(old) else row.state
@@ -136,28 +136,28 @@ def without(fields: Collection[str] | None) -> Change:
     return change
 
 
-def lock_rows(user_id: int, places: Sequence[Place]) -> dict[Place, Row]:
-    """Lock and return the learner's rows at ``places``. Call it in a transaction."""
+def lock_rows(user_id: int, keys: Sequence[BlockKey]) -> dict[BlockKey, StudentModuleRow]:
+    """Lock and return the learner's rows at ``keys``. Call it in a transaction."""
     if not connection.features.has_select_for_update:
         # SQLite: a transaction that begins with a read cannot always write later. This UPDATE takes
         # the write lock and changes nothing.
         with connection.cursor() as cursor:
             cursor.execute(_TAKE_LOCK)
-    rows = read_rows(user_id, places, _READ, lock=True)
-    named = {(place.context, place.usage): place for place in places}
+    rows = read_rows(user_id, keys, _READ, lock=True)
+    named = {(key.context, key.usage): key for key in keys}
     found = {}
     for context, usage, *values in rows:
-        if place := named.get((context, usage)):
-            found[place] = _row(user_id, place, *values)
+        if key := named.get((context, usage)):
+            found[key] = _row(user_id, key, *values)
     return found
 
 
-def rows_at(place: Place) -> QuerySet[Any]:
+def rows_at(key: BlockKey) -> QuerySet[Any]:
     """Return all learners' rows at a block key, with the texts of their keys."""
-    rows = with_key_text().filter(usage=place.usage)
+    rows = with_key_text().filter(usage=key.usage)
     # Deprecated keys are stored alike in all runs; other keys contain their context.
-    is_unique = has_run(UsageKey.from_string(place.usage))
-    return rows if is_unique else rows.filter(context=place.context)
+    is_unique = has_run(UsageKey.from_string(key.usage))
+    return rows if is_unique else rows.filter(context=key.context)
 
 
 @cache
@@ -172,7 +172,9 @@ def with_key_text() -> QuerySet[Any]:
     )
 
 
-def store(rows: Sequence[Row], reason: Reason, *, only_if_higher: bool = False) -> None:
+def save_rows(
+    rows: Sequence[StudentModuleRow], reason: Reason, *, only_if_higher: bool = False
+) -> None:
     """Write changed rows that the transaction has locked, and new ones, with their history.
 
     If a score differs, the score signals are sent, with ``only_if_higher`` as an argument. Raises
@@ -196,16 +198,16 @@ def store(rows: Sequence[Row], reason: Reason, *, only_if_higher: bool = False) 
         send_score_signals(row, reason, only_if_higher=only_if_higher)
 
 
-def insert_missing(user_id: int, place: Place) -> None:
+def insert_missing(user_id: int, key: BlockKey) -> None:
     """Insert an empty row unless another process has inserted it meanwhile."""
     if not user_exists(user_id):
         raise UnknownLearner
     now = timezone.now()
     row = StudentModule(
         student_id=user_id,
-        course_id=place.course_key,
-        module_state_key=place.usage_key,
-        module_type=stored_type(place.usage_key.block_type),
+        course_id=key.course_key,
+        module_state_key=key.usage_key,
+        module_type=stored_type(key.usage_key.block_type),
         created=now,
         modified=now,
     )
@@ -219,23 +221,23 @@ def stored_type(block_type: str) -> str:
 
 def _change(
     user_id: int,
-    places: Sequence[Place],
+    keys: Sequence[BlockKey],
     change: Change,
     reason: Reason,
     create: bool,
     learner_is_known: bool,
 ) -> int:
     for look in range(1, CLAIM_ROUNDS + 1):
-        rows = lock_rows(user_id, places)
+        rows = lock_rows(user_id, keys)
         if create:
-            rows = {place: rows.get(place) or _row(user_id, place) for place in places}
-        changed = {place: row for place, row in rows.items() if change(place, row)}
+            rows = {key: rows.get(key) or _row(user_id, key) for key in keys}
+        changed = {key: row for key, row in rows.items() if change(key, row)}
         has_new = any(row.pk is None for row in changed.values())
         if has_new and not learner_is_known and not user_exists(user_id):
             raise UnknownLearner
         try:
             with transaction.atomic() if has_new else nullcontext():
-                store(list(changed.values()), reason)
+                save_rows(list(changed.values()), reason)
         except IntegrityError:
             if not has_new or look == CLAIM_ROUNDS:
                 raise
@@ -246,29 +248,29 @@ def _change(
     raise AssertionError("unreachable: the last look returns or raises")
 
 
-def _row(user_id: int, place: Place, *values: Any) -> Row:
-    block_type = stored_type(place.usage_key.block_type)
-    row = Row(user_id, place.course_key, place.usage_key, block_type, *values)
+def _row(user_id: int, key: BlockKey, *values: Any) -> StudentModuleRow:
+    block_type = stored_type(key.usage_key.block_type)
+    row = StudentModuleRow(user_id, key.course_key, key.usage_key, block_type, *values)
     row.stored_score = (row.grade, row.max_grade)
     return row
 
 
-def _insert(rows: Sequence[Row]) -> None:
+def _insert(rows: Sequence[StudentModuleRow]) -> None:
     bulk_insert.insert(StudentModule, rows)
     if rows[0].pk is None:  # MySQL does not return the inserted ids
-        places = [place_at(row.course_id, row.module_state_key) for row in rows]
-        found = lock_rows(rows[0].student_id, places)
-        for place, row in zip(places, rows, strict=True):
-            row.pk = found[place].pk
+        keys = [make_block_key(row.course_id, row.module_state_key) for row in rows]
+        found = lock_rows(rows[0].student_id, keys)
+        for key, row in zip(keys, rows, strict=True):
+            row.pk = found[key].pk
 
 
-def _update(rows: Sequence[Row]) -> None:
+def _update(rows: Sequence[StudentModuleRow]) -> None:
     bulk_insert.insert(StudentModule, rows, overwrite=_WRITTEN)
 
 
-def _announce(user_id: int, changed: Mapping[Place, Row]) -> None:
+def _announce(user_id: int, changed: Mapping[BlockKey, StudentModuleRow]) -> None:
     """Send ``state_saved`` after the commit for each state that waits for graders."""
-    for place, row in changed.items():
+    for key, row in changed.items():
         if "queuestate" not in (row.state or ""):
             continue  # most states wait for no grader; this check avoids parsing them
         if keys := waiting_keys(decode(row.state)):
@@ -276,7 +278,7 @@ def _announce(user_id: int, changed: Mapping[Place, Row]) -> None:
                 state_saved.send_robust,
                 sender=StudentModule,
                 user_id=user_id,
-                usage_key=place.usage_key,
+                usage_key=key.usage_key,
                 waiting_keys=keys,
             )
             transaction.on_commit(send_signal)

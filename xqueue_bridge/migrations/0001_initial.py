@@ -279,7 +279,7 @@ class Migration(migrations.Migration):
                 ('possible', models.FloatField(null=True)),
                 ('digest', models.CharField(blank=True, help_text='Fingerprint of the reply.', max_length=64)),
                 ('outcome', models.CharField(choices=[('applied', "it is the learner's score"), ('duplicate', 'it had come before'), ('stale', 'the learner has answered again since'), ('lower', "the learner's score is higher"), ('rejected', "not a score, or nobody's")], max_length=9)),
-                ('repeats', models.PositiveIntegerField(default=0, help_text='How often it came again.')),
+                ('duplicate_count', models.PositiveIntegerField(default=0, help_text='How often it came again.')),
                 ('created', models.DateTimeField()),
                 ('modified', models.DateTimeField()),
             ],
@@ -302,7 +302,7 @@ class Migration(migrations.Migration):
                 ('grade', models.FloatField(null=True)),
                 ('max_grade', models.FloatField(null=True)),
                 ('reason', models.CharField(choices=[('state', 'the block saved'), ('score', 'a score was set'), ('reply', 'a grader replied'), ('delete', 'fields were deleted'), ('reset', 'attempts were reset'), ('rescore', 'the problem was scored again'), ('retire', 'the learner was retired')], max_length=8)),
-                ('batch', models.BigIntegerField(help_text='The number of the collapse scope that wrote it, if one did.', null=True)),
+                ('batch', models.BigIntegerField(help_text='The number of the history batch that wrote it, if one did.', null=True)),
                 ('created', models.DateTimeField(help_text='When the row was written: its `modified`.')),
             ],
             options={
@@ -325,7 +325,7 @@ class Migration(migrations.Migration):
                 ('grade', models.FloatField(null=True)),
                 ('max_grade', models.FloatField(null=True)),
                 ('reason', models.CharField(choices=[('state', 'the block saved'), ('score', 'a score was set'), ('reply', 'a grader replied'), ('delete', 'fields were deleted'), ('reset', 'attempts were reset'), ('rescore', 'the problem was scored again'), ('retire', 'the learner was retired')], max_length=8)),
-                ('batch', models.BigIntegerField(help_text='The number of the collapse scope that wrote it, if one did.', null=True)),
+                ('batch', models.BigIntegerField(help_text='The number of the history batch that wrote it, if one did.', null=True)),
                 ('created', models.DateTimeField(help_text='When the row was written: its `modified`.')),
             ],
             options={

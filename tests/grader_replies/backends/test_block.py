@@ -231,7 +231,7 @@ class TestRealBlock:
         assert api.apply_reply(reply.pk) == Status.APPLIED
         (entry,) = self.state(submission)["correct_map"].values()
         assert (entry["correctness"], entry["queuestate"]) == ("correct", None)
-        assert self.score(submission) == learner_state.Score(1, 1)
+        assert self.score(submission) == learner_state.RawScore(1, 1)
 
     def test_both_parts(self):
         """C24: two replies to one block, each to its own answer."""
@@ -239,7 +239,7 @@ class TestRealBlock:
         for submission, points in zip(reversed(sent), (5, 2), strict=True):
             body = json.dumps({"correct": True, "score": points, "msg": "x"})
             assert api.apply_reply(make_reply(submission, body).pk) == Status.APPLIED
-        assert self.score(sent[0]) == learner_state.Score(7, 7)
+        assert self.score(sent[0]) == learner_state.RawScore(7, 7)
 
     def test_killed_between_the_blocks_save_and_our_note(self, monkeypatch):
         """C116, SG43: neither is kept without the other, so the next attempt finds the key."""
@@ -256,7 +256,7 @@ class TestRealBlock:
                 api.apply_reply(reply.pk)
         assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
         assert due_again(reply) == Status.APPLIED
-        assert self.score(submission) == learner_state.Score(1, 1)
+        assert self.score(submission) == learner_state.RawScore(1, 1)
         assert not learner_state.waiting_keys(self.state(submission))
 
     def test_a_note_that_collides_undoes_the_save(self, monkeypatch):
@@ -286,7 +286,7 @@ class TestRealBlock:
         learner_state.save_fields(ada, COURSE, submission.usage_key, saved)
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
-        assert self.score(submission).grade == 1
+        assert self.score(submission).earned == 1
 
     def test_what_another_save_undid_is_done_again(self):
         """C118: a save that we do not hear of; the second look finds it."""
@@ -297,7 +297,7 @@ class TestRealBlock:
         StudentModule.objects.update(state=before.state, grade=before.grade)
         assert due_again(reply) == Status.APPLIED
         assert reply.next_attempt_at is None
-        assert self.score(submission).grade == 1
+        assert self.score(submission).earned == 1
         assert not learner_state.waiting_keys(self.state(submission))
 
     def test_the_second_look_changes_nothing_where_all_is_well(self):
@@ -340,7 +340,7 @@ class TestRealBlock:
 
         monkeypatch.setattr(real_block, "load_block", load_closed)
         assert api.apply_reply(make_reply(submission).pk) == Status.APPLIED
-        assert self.score(submission).grade == 1
+        assert self.score(submission).earned == 1
 
     def test_a_block_that_is_gone(self):
         """C107: few attempts, then operators see it."""

@@ -44,7 +44,7 @@ def _grade(module: learner_state.LockedModule, delivery: ReplyToApply) -> ApplyR
     state = capa_state.graded(
         module.state, answer_id, delivery.reply, points=points, possible=possible
     )
-    score = learner_state.Score(state["score"]["raw_earned"], possible)
+    score = learner_state.RawScore(state["score"]["raw_earned"], possible)
     module.write(learner_state.Reason.REPLY, state=state, score=score)
     return ApplyResult(True, points, maximum)
 

@@ -14,7 +14,7 @@ from opaque_keys.edx.block_types import BlockTypeKeyV1
 
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.db.upsert import upsert
-from xqueue_bridge.learner_state.fields.caches import FieldCache, Found, Place, usage_keys
+from xqueue_bridge.learner_state.fields.caches import CacheGroup, FieldCache, Found, usage_keys
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.fields.models import (
     StoredField,
@@ -28,10 +28,10 @@ ASIDE_FAMILY = "xblock_asides.v1"
 
 _block_type: Any = BlockTypeKeyV1  # abstract only in its annotations
 
-Row = TypeVar("Row", bound=StoredField)
+FieldRow = TypeVar("FieldRow", bound=StoredField)
 
 
-class DjangoOrmFieldCache(FieldCache, Generic[Row]):
+class DjangoOrmFieldCache(FieldCache, Generic[FieldRow]):
     """A scope with one row for each field; one statement writes any number of fields."""
 
     model: ClassVar[type[StoredField]]
@@ -39,30 +39,30 @@ class DjangoOrmFieldCache(FieldCache, Generic[Row]):
     where: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def _columns(self, place: Place) -> dict[str, Any]:
+    def _columns(self, group: CacheGroup) -> dict[str, Any]:
         """Return the filter on the columns ``where`` for a cache group."""
 
     @abstractmethod
-    def _rows(self, places: set[Place]) -> QuerySet[Any]: ...
+    def _rows(self, groups: set[CacheGroup]) -> QuerySet[Any]: ...
 
     @abstractmethod
-    def _place_of(self, row: Any) -> Place: ...
+    def _group_of_row(self, row: Any) -> CacheGroup: ...
 
-    def _read(self, places: set[Place]) -> Iterator[Found]:
-        for row in self._rows(places):
-            yield self._place_of(row), row.field_name, json.loads(row.value), row.modified
+    def _read(self, groups: set[CacheGroup]) -> Iterator[Found]:
+        for row in self._rows(groups):
+            yield self._group_of_row(row), row.field_name, json.loads(row.value), row.modified
 
-    def _write(self, groups: Mapping[Place, Mapping[str, Any]]) -> datetime:
+    def _write(self, groups: Mapping[CacheGroup, Mapping[str, Any]]) -> datetime:
         now = timezone.now()
         rows = [
             self.model(
-                **self._columns(place),
+                **self._columns(group),
                 field_name=field_name,
                 value=json.dumps(value),
                 created=now,
                 modified=now,
             )
-            for place, fields in groups.items()
+            for group, fields in groups.items()
             for field_name, value in fields.items()
         ]
         # Two writers that lock rows in the same order do not deadlock.
@@ -70,8 +70,8 @@ class DjangoOrmFieldCache(FieldCache, Generic[Row]):
         in_transaction(lambda: upsert(rows, key=self._unique(), fields=["value", "modified"]))
         return now
 
-    def _erase(self, place: Place, field_name: str) -> None:
-        columns = self._columns(place)
+    def _delete(self, group: CacheGroup, field_name: str) -> None:
+        columns = self._columns(group)
         self.model._default_manager.filter(**columns, field_name=field_name).delete()
 
     def _unique(self) -> tuple[str, ...]:
@@ -85,20 +85,20 @@ class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
     model = XModuleUserStateSummaryField
     where = ("course_id", "usage_id")
 
-    def place(self, key: FieldKey) -> Place:
+    def group_of(self, key: FieldKey) -> CacheGroup:
         return without_branch(key.block_scope_id)
 
-    def _places(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[Place]:
+    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]:
         return set(usage_keys(blocks, aside_types))
 
-    def _columns(self, place: Any) -> dict[str, Any]:
-        return {"course_id": place.context_key, "usage_id": place}
+    def _columns(self, group: Any) -> dict[str, Any]:
+        return {"course_id": group.context_key, "usage_id": group}
 
-    def _rows(self, places: set[Any]) -> QuerySet[Any]:
-        contexts = {place.context_key for place in places}
-        return self.model.objects.filter(course_id__in=contexts, usage_id__in=places)
+    def _rows(self, groups: set[Any]) -> QuerySet[Any]:
+        contexts = {group.context_key for group in groups}
+        return self.model.objects.filter(course_id__in=contexts, usage_id__in=groups)
 
-    def _place_of(self, row: Any) -> Place:
+    def _group_of_row(self, row: Any) -> CacheGroup:
         return with_run(row.usage_id, row.course_id)
 
 
@@ -112,20 +112,20 @@ class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):
         super().__init__()
         self.user = user
 
-    def place(self, key: FieldKey) -> Place:
+    def group_of(self, key: FieldKey) -> CacheGroup:
         return _block_type(key.block_family, key.block_scope_id)
 
-    def _places(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[Place]:
+    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]:
         types = {_block_type(block.entry_point, block.scope_ids.block_type) for block in blocks}
         return types | {_block_type(ASIDE_FAMILY, aside_type) for aside_type in aside_types}
 
-    def _columns(self, place: Place) -> dict[str, Any]:
-        return {"student_id": self.user.pk, "module_type": place}
+    def _columns(self, group: CacheGroup) -> dict[str, Any]:
+        return {"student_id": self.user.pk, "module_type": group}
 
-    def _rows(self, places: set[Place]) -> QuerySet[Any]:
-        return self.model.objects.filter(student_id=self.user.pk, module_type__in=places)
+    def _rows(self, groups: set[CacheGroup]) -> QuerySet[Any]:
+        return self.model.objects.filter(student_id=self.user.pk, module_type__in=groups)
 
-    def _place_of(self, row: XModuleStudentPrefsField) -> Place:
+    def _group_of_row(self, row: XModuleStudentPrefsField) -> CacheGroup:
         return row.module_type
 
 
@@ -139,20 +139,20 @@ class UserInfoCache(DjangoOrmFieldCache[XModuleStudentInfoField]):
         super().__init__()
         self.user = user
 
-    def place(self, key: FieldKey) -> Place:
+    def group_of(self, key: FieldKey) -> CacheGroup:
         return None
 
     def mark_loaded(self, blocks: Iterable[Any]) -> None:
         """Do nothing: other blocks may have fields of this scope for the same learner."""
 
-    def _places(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[Place]:
+    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]:
         return {None}
 
-    def _columns(self, place: Place) -> dict[str, Any]:
+    def _columns(self, group: CacheGroup) -> dict[str, Any]:
         return {"student_id": self.user.pk}
 
-    def _rows(self, places: set[Place]) -> QuerySet[Any]:
+    def _rows(self, groups: set[CacheGroup]) -> QuerySet[Any]:
         return self.model.objects.filter(student_id=self.user.pk)
 
-    def _place_of(self, row: XModuleStudentInfoField) -> Place:
+    def _group_of_row(self, row: XModuleStudentInfoField) -> CacheGroup:
         return None

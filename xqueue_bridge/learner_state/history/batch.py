@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 
-class Scope:
+class HistoryBatch:
     """One history batch: the number that its entries carry, and the rows it has written."""
 
     def __init__(self) -> None:
@@ -24,14 +24,14 @@ class Scope:
         return known
 
 
-_current: ContextVar[Scope | None] = ContextVar("xqueue_bridge_history_scope", default=None)
+_current: ContextVar[HistoryBatch | None] = ContextVar("xqueue_bridge_history_batch", default=None)
 
 
-def current_scope() -> Scope | None:
+def current_batch() -> HistoryBatch | None:
     """Return the history batch that this code runs in, or None."""
-    scope = _current.get()
+    batch = _current.get()
     # A task that was started in a batch has a copy of its context, and may outlive the batch.
-    return scope if scope and scope.is_open else None
+    return batch if batch and batch.is_open else None
 
 
 @contextmanager
@@ -42,13 +42,13 @@ def history_batch() -> Iterator[None]:
     thread is in no batch. Each entry is written together with its row and not at the end, so an
     exception or a killed process loses no entry.
     """
-    if current_scope():
+    if current_batch():
         yield
         return
-    scope = Scope()
-    token = _current.set(scope)
+    batch = HistoryBatch()
+    token = _current.set(batch)
     try:
         yield
     finally:
-        scope.is_open = False
+        batch.is_open = False
         _current.reset(token)

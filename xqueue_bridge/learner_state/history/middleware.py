@@ -14,20 +14,20 @@ from xqueue_bridge.learner_state.history.batch import history_batch
 
 
 @sync_and_async_middleware
-def collapse_history(
+def history_batch_middleware(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
     """Run the rest of the request in ``history_batch``."""
     if iscoroutinefunction(get_response):
 
-        async def in_one_scope_async(request: HttpRequest) -> HttpResponseBase:
+        async def in_one_batch_async(request: HttpRequest) -> HttpResponseBase:
             with history_batch():
                 return await get_response(request)
 
-        return in_one_scope_async
+        return in_one_batch_async
 
-    def in_one_scope(request: HttpRequest) -> HttpResponseBase:
+    def in_one_batch(request: HttpRequest) -> HttpResponseBase:
         with history_batch():
             return get_response(request)
 
-    return in_one_scope
+    return in_one_batch

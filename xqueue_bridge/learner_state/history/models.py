@@ -40,7 +40,7 @@ class BaseStudentModuleHistory(models.Model):
     max_grade = models.FloatField(null=True)
     reason = models.CharField(max_length=8, choices=Reason)
     batch = models.BigIntegerField(
-        null=True, help_text="The number of the collapse scope that wrote it, if one did."
+        null=True, help_text="The number of the history batch that wrote it, if one did."
     )
     created = models.DateTimeField(help_text="When the row was written: its `modified`.")
 

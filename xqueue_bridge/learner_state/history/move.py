@@ -41,7 +41,7 @@ class CopyDiffers(XQueueBridgeError):
 
 
 @dataclass(frozen=True)
-class Place:
+class HistoryTable:
     """A history table in a database."""
 
     table: Table
@@ -56,19 +56,21 @@ class Place:
 
 
 @dataclass
-class Progress:
+class MoveProgress:
     """Progress of a move: entries up to ``pk`` are deleted from the source."""
 
     pk: int = 0
     moved: int = 0
 
 
-def last_entry(source: Place) -> int:
+def last_entry(source: HistoryTable) -> int:
     """Return the largest primary key in a history table; 0 if it is empty."""
     return source.entries.aggregate(last=Max("pk"))["last"] or 0
 
 
-def move(source: Place, target: Place, *, chunk: int = CHUNK) -> Iterator[Progress]:
+def move(
+    source: HistoryTable, target: HistoryTable, *, chunk: int = CHUNK
+) -> Iterator[MoveProgress]:
     """Move the current entries of ``source`` to ``target``; yield after each chunk.
 
     May be killed and repeated at any time, and run twice at once. Raises ValueError if both
@@ -77,7 +79,7 @@ def move(source: Place, target: Place, *, chunk: int = CHUNK) -> Iterator[Progre
     """
     if source == target:
         raise ValueError(f"source and target are the same: {source}")
-    progress = Progress()
+    progress = MoveProgress()
     for ids in id_batches(source.entries.filter(pk__lte=last_entry(source)), chunk):
         progress.moved += _move_chunk(source, target, ids)
         progress.pk = ids[-1]
@@ -85,7 +87,7 @@ def move(source: Place, target: Place, *, chunk: int = CHUNK) -> Iterator[Progre
     yield progress
 
 
-def _move_chunk(source: Place, target: Place, ids: Sequence[int]) -> int:
+def _move_chunk(source: HistoryTable, target: HistoryTable, ids: Sequence[int]) -> int:
     def work() -> int:
         chunk = _committed(_lock(source, ids), source)
         if not chunk:  # a concurrent move has processed the chunk
@@ -97,7 +99,7 @@ def _move_chunk(source: Place, target: Place, ids: Sequence[int]) -> int:
     return in_transaction(work, source.alias)
 
 
-def _lock(source: Place, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
+def _lock(source: HistoryTable, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
     """Lock and return the entries, so that no other process changes them before the move."""
     entries = source.entries.filter(pk__in=ids)
     if not connections[source.alias].features.has_select_for_update:
@@ -106,7 +108,7 @@ def _lock(source: Place, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
 
 
 def _committed(
-    chunk: list[BaseStudentModuleHistory], source: Place
+    chunk: list[BaseStudentModuleHistory], source: HistoryTable
 ) -> list[BaseStudentModuleHistory]:
     """Return the entries whose writes were committed; delete those that never will be.
 
@@ -129,12 +131,12 @@ def _committed(
     return true
 
 
-def _copy(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
+def _copy(chunk: Sequence[BaseStudentModuleHistory], target: HistoryTable) -> None:
     with transaction.atomic(using=target.alias, savepoint=False):
         bulk_insert.insert(target.table, _copies(chunk, target), keep=True, using=target.alias)
 
 
-def _verify(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
+def _verify(chunk: Sequence[BaseStudentModuleHistory], target: HistoryTable) -> None:
     """Compare the chunk with the target's entries; if they differ, the later entry is right.
 
     They can differ: a failed write may have left an entry whose version another write then used,
@@ -148,7 +150,7 @@ def _verify(chunk: Sequence[BaseStudentModuleHistory], target: Place) -> None:
 
 
 def _older(
-    chunk: Sequence[BaseStudentModuleHistory], target: Place
+    chunk: Sequence[BaseStudentModuleHistory], target: HistoryTable
 ) -> list[BaseStudentModuleHistory]:
     """Return the entries of which the target has an older version."""
     identities = [(entry.student_module_id, entry.version) for entry in chunk]
@@ -166,12 +168,12 @@ def _older(
     return older
 
 
-def _delete(source: Place, ids: Sequence[int]) -> int:
+def _delete(source: HistoryTable, ids: Sequence[int]) -> int:
     return source.entries.filter(pk__in=ids).delete()[0]
 
 
 def _copies(
-    chunk: Sequence[BaseStudentModuleHistory], target: Place
+    chunk: Sequence[BaseStudentModuleHistory], target: HistoryTable
 ) -> list[BaseStudentModuleHistory]:
     return [target.table(**{name: getattr(entry, name) for name in _FIELDS}) for entry in chunk]
 

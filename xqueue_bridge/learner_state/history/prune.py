@@ -46,7 +46,7 @@ class Policy:
 
 
 @dataclass
-class Progress:
+class PruneProgress:
     """Progress of an iteration: rows down to ``student_module_id`` are processed."""
 
     student_module_id: int
@@ -90,14 +90,16 @@ def newest_row() -> int:
     )
 
 
-def prune(policy: Policy, *, dry_run: bool = False, start: int | None = None) -> Iterator[Progress]:
+def prune(
+    policy: Policy, *, dry_run: bool = False, start: int | None = None
+) -> Iterator[PruneProgress]:
     """Delete what the policy does not keep, with both tables merged into one history.
 
     Iterates from the row with the largest id, or from ``start``, downwards. Yields about once for
     each page; the last value has the totals, and with ``dry_run`` counts what would be deleted.
     It may be stopped at any time and repeated.
     """
-    progress = Progress(start if start is not None else newest_row())
+    progress = PruneProgress(start if start is not None else newest_row())
     doomed = _Doomed(dry_run)
     rank = 0
     previous: _Entry | None = None
@@ -119,14 +121,14 @@ def prune(policy: Policy, *, dry_run: bool = False, start: int | None = None) ->
     yield progress
 
 
-def prune_orphans(*, dry_run: bool = False) -> Iterator[Progress]:
+def prune_orphans(*, dry_run: bool = False) -> Iterator[PruneProgress]:
     """Delete the history of deleted rows; yield as ``prune`` does, with ascending ids.
 
     For history in a separate database, where a crash leaves entries after a row's deletion or
     after a failed write.
     """
     settled = timezone.now() - COMMIT_GRACE
-    progress = Progress(0)
+    progress = PruneProgress(0)
     for table in tables():
         last = 0
         while ids := _row_ids(table, last):

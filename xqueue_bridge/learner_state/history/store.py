@@ -19,7 +19,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.db import bulk_insert
-from xqueue_bridge.learner_state.history.batch import current_scope, history_batch
+from xqueue_bridge.learner_state.history.batch import current_batch, history_batch
 from xqueue_bridge.learner_state.history.models import (
     BaseStudentModuleHistory,
     Reason,
@@ -31,8 +31,8 @@ from xqueue_bridge.learner_state.models import StudentModule
 __all__ = [
     "COMMIT_GRACE",
     "committed_versions",
+    "delete_history",
     "delete_history_of",
-    "forget",
     "history_batch",
     "is_elsewhere",
     "read",
@@ -99,14 +99,14 @@ def record(rows: Sequence[Any], reason: Reason) -> None:
     """
     if not rows:
         return
-    table, scope = written_table(), current_scope()
-    batch = scope.number if scope else None
-    entries = [_entry(row, str(reason), batch) for row in rows]
+    table, batch = written_table(), current_batch()
+    number = batch.number if batch else None
+    entries = [_entry(row, str(reason), number) for row in rows]
     insert(table, entries, router.db_for_write(table))
-    again = scope.again(row.pk for row in rows) if scope else set()
+    again = batch.again(row.pk for row in rows) if batch else set()
     if not again:
         return
-    delete = _replaced(table, [row for row in rows if row.pk in again], batch).delete
+    delete = _replaced(table, [row for row in rows if row.pk in again], number).delete
     if is_elsewhere(table):
         transaction.on_commit(delete, using=router.db_for_write(StudentModule), robust=True)
     else:
@@ -139,7 +139,7 @@ def read(
         yield entry
 
 
-def forget(student_module_ids: Iterable[int]) -> int:
+def delete_history(student_module_ids: Iterable[int]) -> int:
     """Delete the history of these rows, in both tables; return the number of entries."""
     ids = sorted(set(student_module_ids))
     return sum(

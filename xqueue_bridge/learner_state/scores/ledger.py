@@ -22,7 +22,7 @@ from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.learner_state.student_module import (
     LockedModule,
-    Score,
+    RawScore,
     lock_or_create,
     locked_module,
 )
@@ -86,8 +86,8 @@ def apply_score(
             created=now,
             modified=now,
         )
-        if not _entered(entry):
-            return _repeated(idempotency_key)
+        if not _insert(entry):
+            return _duplicate_of(idempotency_key)
         score = clamped(earned, possible)
         outcome = Outcome.REJECTED
         if score is not None:
@@ -166,38 +166,38 @@ def record_outcome(
 def record_duplicate(idempotency_key: str) -> bool:
     """Count a repeated reply; return whether the ledger has its key."""
     found = ScoreLedger.objects.filter(idempotency_key=idempotency_key)
-    return bool(found.update(repeats=F("repeats") + 1, modified=timezone.now()))
+    return bool(found.update(duplicate_count=F("duplicate_count") + 1, modified=timezone.now()))
 
 
-def clamped(earned: float, possible: float) -> Score | None:
+def clamped(earned: float, possible: float) -> RawScore | None:
     """Return points that can be stored; None if the values are invalid."""
-    if not Score(earned, possible).is_finite or possible < 0:
+    if not RawScore(earned, possible).is_finite or possible < 0:
         return None
-    return Score(min(max(earned, 0), possible), possible)
+    return RawScore(min(max(earned, 0), possible), possible)
 
 
-def _as_published(earned: float | None, possible: float | None) -> Score | None:
-    """Return a block's points, which may be of any number type, as a Score; None if invalid."""
+def _as_published(earned: float | None, possible: float | None) -> RawScore | None:
+    """Return a block's points, which may be of any number type, as a RawScore; None if invalid."""
     try:
         earned, possible = (None if each is None else float(each) for each in (earned, possible))
     except OverflowError:
         return None
     if earned is None or possible is None:
-        score = Score(earned, possible)
+        score = RawScore(earned, possible)
         return score if score.is_finite else None
     return clamped(earned, possible)
 
 
-def is_as_high(new: Score, old: Score) -> bool:
+def is_as_high(new: RawScore, old: RawScore) -> bool:
     """Return whether the new share of the points is at least the old one; 0 of 0 is 0."""
-    return old.grade is None or _share(new) >= _share(old)
+    return old.earned is None or _share(new) >= _share(old)
 
 
-def _share(score: Score) -> float:
-    return (score.grade or 0) / score.max_grade if score.max_grade else 0.0
+def _share(score: RawScore) -> float:
+    return (score.earned or 0) / score.possible if score.possible else 0.0
 
 
-def _entered(entry: ScoreLedger) -> bool:
+def _insert(entry: ScoreLedger) -> bool:
     try:
         with transaction.atomic():
             entry.save(force_insert=True)
@@ -206,7 +206,7 @@ def _entered(entry: ScoreLedger) -> bool:
     return True
 
 
-def _repeated(idempotency_key: str) -> LedgerResult:
+def _duplicate_of(idempotency_key: str) -> LedgerResult:
     record_duplicate(idempotency_key)
     first = ScoreLedger.objects.values_list("outcome", flat=True).get(
         idempotency_key=idempotency_key
@@ -216,27 +216,27 @@ def _repeated(idempotency_key: str) -> LedgerResult:
 
 def _apply(
     entry: ScoreLedger,
-    score: Score,
+    score: RawScore,
     expected_queue_key: str | None,
     only_if_higher: bool,
     patch_state: Callable[[State], State] | None,
     reason: Reason,
 ) -> ScoreLedger.Outcome:
-    place: tuple[Any, Any, Any] = entry.user_id, entry.course_key, entry.usage_key
+    block: tuple[Any, Any, Any] = entry.user_id, entry.course_key, entry.usage_key
     if expected_queue_key is None:
         try:
-            module: LockedModule | None = lock_or_create(*place)
+            module: LockedModule | None = lock_or_create(*block)
         except UnknownLearner:
             return Outcome.REJECTED
     else:
-        module = locked_module(*place)
+        module = locked_module(*block)
     if module is None:
         return Outcome.STALE if user_exists(entry.user_id) else Outcome.REJECTED
     if expected_queue_key is not None and expected_queue_key not in waiting_answers(module.state):
         return Outcome.STALE
-    overtaken = _overtaken(entry)
-    if overtaken is not None:
-        return overtaken
+    outcome = _newer_attempt(entry)
+    if outcome is not None:
+        return outcome
     if only_if_higher and not is_as_high(score, module.score):
         return Outcome.LOWER
     state = patch_state(module.state) if patch_state else None
@@ -244,7 +244,7 @@ def _apply(
     return Outcome.APPLIED
 
 
-def _overtaken(entry: ScoreLedger) -> ScoreLedger.Outcome | None:
+def _newer_attempt(entry: ScoreLedger) -> ScoreLedger.Outcome | None:
     """Return the outcome of an attempt that is too late; call it under the learner's row lock."""
     ours = entry.attempt
     if ours is None:

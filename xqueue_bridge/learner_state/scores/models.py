@@ -30,7 +30,7 @@ class ScoreLedger(models.Model):
     possible = models.FloatField(null=True)
     digest = models.CharField(max_length=64, blank=True, help_text="Fingerprint of the reply.")
     outcome = models.CharField(max_length=9, choices=Outcome)
-    repeats = models.PositiveIntegerField(default=0, help_text="How often it came again.")
+    duplicate_count = models.PositiveIntegerField(default=0, help_text="How often it came again.")
     created = models.DateTimeField()
     modified = models.DateTimeField()
 

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.stdout.write(f"{source.entries.count()} entries to move from {source} to {target}")
             return
-        at = move.Progress()
+        at = move.MoveProgress()
         try:
             last = move.last_entry(source)
             with ProgressBar(self.stderr, last, quiet=options["no_progress"]) as bar:
@@ -64,14 +64,14 @@ class Command(BaseCommand):
             self.stdout.write(f"There is more in {source}: is it still written? Run it again.")
 
 
-def _place(text: str) -> move.Place:
+def _place(text: str) -> move.HistoryTable:
     name, _, alias = text.partition("@")
     if name not in _TABLES:
         raise ArgumentTypeError(f"{name!r} is neither 'plain' nor 'extended'")
     if alias and alias not in connections:
         raise ArgumentTypeError(f"{alias!r} is not in DATABASES")
-    return move.Place(_TABLES[name], alias) if alias else _at(_TABLES[name])
+    return move.HistoryTable(_TABLES[name], alias) if alias else _at(_TABLES[name])
 
 
-def _at(table: Table) -> move.Place:
-    return move.Place(table, router.db_for_write(table))
+def _at(table: Table) -> move.HistoryTable:
+    return move.HistoryTable(table, router.db_for_write(table))

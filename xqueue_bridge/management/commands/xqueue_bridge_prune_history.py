@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
     def _follow(
         self,
-        walk: Iterator[prune.Progress],
+        walk: Iterator[prune.PruneProgress],
         rows: int,
         what: str,
         options: dict[str, Any],
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         downwards: bool = False,
     ) -> None:
         did = "would be deleted" if options["dry_run"] else "deleted"
-        at = prune.Progress(rows)
+        at = prune.PruneProgress(rows)
         try:
             with ProgressBar(self.stderr, rows, quiet=options["no_progress"]) as bar:
                 for at in walk:
