@@ -3,9 +3,8 @@
 from django.conf import settings
 from django.db import models
 
-from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
-
 from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
 
 
 class StudentModule(models.Model):
