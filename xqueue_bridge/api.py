@@ -1,0 +1,88 @@
+"""The public Python API: what a host's code may import, besides ``signals`` and ``exceptions``.
+
+Everything else may change without notice. ``docs/references/python_api.rst`` describes each name.
+Import it after Django's apps are ready; settings and runtimes that need the service earlier import
+``XQueueService`` from ``xqueue_bridge``.
+"""
+
+from xqueue_bridge.course_grades.api import (
+    CourseGrade,
+    CourseGradeFactory,
+    SubsectionOverride,
+    override_history,
+    read_gradebook,
+    read_progress,
+    remove_override,
+    request_recalculation,
+    set_override,
+)
+from xqueue_bridge.course_structure.api import course_structures
+from xqueue_bridge.credentials.api import mode_and_status_are_interesting
+from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.deletion import delete_state, reset_attempts
+from xqueue_bridge.learner_state.api import (
+    DjangoKeyValueStore,
+    DjangoXBlockUserStateClient,
+    FieldDataCache,
+    MaxScoresCache,
+    ScoresClient,
+    UnknownLearner,
+    XBlockUserState,
+    XBlockUserStateClient,
+    apply_score,
+    history_batch,
+    is_crawler,
+    publish_score,
+    scores_or_children,
+    state_client,
+)
+from xqueue_bridge.retirement import retire_learner
+from xqueue_bridge.submission_queue.api import QueueStats, queue_stats
+from xqueue_bridge.xqueue_service.api import (
+    XQueueInterface,
+    XQueueService,
+    make_hashkey,
+    make_xheader,
+    parse_xreply,
+    use_edx_submissions_for_xqueue,
+)
+
+__all__ = [
+    "CourseGrade",
+    "CourseGradeFactory",
+    "DjangoKeyValueStore",
+    "DjangoXBlockUserStateClient",
+    "FieldDataCache",
+    "MaxScoresCache",
+    "QueueStats",
+    "RetirementMode",
+    "ScoresClient",
+    "SubsectionOverride",
+    "UnknownLearner",
+    "XBlockUserState",
+    "XBlockUserStateClient",
+    "XQueueInterface",
+    "XQueueService",
+    "apply_score",
+    "course_structures",
+    "delete_state",
+    "history_batch",
+    "is_crawler",
+    "make_hashkey",
+    "make_xheader",
+    "mode_and_status_are_interesting",
+    "override_history",
+    "parse_xreply",
+    "publish_score",
+    "queue_stats",
+    "read_gradebook",
+    "read_progress",
+    "remove_override",
+    "request_recalculation",
+    "reset_attempts",
+    "retire_learner",
+    "scores_or_children",
+    "set_override",
+    "state_client",
+    "use_edx_submissions_for_xqueue",
+]
