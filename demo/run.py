@@ -23,32 +23,61 @@ from pathlib import Path
 from typing import Any
 
 from demo.grader import sandbox
+from xqueue_bridge.worker.stop_signals import StopSignals
 
 HOST = "127.0.0.1"
 PORT = 8800
 QUEUE = "demo"
 GRADER = "demo-grader"
+#: Seconds that the children have to end by themselves.
+CHILD_SECONDS = 2.0
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
     arguments = _arguments()
-    # A supervisor's way to end us, and a window that is closed, are as orderly as Ctrl-C: the
-    # children have sessions of their own, so nobody else would tell them.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
-    with contextlib.ExitStack() as until_the_end:
-        if arguments.exit:
-            folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="demo-"))
-            os.environ["XQUEUE_BRIDGE_DEMO_VAR"] = folder
-        if arguments.two_databases:
-            os.environ["XQUEUE_BRIDGE_DEMO_TWO_DATABASES"] = "1"
+    # A supervisor, and a terminal that is closed, stop the demo as Ctrl-C does. The children have
+    # sessions of their own, so these signals reach only this process.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]  # nohup
+    children = Children()
+    with StopSignals(heard, interrupt=True, before_exit=children.kill) as stop:
         try:
-            return _demo(arguments, until_the_end)
+            with contextlib.ExitStack() as until_the_end:
+                until_the_end.callback(children.stop)
+                return _demo(arguments, until_the_end, children, stop)
         except KeyboardInterrupt:
             print("\nStopping.")
             return 1 if arguments.exit else 0
+
+
+class Children:
+    """The programs that run beside this one."""
+
+    def __init__(self) -> None:
+        self._running: list[subprocess.Popen[str]] = []
+
+    def add(self, child: subprocess.Popen[str]) -> None:
+        self._running.append(child)
+
+    def all_run(self) -> bool:
+        return all(child.poll() is None for child in self._running)
+
+    def stop(self) -> None:
+        """Ask all to end, and kill those that have not ended after CHILD_SECONDS."""
+        for child in self._running:
+            child.terminate()
+        deadline = time.monotonic() + CHILD_SECONDS
+        for child in self._running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=max(0.0, deadline - time.monotonic()))
+        self.kill()
+
+    def kill(self) -> None:
+        for child in self._running:
+            child.kill()
+        for child in self._running:
+            child.wait()
 
 
 def _arguments() -> argparse.Namespace:
@@ -72,7 +101,19 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _demo(arguments: argparse.Namespace, until_the_end: contextlib.ExitStack) -> int:
+def _demo(
+    arguments: argparse.Namespace,
+    until_the_end: contextlib.ExitStack,
+    children: Children,
+    stop: StopSignals,
+) -> int:
+    if arguments.exit:
+        folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="demo-"))
+        os.environ["XQUEUE_BRIDGE_DEMO_VAR"] = folder
+        # The last to be removed: the children write into it.
+        until_the_end.callback(children.stop)
+    if arguments.two_databases:
+        os.environ["XQUEUE_BRIDGE_DEMO_TWO_DATABASES"] = "1"
     port = free_port(arguments.port)
     url = f"http://{HOST}:{port}"
     os.environ["XQUEUE_BRIDGE_DEMO_URL"] = url
@@ -81,11 +122,9 @@ def _demo(arguments: argparse.Namespace, until_the_end: contextlib.ExitStack) ->
     poll = "0.1" if arguments.exit else "0.5"
     grader = ["-m", "demo.grader", "--url", url, "--queue", QUEUE, "--poll", poll]
     sweeper = ["manage.py", "xqueue_bridge_sweep", "--forever"]
-    quiet = arguments.exit
-    children = [
-        until_the_end.enter_context(_child("grader", grader, quiet, secret)),
-        until_the_end.enter_context(_child("sweeper", sweeper, quiet)),
-    ]
+    for name, command, text in (("grader", grader, secret), ("sweeper", sweeper, "")):
+        with stop.deferred():
+            children.add(_start(name, command, quiet=arguments.exit, secret=text))
     if arguments.exit:
         print(sandbox.describe())
         from demo.load_test import Cohort
@@ -95,7 +134,10 @@ def _demo(arguments: argparse.Namespace, until_the_end: contextlib.ExitStack) ->
             _print_log()
         return status
     _say_where(url)
-    return _until_one_ends(children)
+    while children.all_run():
+        time.sleep(0.5)
+    print("A part of the demo has ended by itself; stopping the others.", file=sys.stderr)
+    return 1
 
 
 def _set_up(how_many: int) -> tuple[str, list[Any]]:
@@ -155,16 +197,13 @@ def _web_server(port: int) -> Iterator[None]:
         server.server_close()
 
 
-@contextlib.contextmanager
-def _child(
-    name: str, command: list[str], quiet: bool, secret: str = ""
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a program beside us until the block ends. ``quiet``: its words go to a file."""
+def _start(name: str, command: list[str], *, quiet: bool, secret: str) -> subprocess.Popen[str]:
+    """Start a program beside this one. ``quiet``: its output goes to a file."""
     from demo.settings import VAR
 
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if secret:
-        # By a pipe: a file, or the environment, could be read by the programs it will run.
+        # Through a pipe: the programs that it runs could read a file or the environment.
         environment |= {"XQUEUE_GRADER_NAME": GRADER, "XQUEUE_GRADER_SECRET_FILE": "/dev/stdin"}
     log = (VAR / f"{name}.log").open("w") if quiet else None
     child = subprocess.Popen(
@@ -174,28 +213,33 @@ def _child(
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
-        # Ctrl-C in the terminal is for us: we stop them, one after the other.
+        # Ctrl-C in the terminal reaches only this process, which stops the others.
         start_new_session=True,
         text=True,
     )
+    if log:
+        log.close()  # the child has its own
     assert child.stdin is not None
-    with child.stdin:
+    with contextlib.suppress(BrokenPipeError), child.stdin:
         child.stdin.write(secret)
-    try:
-        yield child
-    finally:
-        _stop(child)
-        if log:
-            log.close()
+    return child
 
 
-def _stop(child: subprocess.Popen[str]) -> None:
-    child.terminate()
-    try:
-        child.wait(timeout=15)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+def _say_where(url: str) -> None:
+    from django.urls import reverse
+
+    from demo.course import course
+
+    print(
+        f"""
+    Learners   {url}{reverse("home")}
+    Operator   {url}{reverse("xqueue_bridge:queues")}   (choose "Operator" on the first page)
+    Grades     {url}{reverse("xqueue_bridge:gradebook", args=[course().key])}
+    Graders    {url}{reverse("xqueue_bridge:login").removesuffix("login/")}
+
+Ctrl-C stops it all.""",
+        flush=True,
+    )
 
 
 def _print_log(max_lines: int = 60) -> None:
@@ -222,13 +266,6 @@ def _say_where(url: str) -> None:
 Ctrl-C stops it all.""",
         flush=True,
     )
-
-
-def _until_one_ends(children: list[subprocess.Popen[str]]) -> int:
-    while all(child.poll() is None for child in children):
-        time.sleep(0.5)
-    print("A part of the demo has ended by itself; stopping the others.", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
 from demo.grader import sandbox
 from demo.grader.client import XQueueClient
 from demo.grader.worker import Worker
+from xqueue_bridge.worker.stop_signals import StopSignals
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,11 +42,10 @@ def _credentials() -> tuple[str, str]:
 def main() -> int:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="grader: %(message)s")
-    worker = Worker(XQueueClient(arguments.url, *_credentials()), arguments.queue, arguments.poll)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    logging.getLogger("demo.grader").info(sandbox.describe())
-    return worker.run()
+    client = XQueueClient(arguments.url, *_credentials())
+    with StopSignals() as stop:
+        logging.getLogger("demo.grader").info(sandbox.describe())
+        return Worker(client, arguments.queue, arguments.poll, stop).run()
 
 
 if __name__ == "__main__":

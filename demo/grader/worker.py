@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 
 from demo.grader.client import LoginRefused, Pulled, RequestRefused, XQueueClient, XQueueError
 from demo.grader.grading import GradingError, grade
+from xqueue_bridge.worker.stop_signals import StopFlag
 
 log = logging.getLogger("demo.grader")
 
@@ -22,16 +22,22 @@ MAX_PAUSE = 15.0
 class Worker:
     """One grader of some queues."""
 
-    def __init__(self, client: XQueueClient, queue_names: Sequence[str], poll: float) -> None:
+    def __init__(
+        self,
+        client: XQueueClient,
+        queue_names: Sequence[str],
+        poll: float,
+        stop: StopFlag | None = None,
+    ) -> None:
         self.client = client
         self.queue_names = queue_names
         self.poll = poll
-        self.stopping = threading.Event()
+        self._stop = stop or StopFlag()
 
     def run(self) -> int:
         """Work until stopped; return the program's exit status."""
         failures = 0
-        while not self.stopping.is_set():
+        while not self._stop.received:
             try:
                 busy = [self._one(queue_name) for queue_name in self.queue_names]
                 failures, pause = 0, 0.0 if any(busy) else self.poll
@@ -42,13 +48,13 @@ class Worker:
                     log.error("giving up after %d failures in a row", failures)
                     return 1
                 pause = min(MAX_PAUSE, self.poll * 2**failures)
-            self.stopping.wait(pause)
+            self._stop.wait(pause)
         log.info("stopped")
         return 0
 
     def stop(self) -> None:
         """End after the submission that is being graded."""
-        self.stopping.set()
+        self._stop.set()
 
     def _one(self, queue_name: str) -> bool:
         """Grade one submission of a queue; return whether there was one."""
@@ -77,6 +83,6 @@ class Worker:
             except XQueueError as exc:
                 log.warning("the reply to submission %s: %s", pulled.submission_id, exc)
                 if pause is not None:
-                    # Not stopping.wait(): a reply that exists is worth these seconds.
+                    # Not _stop.wait(): StopSignals gives a reply that exists these seconds.
                     time.sleep(pause)
         return None

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,3 +170,23 @@ def taken_port() -> Iterator[int]:
 def test_port_that_is_taken_is_not_used(taken_port: int) -> None:
     port = run.free_port(taken_port)
     assert port not in (0, taken_port)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.9, 1.6, 2.3])
+def test_signal_while_it_starts(tmp_path: Path, seconds: float) -> None:
+    """A demo that is stopped at any moment of its start leaves no process."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "demo.run", "--port", "0", "--learners", "1"],
+        cwd=ROOT,
+        env={**os.environ, "XQUEUE_BRIDGE_DEMO_VAR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    time.sleep(seconds)
+    demo.send_signal(signal.SIGTERM)
+    started = time.monotonic()
+    # The children inherit the pipe, so it is closed when the last of them has ended.
+    demo.communicate(timeout=60)
+    assert time.monotonic() - started < 5
+    assert demo.returncode in (0, -signal.SIGTERM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from argparse import ArgumentTypeError
 from typing import Any
@@ -11,32 +10,34 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
 from xqueue_bridge.tasks import sweep
+from xqueue_bridge.worker.stop_signals import StopSignals
 
 
 class Command(BaseCommand):
-    help = "Deliver replies that wait, give up what was handed out too often, clean up."
+    help = "Process one batch of each kind of overdue work; with --forever, repeat."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--forever", action="store_true", help="Go on until stopped.")
+        parser.add_argument(
+            "--forever",
+            action="store_true",
+            help="Repeat until SIGTERM or SIGINT, which end it within five seconds.",
+        )
         parser.add_argument(
             "--interval", type=_seconds, default=2.0, help="Seconds between sweeps (default: 2)."
         )
 
     def handle(self, *args: Any, forever: bool, interval: float, **options: Any) -> None:
-        stopped = threading.Event()
-        if forever:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: stopped.set())
-        while True:
-            try:
-                self._report(sweep())
-            except ExceptionGroup as exc:
-                if not forever:
-                    raise
-                self.stderr.write(exc.message)  # the next run may find the database available
-            if not forever or stopped.wait(interval):
-                return
-            close_old_connections()
+        if not forever:
+            self._report(sweep())
+            return
+        with StopSignals() as stop:
+            while not stop.received:
+                try:
+                    self._report(sweep())
+                except ExceptionGroup as exc:
+                    self.stderr.write(exc.message)  # the next run may find the database available
+                stop.wait(interval)
+                close_old_connections()
 
     def _report(self, done: dict[str, int]) -> None:
         if any(done.values()):

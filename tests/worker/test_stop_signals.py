@@ -1,0 +1,206 @@
+"""Processes that run until they are stopped end within five seconds of SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from xqueue_bridge.management.commands import xqueue_bridge_sweep
+from xqueue_bridge.worker.stop_signals import StopSignals
+
+LIMIT = 5.0
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Run ``work`` in a child process, which exits with 0 after it; return the process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+        os._exit(0)
+    except SystemExit as exc:
+        os._exit(exc.code if isinstance(exc.code, int) else 1)
+    except BaseException:
+        os._exit(99)
+
+
+def end_of(pid: int) -> tuple[int, float]:
+    """Wait for a child; return its exit code, or minus a signal, and how many seconds it took."""
+    started = time.monotonic()
+    while time.monotonic() < started + 2 * LIMIT:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status), time.monotonic() - started
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise AssertionError("the process goes on after SIGTERM")
+
+
+def terminated(work: Callable[[], object], after: float) -> tuple[int, float]:
+    pid = fork(work)
+    time.sleep(after)
+    os.kill(pid, signal.SIGTERM)
+    return end_of(pid)
+
+
+class Ready:
+    """Tells the parent that a child has come to a certain line."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+
+    def set(self) -> None:
+        os.write(self._writer, b".")
+
+    def wait(self) -> None:
+        os.read(self._reader, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sweeper_ends_at_each_of_200_random_moments(monkeypatch):
+    """SG44: the sweeper never hangs on SIGTERM, and exits with 0."""
+    chosen = random.Random(15)
+    ready = Ready()
+    real_sweep = xqueue_bridge_sweep.sweep
+
+    def sweep() -> dict[str, int]:
+        ready.set()
+        return real_sweep()
+
+    def run() -> None:
+        call_command("xqueue_bridge_sweep", "--forever", "--interval", "0.0005")
+
+    monkeypatch.setattr(xqueue_bridge_sweep, "sweep", sweep)
+    connections.close_all()
+    ends = []
+    for _ in range(200):
+        pid = fork(run)
+        ready.wait()  # its handlers are in force
+        time.sleep(chosen.uniform(0, 0.02))
+        os.kill(pid, signal.SIGTERM)
+        ends.append(end_of(pid))
+    assert {code for code, _ in ends} == {0}
+    assert max(seconds for _, seconds in ends) < LIMIT
+
+
+def stopped_while(work: Callable[[], object]) -> tuple[int, float]:
+    """Send SIGTERM while ``work`` runs below StopSignals; return exit code and seconds."""
+    ready = Ready()
+
+    def run() -> None:
+        with StopSignals() as stop:
+            ready.set()
+            while not stop.received:
+                work()
+
+    pid = fork(run)
+    ready.wait()
+    time.sleep(0.1)
+    os.kill(pid, signal.SIGTERM)
+    return end_of(pid)
+
+
+def test_long_system_call_is_interrupted():
+    """SG44: what sleeps or reads for minutes is ended by SystemExit."""
+    code, seconds = stopped_while(lambda: time.sleep(60))
+    assert code == 128 + signal.SIGTERM
+    assert 2 < seconds < LIMIT
+
+
+def test_code_that_catches_everything_is_ended():
+    """SG44: the process exits from another thread."""
+
+    def stubborn() -> None:
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                continue
+
+    code, seconds = stopped_while(stubborn)
+    assert code == 128 + signal.SIGTERM
+    assert 2 < seconds < LIMIT
+
+
+def test_process_in_a_c_function_is_ended(tmp_path: Path):
+    """SG44: SQLite waits for a lock in C, where Python calls no signal handler."""
+    path = tmp_path / "locked.sqlite3"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    code, seconds = stopped_while(
+        lambda: sqlite3.connect(path, timeout=60).execute("CREATE TABLE a (b)")
+    )
+    holder.close()
+    assert code == 128 + signal.SIGTERM
+    assert 2 < seconds < LIMIT
+
+
+def test_process_that_holds_a_lock_when_the_signal_comes():
+    """SG44: the handler touches no lock, so the interrupted code may hold any."""
+    lock = threading.Lock()
+
+    def work() -> None:
+        with lock:
+            time.sleep(0.001)
+
+    for _ in range(20):
+        assert stopped_while(work)[0] == 0
+
+
+def test_second_signal_ends_the_process_at_once():
+    """SG44: an operator who presses Ctrl-C twice does not wait for the grace period."""
+    ready = Ready()
+
+    def run() -> None:
+        with StopSignals():
+            ready.set()
+            time.sleep(60)
+
+    pid = fork(run)
+    ready.wait()
+    os.kill(pid, signal.SIGINT)
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGINT)
+    assert end_of(pid) == (128 + signal.SIGINT, pytest.approx(0, abs=1))
+
+
+def test_deferred_interrupt():
+    """An interrupt that comes while a child process is started is raised after that."""
+    done = []
+
+    def start() -> None:
+        with StopSignals(interrupt=True) as stop, stop.deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+            done.append("started")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert done == ["started"]
+
+
+def test_block_that_ends_restores_the_handlers():
+    former = signal.getsignal(signal.SIGTERM)
+    threads = threading.active_count()
+    with StopSignals() as stop:
+        assert signal.getsignal(signal.SIGTERM) != former
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(60)
+    assert signal.getsignal(signal.SIGTERM) == former
+    assert signal.set_wakeup_fd(-1) == -1
+    deadline = time.monotonic() + LIMIT
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == threads

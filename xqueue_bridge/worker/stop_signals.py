@@ -1,0 +1,128 @@
+"""SIGTERM and SIGINT for processes that run until they are stopped. Needs no Django.
+
+A signal handler may interrupt any code, also code that holds a lock. So the handler here sets plain
+attributes only: no Event, Lock, logging or print.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+#: Seconds from the first signal until SystemExit is raised in the main thread.
+GRACE_SECONDS = 3.0
+#: Seconds from the first signal until the process exits without clean-up, as by SIGKILL.
+LIMIT_SECONDS = 4.5
+_STEP_SECONDS = 0.1
+
+
+class StopFlag:
+    """Says whether to stop. ``received`` is the number of the signal, 0 before there is one."""
+
+    received = 0
+
+    def set(self, number: int = signal.SIGTERM) -> None:
+        self.received = number
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for ``seconds``, or until the flag is set; return whether it is."""
+        deadline = time.monotonic() + seconds
+        while not self.received and (rest := deadline - time.monotonic()) > 0:
+            time.sleep(min(rest, _STEP_SECONDS))
+        return bool(self.received)
+
+
+class StopSignals(StopFlag):
+    """A StopFlag that signals set, and a limit to the time until the process ends.
+
+    The first signal sets the flag; with ``interrupt``, it raises KeyboardInterrupt, too. A second
+    one, or GRACE_SECONDS, raise SystemExit in the main thread. If the process still runs after
+    LIMIT_SECONDS, because the main thread is in a C function or catches everything,
+    ``before_exit`` is called in another thread, and the process exits. Use it in the main thread.
+    """
+
+    def __init__(
+        self,
+        numbers: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
+        *,
+        interrupt: bool = False,
+        before_exit: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._numbers = frozenset(numbers)
+        self._interrupt = interrupt
+        self._before_exit = before_exit
+        self._is_deferred = False
+        self._is_active = False
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._is_active = True
+        self._main_thread = threading.get_ident()
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        threading.Thread(target=self._watch, name="stop signals", daemon=True).start()
+        # The C handler writes to the pipe at once, whatever the main thread is doing.
+        self._former_fd = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for number in self._numbers:
+            self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_active = False
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._former_fd)
+        os.close(self._writer)  # ends the thread
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Raise no KeyboardInterrupt inside the block, but after it."""
+        self._is_deferred = True
+        try:
+            yield
+        finally:
+            self._is_deferred = False
+        if self.received and self._interrupt:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        is_first, self.received = not self.received, self.received or number
+        if self._is_deferred:
+            return
+        if not is_first:
+            raise SystemExit(128 + number)
+        if self._interrupt:
+            raise KeyboardInterrupt
+
+    def _watch(self) -> None:
+        received = self._await_signal()
+        if received:
+            time.sleep(GRACE_SECONDS)
+            if self._is_active:
+                # A real signal, because that ends a blocking system call, too.
+                signal.pthread_kill(self._main_thread, received)
+                time.sleep(LIMIT_SECONDS - GRACE_SECONDS)
+            if self._is_active:
+                try:
+                    self._before_exit()
+                finally:
+                    os._exit(128 + received)
+        os.close(self._reader)
+
+    def _await_signal(self) -> int:
+        """Return the number of the first of our signals, 0 if the block ends before one."""
+        while numbers := os.read(self._reader, 64):
+            if ours := self._numbers.intersection(numbers):
+                return min(ours)
+        return 0
