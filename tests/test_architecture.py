@@ -42,7 +42,7 @@ SHARED = ("conf", "data", "db", "exceptions", "lms", "protocol", "signals", "wor
 PURE = (
     "data",
     "exceptions",
-    "xqueue_service.headers",
+    "protocol.headers",
     "grader_replies.parsing",
     "grader_replies.feedback",
 )
@@ -325,7 +325,7 @@ BREAKS = [
     ),
     (imports_are_absolute, "xqueue_service.x", "from . import y"),
     (imports_are_absolute, "xqueue_service.transports.base", "from ...data import Target"),
-    (pure_modules_are_pure, "xqueue_service.headers", "import django.conf"),
+    (pure_modules_are_pure, "protocol.headers", "import django.conf"),
     (pure_modules_are_pure, "grader_replies.parsing", "from requests import Session"),
     (pure_modules_are_pure, "grader_replies.feedback", "from xqueue_bridge.conf import options"),
     (pure_modules_are_pure, "xqueue_service.x", '"""Sums; pure."""\nimport django'),

@@ -56,7 +56,7 @@ def let_time_pass() -> None:
     )
 
 
-def test_what_waits_is_withdrawn(ada):
+def test_open_submissions_are_superseded(ada):
     """C124, SG48: a deleted state's submissions are handed to no grader."""
     answer(ada)
     answer(ada, "key-2", OTHER_PROBLEM)

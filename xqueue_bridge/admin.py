@@ -33,7 +33,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 
 @admin.register(models.TransportOverride)
-class TransportChoiceAdmin(admin.ModelAdmin):
+class TransportOverrideAdmin(admin.ModelAdmin):
     list_display = ("scope", "name", "use_submissions_table", "modified")
     list_filter = ("scope", "use_submissions_table")
     search_fields = ("name",)

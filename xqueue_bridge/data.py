@@ -31,11 +31,23 @@ class RetirementMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class XHeader:
-    """The LMS's header of a submission, parsed. It is not sent to graders."""
+    """The LMS's header of a submission, parsed. It is not sent to graders.
+
+    ``text`` is the JSON as it was given.
+    """
 
     lms_callback_url: str
     queue_key: str
     queue_name: str
+    text: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHeader:
+    """The header of a grader's result: the submission, and the pull key of its lease."""
+
+    submission_id: int
+    pullkey: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageK
     """
 
     def work() -> bool:
-        withdrawn = submission_queue.withdraw(user_id, course_key, usage_key)
+        superseded = submission_queue.supersede_open(user_id, course_key, usage_key)
         emptied = learner_state.clear_state(user_id, course_key, usage_key)
-        return emptied or withdrawn > 0
+        return emptied or superseded > 0
 
     return learner_state.in_transaction(work)
 

@@ -1,5 +1,9 @@
 """Exceptions of the bridge. The docstring is the default message."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class XQueueBridgeError(Exception):
     """The XQueue bridge failed."""
@@ -15,14 +19,28 @@ class InvalidField(XQueueBridgeError):
     can be learners' work or secrets, and messages reach logs.
     """
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: Any) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
 
+    def __str__(self) -> str:
+        # At each call, because a reason for learners is a lazy translation.
+        return f"{self.field}: {self.reason}"
+
 
 class InvalidHeader(InvalidField):
     """An xqueue_header does not have the required form."""
+
+
+class LimitExceeded(InvalidField):
+    """A learner's answer exceeds a limit, so sending it again would fail again.
+
+    ``reason`` is the complete message for the learner, possibly a lazy translation.
+    """
+
+    def __str__(self) -> str:
+        return str(self.reason)
 
 
 class InvalidReply(InvalidField):
@@ -32,8 +50,11 @@ class InvalidReply(InvalidField):
 class SendError(XQueueBridgeError):
     """The submission could not be stored.
 
-    The message is shown to the learner, so it is plain text in words a learner may read.
+    The message is shown to the learner: plain text, possibly a lazy translation.
     """
+
+    def __init__(self, message: Any = "") -> None:
+        super().__init__(message)
 
 
 class QueueNotFound(XQueueBridgeError):

@@ -70,7 +70,7 @@ def test_a_learner_is_told_whose_page_it_is(browse, learner) -> None:
 def test_the_operator_may_use_the_bridges_tables_in_the_admin(browse) -> None:
     operator = User.objects.get(username=OPERATOR)
     page = browse(operator).get("/admin/").content.decode()
-    for name in ("Submissions", "Received replies", "Transport choices", "Graders"):
+    for name in ("Submissions", "Received replies", "Transport overrides", "Graders"):
         assert name in page
     assert "Groups" not in page
 

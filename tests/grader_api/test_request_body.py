@@ -300,7 +300,7 @@ def test_callback_field_with_a_byte_order_mark(waiting, field):
     assert post_to_callback(waiting, encode(fields, FORM)).status_code == 200
     score = learner_state.read_score(waiting, PROBLEM, COURSE)
     assert score
-    assert score.grade == 1
+    assert score.earned == 1
 
 
 def test_compressed_callback(waiting):
@@ -313,4 +313,4 @@ def test_compressed_callback(waiting):
     assert post_to_callback(waiting, body, "gzip").status_code == 200
     score = learner_state.read_score(waiting, PROBLEM, COURSE)
     assert score
-    assert score.grade == 1
+    assert score.earned == 1

@@ -55,12 +55,12 @@ def test_the_notice_is_a_reply_from_us(submission):
 
 def test_a_repeated_reply_is_known(submission):
     """C116: the same reply again is recognised; a refused one does not count."""
-    assert not api.is_answer(submission.pk, GOOD)
+    assert not api.record_if_duplicate(submission.pk, GOOD)
     store(submission)
-    assert api.is_answer(submission.pk, GOOD)
-    assert not api.is_answer(submission.pk, GOOD.replace("tests", "TESTS"))
+    assert api.record_if_duplicate(submission.pk, GOOD)
+    assert not api.record_if_duplicate(submission.pk, GOOD.replace("tests", "TESTS"))
     api.store_reply(submission.pk, "callback", "nonsense", reply=None)
-    assert not api.is_answer(submission.pk, "nonsense")
+    assert not api.record_if_duplicate(submission.pk, "nonsense")
 
 
 def test_undelivered_are_counted_by_queue(submission):

@@ -223,7 +223,7 @@ def test_exhausted_submissions_log_no_private_text(http_grader, settings, caplog
     end_leases()
     assert http_grader.poll() == "Queue 'python' is empty"
     assert eventually(lambda: [grade_of(learner) for learner in learners] == [0, 0], TIMEOUT)
-    assert caplog.text.count("given up after 1 deliveries") == 2
+    assert caplog.text.count("failed after 1 deliveries") == 2
 
 
 def test_rejected_file_urls_log_no_private_text(

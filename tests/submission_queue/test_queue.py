@@ -104,10 +104,10 @@ def test_each_hand_out_is_a_new_lease(grader_id):
     "meanwhile",
     [
         lambda: queue.pull("python", None),
-        lambda: queue.withdraw(7, COURSE, PROBLEM),
+        lambda: queue.supersede_open(7, COURSE, PROBLEM),
         lambda: Submission.objects.update(status=Status.ANSWERED, available_at=None),
     ],
-    ids=["pulled", "withdrawn", "answered"],
+    ids=["pulled", "superseded", "answered"],
 )
 def test_what_has_changed_since_the_look_is_not_handed_out(grader_id, meanwhile, monkeypatch):
     """C72: a claim is good for what was looked at, and for nothing else."""
@@ -207,7 +207,9 @@ def test_the_sweeper_leaves_what_may_be_handed_out_again(grader_id, settings):
 
 
 @pytest.mark.parametrize("has_moved", ["an answer", "a new lease"])
-def test_what_has_moved_on_is_not_given_up(grader_id, settings, has_moved, monkeypatch):
+def test_a_submission_that_changed_meanwhile_does_not_fail(
+    grader_id, settings, has_moved, monkeypatch
+):
     """C75, C77: a result that comes while the sweeper looks is the one that counts."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
@@ -227,7 +229,7 @@ def test_what_has_moved_on_is_not_given_up(grader_id, settings, has_moved, monke
     assert not ReceivedReply.objects.exists()
 
 
-def test_nothing_is_given_up_without_a_notice(grader_id, settings, monkeypatch):
+def test_status_failed_and_failure_reply_are_written_together(grader_id, settings, monkeypatch):
     """C77: status and notice are written together, or not at all."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
@@ -341,7 +343,7 @@ def test_others_were_always_faster(grader_id, monkeypatch):
     tried = []
     monkeypatch.setattr(queue, "_claim", lambda submission_id, *args: tried.append(submission_id))
     monkeypatch.setattr(queue.random, "shuffle", list.reverse)
-    monkeypatch.setattr(queue, "WINDOW", 3)
+    monkeypatch.setattr(queue, "CLAIM_WINDOW", 3)
     for _ in range(4):
         queue.enqueue(new_submission())
     first, second, third, _ = Submission.objects.order_by("pk").values_list("pk", flat=True)
@@ -353,7 +355,7 @@ def test_others_were_always_faster(grader_id, monkeypatch):
 class TestSuperseded:
     """A learner answers again while the former answer waits."""
 
-    def test_the_replaced_answer_is_withdrawn(self, grader_id):
+    def test_the_replaced_answer_is_superseded(self, grader_id):
         """C22: a submission that a newer answer replaced is not handed to graders any more."""
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
@@ -362,7 +364,7 @@ class TestSuperseded:
         assert queue.queue_length("python") == 1
 
     def test_other_problems_and_learners_stay(self):
-        """C23: an answer to one problem never withdraws an answer to another."""
+        """C23: an answer to one problem never supersedes an answer to another."""
         queue.enqueue(new_submission(queue_key="a", usage_key=OTHER_PROBLEM))
         queue.enqueue(new_submission(queue_key="b", user_id=8))
         queue.enqueue(new_submission(queue_key="c", dispatch=Dispatch.UNGRADED_RESPONSE))
@@ -371,14 +373,14 @@ class TestSuperseded:
         assert {status_of(key) for key in "abc"} == {Status.WAITING}
 
     def test_parts_of_one_problem_stay(self):
-        """C24: the parts of one problem do not withdraw one another."""
+        """C24: the parts of one problem do not supersede one another."""
         queue.enqueue(new_submission(queue_key="part 1"))
         queue.enqueue(new_submission(queue_key="part 2"))
         queue.supersede_replaced(7, PROBLEM, {"part 1", "part 2"})
         assert status_of("part 1") == status_of("part 2") == Status.WAITING
 
     def test_an_answer_whose_state_is_not_saved_yet_stays(self):
-        """C22: only what is older than an answer that the state waits for is withdrawn."""
+        """C22: only what is older than an answer that the state waits for is superseded."""
         queue.enqueue(new_submission(queue_key="saved"))
         queue.enqueue(new_submission(queue_key="just sent"))
         queue.enqueue(new_submission(queue_key="sent again"))
@@ -386,19 +388,19 @@ class TestSuperseded:
         assert status_of("just sent") == status_of("sent again") == Status.WAITING
 
     def test_requests_that_crossed(self, grader_id):
-        """C22: a withdrawn submission that the state waits for after all is offered again."""
+        """C22: a superseded submission that the state waits for after all is offered again."""
         queue.enqueue(new_submission(queue_key="first"))
         queue.enqueue(new_submission(queue_key="second"))
         queue.supersede_replaced(7, PROBLEM, {"second"})
         queue.supersede_replaced(7, PROBLEM, {"first"})
         assert status_of("first") == Status.WAITING
 
-    def test_withdrawn_from_its_last_grader(self, grader_id, settings):
+    def test_superseded_during_its_last_delivery(self, grader_id, settings):
         """C22, C77: what comes back starts afresh, however often it had been handed out."""
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         queue.enqueue(new_submission(queue_key="first"))
         queue.pull("python", grader_id)
-        queue.withdraw(7, COURSE, PROBLEM)
+        queue.supersede_open(7, COURSE, PROBLEM)
         queue.supersede_replaced(7, PROBLEM, {"first"})
         assert queue.pull("python", grader_id).delivery == 1
 

@@ -17,9 +17,9 @@ from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submis
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue import queue, results
 from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.submission_queue.results import parse_lease
 from xqueue_bridge.submission_queue.states import Status
 
 OK = {"return_code": 0, "content": ""}
@@ -251,7 +251,7 @@ class TestRefused:
         assert grader.put(handed.header) == BAD_FORMAT
         assert "RequestDataTooBig" in caplog.text
 
-    def test_after_it_was_given_up(self, grader, handed, settings):
+    def test_result_after_the_submission_has_failed(self, grader, handed, settings):
         """C77: a result that comes after the learner was told of the failure has no effect."""
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         Submission.objects.update(available_at=timezone.now())
@@ -265,7 +265,7 @@ MEMBERS = ("xqueue_header.submission_id", "xqueue_header.submission_key")
 def parsed(header: str) -> str:
     """Return "a lease", or the name of the field at fault."""
     try:
-        parse_lease(header)
+        parse_lease_header(header)
     except InvalidField as exc:
         return exc.field
     return "a lease"

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 
 import pytest
+from django.utils import translation
 from opaque_keys.edx.keys import UsageKey
 
 from tests.doubles.problem_block import problem_block
 from tests.doubles.xqueue_server import Response, XQueueServer
 from xqueue_bridge import XQueueInterface, XQueueService
+from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service import interface as xqueue_interface
-from xqueue_bridge.xqueue_service.headers import make_xheader
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 pytestmark = pytest.mark.django_db
 BODY = '{"student_response": "print(1)"}'
 OTHER = UsageKey.from_string("block-v1:DemoX+CS102+2026+type@problem+block@sums")
-NOT_CHARGED = "Your answer was not sent to the grader ({}). Your attempts are unchanged; try again."
+TRY_AGAIN = "Your answer was not sent to the grader ({}). Your attempts are unchanged; try again."
 
 
 class RequestRefused(Exception):
@@ -110,7 +111,7 @@ def test_failed_send_raises_if_asked(server: XQueueServer, settings) -> None:
     server.instead["submit"] = [Response("", 503)]
     with pytest.raises(RequestRefused) as failure:
         send(problem_block())
-    assert str(failure.value) == NOT_CHARGED.format("unexpected HTTP status code [503]")
+    assert str(failure.value) == TRY_AGAIN.format("unexpected HTTP status code [503]")
     assert failure.value.__context__ is None
 
 
@@ -148,3 +149,26 @@ def test_bad_header_raises_if_asked(settings) -> None:
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
     with pytest.raises(RequestRefused, match="xqueue_header"):
         XQueueInterface(use_submission_service=True).send_to_queue("{", BODY)
+
+
+def test_answer_over_the_limit_is_not_told_to_try_again(settings) -> None:
+    """C26, C30: sending it again cannot succeed, so the learner is told to change it."""
+    settings.XQUEUE_BRIDGE = {
+        "SEND_ERROR_CLASS": f"{__name__}.RequestRefused",
+        "MAX_BODY_BYTES": 5,
+    }
+    with pytest.raises(RequestRefused) as failure:
+        send(problem_block())
+    assert "it takes 32 bytes, and at most 5 bytes can be sent" in str(failure.value)
+    assert str(failure.value).endswith("Change your answer before you submit again.")
+    assert "try again" not in str(failure.value)
+
+
+def test_log_names_queue_learner_and_block(server: XQueueServer, caplog) -> None:
+    """C9, C40: the log line of a failed send says whose submission it was, in English."""
+    server.instead["submit"] = [Response("", 503)]
+    block = problem_block()
+    with translation.override("de"):
+        send(block)
+    origin = f"queue 'demo', learner {block.scope_ids.user_id}, block {block.scope_ids.usage_id}"
+    assert f"A submission was not sent: unexpected HTTP status code [503] ({origin})" in caplog.text

@@ -25,7 +25,7 @@ from xqueue_bridge.lms.callback_url import read_parts
 from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.protocol.fields import is_valid_text, json_object, text_field
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.submission_queue.results import understand
+from xqueue_bridge.submission_queue.results import parse_result
 from xqueue_bridge.submission_queue.states import Status
 
 log = logging.getLogger(__name__)
@@ -75,24 +75,24 @@ def xqueue_callback(
         queue_key, queue_name = parse_header(header)
     except InvalidField as exc:
         return _answer(400, exc)
-    if _is_in_our_table(target, queue_key):
+    if _uses_submissions_table(target, queue_key):
         return _answer(403, "this submission is answered by put_result")
     submission = find_submission(target, queue_key)
     if learner_state.is_retired(target.user_id):
-        return _answer(200, _turn_away(target, submission))
+        return _answer(200, _discard(target, submission))
     if not user_exists(target.user_id):
         if submission is None:
             return _answer(404, "userid: no such learner")
-        return _answer(200, _turn_away(target, submission))
+        return _answer(200, _discard(target, submission))
     if submission is None:
         if _undelivered(target) >= REPLIES_LIMIT:
             return _answer(503, "too many replies wait for this block")
-        submission = adopt(target, queue_key, queue_name, header)
-    elif grader_replies.is_answer(submission.pk, body):
+        submission = create_legacy_submission(target, queue_key, queue_name, header)
+    elif grader_replies.record_if_duplicate(submission.pk, body):
         return _answer(200, "this reply was received before")
     elif submission.replies.count() >= REPLIES_LIMIT:
         return _answer(503, "too many replies to this submission")
-    return _answer(200, _take(submission, body))
+    return _answer(200, _store_and_apply(submission, body))
 
 
 def parse_header(header: str) -> tuple[str, str]:
@@ -107,7 +107,7 @@ def parse_header(header: str) -> tuple[str, str]:
     return queue_key, queue_name
 
 
-def _is_in_our_table(target: Target, queue_key: str) -> bool:
+def _uses_submissions_table(target: Target, queue_key: str) -> bool:
     """Return whether graders pull this submission from the Submission table with a pullkey."""
     return Submission.objects.filter(
         user_id=target.user_id,
@@ -132,7 +132,9 @@ def find_submission(target: Target, queue_key: str) -> Submission | None:
     )
 
 
-def adopt(target: Target, queue_key: str, queue_name: str, header: str) -> Submission:
+def create_legacy_submission(
+    target: Target, queue_key: str, queue_name: str, header: str
+) -> Submission:
     """Create the Submission row for a reply whose submission was sent through legacy XQueue."""
     now = timezone.now()
     with transaction.atomic():
@@ -152,26 +154,24 @@ def adopt(target: Target, queue_key: str, queue_name: str, header: str) -> Submi
         )
 
 
-def _take(submission: Submission, body: str) -> str:
+def _store_and_apply(submission: Submission, body: str) -> str:
     """Store the reply, apply it, and return a text that says whether it was applied."""
-    understood = understand(body)
-    if submission.dispatch not in understood.answers:
+    parsed = parse_result(body)
+    if submission.dispatch not in parsed.dispatches:
         # An invalid reply never reaches a block. A failure reply ends the learner's waiting.
         with transaction.atomic():
             grader_replies.store_reply(
-                submission.pk, "callback", body, reply=None, error=str(understood.problem)
+                submission.pk, "callback", body, reply=None, error=str(parsed.problem)
             )
             notice_id = grader_replies.store_failure_reply(submission.pk)
         grader_replies.apply_reply(notice_id)
-        return f"refused, and the learner told so: {understood.problem}"
+        return f"refused, and the learner told so: {parsed.problem}"
     with transaction.atomic():
-        reply_id = grader_replies.store_reply(
-            submission.pk, "callback", body, reply=understood.reply
-        )
+        reply_id = grader_replies.store_reply(submission.pk, "callback", body, reply=parsed.reply)
     return f"stored: {grader_replies.apply_reply(reply_id).label}"
 
 
-def _turn_away(target: Target, submission: Submission | None) -> str:
+def _discard(target: Target, submission: Submission | None) -> str:
     """Acknowledge a reply to a retired or deleted learner, because a retry would not help."""
     if submission is not None:
         grader_replies.discard_late_reply(submission.pk, "callback")

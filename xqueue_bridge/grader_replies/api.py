@@ -4,7 +4,7 @@ from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_wai
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
     FAILURE_REPLY,
-    is_answer,
+    record_if_duplicate,
     store_failure_reply,
     store_reply,
     undelivered_by_queue,
@@ -24,10 +24,10 @@ __all__ = [
     "apply_reply",
     "apply_waiting",
     "discard_late_reply",
-    "is_answer",
     "make_feedback",
     "parse_reply",
     "purge_replies",
+    "record_if_duplicate",
     "replies_to_forget",
     "retire_locks",
     "retry_dead",

@@ -74,7 +74,7 @@ def store_failure_reply(submission_id: int) -> int:
     )
 
 
-def is_answer(submission_id: int, body: str) -> bool:
+def record_if_duplicate(submission_id: int, body: str) -> bool:
     """Return whether the same reply to the submission was accepted before.
 
     If so, record a duplicate in the score ledger.

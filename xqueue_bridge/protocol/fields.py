@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from xqueue_bridge.exceptions import InvalidField
@@ -38,6 +38,33 @@ def json_object(
 def without_bom(text: str) -> str:
     """Return text from outside without the byte order mark that some programs write first."""
     return text.removeprefix("\ufeff")
+
+
+def check_text(
+    field: str,
+    text: object,
+    *,
+    limit: int,
+    error: type[InvalidField] = InvalidField,
+    too_large: Callable[[int], InvalidField] | None = None,
+) -> str:
+    """Return ``text`` if every transport and database carries it unchanged, else raise ``error``.
+
+    ``limit`` is in bytes of UTF-8. ``too_large(size)`` returns the exception for a longer text.
+    JSON text never contains a raw NUL or an unpaired surrogate. Some databases cannot store these
+    characters, and an unpaired surrogate cannot be encoded as UTF-8.
+    """
+    if not isinstance(text, str):
+        raise error(field, "is not text")
+    if "\0" in text:
+        raise error(field, "contains a NUL character")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise error(field, "is not valid Unicode") from None
+    if size > limit:
+        raise too_large(size) if too_large else error(field, f"is larger than {limit:,} bytes")
+    return text
 
 
 def is_valid_text(text: str) -> bool:

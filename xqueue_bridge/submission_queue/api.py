@@ -11,8 +11,8 @@ from xqueue_bridge.submission_queue.queue import (
     enqueue,
     fail_exhausted,
     requeue,
+    supersede_open,
     supersede_replaced,
-    withdraw,
 )
 from xqueue_bridge.submission_queue.retirement import retire_submissions, submissions_to_retire
 from xqueue_bridge.submission_queue.stats import (
@@ -37,6 +37,6 @@ __all__ = [
     "requeue",
     "retire_submissions",
     "submissions_to_retire",
+    "supersede_open",
     "supersede_replaced",
-    "withdraw",
 ]

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from itertools import count
 from pathlib import PurePosixPath
 
 from django.core import signing
@@ -17,6 +18,9 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.data import StoredFile, UploadedFile
 
 log = logging.getLogger(__name__)
+
+#: A longer name is shortened before its number and extension.
+MAX_NAME_CHARACTERS = 255
 
 _SALT = "xqueue_bridge.submission_queue.files"
 
@@ -105,7 +109,9 @@ def _delete(storage: Storage, name: str) -> bool:
 
 def _free_name(name: str, taken: set[str]) -> str:
     path = PurePosixPath(name)
-    number = 2
-    while (candidate := f"{path.stem}-{number}{path.suffix}") in taken:
-        number += 1
+    for number in count(2):
+        suffix = f"-{number}{path.suffix}"
+        candidate = path.stem[: MAX_NAME_CHARACTERS - len(suffix)] + suffix
+        if candidate not in taken:
+            break
     return candidate

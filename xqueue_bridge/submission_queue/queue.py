@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 #: Rows of the work index read in one round. With more concurrent graders than this, a pull may
 #: miss free rows and needs another round.
-WINDOW = 32
+CLAIM_WINDOW = 32
 #: Rounds after which a pull raises QueueContended.
 CLAIM_ROUNDS = 5
 #: A longer queue is not counted completely, because the length is only shown to the learner.
@@ -101,10 +101,10 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
     other graders claimed every submission in the windows read.
     """
     most = queue_options(queue_name).MAX_DELIVERIES
-    for _look in range(CLAIM_ROUNDS):
+    for _round in range(CLAIM_ROUNDS):
         now = timezone.now()
         window = list(
-            _available(queue_name, now).values_list("pk", "deliveries", "content_id")[:WINDOW]
+            _available(queue_name, now).values_list("pk", "deliveries", "content_id")[:CLAIM_WINDOW]
         )
         if not window:
             return None
@@ -114,7 +114,7 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
         random.shuffle(rest)
         for submission_id, deliveries, content_id in (oldest, *rest):
             if deliveries >= most:
-                _give_up(submission_id, deliveries, now)
+                _fail(submission_id, deliveries, now)
             elif pullkey := _claim(submission_id, deliveries, queue_name, grader_id, now):
                 content = SubmissionContent.objects.only("body", "files").get(pk=content_id)
                 return PulledSubmission(
@@ -140,13 +140,13 @@ def fail_exhausted(limit: int = 100) -> int:
     ended = Submission.objects.filter(
         status=Status.LEASED, available_at__lte=now, deliveries__gte=fewest
     )
-    given_up = 0
+    failed_count = 0
     for pk, deliveries, queue_name in ended.values_list("pk", "deliveries", "queue_name"):
         if deliveries >= queue_options(queue_name).MAX_DELIVERIES:
-            given_up += _give_up(pk, deliveries, now)
-        if given_up == limit:
+            failed_count += _fail(pk, deliveries, now)
+        if failed_count == limit:
             break
-    return given_up
+    return failed_count
 
 
 def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:
@@ -185,7 +185,7 @@ def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collecti
         _offer_again(wanted, (Status.SUPERSEDED,))
 
 
-def withdraw(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> int:
+def supersede_open(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> int:
     """Supersede a learner's open submissions at a block; return their number.
 
     Used when the state is deleted. A grader that holds a lease may still post its result. A
@@ -250,7 +250,7 @@ def _claim(
     return pullkey
 
 
-def _give_up(submission_id: int, deliveries: int, now: datetime) -> bool:
+def _fail(submission_id: int, deliveries: int, now: datetime) -> bool:
     """Fail a submission and store a failure reply; return False if its state has changed."""
     with transaction.atomic():
         failed = Submission.objects.filter(
@@ -263,7 +263,7 @@ def _give_up(submission_id: int, deliveries: int, now: datetime) -> bool:
             return False
         grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
         transaction.on_commit(lambda: _announce_failure(submission_id))
-    log.warning("Submission %s given up after %s deliveries", submission_id, deliveries)
+    log.warning("Submission %s failed after %s deliveries", submission_id, deliveries)
     return True
 
 

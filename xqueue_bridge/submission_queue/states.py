@@ -23,12 +23,12 @@ from django.db import models
 class Status(models.TextChoices):
     """The state of a submission."""
 
-    WAITING = "waiting", "waiting for a grader"
-    LEASED = "leased", "being graded"
+    WAITING = "waiting", "waiting"
+    LEASED = "leased", "leased"
     ANSWERED = "answered", "answered"
-    FAILED = "failed", "given up"
-    SUPERSEDED = "superseded", "no longer waited for"
-    RETIRED = "withdrawn", "withdrawn: the learner is retired"
+    FAILED = "failed", "failed"
+    SUPERSEDED = "superseded", "superseded"
+    RETIRED = "retired", "retired"
 
 
 #: Status -> allowed next states. ``queue.py`` makes each transition in one conditional UPDATE.

@@ -50,10 +50,10 @@ def queue_positions(user_id: int, usage_key: UsageKey) -> list[QueuePosition]:
     rows = Submission.objects.filter(
         user_id=user_id, usage_key=usage_key, available_at__isnull=False
     )
-    return [QueuePosition(row.queue_key, _position(row, now)) for row in rows.order_by("pk")]
+    return [QueuePosition(row.queue_key, _position_of(row, now)) for row in rows.order_by("pk")]
 
 
-def _position(row: Submission, now: datetime) -> int | None:
+def _position_of(row: Submission, now: datetime) -> int | None:
     if row.status == Status.LEASED and row.available_at and row.available_at > now:
         return None
     ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)

@@ -1,6 +1,6 @@
 """Public API of the package. Safe to import before Django's apps are ready."""
 
-from xqueue_bridge.xqueue_service.headers import (
+from xqueue_bridge.protocol.headers import (
     make_hashkey,
     make_xheader,
     parse_xheader,

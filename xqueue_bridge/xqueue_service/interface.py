@@ -7,17 +7,18 @@ import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.utils import translation
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import Dispatch
-from xqueue_bridge.exceptions import InvalidHeader, XQueueBridgeError
+from xqueue_bridge.data import Dispatch, XHeader
+from xqueue_bridge.exceptions import InvalidHeader, LimitExceeded, XQueueBridgeError
 from xqueue_bridge.lms.block import ProblemBlock, course_key
 from xqueue_bridge.lms.callback_url import read_dispatch
+from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.xqueue_service import messages
-from xqueue_bridge.xqueue_service.headers import MAX_HEADER_CHARS, parse_xheader
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
-from xqueue_bridge.xqueue_service.transports.base import Transport, check_text, read_files
+from xqueue_bridge.xqueue_service.transports.base import Transport, check_body, read_files
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue, RequestsAuth
 
 log = logging.getLogger(__name__)
@@ -56,30 +57,35 @@ class XQueueInterface:
         ``"xblocks_contrib.problem.capa.responsetypes.ResponseError"`` shows the learner the
         message and keeps the attempts unchanged. No other exception is raised.
         """
-        error, msg = self._send(header, body, files_to_upload)
-        failure = _failure_class() if error and _costs_an_attempt(header) else None
-        if failure is not None:
-            raise failure(messages.NOT_CHARGED.format(msg))
-        return error, msg
-
-    def _send(self, header: str, body: str, files: Iterable[Any] | None) -> tuple[int, str]:
+        parsed, msg, advice = None, "", messages.TRY_AGAIN
         try:
-            check_text("xqueue_header", header, limit=MAX_HEADER_CHARS)
-            check_text("xqueue_body", body, limit=options().MAX_BODY_BYTES)
-            uploads = read_files(files)
-            return self._transport().send(header, body, uploads)
+            parsed = parse_xheader(header)
+            checked = check_body(body)
+            error, msg = self._transport().send(parsed, checked, read_files(files_to_upload))
         except XQueueBridgeError as refusal:
-            msg = messages.harmless(str(refusal))
-            log.warning("a submission was not sent: %s", msg)
-            return 1, msg
+            if isinstance(refusal, LimitExceeded):
+                advice = messages.CHANGE_ANSWER
+            error, msg = 1, messages.harmless(str(refusal))
+            with translation.override("en"):
+                reason = messages.harmless(str(refusal))
+            log.warning("A submission was not sent: %s (%s)", reason, self._origin(parsed))
         except Exception as exc:  # the platform expects a tuple for every error
             # The exception's message is not logged, because it can quote the learner's work.
             trace = "".join(traceback.format_tb(exc.__traceback__))
-            log.error("a submission was not sent: %s\n%s", type(exc).__name__, trace)
-            return 1, messages.NOT_STORED
+            origin, kind = self._origin(parsed), type(exc).__name__
+            log.error("A submission was not sent: %s (%s)\n%s", kind, origin, trace)
+            error, msg = 1, str(messages.NOT_STORED)
+        failure = _failure_class() if error and _costs_an_attempt(parsed) else None
+        if failure is not None:
+            raise failure(str(advice).format(msg))
+        return error, msg
 
     def _transport(self) -> Transport:
-        if not self._goes_to_table():
+        uses_table = self._use_submission_service
+        if uses_table is None:
+            course = None if self._block is None else course_key(self._block)
+            uses_table = use_edx_submissions_for_xqueue(course)
+        if not uses_table:
             return LegacyXQueue(*self._legacy)
         # Imported here because it loads models: blocks may import this module before the app
         # registry is ready.
@@ -87,20 +93,23 @@ class XQueueInterface:
 
         return SubmissionsTable(self._block)
 
-    def _goes_to_table(self) -> bool:
-        if self._use_submission_service is not None:
-            return self._use_submission_service
-        return use_edx_submissions_for_xqueue(
-            None if self._block is None else course_key(self._block)
-        )
+    def _origin(self, header: XHeader | None) -> str:
+        """Return queue, learner id and block of a submission, for the log."""
+        queue_name = "unknown" if header is None else repr(header.queue_name)
+        if self._block is None:
+            return f"queue {queue_name}"
+        scope_ids = getattr(self._block, "scope_ids", None)
+        learner, block = (getattr(scope_ids, name, None) for name in ("user_id", "usage_id"))
+        return f"queue {queue_name}, learner {learner}, block {block}"
 
 
-def _costs_an_attempt(header: str) -> bool:
+def _costs_an_attempt(header: XHeader | None) -> bool:
+    if header is None:
+        return True
     try:
-        dispatch = read_dispatch(parse_xheader(header).lms_callback_url)
+        return read_dispatch(header.lms_callback_url) is Dispatch.SCORE_UPDATE
     except InvalidHeader:
         return True
-    return dispatch is Dispatch.SCORE_UPDATE
 
 
 def _failure_class() -> type[Exception] | None:

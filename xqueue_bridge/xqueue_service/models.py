@@ -31,9 +31,11 @@ class TransportOverride(models.Model):
     modified = models.DateTimeField(auto_now=True)
 
     class Meta:
-        verbose_name = "transport choice"
+        verbose_name = "transport override"
         constraints = [
-            models.UniqueConstraint(fields=["scope", "name"], name="xqueue_bridge_transport_choice")
+            models.UniqueConstraint(
+                fields=["scope", "name"], name="xqueue_bridge_transport_override"
+            )
         ]
 
     def __str__(self) -> str:

@@ -22,21 +22,24 @@ def use_edx_submissions_for_xqueue(course_key: LearningContextKey | None = None)
     an override the waffle flag decides if django-waffle is installed; otherwise the result is
     False. Makes one query, and one more if the flag is not in waffle's cache.
     """
-    choices = _choices(course_key)
+    overrides = _overrides(course_key)
     for scope in _NARROWEST_FIRST:
-        if scope in choices:
-            return choices[scope]
+        if scope in overrides:
+            return overrides[scope]
     return _waffle_says_yes(course_key)
 
 
-def _choices(course_key: LearningContextKey | None) -> dict[str, bool]:
-    # By name, because problem blocks may import this module before the app registry is ready.
-    transport_choice = apps.get_model("xqueue_bridge", "TransportOverride")
+def _overrides(course_key: LearningContextKey | None) -> dict[str, bool]:
+    # Imported here, because problem blocks may import this module before the app registry is ready.
+    from xqueue_bridge.xqueue_service.models import TransportOverride
+
     fits = Q(scope="site", name="")
     if course_key is not None:
         fits |= Q(scope="course", name=str(course_key))
         fits |= Q(scope="org", name=getattr(course_key, "org", None) or "")
-    return dict(transport_choice.objects.filter(fits).values_list("scope", "use_submissions_table"))
+    return dict(
+        TransportOverride.objects.filter(fits).values_list("scope", "use_submissions_table")
+    )
 
 
 def _waffle_says_yes(course_key: LearningContextKey | None) -> bool:

@@ -1,5 +1,6 @@
 """The checks before any transport, and reading what blocks pass as files."""
 
+import json
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -8,8 +9,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploaded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.xqueue_service.transports.base import check_text, plain_name, read_files
+from xqueue_bridge.exceptions import InvalidField, LimitExceeded
+from xqueue_bridge.xqueue_service.transports.base import check_body, plain_name, read_files
 
 
 class BlocksFile:
@@ -80,9 +81,9 @@ def test_limits_are_named(settings) -> None:
     settings.XQUEUE_BRIDGE = {"MAX_FILES": 2, "MAX_FILE_BYTES": 3}
     fits, large = SimpleUploadedFile("a", b"123"), SimpleUploadedFile("b", b"1234")
     assert len(read_files([fits, fits])) == 2
-    with pytest.raises(InvalidField, match="files: there are more than 2 files"):
+    with pytest.raises(InvalidField, match=r"^there are 3 files, and at most 2 can be sent$"):
         read_files([fits, fits, fits])
-    with pytest.raises(InvalidField, match="files: file 2 is larger than 3 bytes"):
+    with pytest.raises(InvalidField, match=r"^file 2 is larger than 3 bytes$"):
         read_files([fits, large])
 
 
@@ -100,6 +101,9 @@ def test_limits_are_named(settings) -> None:
         (None, "file"),
         ("\ud800", "file"),
         ("n" * 300, "n" * 255),
+        ("n" * 300 + ".py", "n" * 252 + ".py"),
+        ("n" * 300 + ".tar.gz", "n" * 248 + ".tar.gz"),
+        ("n." + "x" * 300, "n." + "x" * 253),
     ],
 )
 def test_names_are_kept_but_lead_nowhere(given_name: Any, kept: str) -> None:
@@ -125,16 +129,23 @@ def test_any_name_becomes_a_plain_one(name: str) -> None:
         (b"{}", "is not text"),
         ("a\0b", "NUL"),
         ("\udc80", "Unicode"),
-        ("éé", "larger than 3 bytes"),
     ],
 )
 def test_text_that_cannot_be_carried(text: Any, reason: str) -> None:
     """C11: what would be changed or refused on the way is refused at its start, by name."""
     with pytest.raises(InvalidField, match=f"^xqueue_body: .*{reason}"):
-        check_text("xqueue_body", text, limit=3)
+        check_body(text)
+
+
+def test_answer_over_the_limit_is_told_its_own_size(settings) -> None:
+    """C26: the message has the size as it is sent and the limit, both in bytes."""
+    settings.XQUEUE_BRIDGE = {"MAX_BODY_BYTES": 2000}
+    body = json.dumps({"student_response": "\U0001f600" * 200})
+    with pytest.raises(LimitExceeded, match="it takes 2,424 bytes, and at most 2,000 bytes"):
+        check_body(body)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=50))
 def test_any_other_text_can(text: str) -> None:
     """C13: every text that can be stored is taken."""
-    check_text("xqueue_body", text, limit=200)
+    assert check_body(text) == text

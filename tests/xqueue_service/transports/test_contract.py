@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.doubles.problem_block import problem_block
 from tests.doubles.xqueue_server import XQueueServer
 from xqueue_bridge import XQueueService
+from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue import files as stored_files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.xqueue_service.headers import make_xheader
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 pytestmark = pytest.mark.django_db
@@ -153,8 +153,8 @@ def refused(way: Way, outcome: tuple[int, str], *, saying: str) -> None:
 @pytest.mark.parametrize(
     ("body", "saying"),
     [
-        ("x" * 101, "xqueue_body: your answer is larger than 100 bytes"),
-        ("é" * 51, "xqueue_body: your answer is larger than 100 bytes"),
+        ("x" * 101, "your answer is too large: it takes 101 bytes, and at most 100"),
+        ("é" * 51, "your answer is too large: it takes 102 bytes, and at most 100"),
         ("a\0b", "xqueue_body: contains a NUL character"),
         ("\ud800", "xqueue_body: is not valid Unicode"),
         (None, "xqueue_body: is not text"),
@@ -176,8 +176,10 @@ def test_too_many_or_too_large_files(way: Way, settings) -> None:
     """C9, C11, C26: limits on files are named."""
     settings.XQUEUE_BRIDGE = {"MAX_FILES": 1, "MAX_FILE_BYTES": 3}
     large, small = SimpleUploadedFile("a", b"1234"), SimpleUploadedFile("b", b"1")
-    refused(way, way.send(files_to_upload=[large]), saying="files: file 1 is larger than 3 bytes")
-    refused(way, way.send(files_to_upload=[small, small]), saying="files: there are more than 1")
+    refused(way, way.send(files_to_upload=[large]), saying="file 1 is larger than 3 bytes")
+    refused(
+        way, way.send(files_to_upload=[small, small]), saying="there are 2 files, and at most 1"
+    )
 
 
 SECRET_PLACE = "/secret" + "/path"
@@ -192,10 +194,17 @@ class Unreadable:
         raise OSError(SECRET_PLACE)
 
 
-@pytest.mark.parametrize("files", [[Unreadable()], [object()], 7])
-def test_files_that_cannot_be_read(way: Way, files: Any, caplog) -> None:
+@pytest.mark.parametrize(
+    ("files", "saying"),
+    [
+        ([Unreadable()], "file 1 could not be read"),
+        ([object()], "file 1 could not be read"),
+        (7, "the answer could not be stored"),
+    ],
+)
+def test_files_that_cannot_be_read(way: Way, files: Any, saying: str, caplog) -> None:
     """C7, C10, C11: an error without the exception's own text, here or in the log."""
-    refused(way, way.send(files_to_upload=files), saying="the answer could not be stored")
+    refused(way, way.send(files_to_upload=files), saying=saying)
     assert SECRET_PLACE not in caplog.text
 
 

@@ -13,14 +13,15 @@ import responses
 from requests.auth import HTTPBasicAuth
 
 from tests.doubles.xqueue_server import Response, XQueueServer, envelope
-from xqueue_bridge.data import UploadedFile
+from xqueue_bridge.data import UploadedFile, XHeader
 from xqueue_bridge.exceptions import SendError
-from xqueue_bridge.xqueue_service.headers import make_xheader
+from xqueue_bridge.protocol.headers import make_xheader, parse_xheader
 from xqueue_bridge.xqueue_service.transports import legacy_xqueue
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
 
 KEY = "0123456789abcdef"
 HEADER = make_xheader("http://lms.example.com/courses/anywhere", KEY, "demo")
+PARSED = parse_xheader(HEADER)
 BODY = '{ "student_response": "print(\\"ü\\")",\r\n\t"grader_payload":null, "more": "é&=%+" }'
 LOGGED_IN = ["POST submit", "GET login", "POST login", "POST submit"]
 ODD = "unexpected reply from server"
@@ -31,7 +32,7 @@ def upload(name: str, content: bytes) -> UploadedFile:
 
 
 def send(*files: UploadedFile) -> tuple[int, str]:
-    return LegacyXQueue().send(HEADER, BODY, files)
+    return LegacyXQueue().send(PARSED, BODY, files)
 
 
 def test_it_works(server: XQueueServer) -> None:
@@ -102,7 +103,7 @@ def test_no_basic_auth_unless_configured(server: XQueueServer, tmp_path, monkeyp
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password mine\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    LegacyXQueue(server.url, {}).send(HEADER, BODY, ())
+    LegacyXQueue(server.url, {}).send(PARSED, BODY, ())
     first = server.requests[0]
     assert (first.action, first.authorization) == ("submit", None)
 
@@ -112,7 +113,7 @@ def test_arguments_come_before_settings(server: XQueueServer, settings) -> None:
     settings.XQUEUE_INTERFACE = {"url": "http://127.0.0.1:1", "basic_auth": ("not", "this")}
     server.basic_auth = ("proxy", "secret")
     legacy = LegacyXQueue(f"{server.url}/", server.auth, HTTPBasicAuth("proxy", "secret"))
-    assert legacy.send(HEADER, BODY, ()) == (0, "1")
+    assert legacy.send(PARSED, BODY, ()) == (0, "1")
 
 
 @pytest.mark.parametrize("interface", [None, {}, {"url": ""}])
@@ -126,8 +127,11 @@ def test_no_server(settings, interface) -> None:
 def test_refusals_are_the_servers_own(server: XQueueServer) -> None:
     """C27, C35: the server's text comes back."""
     header = make_xheader("http://lms.example.com/", KEY, "other")
-    assert LegacyXQueue().send(header, BODY, ()) == (1, "Queue 'other' not found")
-    assert LegacyXQueue().send("[]", BODY, ()) == (1, "Queue request has invalid format")
+    assert LegacyXQueue().send(parse_xheader(header), BODY, ()) == (1, "Queue 'other' not found")
+    assert LegacyXQueue().send(XHeader("", KEY, "demo", "[]"), BODY, ()) == (
+        1,
+        "Queue request has invalid format",
+    )
 
 
 # --- faults
@@ -141,7 +145,7 @@ def test_timeouts_and_certificates(monkeypatch) -> None:
         double.post(
             "https://xqueue.example.com/xqueue/submit/", '{"return_code": 0, "content": "1"}'
         )
-        assert LegacyXQueue("https://xqueue.example.com/").send(HEADER, BODY, ()) == (0, "1")
+        assert LegacyXQueue("https://xqueue.example.com/").send(PARSED, BODY, ()) == (0, "1")
         sent = double.calls[0].request.req_kwargs
     assert sent["timeout"] == (3.05, 10)
     assert sent["verify"] is True
@@ -153,7 +157,7 @@ def test_nobody_listens() -> None:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(SendError, match=r"^cannot connect to server$"):
-            LegacyXQueue(url).send(HEADER, BODY, ())
+            LegacyXQueue(url).send(PARSED, BODY, ())
 
 
 def test_no_answer_in_time(server: XQueueServer, monkeypatch) -> None:
@@ -213,7 +217,7 @@ def test_every_way_to_fail(caplog, raised: type[Exception], text: str) -> None:
     with responses.RequestsMock() as double:
         double.post("https://xqueue.example.com/xqueue/submit/", body=raised("https://u:pw@host"))
         with pytest.raises(SendError) as failure:
-            LegacyXQueue("https://xqueue.example.com").send(HEADER, BODY, ())
+            LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ())
     assert str(failure.value) == text
     assert "pw@host" not in caplog.text
 
@@ -224,7 +228,7 @@ def test_every_way_to_fail(caplog, raised: type[Exception], text: str) -> None:
 def test_address_that_is_none(url: str) -> None:
     """C38: a mistake in the settings is an error, not an exception of another kind."""
     with pytest.raises(SendError):
-        LegacyXQueue(url).send(HEADER, BODY, ())
+        LegacyXQueue(url).send(PARSED, BODY, ())
 
 
 def test_redirects_in_a_circle(server: XQueueServer) -> None:
@@ -293,3 +297,41 @@ def test_the_callback_goes_the_legacy_way(server: XQueueServer) -> None:
         [call] = lms.calls
     form = dict(parse_qsl(call.request.body))
     assert form == {"xqueue_header": HEADER, "xqueue_body": reply}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_redirect_to_https_is_an_error_that_names_the_setting(caplog, status: int) -> None:
+    """C38: a redirected POST becomes a GET, so the submission has not arrived."""
+    with responses.RequestsMock() as double:
+        there = "https://u:pw@xqueue.example.com/xqueue/submit/"
+        double.post(
+            "http://xqueue.example.com/xqueue/submit/", status=status, headers={"Location": there}
+        )
+        double.get(there, '{"return_code": 1, "content": "must use POST"}')
+        with pytest.raises(SendError, match=rf"^unexpected HTTP status code \[{status}\]$"):
+            LegacyXQueue("http://xqueue.example.com").send(PARSED, BODY, ())
+    assert "redirects to https://xqueue.example.com" in caplog.text
+    assert "XQUEUE_INTERFACE['url']" in caplog.text
+    assert "pw@" not in caplog.text
+
+
+def test_redirect_that_keeps_the_post(caplog) -> None:
+    """C38: with 307 and 308 the POST is repeated at the other address."""
+    with responses.RequestsMock() as double:
+        there = "https://xqueue.example.com/xqueue/submit/"
+        double.post(
+            "http://xqueue.example.com/xqueue/submit/", status=308, headers={"Location": there}
+        )
+        double.post(there, '{"return_code": 0, "content": "1"}')
+        assert LegacyXQueue("http://xqueue.example.com").send(PARSED, BODY, ()) == (0, "1")
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json"])
+def test_response_with_a_byte_order_mark(content_type: str) -> None:
+    """C38, C39: a byte order mark before the JSON is ignored, in whatever type it is declared."""
+    with responses.RequestsMock() as double:
+        body = b"\xef\xbb\xbf" + b'{"return_code": 0, "content": "3"}'
+        double.post(
+            "https://xqueue.example.com/xqueue/submit/", body=body, content_type=content_type
+        )
+        assert LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ()) == (0, "3")

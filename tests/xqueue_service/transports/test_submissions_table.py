@@ -13,8 +13,8 @@ from opaque_keys.edx.keys import UsageKey
 from tests.doubles.problem_block import ANSWER_ID, USAGE_KEY, problem_block
 from xqueue_bridge import XQueueInterface, XQueueService
 from xqueue_bridge.data import Dispatch
+from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.xqueue_service.headers import make_xheader
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 BODY = '{"student_response": "print(1)"}'

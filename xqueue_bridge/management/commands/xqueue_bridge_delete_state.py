@@ -8,7 +8,7 @@ from xqueue_bridge.management.block_command import BlockCommand
 
 class Command(BlockCommand):
     help = (
-        "Delete learners' state and score at a block, and withdraw what waits for a grader. The "
+        "Delete learners' state and score at a block, and supersede their open submissions. The "
         "history keeps what was there."
     )
     done = "deleted"

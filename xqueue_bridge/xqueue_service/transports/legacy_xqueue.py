@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
 from requests.auth import HTTPBasicAuth
 
-from xqueue_bridge.data import UploadedFile
-from xqueue_bridge.exceptions import InvalidHeader, SendError
+from xqueue_bridge.data import UploadedFile, XHeader
+from xqueue_bridge.exceptions import SendError
+from xqueue_bridge.protocol.headers import parse_xreply
 from xqueue_bridge.xqueue_service import messages
-from xqueue_bridge.xqueue_service.headers import parse_xheader, parse_xreply
 
 log = logging.getLogger(__name__)
 
 #: Seconds to connect, and seconds between two parts of the response.
 TIMEOUTS = (3.05, 10)
 
+_POST_BECOMES_GET = (301, 302, 303)
 _LOGIN_REQUIRED = "login_required"
 
 # requests raises ValueError for some URLs that it cannot parse.
@@ -46,11 +48,11 @@ class LegacyXQueue:
         self._account = django_auth or host.get("django_auth") or {}
         self._proxy_auth = requests_auth or _basic_auth(host.get("basic_auth"))
 
-    def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
+    def send(self, header: XHeader, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
         """POST one submission; if the server asks for a login, log in and POST again."""
         if not self._url:
             raise SendError(messages.NO_SERVER)
-        form = {"xqueue_header": header, "xqueue_body": body}
+        form = {"xqueue_header": header.text, "xqueue_body": body}
         # A list, because two files may have the same name. The contents are read into memory,
         # because a second POST needs them again.
         parts = [(file.name, (file.name, file.content.read())) for file in files]
@@ -67,7 +69,7 @@ class LegacyXQueue:
         if error:
             # The server's text is not logged, because it can repeat the submission.
             log.error("XQueue %s refused: return code %s", action, error)
-        return error, self._for_learners(content, header)
+        return error, self._for_learners(content, header.queue_key)
 
     def _post(
         self,
@@ -79,29 +81,59 @@ class LegacyXQueue:
         url = f"{self._url}/xqueue/{action}/"
         try:
             response = session.post(url, data=form, files=parts, timeout=TIMEOUTS)
-            text = response.text
+            text = _decode(response)
         except _HTTP_FAULTS as exc:
             # Only the exception's type: its message can hold the URL with a password in it.
             log.error("XQueue %s failed: %s", action, type(exc).__name__)
             raise SendError(_reason(exc)) from None
+        _refuse_lost_post(action, response)
         if response.status_code != requests.codes.ok:
             log.error("XQueue %s failed: HTTP status %s", action, response.status_code)
-            raise SendError(messages.ODD_STATUS.format(response.status_code))
+            raise SendError(messages.fill(messages.UNEXPECTED_STATUS, response.status_code))
         return parse_xreply(text)
 
     def _credentials(self) -> dict[str, str]:
         return {name: self._account.get(name, "") for name in ("username", "password")}
 
-    def _for_learners(self, content: str, header: str) -> str:
+    def _for_learners(self, content: str, queue_key: str) -> str:
         """Return the server's text, or a default if it repeats a secret or has no harmless part."""
         secrets = (
             self._account.get("password"),
             getattr(self._proxy_auth, "password", None),
-            _queue_key(header),
+            queue_key,
         )
         if any(secret and secret in content for secret in secrets):
-            return messages.ODD_REPLY
-        return messages.harmless(content) or messages.ODD_REPLY
+            return messages.UNEXPECTED_RESPONSE
+        return messages.harmless(content) or messages.UNEXPECTED_RESPONSE
+
+
+def _decode(response: requests.Response) -> str:
+    """Return the text of a response, without a byte order mark. JSON is UTF-8 whatever it says."""
+    try:
+        return response.content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return response.text
+
+
+def _refuse_lost_post(action: str, response: requests.Response) -> None:
+    """Raise SendError if the server redirected a POST to the same path, as from http to https.
+
+    The redirected request is a GET without the submission; its response says nothing about it.
+    """
+    for hop in response.history:
+        to = urlsplit(hop.headers.get("location", ""))
+        is_lost = hop.request.method == "POST" and hop.status_code in _POST_BECOMES_GET
+        if is_lost and to.path.rstrip("/") == urlsplit(hop.url).path.rstrip("/"):
+            # Without user name and password, which a URL may hold.
+            address = f"{to.scheme}://{to.hostname}" if to.hostname else to.path
+            log.error(
+                "XQueue %s failed: the server redirects to %s (HTTP status %s). Set "
+                "XQUEUE_INTERFACE['url'] to the address that it redirects to.",
+                action,
+                address,
+                hop.status_code,
+            )
+            raise SendError(messages.fill(messages.UNEXPECTED_STATUS, hop.status_code))
 
 
 def _basic_auth(pair: Any) -> RequestsAuth:
@@ -113,16 +145,9 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _queue_key(header: str) -> str | None:
-    try:
-        return parse_xheader(header).queue_key
-    except InvalidHeader:
-        return None
-
-
-def _reason(fault: Exception) -> str:
+def _reason(fault: Exception) -> Any:
     if isinstance(fault, requests.ConnectionError):
         return messages.NO_CONNECTION
     if isinstance(fault, requests.Timeout | requests.exceptions.ChunkedEncodingError):
-        return messages.NO_ANSWER
-    return messages.ODD_REPLY
+        return messages.NO_RESPONSE
+    return messages.UNEXPECTED_RESPONSE

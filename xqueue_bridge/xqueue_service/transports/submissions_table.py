@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xqueue_bridge.data import NewSubmission, Target, UploadedFile
+from xqueue_bridge.data import NewSubmission, Target, UploadedFile, XHeader
 from xqueue_bridge.exceptions import QueueNotFound, SendError
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.block import ProblemBlock
 from xqueue_bridge.lms.callback_url import read_dispatch, read_url
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.xqueue_service import messages
-from xqueue_bridge.xqueue_service.headers import parse_xheader
 
 
 class SubmissionsTable:
@@ -20,14 +19,13 @@ class SubmissionsTable:
     def __init__(self, block: ProblemBlock | None = None) -> None:
         self._block = block
 
-    def send(self, header: str, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
+    def send(self, header: XHeader, body: str, files: Sequence[UploadedFile]) -> tuple[int, str]:
         """Store one submission and its files; the files are written first."""
-        parsed = parse_xheader(header)
         new = NewSubmission(
-            target=self._target(parsed.lms_callback_url),
-            queue_name=parsed.queue_name,
-            queue_key=parsed.queue_key,
-            header=header,
+            target=self._target(header.lms_callback_url),
+            queue_name=header.queue_name,
+            queue_key=header.queue_key,
+            header=header.text,
             body=body,
             points=blocks.answer_points(self._block) if self._block is not None else {},
             files=tuple(files),
@@ -35,7 +33,7 @@ class SubmissionsTable:
         try:
             length = submission_queue.enqueue(new)
         except QueueNotFound:
-            raise SendError(messages.QUEUE_NOT_FOUND.format(parsed.queue_name)) from None
+            raise SendError(messages.fill(messages.QUEUE_NOT_FOUND, header.queue_name)) from None
         return 0, str(length)
 
     def _target(self, lms_callback_url: str) -> Target:

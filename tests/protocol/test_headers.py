@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xqueue_bridge.data import XHeader
 from xqueue_bridge.exceptions import InvalidHeader
-from xqueue_bridge.xqueue_service.headers import (
+from xqueue_bridge.protocol.headers import (
     make_hashkey,
     make_xheader,
     parse_xheader,
