@@ -13,13 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.submission_queue.factories import GraderClient, make_grader, new_submission
-from xqueue_bridge.admin import ReadOnlyAdmin
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.crawlers import CrawlersConfig
 from xqueue_bridge.learner_state.models import RetiredLearner
+from xqueue_bridge.model_admin import ReadOnlyAdmin
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
 from xqueue_bridge.submission_queue.states import Status
@@ -83,7 +83,7 @@ def test_no_key_and_no_work_is_shown(admin_client):
 
 def test_a_new_secret_is_shown_once(admin_client):
     make_grader()
-    form = {"action": "issue_secret", "_selected_action": Grader.objects.get().pk}
+    form = {"action": "rotate_secret", "_selected_action": Grader.objects.get().pk}
     response = admin_client.post(page("grader"), form, follow=True)
     secret = re.search(r"shown only now: (\S+?)<", response.text)[1]
     assert GraderClient(secret).login()["return_code"] == 0
@@ -97,7 +97,7 @@ def test_a_new_secret_needs_permission(client, right):
     staff = get_user_model().objects.create_user("staff", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename=f"{right}_grader"))
     client.force_login(staff)
-    form = {"action": "issue_secret", "_selected_action": Grader.objects.get().pk}
+    form = {"action": "rotate_secret", "_selected_action": Grader.objects.get().pk}
     response = client.post(page("grader"), form, follow=True)
     assert ("shown only now" in response.text) is (right == "change")
     assert GraderSecret.objects.count() == (2 if right == "change" else 1)
@@ -107,9 +107,16 @@ def test_requeue(admin_client):
     """C127: what was given up is put back."""
     queue.enqueue(new_submission())
     Submission.objects.update(status=Status.FAILED, available_at=None)
-    form = {"action": "requeue", "_selected_action": Submission.objects.get().pk}
+    form = {"action": "retry", "_selected_action": Submission.objects.get().pk}
     admin_client.post(page("submission"), form)
     assert Submission.objects.get().status == Status.WAITING
+
+
+def test_requeue_of_a_waiting_submission_says_why_nothing_changed(admin_client):
+    queue.enqueue(new_submission())
+    form = {"action": "retry", "_selected_action": Submission.objects.get().pk}
+    page_after = admin_client.post(page("submission"), form, follow=True).text
+    assert "0 submissions requeued. Only failed submissions can be requeued." in page_after
 
 
 def test_requeue_needs_permission(client):
@@ -119,7 +126,7 @@ def test_requeue_needs_permission(client):
     client.force_login(staff)
     queue.enqueue(new_submission())
     Submission.objects.update(status=Status.FAILED, available_at=None)
-    form = {"action": "requeue", "_selected_action": Submission.objects.get().pk}
+    form = {"action": "retry", "_selected_action": Submission.objects.get().pk}
     client.post(page("submission"), form)
     assert Submission.objects.get().status == Status.FAILED
 
@@ -134,7 +141,7 @@ def test_a_given_up_reply_is_delivered_after_all(client, right, monkeypatch):
     queue.enqueue(new_submission())
     grader.put(grader.pull().header)
     ReceivedReply.objects.update(status="dead", attempts=8, next_attempt_at=None)
-    form = {"action": "retry_dead", "_selected_action": ReceivedReply.objects.get().pk}
+    form = {"action": "retry", "_selected_action": ReceivedReply.objects.get().pk}
     client.post(page("receivedreply"), form)
     reply = ReceivedReply.objects.get()
     assert (reply.status, reply.attempts) == (("pending", 0) if right == "change" else ("dead", 8))
@@ -184,6 +191,6 @@ def test_failed_grades_are_computed_after_all(admin_client):
         next_attempt_at=None, last_error="Version 2 of the score is not seen."
     )
     assert "Version 2" in admin_client.get(page("graderecalculation")).text
-    form = {"action": "try_again", "_selected_action": GradeRecalculation.objects.get().pk}
+    form = {"action": "retry", "_selected_action": GradeRecalculation.objects.get().pk}
     admin_client.post(page("graderecalculation"), form)
     assert GradeRecalculation.objects.get().next_attempt_at is not None

@@ -5,31 +5,20 @@ A list shows the columns that fit a window of 1280 pixels; the change page shows
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from xqueue_bridge import models
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import api as credentials
-from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.model_admin import ReadOnlyAdmin, RetryAdmin
 from xqueue_bridge.submission_queue import api as submission_queue
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Admin of rows that only the bridge writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(models.TransportOverride)
@@ -46,15 +35,15 @@ class QueueGrantInline(admin.TabularInline):
 
 @admin.register(models.Grader)
 class GraderAdmin(admin.ModelAdmin):
-    """Admin of graders and their queues. A secret is shown once, when it is issued here."""
+    """Admin of graders and their queues. A new secret is shown once."""
 
     list_display = ("name", "is_active", "queues", "note", "created_at")
     list_filter = ("is_active",)
     search_fields = ("name",)
     inlines = (QueueGrantInline,)
-    actions = ("issue_secret",)
+    actions = ("rotate_secret",)
 
-    @admin.display(description="queues")
+    @admin.display(description=gettext_lazy("queues"))
     def queues(self, grader: models.Grader) -> str:
         return ", ".join(grant.queue_name for grant in grader.grants.all())
 
@@ -62,22 +51,19 @@ class GraderAdmin(admin.ModelAdmin):
         return super().get_queryset(request).prefetch_related("grants")
 
     @admin.action(
-        description="Issue a new secret (the former one lives for a day)", permissions=["change"]
+        description=gettext_lazy("Rotate secret (old one valid for 24 h)"), permissions=["change"]
     )
-    def issue_secret(self, request: HttpRequest, graders: QuerySet[models.Grader]) -> None:
+    def rotate_secret(self, request: HttpRequest, graders: QuerySet[models.Grader]) -> None:
+        overlap = submission_queue.ROTATION_OVERLAP
         for grader in graders:
-            secret = submission_queue.issue_secret(
-                grader, overlap=submission_queue.ROTATION_OVERLAP
-            )
-            self.message_user(
-                request,
-                f"New secret of {grader.name}, shown only now: {secret}",
-                messages.WARNING,
-            )
+            secret = submission_queue.issue_secret(grader, overlap=overlap)
+            text = _("New secret of %(grader)s, shown only now: %(secret)s")
+            values = {"grader": grader.name, "secret": secret}
+            self.message_user(request, text % values, messages.WARNING)
 
 
 @admin.register(models.Submission)
-class SubmissionAdmin(ReadOnlyAdmin):
+class SubmissionAdmin(RetryAdmin):
     list_display = ("id", "queue_name", "status", "user_id", "deliveries", "created_at")
     list_filter = ("status", "transport", "queue_name")
     search_fields = ("=user_id", "=usage_key")
@@ -92,20 +78,18 @@ class SubmissionAdmin(ReadOnlyAdmin):
         "dispatch",
         "transport",
     )
-    show_full_result_count = False
-    actions = ("requeue",)
+    retry_description = gettext_lazy("Requeue selected submissions")
+    retried = ngettext_lazy(
+        "%(count)d submission requeued.", "%(count)d submissions requeued.", "count"
+    )
+    retry_condition = gettext_lazy("Only failed submissions can be requeued.")
 
-    @admin.action(description="Offer to graders again", permissions=["requeue"])
-    def requeue(self, request: HttpRequest, submissions: QuerySet[models.Submission]) -> None:
-        changed = sum(map(submission_queue.requeue, id_batches(submissions)))
-        self.message_user(request, f"{changed} submissions wait for a grader again.")
-
-    def has_requeue_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("xqueue_bridge.change_submission")
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        return submission_queue.requeue(ids)
 
 
 @admin.register(models.ReceivedReply)
-class ReceivedReplyAdmin(ReadOnlyAdmin):
+class ReceivedReplyAdmin(RetryAdmin):
     list_display = ("id", "submission_id", "status", "attempts", "last_error", "received_at")
     list_filter = ("status", "source")
     fields = (
@@ -118,16 +102,16 @@ class ReceivedReplyAdmin(ReadOnlyAdmin):
         "applied_at",
         "next_attempt_at",
     )
-    show_full_result_count = False
-    actions = ("retry_dead",)
+    retry_description = gettext_lazy("Retry selected replies")
+    retried = ngettext_lazy(
+        "%(count)d reply will be applied again.",
+        "%(count)d replies will be applied again.",
+        "count",
+    )
+    retry_condition = gettext_lazy("Only dead replies can be retried.")
 
-    @admin.action(description="Retry selected dead replies", permissions=["retry_dead"])
-    def retry_dead(self, request: HttpRequest, replies: QuerySet[models.ReceivedReply]) -> None:
-        changed = sum(map(grader_replies.retry_dead, id_batches(replies)))
-        self.message_user(request, f"{changed} replies will be applied again.")
-
-    def has_retry_dead_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("xqueue_bridge.change_receivedreply")
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        return grader_replies.retry_dead(ids)
 
 
 @admin.register(models.RetiredLearner)
@@ -139,7 +123,7 @@ class RetiredLearnerAdmin(ReadOnlyAdmin):
     search_fields = ("=user_id",)
     fields = list_display
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return admin.ModelAdmin.has_delete_permission(self, request, obj)
 
 
@@ -162,11 +146,10 @@ class ScoreLedgerAdmin(ReadOnlyAdmin):
     list_filter = ("outcome",)
     search_fields = ("=user_id", "=usage_key", "=idempotency_key")
     fields = (*list_display, "possible", "attempt", "course_key", "usage_key", "modified")
-    show_full_result_count = False
 
 
 @admin.register(models.GradeRecalculation)
-class GradeRecalculationAdmin(ReadOnlyAdmin):
+class GradeRecalculationAdmin(RetryAdmin):
     """Admin of dirty grades; a failed one has a ``last_error`` and no ``next_attempt_at``."""
 
     list_display = (
@@ -180,16 +163,14 @@ class GradeRecalculationAdmin(ReadOnlyAdmin):
     )
     search_fields = ("=user_id", "=course_id", "last_error")
     fields = (*list_display, "finished_at")
-    show_full_result_count = False
-    actions = ("try_again",)
+    retry_description = gettext_lazy("Retry selected recalculations")
+    retried = ngettext_lazy(
+        "%(count)d grade will be recalculated.", "%(count)d grades will be recalculated.", "count"
+    )
+    retry_condition = gettext_lazy("Only failed recalculations can be retried.")
 
-    @admin.action(description="Compute failed ones after all", permissions=["try_again"])
-    def try_again(self, request: HttpRequest, rows: QuerySet[models.GradeRecalculation]) -> None:
-        changed = sum(map(course_grades.retry_failed, id_batches(rows)))
-        self.message_user(request, f"{changed} grades will be computed again.")
-
-    def has_try_again_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("xqueue_bridge.change_graderecalculation")
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        return course_grades.retry_failed(ids)
 
 
 @admin.register(models.PersistentCourseGrade)
@@ -213,7 +194,6 @@ class PersistentCourseGradeAdmin(ReadOnlyAdmin):
         "grading_policy_hash",
         "version",
     )
-    show_full_result_count = False
 
 
 @admin.register(models.PersistentSubsectionGradeOverrideHistory)
@@ -231,11 +211,10 @@ class OverrideHistoryAdmin(ReadOnlyAdmin):
         "possible_all_override",
         "system",
     )
-    show_full_result_count = False
 
 
 @admin.register(models.GradeOutbox)
-class GradeOutboxAdmin(ReadOnlyAdmin):
+class GradeOutboxAdmin(RetryAdmin):
     list_display = (
         "id",
         "user_id",
@@ -256,13 +235,11 @@ class GradeOutboxAdmin(ReadOnlyAdmin):
         "sent_modified",
         "sent_at",
     )
-    show_full_result_count = False
-    actions = ("send_again",)
+    retry_description = gettext_lazy("Resend selected grades")
+    retried = ngettext_lazy(
+        "%(count)d grade will be sent again.", "%(count)d grades will be sent again.", "count"
+    )
+    retry_condition = gettext_lazy("Grades that are being sent now cannot be resent.")
 
-    @admin.action(description="Send to Credentials again", permissions=["send_again"])
-    def send_again(self, request: HttpRequest, rows: QuerySet[models.GradeOutbox]) -> None:
-        changed = sum(map(credentials.resend_rows, id_batches(rows)))
-        self.message_user(request, f"{changed} grades will be sent again.")
-
-    def has_send_again_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("xqueue_bridge.change_gradeoutbox")
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        return credentials.resend_rows(ids)

@@ -92,9 +92,9 @@ class TestAdmin:
         api.send_due()
         return row_of(learner)
 
-    def send_again(self, client, row: GradeOutbox) -> None:
+    def resend(self, client, row: GradeOutbox) -> None:
         address = reverse("admin:xqueue_bridge_gradeoutbox_changelist")
-        client.post(address, {"action": "send_again", "_selected_action": row.pk}, follow=True)
+        client.post(address, {"action": "retry", "_selected_action": row.pk}, follow=True)
 
     def test_what_failed_is_visible(self, admin_client, row):
         """SG80: with its reason, and without any secret."""
@@ -105,7 +105,7 @@ class TestAdmin:
             assert CLIENT_SECRET not in page.text
 
     def test_it_can_be_sent_again(self, admin_client, credentials, row):
-        self.send_again(admin_client, row)
+        self.resend(admin_client, row)
         assert api.send_due() == 1
         assert credentials.statuses == [201, 201]
 
@@ -122,7 +122,7 @@ class TestAdmin:
             )
             for number in range(1100)
         )
-        everything = {"action": "send_again", "_selected_action": 1, "select_across": 1}
+        everything = {"action": "retry", "_selected_action": 1, "select_across": 1}
         address = reverse("admin:xqueue_bridge_gradeoutbox_changelist")
         with CaptureQueriesContext(connection) as captured:
             admin_client.post(address, everything)
@@ -138,5 +138,5 @@ class TestAdmin:
         viewer = get_user_model().objects.create_user("viewer", password="x", is_staff=True)
         viewer.user_permissions.add(Permission.objects.get(codename="view_gradeoutbox"))
         client.force_login(viewer)
-        self.send_again(client, row)
+        self.resend(client, row)
         assert row_of(row.user_id).status == "sent"

@@ -6,6 +6,7 @@ stored at that time. So an old grade never arrives after a newer one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -99,7 +100,7 @@ def resend(grades: list[StoredGrade]) -> None:
     resend_rows([rows[grade.key].pk for grade in grades])
 
 
-def resend_rows(row_ids: list[int]) -> int:
+def resend_rows(row_ids: Sequence[int]) -> int:
     """Make these rows due now, as if nothing had been sent; return how many.
 
     Rows that are being sent now are not changed: their outcome will be known soon.

@@ -1,0 +1,68 @@
+"""Base classes of the bridge's admin pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.auth import get_permission_codename
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import Promise
+
+from xqueue_bridge.db.batches import id_batches
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Admin of rows that only the bridge writes."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class RetryAdmin(ReadOnlyAdmin):
+    """Admin of rows with work that can fail; its one action makes selected rows due again.
+
+    The action needs the model's ``change`` permission. If it skips selected rows, the message says
+    which rows it takes.
+    """
+
+    actions = ("retry",)
+    retry_description: ClassVar[str | Promise]
+    #: Messages; ``retried`` contains %(count)d.
+    retried: ClassVar[Any]
+    retry_condition: ClassVar[str | Promise]
+
+    @admin.action(permissions=["retry"])
+    def retry(self, request: HttpRequest, rows: QuerySet[Model]) -> None:
+        selected = changed = 0
+        for ids in id_batches(rows):
+            selected += len(ids)
+            changed += self.retry_rows(ids)
+        text, level = str(self.retried % {"count": changed}), messages.SUCCESS
+        if changed < selected:
+            text, level = f"{text} {self.retry_condition}", messages.WARNING
+        self.message_user(request, text, level)
+
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        """Retry those of these rows that can be retried; return how many."""
+        raise NotImplementedError
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        if (action := actions.get("retry")) is not None:
+            actions["retry"] = (*action[:2], str(self.retry_description))
+        return actions
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        codename = get_permission_codename("change", self.opts)
+        return request.user.has_perm(f"{self.opts.app_label}.{codename}")
