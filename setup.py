@@ -35,6 +35,9 @@ TEST = [
     "hypothesis>=6.120",
     "responses>=0.25",
     "time-machine>=2.16",
+    "packaging>=24",
+    # The parts of the platform that are packages of their own.
+    "edx-django-utils>=8.0",
 ]
 
 SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", "redis>=5.2"]
@@ -72,7 +75,10 @@ setup(
         "docs": DOCS,
         "ci": CI,
     },
-    entry_points={"lms.djangoapp": ["xqueue_bridge = xqueue_bridge.apps:XQueueBridgeConfig"]},
+    entry_points={
+        "lms.djangoapp": ["xqueue_bridge = xqueue_bridge.apps:XQueueBridgeConfig"],
+        "cms.djangoapp": ["xqueue_bridge = xqueue_bridge.apps:XQueueBridgeConfig"],
+    },
     classifiers=[
         "Framework :: Django :: 5.2",
         "Framework :: Django :: 6.0",

@@ -13,6 +13,8 @@ from typing import Any
 
 from django.conf import settings
 
+from xqueue_bridge.lms.project_type import is_lms
+
 
 @dataclass(frozen=True)
 class QueueOptions:
@@ -52,6 +54,10 @@ class CredentialsOptions:
 @dataclass(frozen=True)
 class Options:
     """The keys of ``XQUEUE_BRIDGE``, with their defaults."""
+
+    # -- in an LMS
+    #: Put our XQueueService in place of the platform's when the app is ready.
+    REPLACE_XQUEUE_SERVICE: bool = True
 
     # -- sending
     #: Queue name -> QueueOptions as a dict.
@@ -139,12 +145,24 @@ class Options:
     CREDENTIALS: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: Defaults that differ in an LMS. Learner state and grades are the platform's there, so replies
+#: are applied by the block itself, and we compute no grades.
+LMS_DEFAULTS: Mapping[str, Any] = {
+    "REPLY_BACKEND": "block",
+    "BLOCK_LOADER": "xqueue_bridge.lms.loader.load_block",
+    "COURSE_STRUCTURE_BACKEND": None,
+}
+
+
 def options() -> Options:
-    """Return the host's options, with defaults filled in."""
+    """Return the host's options, with defaults filled in: those of an LMS in an LMS."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
         given = {}  # a system check reports the error
-    return Options(**{name: given[name] for name in option_names(Options) if name in given})
+    chosen = {name: given[name] for name in option_names(Options) if name in given}
+    if is_lms():
+        chosen = {**LMS_DEFAULTS, **chosen}
+    return Options(**chosen)
 
 
 def queue_options(queue_name: str) -> QueueOptions:

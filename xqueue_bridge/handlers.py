@@ -10,6 +10,7 @@ a score has changed ──score_saved──> PROBLEM_RAW_SCORE_CHANGED, PROBLEM_
 a block publishes ──SCORE_PUBLISHED──> its score is stored
 a course is published ──course_published──> if the policy has changed, a regrade is requested
 a course grade changes ──COURSE_GRADE_CHANGED──> it is enqueued and sent to Credentials
+an LMS retires a user ──USER_RETIRE_LMS_MISC──> the learner's data is retired
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xqueue_bridge import signals
 from xqueue_bridge.conf import options
 from xqueue_bridge.lms import block as blocks
+from xqueue_bridge.lms.retirement import retire_signal
 from xqueue_bridge.worker.after_response import run_after_response
 
 if TYPE_CHECKING:
@@ -54,6 +56,9 @@ def connect_all() -> None:
     signals.COURSE_GRADE_CHANGED.connect(
         enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
     )
+    user_retired = retire_signal()
+    if user_retired is not None:
+        user_retired.connect(retire_user, dispatch_uid="xqueue_bridge.retire_user")
 
 
 def apply_stored_reply(sender: object, *, reply_id: int, **kwargs: Any) -> None:
@@ -174,3 +179,13 @@ def enqueue_for_credentials(
     grade = credentials.enqueue_if_changed(user_id, course_key)
     if grade is not None:
         transaction.on_commit(partial(enqueue_send_grade, grade), robust=True)
+
+
+def retire_user(sender: object, *, user: Any, **kwargs: Any) -> None:
+    """Retire what is stored about a user of the LMS; raise RetirementUnfinished.
+
+    Runs in the request of the retirement pipeline, which repeats the step after an exception.
+    """
+    from xqueue_bridge.retirement import retire_learner
+
+    retire_learner(user.pk)

@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.db import connection
 from opaque_keys.edx.keys import LearningContextKey
 
+from xqueue_bridge.lms import waffle
 from xqueue_bridge.xqueue_service import toggles
 from xqueue_bridge.xqueue_service.models import TransportOverride
 from xqueue_bridge.xqueue_service.toggles import WAFFLE_FLAG, use_edx_submissions_for_xqueue
@@ -126,9 +127,9 @@ def test_in_an_lms_the_platforms_flag_decides(monkeypatch, db, is_enabled):
     for name in names:
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, platform.__name__, platform)
-    toggles._platform_flag.cache_clear()
+    waffle.course_flag.cache_clear()
     try:
         assert toggles.use_edx_submissions_for_xqueue(COURSE) is is_enabled
     finally:
-        toggles._platform_flag.cache_clear()
+        waffle.course_flag.cache_clear()
     assert asked == [("send_to_submission_course.enable", COURSE)]

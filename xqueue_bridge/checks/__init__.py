@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core import checks
 
 from xqueue_bridge.checks.host import check_databases, check_deployment, check_host
+from xqueue_bridge.checks.lms import check_lms
 from xqueue_bridge.checks.options import (
     check_crawler_detector,
     check_credentials,
@@ -21,6 +22,7 @@ __all__ = [
     "check_deployment",
     "check_history",
     "check_host",
+    "check_lms",
     "check_options",
     "check_reply_backend",
     "check_state_client",
@@ -36,6 +38,7 @@ def register_all() -> None:
     checks.register(check_state_client, "xqueue_bridge")
     checks.register(check_history, "xqueue_bridge")
     checks.register(check_host, "xqueue_bridge")
+    checks.register(check_lms, "xqueue_bridge")
     checks.register(check_credentials, "xqueue_bridge")
     checks.register(check_databases, checks.Tags.database)
     checks.register(check_deployment, "xqueue_bridge", deploy=True)

@@ -15,11 +15,14 @@ from django.urls import NoReverseMatch, reverse
 from xqueue_bridge.checks.messages import error, warning
 from xqueue_bridge.checks.values import is_address
 from xqueue_bridge.conf import options
+from xqueue_bridge.lms.project_type import is_cms
 
 
 def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
     """Check that the host's settings contain what the bridge needs."""
     found: list[checks.CheckMessage] = []
+    if is_cms():
+        return found  # a CMS has neither submissions nor graders
     alias = options().FILES_STORAGE_ALIAS
     if not isinstance(alias, str):
         pass  # check_options reports it

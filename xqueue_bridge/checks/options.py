@@ -64,7 +64,7 @@ def check_reply_backend(**kwargs: Any) -> list[checks.CheckMessage]:
         path = given[name]
         if isinstance(path, str) and not (name == "REPLY_BACKEND" and path in REPLY_BACKENDS):
             found.extend(unimportable(name, path) or _wrong_class(name, path))
-    if given.get("REPLY_BACKEND") == "block" and not given.get("BLOCK_LOADER"):
+    if given.get("REPLY_BACKEND") == "block" and not options().BLOCK_LOADER:
         found.append(
             error(
                 "E004",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 from django.apps import apps
 from django.db.models import Q
 from opaque_keys.edx.keys import LearningContextKey
 
-#: The platform's own flag for the same decision.
-WAFFLE_FLAG = "send_to_submission_course.enable"
+from xqueue_bridge.lms import waffle as platform_waffle
+
+WAFFLE_FLAG = platform_waffle.FLAG_NAME
 
 _NARROWEST_FIRST = ("course", "org", "site")
 
@@ -43,7 +41,7 @@ def _overrides(course_key: LearningContextKey | None) -> dict[str, bool]:
 
 
 def _waffle_says_yes(course_key: LearningContextKey | None) -> bool:
-    platform_flag = _platform_flag()
+    platform_flag = platform_waffle.course_flag()
     if platform_flag is not None:
         return bool(platform_flag.is_enabled(course_key))
     if not apps.is_installed("waffle"):
@@ -51,13 +49,3 @@ def _waffle_says_yes(course_key: LearningContextKey | None) -> bool:
     from waffle import get_waffle_flag_model
 
     return get_waffle_flag_model().get(WAFFLE_FLAG).everyone is True
-
-
-@cache
-def _platform_flag() -> Any:
-    """Return the LMS's own flag, which knows its overrides by course and organisation."""
-    try:
-        from openedx.core.djangoapps.waffle_utils import CourseWaffleFlag
-    except ImportError:
-        return None
-    return CourseWaffleFlag(WAFFLE_FLAG, __name__)

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
+from xqueue_bridge.lms.request_cache import clear_request_cache
 from xqueue_bridge.tasks import sweep
 from xqueue_bridge.worker.stop_signals import StopSignals
 
@@ -38,6 +39,7 @@ class Command(BaseCommand):
                     self.stderr.write(exc.message)  # the next run may find the database available
                 stop.wait(interval)
                 close_old_connections()
+                clear_request_cache()
 
     def _report(self, done: dict[str, int]) -> None:
         if any(done.values()):

@@ -1,0 +1,13 @@
+"""Plugin settings of type "devstack": at the end of envs/devstack.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xqueue_bridge.settings import common
+
+
+def plugin_settings(settings: Any) -> None:
+    """Add what "common" adds, and the storage."""
+    common.plugin_settings(settings)
+    common.add_storage(settings)

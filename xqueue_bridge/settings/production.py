@@ -1,0 +1,13 @@
+"""Plugin settings of type "production": at the end of envs/production.py, after the site's YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xqueue_bridge.settings import common
+
+
+def plugin_settings(settings: Any) -> None:
+    """Add what "common" adds, and the storage."""
+    common.plugin_settings(settings)
+    common.add_storage(settings)
