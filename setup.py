@@ -25,6 +25,10 @@ DEMO = ["xblocks-contrib>=0.13", "setuptools<81", "lazy>=1.6", "tqdm>=4.66"]
 # A bar instead of lines, where a command takes long.
 PROGRESS = ["tqdm>=4.66"]
 
+# xqueue_bridge.grader, and the server's own checks for `xqueue-grader try`.
+GRADER = ["requests>=2.32"]
+GRADER_PREVIEW = [*GRADER, "nh3>=0.2.18"]
+
 TEST = [
     *DEMO,
     *PROGRESS,
@@ -68,6 +72,9 @@ setup(
         "waffle": WAFFLE,
         "progress": PROGRESS,
         "demo": DEMO,
+        # The library for grader authors. Without Django: pip install --no-deps, and these.
+        "grader": GRADER,
+        "grader-preview": GRADER_PREVIEW,
         "test": TEST,
         "servers": SERVERS,
         "browser": BROWSER,
@@ -76,6 +83,7 @@ setup(
         "ci": CI,
     },
     entry_points={
+        "console_scripts": ["xqueue-grader = xqueue_bridge.grader.cli:main"],
         "lms.djangoapp": ["xqueue_bridge = xqueue_bridge.apps:XQueueBridgeConfig"],
         "cms.djangoapp": ["xqueue_bridge = xqueue_bridge.apps:XQueueBridgeConfig"],
     },

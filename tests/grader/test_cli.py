@@ -1,0 +1,121 @@
+"""The command xqueue-grader: try and check; and what importing the library loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xqueue_bridge.grader import cli
+from xqueue_bridge.submission_queue import api as submission_queue
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GRADER = """
+from xqueue_bridge.grader import Result, Test
+
+def grade(submission):
+    text = submission.response or next(iter(submission.files().values())).decode()
+    loop = Test(name="has a loop", score=float("for" in text), message="looked for a loop")
+    hidden = Test(name="secret", score=1, visible=False)
+    return Result.of_tests([loop, hidden], message=f"task {submission.payload}")
+"""
+STYLED = """
+def grade(submission):
+    msg = '<p style="color: red">x</p><script>1</script>'
+    return {"correct": True, "score": 1, "msg": msg}
+"""
+BROKEN = """
+def grade(submission):
+    return {"correct": True, "score": "all"}
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_try_shows_what_learner_and_staff_see(written, tmp_path, capsys):
+    page = str(tmp_path / "page.html")
+    arguments = ["try", written("grader.py", GRADER), written("answer.py", "for x in y: pass")]
+    assert cli.main([*arguments, "--payload", "3", "--html", page]) == 0
+    shown = capsys.readouterr().out
+    assert "score      2.0 of 2.0" in shown
+    assert "has a loop: 1 of 1" in shown
+    assert "secret: 1 of 1   (hidden from the learner)" in shown
+    assert "task 3" in shown
+    assert "<table" in Path(page).read_text()
+
+
+def test_try_with_an_upload(written, capsys):
+    arguments = ["try", written("grader.py", GRADER), written("answer.py", "x = 1"), "--upload"]
+    assert cli.main(arguments) == 0
+    assert "score      1.0 of 2.0" in capsys.readouterr().out
+
+
+def test_try_names_what_the_server_removes(written, capsys):
+    assert cli.main(["try", written("grader.py", STYLED), written("a", "")]) == 0
+    shown = capsys.readouterr().out
+    assert "removed    tag script" in shown
+    assert "removed    attribute style" in shown
+
+
+@pytest.mark.parametrize(
+    ("grader", "said"),
+    [(BROKEN, "would refuse this reply: score"), ("x = 1", "defines no function grade")],
+)
+def test_try_names_what_is_wrong(written, grader, said, capsys):
+    assert cli.main(["try", written("grader.py", grader), written("a", "")]) == 1
+    shown = capsys.readouterr()
+    assert said in shown.out + shown.err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_check_has_a_sentence_for_each_finding(live_server, monkeypatch, capsys):
+    monkeypatch.setenv("XQUEUE_GRADER_NAME", "watcher")
+    secret = submission_queue.create_grader("watcher", ["python"])
+    monkeypatch.setenv("XQUEUE_GRADER_SECRET", secret)
+    assert cli.main(["check", live_server.url, "--queue", "python", "--queue", "java"]) == 1
+    shown = capsys.readouterr().out
+    assert "accepts the login" in shown
+    assert "Queue python: 0 submissions can be pulled" in shown
+    assert "FAILED  Queue java" in shown
+    monkeypatch.setenv("XQUEUE_GRADER_SECRET", "wrong")
+    assert cli.main(["check", live_server.url]) == 1
+    assert "check the name and the secret" in capsys.readouterr().out
+
+
+WITHOUT_DJANGO = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"django", "rest_framework", "celery", "opaque_keys", "nh3"}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Blocked())
+import xqueue_bridge.grader as library
+import xqueue_bridge.grader.cli
+from xqueue_bridge.grader import adapters
+print(library.Result(score=1).to_reply()["correct"])
+from xqueue_bridge.grader.preview import PreviewUnavailable, preview
+try:
+    preview({})
+except PreviewUnavailable as exc:
+    print(exc)
+"""
+
+
+def test_library_needs_requests_only():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DJANGO], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("True\n")
+    assert "pip install 'xqueue-bridge[grader-preview]'" in done.stdout

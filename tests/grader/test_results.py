@@ -1,0 +1,70 @@
+"""Result and Test: checks of their numbers, and the reply that is made of them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xqueue_bridge.grader import Result, Test
+from xqueue_bridge.grader_replies.parsing import parse_reply
+
+
+def test_reply_has_points_feedback_tests_and_staff_note():
+    result = Result.of_tests(
+        [
+            Test(name="adds", score=1, max_score=1),
+            Test(name="<b>", score=0, max_score=2, message="got 3 & 4"),
+            Test(name="secret", score=1, max_score=1, message="hidden input", visible=False),
+        ],
+        staff_note="seed 7",
+    )
+    reply = result.to_reply()
+    assert (reply["correct"], reply["score"], reply["max_score"]) == (False, 2, 4)
+    assert reply["staff_note"] == "seed 7"
+    assert [test["name"] for test in reply["tests"]] == ["adds", "<b>", "secret"]
+    assert "2 of 3 tests passed" in reply["msg"]
+    assert "&lt;b&gt;" in reply["msg"]
+    assert "got 3 &amp; 4" in reply["msg"]
+    assert "secret" not in reply["msg"]
+    assert "hidden input" not in reply["msg"]
+    assert "1 more tests are not shown" in reply["msg"]
+
+
+def test_fraction_is_a_part_of_one():
+    reply = Result(score=3, max_score=4).to_reply(as_fraction=True)
+    assert (reply["score"], reply["max_score"], reply["correct"]) == (0.75, 1.0, False)
+
+
+def test_result_without_tests_has_no_table():
+    assert Result(score=1, message="Good\n\nwork").to_html() == "<div><p>Good</p><p>work</p></div>"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"score": math.nan}, "score is not finite"),
+        ({"score": True}, "score is not a number"),
+        ({"score": "1"}, "score is not a number"),
+        ({"score": -1}, "score is below 0"),
+        ({"score": 85}, "score 85 is above max_score 1"),
+        ({"score": 0, "max_score": math.inf}, "max_score is not finite"),
+    ],
+)
+def test_wrong_number_names_its_field(values, named):
+    with pytest.raises(ValueError, match=named):
+        Result(**values)
+    with pytest.raises(ValueError, match=named):
+        Test(name="a", **values)
+
+
+@given(message=st.text(max_size=200), name=st.text(max_size=50))
+def test_server_accepts_every_text(message, name):
+    """C12: the reply keeps the grade contract whatever the learner's program printed."""
+    result = Result.of_tests([Test(name=name, score=1, message=message)], message=message)
+    reply = parse_reply(json.dumps(result.to_reply()))
+    assert reply.correct
+    assert "<table" in reply.msg

@@ -1,0 +1,109 @@
+"""Config, and run() with processes that are stopped and killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.submission_queue.factories import new_submission
+from xqueue_bridge.grader import Config
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue.models import Submission
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GRADER = """
+import time
+from xqueue_bridge.grader import Result
+
+def grade(submission):
+    time.sleep({seconds})
+    return Result(score=1, message="Good.")
+"""
+GIVEN = {"url": "http://x", "queues": ["a"], "name": "n", "secret": "s"}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"url": "ftp://x"}, "url"),
+        ({"queues": "python"}, "queues"),
+        ({"queues": []}, "queues"),
+        ({"secret": ""}, "secret"),
+        ({"workers": 0}, "workers"),
+        ({"poll_seconds": 0}, "poll_seconds"),
+        ({"on_error": "ignore"}, "on_error: must be one of retry, report"),
+    ],
+)
+def test_wrong_value_is_named(values, named):
+    with pytest.raises(ValueError, match=named):
+        Config(**{**GIVEN, **values})
+
+
+def test_secret_is_read_from_a_file_and_not_shown(tmp_path):
+    (tmp_path / "secret").write_text("s3cret\n")
+    environment = {
+        "XQUEUE_GRADER_NAME": "n",
+        "XQUEUE_GRADER_SECRET_FILE": str(tmp_path / "secret"),
+    }
+    config = Config.from_environment(environment, url="http://x", queues=["a"])
+    assert config.secret == "s3cret"
+    assert "s3cret" not in repr(config)
+    with pytest.raises(ValueError, match="XQUEUE_GRADER_NAME"):
+        Config.from_environment({}, url="http://x", queues=["a"])
+
+
+def started(live_server, secret: str, folder: Path, *, seconds: float, workers: int):
+    path = folder / "my_grader.py"
+    path.write_text(GRADER.format(seconds=seconds))
+    return subprocess.Popen(
+        [sys.executable, "-m", "xqueue_bridge.grader.cli", "run", str(path)]
+        + ["--url", live_server.url, "--queue", "python"]
+        + ["--workers", str(workers), "--poll", "0.05"],
+        cwd=ROOT,
+        env={**os.environ, "XQUEUE_GRADER_NAME": "watcher", "XQUEUE_GRADER_SECRET": secret},
+    )
+
+
+def eventually(condition, seconds: float = 60) -> bool:
+    ends = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_sigterm_ends_after_the_submission_that_is_graded(live_server, tmp_path, workers):
+    secret = submission_queue.create_grader("watcher", ["python"])
+    for number in range(4):
+        submission_queue.enqueue(new_submission(queue_key=f"key-{number}"))
+    process = started(live_server, secret, tmp_path, seconds=0.5, workers=workers)
+    try:
+        assert eventually(lambda: Submission.objects.filter(status="leased").exists())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+    # What was begun was finished, and nothing was left half done.
+    assert not Submission.objects.filter(status="leased").exists()
+    assert Submission.objects.filter(status="answered").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_end_when_the_process_that_started_them_is_killed(live_server, tmp_path):
+    secret = submission_queue.create_grader("watcher", ["python"])
+    process = started(live_server, secret, tmp_path, seconds=0, workers=2)
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    assert eventually(lambda: len(Path(children).read_text().split()) == 2)
+    pids = [int(pid) for pid in Path(children).read_text().split()]
+    process.kill()
+    process.wait()
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))

@@ -1,0 +1,131 @@
+"""The loop of one grader process: pull, grade, put the result; wait while the queue is empty."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xqueue_bridge.grader.client import (
+    LoginRefused,
+    QueueClient,
+    QueueUnavailable,
+    RequestRefused,
+    Submission,
+    XQueueError,
+)
+from xqueue_bridge.grader.results import Result
+
+log = logging.getLogger("xqueue_bridge.grader")
+
+Grade = Callable[[Submission], "Result | dict[str, Any]"]
+
+#: Seconds before each further attempt to put a result; the lease is longer than their sum.
+PUT_RETRY_SECONDS = (0.2, 1.0, 3.0, 10.0)
+#: Failed requests in a row after which the process exits, for a supervisor to restart it.
+MAX_FAILURES = 40
+MAX_PAUSE = 15.0
+#: A process that waits wakes up this often to see whether it shall stop.
+_TICK = 0.2
+
+
+@dataclass
+class Worker:
+    """One process's work on some queues.
+
+    ``on_error``: after an exception of ``grade``, "retry" sends nothing, so that the lease ends
+    and the submission is delivered again; "report" sends a result of 0 points whose staff note
+    names the exception's class.
+    """
+
+    client: QueueClient
+    queue_names: tuple[str, ...]
+    grade: Grade
+    poll_seconds: float = 1.0
+    on_error: str = "retry"
+    as_fraction: bool = False
+    #: A worker of several ends when the process that started it is gone.
+    parent_pid: int | None = None
+    stopping: bool = False
+
+    def run(self) -> int:
+        """Work until ``stopping``; return an exit status: 1 after too many failures in a row."""
+        failures = 0
+        while not self._should_stop():
+            try:
+                busy = sum(self._work_on(name) for name in self.queue_names)
+                failures, pause = 0, 0.0 if busy else self.poll_seconds
+            except XQueueError as exc:
+                failures += 1
+                log.warning("attempt %d: %s", failures, exc)
+                if failures >= MAX_FAILURES or (isinstance(exc, LoginRefused) and failures > 3):
+                    log.error("stopped after %d failed attempts in a row: %s", failures, exc)
+                    return 1
+                # Full jitter: the processes of a class of graders must not return together.
+                longest = min(MAX_PAUSE, self.poll_seconds * 2**failures)
+                pause = longest * (0.5 + random.random() / 2)  # noqa: S311
+            self._wait(pause)
+        log.info("stopped")
+        return 0
+
+    def stop(self) -> None:
+        """Stop after the submission that is being graded. Safe in a signal handler."""
+        self.stopping = True
+
+    def _should_stop(self) -> bool:
+        orphaned = self.parent_pid is not None and os.getppid() != self.parent_pid
+        return self.stopping or orphaned
+
+    def _wait(self, seconds: float) -> None:
+        # A flag and short sleeps: a lock that a signal handler needs could be held right now.
+        ends = time.monotonic() + seconds
+        while not self.stopping and (left := ends - time.monotonic()) > 0:
+            time.sleep(min(left, _TICK))
+
+    def _work_on(self, queue_name: str) -> bool:
+        """Grade one submission of a queue; return whether there was one."""
+        submission = self.client.pull(queue_name)
+        if submission is None:
+            return False
+        started = time.monotonic()
+        reply = self._reply_to(submission)
+        if reply is not None and self._put(submission, reply):
+            seconds = time.monotonic() - started
+            log.info("submission %s of %s graded in %.2f s", submission.id, queue_name, seconds)
+        return True
+
+    def _reply_to(self, submission: Submission) -> dict[str, Any] | None:
+        try:
+            result = self.grade(submission)
+            if isinstance(result, Result):
+                return result.to_reply(as_fraction=self.as_fraction)
+            return dict(result)
+        except Exception as exc:  # the author's code; its message can quote the learner's answer
+            log.error("submission %s: grade() raised %s", submission.id, type(exc).__name__)
+            if self.on_error != "report":
+                return None
+            note = f"The grader raised {type(exc).__name__}."
+            failed = Result(score=0, message="Your answer could not be graded.", staff_note=note)
+            return failed.to_reply(as_fraction=self.as_fraction)
+
+    def _put(self, submission: Submission, reply: dict[str, Any]) -> bool:
+        for pause in (*PUT_RETRY_SECONDS, None):
+            try:
+                warning = self.client.put_result(submission.header, reply)
+            except (RequestRefused, LoginRefused) as exc:
+                log.error("the result of submission %s was refused: %s", submission.id, exc)
+                return False
+            except QueueUnavailable as exc:
+                log.warning("the result of submission %s was not sent: %s", submission.id, exc)
+                if pause is not None:
+                    # Also while stopping: a result that exists is worth these seconds.
+                    time.sleep(pause)
+            else:
+                if warning:
+                    log.warning("submission %s: %s", submission.id, warning)
+                return True
+        return False
