@@ -1,4 +1,4 @@
-"""What every test can count on."""
+"""Settings of Hypothesis, marks and fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import hypothesis
 import pytest
 from django.core.cache import caches
 
-# The same examples every time, however busy the machine is: a run fails for what was changed.
-# HYPOTHESIS_PROFILE=explore looks for new ones.
+# Each run tries the same examples and has no deadline, so that only a change can fail it.
+# HYPOTHESIS_PROFILE=explore tries new examples.
 _patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("suite", derandomize=True, **_patient)
 hypothesis.settings.register_profile("explore", max_examples=2000, **_patient)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-# `make test` needs no browser, and installs nothing to drive one with.
+# `make test` runs without a browser and does not install Playwright.
 collect_ignore = [] if find_spec("playwright") else ["demo/test_browser.py"]
 
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what touches the database, so that CI can repeat just that on each database."""
+    """Mark tests that use the database, so that CI can repeat only those on each database."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & _DATABASE_FIXTURES:
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_caches() -> Iterator[None]:
-    """Graders, ended sessions and failed logins are remembered in the cache, not by tests."""
+    """Clear the cache, which holds graders, revoked sessions and failed logins."""
     yield
     for cache in caches.all(initialized_only=True):
         cache.clear()
@@ -41,5 +41,5 @@ def _empty_caches() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _broker_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That a broker was down is remembered by the process, not by the next test."""
+    """Reset the process's memory of a broker that was down."""
     monkeypatch.setattr("xqueue_bridge.tasks._ask_again_at", 0.0)

@@ -1,4 +1,4 @@
-"""The tests' second database holds one table, so that setting it up and emptying it is quick."""
+"""Router of the tests' second database, which has one table, so that its set-up is fast."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class OnlyHistory:
-    """What ``HistoryRouter`` says once a host has given the database to history, said always."""
+    """Route migrations as ``HistoryRouter`` does when the database is for history only."""
 
     def allow_migrate(
         self, db: str, app_label: str, model_name: str | None = None, **hints: Any

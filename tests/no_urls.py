@@ -1,3 +1,3 @@
-"""URLs of a host that forgot ours."""
+"""URLs of a host that does not include those of the bridge."""
 
 urlpatterns: list = []

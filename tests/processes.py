@@ -1,4 +1,4 @@
-"""Races between real processes, each with connections of its own to the test's database."""
+"""Run jobs in concurrent processes, each with its own connections to the test's database."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from django.db import connections
 
-#: Seconds after which processes that have not come back are a failure.
+#: Seconds after which processes that have not ended fail the test.
 PATIENCE = 60
 
 _fork = multiprocessing.get_context("fork")
 
 
 def in_processes(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Run the jobs in a process each, all starting together; return what they return.
+    """Run each job in its own process, started together; return their results.
 
-    Call it without an open transaction. A job's exception is raised here, as text.
+    Call it outside a transaction. An exception in a job is raised here, as text.
     """
-    connections.close_all()  # a child must not speak on our connections
+    connections.close_all()  # A child must not use the parent's connections.
     start = _fork.Barrier(len(jobs))
     channels = [_fork.Pipe(duplex=False) for _ in jobs]
     children = [

@@ -1,4 +1,4 @@
-"""The smallest host that can install us; the database is chosen by XQUEUE_BRIDGE_TEST_DB."""
+"""Settings of a minimal host; XQUEUE_BRIDGE_TEST_DB chooses the database."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ ROOT_URLCONF = "tests.urls"
 STATIC_URL = "/static/"
 LMS_ROOT_URL = "http://lms.example.com"
 XQUEUE_WAITTIME_BETWEEN_REQUESTS = 5
-# Where a problem's own Python script runs, for the demo's course.
+# Runs the Python scripts of the demo course's problems.
 ENABLE_CODEJAIL_REST_SERVICE = True
 CODE_JAIL_REST_SERVICE_REMOTE_EXEC = "demo.code_jail.run_script"
 
@@ -63,7 +63,7 @@ DATABASE_CHOICES: dict[str, dict[str, Any]] = {
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(_scratch / "db.sqlite3"),
-        # A file, not memory: the concurrency tests open it from several threads and processes.
+        # A file, because concurrency tests open it from several threads and processes.
         "TEST": {"NAME": str(_scratch / "test.sqlite3")},
         "OPTIONS": {
             "timeout": 30,
@@ -83,11 +83,11 @@ DATABASE_CHOICES: dict[str, dict[str, Any]] = {
         "USER": "root",
         "HOST": "127.0.0.1",
         "OPTIONS": {"charset": "utf8mb4"},
-        # What hosts have: not what would be easiest for us.
+        # As in an LMS.
         "TEST": {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_general_ci"},
     },
 }
-# Two runs at once on one server each need a database of their own.
+# Two concurrent runs on one server need databases of different names.
 if name := os.environ.get("XQUEUE_BRIDGE_TEST_NAME"):
     for choice in ("postgres", "mariadb"):
         DATABASE_CHOICES[choice].setdefault("TEST", {})["NAME"] = f"test_xqueue_bridge_{name}"
@@ -95,7 +95,7 @@ _choice = DATABASE_CHOICES[os.environ.get("XQUEUE_BRIDGE_TEST_DB", "sqlite")]
 _test_name = _choice.get("TEST", {}).get("NAME", f"test_{_choice['NAME']}")
 DATABASES = {
     "default": _choice,
-    # A second one on the same server, for history; tests name it to use it.
+    # A second database on the same server, for history; tests that use it name it.
     "history": {
         **_choice,
         "NAME": f"{_choice['NAME']}_history",
@@ -110,6 +110,6 @@ DATABASE_ROUTERS = [
 if DATABASES["default"]["ENGINE"].endswith("mysql"):
     import pymysql
 
-    # Django asks for mysqlclient by its version; PyMySQL needs no compiler and no headers.
+    # Django requires mysqlclient's version number; PyMySQL needs no compiler and no headers.
     pymysql.version_info = (2, 2, 7, "final", 0)
     pymysql.install_as_MySQLdb()

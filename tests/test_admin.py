@@ -1,4 +1,4 @@
-"""The admin: what operators see, and what nobody does."""
+"""The admin: what staff can see and change, and what it hides."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ READ_ONLY = [each for each in admin.site._registry.values() if isinstance(each, 
 
 
 @pytest.fixture(autouse=True)
-def _forget_principals():
+def _empty_principal_cache():
     cache.clear()
 
 
@@ -40,7 +40,7 @@ def page(model: str, what: str = "changelist", *args: int) -> str:
 
 
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model._meta.model_name)
-def test_lists_open(admin_client, model):
+def test_change_list_of_each_model_responds_200(admin_client, model):
     grader = make_grader()
     queue.enqueue(new_submission())
     grader.put(grader.pull().header)
@@ -48,40 +48,40 @@ def test_lists_open(admin_client, model):
 
 
 @pytest.mark.parametrize("ours", READ_ONLY, ids=str)
-def test_what_a_list_shows_and_more_is_on_the_row_s_own_page(ours):
-    """A list has room for few columns, so the row's own page is to have all of them."""
+def test_change_page_shows_each_column_of_the_list(ours):
+    """The list shows few columns; the change page shows all of these and more."""
     shown = {name.removesuffix("_id") for name in ours.list_display}
     assert shown <= {name.removesuffix("_id") for name in ours.fields}
 
 
-def test_no_key_and_no_work_is_shown(admin_client):
-    """C130: pages of the admin hold neither keys nor what learners wrote or read."""
+def test_pages_show_no_key_answer_or_feedback(admin_client):
+    """C130: pages of the admin contain no key, no learner's answer and no feedback."""
     grader = make_grader()
     queue.enqueue(new_submission(queue_key="the-queue-key", body='"the answer"'))
-    handed = grader.pull()
-    grader.put(handed.header, '{"correct": true, "score": 1, "msg": "the feedback"}')
+    pulled = grader.pull()
+    grader.put(pulled.header, '{"correct": true, "score": 1, "msg": "the feedback"}')
     submission, reply = Submission.objects.get(), ReceivedReply.objects.get()
-    for address in (
+    for url in (
         page("submission"),
         page("submission", "change", submission.pk),
         page("receivedreply"),
         page("receivedreply", "change", reply.pk),
         page("grader", "change", Grader.objects.get().pk),
     ):
-        response = admin_client.get(address)
+        response = admin_client.get(url)
         assert response.status_code == 200
         for secret in (
             "the-queue-key",
             "the answer",
             "the feedback",
-            handed.pullkey,
+            pulled.pullkey,
             submission.pullkey_digest,
             grader.secret,
         ):
             assert secret not in response.text
 
 
-def test_a_new_secret_is_shown_once(admin_client):
+def test_new_secret_is_shown_once(admin_client):
     make_grader()
     form = {"action": "rotate_secret", "_selected_action": Grader.objects.get().pk}
     response = admin_client.post(page("grader"), form, follow=True)
@@ -91,8 +91,8 @@ def test_a_new_secret_is_shown_once(admin_client):
 
 
 @pytest.mark.parametrize("right", ["view", "change"])
-def test_a_new_secret_needs_permission(client, right):
-    """C130: who may look at graders cannot become one."""
+def test_new_secret_requires_the_change_permission(client, right):
+    """C130: staff with only the view permission cannot create a grader's secret."""
     make_grader()
     staff = get_user_model().objects.create_user("staff", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename=f"{right}_grader"))
@@ -103,8 +103,8 @@ def test_a_new_secret_needs_permission(client, right):
     assert GraderSecret.objects.count() == (2 if right == "change" else 1)
 
 
-def test_requeue(admin_client):
-    """C127: what was given up is put back."""
+def test_requeue_sets_a_failed_submission_to_waiting(admin_client):
+    """C127: the admin action puts a failed submission back into its queue."""
     queue.enqueue(new_submission())
     Submission.objects.update(status=Status.FAILED, available_at=None)
     form = {"action": "retry", "_selected_action": Submission.objects.get().pk}
@@ -119,8 +119,8 @@ def test_requeue_of_a_waiting_submission_says_why_nothing_changed(admin_client):
     assert "0 submissions requeued. Only failed submissions can be requeued." in page_after
 
 
-def test_requeue_needs_permission(client):
-    """C130: being staff is not enough to change anything."""
+def test_requeue_requires_the_change_permission(client):
+    """C130: staff with only the view permission cannot requeue a submission."""
     staff = get_user_model().objects.create_user("staff", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename="view_submission"))
     client.force_login(staff)
@@ -132,8 +132,8 @@ def test_requeue_needs_permission(client):
 
 
 @pytest.mark.parametrize("right", ["view", "change"])
-def test_a_given_up_reply_is_delivered_after_all(client, right, monkeypatch):
-    """C127, C130: by staff who may, once what was in the way is gone."""
+def test_retry_sets_a_dead_reply_to_pending(client, right, monkeypatch):
+    """C127, C130: staff with the change permission can retry a dead reply; others cannot."""
     staff = get_user_model().objects.create_user("staff", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename=f"{right}_receivedreply"))
     client.force_login(staff)
@@ -148,8 +148,8 @@ def test_a_given_up_reply_is_delivered_after_all(client, right, monkeypatch):
     assert (reply.next_attempt_at is not None) is (right == "change")
 
 
-def test_crawlers_are_one_row(admin_client):
-    """The row is added once; after that there is only changing it."""
+def test_crawlers_config_can_be_added_once(admin_client):
+    """If the row exists, the admin only allows changing it."""
     assert admin_client.get(page("crawlersconfig")).status_code == 200
     form = {"enabled": "on", "known_user_agents": "wget, curl"}
     assert admin_client.post(page("crawlersconfig", "add"), form).status_code == 302
@@ -160,8 +160,8 @@ def test_crawlers_are_one_row(admin_client):
     assert CrawlersConfig.objects.get().agents == ()
 
 
-def test_a_retirement_can_be_taken_back_but_not_made(admin_client):
-    """C125: who is forgotten is listed; taking the note away lets replies in again."""
+def test_tombstone_can_be_deleted_but_not_added(admin_client):
+    """C125: retired learners are listed; deleting a tombstone lets replies in again."""
     RetiredLearner.objects.create(user_id=7, mode="scrub", started_at=timezone.now())
     assert "scrub" in admin_client.get(page("retiredlearner")).text
     assert admin_client.get(page("retiredlearner", "add")).status_code == 403
@@ -169,8 +169,8 @@ def test_a_retirement_can_be_taken_back_but_not_made(admin_client):
     assert not RetiredLearner.objects.exists()
 
 
-def test_outcomes_are_visible(admin_client):
-    """SG39: operators see what each reply came to, and how often it came."""
+def test_ledger_list_shows_and_filters_outcomes(admin_client):
+    """SG39: staff see the outcome of each reply in the ledger, and can filter by it."""
     target = new_submission().target
     for outcome in learner_state.Outcome:
         learner_state.record_outcome(
@@ -183,8 +183,8 @@ def test_outcomes_are_visible(admin_client):
     assert "r:applied" not in entry
 
 
-def test_failed_grades_are_computed_after_all(admin_client):
-    """SG74: what has failed is listed, and can be run again from there."""
+def test_retry_makes_a_failed_recalculation_due(admin_client):
+    """SG74: a failed recalculation is listed with its error, and the admin action retries it."""
     course_key = new_submission().target.course_key
     course_grades.request_recalculation(7, course_key)
     GradeRecalculation.objects.update(

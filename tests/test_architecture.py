@@ -1,7 +1,7 @@
-"""The shape of the package: imports run one way, files stay small, pure modules stay pure.
+"""Direction of imports, size of files, pure modules, receivers, and core dependencies.
 
-Each rule is a function from one parsed file to the lines that break it, so that the rules
-themselves are tested on small examples, and a failure names file, line and rule.
+Each rule is a function that yields the lines of one parsed file that violate it. Examples test
+the rules themselves.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import pytest
 PACKAGE = "xqueue_bridge"
 ROOT = Path(__file__).resolve().parent.parent
 
-#: The path of a submission to the learner's state, and the path of a grade to other services. A
-#: package may call those to its right in its own list; calls the other way go through signals.
+#: The packages in the order in which they process a submission, and a grade. A package may import
+#: those to its right in its own list; the opposite direction uses signals.
 PATHS = (
     (
         "views",
@@ -33,12 +33,12 @@ PATHS = (
     ("views", "credentials", "course_grades", "course_structure", "learner_state"),
 )
 PACKAGES = tuple(dict.fromkeys(name for path in PATHS for name in path))
-#: HTTP views are the front ends of the packages after them, and may use those packages' modules.
+#: Packages with HTTP views. They may import all modules of the packages to their right.
 FRONT_ENDS = ("grader_api", "views")
-#: Pure values that pure modules of other packages compute with; an api would bring the database.
+#: Modules with pure values that other packages' pure modules use; an api imports the database.
 VALUES = ("course_structure.course", "course_structure.policy")
 SHARED = ("conf", "data", "db", "exceptions", "lms", "protocol", "signals", "worker")
-#: Pure, whatever happens; so is every module whose docstring says "pure".
+#: Pure modules; so is every module whose docstring contains "pure".
 PURE = (
     "data",
     "exceptions",
@@ -46,13 +46,13 @@ PURE = (
     "grader_replies.parsing",
     "grader_replies.feedback",
 )
-#: What a pure module may import beside the standard library.
+#: What a pure module may import in addition to the standard library.
 PURE_MAY_IMPORT = {
-    "opaque_keys",  # data: the keys are values, and know no database
+    "opaque_keys",  # data: the keys are values without database access
     "nh3",  # feedback: a function from text to text
 }
-#: The import names of setup.py's CORE; everything else is an extra. (asgiref is
-#: Django's own, kombu Celery's.)
+#: Import names of setup.py's CORE; everything else is an extra. asgiref comes with Django, kombu
+#: with Celery.
 CORE = {"django", "asgiref", "rest_framework", "requests", "opaque_keys", "celery", "kombu", "nh3"}
 CORE |= {PACKAGE}
 RECEIVERS = "handlers"
@@ -86,8 +86,8 @@ class Module:
 
     @property
     def is_pure(self) -> bool:
-        said = ast.get_docstring(self.tree) or ""
-        return self.name in PURE or bool(re.search(r"\bpure\b", said, re.IGNORECASE))
+        docstring = ast.get_docstring(self.tree) or ""
+        return self.name in PURE or bool(re.search(r"\bpure\b", docstring, re.IGNORECASE))
 
 
 Rule = Callable[[Module], Iterator[tuple[int, str]]]
@@ -182,7 +182,7 @@ def imports_are_absolute(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def pure_modules_are_pure(module: Module) -> Iterator[tuple[int, str]]:
-    """Pure modules import neither Django nor requests, and none of ours that does."""
+    """Pure modules import neither Django nor requests, nor a module that does."""
     if module.is_pure:
         yield from _impure_imports(module)
 
@@ -211,7 +211,7 @@ def _module_named(name: str) -> Module | None:
     return known.get(".".join(parts))
 
 
-def receivers_stand_in_one_file(module: Module) -> Iterator[tuple[int, str]]:
+def receivers_are_in_one_file(module: Module) -> Iterator[tuple[int, str]]:
     """Signals are connected in handlers.py and nowhere else."""
     if module.name == RECEIVERS:
         return
@@ -245,7 +245,7 @@ RULES: tuple[Rule, ...] = (
     shared_modules_import_no_package,
     imports_are_absolute,
     pure_modules_are_pure,
-    receivers_stand_in_one_file,
+    receivers_are_in_one_file,
     core_needs_no_extra,
     files_stay_small,
 )
@@ -264,7 +264,7 @@ def _package_modules() -> tuple[Module, ...]:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_package_keeps_the_rule(rule: Rule) -> None:
+def test_package_follows_the_rule(rule: Rule) -> None:
     broken = [
         f"{module.path}:{line}: {message} [{rule.__doc__}]"
         for module in _package_modules()
@@ -280,7 +280,7 @@ def test_every_named_module_exists() -> None:
         RECEIVERS,
         *(f"{name}.api" for name in PACKAGES if name not in FRONT_ENDS),
     } - names
-    assert not missing, f"test_architecture.py speaks of modules that are gone: {missing}"
+    assert not missing, f"test_architecture.py names missing modules: {missing}"
 
 
 BREAKS = [
@@ -329,8 +329,8 @@ BREAKS = [
     (pure_modules_are_pure, "grader_replies.parsing", "from requests import Session"),
     (pure_modules_are_pure, "grader_replies.feedback", "from xqueue_bridge.conf import options"),
     (pure_modules_are_pure, "xqueue_service.x", '"""Sums; pure."""\nimport django'),
-    (receivers_stand_in_one_file, "xqueue_service.x", "state_saved.connect(print)"),
-    (receivers_stand_in_one_file, "admin", "@receiver(post_save)\ndef f(): ..."),
+    (receivers_are_in_one_file, "xqueue_service.x", "state_saved.connect(print)"),
+    (receivers_are_in_one_file, "admin", "@receiver(post_save)\ndef f(): ..."),
     (core_needs_no_extra, "xqueue_service.toggles", "from waffle import flag_is_active"),
     (core_needs_no_extra, "lms.block", "try:\n    import xblock\nexcept ImportError: ..."),
     (core_needs_no_extra, "lms.block", "class A:\n    import xblock"),
@@ -358,7 +358,7 @@ KEEPS = [
     (shared_modules_import_no_package, "handlers", "from xqueue_bridge import tasks"),
     (pure_modules_are_pure, "grader_replies.parsing", "from xqueue_bridge.data import GraderReply"),
     (pure_modules_are_pure, "grader_replies.feedback", "import json, nh3"),
-    (receivers_stand_in_one_file, "handlers", "state_saved.connect(print)"),
+    (receivers_are_in_one_file, "handlers", "state_saved.connect(print)"),
     (core_needs_no_extra, "xqueue_service.toggles", "def ask():\n    import waffle"),
     (core_needs_no_extra, "lms.block", "if TYPE_CHECKING:\n    from xblock.core import XBlock"),
     (files_stay_small, "admin", "\n" * MAX_LINES),
@@ -370,10 +370,10 @@ def _example(name: str, source: str) -> Module:
 
 
 @pytest.mark.parametrize(("rule", "name", "source"), BREAKS)
-def test_rule_sees_a_break(rule: Rule, name: str, source: str) -> None:
+def test_rule_finds_a_violation(rule: Rule, name: str, source: str) -> None:
     assert list(rule(_example(name, source)))
 
 
 @pytest.mark.parametrize(("rule", "name", "source"), KEEPS)
-def test_rule_lets_good_code_be(rule: Rule, name: str, source: str) -> None:
+def test_rule_allows_other_code(rule: Rule, name: str, source: str) -> None:
     assert not list(rule(_example(name, source)))

@@ -1,4 +1,4 @@
-"""Each check names the setting and the line to write."""
+"""System checks: each message names the setting, and its hint the line to write."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
 MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
 
 
-class HalfAClient(XBlockUserStateClient):
-    """Has no ``set_many`` and no history, and forgot an error."""
+class IncompleteClient(XBlockUserStateClient):
+    """A state client without ``set_many``, ``get_history`` and ``DoesNotExist``."""
 
     DoesNotExist = None
 
@@ -30,7 +30,7 @@ class HalfAClient(XBlockUserStateClient):
     iter_all_for_block = iter_all_for_course = get_many
 
 
-class OwnRecorder:
+class HostBackend:
     def record(self, delivery): ...
 
 
@@ -54,7 +54,7 @@ def found(**kwargs) -> dict[str, str]:
 
 # Django's own check of JSON fields asks the database what it can do.
 @pytest.mark.django_db
-def test_the_tests_own_settings_are_in_order():
+def test_settings_of_the_tests_have_no_messages():
     assert found() == {}
     assert [m for m in run_checks() if m.id and m.id.startswith("xqueue_bridge")] == []
 
@@ -85,7 +85,7 @@ def test_the_tests_own_settings_are_in_order():
             "['USER_STATE_CLIENT'] cannot be imported",
         ),
         (
-            {"USER_STATE_CLIENT": "tests.test_checks.HalfAClient"},
+            {"USER_STATE_CLIENT": "tests.test_checks.IncompleteClient"},
             "E007",
             "['USER_STATE_CLIENT'] is no",
         ),
@@ -133,20 +133,20 @@ def test_the_tests_own_settings_are_in_order():
             "E007",
             "is not a class with a method record",
         ),
-        ({"COURSE_STRUCTURE_BACKEND": "tests.test_checks.OwnRecorder"}, "E007", "a method get:"),
+        ({"COURSE_STRUCTURE_BACKEND": "tests.test_checks.HostBackend"}, "E007", "a method get:"),
         ({"SEND_ERROR_CLASS": "tests.test_checks.found"}, "E007", "is not an exception class"),
         ({"FILES_STORAGE_ALIAS": "nowhere"}, "W001", "STORAGES['nowhere'] = "),
         ({"FILES_STORAGE_ALIAS": "default"}, "W002", "usually public"),
     ],
 )
-def test_wrong_options(settings, value, number, words):
-    """SG85: what does not import, or is not what it must be, is named with its setting."""
+def test_wrong_option_is_named_in_the_message(settings, value, number, words):
+    """SG85: an option that cannot be imported, or has a wrong type or value, is named."""
     settings.XQUEUE_BRIDGE = value
     assert words in found()[number]
 
 
-def test_every_number_has_its_bounds():
-    """SG85: and its default is within them."""
+def test_each_numeric_option_has_a_range_with_its_default():
+    """SG85: RANGES has an entry for each numeric option, and the default is within it."""
     numbers = {
         name: default
         for group in (Options, QueueOptions)
@@ -159,8 +159,8 @@ def test_every_number_has_its_bounds():
 
 @pytest.mark.parametrize("value", [None, "text", "", -1, 0, 1.5, True, b"x", [], [1], {}, {1: 2}])
 @pytest.mark.parametrize("name", sorted(option_names(Options)))
-def test_no_value_stops_the_checks(settings, name, value):
-    """SG85: whatever is written there is a message, or right."""
+def test_checks_raise_for_no_value(settings, name, value):
+    """SG85: a value of any type leads to a message or is accepted; no check raises."""
     settings.XQUEUE_BRIDGE = {name: value}
     assert isinstance(found(), dict)
 
@@ -181,14 +181,14 @@ def test_no_value_stops_the_checks(settings, name, value):
         ("XQUEUE_WAITTIME_BETWEEN_REQUESTS", -1, "E032", "BETWEEN_REQUESTS = 5"),
     ],
 )
-def test_wrong_settings_of_the_host(settings, name, value, number, words):
-    """SG85: where they are not what the bridge can use."""
+def test_wrong_setting_of_the_host_is_named_in_the_message(settings, name, value, number, words):
+    """SG85: host settings that the bridge cannot use are named."""
     setattr(settings, name, value)
     assert words in found()[number]
 
 
-def test_the_host_s_xqueue(settings):
-    """As an LMS has it."""
+def test_xqueue_interface_of_an_lms_has_no_messages(settings):
+    """XQUEUE_INTERFACE as an LMS defines it is accepted."""
     settings.XQUEUE_INTERFACE = {
         "url": "http://xqueue:18040",
         "django_auth": {"username": "lms", "password": "the-password"},
@@ -201,23 +201,23 @@ def test_the_host_s_xqueue(settings):
 @pytest.mark.parametrize(
     ("setting", "alias"), [("CACHES", "default"), ("STORAGES", "xqueue_bridge")]
 )
-def test_a_backend_that_cannot_be_made(settings, setting, alias):
-    """SG85: it must not show first when a grader logs in, or a learner sends a file."""
-    there = getattr(settings, setting)
-    setattr(settings, setting, {**there, alias: {"BACKEND": "no.such.Backend"}})
+def test_unusable_cache_or_storage_backend_is_named(settings, setting, alias):
+    """SG85: otherwise it would fail only when a grader logs in or a learner uploads a file."""
+    configured = getattr(settings, setting)
+    setattr(settings, setting, {**configured, alias: {"BACKEND": "no.such.Backend"}})
     assert f"{setting}['{alias}'] cannot be used: Invalid" in found()["E013"]
 
 
-def test_what_a_client_lacks(settings):
-    """SG85: the error names the setting, the class, and what the class lacks."""
-    settings.XQUEUE_BRIDGE = {"USER_STATE_CLIENT": "tests.test_checks.HalfAClient"}
-    assert "HalfAClient lacks set_many, get_history, DoesNotExist." in found()["E007"]
+def test_missing_attributes_of_a_client_are_named(settings):
+    """SG85: the error names the setting, the class, and the missing attributes."""
+    settings.XQUEUE_BRIDGE = {"USER_STATE_CLIENT": "tests.test_checks.IncompleteClient"}
+    assert "IncompleteClient lacks set_many, get_history, DoesNotExist." in found()["E007"]
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        {"USER_STATE_CLIENT": MEMORY_CLIENT, "REPLY_BACKEND": "tests.test_checks.OwnRecorder"},
+        {"USER_STATE_CLIENT": MEMORY_CLIENT, "REPLY_BACKEND": "tests.test_checks.HostBackend"},
         {"SEND_ERROR_CLASS": "builtins.ValueError", "COURSE_STRUCTURE_BACKEND": None},
         {
             "LOGIN_FAILURE_RATE": "100/hour",
@@ -233,28 +233,28 @@ def test_what_a_client_lacks(settings):
         {"QUEUES": {"slow": {"LEASE_SECONDS": 3600, "SCORE_SCALE": "fraction"}}},
     ],
 )
-def test_right_options(settings, value):
+def test_right_option_has_no_messages(settings, value):
     settings.XQUEUE_BRIDGE = value
     assert found() == {}
 
 
-def test_no_host_for_callbacks(settings):
+def test_missing_lms_root_url_is_named(settings):
     del settings.LMS_ROOT_URL
     assert "LMS_ROOT_URL = " in found()["W003"]
 
 
-def test_no_router_for_history(settings):
+def test_missing_history_router_is_named(settings):
     settings.XQUEUE_BRIDGE = {"HISTORY_DATABASE": "history"}
     settings.DATABASE_ROUTERS = []
     assert "DATABASE_ROUTERS = ['xqueue_bridge" in found()["E011"]
 
 
-def test_addresses_are_not_included(settings):
+def test_missing_urls_are_named(settings):
     settings.ROOT_URLCONF = "tests.no_urls"
     assert 'include("xqueue_bridge.urls")' in found()["W004"]
 
 
-def test_sqlite_without_immediate(monkeypatch):
+def test_sqlite_without_immediate_transactions_is_named(monkeypatch):
     from django.db import connections
 
     connection = connections["default"]
@@ -275,14 +275,14 @@ def test_sqlite_without_immediate(monkeypatch):
         ("sqlite3", 0, None),
     ],
 )
-def test_a_connection_for_each_request(monkeypatch, engine, age, hint):
+def test_new_connection_for_each_request_is_named(monkeypatch, engine, age, hint):
     database = {"ENGINE": f"django.db.backends.{engine}", "CONN_MAX_AGE": age}
     monkeypatch.setattr(settings, "DATABASES", {"default": database})
     assert [message.hint for message in checks.check_deployment()] == ([hint] if hint else [])
 
 
-def test_a_pool_of_connections(monkeypatch):
-    """Django refuses a pool together with CONN_MAX_AGE: the line would be wrong there."""
+def test_connection_pool_has_no_message(monkeypatch):
+    """Django allows no CONN_MAX_AGE with a connection pool, so the hint would be wrong."""
     database = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"pool": True}}
     monkeypatch.setattr(settings, "DATABASES", {"default": database})
     assert checks.check_deployment() == []

@@ -1,4 +1,4 @@
-"""A learner's state at a block is deleted while graders are at work on it."""
+"""Deletion of a learner's state at a block while its submissions are in the queue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
-#: SQLite has no row locks; there the lock is a write of its own.
+#: SQLite has no row locks; there the lock is an extra write.
 LOCK = 1 if connection.features.has_select_for_update else 2
 
 
@@ -36,7 +36,7 @@ def ada(transactional_db) -> int:
 
 
 def answer(user_id: int, queue_key: str = "key-1", usage_key=PROBLEM) -> None:
-    """The learner answers: the submission is sent, then the state is saved."""
+    """Enqueue an answer of the learner, then save the state that waits for it."""
     submission_queue.enqueue(
         new_submission(user_id=user_id, queue_key=queue_key, usage_key=usage_key)
     )
@@ -48,8 +48,8 @@ def status_of(queue_key: str) -> str:
     return Submission.objects.get(queue_key=queue_key).status
 
 
-def let_time_pass() -> None:
-    """The grace period of every submission ends."""
+def expire_stale_after() -> None:
+    """Let STALE_AFTER_SECONDS pass for every submission."""
     Submission.objects.update(created_at=timezone.now() - timedelta(hours=1))
     ReceivedReply.objects.filter(next_attempt_at__isnull=False).update(
         next_attempt_at=timezone.now()
@@ -57,7 +57,7 @@ def let_time_pass() -> None:
 
 
 def test_open_submissions_are_superseded(ada):
-    """C124, SG48: a deleted state's submissions are handed to no grader."""
+    """C124, SG48: graders cannot pull submissions of a deleted state."""
     answer(ada)
     answer(ada, "key-2", OTHER_PROBLEM)
     assert delete_state(ada, COURSE, PROBLEM) is True
@@ -68,23 +68,23 @@ def test_open_submissions_are_superseded(ada):
     assert learner_state.read_state(ada, OTHER_PROBLEM, COURSE) is not None
 
 
-def test_a_late_reply_is_stale(ada):
-    """C124, SG48: a grader that has the answer is acknowledged, and nothing comes back."""
+def test_late_reply_is_stale(ada):
+    """C124, SG48: a result for a deleted state gets success; its reply changes no state."""
     answer(ada)
     grader = make_grader()
     handed = grader.pull()
     delete_state(ada, COURSE, PROBLEM)
     assert grader.put(handed.header) == {"return_code": 0, "content": ""}
     assert status_of("key-1") == Status.ANSWERED
-    let_time_pass()
+    expire_stale_after()
     grader_replies.apply_due()
     assert ReceivedReply.objects.get().status == ReceivedReply.Status.STALE
     assert learner_state.read_state(ada, PROBLEM, COURSE) is None
     assert learner_state.read_score(ada, PROBLEM, COURSE).earned is None
 
 
-def test_a_late_reply_twice(ada):
-    """C87, C124: said twice, acknowledged twice, kept once."""
+def test_repeated_late_reply_is_stored_once(ada):
+    """C87, C124: the same late result posted twice gets success twice and is stored once."""
     answer(ada)
     grader = make_grader()
     handed = grader.pull()
@@ -93,8 +93,8 @@ def test_a_late_reply_twice(ada):
     assert ReceivedReply.objects.count() == 1
 
 
-def test_a_late_reply_that_is_none(ada):
-    """C92: it is refused, and does not bring the submission back to graders."""
+def test_invalid_late_reply_is_an_error(ada):
+    """C92: an invalid late reply is rejected, and the submission stays out of the queue."""
     answer(ada)
     grader = make_grader()
     handed = grader.pull()
@@ -104,21 +104,21 @@ def test_a_late_reply_that_is_none(ada):
     assert grader.pull() is None
 
 
-def test_a_reply_that_is_stored_and_not_yet_delivered(ada):
-    """C124, SG48: it belongs to the deleted attempt as well."""
+def test_pending_reply_is_stale(ada):
+    """C124, SG48: a reply that was stored before the deletion is not applied."""
     submission_queue.enqueue(new_submission(user_id=ada))
     grader = make_grader()
-    grader.put(grader.pull().header)  # before the state is saved, so it waits
+    grader.put(grader.pull().header)  # before the state is saved, so the reply is pending
     learner_state.save_fields(ada, COURSE, PROBLEM, {"seed": 1})
     delete_state(ada, COURSE, PROBLEM)
-    let_time_pass()
+    expire_stale_after()
     grader_replies.apply_due()
     assert ReceivedReply.objects.get().status == ReceivedReply.Status.STALE
     assert learner_state.read_state(ada, PROBLEM, COURSE) is None
 
 
-def test_the_next_attempt_is_graded(ada):
-    """C124: what the learner sends afterwards has nothing to do with it."""
+def test_next_attempt_is_graded(ada):
+    """C124: an answer after the deletion is graded as usual."""
     answer(ada)
     delete_state(ada, COURSE, PROBLEM)
     answer(ada, "key-2")
@@ -128,15 +128,15 @@ def test_the_next_attempt_is_graded(ada):
     assert status_of("key-1") == Status.SUPERSEDED
 
 
-def test_a_page_that_was_loaded_before(ada):
-    """C118: its save brings the answer back, so a grader may have it again."""
+def test_submission_waits_again_if_an_old_state_is_saved(ada):
+    """C118: if a page loaded before the deletion saves its state, the submission waits again."""
     answer(ada)
     delete_state(ada, COURSE, PROBLEM)
     learner_state.save_fields(ada, COURSE, PROBLEM, waiting_state(loops_2_1="key-1"))
     assert status_of("key-1") == Status.WAITING
 
 
-def test_another_learner_keeps_theirs(ada):
+def test_state_of_another_learner_does_not_change(ada):
     bob = get_user_model().objects.create_user("bob").pk
     answer(ada)
     answer(bob, "key-2")
@@ -144,7 +144,7 @@ def test_another_learner_keeps_theirs(ada):
     assert status_of("key-2") == Status.WAITING
 
 
-def test_nothing_to_delete(ada):
+def test_missing_state_is_not_deleted(ada):
     assert has_state(ada, COURSE, PROBLEM) is False
     assert delete_state(ada, COURSE, PROBLEM) is False
     submission_queue.enqueue(new_submission(user_id=ada))
@@ -153,8 +153,8 @@ def test_nothing_to_delete(ada):
     assert delete_state(ada, COURSE, PROBLEM) is False
 
 
-def test_a_reset_leaves_the_queue_alone(ada):
-    """SG48: what waits for a grader is still graded after the attempts were reset."""
+def test_reset_keeps_open_submissions(ada):
+    """SG48: a submission in the queue is still graded after a reset of the attempts."""
     answer(ada)
     assert reset_attempts(ada, COURSE, PROBLEM) is True
     grader = make_grader()
@@ -162,7 +162,7 @@ def test_a_reset_leaves_the_queue_alone(ada):
     assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
 
 
-def test_all_or_nothing(ada, monkeypatch):
+def test_error_rolls_the_deletion_back(ada, monkeypatch):
     """SG48: if the state cannot be deleted, its submissions stay in the queue."""
     answer(ada)
 
@@ -175,8 +175,8 @@ def test_all_or_nothing(ada, monkeypatch):
     assert status_of("key-1") == Status.WAITING
 
 
-def test_statements(ada, django_assert_num_queries):
-    """Withdraw, lock, write and remember, in one transaction, with a savepoint in it."""
+def test_number_of_statements(ada, django_assert_num_queries):
+    """Supersede, lock, write and add a history entry, in one transaction with a savepoint."""
     answer(ada)
     with django_assert_num_queries(7 + LOCK):
         delete_state(ada, COURSE, PROBLEM)

@@ -1,4 +1,4 @@
-"""The references say what the code says."""
+"""Pages and code name the same settings, commands and paths."""
 
 import ast
 import re
@@ -16,8 +16,8 @@ SETTING = re.compile(r"^\.\. setting:: (\w+)\n\n    Default: ``(.+?)``", re.MULT
 COMMAND = re.compile(r"\bxqueue_bridge_[a-z_]+\b")
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
-    """Key by key: one `setting` entry each, and the default that conf.py gives it."""
+def test_each_setting_is_documented_with_its_default() -> None:
+    """Each field of Options has one `setting` entry with the default of conf.py."""
     page = (DOCS / "references" / "settings.rst").read_text(encoding="utf-8")
     documented = {name: ast.literal_eval(default) for name, default in SETTING.findall(page)}
     assert documented == {option.name: default_of(option) for option in fields(Options)}

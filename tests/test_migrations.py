@@ -1,4 +1,4 @@
-"""The migrations run there and back."""
+"""Migrations, and collations of key and name columns."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
 
 @pytest.mark.parametrize("vendor", ["mysql", "postgresql", "sqlite"])
-def test_keys_mind_case(monkeypatch, vendor):
-    """Two keys that differ in case are different, on every database (decision 0021)."""
+def test_key_columns_are_case_sensitive(monkeypatch, vendor):
+    """Keys that differ only in case are different on every database (decision 0021)."""
     models = apps.get_app_config("xqueue_bridge").get_models()
     keys = [
         field
@@ -31,8 +31,8 @@ def test_keys_mind_case(monkeypatch, vendor):
     assert all("case_sensitive" not in field.deconstruct()[3] for field in keys)
 
 
-def test_names_mind_case(monkeypatch):
-    """Names that differ in case, or in an accent, are two on MySQL, too."""
+def test_name_columns_are_case_sensitive_on_mysql(monkeypatch):
+    """Names that differ only in case or accent are different on MySQL."""
     monkeypatch.setattr(connection, "vendor", "mysql")
     names = [
         *(model._meta.get_field("field_name") for model in StoredField.__subclasses__()),
@@ -43,8 +43,8 @@ def test_names_mind_case(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_backwards_and_forwards():
-    """SG90: to zero and back; every table goes, and every table comes again."""
+def test_migrations_can_be_reversed():
+    """SG90: migrating to zero drops every table; migrating again creates them."""
 
     def our_tables() -> set[str]:
         names = connection.introspection.table_names()

@@ -1,4 +1,4 @@
-"""The house is in order: migrations, privacy annotations, imports, and the list of promises."""
+"""Migrations, privacy annotations, imports, and the conformance statements."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from django.db.models import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: The statements that issue 2 promises; conformance.rst says what is left.
-PROMISED_TO_GRADERS = {
+#: Statements about graders that must be cited; conformance.rst lists the others, too.
+REQUIRED_OF_GRADERS = {
     *range(1, 28),
     *range(29, 42),
     *range(55, 99),
@@ -26,8 +26,8 @@ PROMISED_TO_GRADERS = {
     *range(113, 121),
     123,
 }
-#: Of learner state and grades, all are promised.
-PROMISED = {f"C{number}" for number in PROMISED_TO_GRADERS} | {f"SG{n}" for n in range(1, 91)}
+#: All statements about learner state and grades must be cited.
+REQUIRED = {f"C{number}" for number in REQUIRED_OF_GRADERS} | {f"SG{n}" for n in range(1, 91)}
 
 
 def _conformance_table() -> ModuleType:
@@ -45,7 +45,7 @@ conformance = _conformance_table()
 
 @pytest.mark.django_db(databases=["default", "history"])
 def test_migrations_describe_the_models() -> None:
-    """SG90: nothing is left to migrate."""
+    """SG90: the models have no change without a migration."""
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 
 
@@ -53,12 +53,12 @@ OUR_MODELS = list(apps.get_app_config("xqueue_bridge").get_models())
 
 
 @pytest.mark.parametrize("model", OUR_MODELS, ids=lambda model: model.__name__)
-def test_model_says_whether_it_holds_personal_data(model: type[Model]) -> None:
+def test_model_has_a_complete_pii_annotation(model: type[Model]) -> None:
     assert annotation_problem(model.__doc__ or "") is None
 
 
-#: The words that .pii_annotations.yml allows, as far as we have use for them.
-PII_WORDS = {
+#: Values that .pii_annotations.yml allows and the models use.
+PII_VALUES = {
     "pii_types": {"id", "name", "username", "email_address", "ip", "other"},
     "pii_retirement": {"retained", "local_api", "consumer_api", "third_party"},
 }
@@ -72,10 +72,10 @@ def annotation_problem(docstring: str) -> str | None:
     if list(found) != ["pii", "pii_types", "pii_retirement"]:
         return f"expected no_pii, or pii with pii_types and pii_retirement; found {list(found)}"
     if not found["pii"]:
-        return "pii says nothing"
-    for name, words in PII_WORDS.items():
-        if not set(found[name].split(", ")) <= words:
-            return f"{name}: expected some of {sorted(words)}"
+        return "pii is empty"
+    for name, values in PII_VALUES.items():
+        if not set(found[name].split(", ")) <= values:
+            return f"{name}: expected some of {sorted(values)}"
     return None
 
 
@@ -91,7 +91,7 @@ def annotation_problem(docstring: str) -> str | None:
         ".. no_pii:\n.. pii: a name",
     ],
 )
-def test_annotation_that_is_incomplete_is_seen(docstring: str) -> None:
+def test_incomplete_pii_annotation_is_found(docstring: str) -> None:
     assert annotation_problem(docstring)
 
 
@@ -130,8 +130,8 @@ def test_every_statement_has_a_number_and_a_line() -> None:
     assert names == [f"C{n}" for n in range(1, 133)] + [f"SG{n}" for n in range(1, 91)]
 
 
-def test_every_promise_has_a_test() -> None:
-    missing = sorted(PROMISED - conformance.citations().keys())
+def test_each_required_statement_is_cited_by_a_test() -> None:
+    missing = sorted(REQUIRED - conformance.citations().keys())
     assert not missing, f"no test's docstring cites {missing}"
 
 

@@ -1,4 +1,4 @@
-"""A learner is forgotten, in every room."""
+"""Retirement of a learner in every table, and replies that arrive afterwards."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.states import Status
 
-#: In everything that the learner wrote, or that was said about it.
-WORD = "tigerlily"
-#: What may speak of learners, and how its rows are narrowed to one.
+#: Part of each text from or about the learner.
+TEXT = "tigerlily"
+#: Tables with data about learners, and the lookup that selects one learner's rows.
 TABLES: dict[type, str] = {
     models.StudentModule: "student_id",
     models.StudentModuleHistory: "student_id",
@@ -74,57 +74,61 @@ def bob(ada) -> int:
 
 
 def send(user_id: int, queue_key: str, usage_key=PROBLEM, *, upload: bool = False) -> None:
-    content = io.BytesIO(f"print('{WORD}')".encode())
-    uploads = (UploadedFile(f"{WORD}.py", content, 18),) if upload else ()
+    content = io.BytesIO(f"print('{TEXT}')".encode())
+    uploads = (UploadedFile(f"{TEXT}.py", content, 18),) if upload else ()
     submission_queue.enqueue(
         new_submission(
             user_id=user_id,
             queue_key=queue_key,
             usage_key=usage_key,
-            body=json.dumps({"student_response": WORD}),
+            body=json.dumps({"student_response": TEXT}),
             files=uploads,
         )
     )
     state = waiting_state(loops_2_1=queue_key)
-    state["student_answers"] = {"loops_2_1": WORD}
+    state["student_answers"] = {"loops_2_1": TEXT}
     learner_state.save_fields(user_id, COURSE, usage_key, state)
 
 
-def live(user_id: int) -> None:
-    """The learner answers, is graded, answers again; and leaves traces in every table."""
+def create_data_of(user_id: int) -> None:
+    """Create rows of the learner in every table: two answers, one of them graded."""
     send(user_id, f"{user_id}-1", upload=True)
     grader = make_grader(name=f"grader of {user_id}")
     grader.put(
-        grader.pull().header, json.dumps({"correct": True, "score": 1, "msg": f"<p>{WORD}</p>"})
+        grader.pull().header, json.dumps({"correct": True, "score": 1, "msg": f"<p>{TEXT}</p>"})
     )
     send(user_id, f"{user_id}-2", OTHER_PROBLEM, upload=True)
     now = timezone.now()
-    about = {"student_id": user_id, "value": f'"{WORD}"', "created": now, "modified": now}
+    about = {"student_id": user_id, "value": f'"{TEXT}"', "created": now, "modified": now}
     models.XModuleStudentPrefsField.objects.create(
         **about, field_name="voice", module_type="problem"
     )
     models.XModuleStudentInfoField.objects.create(**about, field_name="language")
     entry = models.StudentModuleHistory.objects.filter(student_id=user_id).values().first()
     models.StudentModuleHistoryExtended.objects.create(
-        **{**entry, "id": None, "student_module_id": 10_000 + user_id}  # of a row that is gone
+        **{
+            **entry,
+            "id": None,
+            "student_module_id": 10_000 + user_id,
+        }  # of a deleted StudentModule row
     )
-    be_graded(user_id)
+    create_grades_of(user_id)
 
 
-def be_graded(user_id: int) -> None:
-    """A course grade is kept, told of, and a teacher has a word in it."""
+def create_grades_of(user_id: int) -> None:
+    """Create the learner's grade rows: an override, a course grade, a row of the outbox."""
     now = timezone.now()
     course = {"user_id": user_id, "course_id": COURSE}
-    seen, _ = models.VisibleBlocks.objects.get_or_create(hashed="x", course_id=COURSE)
+    visible, _ = models.VisibleBlocks.objects.get_or_create(hashed="x", course_id=COURSE)
     points = dict.fromkeys(("earned_all", "possible_all", "earned_graded", "possible_graded"), 1)
     grade = models.PersistentSubsectionGrade.objects.create(
-        **course, **points, usage_key=PROBLEM, visible_blocks=seen, created=now, modified=now
+        **course, **points, usage_key=PROBLEM, visible_blocks=visible, created=now, modified=now
     )
     models.PersistentSubsectionGradeOverride.objects.create(
-        grade=grade, override_reason=WORD, created=now, modified=now
+        grade=grade, override_reason=TEXT, created=now, modified=now
     )
     models.PersistentSubsectionGradeOverrideHistory.objects.create(
-        **course, usage_key=PROBLEM, action="set", override_reason=WORD, created=now
+        **course, usage_key=PROBLEM, action="set", override_reason=TEXT, created=now
     )
     models.PersistentCourseGrade.objects.create(
         **course,
@@ -176,8 +180,8 @@ def _private_storage(settings, tmp_path):
     }
 
 
-def test_every_table_about_learners_is_covered():
-    """C125: a table that points at a learner is retired, or says why it is not."""
+def test_each_table_with_a_user_id_is_tested():
+    """C125: each table with a reference to a learner is retired by these tests."""
     about_learners = {
         model
         for model in models.__dict__.values()
@@ -190,33 +194,33 @@ def test_every_table_about_learners_is_covered():
 
 
 class TestScrub:
-    def test_no_text_is_left(self, ada):
-        """SG88: nothing that the learner wrote, or was told, is left in any table or file."""
-        live(ada)
-        assert WORD in str(rows_of(ada))
+    def test_deletes_every_text_and_file(self, ada):
+        """SG88: no table and no file contains an answer of the learner or feedback to them."""
+        create_data_of(ada)
+        assert TEXT in str(rows_of(ada))
         retire_learner(ada)
-        assert WORD not in str(rows_of(ada))
+        assert TEXT not in str(rows_of(ada))
         assert stored_files() == 0
         assert learner_state.read_state(ada, PROBLEM, COURSE) is None
 
-    def test_numbers_are_kept(self, ada):
-        """SG88: rows, scores and times are what they were."""
-        live(ada)
+    def test_keeps_scores_and_times(self, ada):
+        """SG88: rows, scores and times do not change."""
+        create_data_of(ada)
         before = numbers_of(ada)
         assert any(1.0 in row for row in before)
         retire_learner(ada)
         assert numbers_of(ada) == before
         assert learner_state.read_score(ada, PROBLEM, COURSE) == learner_state.RawScore(1, 1)
 
-    def test_the_history_says_so(self, ada):
-        live(ada)
+    def test_history_entry_has_the_reason_retire(self, ada):
+        create_data_of(ada)
         retire_learner(ada)
         entries = list(learner_state.history(ada, PROBLEM, COURSE))
         assert [entry.state for entry in entries] == [None] * len(entries)
         assert (entries[0].reason, entries[0].grade) == ("retire", 1)
 
-    def test_it_says_what_it_did(self, ada):
-        live(ada)
+    def test_returns_the_planned_counts(self, ada):
+        create_data_of(ada)
         plan = retirement_plan(ada, "scrub")
         done = retire_learner(ada)
         assert plan == done
@@ -224,79 +228,79 @@ class TestScrub:
             states=2, history=4, fields=2, submissions=2, replies=1, files=2, grades=2
         )
 
-    def test_twice(self, ada):
-        """SG88: a second run finds nothing and changes nothing."""
-        live(ada)
+    def test_second_run_changes_no_row(self, ada):
+        """SG88: a second run counts 0 rows and changes none."""
+        create_data_of(ada)
         retire_learner(ada)
         before = rows_of(ada)
         assert retire_learner(ada) == Counter()
         assert rows_of(ada) == before
 
-    def test_after_it_purge(self, ada):
-        live(ada)
+    def test_purge_after_scrub_deletes_the_rows(self, ada):
+        create_data_of(ada)
         retire_learner(ada)
         retire_learner(ada, "purge")
         assert not any(rows_of(ada).values())
 
 
 class TestPurge:
-    def test_nothing_is_left(self, ada):
-        """C125, SG88: every row and every file of the learner is gone."""
-        live(ada)
+    def test_deletes_every_row_and_file(self, ada):
+        """C125, SG88: no row and no file of the learner remains."""
+        create_data_of(ada)
         assert all(rows_of(ada).values())
         retire_learner(ada, "purge")
         assert not any(rows_of(ada).values())
         assert stored_files() == 0
         assert not models.SubmissionContent.objects.exists()
 
-    def test_what_was_to_stay_after_a_deletion_goes_too(self, ada, settings):
-        """SG88, SG32: the policy for deleted rows keeps no retired learner's history."""
+    def test_deletes_history_despite_the_keep_setting(self, ada, settings):
+        """SG88, SG32: HISTORY_KEEP_AFTER_DELETE does not keep a retired learner's history."""
         settings.XQUEUE_BRIDGE = {"HISTORY_KEEP_AFTER_DELETE": True}
-        live(ada)
+        create_data_of(ada)
         retire_learner(ada, "purge")
         assert not any(rows_of(ada).values())
 
-    def test_it_says_what_it_did(self, ada):
-        live(ada)
+    def test_returns_the_planned_counts(self, ada):
+        create_data_of(ada)
         plan = retirement_plan(ada, "purge")
         assert retire_learner(ada, "purge") == plan
         assert retirement_plan(ada, "purge") == Counter() == retire_learner(ada, "purge")
 
-    def test_turns_that_were_lost(self, ada):
-        """C125: whose turn it was says who was here."""
-        live(ada)
+    def test_deletes_block_locks_of_killed_processes(self, ada):
+        """C125: a block lock contains the user id, so it is deleted, too."""
+        create_data_of(ada)
         lock = locks.block_lock(ada, PROBLEM)
-        lock.__enter__()  # and the process is killed
+        lock.__enter__()  # As if the process were killed here.
         assert models.BlockLock.objects.exists()
         retire_learner(ada, "purge")
         assert not models.BlockLock.objects.exists()
 
 
 @pytest.mark.parametrize("mode", ["scrub", "purge"])
-class TestEitherWay:
-    def test_others_keep_theirs(self, ada, bob, mode):
-        """SG88: another learner's rows and files are what they were."""
-        live(ada)
-        live(bob)
+class TestBothModes:
+    def test_data_of_another_learner_does_not_change(self, ada, bob, mode):
+        """SG88: another learner's rows and files do not change."""
+        create_data_of(ada)
+        create_data_of(bob)
         before = rows_of(bob)
         retire_learner(ada, mode)
         assert rows_of(bob) == before
         assert stored_files() == 2
 
-    def test_graders_do_not_meet_it(self, ada, mode):
-        """C125: nothing of the learner's is pulled, offered again, or given up later."""
-        live(ada)
+    def test_submissions_leave_the_queue(self, ada, mode):
+        """C125: the learner's submissions are neither pulled, requeued nor failed later."""
+        create_data_of(ada)
         retire_learner(ada, mode)
         assert make_grader(name="last").pull() is None
         ids = list(models.Submission.objects.values_list("pk", flat=True))
         assert submission_queue.requeue(ids) == 0
         assert submission_queue.fail_exhausted() == 0
 
-    def test_interrupted_anywhere(self, ada, mode, monkeypatch):
-        """SG88: stopped after any batch, or within one, another run finishes it."""
+    def test_second_run_completes_a_stopped_one(self, ada, mode, monkeypatch):
+        """SG88: a run that stopped after any batch is completed by the next one."""
         monkeypatch.setattr(batches.id_batches, "__defaults__", (1,))
         steps = count(1)
-        live(ada)
+        create_data_of(ada)
         for stop_after in steps:
             run = retirement_batches(ada, mode)
             done = [1 for _ in zip(range(stop_after), run, strict=False)]
@@ -305,7 +309,7 @@ class TestEitherWay:
                 break
             assert unfinished_retirements() == [(ada, mode)]
         assert next(steps) > 3
-        assert WORD not in str(rows_of(ada))
+        assert TEXT not in str(rows_of(ada))
         assert stored_files() == 0
         assert unfinished_retirements() == []
 
@@ -319,42 +323,42 @@ class TestEitherWay:
             "xqueue_bridge.learner_state.retirement._states",
         ],
     )
-    def test_the_process_dies(self, ada, mode, where):
-        """SG88: whichever part it dies in, another run finishes it."""
-        live(ada)
+    def test_second_run_completes_an_aborted_one(self, ada, mode, where):
+        """SG88: a run that was aborted in any part is completed by the next one."""
+        create_data_of(ada)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(where, lambda *args: (_ for _ in ()).throw(SystemExit()))
             with pytest.raises(SystemExit):
                 retire_learner(ada, mode)
         assert unfinished_retirements() == [(ada, mode)]
         retire_learner(ada, mode)
-        assert WORD not in str(rows_of(ada))
+        assert TEXT not in str(rows_of(ada))
         assert stored_files() == 0
         assert unfinished_retirements() == []
 
-    def test_a_file_that_cannot_be_removed(self, ada, mode, monkeypatch):
-        """SG88: the storage is down; the rest is forgotten, the file is not lost sight of."""
-        live(ada)
+    def test_file_is_deleted_later_if_the_storage_fails(self, ada, mode, monkeypatch):
+        """SG88: if the storage fails, the rows are retired, and the next run deletes the file."""
+        create_data_of(ada)
         with monkeypatch.context() as patch:
             patch.setattr(files, "_delete", lambda storage, name: False)
             with pytest.raises(RetirementUnfinished, match="2 files"):
                 retire_learner(ada, mode)
-        assert WORD not in str(rows_of(ada))
+        assert TEXT not in str(rows_of(ada))
         assert unfinished_retirements() == [(ada, mode)]
         assert retire_learner(ada, mode)["files"] == 2
         assert stored_files() == 0
         assert unfinished_retirements() == []
         assert bool(models.Submission.objects.count()) == (mode == "scrub")
 
-    def test_an_account_that_is_gone(self, ada, mode):
-        """SG88: the platform may delete the account first; what we keep has the id."""
-        live(ada)
+    def test_learner_without_account_is_retired_by_id(self, ada, mode):
+        """SG88: the platform may delete the account first; the bridge's rows have the user id."""
+        create_data_of(ada)
         get_user_model().objects.all().delete()
         retire_learner(ada, mode)
-        assert WORD not in str(rows_of(ada))
+        assert TEXT not in str(rows_of(ada))
         assert retire_learner(ada, mode) == Counter()
 
-    def test_nothing_to_forget(self, ada, mode):
+    def test_learner_without_rows_gets_a_tombstone(self, ada, mode):
         assert retire_learner(ada, mode) == Counter()
         assert learner_state.is_retired(ada)
 
@@ -362,20 +366,20 @@ class TestEitherWay:
 @pytest.mark.django_db(transaction=True, databases=["default", "history"])
 @pytest.mark.parametrize("mode", ["scrub", "purge"])
 def test_history_in_another_database(mode, settings):
-    """SG32, SG88: history is forgotten there, and where it was before it moved there."""
+    """SG32, SG88: history is retired in the history database and in the default one."""
     ada = get_user_model().objects.create_user("ada").pk
-    live(ada)  # leaves entries in both tables of the first database
+    create_data_of(ada)  # creates entries in both tables of the default database
     settings.XQUEUE_BRIDGE = {"HISTORY_EXTENDED": True, "HISTORY_DATABASE": "history"}
-    learner_state.save_fields(ada, COURSE, PROBLEM, {"answer": WORD})
+    learner_state.save_fields(ada, COURSE, PROBLEM, {"answer": TEXT})
     extended, plain = models.StudentModuleHistoryExtended, models.StudentModuleHistory
     trails = [
         plain.objects.using("default"),
         extended.objects.using("default"),
         extended.objects.using("history"),
     ]
-    assert all(WORD in str(list(trail.values("state"))) for trail in trails)
+    assert all(TEXT in str(list(trail.values("state"))) for trail in trails)
     retire_learner(ada, mode)
-    assert not any(WORD in str(list(trail.values("state"))) for trail in trails)
+    assert not any(TEXT in str(list(trail.values("state"))) for trail in trails)
     assert any(trail.exists() for trail in trails) == (mode == "scrub")
 
 
@@ -385,54 +389,54 @@ class TestLateReplies:
         grader = make_grader()
         return grader, grader.pull()
 
-    def test_from_a_grader(self, ada):
-        """SG89: acknowledged, recorded as rejected and without its text; nothing is restored."""
-        grader, handed = self.leased(ada)
+    def test_result_is_acknowledged_and_rejected(self, ada):
+        """SG89: the grader gets success; the reply is stored as rejected, without its text."""
+        grader, pulled = self.leased(ada)
         retire_learner(ada)
-        assert grader.put(handed.header) == {"return_code": 0, "content": ""}
+        assert grader.put(pulled.header) == {"return_code": 0, "content": ""}
         reply = models.ReceivedReply.objects.get()
         assert (reply.status, reply.body) == ("rejected", "")
         assert models.Submission.objects.get().status == Status.RETIRED
         grader_replies.apply_due()
         assert learner_state.read_state(ada, PROBLEM, COURSE) is None
 
-    def test_from_a_grader_twice(self, ada):
-        """C87, SG89: acknowledged twice, recorded once."""
-        grader, handed = self.leased(ada)
+    def test_repeated_result_is_stored_once(self, ada):
+        """C87, SG89: the same result posted twice gets success twice and is stored once."""
+        grader, pulled = self.leased(ada)
         retire_learner(ada)
-        assert [grader.put(handed.header)["return_code"] for _ in range(2)] == [0, 0]
+        assert [grader.put(pulled.header)["return_code"] for _ in range(2)] == [0, 0]
         assert models.ReceivedReply.objects.count() == 1
 
-    def test_from_a_grader_with_another_key(self, ada):
-        """C85, SG89: retirement opens no door."""
-        grader, handed = self.leased(ada)
+    def test_result_with_a_wrong_pull_key_is_an_error(self, ada):
+        """C85, SG89: the pull key is also checked for a retired learner's submission."""
+        grader, pulled = self.leased(ada)
         retire_learner(ada)
-        header = json.dumps({"submission_id": handed.submission_id, "submission_key": "guessed"})
+        header = json.dumps({"submission_id": pulled.submission_id, "submission_key": "guessed"})
         assert grader.put(header)["return_code"] == 1
         assert not models.ReceivedReply.objects.exists()
 
-    def test_from_a_grader_after_a_purge(self, ada):
-        """SG89: there is nothing left that the reply could belong to."""
-        grader, handed = self.leased(ada)
+    def test_result_after_a_purge_is_an_error(self, ada):
+        """SG89: after a purge the submission of the result does not exist."""
+        grader, pulled = self.leased(ada)
         retire_learner(ada, "purge")
-        assert grader.put(handed.header)["content"] == "Submission does not exist"
+        assert grader.put(pulled.header)["content"] == "Submission does not exist"
         assert not any(rows_of(ada).values())
 
-    def test_stored_and_not_yet_delivered(self, ada):
-        """SG89: it is dead, and its text is gone."""
+    def test_pending_reply_is_dead_without_its_text(self, ada):
+        """SG89: a reply that was stored before the retirement becomes dead and empty."""
         submission_queue.enqueue(new_submission(user_id=ada))
         grader = make_grader()
-        grader.put(grader.pull().header)  # before the state is saved, so it waits
+        grader.put(grader.pull().header)  # before the state is saved, so the reply is pending
         retire_learner(ada)
         grader_replies.apply_due()
         reply = models.ReceivedReply.objects.get()
         assert (reply.status, reply.body, reply.next_attempt_at) == ("dead", "", None)
 
-    def test_to_an_account_that_is_gone(self, ada):
-        """SG89: without a retirement, too, a reply to nobody is acknowledged and ends dead."""
-        grader, handed = self.leased(ada)
+    def test_reply_to_a_deleted_account_becomes_dead(self, ada):
+        """SG89: without a retirement, a reply to a deleted account is acknowledged, then dead."""
+        grader, pulled = self.leased(ada)
         get_user_model().objects.all().delete()
-        assert grader.put(handed.header)["return_code"] == 0
+        assert grader.put(pulled.header)["return_code"] == 0
         for _ in range(5):
             models.ReceivedReply.objects.filter(next_attempt_at__isnull=False).update(
                 next_attempt_at=timezone.now()
@@ -449,8 +453,8 @@ class TestLateReplies:
         )
 
     @pytest.mark.parametrize("mode", ["scrub", "purge"])
-    def test_from_a_queue_server(self, client, ada, mode):
-        """SG89: acknowledged, so that the server stops; counted, and not stored."""
+    def test_callback_is_acknowledged_and_counted(self, client, ada, mode):
+        """SG89: a callback gets status 200, so that the server stops; it is counted, not stored."""
         learner_state.save_fields(ada, COURSE, PROBLEM, waiting_state(loops_2_1="key-1"))
         retire_learner(ada, mode)
         response = self.callback(client, ada)
@@ -459,8 +463,8 @@ class TestLateReplies:
         assert not models.Submission.objects.exists()
         assert learner_state.read_state(ada, PROBLEM, COURSE) is None
 
-    def test_from_a_queue_server_for_the_second_time(self, client, ada):
-        """SG89: where there is a row for it, it is recorded there as rejected, once."""
+    def test_callback_for_a_stored_submission_is_rejected_once(self, client, ada):
+        """SG89: if its submission is stored, the callback's reply is stored once, as rejected."""
         learner_state.save_fields(ada, COURSE, PROBLEM, waiting_state(loops_2_1="key-1"))
         self.callback(client, ada)
         retire_learner(ada)
@@ -469,8 +473,8 @@ class TestLateReplies:
         replies = models.ReceivedReply.objects.order_by("pk")
         assert [(r.status, r.body) for r in replies] == [("applied", ""), ("rejected", "")]
 
-    def test_from_a_queue_server_to_an_account_that_is_gone(self, client, ada):
-        """SG89: with a row of ours it is recorded there; without one nobody is known."""
+    def test_callback_for_a_deleted_account(self, client, ada):
+        """SG89: the reply is rejected if its submission is stored; otherwise the status is 404."""
         learner_state.save_fields(ada, COURSE, PROBLEM, waiting_state(loops_2_1="key-1"))
         self.callback(client, ada)
         get_user_model().objects.all().delete()
@@ -483,14 +487,14 @@ class TestLateReplies:
 @pytest.mark.parametrize(
     "call", [retire_learner, lambda user_id: retirement_plan(user_id, "scrub")]
 )
-def test_an_id_that_nobody_has(ada, call: Callable[[int], object]):
-    """A mistyped id does not turn away the learner who will get it."""
+def test_unknown_user_id_is_an_error(ada, call: Callable[[int], object]):
+    """A mistyped id must not get a tombstone: a later learner may get that id."""
     with pytest.raises(learner_state.UnknownLearner):
         call(ada + 1)
     assert not models.RetiredLearner.objects.exists()
 
 
-def test_an_unknown_mode(ada):
+def test_unknown_mode_is_an_error(ada):
     with pytest.raises(ValueError, match="shred"):
         retire_learner(ada, "shred")
     assert not models.RetiredLearner.objects.exists()
@@ -498,7 +502,7 @@ def test_an_unknown_mode(ada):
 
 @pytest.mark.parametrize("mode", ["scrub", "purge"])
 def test_statements_do_not_grow_with_the_rows(ada, bob, mode):
-    """SG88: a batch is a fixed number of statements, however many rows are in it."""
+    """SG88: the number of statements of a batch does not depend on its number of rows."""
     used = []
     for user_id, number in ((ada, 2), (bob, 12)):
         for n in range(number):

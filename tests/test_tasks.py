@@ -1,4 +1,4 @@
-"""Waking up, and sweeping."""
+"""Celery tasks: enqueueing with and without a broker, and sweeping."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from xqueue_bridge.grader_replies import api as grader_replies
 
 
 @pytest.fixture
-def delivered(monkeypatch) -> list[int]:
-    numbers: list[int] = []
-    monkeypatch.setattr(grader_replies, "apply_reply", numbers.append)
-    return numbers
+def applied(monkeypatch) -> list[int]:
+    reply_ids: list[int] = []
+    monkeypatch.setattr(grader_replies, "apply_reply", reply_ids.append)
+    return reply_ids
 
 
-def test_without_a_broker_it_is_done_here(delivered):
+def test_reply_is_applied_in_this_process_without_a_broker(applied):
     tasks.enqueue_apply_reply(7)
-    assert delivered == [7]
+    assert applied == [7]
 
 
-def test_with_a_broker_a_worker_does_it(delivered, monkeypatch):
+def test_reply_is_enqueued_for_a_worker_with_a_broker(applied, monkeypatch):
     sent = []
     monkeypatch.setattr(tasks.apply_reply, "apply_async", lambda *a, **k: sent.append((a, k)))
     monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
     tasks.enqueue_apply_reply(7)
     assert sent == [(((7,),), {"retry": False})]
-    assert delivered == []
+    assert applied == []
 
 
-class TestABrokerThatIsDown:
-    """A Celery app that answers or does not, as the test says."""
+class TestBrokerThatIsDown:
+    """Enqueueing while publishing to the broker fails."""
 
     @pytest.fixture
     def broker(self, settings, monkeypatch) -> Broker:
@@ -49,66 +49,66 @@ class TestABrokerThatIsDown:
             monkeypatch.setattr(task, "apply_async", broker.take)
         return broker
 
-    def let_the_pause_end(self, monkeypatch) -> None:
+    def end_the_pause(self, monkeypatch) -> None:
         assert tasks._ask_again_at > time.monotonic()
         monkeypatch.setattr(tasks, "_ask_again_at", time.monotonic())
 
-    def test_nothing_is_lost(self, broker, delivered, caplog):
-        """C91: what the broker would have been told is left to the sweeper, and that is logged."""
+    def test_work_is_left_to_the_sweeper(self, broker, applied, caplog):
+        """C91: if publishing fails, the work stays for the sweeper, and one line is logged."""
         tasks.enqueue_apply_reply(7)
-        assert delivered == []
-        assert "nobody there" not in caplog.text
+        assert applied == []
+        assert "broker is down" not in caplog.text
         assert "(ConnectionRefusedError): work is left to the sweeper" in caplog.text
 
-    def test_it_is_asked_once_in_a_pause(self, broker, monkeypatch, caplog):
-        """C91: whatever the work is; one line says so, however long it lasts."""
+    def test_one_publish_is_tried_after_each_pause(self, broker, monkeypatch, caplog):
+        """C91: tasks of all kinds share the pause; one line is logged for the whole outage."""
         for _ in range(3):
             for number in range(3):
                 tasks.enqueue_apply_reply(number)
                 tasks.enqueue_recalculation(number, COURSE)
-            self.let_the_pause_end(monkeypatch)
-        assert broker.asked == 3
+            self.end_the_pause(monkeypatch)
+        assert broker.attempts == 3
         assert caplog.text.count("left to the sweeper") == 1
 
-    def test_it_comes_back_and_goes_again(self, broker, monkeypatch, caplog):
+    def test_second_outage_is_logged_again(self, broker, monkeypatch, caplog):
         tasks.enqueue_apply_reply(1)
-        self.let_the_pause_end(monkeypatch)
-        broker.answers = True
+        self.end_the_pause(monkeypatch)
+        broker.accepts = True
         for number in (2, 3):
             tasks.enqueue_apply_reply(number)
-        broker.answers = False
+        broker.accepts = False
         tasks.enqueue_apply_reply(4)
-        assert broker.asked == 4
+        assert broker.attempts == 4
         assert caplog.text.count("left to the sweeper") == 2
 
-    def test_one_thread_asks_again(self, broker, monkeypatch, caplog):
-        """The others do not wait with it."""
+    def test_one_thread_tries_again_after_the_pause(self, broker, monkeypatch, caplog):
+        """Other threads do not wait for the thread that tries."""
         tasks.enqueue_apply_reply(0)
-        self.let_the_pause_end(monkeypatch)
-        asking, others_are_done = threading.Event(), threading.Event()
-        broker.before = lambda: (asking.set(), others_are_done.wait(20))
+        self.end_the_pause(monkeypatch)
+        trying, others_are_done = threading.Event(), threading.Event()
+        broker.before = lambda: (trying.set(), others_are_done.wait(20))
         one = threading.Thread(target=tasks.enqueue_apply_reply, args=(1,))
         one.start()
-        assert asking.wait(20)
+        assert trying.wait(20)
         for number in range(8):
             tasks.enqueue_apply_reply(number)
         others_are_done.set()
         one.join()
-        assert broker.asked == 2
+        assert broker.attempts == 2
         assert caplog.text.count("left to the sweeper") == 1
 
-    def test_threads_that_find_it_down_together(self, broker, caplog):
-        """They have asked by then; one of them says so."""
+    def test_outage_seen_by_several_threads_is_logged_once(self, broker, caplog):
+        """Eight threads try at once and fail; one line is logged."""
         together = threading.Barrier(8)
         broker.before = lambda: together.wait(20)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(tasks.enqueue_apply_reply, range(8)))
-        assert broker.asked == 8
+        assert broker.attempts == 8
         assert caplog.text.count("left to the sweeper") == 1
 
 
-def test_a_task_that_fails_where_there_is_no_broker(settings, monkeypatch):
-    """Run at once, as in a host's own tests, a task is not taken for a broker that is down."""
+def test_error_of_an_eager_task_is_raised(settings, monkeypatch):
+    """With task_always_eager, a task's own error does not count as a broker that is down."""
 
     def fail(*args, **kwargs):
         raise ZeroDivisionError
@@ -122,19 +122,19 @@ def test_a_task_that_fails_where_there_is_no_broker(settings, monkeypatch):
 
 
 class Broker:
-    """Stands in for a task's way to the broker."""
+    """Test double of ``apply_async``; ``accepts`` says whether publishing succeeds."""
 
     def __init__(self) -> None:
-        self.answers = False
-        self.asked = 0
+        self.accepts = False
+        self.attempts = 0
         self.before: Callable[[], object] = lambda: None
 
     def take(self, args: tuple[object, ...], *, retry: bool, countdown: float = 0) -> None:
         assert not retry
-        self.asked += 1
+        self.attempts += 1
         self.before()
-        if not self.answers:
-            raise OperationalError("nobody there") from ConnectionRefusedError()
+        if not self.accepts:
+            raise OperationalError("broker is down") from ConnectionRefusedError()
 
 
 @pytest.mark.parametrize(
@@ -146,20 +146,22 @@ class Broker:
         (None, "redis://127.0.0.1", True),
     ],
 )
-def test_who_delivers(settings, monkeypatch, chosen, broker, celery):
+def test_setting_or_broker_decides_whether_celery_is_used(
+    settings, monkeypatch, chosen, broker, celery
+):
     settings.XQUEUE_BRIDGE = {"TASK_RUNNER": chosen}
     monkeypatch.setattr(current_app.conf, "broker_url", broker)
     assert tasks.uses_celery() is celery
 
 
 @pytest.mark.django_db
-def test_a_sweep_of_nothing():
+def test_sweep_without_work_returns_zeros():
     assert set(tasks.sweep().values()) == {0}
 
 
 @pytest.mark.django_db
-def test_what_fails_in_a_sweep_stops_nothing_else(settings, monkeypatch):
-    """SG44: a wrong setting of one kind of work, or its bug, is no matter of the others."""
+def test_error_in_one_kind_of_work_does_not_stop_the_sweep(settings, monkeypatch):
+    """SG44: if one kind of work raises, the sweep does the other kinds, then raises."""
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
     done = []
     monkeypatch.setattr(credentials, "send_due", lambda: done.append("sent"))
@@ -168,8 +170,8 @@ def test_what_fails_in_a_sweep_stops_nothing_else(settings, monkeypatch):
     assert done == ["sent"]
 
 
-def test_sweeps_that_nobody_runs_do_not_pile_up(monkeypatch):
-    """Celery beat goes on while the workers stand still; a later sweep does what is left."""
+def test_sweep_task_expires(monkeypatch):
+    """Celery beat enqueues sweeps while no worker runs; old ones expire."""
     sent = []
     monkeypatch.setattr(current_app, "send_task", lambda *a, **kwargs: sent.append(kwargs))
     tasks.sweep.apply_async()
@@ -177,8 +179,8 @@ def test_sweeps_that_nobody_runs_do_not_pile_up(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_a_reply_that_is_gone_is_no_error(caplog):
-    """C125: its learner was retired between the wake-up and the worker."""
+def test_apply_of_a_deleted_reply_is_logged(caplog):
+    """C125: a learner may be retired after the task was enqueued; the task only logs that."""
     caplog.set_level("INFO", "xqueue_bridge.tasks")
     tasks.apply_reply(4711)
     assert "Reply 4711 is gone" in caplog.text

@@ -1,4 +1,4 @@
-"""URLs of the smallest host."""
+"""URLs of a minimal host."""
 
 from django.contrib import admin
 from django.urls import include, path
