@@ -173,9 +173,10 @@ def test_ledger_list_shows_and_filters_outcomes(admin_client):
     """SG39: staff see the outcome of each reply in the ledger, and can filter by it."""
     target = new_submission().target
     for outcome in learner_state.Outcome:
-        learner_state.record_outcome(
+        entry = learner_state.LedgerEntry(
             f"r:{outcome}", 7, target.course_key, target.usage_key, outcome
         )
+        learner_state.record_outcomes([entry])
     listed = admin_client.get(page("scoreledger")).text
     assert all(f"r:{outcome}" in listed for outcome in learner_state.Outcome)
     entry = admin_client.get(page("scoreledger"), {"outcome": "stale"}).text

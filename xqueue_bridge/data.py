@@ -168,3 +168,17 @@ class BlockScore:
     possible: float
     first_attempted: datetime
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedScore:
+    """A learner's score at one block that is being written.
+
+    ``version`` is that of the learner's StudentModule row after the write; None: the score is
+    deleted.
+    """
+
+    user_id: int
+    course_key: LearningContextKey
+    usage_key: UsageKey
+    version: int | None

@@ -4,7 +4,7 @@ a reply is stored ──reply_received──> it is applied, in this process or 
 our client saves a state ──state_saved──> replies that the state waits for are applied,
                                           submissions that it replaced are superseded
 a StudentModule is deleted ──post_delete──> its history is deleted or kept
-a score is written ──score_saving──> its course grade is marked out of date in the same
+a score is written ──scores_saving──> its course grade is marked out of date in the same
                                      transaction; after commit the grade is computed
 a score has changed ──score_saved──> PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 a block publishes ──SCORE_PUBLISHED──> its score is stored
@@ -24,6 +24,7 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge import signals
 from xqueue_bridge.conf import options
+from xqueue_bridge.data import SavedScore
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.retirement import retire_signal
 from xqueue_bridge.worker.after_response import run_after_response
@@ -43,7 +44,7 @@ def connect_all() -> None:
     post_delete.connect(
         delete_history_of, sender=StudentModule, dispatch_uid="xqueue_bridge.delete_history_of"
     )
-    signals.score_saving.connect(request_grade, dispatch_uid="xqueue_bridge.request_grade")
+    signals.scores_saving.connect(request_grades, dispatch_uid="xqueue_bridge.request_grades")
     signals.score_saved.connect(
         send_platform_score_signals, dispatch_uid="xqueue_bridge.send_platform_score_signals"
     )
@@ -93,30 +94,23 @@ def delete_history_of(
     learner_state.delete_history_of(instance.pk, using)
 
 
-def request_grade(
-    sender: object,
-    *,
-    user_id: int,
-    course_key: LearningContextKey,
-    usage_key: UsageKey,
-    version: int | None,
-    **kwargs: Any,
-) -> None:
-    """Mark a course grade out of date in the score's transaction, and compute it after commit."""
+def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -> None:
+    """Mark course grades dirty in the scores' transaction, and compute them after commit."""
     from xqueue_bridge.course_grades import api as course_grades
     from xqueue_bridge.tasks import enqueue_recalculation
 
-    # Only courses have grades; a library's score is stored without one.
-    if not isinstance(course_key, CourseKey) or not options().COURSE_STRUCTURE_BACKEND:
+    if not options().COURSE_STRUCTURE_BACKEND:
         return
-    is_first = course_grades.request_recalculation(
-        user_id, course_key, usage_key=usage_key, version=version
-    )
-    if is_first:
-        enqueue_apply_reply = partial(
-            run_after_response, partial(enqueue_recalculation, user_id, course_key)
+    for score in scores:
+        # Only courses have grades; a library's score is stored without one.
+        if not isinstance(score.course_key, CourseKey):
+            continue
+        is_first = course_grades.request_recalculation(
+            score.user_id, score.course_key, usage_key=score.usage_key, version=score.version
         )
-        transaction.on_commit(enqueue_apply_reply, robust=True)
+        if is_first:
+            enqueue = partial(enqueue_recalculation, score.user_id, score.course_key)
+            transaction.on_commit(partial(run_after_response, enqueue), robust=True)
 
 
 def send_platform_score_signals(

@@ -1,6 +1,6 @@
 """Signals that host projects may subscribe to.
 
-All except ``score_saving`` and ``SCORE_PUBLISHED`` are sent after commit with ``send_robust``, so
+All except ``scores_saving`` and ``SCORE_PUBLISHED`` are sent after commit with ``send_robust``, so
 an exception in one receiver does not stop the others. The sender is the model class of the
 signal's instance, unless upstream's signal defines another one. Names in capitals, and their
 arguments, are upstream's; the bridge adds arguments and removes none.
@@ -32,11 +32,10 @@ state_saved = Signal()
 #: ``course_key``, ``usage_key``.
 state_deleted = Signal()
 
-#: A learner's score at a block is being written. Sent with ``send`` inside the transaction, for
-#: rows in the same database that must commit or roll back with the score. Arguments:
-#: ``user_id`` (int), ``course_key``, ``usage_key``, ``version`` (int: of the learner's row at
-#: the block; None: the score is deleted).
-score_saving = Signal()
+#: Learners' scores at blocks are being written, one or many. Sent with ``send`` inside the
+#: transaction, for rows in the same database that must commit or roll back with the scores.
+#: Arguments: ``scores`` (list of ``xqueue_bridge.data.SavedScore``).
+scores_saving = Signal()
 
 #: A learner's score at a block has changed. Arguments: ``user_id`` (int), ``course_key``,
 #: ``usage_key``, ``earned`` and ``possible`` (float or None; points before the block's weight),

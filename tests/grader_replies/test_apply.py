@@ -462,15 +462,15 @@ class TestAttempts:
         """C116: the block has the reply and would not take it again; so the note must not fail."""
         backend = scripted(ApplyResult(True, 1, 1), ApplyResult(False))
         reply = make_reply(make_submission(committed_ada, age=OLD))
-        record_outcome, calls = learner_state.record_outcome, []
+        record_outcomes, calls = learner_state.record_outcomes, []
 
         def collide_once(*args, **kwargs):
             calls.append(args)
             if len(calls) == 1:
                 raise collision(connection.vendor)
-            return record_outcome(*args, **kwargs)
+            return record_outcomes(*args, **kwargs)
 
-        monkeypatch.setattr(learner_state, "record_outcome", collide_once)
+        monkeypatch.setattr(learner_state, "record_outcomes", collide_once)
         assert api.apply_reply(reply.pk) == Status.APPLIED
         assert (len(backend.deliveries), len(calls)) == (1, 2)
 

@@ -30,7 +30,7 @@ from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
 from xqueue_bridge import signals
 from xqueue_bridge.course_grades.models import GradeRecalculation
-from xqueue_bridge.data import Dispatch
+from xqueue_bridge.data import Dispatch, SavedScore
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
@@ -108,12 +108,12 @@ class TestOnce:
         def crash(**received):
             raise SystemExit
 
-        signals.score_saving.connect(crash)
+        signals.scores_saving.connect(crash)
         try:
             with pytest.raises(SystemExit):
                 apply(committed_ada)
         finally:
-            signals.score_saving.disconnect(crash)
+            signals.scores_saving.disconnect(crash)
         assert not ScoreLedger.objects.exists()
         assert not StudentModule.objects.exists()
         assert apply(committed_ada) == api.LedgerResult(Outcome.APPLIED)
@@ -290,12 +290,12 @@ class TestPoints:
 
 class TestNews:
     def test_of_a_change(self, committed_ada):
-        with heard(signals.score_saving) as notes, heard(signals.score_saved) as received:
+        with heard(signals.scores_saving) as notes, heard(signals.score_saved) as received:
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
         place = {"user_id": committed_ada, "course_key": COURSE, "usage_key": BLOCK}
-        assert notes == [{**place, "version": 1}]
+        assert notes == [{"scores": [SavedScore(**place, version=1)]}]
         row = StudentModule.objects.get()
         (said,) = received
         assert said.pop("modified") < row.modified
@@ -425,7 +425,7 @@ class TestDelivery:
         def refuse(*args, **kwargs):
             raise DatabaseError
 
-        monkeypatch.setattr(api, "record_outcome", refuse)
+        monkeypatch.setattr(api, "record_outcomes", refuse)
         reply = make_reply(make_submission(ada, age=OLD))
         with pytest.raises(DatabaseError):
             grader_replies.apply_reply(reply.pk)

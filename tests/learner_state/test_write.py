@@ -12,6 +12,7 @@ from xqueue_bridge.learner_state import write as writing
 from xqueue_bridge.learner_state.block_keys import block_key_of, make_block_key
 from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.row import RowKey
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.testing.user_state.base import BLOCK, BLOCKS, COURSE, OLD_KEY, OLD_RUNS, OTHER
 
@@ -127,9 +128,10 @@ def test_locked_rows_are_those_of_the_course(ada):
     assert keys[0] == block_key_of(OLD_KEY.map_into_course(OLD_RUNS[0]))
     change = writing.merge_fields([(keys[0], {"run": 1})])
     assert writing.update_rows(ada.pk, keys[:1], change, Reason.STATE, create=True) == 1
+    rows = [RowKey(ada.pk, key) for key in keys]
     with transaction.atomic():
-        assert set(writing.lock_rows(ada.pk, keys)) == {keys[0]}
-        assert writing.lock_rows(ada.pk, keys[1:]) == {}
+        assert set(writing.lock_rows(rows)) == {rows[0]}
+        assert writing.lock_rows(rows[1:]) == {}
 
 
 def test_a_learner_that_nobody_has_seen(db):

@@ -7,8 +7,10 @@ keys, times, and values that every driver accepts unchanged, so only these are p
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,6 +25,10 @@ _VALUES = 30_000
 #: Characters in one statement: MariaDB refuses more than 16 MiB, and quoting may double them.
 _CHARACTERS = 4_000_000
 
+#: Returns a field's value from a row.
+Source: TypeAlias = Callable[[Any], Any]
+_SAME_NAMES: Mapping[str, Source] = MappingProxyType({})
+
 
 def insert(
     model: type[Model],
@@ -31,21 +37,25 @@ def insert(
     overwrite: Sequence[str] = (),
     unique: Sequence[str] = ("id",),
     keep: bool = False,
+    omit_pk: bool = False,
+    sources: Mapping[str, Source] = _SAME_NAMES,
     using: str = DEFAULT_DB_ALIAS,
 ) -> None:
     """Insert rows, which are instances of ``model`` or objects with the same attributes.
 
-    Either all of them have a ``pk`` or none has. If a row with the same ``unique`` fields exists,
-    its ``overwrite`` fields are updated; with ``keep`` the existing row stays unchanged. Without
-    either, IntegrityError is raised, and new rows get their ids if the database returns them
+    ``sources`` maps names of fields to functions that return their values from a row, for rows
+    that do not have such an attribute. Either all rows have a ``pk`` or none has; ``omit_pk``:
+    they have another table's, which is not inserted. If a row with the same ``unique`` fields
+    exists, its ``overwrite`` fields are updated; with ``keep`` it stays unchanged. Without either,
+    IntegrityError is raised, and new rows get their ids if the database returns them
     (MySQL does not). Sends no signals and applies no defaults.
     """
     if not rows:
         return
     connection = connections[using]
-    is_new = rows[0].pk is None
+    is_new = omit_pk or rows[0].pk is None
     fields = [f for f in model._meta.concrete_fields if not (is_new and f.primary_key)]
-    values = _values(rows, fields, connection)
+    values = _values(rows, fields, sources, connection)
     sql, says_ids = _statement(connection, model._meta, fields, overwrite, unique, keep)
     with connection.cursor() as cursor:
         for part in _parts(values, len(fields), connection):
@@ -83,12 +93,16 @@ def _statement(
 
 
 def _values(
-    rows: Sequence[Any], fields: Sequence[Any], connection: BaseDatabaseWrapper
+    rows: Sequence[Any],
+    fields: Sequence[Any],
+    sources: Mapping[str, Source],
+    connection: BaseDatabaseWrapper,
 ) -> list[tuple[Any, ...]]:
     columns = []
     for field in fields:
         prepare = _preparation(field, connection)
-        columns.append([prepare(getattr(row, field.attname)) for row in rows])
+        source = sources.get(field.name) or attrgetter(field.attname)
+        columns.append([prepare(source(row)) for row in rows])
     return list(zip(*columns, strict=True))
 
 

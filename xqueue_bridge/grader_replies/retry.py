@@ -125,7 +125,7 @@ def _record_in_ledger(
 ) -> None:
     """Record the reply's outcome in the score ledger."""
     target = reply.submission.target
-    learner_state.record_outcome(
+    entry = learner_state.LedgerEntry(
         ledger_key(reply.pk),
         target.user_id,
         target.course_key,
@@ -136,6 +136,7 @@ def _record_in_ledger(
         attempt=reply.submission_id,
         digest=hashlib.sha256(reply.body.encode()).hexdigest(),
     )
+    learner_state.record_outcomes([entry])
 
 
 def _is_graded(reply: ReceivedReply) -> bool:

@@ -30,26 +30,26 @@ from xqueue_bridge.learner_state.retirement import (
     states_to_retire,
     unfinished_retirements,
 )
+from xqueue_bridge.learner_state.row import RawScore, RowKey, StudentModuleRow
 from xqueue_bridge.learner_state.scores.client import ScoresClient
 from xqueue_bridge.learner_state.scores.ledger import (
+    LedgerEntry,
     LedgerResult,
     apply_score,
     publish_score,
     record_duplicate,
-    record_outcome,
+    record_outcomes,
 )
 from xqueue_bridge.learner_state.scores.max_scores_cache import MaxScoresCache
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.learner_state.scores.queries import learners_with_scores, read_course_scores
 from xqueue_bridge.learner_state.student_module import (
     HistoryEntry,
-    LockedModule,
-    RawScore,
     history,
-    lock_or_create,
-    locked_module,
+    lock_row,
     read_score,
     read_state,
+    row_key,
     save_fields,
     set_score,
 )
@@ -60,7 +60,7 @@ from xqueue_bridge.learner_state.user_state import (
     state_client,
 )
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
-from xqueue_bridge.learner_state.write import UnknownLearner
+from xqueue_bridge.learner_state.write import UnknownLearner, lock_rows, save_rows
 from xqueue_bridge.lms.capa import waiting_answers, waiting_inputs, waiting_keys
 
 #: The outcome of a reply, as the score ledger stores it.
@@ -73,13 +73,15 @@ __all__ = [
     "HistoryEntry",
     "InvalidScopeError",
     "KeyValueMultiSaveError",
+    "LedgerEntry",
     "LedgerResult",
-    "LockedModule",
     "MaxScoresCache",
     "Outcome",
     "RawScore",
     "Reason",
+    "RowKey",
     "ScoresClient",
+    "StudentModuleRow",
     "UnknownLearner",
     "WrongLearner",
     "XBlockUserState",
@@ -99,18 +101,20 @@ __all__ = [
     "is_retired",
     "learner_ids_at",
     "learners_with_scores",
-    "lock_or_create",
-    "locked_module",
+    "lock_row",
+    "lock_rows",
     "missing_client_attributes",
     "publish_score",
     "read_course_scores",
     "read_score",
     "read_state",
     "record_duplicate",
-    "record_outcome",
+    "record_outcomes",
     "reset_attempts",
     "retire_states",
+    "row_key",
     "save_fields",
+    "save_rows",
     "scores_or_children",
     "set_score",
     "state_client",

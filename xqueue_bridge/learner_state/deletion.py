@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from django.db import transaction
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
-from xqueue_bridge.learner_state.encoding import decode, encode
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.write import Change, StudentModuleRow, update_rows
+from xqueue_bridge.learner_state.raw_select import read_rows
+from xqueue_bridge.learner_state.row import READ, RowKey, StudentModuleRow
+from xqueue_bridge.learner_state.write import Change, update_rows
 from xqueue_bridge.signals import state_deleted
 
 
@@ -64,19 +64,19 @@ def learner_ids_at(course_key: LearningContextKey, usage_key: UsageKey) -> Itera
 
 
 def _reset(key: BlockKey, row: StudentModuleRow) -> bool:
-    state = decode(row.state)
-    if not state.get("attempts"):
+    fields = row.fields()
+    if not fields.get("attempts"):
         return False
-    row.state = encode(state | {"attempts": 0})
+    row.set_fields(fields | {"attempts": 0})
     return True
 
 
 def _empty(key: BlockKey, row: StudentModuleRow) -> bool:
-    fields = decode(row.state)
-    if not fields and row.grade is None and row.max_grade is None:
+    has_text = bool(row.fields()) or row.unreadable is not None
+    if not has_text and row.grade is None and row.max_grade is None:
         return False
-    if fields:  # a row without stored state does not become "deleted"
-        row.state = encode({})
+    if has_text:  # a row without stored state does not become "deleted"
+        row.set_fields({})
     row.grade = row.max_grade = None
     return True
 
@@ -84,8 +84,9 @@ def _empty(key: BlockKey, row: StudentModuleRow) -> bool:
 def _would(
     change: Change, user_id: int, course_key: LearningContextKey, usage_key: UsageKey
 ) -> bool:
-    """Return the result of a change that is applied to a copy and not stored."""
-    row: Any = StudentModule.objects.filter(
-        student_id=user_id, module_state_key=usage_key, course_id=course_key
-    ).first()
-    return row is not None and change(make_block_key(course_key, usage_key), row)
+    """Return the result of a change that is made to values which are not stored."""
+    key = make_block_key(course_key, usage_key)
+    for context, _, *values in read_rows(user_id, [key], READ):
+        if context == key.context:
+            return change(key, StudentModuleRow.of(RowKey(user_id, key), *values))
+    return False

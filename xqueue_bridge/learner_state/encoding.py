@@ -1,12 +1,14 @@
 """Encode a block's fields as JSON text and decode them; pure.
 
 capa keeps scores as namedtuples. The standard JSON encoder writes them as lists, which the block
-cannot load; this module writes them as objects, as upstream's client does.
+cannot load; this module writes them as objects, as upstream's client does. Writing is strict.
+Reading is tolerant, because a migrated state may hold what other programs wrote.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,16 +27,54 @@ def encode(fields: Mapping[str, Any]) -> str:
         raise kind(f"{_culprit(fields)} cannot be stored as JSON: {exc}") from exc
 
 
-def overlaid(old: str | None, fresh: str) -> str:
-    """Return a stored state merged with the fields of another, which take precedence."""
-    below = decode(old)
+def merge_texts(old: Mapping[str, Any], new: str) -> str:
+    """Return the text of decoded fields merged with those of an encoded state, which win."""
     # Decoded JSON contains no namedtuples, so it is encoded without a search for them.
-    return json.dumps(below | decode(fresh)) if below else fresh
+    return json.dumps({**old, **decode(new)}, allow_nan=False)
 
 
 def decode(state: str | None) -> dict[str, Any]:
-    """Return the fields of a stored state; {} if there is none."""
-    return json.loads(state) if state else {}
+    """Return the fields of a stored state; {} if there is none, or if it is no JSON object."""
+    return (read_object(state) or {}) if state else {}
+
+
+def read_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a text holds; None if it holds none.
+
+    Numbers that JSON does not have, or that no float can hold, are None.
+    """
+    found = read_value(text)
+    return found if isinstance(found, dict) else None
+
+
+def read_value(text: str) -> Any:
+    """Return the JSON value that a text holds; None if it is not JSON."""
+    try:
+        return _decoder.decode(text.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def has_non_finite(text: str) -> bool:
+    """Return whether an object's text has a number that is not finite."""
+    if "NaN" not in text and "Infinity" not in text:
+        return False  # most states; a number too large for a float is not searched for
+    found: list[str] = []
+    json.JSONDecoder(parse_constant=found.append, strict=False).decode(text.lstrip("\ufeff"))
+    return bool(found)
+
+
+def _no_constant(name: str) -> None:
+    """Return None for NaN, Infinity and -Infinity."""
+
+
+def _finite_float(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+#: Control characters in texts, which JSON forbids, are accepted.
+_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite_float, strict=False)
 
 
 def _text(fields: Mapping[str, Any]) -> str:

@@ -1,60 +1,90 @@
-"""Read one learner's rows with raw SQL, because the ORM takes longer than the database.
+"""Read StudentModule rows with raw SQL, because the ORM takes longer than the database.
 
-It avoids compiling a query for each call and creating an object for each key.
+It avoids compiling a query for each call and creating an object for each key. Deprecated keys are
+stored alike in all runs of a course, so rows of other contexts may be returned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from django.db import connection, transaction
 from django.db.models import DateTimeField, QuerySet
 
 from xqueue_bridge.learner_state.block_keys import BlockKey
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.row import RowKey
+
+Values: TypeAlias = list[tuple[Any, ...]]
 
 
 def read_rows(
-    learner: int | QuerySet[Any],
-    keys: Collection[BlockKey],
-    names: Sequence[str],
-    *,
-    lock: bool = False,
-) -> list[tuple[Any, ...]]:
-    """Return the learner's rows at ``keys``: the texts of context and usage key, then fields.
+    learner: int | QuerySet[Any, int], blocks: Collection[BlockKey], names: Sequence[str]
+) -> Values:
+    """Return one learner's rows: the texts of context and usage key, then the named fields.
 
-    ``learner`` is an id or a query for it. Deprecated keys are the same in all runs of a course,
-    so rows of other contexts may be returned. One statement, in the order of ids; ``lock`` locks
-    the rows until the transaction ends.
+    ``learner`` is an id or a query for it. One statement, in the order of ids.
     """
-    meta, quote = StudentModule._meta, connection.ops.quote_name
-    fields: list[Any] = [meta.get_field(name) for name in ("course_id", "module_state_key", *names)]
-    columns = ", ".join(quote(field.column) for field in fields)
     of_learner, parameters = _learner(learner)
-    sql = (
-        f"SELECT {columns} FROM {quote(meta.db_table)} "  # noqa: S608
-        f"WHERE {quote('student_id')} = {of_learner} AND {quote('module_id')} IN "
-        f"({', '.join(['%s'] * len(keys))}) ORDER BY {quote('id')}"
-    )
+    condition = f"{_column('student_id')} = {of_learner} AND {_at(len(blocks))}"
+    usages = [block.usage for block in blocks]
+    return _select(("course_id", "module_state_key", *names), condition, [*parameters, *usages])
+
+
+def lock_rows(keys: Iterable[RowKey], names: Sequence[str]) -> Values:
+    """Lock and return rows: user id, texts of context and usage key, then the named fields.
+
+    One statement for any number of learners, in the order of ids; call it in a transaction, whose
+    end releases the locks. Databases without row locks only read.
+    """
+    usages: dict[int, list[str]] = defaultdict(list)
+    for key in keys:
+        usages[key.user_id].append(key.block.usage)
+    # For each learner a condition that the unique index serves on every database; a list of pairs
+    # would not be one on MariaDB.
+    conditions, parameters = [], []
+    for user_id, of_learner in usages.items():
+        conditions.append(f"({_column('student_id')} = %s AND {_at(len(of_learner))})")
+        parameters += [user_id, *of_learner]
+    columns = ("student_id", "course_id", "module_state_key", *names)
+    return _select(columns, " OR ".join(conditions), parameters, lock=True)
+
+
+def _select(
+    names: Sequence[str], condition: str, parameters: Sequence[Any], *, lock: bool = False
+) -> Values:
+    fields: list[Any] = [StudentModule._meta.get_field(name) for name in names]
+    table = connection.ops.quote_name(StudentModule._meta.db_table)
+    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    sql = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {_column('id')}"  # noqa: S608
     if lock and connection.features.has_select_for_update:
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("rows are locked in a transaction")
         sql = f"{sql} {connection.ops.for_update_sql()}"
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*parameters, *(key.usage for key in keys)])
+        cursor.execute(sql, parameters)
         found = cursor.fetchall()
     return _converted(found, fields)
 
 
-def _learner(learner: int | QuerySet[Any]) -> tuple[str, Sequence[Any]]:
+def _at(blocks: int) -> str:
+    return f"{_column('module_id')} IN ({', '.join(['%s'] * blocks)})"
+
+
+def _column(name: str) -> str:
+    return connection.ops.quote_name(name)
+
+
+def _learner(learner: int | QuerySet[Any, int]) -> tuple[str, Sequence[Any]]:
     if not isinstance(learner, QuerySet):
         return "%s", [learner]
     sql, parameters = learner.query.sql_with_params()
     return f"({sql})", parameters
 
 
-def _converted(rows: list[tuple[Any, ...]], fields: Sequence[Any]) -> list[tuple[Any, ...]]:
+def _converted(rows: Values, fields: Sequence[Any]) -> Values:
     """Convert the driver's times if they differ from Django's; keep all other values."""
     conversions: dict[int, list[Callable[..., Any]]] = {}
     for position, field in enumerate(fields):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,31 +11,17 @@ from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
-from xqueue_bridge.learner_state.encoding import decode, encode
+from xqueue_bridge.learner_state.encoding import decode
 from xqueue_bridge.learner_state.history import store as trail
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.row import RawScore, RowKey, StudentModuleRow, finite
 from xqueue_bridge.learner_state.write import (
-    StudentModuleRow,
     insert_missing,
     lock_rows,
     merge_fields,
-    save_rows,
     update_rows,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RawScore:
-    """Points at one block, before its weight; both None before the first score."""
-
-    earned: float | None
-    possible: float | None
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether both values are finite; databases store other values differently."""
-        return all(math.isfinite(points or 0) for points in (self.earned, self.possible))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +34,6 @@ class HistoryEntry:
     max_grade: float | None
     reason: str
     created: datetime
-
-
-class LockedModule:
-    """A StudentModule row that is locked until the transaction ends."""
-
-    def __init__(self, row: StudentModuleRow) -> None:
-        self._row = row
-        self.state = decode(row.state)
-        self.score = RawScore(row.grade, row.max_grade)
-
-    def write(
-        self,
-        reason: Reason,
-        *,
-        state: Mapping[str, Any] | None = None,
-        score: RawScore | None = None,
-        only_if_higher: bool = False,
-    ) -> None:
-        """Store the new state, the new score, or both; keep what is not given.
-
-        If the score differs, the score signals are sent, with ``only_if_higher`` as an argument.
-        """
-        if state is not None:
-            self._row.state = encode(state)
-        if score is not None:
-            self._row.grade, self._row.max_grade = score.earned, score.possible
-            self.score = score
-        save_rows([self._row], reason, only_if_higher=only_if_higher)
 
 
 def read_state(
@@ -92,7 +49,7 @@ def read_score(
 ) -> RawScore | None:
     """Return the learner's points at the block; None if the learner has no row there."""
     found = _rows(user_id, course_key, usage_key).values_list("grade", "max_grade").first()
-    return RawScore(*found) if found else None
+    return RawScore(*map(finite, found)) if found else None
 
 
 def save_fields(
@@ -124,45 +81,50 @@ def set_score(
     Raises ValueError for points that are not finite, ``UnknownLearner``, or the database's own
     error if retries fail.
     """
-    if not RawScore(grade, max_grade).is_finite:
+    new = RawScore(grade, max_grade)
+    if not new.is_finite:
         raise ValueError(f"a score is of finite points, not {grade} of {max_grade}")
 
     def score(key: BlockKey, row: StudentModuleRow) -> bool:
-        if (row.grade, row.max_grade) == (grade, max_grade):
-            return False
-        row.grade, row.max_grade = grade, max_grade
-        return True
+        is_changed = row.score != new
+        row.set_score(new)
+        return is_changed
 
     key = make_block_key(course_key, usage_key)
     update_rows(user_id, [key], score, Reason.SCORE, create=True)
 
 
-def locked_module(
+def row_key(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> RowKey:
+    """Return the key of the learner's row at a block, for ``lock_rows``."""
+    return RowKey(user_id, make_block_key(course_key, usage_key))
+
+
+def lock_row(
     user_id: int, course_key: LearningContextKey, usage_key: UsageKey
-) -> LockedModule | None:
+) -> StudentModuleRow | None:
     """Lock the learner's row at the block; return None if there is none.
 
-    Call it in a transaction (``in_transaction``), whose end releases the lock.
+    Call it in a transaction (``in_transaction``), whose end releases the lock; ``save_rows``
+    stores what the caller changes.
     """
-    key = make_block_key(course_key, usage_key)
-    row = lock_rows(user_id, [key]).get(key)
-    return LockedModule(row) if row else None
+    key = row_key(user_id, course_key, usage_key)
+    return lock_rows([key]).get(key)
 
 
 def lock_or_create(
     user_id: int, course_key: LearningContextKey, usage_key: UsageKey
-) -> LockedModule:
+) -> StudentModuleRow:
     """Lock the learner's row at the block; insert it first if there is none.
 
     Call it in a transaction. Raises ``UnknownLearner``.
     """
-    module = locked_module(user_id, course_key, usage_key)
-    if module is None:
-        insert_missing(user_id, make_block_key(course_key, usage_key))
-        module = locked_module(user_id, course_key, usage_key)
-    if module is None:
+    row = lock_row(user_id, course_key, usage_key)
+    if row is None:
+        insert_missing(row_key(user_id, course_key, usage_key))
+        row = lock_row(user_id, course_key, usage_key)
+    if row is None:
         raise AssertionError("the row that was just inserted is gone")
-    return module
+    return row
 
 
 def history(
@@ -173,8 +135,8 @@ def history(
         yield HistoryEntry(
             version=entry.version,
             state=decode(entry.state) or None,
-            grade=entry.grade,
-            max_grade=entry.max_grade,
+            grade=finite(entry.grade),
+            max_grade=finite(entry.max_grade),
             reason=entry.reason,
             created=entry.created,
         )

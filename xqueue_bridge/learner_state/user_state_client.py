@@ -13,7 +13,9 @@ from xqueue_bridge.learner_state.block_keys import block_key_of, chunks, usage_k
 from xqueue_bridge.learner_state.encoding import decode
 from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.queries import rows_at, with_key_text
 from xqueue_bridge.learner_state.raw_select import read_rows
+from xqueue_bridge.learner_state.row import stored_type
 from xqueue_bridge.learner_state.user_state import (
     USER_STATE,
     XBlockUserState,
@@ -25,10 +27,7 @@ from xqueue_bridge.learner_state.write import (
     UnknownLearner,
     drop_fields,
     merge_fields,
-    rows_at,
-    stored_type,
     update_rows,
-    with_key_text,
 )
 from xqueue_bridge.lms.users import select_user_id, user_id_of, username_field
 

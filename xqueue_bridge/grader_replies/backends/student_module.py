@@ -21,38 +21,37 @@ class StudentModuleBackend:
     def record(self, delivery: ReplyToApply) -> ApplyResult:
         """Apply ``delivery`` with three statements, and one more on SQLite."""
         target = delivery.target
-        module = learner_state.locked_module(target.user_id, target.course_key, target.usage_key)
-        if module is None:
+        row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
+        if row is None:
             if not user_exists(target.user_id):
                 raise PermanentApplyError("There is no such learner.")
             return NOT_WAITING
         if target.dispatch is Dispatch.UNGRADED_RESPONSE:
-            return _show(module, delivery)
-        return _grade(module, delivery)
+            return _show(row, delivery)
+        return _grade(row, delivery)
 
 
-def _grade(module: learner_state.LockedModule, delivery: ReplyToApply) -> ApplyResult:
-    answer_id = learner_state.waiting_answers(module.state).get(delivery.queue_key)
+def _grade(row: learner_state.StudentModuleRow, delivery: ReplyToApply) -> ApplyResult:
+    fields = row.fields()
+    answer_id = learner_state.waiting_answers(fields).get(delivery.queue_key)
     if answer_id is None:
         return NOT_WAITING
     is_fraction = delivery.score_is_fraction
-    maximum = capa_state.maximum_of(
-        module.state, answer_id, delivery.points, is_fraction=is_fraction
-    )
+    maximum = capa_state.maximum_of(fields, answer_id, delivery.points, is_fraction=is_fraction)
     points = points_of(delivery.reply, maximum, is_fraction=is_fraction)
-    possible = capa_state.possible_of(module.state, delivery.points)
-    state = capa_state.graded(
-        module.state, answer_id, delivery.reply, points=points, possible=possible
-    )
-    score = learner_state.RawScore(state["score"]["raw_earned"], possible)
-    module.write(learner_state.Reason.REPLY, state=state, score=score)
+    possible = capa_state.possible_of(fields, delivery.points)
+    state = capa_state.graded(fields, answer_id, delivery.reply, points=points, possible=possible)
+    row.set_fields(state)
+    row.set_score(learner_state.RawScore(state["score"]["raw_earned"], possible))
+    learner_state.save_rows([row], learner_state.Reason.REPLY)
     return ApplyResult(True, points, maximum)
 
 
-def _show(module: learner_state.LockedModule, delivery: ReplyToApply) -> ApplyResult:
-    input_id = learner_state.waiting_inputs(module.state).get(delivery.queue_key)
+def _show(row: learner_state.StudentModuleRow, delivery: ReplyToApply) -> ApplyResult:
+    fields = row.fields()
+    input_id = learner_state.waiting_inputs(fields).get(delivery.queue_key)
     if input_id is None:
         return NOT_WAITING
-    state = capa_state.shown(module.state, input_id, delivery.reply.msg)
-    module.write(learner_state.Reason.REPLY, state=state)
+    row.set_fields(capa_state.shown(fields, input_id, delivery.reply.msg))
+    learner_state.save_rows([row], learner_state.Reason.REPLY)
     return ApplyResult(applied=True)

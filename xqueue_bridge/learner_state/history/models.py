@@ -19,6 +19,7 @@ class Reason(models.TextChoices):
     RESET = "reset", "attempts were reset"
     RESCORE = "rescore", "the problem was scored again"
     RETIRE = "retire", "the learner was retired"
+    REPAIR = "repair", "the state could not be read, and was about to be replaced"
 
 
 class BaseStudentModuleHistory(models.Model):

@@ -10,11 +10,14 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from dataclasses import replace
+from datetime import timedelta
+from operator import attrgetter
+from typing import Any
 
 from django.db import router, transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
@@ -27,6 +30,7 @@ from xqueue_bridge.learner_state.history.models import (
     StudentModuleHistoryExtended,
 )
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.row import StudentModuleRow
 
 __all__ = [
     "COMMIT_GRACE",
@@ -37,31 +41,13 @@ __all__ = [
     "is_elsewhere",
     "read",
     "record",
+    "record_unreadable",
     "tables",
     "written_table",
 ]
 
 Table = type[BaseStudentModuleHistory]
 
-
-class _NewEntry(NamedTuple):
-    """The columns of a new entry; creating a model instance takes too long."""
-
-    student_module_id: int
-    version: int
-    student_id: int
-    course_id: Any
-    module_state_key: Any
-    state: str | None
-    grade: float | None
-    max_grade: float | None
-    reason: str
-    batch: int | None
-    created: datetime
-    pk: None = None
-
-
-Entry = BaseStudentModuleHistory | _NewEntry
 
 IDENTITY = ["student_module_id", "version"]
 CONTENT = [
@@ -101,8 +87,8 @@ def record(rows: Sequence[Any], reason: Reason) -> None:
         return
     table, batch = written_table(), current_batch()
     number = batch.number if batch else None
-    entries = [_entry(row, str(reason), number) for row in rows]
-    insert(table, entries, router.db_for_write(table))
+    sources = _sources(reason, number)
+    _insert(table, rows, sources=sources, overwrite=CONTENT)
     again = batch.again(row.pk for row in rows) if batch else set()
     if not again:
         return
@@ -113,7 +99,19 @@ def record(rows: Sequence[Any], reason: Reason) -> None:
         delete()
 
 
-def insert(table: Table, entries: Sequence[Entry], alias: str) -> None:
+def record_unreadable(rows: Iterable[StudentModuleRow]) -> None:
+    """Store the old text of rows whose state is no JSON object, before a write replaces it.
+
+    One INSERT if there are any; an entry that the history has already stays as it is.
+    """
+    lost = [replace(row, state=row.unreadable) for row in rows if row.unreadable is not None]
+    for row in lost:
+        row.modified = row.modified or timezone.now()
+    if lost:
+        _insert(written_table(), lost, sources=_sources(Reason.REPAIR, None), keep=True)
+
+
+def insert(table: Table, entries: Sequence[BaseStudentModuleHistory], alias: str) -> None:
     """Insert entries in one statement; on a conflict of (row, version) the new entry wins."""
     bulk_insert.insert(table, entries, overwrite=CONTENT, unique=IDENTITY, using=alias)
 
@@ -165,20 +163,19 @@ def delete_history_of(student_module_id: int, using: str) -> None:
             transaction.on_commit(delete, using=using, robust=True)
 
 
-def _entry(row: Any, reason: str, batch: int | None) -> _NewEntry:
-    return _NewEntry(
-        student_module_id=row.pk,
-        version=row.version,
-        student_id=row.student_id,
-        course_id=row.course_id,
-        module_state_key=row.module_state_key,
-        state=row.state,
-        grade=row.grade,
-        max_grade=row.max_grade,
-        reason=reason,
-        batch=batch,
-        created=row.modified,
-    )
+def _sources(reason: Reason, batch: int | None) -> dict[str, Callable[[Any], Any]]:
+    """Return how an entry's columns are read from a row; the others have the row's names."""
+    return {
+        "student_module_id": attrgetter("pk"),
+        "created": attrgetter("modified"),
+        "reason": lambda row: str(reason),
+        "batch": lambda row: batch,
+    }
+
+
+def _insert(table: Table, rows: Sequence[Any], **options: Any) -> None:
+    alias = router.db_for_write(table)
+    bulk_insert.insert(table, rows, unique=IDENTITY, omit_pk=True, using=alias, **options)
 
 
 def _replaced(table: Table, rows: Iterable[Any], batch: int | None) -> QuerySet[Any]:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
-from xqueue_bridge.learner_state.write import with_key_text
+from xqueue_bridge.learner_state.queries import with_key_text
+from xqueue_bridge.learner_state.row import finite
 from xqueue_bridge.lms.keys import without_branch
 
 #: Above this number the statement does not list the locations: databases limit its parameters.
@@ -73,8 +74,9 @@ class ScoresClient:
         rows: Any = with_key_text().filter(student_id=self.user_id, course_id=self.course_key)
         if len(wanted) <= MOST_LISTED:
             rows = rows.filter(module_state_key__in=wanted.values())
+        found = rows.values_list("usage", "grade", "max_grade", "created")
         return {
-            wanted[usage]: self.Score(*score)
-            for usage, *score in rows.values_list("usage", "grade", "max_grade", "created")
+            wanted[usage]: self.Score(finite(grade), finite(max_grade), created)
+            for usage, grade, max_grade, created in found
             if usage in wanted
         }

@@ -6,9 +6,8 @@ two processes with the same reply one waits for the other, and then finds the re
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -19,14 +18,10 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.learner_state.history.models import Reason
+from xqueue_bridge.learner_state.row import RawScore, StudentModuleRow, finite
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.learner_state.student_module import (
-    LockedModule,
-    RawScore,
-    lock_or_create,
-    locked_module,
-)
-from xqueue_bridge.learner_state.write import UnknownLearner
+from xqueue_bridge.learner_state.student_module import lock_or_create, lock_row
+from xqueue_bridge.learner_state.write import UnknownLearner, save_rows
 from xqueue_bridge.lms.capa import waiting_answers
 from xqueue_bridge.lms.users import user_exists
 
@@ -35,11 +30,40 @@ State = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """A reply and its outcome, as the ledger stores them.
+
+    ``attempt`` grows with a learner's submissions at the block; ``digest`` identifies the content
+    of the reply. ``earned`` and ``possible`` are None if the reply set no score.
+    """
+
+    idempotency_key: str
+    user_id: int
+    course_key: LearningContextKey
+    usage_key: UsageKey
+    outcome: ScoreLedger.Outcome
+    earned: float | None = None
+    possible: float | None = None
+    attempt: int | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerResult:
     """The outcome of a reply; ``repeated``: an earlier call had this outcome; nothing was done."""
 
     outcome: ScoreLedger.Outcome
     repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """The conditions and effects of ``apply_score`` besides the score itself."""
+
+    expected_queue_key: str | None
+    only_if_higher: bool
+    patch_state: Callable[[State], State] | None
+    reason: Reason
 
 
 def apply_score(
@@ -59,41 +83,39 @@ def apply_score(
 ) -> LedgerResult:
     """Set the learner's score to ``earned`` of ``possible`` points unless the ledger forbids it.
 
-    Points below 0 count as 0, above ``possible`` as ``possible``; values that are not finite, a
-    negative ``possible`` and an unknown learner are rejected. Stale: the state does not wait for
-    ``expected_queue_key``, or a higher ``attempt`` at the block was applied. Duplicate: the same
-    ``attempt`` with the same ``digest`` was applied under another key. Lower: ``only_if_higher``,
-    and the learner's share of the points is higher; an equal share is replaced.
+    For hosts whose scores come from elsewhere than our graders. Points below 0 count as 0, above
+    ``possible`` as ``possible``; values that are not finite, a negative ``possible`` and an
+    unknown learner are rejected. Stale: the state does not wait for ``expected_queue_key``, or a
+    higher ``attempt`` at the block was applied. Duplicate: the same ``attempt`` with the same
+    ``digest`` was applied under another key. Lower: ``only_if_higher``, and the learner's share
+    of the points is higher; an equal share is replaced.
 
     ``patch_state`` computes the new state from the old one; state, score and history are one
-    write. An outcome is final, and a success for the sender of the reply; an exception (the
+    write. An outcome is final, and a success for the sender of the score; an exception (the
     database's own) is not, and then nothing is stored. Eight statements at most, plus those of
-    the receivers of ``score_saving``.
+    the receivers of ``scores_saving``.
     """
+    score = clamped(earned, possible)
+    entry = LedgerEntry(
+        idempotency_key,
+        user_id,
+        course_key,
+        usage_key,
+        Outcome.APPLIED,
+        attempt=attempt,
+        earned=finite(earned),
+        possible=finite(possible),
+        digest=digest,
+    )
+    how = _Application(expected_queue_key, only_if_higher, patch_state, reason)
 
     def work() -> LedgerResult:
-        now = timezone.now()
-        entry = ScoreLedger(
-            idempotency_key=idempotency_key,
-            user_id=user_id,
-            course_key=course_key,
-            usage_key=usage_key,
-            attempt=attempt,
-            digest=digest,
-            earned=earned if math.isfinite(earned) else None,
-            possible=possible if math.isfinite(possible) else None,
-            outcome=Outcome.APPLIED,
-            created=now,
-            modified=now,
-        )
-        if not _insert(entry):
+        row = _as_row(entry)
+        if not _insert(row):
             return _duplicate_of(idempotency_key)
-        score = clamped(earned, possible)
-        outcome = Outcome.REJECTED
-        if score is not None:
-            outcome = _apply(entry, score, expected_queue_key, only_if_higher, patch_state, reason)
+        outcome = Outcome.REJECTED if score is None else _apply(entry, score, how)
         if outcome != Outcome.APPLIED:
-            ScoreLedger.objects.filter(pk=entry.pk).update(outcome=outcome)
+            ScoreLedger.objects.filter(pk=row.pk).update(outcome=outcome)
         return LedgerResult(outcome)
 
     return in_transaction(work)
@@ -120,47 +142,23 @@ def publish_score(
         return False
 
     def work() -> bool:
-        module = lock_or_create(user_id, course_key, usage_key)
-        is_new = module.score != score
-        if not is_new or (only_if_higher and not is_as_high(score, module.score)):
+        row = lock_or_create(user_id, course_key, usage_key)
+        if row.score == score or (only_if_higher and not is_as_high(score, row.score)):
             return False
-        module.write(Reason.SCORE, score=score, only_if_higher=only_if_higher)
+        row.set_score(score)
+        save_rows([row], Reason.SCORE, only_if_higher=only_if_higher)
         return True
 
     return in_transaction(work)
 
 
-def record_outcome(
-    idempotency_key: str,
-    user_id: int,
-    course_key: LearningContextKey,
-    usage_key: UsageKey,
-    outcome: ScoreLedger.Outcome,
-    *,
-    earned: float | None = None,
-    possible: float | None = None,
-    attempt: int | None = None,
-    digest: str = "",
-) -> None:
-    """Store the outcome of a reply that another component applied or refused; one statement.
+def record_outcomes(entries: Sequence[LedgerEntry]) -> None:
+    """Store the outcomes of replies that another component applied or refused; one statement.
 
-    Replaces an earlier outcome of this key, because a reply can be retried with success.
+    Replaces an earlier outcome of the same key, because a reply can be retried with success.
     """
-    now = timezone.now()
-    entry = ScoreLedger(
-        idempotency_key=idempotency_key,
-        user_id=user_id,
-        course_key=course_key,
-        usage_key=usage_key,
-        attempt=attempt,
-        digest=digest,
-        earned=earned,
-        possible=possible,
-        outcome=outcome,
-        created=now,
-        modified=now,
-    )
-    upsert([entry], key=["idempotency_key"], fields=["outcome", "earned", "possible", "modified"])
+    rows = [_as_row(entry) for entry in entries]
+    upsert(rows, key=["idempotency_key"], fields=["outcome", "earned", "possible", "modified"])
 
 
 def record_duplicate(idempotency_key: str) -> bool:
@@ -214,37 +212,40 @@ def _duplicate_of(idempotency_key: str) -> LedgerResult:
     return LedgerResult(Outcome(first), repeated=True)
 
 
-def _apply(
-    entry: ScoreLedger,
-    score: RawScore,
-    expected_queue_key: str | None,
-    only_if_higher: bool,
-    patch_state: Callable[[State], State] | None,
-    reason: Reason,
-) -> ScoreLedger.Outcome:
-    block: tuple[Any, Any, Any] = entry.user_id, entry.course_key, entry.usage_key
-    if expected_queue_key is None:
-        try:
-            module: LockedModule | None = lock_or_create(*block)
-        except UnknownLearner:
-            return Outcome.REJECTED
-    else:
-        module = locked_module(*block)
-    if module is None:
+def _as_row(entry: LedgerEntry) -> ScoreLedger:
+    now = timezone.now()
+    return ScoreLedger(**asdict(entry), created=now, modified=now)
+
+
+def _apply(entry: LedgerEntry, score: RawScore, how: _Application) -> ScoreLedger.Outcome:
+    row = _lock(entry, create=how.expected_queue_key is None)
+    if row is None:
         return Outcome.STALE if user_exists(entry.user_id) else Outcome.REJECTED
-    if expected_queue_key is not None and expected_queue_key not in waiting_answers(module.state):
+    fields = row.fields()
+    if how.expected_queue_key is not None and how.expected_queue_key not in waiting_answers(fields):
         return Outcome.STALE
     outcome = _newer_attempt(entry)
     if outcome is not None:
         return outcome
-    if only_if_higher and not is_as_high(score, module.score):
+    if how.only_if_higher and not is_as_high(score, row.score):
         return Outcome.LOWER
-    state = patch_state(module.state) if patch_state else None
-    module.write(reason, state=state, score=score, only_if_higher=only_if_higher)
+    if how.patch_state:
+        row.set_fields(how.patch_state(fields))
+    row.set_score(score)
+    save_rows([row], how.reason, only_if_higher=how.only_if_higher)
     return Outcome.APPLIED
 
 
-def _newer_attempt(entry: ScoreLedger) -> ScoreLedger.Outcome | None:
+def _lock(entry: LedgerEntry, *, create: bool) -> StudentModuleRow | None:
+    """Lock the learner's row at the entry's block; return None if there is none."""
+    lock = lock_or_create if create else lock_row
+    try:
+        return lock(entry.user_id, entry.course_key, entry.usage_key)
+    except UnknownLearner:
+        return None
+
+
+def _newer_attempt(entry: LedgerEntry) -> ScoreLedger.Outcome | None:
     """Return the outcome of an attempt that is too late; call it under the learner's row lock."""
     ours = entry.attempt
     if ours is None:
@@ -255,7 +256,7 @@ def _newer_attempt(entry: ScoreLedger) -> ScoreLedger.Outcome | None:
         course_key=entry.course_key,
         outcome=Outcome.APPLIED,
         attempt__gte=ours,
-    ).exclude(pk=entry.pk)
+    ).exclude(idempotency_key=entry.idempotency_key)
     same = False
     for attempt, digest in others.values_list("attempt", "digest"):
         if attempt is not None and attempt > ours:

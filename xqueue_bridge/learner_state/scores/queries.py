@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from django.db.models import CharField, ExpressionWrapper, F
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.queries import with_key_text
+from xqueue_bridge.learner_state.row import finite
 from xqueue_bridge.lms.keys import parse_usage_key
 
 
 def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, BlockScore]:
-    """Return the learner's score at each scored block; one statement for any course."""
-    rows = StudentModule.objects.filter(
-        student_id=user_id, course_id=course_key, max_grade__isnull=False
-    )
-    texts = ExpressionWrapper(F("module_state_key"), output_field=CharField())
-    found = rows.annotate(usage=texts).values_list(
-        "usage", "grade", "max_grade", "created", "version"
-    )
+    """Return the learner's score at each scored block; one statement for any course.
+
+    A migrated row whose maximum is not finite is left out; points that are not finite are None.
+    """
+    rows = with_key_text().filter(student_id=user_id, course_id=course_key, max_grade__isnull=False)
+    found = rows.values_list("usage", "grade", "max_grade", "created", "version")
     return {
-        parse_usage_key(usage, course_key): BlockScore(
-            grade, cast(float, max_grade), created, version
-        )
+        parse_usage_key(usage, course_key): BlockScore(finite(grade), max_grade, created, version)
         for usage, grade, max_grade, created, version in found
+        if finite(max_grade) is not None
     }
 
 

@@ -1,0 +1,133 @@
+"""Rows of many learners are locked and written together."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+
+from tests.grader_replies.factories import heard
+from tests.learner_state.test_user_state import LOCK
+from tests.processes import in_processes
+from xqueue_bridge import signals
+from xqueue_bridge.data import SavedScore
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.testing.user_state.base import BLOCK, COURSE, OLD_KEY, OLD_RUNS, OTHER
+
+LEARNERS = 50
+
+
+@pytest.fixture
+def learners(transactional_db) -> list[int]:
+    users = get_user_model().objects
+    ids = [users.create_user(f"learner{n}").pk for n in range(LEARNERS)]
+    for user_id in ids:
+        api.save_fields(user_id, COURSE, BLOCK, {"attempts": 1})
+    return ids
+
+
+def keys_of(learners: list[int], *blocks) -> list[api.RowKey]:
+    return [
+        api.row_key(user_id, COURSE, block) for block in blocks or (BLOCK,) for user_id in learners
+    ]
+
+
+def grade(keys: list[api.RowKey]) -> int:
+    """Give every learner a score of their id, in one transaction."""
+
+    def work() -> int:
+        rows = api.lock_rows(keys)
+        for row in rows.values():
+            row.set_fields(row.fields() | {"graded": row.student_id})
+            row.set_score(api.RawScore(row.student_id, 1000))
+        api.save_rows(list(rows.values()), Reason.REPLY)
+        api.record_outcomes(
+            [
+                api.LedgerEntry(f"reply:{key.user_id}", key.user_id, COURSE, BLOCK, "applied")
+                for key in rows
+            ]
+        )
+        return len(rows)
+
+    return in_transaction(work)
+
+
+def test_fifty_learners_are_four_statements(learners, settings, django_assert_num_queries):
+    """SG25: lock, update, history and ledger are one statement each for any number of learners."""
+    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
+    with transaction.atomic(), django_assert_num_queries(LOCK + 3 + 2):  # 2: the savepoint
+        assert grade(keys_of(learners)) == LEARNERS
+    rows = StudentModule.objects.values_list("student_id", "state", "grade", "version")
+    assert sorted(rows) == [
+        (pk, f'{{"attempts": 1, "graded": {pk}}}', float(pk), 2) for pk in learners
+    ]
+    entries = StudentModuleHistory.objects.filter(reason="reply")
+    assert entries.count() == ScoreLedger.objects.count() == LEARNERS
+    assert {(e.student_id, e.grade, e.version) for e in entries} == {(n, n, 2) for n in learners}
+
+
+def test_the_scores_are_announced_together(learners):
+    """SG52: one signal in the transaction has all scores; after the commit each has its own."""
+    with heard(signals.scores_saving) as saving, heard(signals.score_saved) as saved:
+        grade(keys_of(learners))
+    assert [set(sent["scores"]) for sent in saving] == [
+        {SavedScore(pk, COURSE, BLOCK, 2) for pk in learners}
+    ]
+    assert {(sent["user_id"], sent["earned"]) for sent in saved} == {(pk, pk) for pk in learners}
+    assert all(sent["grader_response"] for sent in saved)
+
+
+def test_absent_rows_are_left_out(learners):
+    """SG8: a learner without a row at the block is not in the result, and gets none."""
+    with transaction.atomic():
+        rows = api.lock_rows(keys_of(learners[:2], BLOCK, OTHER))
+    assert set(rows) == set(keys_of(learners[:2]))
+    assert not StudentModule.objects.filter(module_state_key=OTHER).exists()
+
+
+def test_no_keys_are_no_statement(transactional_db, django_assert_num_queries):
+    """SG25: nothing is read, locked or written for no keys."""
+    with transaction.atomic(), django_assert_num_queries(0):
+        assert api.lock_rows([]) == {}
+    with django_assert_num_queries(0):
+        api.save_rows([], Reason.REPLY)
+        api.record_outcomes([])
+
+
+def test_runs_with_deprecated_keys(learners):
+    """SG13: two learners' rows at a deprecated key are those of the requested runs."""
+    ada, ben, *_ = learners
+    for run in OLD_RUNS:
+        for user_id in (ada, ben):
+            api.save_fields(user_id, run, OLD_KEY.map_into_course(run), {"run": run.run})
+    first, second = ((run, OLD_KEY.map_into_course(run)) for run in OLD_RUNS)
+    keys = [api.row_key(ada, *first), api.row_key(ben, *second)]
+    with transaction.atomic():
+        rows = api.lock_rows(keys)
+    assert {key: row.fields()["run"] for key, row in rows.items()} == {
+        keys[0]: OLD_RUNS[0].run,
+        keys[1]: OLD_RUNS[1].run,
+    }
+
+
+def test_batches_of_the_same_learners_at_once(learners):
+    """SG21: eight processes that lock the same rows in any order lose no write."""
+    keys = keys_of(learners)
+    orders = [keys[n:] + keys[:n] if n % 2 else keys[::-1] for n in range(8)]
+    assert in_processes([lambda order=order: grade(order) for order in orders]) == [LEARNERS] * 8
+    assert set(StudentModule.objects.values_list("version", flat=True)) == {9}
+    assert StudentModuleHistory.objects.count() == LEARNERS * 9
+    assert ScoreLedger.objects.count() == LEARNERS
+
+
+def test_rows_are_locked_in_a_transaction_only(learners):
+    """SG20: a lock that would end at once is refused where the database has row locks."""
+    if connection.features.has_select_for_update:
+        with pytest.raises(transaction.TransactionManagementError):
+            api.lock_rows(keys_of(learners[:1]))
+    else:
+        assert len(api.lock_rows(keys_of(learners[:1]))) == 1
