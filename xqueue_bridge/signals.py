@@ -62,6 +62,11 @@ PROBLEM_WEIGHTED_SCORE_CHANGED = Signal()
 #: ``course_structure`` (both the bridge's Course), ``user``, ``subsection_grade``.
 SUBSECTION_SCORE_CHANGED = Signal()
 
+#: A learner's course grade was computed and committed. The receivers send the signals below, and
+#: enqueue the grade for Credentials. Arguments: ``update`` (GradeUpdate), ``user`` (the learner,
+#: or None if it was not loaded).
+grade_updated = Signal()
+
 #: A learner's course grade was computed, and may have changed. Arguments: ``user``,
 #: ``course_grade``, ``course_key``, ``deadline`` (the course's end). Added by the bridge:
 #: ``user_id`` (int), ``changed`` (bool), ``previous_passed`` (bool; None: there was no grade),

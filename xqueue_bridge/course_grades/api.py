@@ -7,13 +7,13 @@ from xqueue_bridge.course_grades.course_recalculation import (
     request_course,
     request_due_courses,
 )
+from xqueue_bridge.course_grades.grade_signals import send_grade_signals, send_score_signals
 from xqueue_bridge.course_grades.overrides import (
     OverrideEntry,
     override_history,
     remove_override,
     set_override,
 )
-from xqueue_bridge.course_grades.publishing import send_score_signals
 from xqueue_bridge.course_grades.queries import learners_with_grades, read_gradebook, read_progress
 from xqueue_bridge.course_grades.recalculation import (
     UnknownCourse,
@@ -58,6 +58,7 @@ __all__ = [
     "request_recalculation",
     "retire_grades",
     "retry_failed",
+    "send_grade_signals",
     "send_score_signals",
     "set_override",
     "summary",

@@ -84,6 +84,25 @@ class ZeroCourseGrade(CourseGrade):
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class GradeUpdate:
+    """The result of a recalculation; ``previous_passed`` is None if no grade was stored before."""
+
+    course: Course
+    course_grade: CourseGrade
+    changed_subsections: Sequence[SubsectionGrade]
+    changed: bool
+    previous_passed: bool | None
+    is_first_pass: bool
+
+    @property
+    def transition(self) -> str | None:
+        """ "passed" or "failed" if this recalculation has changed it, else None."""
+        if self.course_grade.passed == bool(self.previous_passed):
+            return None
+        return "passed" if self.course_grade.passed else "failed"
+
+
 def compute_course(
     user_id: int,
     course: Course,

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from django.db import transaction
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades import persistence, recalculation_queue
-from xqueue_bridge.course_grades.announcing import GradeUpdate, send_grade_signals_on_commit
-from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
+from xqueue_bridge.course_grades.course_grade import CourseGrade, GradeUpdate, compute_course
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
 from xqueue_bridge.course_structure.api import course_structures
@@ -27,6 +27,7 @@ from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.signals import grade_updated
 
 #: How often a course that is published meanwhile is read again before the work is deferred.
 MAX_READINGS = 3
@@ -258,7 +259,7 @@ def _store(
         passed_timestamp=after.passed_timestamp,
         version=after.version,
     )
-    grade_update = GradeUpdate(
+    update = GradeUpdate(
         course=course,
         course_grade=course_grade,
         changed_subsections=changed,
@@ -266,7 +267,8 @@ def _store(
         previous_passed=previous_passed,
         is_first_pass=computed.passed and not passed_before,
     )
-    send_grade_signals_on_commit(grade_update, user)
+    send = partial(grade_updated.send_robust, sender=PersistentCourseGrade, update=update, user=user)
+    transaction.on_commit(send)
     return course_grade
 
 
