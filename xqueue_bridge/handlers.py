@@ -9,7 +9,8 @@ a score is written ──scores_saving──> its course grade is marked out of 
 a score has changed ──score_saved──> PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
 a block publishes ──SCORE_PUBLISHED──> its score is stored
 a course is published ──course_published──> if the policy has changed, a regrade is requested
-a course grade changes ──COURSE_GRADE_CHANGED──> it is enqueued and sent to Credentials
+a course grade is stored ──grade_updated──> the platform's signals about grades are sent; the
+                                            grade is enqueued and sent to Credentials
 an LMS retires a user ──USER_RETIRE_LMS_MISC──> the learner's data is retired
 """
 
@@ -30,6 +31,7 @@ from xqueue_bridge.lms.retirement import retire_signal
 from xqueue_bridge.worker.after_response import run_after_response
 
 if TYPE_CHECKING:
+    from xqueue_bridge.course_grades.api import GradeUpdate
     from xqueue_bridge.models import StudentModule
 
 
@@ -54,7 +56,10 @@ def connect_all() -> None:
     signals.course_published.connect(
         request_course_regrade, dispatch_uid="xqueue_bridge.request_course_regrade"
     )
-    signals.COURSE_GRADE_CHANGED.connect(
+    signals.grade_updated.connect(
+        send_platform_grade_signals, dispatch_uid="xqueue_bridge.send_platform_grade_signals"
+    )
+    signals.grade_updated.connect(
         enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
     )
     user_retired = retire_signal()
@@ -163,16 +168,23 @@ def request_course_regrade(
         course_grades.request_course(course_key)
 
 
-def enqueue_for_credentials(
-    sender: object, *, user_id: int, course_key: LearningContextKey, **kwargs: Any
+def send_platform_grade_signals(
+    sender: object, *, update: GradeUpdate, user: Any, **kwargs: Any
 ) -> None:
+    """Send the platform's own signals about a course grade."""
+    from xqueue_bridge.course_grades import api as course_grades
+
+    course_grades.send_grade_signals(update, user)
+
+
+def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: Any) -> None:
     """Enqueue a course grade that passes the GRADE_FILTER, and send it after commit."""
     from xqueue_bridge.credentials import api as credentials
     from xqueue_bridge.tasks import enqueue_send_grade
 
-    grade = credentials.enqueue_if_changed(user_id, course_key)
-    if grade is not None:
-        transaction.on_commit(partial(enqueue_send_grade, grade), robust=True)
+    row_id = credentials.enqueue_if_changed(update.course_grade)
+    if row_id is not None:
+        transaction.on_commit(partial(enqueue_send_grade, row_id), robust=True)
 
 
 def retire_user(sender: object, *, user: Any, **kwargs: Any) -> None:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,16 +71,31 @@ def send_grade_to_credentials(
     ``grade_last_updated`` (ISO 8601), because the later change has its own task. GradeOutbox
     counts the attempts of tasks and sweeper; after a long delay the sweeper retries.
     """
-    sent = credentials.send_grade(
-        username,
-        CourseKey.from_string(course_run_key),
-        verified=verified,
-        last_updated=_moment(grade_last_updated),
+    course_key = CourseKey.from_string(course_run_key)
+    last_updated = _moment(grade_last_updated)
+    _retry_if_due(
+        self,
+        credentials.send_grade(username, course_key, verified=verified, last_updated=last_updated),
     )
+
+
+@shared_task(
+    bind=True,
+    name="xqueue_bridge.send_grade",
+    ignore_result=True,
+    max_retries=credentials.MAX_ATTEMPTS - 1,
+)
+def send_grade(self: Any, row_id: int) -> None:
+    """Send the stored grade of one outbox row to Credentials."""
+    _retry_if_due(self, credentials.send_enqueued(row_id))
+
+
+def _retry_if_due(task: Any, sent: credentials.SendResult) -> None:
+    """Let Celery retry a task that sends a grade, unless its delay is too long for a worker."""
     if sent.retry_in is None or sent.retry_in > MAX_COUNTDOWN:
         return
-    if self.request.retries < self.max_retries:
-        raise self.retry(countdown=sent.retry_in)
+    if task.request.retries < task.max_retries:
+        raise task.retry(countdown=sent.retry_in)
 
 
 @shared_task(name="xqueue_bridge.sweep", ignore_result=True, expires=SWEEP_EXPIRES)
@@ -130,10 +144,10 @@ def enqueue_recalculation(user_id: int, course_key: CourseKey) -> None:
         course_grades.recalculate_requested(user_id, course_key, debounce=True)
 
 
-def enqueue_send_grade(grade: credentials.GradeToSend) -> None:
+def enqueue_send_grade(row_id: int) -> None:
     """Send an enqueued grade by a worker; without a broker the sweeper sends it."""
     if uses_celery():
-        _put(send_grade_to_credentials, kwargs=asdict(grade))
+        _put(send_grade, (row_id,))
 
 
 def _put(task: Any, *args: Any, **kwargs: Any) -> None:

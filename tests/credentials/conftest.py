@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.credentials.factories import COURSE, make_learner, store_grade
+from tests.credentials.factories import enqueue as enqueue_grade
+from tests.credentials.factories import make_learner, store_grade
 from tests.doubles.credentials import Credentials, running
 from xqueue_bridge.conf import CredentialsOptions
-from xqueue_bridge.credentials import api
 from xqueue_bridge.credentials.tokens import clear_token_cache
 
 
@@ -34,5 +34,5 @@ def ada(transactional_db, credentials) -> int:
     """A learner whose grade is entered, and not sent."""
     learner = make_learner("ada")
     store_grade(learner, 0.8)
-    api.enqueue_if_changed(learner, COURSE)
+    enqueue_grade(learner)
     return learner

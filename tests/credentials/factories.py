@@ -10,6 +10,7 @@ from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
+from xqueue_bridge.credentials import api
 from xqueue_bridge.credentials.models import GradeOutbox
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
@@ -41,6 +42,16 @@ def store_grade(
     row.modified = row.computed_at = now
     row.save()
     return row
+
+
+def enqueue(user_id: int, course_key: CourseKey = COURSE) -> int | None:
+    """Enqueue the learner's stored grade, as the receiver of ``grade_updated`` does."""
+    return api.enqueue_if_changed(stored(user_id, course_key))
+
+
+def stored(user_id: int, course_key: CourseKey = COURSE) -> PersistentCourseGrade:
+    """Return the learner's stored grade."""
+    return PersistentCourseGrade.objects.get(user_id=user_id, course_id=course_key)
 
 
 def row_of(user_id: int, course_key: CourseKey = COURSE) -> GradeOutbox:

@@ -6,6 +6,7 @@ import random
 import time
 
 from tests.credentials.factories import COURSE, make_due, store_grade
+from tests.credentials.factories import enqueue as enqueue_grade
 from xqueue_bridge.credentials import api
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.credentials.send import Outcome
@@ -21,7 +22,7 @@ def change_often(user_id: int, times: int) -> None:
         while number - (sent_version(user_id) or 0) > LEAD:
             time.sleep(0.01)
         store_grade(user_id, (number + 1) / 100)
-        api.enqueue_if_changed(user_id, COURSE)
+        enqueue_grade(user_id)
         time.sleep(random.uniform(0, 0.02))
 
 
@@ -42,5 +43,5 @@ def sent_version(user_id: int) -> int | None:
 
 def enter_and_send(user_id: int, username: str) -> str:
     """What a worker does that has just heard of a grade."""
-    api.enqueue_if_changed(user_id, COURSE)
+    enqueue_grade(user_id)
     return api.send_grade(username, COURSE).outcome

@@ -15,15 +15,24 @@ from hypothesis import strategies as st
 
 from tests.credentials.factories import COURSE
 from tests.doubles.credentials import CLIENT_SECRET, DROPPED, Fault, UserGradeSerializer
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.credentials.client import grade_message, post_grade, quantised
 from xqueue_bridge.credentials.errors import GradeSendError
-from xqueue_bridge.credentials.grades import StoredGrade
 
 MODIFIED = datetime(2026, 11, 20, 8, 0, 0, 250_000, tzinfo=UTC)
 
 
-def stored(percent: float = 0.8, letter: str | None = "Pass", modified=MODIFIED) -> StoredGrade:
-    return StoredGrade(1, 7, COURSE, percent, letter, 3, modified)
+def stored(
+    percent: float = 0.8, letter: str | None = "Pass", modified=MODIFIED
+) -> PersistentCourseGrade:
+    return PersistentCourseGrade(
+        user_id=7,
+        course_id=COURSE,
+        percent_grade=percent,
+        letter_grade=letter,
+        version=3,
+        modified=modified,
+    )
 
 
 def test_what_is_posted(credentials, service):

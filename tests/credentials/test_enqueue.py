@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import django
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
+from tests.credentials.factories import OTHER_COURSE, make_learner, row_of, store_grade
+from tests.credentials.factories import enqueue as enqueue_grade
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.credentials import api, enqueue, outbox
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
@@ -43,18 +43,12 @@ def rule(credentials, settings):
 
 
 def test_a_change_is_entered(credentials):
-    """SG79: what a worker needs is handed back; the outbox says which grade is wanted."""
+    """SG79: the row's id is returned; the row has the revision of the grade."""
     learner = make_learner("ada")
     grade = store_grade(learner, 1 / 3, "")
-    assert api.enqueue_if_changed(learner, COURSE) == api.GradeToSend(
-        username="ada",
-        course_run_key=str(COURSE),
-        verified=True,
-        letter_grade="",
-        percent_grade=0.3333,
-        grade_last_updated=grade.modified.isoformat(),
-    )
+    row_id = enqueue_grade(learner)
     row = row_of(learner)
+    assert row_id == row.pk
     assert (row.status, row.wanted_version, row.sent_version) == ("pending", grade.version, None)
     assert row.next_attempt_at <= timezone.now()
 
@@ -63,21 +57,21 @@ def test_the_same_grade_is_entered_once(credentials):
     """SG67: a grade that did not change is not enqueued again."""
     learner = make_learner()
     store_grade(learner)
-    assert api.enqueue_if_changed(learner, COURSE)
+    assert enqueue_grade(learner)
     GradeOutbox.objects.update(status="sent", next_attempt_at=None)
-    assert api.enqueue_if_changed(learner, COURSE) is None
+    assert enqueue_grade(learner) is None
     assert row_of(learner).status == "sent"
 
 
 def test_another_grade_is_entered_afresh(credentials):
     learner = make_learner()
     store_grade(learner)
-    api.enqueue_if_changed(learner, COURSE)
+    enqueue_grade(learner)
     GradeOutbox.objects.update(
         status="failed", next_attempt_at=None, attempts=11, last_error="HTTP 400"
     )
     grade = store_grade(learner, 0.9)
-    assert api.enqueue_if_changed(learner, COURSE)
+    assert enqueue_grade(learner)
     row = row_of(learner)
     assert (row.status, row.attempts, row.wanted_version, row.last_error) == (
         "pending",
@@ -92,12 +86,12 @@ def test_a_grade_that_was_deleted_and_made_again(credentials):
     """Its version begins anew, and it is another grade all the same."""
     learner = make_learner()
     store_grade(learner)
-    api.enqueue_if_changed(learner, COURSE)
+    enqueue_grade(learner)
     GradeOutbox.objects.update(status="sent", next_attempt_at=None, sent_version=1)
     PersistentCourseGrade.objects.all().delete()
     grade = store_grade(learner, 0.9)
     assert grade.version == 1
-    assert api.enqueue_if_changed(learner, COURSE)
+    assert enqueue_grade(learner)
     assert row_of(learner).wanted_modified == grade.modified
 
 
@@ -105,11 +99,11 @@ def test_a_wait_goes_on_when_the_grade_changes(credentials):
     """SG80: a service in trouble is not asked sooner because a grade has changed."""
     learner = make_learner()
     store_grade(learner)
-    api.enqueue_if_changed(learner, COURSE)
+    enqueue_grade(learner)
     later = timezone.now() + timedelta(minutes=5)
     GradeOutbox.objects.update(next_attempt_at=later, attempts=4)
     store_grade(learner, 0.9)
-    api.enqueue_if_changed(learner, COURSE)
+    enqueue_grade(learner)
     row = row_of(learner)
     assert (row.next_attempt_at, row.attempts) == (later, 0)
 
@@ -118,11 +112,11 @@ def test_what_is_being_sent_keeps_its_claim(credentials):
     """SG81: a change while a grade is sent is seen by the one who sends."""
     learner = make_learner()
     store_grade(learner)
-    api.enqueue_if_changed(learner, COURSE)
+    enqueue_grade(learner)
     row = row_of(learner)
     assert outbox.claim(row)
     grade = store_grade(learner, 0.9)
-    api.enqueue_if_changed(learner, COURSE)
+    enqueue_grade(learner)
     now = row_of(learner)
     assert (now.status, now.next_attempt_at, now.attempts) == ("sending", row.next_attempt_at, 0)
     assert now.wanted_version == grade.version
@@ -136,7 +130,7 @@ class TestNothingIsEnqueued:
         settings.XQUEUE_BRIDGE = {}
         learner = make_learner()
         store_grade(learner)
-        assert api.enqueue_if_changed(learner, COURSE) is None
+        assert enqueue_grade(learner) is None
         assert api.enqueue_missed() == 0
         assert not GradeOutbox.objects.exists()
 
@@ -160,17 +154,13 @@ class TestNothingIsEnqueued:
         if certificate:
             CERTIFICATES[learner] = certificate
         store_grade(learner)
-        assert bool(api.enqueue_if_changed(learner, COURSE)) is is_sent
+        assert bool(enqueue_grade(learner)) is is_sent
         assert GradeOutbox.objects.exists() is is_sent
 
     def test_no_grade(self, credentials):
         """SG83: a learner without a stored grade has none to send, not a zero."""
-        assert api.enqueue_if_changed(make_learner(), COURSE) is None
-        assert not GradeOutbox.objects.exists()
-
-    def test_no_learner(self, credentials):
-        store_grade(4711)
-        assert api.enqueue_if_changed(4711, COURSE) is None
+        make_learner()
+        assert api.enqueue_missed() == 0
         assert not GradeOutbox.objects.exists()
 
 
@@ -179,7 +169,7 @@ def test_a_rule_that_fails_is_seen(rule, caplog):
     rule("rule_that_fails")
     learner = make_learner()
     store_grade(learner)
-    assert api.enqueue_if_changed(learner, COURSE) is None
+    assert enqueue_grade(learner) is None
     row = row_of(learner)
     assert (row.status, row.last_error, row.next_attempt_at) == (
         "failed",
@@ -195,7 +185,7 @@ def test_a_transaction_that_is_rolled_back(credentials):
     learner = make_learner()
     with transaction.atomic():
         store_grade(learner)
-        assert api.enqueue_if_changed(learner, COURSE)
+        assert enqueue_grade(learner)
         transaction.set_rollback(True)
     assert not GradeOutbox.objects.exists()
     assert api.send_due() == 0
@@ -215,7 +205,7 @@ class TestMissed:
         for learner in (heard, missed, changed):
             store_grade(learner)
         for learner in (heard, changed):
-            api.enqueue_if_changed(learner, COURSE)
+            enqueue_grade(learner)
         latest = store_grade(changed, 0.9)
         assert api.enqueue_missed() == 2
         assert row_of(missed).status == "pending"
@@ -268,13 +258,24 @@ class TestMissed:
 
 @pytest.mark.django_db(transaction=True)
 def test_statements(credentials, django_assert_num_queries):
+    """The grade itself is not read: its key and revision are known to the caller."""
     learner = make_learner()
-    store_grade(learner)
-    # Django 5 wraps the one INSERT of a bulk_create in BEGIN and COMMIT; Django 6 does not.
-    with django_assert_num_queries(7 if django.VERSION < (6, 0) else 5):
-        api.enqueue_if_changed(learner, COURSE)
+    grade = store_grade(learner)
+    with django_assert_num_queries(4):  # SELECT; BEGIN, INSERT, COMMIT
+        api.enqueue_if_changed(grade)
+    with django_assert_num_queries(1):
+        api.enqueue_if_changed(grade)
+    grade = store_grade(learner, 0.9)
     with django_assert_num_queries(2):
-        api.enqueue_if_changed(learner, COURSE)
-    store_grade(learner, 0.9)
-    with django_assert_num_queries(4):
-        api.enqueue_if_changed(learner, COURSE)
+        api.enqueue_if_changed(grade)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_another_process_inserts(credentials, monkeypatch):
+    """SG79: an INSERT that meets the row of another process enqueues the grade in that row."""
+    learner = make_learner()
+    old = store_grade(learner)
+    row_id = api.enqueue_if_changed(old)
+    grade = store_grade(learner, 0.9)
+    assert outbox.enqueue(grade, None) == row_id
+    assert row_of(learner).wanted_version == grade.version

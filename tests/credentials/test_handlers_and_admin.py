@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.credentials.factories import COURSE, make_learner, row_of, store_grade
+from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import CLIENT_SECRET
 from xqueue_bridge.checks import check_credentials, check_options
 from xqueue_bridge.credentials import api
@@ -88,7 +89,7 @@ class TestAdmin:
     def row(self, credentials) -> GradeOutbox:
         learner = make_learner("ada")
         store_grade(learner)
-        api.enqueue_if_changed(learner, COURSE)
+        enqueue_grade(learner)
         api.send_due()
         return row_of(learner)
 

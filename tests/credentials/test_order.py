@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.credentials.factories import COURSE, make_due, row_of, store_grade
+from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import Fault
 from xqueue_bridge.credentials import api, client, outbox
 from xqueue_bridge.credentials import send as sending
@@ -26,7 +27,7 @@ def test_an_old_retry_sends_nothing(credentials, ada):
     credentials.faults = [Fault(503)]
     assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.RETRY
     new = store_grade(ada, 0.9)
-    api.enqueue_if_changed(ada, COURSE)
+    enqueue_grade(ada)
     make_due()
     assert send_grade("ada", COURSE, last_updated=new.modified).outcome is Outcome.SENT
     assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.SUPERSEDED
@@ -41,7 +42,7 @@ def test_an_old_task_before_the_new_one(credentials, ada):
     new = store_grade(ada, 0.9)
     assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.SUPERSEDED
     assert credentials.posts == []
-    api.enqueue_if_changed(ada, COURSE)
+    enqueue_grade(ada)
     assert send_grade("ada", COURSE, last_updated=new.modified).outcome is Outcome.SENT
 
 
@@ -53,7 +54,7 @@ def test_a_grade_that_changes_while_it_is_sent(credentials, ada, monkeypatch):
         post(*args)
         monkeypatch.setattr(sending, "post_grade", post)
         store_grade(ada, 0.95)
-        assert api.enqueue_if_changed(ada, COURSE)
+        assert enqueue_grade(ada)
         assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
 
     monkeypatch.setattr(sending, "post_grade", post_and_change)
@@ -70,7 +71,7 @@ def test_a_change_while_an_attempt_fails(credentials, ada, monkeypatch):
 
     def change_and_post(*args):
         store_grade(ada, 0.95)
-        api.enqueue_if_changed(ada, COURSE)
+        enqueue_grade(ada)
         post(*args)
 
     monkeypatch.setattr(sending, "post_grade", change_and_post)
@@ -85,7 +86,7 @@ def test_a_change_that_was_sent_before_it_was_heard_of(credentials, ada):
     """The latest grade is what is sent, so its own entry finds nothing left to do."""
     store_grade(ada, 0.95)
     assert api.send_due() == 1
-    assert api.enqueue_if_changed(ada, COURSE)
+    assert enqueue_grade(ada)
     assert send_grade("ada", COURSE).outcome is Outcome.SENT
     assert [post.message["percent_grade"] for post in credentials.posts] == [0.95]
 
@@ -128,7 +129,7 @@ def test_a_change_after_a_sender_was_killed(credentials, ada, attempts):
     GradeOutbox.objects.update(attempts=attempts)
     assert outbox.claim(row_of(ada))
     store_grade(ada, 0.9)
-    api.enqueue_if_changed(ada, COURSE)
+    enqueue_grade(ada)
     make_due()
     assert api.send_due() == 1
     assert credentials.grade("ada", COURSE)["percent_grade"] == Decimal("0.9000")
@@ -142,7 +143,7 @@ def test_a_change_while_the_former_grade_is_given_up(credentials, ada):
     make_due()
     seen = row_of(ada)
     store_grade(ada, 0.9)
-    api.enqueue_if_changed(ada, COURSE)
+    enqueue_grade(ada)
     assert not outbox.claim(seen)
     assert api.send_due() == 1
     assert row_of(ada).status == "sent"

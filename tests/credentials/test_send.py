@@ -20,12 +20,14 @@ from tests.credentials.factories import (
     make_learner,
     row_of,
     store_grade,
+    stored,
 )
+from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import DROPPED, Fault
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.credentials import api, outbox, send
 from xqueue_bridge.credentials.models import GradeOutbox
-from xqueue_bridge.credentials.send import LONGEST_DELAY, Outcome, backoff, send_grade
+from xqueue_bridge.credentials.send import LONGEST_DELAY, Outcome, retry_delay, send_grade
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -112,7 +114,7 @@ class TestRetries:
             "HTTP 503",
             None,
         )
-        assert "given up: HTTP 503" in caplog.text
+        assert "failed: HTTP 503" in caplog.text
 
     def test_a_refused_grade_is_not_sent_again(self, credentials, ada):
         """SG80: a 400 ends it at once, visibly."""
@@ -135,7 +137,7 @@ class TestRetries:
         credentials.faults = [Fault(400)]
         send_grade("ada", COURSE)
         store_grade(ada, 0.9)
-        api.enqueue_if_changed(ada, COURSE)
+        enqueue_grade(ada)
         assert send_grade("ada", COURSE).outcome is Outcome.SENT
 
     def test_the_service_may_ask_for_more_time(self, credentials, ada):
@@ -177,13 +179,13 @@ class TestRetries:
 @given(st.integers(min_value=1, max_value=10_000))
 def test_backoff_is_within_its_bounds(attempts):
     """SG80: 30 to 600 seconds."""
-    assert 30 <= backoff(attempts) <= LONGEST_DELAY
+    assert 30 <= retry_delay(attempts) <= LONGEST_DELAY
 
 
 def test_backoff_doubles_with_jitter():
     """SG80: two grades do not come back together."""
     for attempts, least in ((1, 30), (2, 60), (3, 120), (4, 240), (5, 400), (10, 400)):
-        waits = {backoff(attempts) for _ in range(50)}
+        waits = {retry_delay(attempts) for _ in range(50)}
         assert len(waits) > 40
         assert least <= min(waits) <= max(waits) <= least * 1.5
 
@@ -193,7 +195,7 @@ class TestTheSweeper:
         for number in range(5):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
-            api.enqueue_if_changed(learner, COURSE)
+            enqueue_grade(learner)
         assert api.send_due(limit=3) == 3
         assert api.send_due() == 2
         assert set(GradeOutbox.objects.values_list("status", flat=True)) == {"sent"}
@@ -203,7 +205,7 @@ class TestTheSweeper:
         for number in range(3):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
-            api.enqueue_if_changed(learner, COURSE)
+            enqueue_grade(learner)
         credentials.always = Fault(503)
         assert api.send_due() == 1
         assert sorted(GradeOutbox.objects.values_list("attempts", flat=True)) == [0, 0, 1]
@@ -211,7 +213,7 @@ class TestTheSweeper:
     def test_one_refused_grade_stops_no_other(self, credentials, ada):
         """SG80: a refusal is about one grade."""
         store_grade(ada, course_key=OTHER_COURSE)
-        api.enqueue_if_changed(ada, OTHER_COURSE)
+        enqueue_grade(ada, OTHER_COURSE)
         credentials.faults = [Fault(400)]
         assert api.send_due() == 2
         assert credentials.statuses == [400, 201]
@@ -220,7 +222,7 @@ class TestTheSweeper:
         for number in range(3):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
-            api.enqueue_if_changed(learner, COURSE)
+            enqueue_grade(learner)
         credentials.always = Fault(200, seconds=0.2)
         assert api.send_due(seconds=0.1) == 1
 
@@ -230,8 +232,7 @@ class TestTheSweeper:
         assert api.send_due() == 1
         assert (row_of(ada).status, row_of(ada).last_error) == ("failed", "no grade")
         store_grade(4711)
-        grade = send.stored_grade(4711, COURSE)
-        outbox.enqueue(grade)
+        assert enqueue_grade(4711)
         assert api.send_due() == 1
         assert (row_of(4711).status, row_of(4711).last_error) == ("failed", "no learner")
         assert credentials.posts == []
@@ -241,10 +242,10 @@ class TestTheOutbox:
     def test_a_row_is_one_learners_in_one_course(self, credentials, ada):
         """SG79, SG80: what is entered, claimed or given up is that grade, and no other."""
         store_grade(ada, 0.6, course_key=OTHER_COURSE)
-        api.enqueue_if_changed(ada, OTHER_COURSE)
+        enqueue_grade(ada, OTHER_COURSE)
         bob = make_learner("bob")
         store_grade(bob, 0.7)
-        api.enqueue_if_changed(bob, COURSE)
+        enqueue_grade(bob)
         credentials.faults = [Fault(400)]
         assert send_grade("ada", OTHER_COURSE).outcome is Outcome.FAILED
         assert send_grade("bob", COURSE).outcome is Outcome.SENT
@@ -254,10 +255,10 @@ class TestTheOutbox:
 
     @pytest.mark.parametrize("status", ["sent", "failed", "pending"])
     def test_a_grade_that_is_entered_again(self, credentials, ada, status):
-        """SG79: changes nothing, whatever has become of it."""
+        """SG79: a row of any status is not changed."""
         GradeOutbox.objects.update(status=status, attempts=3, next_attempt_at=THE_PAST)
         before = GradeOutbox.objects.values().get()
-        outbox.enqueue(send.stored_grade(ada, COURSE))
+        assert outbox.enqueue(stored(ada), row_of(ada)) == row_of(ada).pk
         assert GradeOutbox.objects.values().get() == before
 
     def test_a_grade_that_cannot_be_sent(self, credentials, ada):
@@ -265,21 +266,21 @@ class TestTheOutbox:
         new = make_learner("bob")
         for learner in (ada, new):
             store_grade(learner, 0.9)
-            outbox.enqueue(send.stored_grade(learner, COURSE), error="x" * 50)
+            outbox.enqueue(stored(learner), outbox.find((learner, COURSE)), error="x" * 300)
             row = row_of(learner)
             assert (row.status, row.next_attempt_at) == ("failed", None)
-            assert row.last_error == "x" * 40
+            assert row.last_error == "x" * 255
         assert api.send_due() == 0
 
     def test_the_longest_overdue_comes_first(self, credentials, ada):
         bob, eve = make_learner("bob"), make_learner("eve")
         for learner, minutes in ((bob, -1), (eve, 1)):
             store_grade(learner)
-            api.enqueue_if_changed(learner, COURSE)
+            enqueue_grade(learner)
             at = timezone.now() + timedelta(minutes=minutes)
             GradeOutbox.objects.filter(user_id=learner).update(next_attempt_at=at)
-        assert [row.user_id for row in outbox.due(9)] == [bob, ada]
-        assert [row.user_id for row in outbox.due(1)] == [bob]
+        assert [row.user_id for row in GradeOutbox.objects.due(9)] == [bob, ada]
+        assert [row.user_id for row in GradeOutbox.objects.due(1)] == [bob]
 
     @pytest.mark.parametrize(("early", "is_taken"), [(0.5, True), (2, False)])
     def test_clocks_that_differ(self, credentials, ada, early, is_taken):
@@ -303,9 +304,15 @@ def test_no_transaction_is_open_during_a_request(credentials, ada, monkeypatch):
 
 
 def test_statements(credentials, ada, django_assert_num_queries):
-    with django_assert_num_queries(7):
-        send_grade("ada", COURSE)
+    """Row, claim, grade, username, end; the platform's task has two more to find the row."""
+    row_id = row_of(ada).pk
+    with django_assert_num_queries(5):
+        assert api.send_enqueued(row_id).outcome is Outcome.SENT
     store_grade(ada, 0.9)
-    api.enqueue_if_changed(ada, COURSE)
+    assert enqueue_grade(ada) == row_id
+    with django_assert_num_queries(7):
+        assert send_grade("ada", COURSE).outcome is Outcome.SENT
+    store_grade(ada, 0.8)
+    enqueue_grade(ada)
     with django_assert_num_queries(5):
         api.send_due()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,9 +12,13 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from tests.credentials.factories import COURSE, make_due, make_learner, row_of, store_grade
+from tests.course_grades import courses
+from tests.credentials.factories import COURSE, make_due, make_learner, row_of, store_grade, stored
+from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import Fault
 from xqueue_bridge import signals, tasks
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.course_grades.persistence import course_grade_of
 from xqueue_bridge.credentials import api, send
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.tasks import send_grade_to_credentials
@@ -29,40 +34,45 @@ def ada(credentials) -> int:
 
 
 @pytest.fixture
-def queued(monkeypatch) -> list[dict]:
-    """What would have been put into the broker's queue."""
-    found: list[dict] = []
+def queued(monkeypatch) -> list[int]:
+    """The ids of the outbox rows whose task was sent to the broker."""
+    found: list[int] = []
 
-    def apply_async(*, kwargs, retry):
+    def apply_async(args, *, retry):
         assert retry is False
-        found.append(json.loads(json.dumps(kwargs)))
+        found.extend(json.loads(json.dumps(args)))
 
-    monkeypatch.setattr(send_grade_to_credentials, "apply_async", apply_async)
+    monkeypatch.setattr(tasks.send_grade, "apply_async", apply_async)
     monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
     return found
 
 
 def arguments(learner: int) -> dict:
-    from dataclasses import asdict
+    """Return the platform's arguments for the learner's stored grade, which is enqueued."""
+    assert enqueue_grade(learner)
+    grade = stored(learner)
+    return {
+        "username": "ada",
+        "course_run_key": str(COURSE),
+        "verified": True,
+        "letter_grade": grade.letter_grade,
+        "percent_grade": grade.percent_grade,
+        "grade_last_updated": grade.modified.isoformat(),
+    }
 
-    grade = api.enqueue_if_changed(learner, COURSE)
-    assert grade
-    return json.loads(json.dumps(asdict(grade)))
 
-
-def announce(learner: int) -> None:
+def send_updated(learner: int) -> None:
     """Send what a recalculation sends after its commit."""
-    signals.COURSE_GRADE_CHANGED.send_robust(
-        sender=None,
-        user=None,
-        user_id=learner,
-        course_grade=None,
-        course_key=COURSE,
-        deadline=None,
+    grade = course_grade_of(stored(learner))
+    update = course_grades.GradeUpdate(
+        course=courses.course(),
+        course_grade=replace(grade, course_key=COURSE),
+        changed_subsections=(),
         changed=True,
         previous_passed=None,
-        transition="passed",
+        is_first_pass=False,
     )
+    signals.grade_updated.send_robust(sender=None, update=update, user=None)
 
 
 def test_arguments_are_the_platforms():
@@ -75,6 +85,17 @@ def test_arguments_are_the_platforms():
         "grade_last_updated",
     ]
     assert send_grade_to_credentials.max_retries == 10
+
+
+def test_the_task_of_a_row(credentials, ada):
+    """SG79: one change, one task, one POST; a task for a row that is deleted sends nothing."""
+    row_id = enqueue_grade(ada)
+    tasks.send_grade.apply(args=[row_id]).get()
+    tasks.send_grade.apply(args=[row_id]).get()
+    assert credentials.statuses == [201]
+    GradeOutbox.objects.all().delete()
+    tasks.send_grade.apply(args=[row_id]).get()
+    assert credentials.statuses == [201]
 
 
 def test_it_sends(credentials, ada):
@@ -90,7 +111,7 @@ def test_it_sends(credentials, ada):
 
 def test_eleven_attempts(credentials, ada, monkeypatch):
     """SG80: Celery's retries and the outbox count the same attempts."""
-    monkeypatch.setattr(send, "backoff", lambda attempts: 0.0)
+    monkeypatch.setattr(send, "retry_delay", lambda attempts: 0.0)
     credentials.always = Fault(503)
     send_grade_to_credentials.apply(kwargs=arguments(ada))
     assert credentials.statuses == [503] * 11
@@ -155,18 +176,17 @@ def test_without_a_date_the_stored_grade_is_sent(credentials, ada):
 class TestTheWires:
     def test_a_worker_is_woken(self, credentials, ada, queued):
         """SG79: one task for one change; an unchanged grade wakes nobody."""
-        announce(ada)
-        announce(ada)
-        (kwargs,) = queued
-        assert kwargs["username"] == "ada"
-        send_grade_to_credentials.run(**kwargs)
+        send_updated(ada)
+        send_updated(ada)
+        assert queued == [row_of(ada).pk]
+        tasks.send_grade.run(*queued)
         assert credentials.statuses == [201]
 
     def test_a_commit_that_fails(self, credentials, ada, queued):
         """SG84: no task, no entry, nothing sent."""
         with transaction.atomic():
             store_grade(ada, 0.9)
-            announce(ada)
+            send_updated(ada)
             assert queued == []
             transaction.set_rollback(True)
         assert queued == []
@@ -176,7 +196,7 @@ class TestTheWires:
     def test_without_a_broker_the_sweeper_sends(self, credentials, ada, monkeypatch):
         """SG79: the same grade by the same function."""
         monkeypatch.setattr(current_app.conf, "broker_url", None)
-        announce(ada)
+        send_updated(ada)
         assert credentials.posts == []
         assert tasks.sweep()["grades sent"] == 1
         assert credentials.statuses == [201]
@@ -184,12 +204,12 @@ class TestTheWires:
     def test_a_broker_that_is_down(self, credentials, ada, settings, monkeypatch, caplog):
         """SG44: the entry is there, and the sweeper finds it."""
 
-        def down(**kwargs):
+        def down(*args, **kwargs):
             raise OperationalError("nobody there")
 
         monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
-        monkeypatch.setattr(send_grade_to_credentials, "apply_async", down)
-        announce(ada)
+        monkeypatch.setattr(tasks.send_grade, "apply_async", down)
+        send_updated(ada)
         assert "left to the sweeper" in caplog.text
         assert tasks.sweep()["grades sent"] == 1
         assert credentials.statuses == [201]
@@ -199,5 +219,5 @@ class TestTheWires:
         settings.XQUEUE_BRIDGE = {}
         learner = make_learner("ada")
         store_grade(learner)
-        announce(learner)
+        send_updated(learner)
         assert queued == []

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth import get_user_model
 
-from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.db.batches import by_key, id_batches
 
 pytestmark = pytest.mark.django_db
 
@@ -15,8 +15,8 @@ def users():
 
 
 def test_every_row_once_in_order(users, django_assert_num_queries):
-    """By key; the last statement finds that there are no more."""
-    with django_assert_num_queries(4):
+    """7 rows in batches of 3 by key: three statements; the last batch is short."""
+    with django_assert_num_queries(3):
         found = list(id_batches(users.order_by("-username"), 3))
     assert [len(batch) for batch in found] == [3, 3, 1]
     assert [pk for batch in found for pk in batch] == sorted(user.pk for user in users)
@@ -34,3 +34,15 @@ def test_rows_that_go_while_it_runs_hide_no_others(users):
 
 def test_no_rows(users):
     assert list(id_batches(users.none())) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8])
+def test_instances_dictionaries_and_keys(users, size):
+    """Each kind of result is continued after its own key."""
+    names = sorted(user.username for user in users)
+    found = [user.username for batch in by_key(users, "username", size) for user in batch]
+    assert found == names
+    rows = users.values("username", "pk")
+    assert [row["username"] for batch in by_key(rows, "username", size) for row in batch] == names
+    keys = users.values_list("username", flat=True)
+    assert [name for batch in by_key(keys, "username", size) for name in batch] == names

@@ -1,6 +1,6 @@
 """Public API of the package: learners' course grades, and their recalculation."""
 
-from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
+from xqueue_bridge.course_grades.course_grade import CourseGrade, GradeUpdate, ZeroCourseGrade
 from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory, GradeResult
 from xqueue_bridge.course_grades.course_recalculation import (
     learners_of,
@@ -8,13 +8,22 @@ from xqueue_bridge.course_grades.course_recalculation import (
     request_due_courses,
 )
 from xqueue_bridge.course_grades.grade_signals import send_grade_signals, send_score_signals
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.overrides import (
     OverrideEntry,
     override_history,
     remove_override,
     set_override,
 )
-from xqueue_bridge.course_grades.queries import learners_with_grades, read_gradebook, read_progress
+from xqueue_bridge.course_grades.persistence import read_course_row as read_stored_grade
+from xqueue_bridge.course_grades.queries import (
+    changed_grades,
+    grades_by_key,
+    learners_with_grades,
+    read_gradebook,
+    read_progress,
+    stored_grades,
+)
 from xqueue_bridge.course_grades.recalculation import (
     UnknownCourse,
     is_frozen,
@@ -36,12 +45,16 @@ __all__ = [
     "CourseGrade",
     "CourseGradeFactory",
     "GradeResult",
+    "GradeUpdate",
     "OverrideEntry",
+    "PersistentCourseGrade",
     "SubsectionGrade",
     "SubsectionOverride",
     "UnknownCourse",
     "ZeroCourseGrade",
+    "changed_grades",
     "failed_recalculations",
+    "grades_by_key",
     "grades_to_retire",
     "is_frozen",
     "learners_of",
@@ -49,6 +62,7 @@ __all__ = [
     "override_history",
     "read_gradebook",
     "read_progress",
+    "read_stored_grade",
     "recalculate_due",
     "recalculate_requested",
     "remove_override",
@@ -61,6 +75,7 @@ __all__ = [
     "send_grade_signals",
     "send_score_signals",
     "set_override",
+    "stored_grades",
     "summary",
     "unfinished",
     "warnings",

@@ -41,6 +41,16 @@ class CourseGrade:
     def attempted(self) -> bool:
         return True
 
+    @property
+    def key(self) -> tuple[int, CourseKey]:
+        """The user id and the course key."""
+        return self.user_id, self.course_key
+
+    @property
+    def revision(self) -> tuple[int, datetime | None]:
+        """Differs between any two stored grades of one learner in one course."""
+        return self.version, self.last_updated
+
     def subsection_grade(self, usage_key: UsageKey) -> SubsectionGrade | None:
         """Return the learner's grade in a subsection; None if it was not computed or stored."""
         return self.subsection_grades.get(usage_key)

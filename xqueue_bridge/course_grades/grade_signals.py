@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.utils.functional import SimpleLazyObject
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
@@ -15,6 +14,7 @@ from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
 from xqueue_bridge.course_grades.scores import weighted_score
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.lms.keys import with_run
+from xqueue_bridge.lms.users import get_user
 from xqueue_bridge.signals import (
     COURSE_GRADE_CHANGED,
     COURSE_GRADE_NOW_FAILED,
@@ -106,10 +106,6 @@ def send_grade_signals(update: GradeUpdate, user: Any = None) -> None:
         COURSE_GRADE_NOW_PASSED.send_robust(**place, **ours)
     else:
         COURSE_GRADE_NOW_FAILED.send_robust(**place, grade=grade, **ours)
-
-
-def _learner(user_id: int) -> Any:
-    return get_user_model()._default_manager.get(pk=user_id)
 
 
 def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None:

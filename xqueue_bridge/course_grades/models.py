@@ -3,7 +3,11 @@
 Learners are stored as user ids without a foreign key, as upstream does: grades outlive accounts.
 """
 
+from datetime import datetime
+from typing import cast
+
 from django.db import models
+from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.db.fields import CaseSensitiveCharField, CourseKeyField, UsageKeyField
 
@@ -166,6 +170,16 @@ class PersistentCourseGrade(models.Model):
 
     def __str__(self) -> str:
         return f"grade of learner {self.user_id} in {self.course_id}"
+
+    @property
+    def key(self) -> tuple[int, CourseKey]:
+        """The user id and the course key."""
+        return self.user_id, cast(CourseKey, self.course_id)
+
+    @property
+    def revision(self) -> tuple[int, datetime]:
+        """Differs between any two stored grades of one learner in one course."""
+        return self.version, self.modified
 
 
 class GradeRecalculation(models.Model):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from datetime import datetime
 
+from django.db.models import Q, QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades import persistence
@@ -70,6 +72,39 @@ def learners_with_grades(course_key: CourseKey, *, after: int = 0, limit: int = 
     """Return the ids, above ``after``, of learners with a stored course grade; in order."""
     rows = PersistentCourseGrade.objects.filter(course_id=course_key, user_id__gt=after)
     return list(rows.order_by("user_id").values_list("user_id", flat=True)[:limit])
+
+
+def changed_grades(
+    after: tuple[datetime, int], until: datetime, limit: int
+) -> list[PersistentCourseGrade]:
+    """Return stored grades in the order of their last change and id; one statement.
+
+    ``after``: time of change and id of the last grade that was read. ``until``: the latest time of
+    change that is returned.
+    """
+    modified, grade_id = after
+    behind = Q(modified__gt=modified) | Q(modified=modified, id__gt=grade_id)
+    # The first filter is implied by the second; it lets the database use the index.
+    rows = PersistentCourseGrade.objects.filter(modified__gte=modified, modified__lte=until)
+    return list(rows.filter(behind).order_by("modified", "id")[:limit])
+
+
+def stored_grades(
+    *, since: datetime | None = None, course_keys: Collection[CourseKey] = ()
+) -> QuerySet[PersistentCourseGrade]:
+    """Return the query of stored course grades, by last change and by course."""
+    rows = PersistentCourseGrade.objects.all()
+    if since:
+        rows = rows.filter(modified__gte=since)
+    return rows.filter(course_id__in=course_keys) if course_keys else rows
+
+
+def grades_by_key(keys: Collection[tuple[int, CourseKey]]) -> list[PersistentCourseGrade]:
+    """Return the stored grades with these user ids and course keys; one statement."""
+    rows = PersistentCourseGrade.objects.filter(
+        user_id__in={user_id for user_id, _ in keys}, course_id__in={key for _, key in keys}
+    )
+    return [row for row in rows if row.key in set(keys)]
 
 
 def _stored_or_zero(

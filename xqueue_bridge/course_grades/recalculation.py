@@ -267,7 +267,9 @@ def _store(
         previous_passed=previous_passed,
         is_first_pass=computed.passed and not passed_before,
     )
-    send = partial(grade_updated.send_robust, sender=PersistentCourseGrade, update=update, user=user)
+    send = partial(
+        grade_updated.send_robust, sender=PersistentCourseGrade, update=update, user=user
+    )
     transaction.on_commit(send)
     return course_grade
 

@@ -1,15 +1,14 @@
 """Public API of the package: send course grades to the Credentials service."""
 
-from xqueue_bridge.credentials.enqueue import GradeToSend, enqueue_if_changed, enqueue_missed
+from xqueue_bridge.credentials.enqueue import enqueue_if_changed, enqueue_missed
 from xqueue_bridge.credentials.grade_filter import mode_and_status_are_interesting
 from xqueue_bridge.credentials.outbox import MAX_ATTEMPTS, resend_rows
 from xqueue_bridge.credentials.resend import resend
 from xqueue_bridge.credentials.retirement import outbox_to_retire, retire_outbox
-from xqueue_bridge.credentials.send import Outcome, SendResult, send_due, send_grade
+from xqueue_bridge.credentials.send import Outcome, SendResult, send_due, send_enqueued, send_grade
 
 __all__ = [
     "MAX_ATTEMPTS",
-    "GradeToSend",
     "Outcome",
     "SendResult",
     "enqueue_if_changed",
@@ -20,5 +19,6 @@ __all__ = [
     "resend_rows",
     "retire_outbox",
     "send_due",
+    "send_enqueued",
     "send_grade",
 ]

@@ -9,8 +9,8 @@ from typing import Any
 import requests
 
 from xqueue_bridge.conf import CredentialsOptions
+from xqueue_bridge.course_grades.api import PersistentCourseGrade
 from xqueue_bridge.credentials.errors import GradeSendError, error_code, error_of_response
-from xqueue_bridge.credentials.grades import StoredGrade
 from xqueue_bridge.credentials.tokens import access_token
 
 #: Credentials stores a percent as Decimal(5, 4).
@@ -18,7 +18,7 @@ _PLACES = Decimal("0.0001")
 _MOST = Decimal("9.9999")
 
 
-def grade_message(username: str, grade: StoredGrade, *, verified: bool) -> dict[str, Any]:
+def grade_message(username: str, grade: PersistentCourseGrade, *, verified: bool) -> dict[str, Any]:
     """Return the JSON body of the request, with Credentials' field names."""
     return {
         "username": username,

@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.db import models
-from opaque_keys.edx.keys import LearningContextKey
+from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.db.fields import LearningContextKeyField
+from xqueue_bridge.db.work_item import WorkItem
 
 
-class GradeOutbox(models.Model):
+class GradeOutbox(WorkItem):
     """The outbox row of one learner in one course.
 
     The row holds no grade: the grade is read from its table when it is sent. ``wanted_*``
@@ -33,13 +34,9 @@ class GradeOutbox(models.Model):
     sent_version = models.PositiveBigIntegerField(null=True)
     sent_modified = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
-    attempts = models.PositiveSmallIntegerField(
-        default=0, help_text="Attempts at the wanted grade."
-    )
-    next_attempt_at = models.DateTimeField(null=True)
-    last_error = models.CharField(
-        max_length=40, blank=True, help_text="What the last attempt met, in a word."
-    )
+
+    #: Also the wanted grade: an attempt for a grade that has changed meanwhile ends no work.
+    compared_fields = ("status", "next_attempt_at", "wanted_version", "wanted_modified")
 
     class Meta:
         verbose_name = "grade for Credentials"
@@ -55,7 +52,7 @@ class GradeOutbox(models.Model):
         return f"grade of learner {self.user_id} in {self.course_id} ({self.status})"
 
     @property
-    def key(self) -> tuple[int, LearningContextKey]:
+    def key(self) -> tuple[int, CourseKey]:
         """The user id and the course key."""
         course_key: Any = self.course_id
         return self.user_id, course_key

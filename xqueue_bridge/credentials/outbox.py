@@ -6,17 +6,18 @@ stored at that time. So an old grade never arrives after a newer one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from django.db.models import Case, F, Value, When
+from django.db import IntegrityError, transaction
+from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
-from opaque_keys.edx.keys import LearningContextKey
+from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.credentials.grades import StoredGrade
 from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.db.work_item import MAX_ERROR
 
 Status = GradeOutbox.Status
 
@@ -27,54 +28,97 @@ CLAIM = timedelta(seconds=120)
 #: Tolerated difference between the clocks of workers and web servers.
 CLOCKS = timedelta(seconds=1)
 
+Key = tuple[int, CourseKey]
 
-def find(user_id: int, course_key: LearningContextKey) -> GradeOutbox | None:
-    """Return the row of a learner in a course; one query."""
+
+class Grade(Protocol):
+    """A stored course grade: a row of its table, or the value that was computed and stored."""
+
+    @property
+    def key(self) -> Key:
+        """The user id and the course key."""
+
+    @property
+    def revision(self) -> tuple[int, datetime | None]:
+        """The version and the time of the last change."""
+
+
+def find(key: Key) -> GradeOutbox | None:
+    """Return the row of a learner in a course; one statement."""
+    user_id, course_key = key
     return GradeOutbox.objects.filter(user_id=user_id, course_id=course_key).first()
 
 
-def find_all(grades: list[StoredGrade]) -> dict[tuple[int, LearningContextKey], GradeOutbox]:
-    """Return the rows of these grades' learners and courses; one query."""
+def find_all(keys: Collection[Key]) -> dict[Key, GradeOutbox]:
+    """Return the rows of these learners and courses; one statement."""
     rows = GradeOutbox.objects.filter(
-        user_id__in={grade.user_id for grade in grades},
-        course_id__in={grade.course_id for grade in grades},
+        user_id__in={user_id for user_id, _ in keys},
+        course_id__in={course_key for _, course_key in keys},
     )
     return {row.key: row for row in rows}
 
 
-def is_enqueued(row: GradeOutbox | None, grade: StoredGrade) -> bool:
+def is_enqueued(row: GradeOutbox | None, grade: Grade) -> bool:
     """Return whether ``grade`` is enqueued, sent or refused already."""
     return row is not None and (row.wanted_version, row.wanted_modified) == grade.revision
 
 
-def enqueue(grade: StoredGrade, *, verified: bool = True, error: str = "") -> None:
-    """Enqueue ``grade``; one statement, a second one the first time.
+def enqueue(
+    grade: Grade, row: GradeOutbox | None, *, verified: bool = True, error: str = ""
+) -> int | None:
+    """Enqueue ``grade``; return the id of its row. One statement.
 
-    Enqueueing it again changes nothing. The wait after a failed attempt continues, because it
-    protects the service. With an ``error`` the grade is stored as one that cannot be sent.
+    ``row`` is the learner's row in the course as it was read, None if there was none. Enqueueing
+    a grade again changes nothing. The wait after a failed attempt continues, because it protects
+    the service. With an ``error`` the grade is stored as one that cannot be sent.
     """
-    now = timezone.now()
-    wanted = {"wanted_version": grade.version, "wanted_modified": grade.modified}
-    facts = {"verified": verified, "last_error": error[:40]}
-    status = Status.FAILED if error else Status.PENDING
-    begun = None if error else Coalesce(F("next_attempt_at"), now)
-    rows = GradeOutbox.objects.filter(user_id=grade.user_id, course_id=grade.course_id)
+    if row is None:
+        row = _insert(grade, verified, error)
+        if row is not None:
+            return row.pk
+        row = find(grade.key)  # another process has inserted it
+        if row is None:
+            return None  # and it is deleted: the learner is being retired
+    version, modified = grade.revision
+    wanted = {"wanted_version": version, "wanted_modified": modified}
     # A process that sends the row keeps its claim, and compares the wanted grade when it ends. If
     # that process was killed, its attempts must not count for this grade.
-    is_there = rows.exclude(**wanted).update(
+    begun = None if error else Coalesce(F("next_attempt_at"), timezone.now())
+    status = Status.FAILED if error else Status.PENDING
+    GradeOutbox.objects.filter(pk=row.pk).exclude(**wanted).update(
         attempts=0,
         next_attempt_at=_unless_being_sent("next_attempt_at", begun),
         status=_unless_being_sent("status", status),
+        verified=verified,
+        last_error=error[:MAX_ERROR],
         **wanted,
-        **facts,
     )
-    if not is_there:
-        # If another process inserts the row now, with any grade, the stored grade is still sent.
-        first = GradeOutbox(user_id=grade.user_id, course_id=grade.course_id, status=status)
-        first.next_attempt_at = None if error else now
-        for name, value in {**wanted, **facts}.items():
-            setattr(first, name, value)
-        GradeOutbox.objects.bulk_create([first], ignore_conflicts=True)
+    return row.pk
+
+
+def _insert(grade: Grade, verified: bool, error: str) -> GradeOutbox | None:
+    """Insert the first row of a learner in a course; None if another process has inserted it."""
+    try:
+        with transaction.atomic():
+            return GradeOutbox.objects.create(
+                **_new_values(grade),
+                status=Status.FAILED if error else Status.PENDING,
+                next_attempt_at=None if error else timezone.now(),
+                verified=verified,
+                last_error=error[:MAX_ERROR],
+            )
+    except IntegrityError:
+        return None
+
+
+def _new_values(grade: Grade) -> dict[str, Any]:
+    (user_id, course_key), (version, modified) = grade.key, grade.revision
+    return {
+        "user_id": user_id,
+        "course_id": course_key,
+        "wanted_version": version,
+        "wanted_modified": modified,
+    }
 
 
 def _unless_being_sent(column: str, value: Any) -> Case:
@@ -82,21 +126,12 @@ def _unless_being_sent(column: str, value: Any) -> Case:
     return Case(being_sent, default=value if hasattr(value, "resolve_expression") else Value(value))
 
 
-def resend(grades: list[StoredGrade]) -> None:
+def resend(grades: Sequence[Grade]) -> None:
     """Enqueue grades as if they had never been sent; three statements for any number."""
     now = timezone.now()
-    fresh = [
-        GradeOutbox(
-            user_id=grade.user_id,
-            course_id=grade.course_id,
-            wanted_version=grade.version,
-            wanted_modified=grade.modified,
-            next_attempt_at=now,
-        )
-        for grade in grades
-    ]
+    fresh = [GradeOutbox(next_attempt_at=now, **_new_values(grade)) for grade in grades]
     GradeOutbox.objects.bulk_create(fresh, ignore_conflicts=True)
-    rows = find_all(grades)
+    rows = find_all([grade.key for grade in grades])
     resend_rows([rows[grade.key].pk for grade in grades])
 
 
@@ -105,61 +140,33 @@ def resend_rows(row_ids: Sequence[int]) -> int:
 
     Rows that are being sent now are not changed: their outcome will be known soon.
     """
-    rows = GradeOutbox.objects.filter(pk__in=row_ids).exclude(status=Status.SENDING)
-    return rows.update(
-        status=Status.PENDING,
-        attempts=0,
-        sent_version=None,
-        sent_modified=None,
-        next_attempt_at=timezone.now(),
-    )
+    rows = GradeOutbox.objects.exclude(status=Status.SENDING)
+    return rows.retry(row_ids, status=Status.PENDING, sent_version=None, sent_modified=None)
 
 
 def failed(
-    after_id: int,
-    limit: int,
-    *,
-    since: datetime | None = None,
-    course_keys: tuple[LearningContextKey, ...] = (),
-) -> list[GradeOutbox]:
-    """Return rows that were refused or have failed, in the order of their ids; one query."""
-    rows = GradeOutbox.objects.filter(status=Status.FAILED, pk__gt=after_id)
+    *, since: datetime | None = None, course_keys: Collection[CourseKey] = ()
+) -> QuerySet[GradeOutbox]:
+    """Return the query of rows that were refused or have failed."""
+    rows = GradeOutbox.objects.filter(status=Status.FAILED)
     if since:
         rows = rows.filter(wanted_modified__gte=since)
-    if course_keys:
-        rows = rows.filter(course_id__in=course_keys)
-    return list(rows.order_by("pk")[:limit])
-
-
-def due(limit: int) -> list[GradeOutbox]:
-    """Return the rows that are due, longest overdue first."""
-    rows = GradeOutbox.objects.filter(next_attempt_at__lte=timezone.now())
-    return list(rows.order_by("next_attempt_at")[:limit])
+    return rows.filter(course_id__in=course_keys) if course_keys else rows
 
 
 def claim(row: GradeOutbox) -> bool:
-    """Claim ``row`` for this process; return False if it is not due or is claimed already.
+    """Claim ``row`` for this process; return False if it is not due, or changed since it was read.
 
     The attempt is counted now, so that an attempt that is killed counts too.
     """
     now = timezone.now()
     if row.next_attempt_at is None or row.next_attempt_at > now + CLOCKS:
         return False
-    as_seen = GradeOutbox.objects.filter(
-        pk=row.pk, status=row.status, next_attempt_at=row.next_attempt_at
-    )
-    if row.attempts >= MAX_ATTEMPTS:
-        # Only a killed process leaves such a row. Another grade has its own count of attempts.
-        as_seen = as_seen.filter(attempts=row.attempts)
-        as_seen.update(status=Status.FAILED, next_attempt_at=None, last_error="interrupted")
+    if row.attempts >= MAX_ATTEMPTS:  # only a killed process leaves such a row
+        GradeOutbox.objects.mark_final(row, "interrupted", status=Status.FAILED)
         return False
-    # A grade that changes at this moment is detected by the comparison in _close.
     row.attempts += 1
-    until = now + CLAIM
-    if not as_seen.update(status=Status.SENDING, attempts=row.attempts, next_attempt_at=until):
-        return False
-    row.status, row.next_attempt_at = Status.SENDING, until
-    return True
+    return GradeOutbox.objects.claim(row, now + CLAIM, status=Status.SENDING)
 
 
 def is_still_claimed(row: GradeOutbox) -> bool:
@@ -167,40 +174,43 @@ def is_still_claimed(row: GradeOutbox) -> bool:
     return row.next_attempt_at is not None and timezone.now() < row.next_attempt_at - CLAIM / 2
 
 
-def mark_sent(row: GradeOutbox, grade: StoredGrade) -> bool:
-    """End the claim after Credentials accepted ``grade``."""
-    return _close(
-        row,
-        {"status": Status.SENT, "next_attempt_at": None},
-        again_at=timezone.now(),
-        sent_version=grade.version,
-        sent_modified=grade.modified,
-        sent_at=timezone.now(),
-        last_error="",
-    )
+def mark_sent(row: GradeOutbox, grade: Grade) -> bool:
+    """End the claim after Credentials accepted ``grade``; return whether no work is left."""
+    version, modified = grade.revision
+    sent = {"sent_version": version, "sent_modified": modified, "sent_at": timezone.now()}
+    claimed_until = row.next_attempt_at
+    is_final = GradeOutbox.objects.mark_final(row, status=Status.SENT, **sent)
+    return is_final or _enqueue_changed(row, claimed_until, timezone.now(), "", **sent)
 
 
-def mark_failed(row: GradeOutbox, code: str) -> bool:
-    """End the claim of a grade that will not be sent."""
-    final = {"status": Status.FAILED, "next_attempt_at": None}
-    return _close(row, final, again_at=timezone.now(), last_error=code[:40])
+def mark_failed(row: GradeOutbox, error: str) -> bool:
+    """End the claim of a grade that will not be sent; return whether no work is left."""
+    claimed_until = row.next_attempt_at
+    is_final = GradeOutbox.objects.mark_final(row, error, status=Status.FAILED)
+    return is_final or _enqueue_changed(row, claimed_until, timezone.now(), error)
 
 
-def schedule_retry(row: GradeOutbox, code: str, at: datetime) -> bool:
-    """End the claim and schedule the next attempt at ``at``."""
-    later = {"status": Status.PENDING, "next_attempt_at": at}
-    return _close(row, later, again_at=at, last_error=code[:40])
+def schedule_retry(row: GradeOutbox, error: str, at: datetime) -> bool:
+    """End the claim and schedule the next attempt; return whether the grade has not changed."""
+    claimed_until = row.next_attempt_at
+    is_stored = GradeOutbox.objects.schedule_retry(row, error, at, status=Status.PENDING)
+    return is_stored or _enqueue_changed(row, claimed_until, at, error)
 
 
-def _close(row: GradeOutbox, ending: dict[str, Any], *, again_at: datetime, **facts: Any) -> bool:
-    """Store the result of the attempt unless the claim was lost; return whether work is complete.
+def _enqueue_changed(
+    row: GradeOutbox, claimed_until: datetime | None, at: datetime, error: str, **values: Any
+) -> bool:
+    """End the claim of a row whose grade has changed meanwhile; its first attempt is due ``at``.
 
-    If another grade has been enqueued meanwhile, its first attempt is due at ``again_at``.
+    Return False, or True if the claim was lost: then another process works on the row.
     """
     ours = GradeOutbox.objects.filter(
-        pk=row.pk, status=Status.SENDING, next_attempt_at=row.next_attempt_at
+        pk=row.pk, status=Status.SENDING, next_attempt_at=claimed_until
     )
-    unchanged = ours.filter(wanted_version=row.wanted_version, wanted_modified=row.wanted_modified)
-    if unchanged.update(**ending, **facts):
-        return True
-    return not ours.update(status=Status.PENDING, attempts=0, next_attempt_at=again_at, **facts)
+    return not ours.update(
+        status=Status.PENDING,
+        attempts=0,
+        next_attempt_at=at,
+        last_error=error[:MAX_ERROR],
+        **values,
+    )

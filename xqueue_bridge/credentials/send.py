@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,18 +10,19 @@ from enum import StrEnum
 from functools import partial
 
 from django.utils import timezone
-from opaque_keys.edx.keys import LearningContextKey
+from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import CredentialsOptions, credentials_options
+from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.client import grade_message, post_grade
 from xqueue_bridge.credentials.errors import GradeSendError
-from xqueue_bridge.credentials.grades import stored_grade
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.lms.users import user_id_of, username_of
+from xqueue_bridge.worker.backoff import backoff
 
-#: Seconds before the second attempt, and the maximum between two attempts.
-FIRST_DELAY, LONGEST_DELAY = 30.0, 600.0
+#: Seconds before the second attempt, and between two attempts, at most; at least two thirds of it.
+FIRST_DELAY, LONGEST_DELAY = 45.0, 600.0
 #: The maximum wait that the service may ask for.
 LONGEST_RETRY_AFTER = 3600.0
 #: How often one call repeats a row whose grade changes while it is sent.
@@ -59,7 +59,7 @@ class SendResult:
 
 def send_grade(
     username: str,
-    course_key: LearningContextKey,
+    course_key: CourseKey,
     *,
     verified: bool = True,
     last_updated: datetime | None = None,
@@ -70,18 +70,27 @@ def send_grade(
     nothing is sent, because the later change has its own task. Must not be called inside a
     transaction, because it waits for another server.
     """
-    user_id = user_id_of(username)
-    grade = stored_grade(user_id, course_key) if user_id and credentials_options() else None
+    user_id = user_id_of(username) if credentials_options() else None
+    grade = course_grades.read_stored_grade(user_id, course_key) if user_id else None
     if grade is None:
         return SendResult(Outcome.SKIPPED)
     if last_updated is not None and last_updated < grade.modified:
-        log.info("Grade %s has changed since: not sent", grade.id)
+        log.info("Grade %s has changed since: not sent", grade.pk)
         return SendResult(Outcome.SUPERSEDED)
-    row = outbox.find(grade.user_id, course_key)
-    if row is None or not outbox.is_enqueued(row, grade):
-        outbox.enqueue(grade, verified=verified)
-        row = outbox.find(grade.user_id, course_key)
-    return send_row(row) if row else SendResult(Outcome.SKIPPED)
+    row = outbox.find(grade.key)
+    if not outbox.is_enqueued(row, grade):
+        row_id = outbox.enqueue(grade, row, verified=verified)
+        return send_enqueued(row_id) if row_id else SendResult(Outcome.SKIPPED)
+    return _send_row(row) if row else SendResult(Outcome.SKIPPED)
+
+
+def send_enqueued(row_id: int) -> SendResult:
+    """Send the stored grade of an outbox row if the row is due and not claimed.
+
+    Must not be called inside a transaction. Five statements.
+    """
+    row = GradeOutbox.objects.filter(pk=row_id).first()
+    return _send_row(row) if row else SendResult(Outcome.SKIPPED)
 
 
 def send_due(limit: int = 100, seconds: float = 5.0) -> int:
@@ -94,15 +103,14 @@ def send_due(limit: int = 100, seconds: float = 5.0) -> int:
         return 0
     ends = time.monotonic() + seconds
     tried = 0
-    for row in outbox.due(limit):
+    for row in GradeOutbox.objects.due(limit):
         tried += 1
-        if send_row(row).affects_service or time.monotonic() >= ends:
+        if _send_row(row).affects_service or time.monotonic() >= ends:
             break
     return tried
 
 
-def send_row(row: GradeOutbox) -> SendResult:
-    """Send the stored grade of an outbox row if the row is due and not claimed."""
+def _send_row(row: GradeOutbox) -> SendResult:
     service = credentials_options()
     if service is None:
         return SendResult(Outcome.SKIPPED)
@@ -117,18 +125,14 @@ def send_row(row: GradeOutbox) -> SendResult:
     return sent
 
 
-def backoff(attempts: int) -> float:
-    """Return the seconds to wait after the ``attempts``-th attempt: 30 to 600, with random jitter.
-
-    The jitter keeps two grades from being retried at the same moment.
-    """
-    base = min(LONGEST_DELAY / 1.5, FIRST_DELAY * 2 ** min(attempts - 1, 10))
-    return base * random.uniform(1, 1.5)  # noqa: S311
+def retry_delay(attempts: int) -> float:
+    """Return the seconds to wait after the ``attempts``-th attempt: 30 to 600, with jitter."""
+    return backoff(attempts, FIRST_DELAY, LONGEST_DELAY, jitter=1 / 3)
 
 
 def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[SendResult, bool]:
     # Read under the claim: any newer grade is sent after this one.
-    grade = stored_grade(*row.key)
+    grade = course_grades.read_stored_grade(*row.key)
     if grade is None:
         return SendResult(Outcome.FAILED), outbox.mark_failed(row, "no grade")
     if grade.revision == (row.sent_version, row.sent_modified):
@@ -141,17 +145,17 @@ def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[SendResult,
         post_grade(service, message, partial(outbox.is_still_claimed, row))
     except GradeSendError as exc:
         return _failed(row, exc)
-    log.info("Grade %s sent", grade.id)
+    log.info("Grade %s sent", grade.pk)
     return SendResult(Outcome.SENT), outbox.mark_sent(row, grade)
 
 
 def _failed(row: GradeOutbox, error: GradeSendError) -> tuple[SendResult, bool]:
     if error.permanent or row.attempts >= outbox.MAX_ATTEMPTS:
-        log.warning("Grade of outbox row %s given up: %s", row.pk, error.code)
+        log.warning("Grade of outbox row %s failed: %s", row.pk, error.code)
         ended = outbox.mark_failed(row, error.code)
         return SendResult(Outcome.FAILED, affects_service=error.affects_service), ended
     asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
-    delay = max(backoff(row.attempts), asked)
+    delay = max(retry_delay(row.attempts), asked)
     log.info("Grade of outbox row %s not sent: %s", row.pk, error.code)
     ended = outbox.schedule_retry(row, error.code, timezone.now() + timedelta(seconds=delay))
     return SendResult(Outcome.RETRY, delay, error.affects_service), ended

@@ -11,14 +11,28 @@ from django.db.models import QuerySet
 BATCH_SIZE = 500
 
 
-def id_batches(rows: QuerySet[Any], size: int = BATCH_SIZE) -> Iterator[list[int]]:
-    """Yield the primary keys of ``rows`` in ascending order, at most ``size`` at a time.
+def by_key(rows: QuerySet[Any], key: str = "pk", size: int = BATCH_SIZE) -> Iterator[list[Any]]:
+    """Yield the results of a query in ascending order of a unique ``key``, ``size`` at a time.
 
-    Each batch is one statement that starts after the last key, not at an offset. Rows may be
-    changed, added and deleted meanwhile; every row that remains is yielded once.
+    Results are model instances, dictionaries with the key, or the keys themselves. Each batch is
+    one statement that starts after the last key, not at an offset. Rows may be changed, added and
+    deleted meanwhile; every row that remains is yielded once.
     """
-    pages = rows.order_by("pk").values_list("pk", flat=True)
-    ids = list(pages[:size])
-    while ids:
-        yield ids
-        ids = list(pages.filter(pk__gt=ids[-1])[:size])
+    pages = rows.order_by(key)
+    batch = list(pages[:size])
+    while batch:
+        yield batch
+        if len(batch) < size:
+            return
+        batch = list(pages.filter(**{f"{key}__gt": _key_of(batch[-1], key)})[:size])
+
+
+def id_batches(rows: QuerySet[Any], size: int = BATCH_SIZE) -> Iterator[list[int]]:
+    """Yield the primary keys of ``rows`` in ascending order, at most ``size`` at a time."""
+    return by_key(rows.values_list("pk", flat=True), size=size)
+
+
+def _key_of(result: Any, key: str) -> Any:
+    if isinstance(result, dict):
+        return result[key]
+    return getattr(result, key, result)
