@@ -20,10 +20,7 @@ WAFFLE = ["django-waffle>=4.2"]
 
 # The real problem block. xblocks-contrib names neither setuptools (fs imports pkg_resources,
 # gone from setuptools 81) nor lazy (xblock.django.request).
-DEMO = ["xblocks-contrib>=0.13", "setuptools<81", "lazy>=1.6", "tqdm>=4.66"]
-
-# A bar instead of lines, where a command takes long.
-PROGRESS = ["tqdm>=4.66"]
+DEMO = ["xblocks-contrib>=0.13", "setuptools<81", "lazy>=1.6"]
 
 # xqueue_bridge.grader, and the server's own checks for `xqueue-grader try`.
 GRADER = ["requests>=2.32"]
@@ -31,7 +28,6 @@ GRADER_PREVIEW = [*GRADER, "nh3>=0.2.18"]
 
 TEST = [
     *DEMO,
-    *PROGRESS,
     *WAFFLE,
     "pytest>=8.3",
     "pytest-django>=4.11",
@@ -70,7 +66,6 @@ setup(
     install_requires=CORE,
     extras_require={
         "waffle": WAFFLE,
-        "progress": PROGRESS,
         "demo": DEMO,
         # The library for grader authors. Without Django: pip install --no-deps, and these.
         "grader": GRADER,

@@ -19,13 +19,14 @@ from typing import Any
 
 import requests
 from django.contrib.auth.models import User
+from django.core.management.base import OutputWrapper
 from django.db import connection
-from tqdm import tqdm
 
 from demo import load_test_grades, runtime
 from demo.course import Problem, course
 from demo.progress import parts_of
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.management.progress import Progress
 from xqueue_bridge.models import ReceivedReply, StudentModule, Submission
 
 SAMPLES = Path(__file__).parent / "course" / "samples.json"
@@ -125,15 +126,13 @@ class Cohort:
         """Answer, wait, check, report; return the exit status."""
         started = time.monotonic()
         items = sum(len(answer.problem.points) for answer in self.answers)
-        slow = {} if sys.stderr.isatty() else {"mininterval": 5}
-        with tqdm(total=items, desc="graded", unit="answer", **slow) as bar:
-            with ThreadPoolExecutor(AT_ONCE) as browsers:
-                sending = [
-                    browsers.submit(self._send, list(group))
-                    for _, group in itertools.groupby(self.answers, key=lambda a: a.learner.pk)
-                ]
-                self._watch(bar, lambda: all(future.done() for future in sending))
-            self._watch(bar, lambda: bar.n >= Submission.objects.count())
+        with ThreadPoolExecutor(AT_ONCE) as browsers:
+            sending = [
+                browsers.submit(self._send, list(group))
+                for _, group in itertools.groupby(self.answers, key=lambda a: a.learner.pk)
+            ]
+            self._watch(items, lambda applied: all(future.done() for future in sending))
+        self._watch(items, lambda applied: applied >= Submission.objects.count())
         for future in sending:
             future.result()
         seconds = time.monotonic() - started
@@ -162,13 +161,14 @@ class Cohort:
         finally:
             connection.close()
 
-    def _watch(self, bar: tqdm, done: Callable[[], bool]) -> None:
-        """Show what is graded until ``done``, or until waiting has no more sense."""
-        deadline = time.monotonic() + self.wait
-        while not done() and time.monotonic() < deadline:
+    def _watch(self, items: int, done: Callable[[int], bool]) -> None:
+        """Report the number of applied replies until ``done`` of it, or until the time is over."""
+        progress = Progress(OutputWrapper(sys.stderr), items)
+        deadline, applied = time.monotonic() + self.wait, 0
+        while not done(applied) and time.monotonic() < deadline:
             time.sleep(0.2)
             applied = ReceivedReply.objects.filter(status=ReceivedReply.Status.APPLIED).count()
-            bar.update(applied - bar.n)
+            progress.update(applied, f"{applied} of {items} answers graded")
 
 
 def check(answer: Answer) -> Iterator[str]:

@@ -82,7 +82,7 @@ def test_together(credentials, learners):
 
 def test_dry_run(credentials, learners):
     assert run("--failed", "--dry-run") == [
-        f"{COURSE}  learner {learners[1]}",
+        f"{COURSE}  user {learners[1]}",
         "1 grades would be sent again.",
     ]
     assert row_of(learners[1]).status == "failed"
@@ -136,7 +136,7 @@ def test_four_statements_for_any_number(credentials, django_assert_num_queries):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ([], "Say which grades"),
+        ([], "At least one of"),
         (["--since", "yesterday"], "--since: 'yesterday'"),
         (["--since", "2026-13-01"], "--since: '2026-13-01'"),
         (["--since", "0001-01-01T00:00+14:00"], "--since: '0001-"),

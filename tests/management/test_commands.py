@@ -32,19 +32,19 @@ def run(command: str, *args: str) -> str:
 
 
 class TestGrader:
-    def test_create_prints_a_secret_that_works(self):
+    def test_create_prints_a_valid_secret(self):
         secret = run("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
         grader = GraderClient(secret)
         assert grader.login()["return_code"] == 0
         assert grader.ask("get_queuelen", queue_name="python")["return_code"] == 0
 
-    def test_rotate_lets_the_former_secret_live_on(self):
+    def test_rotate_keeps_the_former_secret_valid(self):
         old = run("xqueue_bridge_grader", "create", "watcher")
         new = run("xqueue_bridge_grader", "rotate", "watcher")
         assert old != new
         assert GraderClient(old).login() == GraderClient(new).login()
 
-    def test_rotate_without_overlap(self):
+    def test_rotate_without_overlap_ends_the_former_secret(self):
         old = run("xqueue_bridge_grader", "create", "watcher")
         run("xqueue_bridge_grader", "rotate", "watcher", "--overlap-hours", "0")
         assert GraderClient(old).login()["return_code"] == 1
@@ -57,12 +57,12 @@ class TestGrader:
         run("xqueue_bridge_grader", "deny", "watcher", "--queue", "python")
         assert run("xqueue_bridge_grader", "list") == "watcher: java"
 
-    def test_revoke(self):
+    def test_revoke_ends_all_secrets(self):
         secret = run("xqueue_bridge_grader", "create", "watcher")
         run("xqueue_bridge_grader", "revoke", "watcher")
         assert GraderClient(secret).login()["return_code"] == 1
 
-    def test_list_marks_who_cannot_log_in(self):
+    def test_list_marks_graders_that_cannot_log_in(self):
         """Without a secret that lives: revoked, or expired."""
         for name in ("able", "expired", "revoked"):
             run("xqueue_bridge_grader", "create", name)
@@ -96,13 +96,13 @@ class TestGrader:
             ("rotate", "watcher", "--overlap-hours", "soon"),
         ],
     )
-    def test_what_no_grader_can_have(self, arguments):
+    def test_invalid_arguments_are_errors(self, arguments):
         """It is refused by its name, and not by the database."""
         with pytest.raises(CommandError, match="is not a"):
             run("xqueue_bridge_grader", *arguments)
         assert not Grader.objects.exists()
 
-    def test_names_that_are_taken_or_unknown(self):
+    def test_taken_and_unknown_names_are_errors(self):
         run("xqueue_bridge_grader", "create", "watcher")
         with pytest.raises(CommandError, match="already"):
             run("xqueue_bridge_grader", "create", "watcher")

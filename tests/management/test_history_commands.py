@@ -37,37 +37,37 @@ def run(command: str, *args: str) -> str:
 
 
 class TestPrune:
-    def test_keep_last(self):
+    def test_keep_last_deletes_all_but_the_newest(self):
         """SG33: the newest ten stay; a second run finds nothing."""
         fill(PLAIN, 1, range(1, 51))
         assert run(PRUNE, "--keep-last", "10", "--dry-run") == "40 entries would be deleted"
         assert run(PRUNE, "--keep-last", "10") == "40 entries deleted"
         assert run(PRUNE, "--keep-last", "10") == "0 entries deleted"
 
-    def test_keep_days(self):
+    def test_keep_days_deletes_older_entries(self):
         fill(PLAIN, 1, [1, 2, 3], created=timezone.now() - timedelta(days=9))
         fill(PLAIN, 1, [4, 5], created=timezone.now() - timedelta(days=1))
         assert run(PRUNE, "--keep-days", "5") == "3 entries deleted"
         assert identities(PLAIN) == [(1, 4), (1, 5)]
 
-    def test_start(self):
+    def test_start_skips_rows_above_it(self):
         for row in (1, 2, 3):
             fill(PLAIN, row, [1, 2])
         assert run(PRUNE, "--keep-last", "1", "--start", "2") == "2 entries deleted"
         assert identities(PLAIN) == [(1, 2), (2, 2), (3, 1), (3, 2)]
 
-    def test_orphans(self):
+    def test_orphans_deletes_history_of_deleted_rows(self):
         long_ago = timezone.now() - timedelta(days=1)
         row = make_row().pk
         fill(PLAIN, row, [1, 2], created=long_ago)
         fill(PLAIN, row + 1, [1, 2], created=long_ago)
-        assert run(PRUNE, "--orphans") == "2 entries of rows that are gone deleted"
+        assert run(PRUNE, "--orphans") == "2 entries of deleted rows deleted"
         assert run(PRUNE, "--orphans", "--keep-last", "1").splitlines() == [
             "1 entries deleted",
-            "0 entries of rows that are gone deleted",
+            "0 entries of deleted rows deleted",
         ]
 
-    def test_orphans_that_are_kept_on_purpose(self, settings):
+    def test_orphans_is_an_error_with_history_keep_after_delete(self, settings):
         settings.XQUEUE_BRIDGE = {"HISTORY_KEEP_AFTER_DELETE": True}
         with pytest.raises(CommandError, match="HISTORY_KEEP_AFTER_DELETE"):
             run(PRUNE, "--orphans")
@@ -84,13 +84,13 @@ class TestPrune:
             ["--start", "x"],
         ],
     )
-    def test_it_wants_to_know_what_stays(self, args):
+    def test_missing_or_invalid_limits_are_errors(self, args):
         fill(PLAIN, 1, [1, 2])
         with pytest.raises(CommandError):
             run(PRUNE, *args)
         assert len(identities(PLAIN)) == 2
 
-    def test_interrupted_it_says_how_to_go_on(self, monkeypatch):
+    def test_interrupted_prune_prints_where_to_continue(self, monkeypatch):
         """SG33: and going on there finishes the job."""
         monkeypatch.setattr(prune, "PAGE", 10)
         monkeypatch.setattr(prune, "CHUNK", 5)
@@ -105,7 +105,7 @@ class TestPrune:
             return real(*args)
 
         monkeypatch.setattr(prune._Doomed, "delete", interrupted)
-        with pytest.raises(CommandError, match=r"go on with --start \d+$") as stopped:
+        with pytest.raises(CommandError, match=r"continue with --start \d+$") as stopped:
             run(PRUNE, "--keep-last", "1")
         row = str(stopped.value).split()[-1]
         run(PRUNE, "--keep-last", "1", "--start", row)
@@ -113,7 +113,7 @@ class TestPrune:
 
 
 class TestMove:
-    def test_to_the_table_that_is_written(self, settings):
+    def test_default_is_to_the_table_that_is_written(self, settings):
         settings.XQUEUE_BRIDGE = TO_EXTENDED
         fill(PLAIN, 1, [1, 2, 3])
         table = EXTENDED._meta.db_table
@@ -122,14 +122,14 @@ class TestMove:
         assert identities(EXTENDED) == [(1, 1), (1, 2), (1, 3)]
         assert run(MOVE).startswith("0 entries moved")
 
-    def test_and_back(self, settings):
+    def test_entries_move_back_to_the_plain_table(self, settings):
         settings.XQUEUE_BRIDGE = {}
         fill(EXTENDED, 1, [1, 2, 3])
         assert run(MOVE, "--chunk", "2").startswith("3 entries moved")
         assert identities(PLAIN) == [(1, 1), (1, 2), (1, 3)]
 
     @pytest.mark.django_db(databases=["default", "history"], transaction=True)
-    def test_places_by_name(self, settings):
+    def test_tables_are_chosen_by_name_and_alias(self, settings):
         fill(EXTENDED, 1, [1, 2])
         run(MOVE, "--from", "extended", "--to", "extended@history")
         assert identities(EXTENDED, "history") == [(1, 1), (1, 2)]
@@ -148,18 +148,18 @@ class TestMove:
             ["--chunk", "100000"],
         ],
     )
-    def test_places_that_are_none(self, args):
+    def test_unknown_table_or_alias_is_an_error(self, args):
         with pytest.raises(CommandError):
             run(MOVE, *args)
 
-    def test_a_source_that_is_still_written(self, monkeypatch):
+    def test_source_with_new_entries_prints_a_hint(self, monkeypatch):
         fill(EXTENDED, 1, [1, 2])
         real = move._delete
         monkeypatch.setattr(move, "_delete", lambda *args: (fill(EXTENDED, 2, [1]), real(*args))[1])
-        assert "is it still written?" in run(MOVE)
+        assert "it is still written" in run(MOVE)
         assert identities(EXTENDED) == [(2, 1)]
 
-    def test_interrupted_it_says_so(self, monkeypatch):
+    def test_interrupted_move_prints_how_many_were_moved(self, monkeypatch):
         fill(EXTENDED, 1, [1, 2, 3])
         real, calls = move._copy, []
 
@@ -174,7 +174,7 @@ class TestMove:
             run(MOVE, "--chunk", "1")
         assert run(MOVE).startswith("2 entries moved")
 
-    def test_a_copy_that_differs(self):
+    def test_copy_that_differs_is_an_error(self):
         fill(EXTENDED, 1, [1])
         fill(PLAIN, 1, [1], state="something else")
         with pytest.raises(CommandError, match="version 1 of row 1"):
@@ -182,7 +182,7 @@ class TestMove:
         assert identities(EXTENDED) == identities(PLAIN) == [(1, 1)]
 
 
-def test_a_host_with_two_databases(tmp_path):
+def test_history_moves_between_two_databases(tmp_path):
     """SG32, SG90: migrated by the router, written, moved away and back; all by command."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "demo.settings",

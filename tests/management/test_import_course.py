@@ -42,7 +42,7 @@ def test_it_works(folder):
         "1 chapter, 1 subsection (1 graded), 1 block",
         "Homework: 100% of the grade, 1 expected, the 0 lowest dropped",
         "cutoffs: Pass from 60%",
-        "version 7 is current; the first of this course",
+        "version 7 published; first version of this course",
     ]
     assert notes == ""
     assert StoredStructures().get(KEY).version == "7"
@@ -60,12 +60,12 @@ def test_an_archive_and_a_document_are_the_same_course(folder, tmp_path):
     document = tmp_path / "course.json"
     document.write_text(write_json(read_olx(folder)), encoding="utf-8")
     for path in (archive, document):
-        assert load(path)[0].splitlines()[-1].endswith("is current already")
+        assert load(path)[0].splitlines()[-1].endswith("is already published")
 
 
 def test_a_dry_run_writes_nothing(folder):
     output, _ = load(folder, "--dry-run", "--course-version", "7")
-    assert output.splitlines()[-1] == "version 7 would be current; the first of this course"
+    assert output.splitlines()[-1] == "version 7 would be published; first version of this course"
     assert StoredStructures().get(KEY) is None
 
 
@@ -73,7 +73,7 @@ def test_another_version_replaces_the_one_before(folder):
     load(folder, "--course-version", "7")
     (folder / "problem" / "p.xml").write_text("<problem/>")
     output, notes = load(folder, "--course-version", "8")
-    assert output.splitlines()[-1] == "version 8 is current; 7 before"
+    assert output.splitlines()[-1] == "version 8 published; replaces 7"
     assert "nothing in it is known to have points" in notes
 
 
@@ -96,11 +96,11 @@ def test_what_is_seldom_meant_is_noted(tmp_path):
     assert "First (Exam): 0 points in 1 block, 1 with points that only the block knows" in output
     assert "cutoffs: none" in output
     assert notes.splitlines() == [
-        "Note: 'First' is graded, but 'Exam' is no assignment type of the policy.",
-        "Note: 1 of 1 Homework are not there, and count as 0.",
-        "Note: 2 of 2 Lab are not there, and count as 0.",
-        "Note: every Lab is dropped, so all of them count as 0.",
-        "Note: the weights add up to 150%.",
+        "Warning: 'First' is graded, but 'Exam' is no assignment type of the policy.",
+        "Warning: 1 of 1 Homework are not there, and count as 0.",
+        "Warning: 2 of 2 Lab are not there, and count as 0.",
+        "Warning: every Lab is dropped, so all of them count as 0.",
+        "Warning: the weights add up to 150%.",
     ]
 
 

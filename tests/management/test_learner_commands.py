@@ -56,14 +56,14 @@ def state_of(user_id: int) -> dict | None:
 
 
 class TestRetire:
-    def test_scrub(self, ada, bob):
+    def test_scrub_is_the_default_mode(self, ada, bob):
         """C125: texts go, numbers stay, and others are left alone."""
-        assert run(RETIRE, "ada") == (f"learner {ada}: scrub: 2 history, 1 states, 1 submissions")
+        assert run(RETIRE, "ada") == (f"user {ada}: scrub: 2 history, 1 states, 1 submissions")
         assert state_of(ada) is None
         assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
         assert state_of(bob) is not None
 
-    def test_purge_several(self, ada, bob):
+    def test_purge_of_several_learners(self, ada, bob):
         run(RETIRE, "ada", "--user-id", str(bob), "--purge")
         assert not models.StudentModule.objects.exists()
         assert not models.Submission.objects.exists()
@@ -71,15 +71,15 @@ class TestRetire:
     def test_again(self, ada):
         """SG88: another run is harmless, and says so."""
         run(RETIRE, "ada")
-        assert run(RETIRE, "ada") == f"learner {ada}: scrub: nothing"
+        assert run(RETIRE, "ada") == f"user {ada}: scrub: nothing"
 
     def test_dry_run(self, ada):
         said = run(RETIRE, "ada", "--dry-run", "--purge")
-        assert said == f"learner {ada}: would purge 1 grades, 2 history, 1 states, 1 submissions"
+        assert said == f"user {ada}: would purge 1 grades, 2 history, 1 states, 1 submissions"
         assert state_of(ada)["attempts"] == 2
         assert not models.RetiredLearner.objects.exists()
 
-    def test_go_on_with_what_was_interrupted(self, ada, bob):
+    def test_unfinished_continues_interrupted_retirements(self, ada, bob):
         """SG88: what was begun is finished, each in its own mode."""
         learner_state.begin_retirement(ada, "purge")
         learner_state.begin_retirement(bob, "scrub")
@@ -94,12 +94,12 @@ class TestRetire:
             run(RETIRE, "ada")
         assert "1 submissions" in run(RETIRE, "--user-id", str(ada))
 
-    def test_one_that_fails_keeps_the_others_from_nothing(self, ada, monkeypatch):
+    def test_failure_of_one_learner_does_not_stop_the_others(self, ada, monkeypatch):
         with pytest.raises(CommandError, match=f"Not retired: {ada + 1}"):
             run(RETIRE, "--user-id", str(ada + 1), "--user-id", str(ada))
         assert state_of(ada) is None
 
-    def test_a_file_that_cannot_be_removed(self, ada, monkeypatch):
+    def test_file_that_cannot_be_removed_is_an_error(self, ada, monkeypatch):
         models.SubmissionContent.objects.update(files=[["a.py", "2026/a", 1]])
         monkeypatch.setattr(files, "_delete", lambda storage, name: False)
         with pytest.raises(CommandError, match=f"Not retired: {ada}. Run it again"):
@@ -112,12 +112,12 @@ class TestRetire:
             run(RETIRE, "ada")
 
     @pytest.mark.parametrize("words", [[], ["--purge"], ["--dry-run"]])
-    def test_nobody_named(self, words):
-        with pytest.raises(CommandError, match="Name learners"):
+    def test_no_learner_is_an_error(self, words):
+        with pytest.raises(CommandError, match="At least one username"):
             run(RETIRE, *words)
 
     @pytest.mark.parametrize("user_id", ["x", "-1", "1.5", "9" * 30])
-    def test_ids_that_are_none(self, user_id):
+    def test_invalid_user_id_is_an_error(self, user_id):
         with pytest.raises(CommandError, match="is not a user id"):
             run(RETIRE, f"--user-id={user_id}")
 
@@ -139,14 +139,14 @@ class TestReset:
         assert run(RESET, str(PROBLEM), "--everyone") == "0 of 2 learners reset"
         assert state_of(ada)["attempts"] == state_of(bob)["attempts"] == 0
 
-    def test_everyone_and_somebody(self, ada):
-        with pytest.raises(CommandError, match="name no learners"):
+    def test_everyone_with_a_username_is_an_error(self, ada):
+        with pytest.raises(CommandError, match="cannot be used with usernames"):
             run(RESET, str(PROBLEM), "ada", "--everyone")
 
     def test_interrupted(self, ada, bob, monkeypatch):
         from xqueue_bridge.management.commands.xqueue_bridge_reset_attempts import Command
 
-        monkeypatch.setattr(Command, "deed", interrupt)
+        monkeypatch.setattr(Command, "perform", interrupt)
         with pytest.raises(CommandError, match="Interrupted: 0 reset, 1 not tried"):
             run(RESET, str(PROBLEM), "--everyone")
 
@@ -166,7 +166,7 @@ class TestDelete:
         assert run(DELETE, str(PROBLEM), "ada", "--dry-run") == "0 of 1 learners would be deleted"
         assert run(DELETE, str(PROBLEM), "ada") == "0 of 1 learners deleted"
 
-    def test_a_key_of_the_old_kind(self, ada):
+    def test_deprecated_key_needs_the_course(self, ada):
         from xqueue_bridge.lms.callback_url import parse_block_key
 
         course_key, usage_key = parse_block_key(OLD_COURSE, OLD_KEY)
@@ -183,7 +183,7 @@ class TestDelete:
             ([OLD_KEY, "ada"], "--course: is missing"),
             ([str(PROBLEM), "eve"], "Unknown user 'eve'"),
             ([str(PROBLEM), "half of a pair: \udcff"], "Unknown user 'half of a pair"),
-            ([str(PROBLEM)], "Name learners"),
+            ([str(PROBLEM)], "At least one username"),
         ],
     )
     def test_errors_name_the_argument(self, ada, words, said):

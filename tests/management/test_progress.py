@@ -1,54 +1,32 @@
-"""How a long command says how far it is."""
+"""Progress lines of long commands."""
 
 from __future__ import annotations
 
-import builtins
 import io
 
-import pytest
 from django.core.management.base import OutputWrapper
 
 from xqueue_bridge.management import progress
-from xqueue_bridge.management.progress import ProgressBar
+from xqueue_bridge.management.progress import Progress
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def shown(stream: io.StringIO, **options) -> str:
-    with ProgressBar(OutputWrapper(stream), 8, **options) as bar:
-        bar.to(2, "two")
-        bar.to(8, "eight")
+def written(**options: bool) -> str:
+    stream = io.StringIO()
+    reported = Progress(OutputWrapper(stream), 8, **options)
+    reported.update(2, "two")
+    reported.update(9, "nine")
     return stream.getvalue()
 
 
-def test_a_bar_on_a_terminal():
-    assert shown(Terminal()).endswith("eight\n")
-    assert "100%|" in shown(Terminal())
+def test_no_line_is_written_before_the_interval_has_passed() -> None:
+    assert written() == ""
 
 
-def test_lines_where_there_is_no_terminal(monkeypatch):
-    assert shown(io.StringIO()) == "", "not yet"
+def test_line_has_percent_up_to_100_and_the_note(monkeypatch) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0)
-    assert shown(io.StringIO()) == "25%: two\n100%: eight\n"
+    assert written() == "25%: two\n100%: nine\n"
 
 
-def test_lines_where_there_is_no_tqdm(monkeypatch):
-    real = builtins.__import__
-
-    def without_tqdm(name, *args):
-        if name == "tqdm":
-            raise ImportError
-        return real(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", without_tqdm)
+def test_quiet_writes_nothing(monkeypatch) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0)
-    assert shown(Terminal()) == "25%: two\n100%: eight\n"
-
-
-@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
-def test_quiet(stream, monkeypatch):
-    monkeypatch.setattr(progress, "INTERVAL", 0)
-    assert shown(stream(), quiet=True) == ""
+    assert written(quiet=True) == ""

@@ -13,8 +13,8 @@ from xqueue_bridge.lms.callback_url import parse_block_key
 from xqueue_bridge.lms.users import user_ids_of
 from xqueue_bridge.protocol.fields import is_valid_text
 
-#: The parts of a block key, with the names of these commands' arguments.
-_CALLED = {"course_id": "--course", "mod_id": "block"}
+#: Part of a block key -> name of the commands' argument.
+_ARGUMENT_NAMES = {"course_id": "--course", "mod_id": "block"}
 
 
 def add_learners(parser: CommandParser) -> None:
@@ -40,20 +40,20 @@ def find_learners(usernames: Sequence[str], user_ids: Sequence[int]) -> list[int
     return list(dict.fromkeys([*(found[username] for username in usernames), *user_ids]))
 
 
-def add_place(parser: CommandParser) -> None:
+def add_block_arguments(parser: CommandParser) -> None:
     """Add arguments that name a block in a course or library."""
     parser.add_argument("block", help="The block's usage key.")
     parser.add_argument(
-        "--course", help="Its course, where the key does not name it: keys that begin with i4x."
+        "--course", help="The block's course key; required for deprecated keys (i4x://...)."
     )
 
 
-def find_place(course: str | None, block: str) -> tuple[LearningContextKey, UsageKey]:
+def find_block(course: str | None, block: str) -> tuple[LearningContextKey, UsageKey]:
     """Return the named context key and usage key. Raises CommandError, which names the argument."""
     try:
         return parse_block_key(course, block)
     except InvalidField as exc:
-        raise CommandError(f"{_CALLED[exc.field]}: {exc.reason}") from None
+        raise CommandError(f"{_ARGUMENT_NAMES[exc.field]}: {exc.reason}") from None
 
 
 def _user_id(text: str) -> int:

@@ -15,45 +15,49 @@ from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_structure import api as course_structure
-from xqueue_bridge.management.progress import ProgressBar
+from xqueue_bridge.management.progress import Progress
 
 
 class Command(BaseCommand):
     help = (
         "Compute the grades of all learners who have a score or a grade in a course. "
-        "Interrupted, it is continued with --resume, or by the sweeper."
+        "--resume or the sweeper continues an interrupted run."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("course_key")
-        parser.add_argument("--workers", type=int, default=1, help="Processes (default: 1).")
         parser.add_argument(
-            "--batch-size", type=int, default=50, help="Learners in one batch (default: 50)."
+            "--workers", type=int, default=1, help="Number of processes (default: 1)."
         )
         parser.add_argument(
-            "--resume", action="store_true", help="Do what is left, and ask for nothing new."
+            "--batch-size", type=int, default=50, help="Learners in a batch (default: 50)."
+        )
+        parser.add_argument(
+            "--resume", action="store_true", help="Compute the outstanding grades only."
         )
 
     def handle(
         self, *args: Any, course_key: str, workers: int, batch_size: int, **options: Any
     ) -> None:
         if workers < 1 or batch_size < 1:
-            raise CommandError("--workers and --batch-size: 1 or more.")
+            raise CommandError("--workers and --batch-size must be at least 1.")
         key = _gradable(course_key)
         if not options["resume"]:
             course_grades.request_course(key)
         learners = course_grades.unfinished(key)
         batches = [learners[n : n + batch_size] for n in range(0, len(learners), batch_size)]
         done = 0
-        with ProgressBar(self.stderr, len(learners)) as progress:
-            for count in _computed(key, batches, workers):
-                done += count
-                progress.to(done, f"{done} of {len(learners)}")
+        progress = Progress(self.stderr, len(learners))
+        for count in _computed(key, batches, workers):
+            done += count
+            progress.update(done, f"{done} of {len(learners)}")
         # In a course that is still running, some learners have new scores by now.
         left = len(set(learners) & set(course_grades.unfinished(key, only_tried=True)))
         self.stdout.write(f"{len(learners) - left} grades computed in {key}")
         if left:
-            raise CommandError(f"{left} could not be; the admin says why: Grade recalculations.")
+            raise CommandError(
+                f"{left} grades failed; the admin's list of grade recalculations has the errors."
+            )
 
 
 def _gradable(text: str) -> CourseKey:
@@ -64,10 +68,10 @@ def _gradable(text: str) -> CourseKey:
     course = course_structure.course_structures().get(key)
     if course is None:
         raise CommandError(
-            f"No structure of {key} is known: xqueue_bridge_import_course loads one."
+            f"{key} has no published structure; import it with xqueue_bridge_import_course."
         )
     if course_grades.is_frozen(course):
-        raise CommandError(f"The grades of {key} are frozen: see GRADE_FREEZE_DAYS.")
+        raise CommandError(f"The grades of {key} are frozen (GRADE_FREEZE_DAYS).")
     return key
 
 

@@ -12,5 +12,5 @@ class Command(BlockCommand):
         "history keeps what was there."
     )
     done = "deleted"
-    deed = staticmethod(delete_state)
-    would = staticmethod(has_state)
+    perform = staticmethod(delete_state)
+    would_change = staticmethod(has_state)

@@ -1,4 +1,4 @@
-"""Load a course structure, so that its learners can be graded."""
+"""Import and publish a course structure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xqueue_bridge.exceptions import InvalidCourse
 
 
 class Command(BaseCommand):
-    help = "Load a course: what is graded in it, for how many points, and by which policy."
+    help = "Import a course's subsections, maximum scores and grading policy, and publish them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -30,11 +30,13 @@ class Command(BaseCommand):
             type=Path,
             help="A course as Studio exports it (folder or tar.gz), or a JSON document.",
         )
-        parser.add_argument("--course-key", help="What the course is known as here.")
+        parser.add_argument("--course-key", help="The course key (default: the one in the files).")
         parser.add_argument(
-            "--course-version", help="What to call this version (default: from its content)."
+            "--course-version", help="The version's name (default: a hash of the content)."
         )
-        parser.add_argument("--dry-run", action="store_true", help="Read and check it only.")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Read and check, but publish nothing."
+        )
 
     def handle(self, *args: Any, path: Path, dry_run: bool, **options: Any) -> None:
         try:
@@ -47,7 +49,7 @@ class Command(BaseCommand):
         for line in summary(course):
             self.stdout.write(line)
         for warning in warnings(course):
-            self.stderr.write(self.style.WARNING(f"Note: {warning}."))
+            self.stderr.write(self.style.WARNING(f"Warning: {warning}."))
         self.stdout.write(_outcome(course, previous, dry_run))
 
     def _read(self, path: Path, course_key: str | None, version: str | None) -> Course:
@@ -61,6 +63,6 @@ class Command(BaseCommand):
 
 def _outcome(course: Course, previous: Course | None, dry_run: bool) -> str:
     if previous is not None and previous.version == course.version:
-        return f"version {course.version} is current already"
-    before = f"{previous.version} before" if previous else "the first of this course"
-    return f"version {course.version} {'would be' if dry_run else 'is'} current; {before}"
+        return f"version {course.version} is already published"
+    before = f"replaces {previous.version}" if previous else "first version of this course"
+    return f"version {course.version} {'would be ' if dry_run else ''}published; {before}"

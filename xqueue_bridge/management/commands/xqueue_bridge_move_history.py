@@ -10,7 +10,7 @@ from django.db import connections, router
 
 from xqueue_bridge.learner_state.history import move
 from xqueue_bridge.learner_state.history.store import Table, tables
-from xqueue_bridge.management.progress import ProgressBar
+from xqueue_bridge.management.progress import Progress
 from xqueue_bridge.models import StudentModuleHistory, StudentModuleHistoryExtended
 
 _TABLES: dict[str, Table] = {
@@ -21,14 +21,15 @@ _TABLES: dict[str, Table] = {
 
 class Command(BaseCommand):
     help = (
-        "Move history while the site goes on. A place is 'plain' or 'extended', with '@' and a "
-        "database alias if it is not the one that the router says. Without places: from the "
-        "table that is not written any more to the one that is. May be interrupted and run again."
+        "Move history entries to the other table or database while the site runs. TABLE is 'plain' "
+        "or 'extended', with '@' and a database alias if it is not the router's choice. By "
+        "default, from the table that is no longer written to the one that is. Can be interrupted "
+        "and run again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--from", dest="source", type=_place, metavar="PLACE")
-        parser.add_argument("--to", dest="target", type=_place, metavar="PLACE")
+        parser.add_argument("--from", dest="source", type=_history_table, metavar="TABLE")
+        parser.add_argument("--to", dest="target", type=_history_table, metavar="TABLE")
         parser.add_argument(
             "--chunk",
             type=int,
@@ -36,11 +37,11 @@ class Command(BaseCommand):
             metavar="N",
             help=f"Entries in one transaction (default: {move.CHUNK}).",
         )
-        parser.add_argument("--dry-run", action="store_true", help="Count, and move nothing.")
-        parser.add_argument("--no-progress", action="store_true", help="Say only how it ended.")
+        parser.add_argument("--dry-run", action="store_true", help="Count, but move nothing.")
+        parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        unwritten, written = (_at(table) for table in tables())
+        unwritten, written = (_routed(table) for table in tables())
         source, target = options["source"] or unwritten, options["target"] or written
         if source == target:
             raise CommandError(f"--from and --to are both {source}.")
@@ -52,26 +53,30 @@ class Command(BaseCommand):
         at = move.MoveProgress()
         try:
             last = move.last_entry(source)
-            with ProgressBar(self.stderr, last, quiet=options["no_progress"]) as bar:
-                for at in move.move(source, target, chunk=options["chunk"]):
-                    bar.to(at.pk, f"{at.moved} entries moved")
+            progress = Progress(self.stderr, last, quiet=options["no_progress"])
+            for at in move.move(source, target, chunk=options["chunk"]):
+                progress.update(at.pk, f"{at.moved} entries moved")
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted: {at.moved} entries moved. Run it again.") from None
         except move.CopyDiffers as exc:
-            raise CommandError(f"{at.moved} entries moved, then one differed: {exc}") from None
+            raise CommandError(
+                f"{at.moved} entries moved; the copy of the next one differs: {exc}"
+            ) from None
         self.stdout.write(f"{at.moved} entries moved from {source} to {target}")
         if source.entries.exists():
-            self.stdout.write(f"There is more in {source}: is it still written? Run it again.")
+            self.stdout.write(
+                f"{source} still has entries. Run it again; if they increase, it is still written."
+            )
 
 
-def _place(text: str) -> move.HistoryTable:
+def _history_table(text: str) -> move.HistoryTable:
     name, _, alias = text.partition("@")
     if name not in _TABLES:
         raise ArgumentTypeError(f"{name!r} is neither 'plain' nor 'extended'")
     if alias and alias not in connections:
         raise ArgumentTypeError(f"{alias!r} is not in DATABASES")
-    return move.HistoryTable(_TABLES[name], alias) if alias else _at(_TABLES[name])
+    return move.HistoryTable(_TABLES[name], alias) if alias else _routed(_TABLES[name])
 
 
-def _at(table: Table) -> move.HistoryTable:
+def _routed(table: Table) -> move.HistoryTable:
     return move.HistoryTable(table, router.db_for_write(table))

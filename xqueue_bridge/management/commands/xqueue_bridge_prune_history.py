@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from xqueue_bridge.conf import options as bridge_options
 from xqueue_bridge.learner_state.history import prune
-from xqueue_bridge.management.progress import ProgressBar
+from xqueue_bridge.management.progress import Progress
 
 
 class Command(BaseCommand):
@@ -23,28 +23,31 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--keep-last", type=_positive, metavar="N", help="Keep the N newest of each row."
+            "--keep-last",
+            type=_positive,
+            metavar="N",
+            help="Keep the N newest entries of each row.",
         )
         parser.add_argument(
-            "--keep-days", type=_positive, metavar="D", help="Keep what is younger than D days."
+            "--keep-days", type=_positive, metavar="D", help="Keep entries younger than D days."
         )
         parser.add_argument(
             "--orphans",
             action="store_true",
-            help="Delete all history of rows that are gone; for history in another database.",
+            help="Delete all history of deleted rows; for history in another database.",
         )
         parser.add_argument(
-            "--start", type=_positive, metavar="ROW", help="Go on at this row, downwards."
+            "--start", type=_positive, metavar="ROW", help="Continue at this row id, downwards."
         )
-        parser.add_argument("--dry-run", action="store_true", help="Count, and delete nothing.")
-        parser.add_argument("--no-progress", action="store_true", help="Say only how it ended.")
+        parser.add_argument("--dry-run", action="store_true", help="Count, but delete nothing.")
+        parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         by_age = options["keep_last"] or options["keep_days"]
         if not by_age and not options["orphans"]:
-            raise CommandError("Say what to keep (--keep-last, --keep-days), or --orphans.")
+            raise CommandError("At least one of --keep-last, --keep-days, --orphans is required.")
         if options["orphans"] and bridge_options().HISTORY_KEEP_AFTER_DELETE:
-            raise CommandError("--orphans: HISTORY_KEEP_AFTER_DELETE says that they stay.")
+            raise CommandError("--orphans cannot be used with HISTORY_KEEP_AFTER_DELETE.")
         if by_age:
             policy = prune.Policy(options["keep_last"], _since(options["keep_days"]))
             walk = prune.prune(policy, dry_run=options["dry_run"], start=options["start"])
@@ -52,7 +55,7 @@ class Command(BaseCommand):
             self._follow(walk, newest, "entries", options, downwards=True)
         if options["orphans"]:
             walk = prune.prune_orphans(dry_run=options["dry_run"])
-            self._follow(walk, prune.newest_row(), "entries of rows that are gone", options)
+            self._follow(walk, prune.newest_row(), "entries of deleted rows", options)
 
     def _follow(
         self,
@@ -66,12 +69,12 @@ class Command(BaseCommand):
         did = "would be deleted" if options["dry_run"] else "deleted"
         at = prune.PruneProgress(rows)
         try:
-            with ProgressBar(self.stderr, rows, quiet=options["no_progress"]) as bar:
-                for at in walk:
-                    done = rows - at.student_module_id if downwards else at.student_module_id
-                    bar.to(done, f"{at.deleted} {what} {did}")
+            progress = Progress(self.stderr, rows, quiet=options["no_progress"])
+            for at in walk:
+                done = rows - at.student_module_id if downwards else at.student_module_id
+                progress.update(done, f"{at.deleted} {what} {did}")
         except KeyboardInterrupt:
-            where = f"; go on with --start {at.student_module_id}" if downwards else ""
+            where = f"; continue with --start {at.student_module_id}" if downwards else ""
             raise CommandError(f"Interrupted: {at.deleted} {what} {did}{where}") from None
         self.stdout.write(f"{at.deleted} {what} {did}")
 
@@ -88,4 +91,4 @@ def _since(days: int | None) -> datetime | None:
     try:
         return timezone.now() - timedelta(days=days)
     except OverflowError:
-        raise CommandError(f"--keep-days: {days} days ago there was no date.") from None
+        raise CommandError(f"--keep-days: {days} is too large for a date.") from None

@@ -21,16 +21,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--since",
-            type=_moment,
-            help="Grades that have changed since this day or time (ISO 8601; without zone: UTC).",
+            type=_parse_datetime,
+            help="Only grades changed since this day or time (ISO 8601; UTC if it has no zone).",
         )
         parser.add_argument(
-            "--course", action="append", default=[], type=_course_key, help="Only of this course."
+            "--course",
+            action="append",
+            default=[],
+            type=_course_key,
+            help="Only grades of this course; may be repeated.",
         )
         parser.add_argument(
-            "--failed", action="store_true", help="Only grades that were refused or given up."
+            "--failed",
+            action="store_true",
+            help="Only grades that Credentials refused or that failed too often.",
         )
-        parser.add_argument("--dry-run", action="store_true", help="Only print them.")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Print the grades, but change nothing."
+        )
 
     def handle(
         self,
@@ -42,7 +50,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         if not (since or course or failed):
-            raise CommandError("Say which grades: --since, --course or --failed.")
+            raise CommandError("At least one of --since, --course, --failed is required.")
         if credentials_options() is None:
             raise CommandError("XQUEUE_BRIDGE['CREDENTIALS'] is not set.")
         count = 0
@@ -53,12 +61,12 @@ class Command(BaseCommand):
             start=1,
         ):
             if dry_run:
-                self.stdout.write(f"{grade.course_id}  learner {grade.user_id}")
+                self.stdout.write(f"{grade.course_id}  user {grade.user_id}")
         done = "would be sent again" if dry_run else "will be sent again"
         self.stdout.write(f"{count} grades {done}.")
 
 
-def _moment(text: str) -> datetime:
+def _parse_datetime(text: str) -> datetime:
     try:
         moment = parse_datetime(text)
         if moment is None and (day := parse_date(text)):
@@ -67,7 +75,7 @@ def _moment(text: str) -> datetime:
             return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         pass
-    raise ArgumentTypeError(f"{text!r} is neither a day nor a time, as 2026-11-20T08:00Z")
+    raise ArgumentTypeError(f"{text!r} is neither a day nor a time, such as 2026-11-20T08:00Z")
 
 
 def _course_key(text: str) -> CourseKey:

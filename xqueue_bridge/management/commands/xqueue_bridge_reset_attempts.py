@@ -15,13 +15,13 @@ from xqueue_bridge.management.block_command import BlockCommand
 class Command(BlockCommand):
     help = "Set learners' attempts at a problem to 0. Answers, feedback and scores stay."
     done = "reset"
-    deed = staticmethod(reset_attempts)
-    would = staticmethod(has_attempts)
+    perform = staticmethod(reset_attempts)
+    would_change = staticmethod(has_attempts)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--everyone", action="store_true", help="All learners who have been at the problem."
+            "--everyone", action="store_true", help="All learners who have state at the problem."
         )
 
     def learners(
@@ -30,5 +30,5 @@ class Command(BlockCommand):
         if not options["everyone"]:
             return super().learners(course_key, usage_key, **options)
         if options["learner"] or options["user_id"]:
-            raise CommandError("--everyone: name no learners, then.")
+            raise CommandError("--everyone cannot be used with usernames or --user-id.")
         return list(learner_ids_at(course_key, usage_key))

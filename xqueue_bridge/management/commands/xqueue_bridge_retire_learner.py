@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.management.arguments import add_learners, find_learners
-from xqueue_bridge.management.progress import ProgressBar
+from xqueue_bridge.management.progress import Progress
 from xqueue_bridge.retirement import (
     RetirementMode,
     retirement_batches,
@@ -21,8 +21,8 @@ from xqueue_bridge.retirement import (
 
 class Command(BaseCommand):
     help = (
-        "Forget learners: what they wrote, their files, and what graders said to them. Scores and "
-        "times stay, unless --purge. It cannot be undone. Interrupted, or if a file could not be "
+        "Retire learners: remove their answers, files and feedback. Scores and times stay, unless "
+        "--purge is given. This cannot be undone. If it is interrupted, or a file could not be "
         "removed, run it again."
     )
 
@@ -31,11 +31,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--unfinished",
             action="store_true",
-            help="Go on with every retirement that was begun and not finished.",
+            help="Continue every unfinished retirement.",
         )
-        parser.add_argument("--purge", action="store_true", help="Delete every row, too.")
-        parser.add_argument("--dry-run", action="store_true", help="Count, and change nothing.")
-        parser.add_argument("--no-progress", action="store_true", help="Say only how it ended.")
+        parser.add_argument("--purge", action="store_true", help="Delete the rows, too.")
+        parser.add_argument("--dry-run", action="store_true", help="Count, but change nothing.")
+        parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         mode = RetirementMode.PURGE if options["purge"] else RetirementMode.SCRUB
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         if options["unfinished"]:
             wanted = dict(unfinished_retirements()) | wanted
         elif not wanted:
-            raise CommandError("Name learners, by user name or --user-id, or say --unfinished.")
+            raise CommandError("At least one username, --user-id or --unfinished is required.")
         failed = [who for who, how in wanted.items() if not self._retire(who, how, options)]
         if failed:
             raise CommandError(f"Not retired: {', '.join(map(str, failed))}. Run it again.")
@@ -55,19 +55,23 @@ class Command(BaseCommand):
             plan = retirement_plan(user_id, mode)
             if not options["dry_run"]:
                 total = plan.total()
-                with ProgressBar(self.stderr, total, quiet=options["no_progress"]) as bar:
-                    for batch in retirement_batches(user_id, mode):
-                        done += batch
-                        bar.to(min(done.total(), total), f"learner {user_id}")
+                progress = Progress(self.stderr, total, quiet=options["no_progress"])
+                for batch in retirement_batches(user_id, mode):
+                    done += batch
+                    progress.update(min(done.total(), total), f"user {user_id}")
         except KeyboardInterrupt:
-            raise CommandError(f"Interrupted: {_told(done)}; run it again.") from None
+            raise CommandError(f"Interrupted: {_format_counts(done)}; run it again.") from None
         except XQueueBridgeError as exc:
-            self.stderr.write(f"learner {user_id}: {exc}")
+            self.stderr.write(f"user {user_id}: {exc}")
             return False
-        said = f"would {mode} {_told(plan)}" if options["dry_run"] else f"{mode}: {_told(done)}"
-        self.stdout.write(f"learner {user_id}: {said}")
+        said = (
+            f"would {mode} {_format_counts(plan)}"
+            if options["dry_run"]
+            else f"{mode}: {_format_counts(done)}"
+        )
+        self.stdout.write(f"user {user_id}: {said}")
         return True
 
 
-def _told(counts: Counter[str]) -> str:
+def _format_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "nothing"
