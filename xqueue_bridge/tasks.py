@@ -109,6 +109,7 @@ def sweep() -> dict[str, int]:
         "submissions given up": submission_queue.fail_exhausted,
         "replies delivered": grader_replies.apply_due,
         "unpublished submissions purged": submission_queue.purge_unpublished,
+        "unmatched submissions purged": submission_queue.purge_unmatched,
         "ended sessions forgotten": submission_queue.clear_expired_sessions,
         "courses to grade anew": course_grades.request_due_courses,
         "grades computed": course_grades.recalculate_due,

@@ -18,8 +18,8 @@ from xqueue_bridge.protocol.headers import (
     parse_xreply,
 )
 
-PLACE = "course-v1:DemoX+CS101+2026/xqueue/7/block-v1:DemoX+CS101+2026+type@problem+block@sums"
-URL = f"http://lms.example.com/courses/{PLACE}/score_update"
+PATH = "course-v1:DemoX+CS101+2026/xqueue/7/block-v1:DemoX+CS101+2026+type@problem+block@sums"
+URL = f"http://lms.example.com/courses/{PATH}/score_update"
 GOOD = {"lms_callback_url": URL, "lms_key": "k", "queue_name": "demo"}
 
 storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)

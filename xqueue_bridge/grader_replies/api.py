@@ -4,9 +4,11 @@ from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_wai
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
     FAILURE_REPLY,
+    delete_replies,
     record_if_duplicate,
     store_failure_reply,
     store_reply,
+    submissions_with_replies,
     undelivered_by_queue,
 )
 from xqueue_bridge.grader_replies.locks import retire_locks
@@ -23,6 +25,7 @@ __all__ = [
     "apply_due",
     "apply_reply",
     "apply_waiting",
+    "delete_replies",
     "discard_late_reply",
     "make_feedback",
     "parse_reply",
@@ -34,5 +37,6 @@ __all__ = [
     "scrub_replies",
     "store_failure_reply",
     "store_reply",
+    "submissions_with_replies",
     "undelivered_by_queue",
 ]

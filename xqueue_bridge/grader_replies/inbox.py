@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import partial
 
 from django.db import transaction
@@ -88,6 +89,27 @@ def record_if_duplicate(submission_id: int, body: str) -> bool:
             learner_state.record_duplicate(ledger_key(reply_id))
             return True
     return False
+
+
+def submissions_with_replies(submission_ids: Collection[int]) -> tuple[set[int], set[int]]:
+    """Return those of the submissions with an applied reply, and those with a pending one."""
+    applied, pending = set(), set()
+    rows = ReceivedReply.objects.filter(submission_id__in=submission_ids)
+    for submission_id, status, again_at in rows.values_list(
+        "submission_id", "status", "next_attempt_at"
+    ):
+        if status == Status.APPLIED:
+            applied.add(submission_id)
+        elif again_at is not None:
+            pending.add(submission_id)
+    return applied, pending
+
+
+def delete_replies(submission_ids: Collection[int]) -> None:
+    """Delete the replies to these submissions, and what the score ledger holds of them."""
+    replies = ReceivedReply.objects.filter(submission_id__in=submission_ids)
+    learner_state.delete_outcomes([ledger_key(pk) for pk in replies.values_list("pk", flat=True)])
+    replies.delete()
 
 
 def ledger_key(reply_id: int) -> str:

@@ -21,6 +21,7 @@ from xqueue_bridge.learner_state.fields.key_value_store import (
 )
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import delete_history_of, history_batch
+from xqueue_bridge.learner_state.lookup import LearnerAtBlock, find_learner_at
 from xqueue_bridge.learner_state.retirement import (
     begin_retirement,
     count_late_reply,
@@ -36,6 +37,7 @@ from xqueue_bridge.learner_state.scores.ledger import (
     LedgerEntry,
     LedgerResult,
     apply_score,
+    delete_outcomes,
     publish_score,
     record_duplicate,
     record_outcomes,
@@ -73,6 +75,7 @@ __all__ = [
     "HistoryEntry",
     "InvalidScopeError",
     "KeyValueMultiSaveError",
+    "LearnerAtBlock",
     "LedgerEntry",
     "LedgerResult",
     "MaxScoresCache",
@@ -91,7 +94,9 @@ __all__ = [
     "clear_state",
     "count_late_reply",
     "delete_history_of",
+    "delete_outcomes",
     "end_retirement",
+    "find_learner_at",
     "has_attempts",
     "has_state",
     "history",

@@ -66,7 +66,8 @@ def parse_callback_header(text: str) -> XHeader:
     Only the queue key is required: the request's URL names the learner's block. Raise
     InvalidHeader.
     """
-    members = json_object(text, "xqueue_header", error=InvalidHeader)
+    checked = check_text("xqueue_header", text, limit=MAX_HEADER_BYTES, error=InvalidHeader)
+    members = json_object(checked, "xqueue_header", error=InvalidHeader)
     return XHeader(
         lms_callback_url="",
         queue_key=_member(members, "lms_key", MAX_QUEUE_KEY_CHARS, prefix="xqueue_header."),
@@ -77,7 +78,7 @@ def parse_callback_header(text: str) -> XHeader:
             prefix="xqueue_header.",
             may_be_empty=True,
         ),
-        text=text,
+        text=checked,
     )
 
 

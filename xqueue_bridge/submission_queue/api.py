@@ -7,6 +7,7 @@ from xqueue_bridge.submission_queue.accounts import (
     issue_secret,
 )
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
+from xqueue_bridge.submission_queue.legacy import purge_unmatched
 from xqueue_bridge.submission_queue.queue import (
     enqueue,
     fail_exhausted,
@@ -31,6 +32,7 @@ __all__ = [
     "enqueue",
     "fail_exhausted",
     "issue_secret",
+    "purge_unmatched",
     "purge_unpublished",
     "queue_positions",
     "queue_stats",

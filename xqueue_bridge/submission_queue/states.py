@@ -11,6 +11,7 @@
         deleted   │  └──> ANSWERED
                   └── WAITING, LEASED
 
+    a callback whose key no state waits for ──> UNMATCHED ──its reply was applied──> ANSWERED
     the learner was retired: all but ANSWERED ──> RETIRED
 
 ``available_at`` is the time at which the work index offers the submission next: the time of
@@ -28,6 +29,7 @@ class Status(models.TextChoices):
     ANSWERED = "answered", "answered"
     FAILED = "failed", "failed"
     SUPERSEDED = "superseded", "superseded"
+    UNMATCHED = "unmatched", "unmatched"
     RETIRED = "retired", "retired"
 
 
@@ -40,6 +42,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.ANSWERED: frozenset(),
     Status.FAILED: frozenset({Status.WAITING, Status.RETIRED}),
     Status.SUPERSEDED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
+    Status.UNMATCHED: frozenset({Status.ANSWERED, Status.RETIRED}),
     Status.RETIRED: frozenset(),
 }
 

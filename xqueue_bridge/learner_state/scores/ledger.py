@@ -6,7 +6,7 @@ two processes with the same reply one waits for the other, and then finds the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -159,6 +159,11 @@ def record_outcomes(entries: Sequence[LedgerEntry]) -> None:
     """
     rows = [_as_row(entry) for entry in entries]
     upsert(rows, key=["idempotency_key"], fields=["outcome", "earned", "possible", "modified"])
+
+
+def delete_outcomes(idempotency_keys: Collection[str]) -> int:
+    """Delete the ledger's rows of these keys; return their number."""
+    return ScoreLedger.objects.filter(idempotency_key__in=idempotency_keys).delete()[0]
 
 
 def record_duplicate(idempotency_key: str) -> bool:

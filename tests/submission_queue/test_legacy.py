@@ -1,0 +1,213 @@
+"""Results from a legacy XQueue server: what is stored, refused, bounded and deleted."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from tests.submission_queue.factories import COURSE, GOOD_REPLY, OTHER_PROBLEM, PROBLEM
+from xqueue_bridge.data import Dispatch, Target
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.protocol.headers import parse_callback_header
+from xqueue_bridge.submission_queue import legacy
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.tasks import sweep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ANSWER = "block_2_1"
+
+
+@pytest.fixture
+def learner_id():
+    return get_user_model().objects.create_user("learner").pk
+
+
+def wait_for(learner_id, key, usage_key=PROBLEM):
+    """Save a state that waits for this queue key."""
+    entry = {"correctness": "incomplete", "npoints": None, "msg": ""}
+    entry["queuestate"] = {"key": key, "time": "20261120101010"}
+    state = {"correct_map": {ANSWER: entry}, "score": {"raw_earned": 0, "raw_possible": 1}}
+    learner_state.save_fields(learner_id, COURSE, usage_key, state)
+
+
+def overwrite_state(key):
+    """Let every state wait for this key, as a page does that was loaded before the reply came."""
+    entry = {"correctness": "incomplete", "npoints": None, "queuestate": {"key": key}}
+    StudentModule.objects.update(state=json.dumps({"correct_map": {ANSWER: entry}}))
+
+
+def receive(learner_id, key="live", body=GOOD_REPLY, usage_key=PROBLEM):
+    target = Target(learner_id, COURSE, usage_key, Dispatch.SCORE_UPDATE)
+    return legacy.receive(target, parse_callback_header(json.dumps({"lms_key": key})), body)
+
+
+def statuses(learner_id, number, **kwargs):
+    return [receive(learner_id, f"made up {n}", **kwargs).status for n in range(number)]
+
+
+def points(learner_id):
+    return learner_state.read_state(learner_id, PROBLEM, COURSE)["correct_map"][ANSWER]["npoints"]
+
+
+def reply_of(score):
+    return json.dumps({"correct": True, "score": score, "msg": ""})
+
+
+def test_awaited_reply_is_taken_after_any_number_of_made_up_keys(learner_id):
+    """C115: other keys fill their bound; the reply that the state waits for is applied."""
+    wait_for(learner_id, "live")
+    assert statuses(learner_id, 20) == [200] * 16 + [503] * 4
+    assert receive(learner_id).status == 200
+    assert points(learner_id) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [
+        ("MAX_UNMATCHED_AT_BLOCK", 3),
+        ("MAX_UNMATCHED_OF_LEARNER", 3),
+        ("MAX_UNMATCHED_IN_COURSE", 3),
+        ("MAX_UNMATCHED", 3),
+    ],
+)
+def test_unmatched_submissions_are_bounded(learner_id, monkeypatch, bound, value):
+    """C115: at a block, of a learner, in a course and in total."""
+    monkeypatch.setattr(legacy, bound, value)
+    assert statuses(learner_id, 5) == [200, 200, 200, 503, 503]
+    assert Submission.objects.filter(status=Status.UNMATCHED).count() == 3
+
+
+@pytest.mark.parametrize(
+    ("bound", "status"),
+    [("MAX_UNMATCHED_AT_BLOCK", 200), ("MAX_UNMATCHED_OF_LEARNER", 503)],
+)
+def test_bound_at_one_block_leaves_other_blocks_alone(learner_id, monkeypatch, bound, status):
+    monkeypatch.setattr(legacy, bound, 1)
+    assert receive(learner_id, "a").status == 200
+    assert receive(learner_id, "b", usage_key=OTHER_PROBLEM).status == status
+
+
+def test_unmatched_reply_that_breaks_the_grade_contract_is_not_stored(learner_id):
+    """C112, C115: nothing of it is kept; sent again later, the state may wait for it."""
+    receipt = receive(learner_id, body="{}")
+    assert receipt.status == 400
+    assert "correct: is missing" in receipt.text
+    assert not Submission.objects.exists()
+
+
+def test_unmatched_reply_over_the_size_limit_is_not_stored(learner_id):
+    """C115: 65,536 bytes are stored, more are refused for good."""
+    empty = len(json.dumps({"correct": True, "score": 1, "msg": ""}))
+    fits = json.dumps({"correct": True, "score": 1, "msg": "x" * (65_536 - empty)})
+    assert receive(learner_id, body=fits + " ").status == 413
+    assert receive(learner_id, body=fits).status == 200
+    wait_for(learner_id, "large")
+    assert receive(learner_id, "large", body=fits + " ").status == 200
+
+
+@pytest.mark.parametrize("backend", ["block", "callback"])
+def test_a_state_that_is_stored_elsewhere_may_wait_for_it(learner_id, settings, backend):
+    """C112: with another reply backend an invalid reply is stored, and the learner is told."""
+    settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": backend}
+    assert receive(learner_id, body="{}").status == 200
+    assert [*ReceivedReply.objects.order_by("pk").values_list("source", flat=True)] == [
+        "callback",
+        ReceivedReply.Source.SYSTEM,
+    ]
+
+
+def test_different_replies_to_one_submission_are_bounded(learner_id, monkeypatch):
+    """C115, C116: once the state has taken one, others are kept, but only so many of them."""
+    monkeypatch.setattr(legacy, "MAX_REPLIES", 3)
+    wait_for(learner_id, "live")
+    replies = [reply_of(n / 10) for n in range(5)]
+    assert [receive(learner_id, body=body).status for body in replies] == [200, 200, 200, 409, 409]
+    assert receive(learner_id, body=replies[1]).status == 200
+    assert ReceivedReply.objects.count() == 3
+    assert points(learner_id) == 0, "the first one counts"
+
+
+def test_bound_on_replies_does_not_hold_while_the_state_waits(learner_id, monkeypatch):
+    """C115: earlier replies to the submission do not keep out the one that the state waits for."""
+    monkeypatch.setattr(legacy, "MAX_REPLIES", 1)
+    wait_for(learner_id, "live")
+    assert receive(learner_id, body=reply_of(0)).status == 200
+    overwrite_state("live")
+    assert receive(learner_id, body=reply_of(1)).status == 200
+
+
+def test_repeated_reply_is_applied_if_the_state_waits_again(learner_id):
+    """C116, C118: an applied reply was overwritten by a page that was loaded before."""
+    wait_for(learner_id, "live")
+    receive(learner_id)
+    ReceivedReply.objects.update(status="dead", next_attempt_at=None)
+    overwrite_state("live")
+    assert receive(learner_id).text == "this reply was received before"
+    assert points(learner_id) == 1
+
+
+class TestPurge:
+    def test_unmatched_submissions_are_deleted_after_an_hour(self, learner_id, settings):
+        """C115: with content, replies and what the score ledger has of them."""
+        settings.XQUEUE_BRIDGE = {"STALE_AFTER_SECONDS": 0}
+        receive(learner_id, "made up")
+        assert ScoreLedger.objects.count() == 1
+        Submission.objects.update(finished_at=timezone.now() - timedelta(minutes=59))
+        assert legacy.purge_unmatched() == 0
+        Submission.objects.update(finished_at=timezone.now() - timedelta(minutes=61))
+        assert sweep()["unmatched submissions purged"] == 1
+        for model in (Submission, SubmissionContent, ReceivedReply, ScoreLedger):
+            assert not model.objects.exists()
+
+    def test_one_with_an_applied_reply_becomes_answered(self, learner_id):
+        """C20, C115: the reply came before the state was saved."""
+        receive(learner_id, "early")
+        wait_for(learner_id, "early")
+        assert points(learner_id) == 1
+        Submission.objects.update(finished_at=timezone.now() - timedelta(hours=2))
+        assert legacy.purge_unmatched() == 0
+        assert Submission.objects.get().status == Status.ANSWERED
+
+    def test_one_with_a_pending_reply_stays(self, learner_id):
+        """C115: a reply backend may fail for hours."""
+        receive(learner_id, "early")
+        Submission.objects.update(finished_at=timezone.now() - timedelta(hours=2))
+        assert legacy.purge_unmatched() == 0
+        assert Submission.objects.get().status == Status.UNMATCHED
+
+
+class TestStatements:
+    """Statements of each way, without those that apply the reply after the response."""
+
+    @pytest.fixture(autouse=True)
+    def receiver(self, monkeypatch):
+        monkeypatch.setattr("xqueue_bridge.tasks.enqueue_apply_reply", lambda reply_id: None)
+
+    def test_awaited(self, learner_id, django_assert_num_queries):
+        """Two SELECTs; BEGIN, content, submission, reply, COMMIT."""
+        wait_for(learner_id, "live")
+        with django_assert_num_queries(7):
+            receive(learner_id)
+
+    def test_unmatched(self, learner_id, django_assert_num_queries):
+        """Three SELECTs; BEGIN, content, submission, reply, COMMIT."""
+        with django_assert_num_queries(8):
+            receive(learner_id)
+
+    def test_refused_by_a_bound(self, learner_id, django_assert_num_queries, monkeypatch):
+        monkeypatch.setattr(legacy, "MAX_UNMATCHED", 0)
+        with django_assert_num_queries(3):
+            receive(learner_id)
+
+    def test_unknown_learner(self, django_assert_num_queries):
+        with django_assert_num_queries(3):
+            assert receive(4711).status == 404
