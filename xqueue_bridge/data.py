@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -145,15 +145,11 @@ class ApplyResult:
     ``applied`` is False when the learner's state does not wait for this queue key. ``points``
     and ``max_points`` are the answer's own, after clamping; None for an ungraded response or
     if the backend cannot know them.
-
-    ``save``, if set, stores the learner's state. It is called once, in one transaction with the
-    update that marks the reply as applied.
     """
 
     applied: bool
     points: float | None = None
     max_points: float | None = None
-    save: Callable[[], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,7 +15,11 @@ from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply, ReplyToApply, Target
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.grader_replies.backends.base import OnApplied
+from xqueue_bridge.grader_replies.inbox import digest_of
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
@@ -61,13 +66,16 @@ def make_submission(
 
 
 def make_reply(submission: Submission, body: str = GOOD, **fields: Any) -> ReceivedReply:
-    """Return a reply that waits to be delivered; nobody is told of it."""
+    """Return a pending reply, for which no signal was sent."""
     now = timezone.now()
+    reply = parse_reply(body, graded=submission.dispatch == Dispatch.SCORE_UPDATE)
+    parsed = {"correct": reply.correct, "score_given": reply.score, "message": reply.msg}
     return ReceivedReply.objects.create(
         submission=submission,
         source="put_result",
         body=body,
-        **{"received_at": now, "next_attempt_at": now, **fields},
+        digest=digest_of(body),
+        **{"received_at": now, "next_attempt_at": now, **parsed, **fields},
     )
 
 
@@ -133,19 +141,22 @@ def make_delivery(user_id: int = 7, **changes: Any) -> ReplyToApply:
 class ScriptedRecorder:
     """Runs what the test says for each delivery, outside any transaction."""
 
-    in_transaction = False
+    needs_block_lock = True
     recheck_seconds: float | None = None
 
     def __init__(self, *script: Any) -> None:
         self.script = list(script) or [ApplyResult(True, 1, 1)]
         self.deliveries: list[ReplyToApply] = []
 
-    def record(self, delivery: ReplyToApply) -> ApplyResult:
-        self.deliveries.append(delivery)
+    def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
+        self.deliveries.append(to_apply)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
             raise step
-        return step(delivery) if callable(step) else step
+        result = step(to_apply) if callable(step) else step
+        if result.applied:
+            in_transaction(partial(on_applied, result))
+        return result
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from tests.grader_replies.factories import (
 from tests.learner_state.test_user_state import LOCK, in_threads
 from xqueue_bridge.data import ApplyResult, Dispatch
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies import api, apply
+from xqueue_bridge.grader_replies import api, apply, queries
 from xqueue_bridge.grader_replies.apply import DRAIN_LIMIT, PERMANENT_ATTEMPTS
 from xqueue_bridge.grader_replies.locks import block_lock
 from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
@@ -212,14 +212,14 @@ class TestState:
         assert "could not be graded" in entry["msg"]
 
     def test_a_reply_that_is_none_is_rejected_not_applied(self, ada):
-        """C112: however it got there, an invalid reply never reaches a state."""
+        """C112: a pending row without a parsed reply changes no state."""
         make_state(ada)
         before = learner_state.read_state(ada, BLOCK, COURSE)
-        reply = make_reply(make_submission(ada), '{"score": 1}')
+        reply = make_reply(make_submission(ada), correct=None, message="")
         assert api.apply_reply(reply.pk) == Status.REJECTED
         assert learner_state.read_state(ada, BLOCK, COURSE) == before
         reply.refresh_from_db()
-        assert reply.last_error == "correct: is missing"
+        assert reply.last_error == "there is no valid reply to apply"
 
 
 class TestDeliverFor:
@@ -715,7 +715,7 @@ class TestSweep:
         def fail(reply, tried):
             raise RuntimeError
 
-        monkeypatch.setattr(apply, "_next_for_same_block", fail)
+        monkeypatch.setattr(queries, "next_for_same_block", fail)
         reply = make_reply(make_submission(ada))
         assert api.apply_due() == 1
         reply.refresh_from_db()

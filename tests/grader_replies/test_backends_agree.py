@@ -25,7 +25,6 @@ from xqueue_bridge.grader_replies.backends.block import BlockBackend
 from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBackend
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
 from xqueue_bridge.grader_replies.parsing import parse_reply
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.submission_queue.models import Submission
 
@@ -87,14 +86,7 @@ def stored(submission: Submission) -> tuple[Any, ...]:
 
 
 def recorded_by(backend: Any, deliveries: list[ReplyToApply]) -> list[ApplyResult]:
-    if backend.in_transaction:
-        return [learner_state.in_transaction(lambda d=d: backend.record(d)) for d in deliveries]
-    recorded = []
-    for delivery in deliveries:
-        recorded.append(backend.record(delivery))
-        if save := recorded[-1].save:
-            save()
-    return recorded
+    return [backend.apply(delivery, lambda result: None) for delivery in deliveries]
 
 
 def agree(deliveries: list[ReplyToApply], submission: Submission) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xqueue_bridge.data import GraderReply
-from xqueue_bridge.grader_replies.scoring import points_of
+from xqueue_bridge.grader_replies.backends.base import points_of
 
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
 

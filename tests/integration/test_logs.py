@@ -19,6 +19,7 @@ from tests.integration.conftest import eventually, grade_of, submit
 from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.data import ApplyResult, ReplyToApply, UploadedFile
 from xqueue_bridge.grader_api import callback as callback_views
+from xqueue_bridge.grader_replies.backends.base import OnApplied
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue import accounts, api, queue, results
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
@@ -275,11 +276,11 @@ def test_callbacks_log_no_private_text(live_server, monkeypatch, caplog):
 class RaisesWithPrivateText:
     """A reply backend whose exceptions quote the learner's answer, as a host's code may."""
 
-    in_transaction = False
+    needs_block_lock = True
     recheck_seconds = None
 
-    def record(self, delivery: ReplyToApply) -> ApplyResult:
-        raise ValueError(delivery.queue_key, delivery.reply.msg)
+    def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
+        raise ValueError(to_apply.queue_key, to_apply.reply.msg)
 
 
 def test_exception_of_a_host_backend_logs_no_private_text(http_grader, settings, caplog):

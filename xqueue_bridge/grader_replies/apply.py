@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
-from django.apps import apps
-from django.db import transaction
-from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.conf import options, queue_options
-from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
-from xqueue_bridge.exceptions import InvalidReply, PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies import retry
+from xqueue_bridge.data import GraderReply, ReplyToApply
+from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.grader_replies import queries, retry
 from xqueue_bridge.grader_replies.backends.base import ReplyBackend, get_reply_backend
 from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, block_lock
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.grader_replies.parsing import parse_reply
-from xqueue_bridge.learner_state import api as learner_state
 
 Status = ReceivedReply.Status
 
@@ -65,11 +62,11 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
     A reply can arrive before the state that waits for it is saved, and an applied reply can be
     overwritten by a page that the learner loaded before.
     """
-    wanted = list(_answers_to(user_id, usage_key, waiting_keys).values_list("pk", flat=True))
-    if not wanted:
+    found = queries.replies_to(user_id, usage_key, waiting_keys)
+    reply_ids = list(found.values_list("pk", flat=True))
+    if not reply_ids:
         return
     backend = get_reply_backend()
-    now = timezone.now()
     # An applied reply keeps its status unless the attempt finds the state waiting: the saved
     # state may have been updated since.
     reopened = Case(When(status=Status.APPLIED, then=F("status")), default=Value(Status.PENDING))
@@ -77,10 +74,12 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
     under_way = When(
         last_error=retry.INTERRUPTED, next_attempt_at__isnull=False, then=F("attempts")
     )
-    ReceivedReply.objects.filter(pk__in=wanted).update(
-        status=reopened, attempts=Case(under_way, default=Value(0)), next_attempt_at=now
+    ReceivedReply.objects.filter(pk__in=reply_ids).update(
+        status=reopened,
+        attempts=Case(under_way, default=Value(0)),
+        next_attempt_at=timezone.now(),
     )
-    for reply_id in wanted:
+    for reply_id in reply_ids:
         _attempt(_load(reply_id), backend)
 
 
@@ -90,39 +89,8 @@ def retry_dead(reply_ids: Collection[int]) -> int:
     return dead.retry(reply_ids, status=Status.PENDING)
 
 
-def _answers_to(
-    user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]
-) -> QuerySet[ReceivedReply]:
-    """Return the replies for these keys, each key's newest submission only."""
-    return (
-        ReceivedReply.objects.filter(
-            ~_is_replaced(),
-            submission__user_id=user_id,
-            submission__usage_key=usage_key,
-            submission__queue_key__in=waiting_keys,
-        )
-        .exclude(status=Status.REJECTED)
-        .order_by("pk")
-    )
-
-
-def _is_replaced() -> Exists:
-    """Match replies whose key a newer answer has: capa reuses a key within one second."""
-    same = ("user_id", "usage_key", "dispatch", "queue_key")
-    newer = {field: OuterRef(f"submission__{field}") for field in same}
-    submissions = apps.get_model("xqueue_bridge", "Submission").objects
-    return Exists(submissions.filter(**newer, id__gt=OuterRef("submission_id")))
-
-
 def _load(reply_id: int) -> ReceivedReply:
-    return _with_submission().get(pk=reply_id)
-
-
-def _with_submission() -> QuerySet[ReceivedReply]:
-    # The learner's answer is not needed to apply a reply.
-    wide = ("submission__content__body", "submission__content__files")
-    replies = ReceivedReply.objects.annotate(is_replaced=_is_replaced())
-    return replies.select_related("submission__content").defer(*wide)
+    return queries.with_submission().get(pk=reply_id)
 
 
 def _is_due(reply: ReceivedReply) -> bool:
@@ -143,65 +111,53 @@ def _postpone(reply_id: int, error: str) -> None:
 def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> None:
     """Attempt one reply, and replies to the same block that were skipped because of the lock."""
     tried = {reply.pk}
-    was_locked = _attempt_one(reply, backend)
-    while was_locked and len(tried) < DRAIN_LIMIT:
-        following = _next_for_same_block(reply, tried)
+    had_lock = _attempt_one(reply, backend)
+    while had_lock and len(tried) < DRAIN_LIMIT:
+        following = queries.next_for_same_block(reply, tried)
         if following is None:
             break
         tried.add(following.pk)
-        was_locked = _attempt_one(following, backend)
+        had_lock = _attempt_one(following, backend)
 
 
 def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     """Attempt one reply; return whether the block lock was held, so that others were skipped."""
-    was_interrupted = reply.last_error == retry.INTERRUPTED
-    if was_interrupted and not backend.in_transaction and reply.attempts >= options().MAX_ATTEMPTS:
+    needs_lock = backend.needs_block_lock
+    was_killed = needs_lock and reply.last_error == retry.INTERRUPTED
+    if was_killed and reply.attempts >= options().MAX_ATTEMPTS:
         retry.schedule_retry_or_bury(reply, reply.last_error, options().MAX_ATTEMPTS)
         return False
     reply.attempts += 1
-    try:
-        to_apply = _to_apply(reply)
-    except InvalidReply as exc:
-        retry.mark_final(reply, Status.REJECTED, str(exc))
+    if not reply.message:  # a valid reply has one; a retired learner's reply lost it
+        retry.mark_final(reply, Status.REJECTED, "there is no valid reply to apply")
         return False
+    to_apply = _to_apply(reply)
     if cast(Any, reply).is_replaced:
         retry.defer_or_mark_stale(reply, to_apply)
         return False
-    if backend.in_transaction:
-        _record(reply, to_apply, backend)
+    if not needs_lock:
+        _apply(reply, to_apply, backend)
         return False
     with block_lock(to_apply.target.user_id, to_apply.target.usage_key) as is_ours:
         if is_ours and _claim(reply):
-            _record(reply, to_apply, backend)
+            _apply(reply, to_apply, backend)
     return is_ours
-
-
-def _next_for_same_block(reply: ReceivedReply, tried: set[int]) -> ReceivedReply | None:
-    """Return a due reply to the same block, which another process skipped because of the lock."""
-    submission = reply.submission
-    return (
-        _with_submission()
-        .filter(
-            submission__user_id=submission.user_id,
-            submission__usage_key=submission.usage_key,
-            status=Status.PENDING,
-            next_attempt_at__lte=timezone.now(),
-        )
-        .exclude(pk__in=tried)
-        .order_by("pk")
-        .first()
-    )
 
 
 def _to_apply(reply: ReceivedReply) -> ReplyToApply:
     submission = reply.submission
-    target = submission.target
+    score = reply.score_given or 0
     return ReplyToApply(
         reply_id=reply.pk,
-        target=target,
+        target=submission.target,
         queue_key=submission.queue_key,
         header=submission.content.header,
-        reply=parse_reply(reply.body, graded=target.dispatch is Dispatch.SCORE_UPDATE),
+        # The column is a float; a grader's integer stays one in the learner's state.
+        reply=GraderReply(
+            correct=bool(reply.correct),
+            score=int(score) if float(score).is_integer() else score,
+            msg=reply.message,
+        ),
         points=submission.content.points,
         score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
         sent_at=submission.created_at,
@@ -210,32 +166,17 @@ def _to_apply(reply: ReceivedReply) -> ReplyToApply:
 
 def _claim(reply: ReceivedReply) -> bool:
     """Count the attempt before foreign code runs, so that an attempt that hangs is counted."""
-    again_at = timezone.now() + timedelta(seconds=LOCK_SECONDS)
-    claimed = ReceivedReply.objects.claim(reply, again_at, last_error=retry.INTERRUPTED)
+    until = timezone.now() + timedelta(seconds=LOCK_SECONDS)
+    claimed = ReceivedReply.objects.claim(reply, until, last_error=retry.INTERRUPTED)
     if not claimed:
         reply.refresh_from_db(fields=["status"])
     return claimed
 
 
-def _record(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) -> None:
-    def mark(result: ApplyResult) -> ApplyResult:
-        if result.applied:
-            retry.mark_applied(reply, to_apply, result, backend.recheck_seconds)
-        return result
-
+def _apply(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) -> None:
+    on_applied = partial(retry.mark_applied, reply, to_apply, backend.recheck_seconds)
     try:
-        if backend.in_transaction:
-            result = learner_state.in_transaction(lambda: mark(backend.record(to_apply)))
-        else:
-            result = backend.record(to_apply)
-            if result.save:
-                # Not retried: after a collision the block has nothing to save.
-                with transaction.atomic():
-                    result.save()
-                    mark(result)
-            elif result.applied:
-                # The foreign code cannot be repeated, but the status update can.
-                learner_state.in_transaction(lambda: mark(result))
+        result = backend.apply(to_apply, on_applied)
     except PermanentApplyError as exc:
         retry.schedule_retry_or_bury(reply, str(exc), PERMANENT_ATTEMPTS)
     except TransientApplyError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection
 from functools import partial
@@ -44,15 +45,19 @@ def store_reply(
     row is kept for operators. After commit ``reply_received`` or ``reply_not_applied`` is sent.
     """
     now = timezone.now()
+    text = _storable(body)
     row = ReceivedReply.objects.create(
         submission_id=submission_id,
         source=source,
-        body=_storable(body),
+        body=text,
+        digest=digest_of(text),
         status=Status.REJECTED if reply is None else Status.PENDING,
         received_at=now,
         next_attempt_at=None if reply is None else now,
         last_error=error[:255],
+        correct=None if reply is None else reply.correct,
         score_given=None if reply is None else reply.score,
+        message="" if reply is None else reply.msg,
     )
     if reply is None:
         send_after_commit_not_applied(row.pk, Status.REJECTED, error)
@@ -76,19 +81,20 @@ def store_failure_reply(submission_id: int) -> int:
 
 
 def record_if_duplicate(submission_id: int, body: str) -> bool:
-    """Return whether the same reply to the submission was accepted before.
+    """Count a repeated reply in the score ledger; return whether it was accepted before."""
+    same = ReceivedReply.objects.filter(
+        submission_id=submission_id, digest=digest_of(_storable(body))
+    ).exclude(status=Status.REJECTED)
+    reply_id = same.values_list("pk", flat=True).first()
+    if reply_id is None:
+        return False
+    learner_state.record_duplicate(ledger_key(reply_id))
+    return True
 
-    If so, record a duplicate in the score ledger.
-    """
-    accepted = ReceivedReply.objects.filter(submission_id=submission_id).exclude(
-        status=Status.REJECTED
-    )
-    storable = _storable(body)
-    for reply_id, text in accepted.values_list("pk", "body"):
-        if text == storable:  # compared here: the database's collation may ignore case
-            learner_state.record_duplicate(ledger_key(reply_id))
-            return True
-    return False
+
+def digest_of(text: str) -> str:
+    """Return the digest by which a repeated reply is recognised."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def submissions_with_replies(submission_ids: Collection[int]) -> tuple[set[int], set[int]]:

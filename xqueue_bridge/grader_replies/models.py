@@ -6,9 +6,10 @@ from xqueue_bridge.db.work_item import WorkItem
 
 
 class ReceivedReply(WorkItem):
-    """A reply to a submission, stored before it is processed.
+    """A reply to a submission, stored before it is applied.
 
-    ``last_error`` says why it is not applied.
+    ``body`` is the text as received. It is parsed and sanitised once, when the row is inserted;
+    ``correct``, ``score_given`` and ``message`` are the result, and what is applied.
 
     .. pii: Feedback to a learner, which can quote what the learner wrote.
     .. pii_types: other
@@ -32,9 +33,12 @@ class ReceivedReply(WorkItem):
     )
     source = models.CharField(max_length=10, choices=Source)
     body = models.TextField()
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the body.")
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
     received_at = models.DateTimeField()
+    correct = models.BooleanField(null=True, help_text="NULL if the body is not a valid reply.")
     score_given = models.FloatField(null=True, help_text="The grader's own number.")
+    message = models.TextField(blank=True, help_text="The feedback, sanitised, as it is applied.")
     score_applied = models.FloatField(null=True, help_text="The points the learner has for it.")
     applied_at = models.DateTimeField(null=True)
 

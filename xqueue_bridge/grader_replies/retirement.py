@@ -29,7 +29,7 @@ def scrub_replies(submission_ids: Collection[int]) -> int:
     """
     replies = ReceivedReply.objects.filter(submission_id__in=submission_ids)
     replies.filter(status=Status.PENDING).update(status=Status.DEAD, last_error=GONE)
-    return _with_text(replies).update(body="", next_attempt_at=None)
+    return _with_text(replies).update(body="", message="", next_attempt_at=None)
 
 
 def purge_replies(submission_ids: Collection[int]) -> int:
@@ -47,4 +47,4 @@ def discard_late_reply(submission_id: int, source: str) -> None:
 
 
 def _with_text(replies: QuerySet[ReceivedReply]) -> QuerySet[ReceivedReply]:
-    return replies.exclude(body="", next_attempt_at=None)
+    return replies.exclude(body="", message="", next_attempt_at=None)

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,8 +41,8 @@ log = logging.getLogger(__name__)
 def mark_applied(
     reply: ReceivedReply,
     to_apply: ReplyToApply,
-    result: ApplyResult,
     recheck_seconds: float | None,
+    result: ApplyResult,
 ) -> None:
     """Mark the reply as applied, in the caller's transaction."""
     now = timezone.now()
@@ -134,7 +133,7 @@ def _record_in_ledger(
         earned=points,
         possible=max_points,
         attempt=reply.submission_id,
-        digest=hashlib.sha256(reply.body.encode()).hexdigest(),
+        digest=reply.digest,
     )
     learner_state.record_outcomes([entry])
 

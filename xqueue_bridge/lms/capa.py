@@ -1,17 +1,27 @@
-"""Queue keys that a capa state waits for. Pure; tolerates malformed states."""
+"""The state of a capa problem: the queue keys that it waits for, and what a reply changes. Pure.
+
+The functions tolerate malformed states and do not modify the state passed to them. A changed state
+equals that of the block's own ``score_update`` and ``ungraded_response``; the differential tests
+compare both.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
+
+from xqueue_bridge.data import GraderReply
+
+State: TypeAlias = Mapping[str, Any]
 
 
-def waiting_keys(state: Mapping[str, Any]) -> frozenset[str]:
+def waiting_keys(state: State) -> frozenset[str]:
     """Return the queue keys of all inputs in ``state`` that wait for a grader."""
     return frozenset(waiting_answers(state)) | frozenset(waiting_inputs(state))
 
 
-def waiting_answers(state: Mapping[str, Any]) -> dict[str, str]:
+def waiting_answers(state: State) -> dict[str, str]:
     """Return queue key -> id of the answer that waits for a grade."""
     found = {}
     for answer_id, entry in _entries(state, "correct_map"):
@@ -21,7 +31,7 @@ def waiting_answers(state: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def waiting_inputs(state: Mapping[str, Any]) -> dict[str, str]:
+def waiting_inputs(state: State) -> dict[str, str]:
     """Return queue key -> id of the input that waits for the output of a trial run."""
     return {
         entry["queuekey"]: input_id
@@ -30,7 +40,80 @@ def waiting_inputs(state: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _entries(state: Mapping[str, Any], field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def maximum_of(
+    state: State, answer_id: str, points: Mapping[str, float], *, is_fraction: bool
+) -> float:
+    """Return the maximum points of an answer.
+
+    If the submission has no ``points``, a single answer is worth the whole problem. One of several
+    gets the points not used by the others, so that the sum stays possible. A score that is a
+    fraction is taken of an equal share.
+    """
+    if answer_id in points:
+        return points[answer_id]
+    possible = possible_of(state, points)
+    entries = state["correct_map"]
+    if is_fraction:
+        return possible / len(entries)
+    others = sum(_earned(entry) for id_, entry in entries.items() if id_ != answer_id)
+    return max(possible - others, 0)
+
+
+def possible_of(state: State, points: Mapping[str, float]) -> float:
+    """Return the points of the whole problem: as stored, as sent, or capa's default of 1 each."""
+    score = state.get("score")
+    if isinstance(score, Mapping) and _is_points(score.get("raw_possible")):
+        return score["raw_possible"]
+    return sum(points.values()) if points else len(state["correct_map"])
+
+
+def graded(
+    state: State, answer_id: str, reply: GraderReply, *, points: float, possible: float
+) -> dict[str, Any]:
+    """Return the state after one answer has received its points and no longer waits."""
+    entry = {
+        "correctness": "correct" if reply.correct else "incorrect",
+        "npoints": points,
+        "msg": reply.msg,
+        "hint": "",
+        "hintmode": None,
+        "queuestate": None,
+        "answervariable": None,
+    }
+    correct_map = {**state["correct_map"], answer_id: entry}
+    # If the sum were above, by rounding or a changed problem, capa could not load the state.
+    earned = min(sum(_earned(entry) for entry in correct_map.values()), possible)
+    score = {"raw_earned": earned, "raw_possible": possible}
+    return {**state, "correct_map": correct_map, "score": score}
+
+
+def shown(state: State, input_id: str, msg: str) -> dict[str, Any]:
+    """Return the state after a trial run has received its output and no longer waits."""
+    entry = {
+        **state["input_state"][input_id],
+        "queue_msg": msg,
+        "queuestate": None,
+        "queuekey": None,
+    }
+    return {**state, "input_state": {**state["input_state"], input_id: entry}}
+
+
+def _earned(entry: Any) -> float:
+    """Return an answer's points as capa counts them: 1 for a correct answer without points."""
+    if not isinstance(entry, Mapping):
+        return 0
+    npoints = entry.get("npoints")
+    if npoints is not None:
+        return npoints if _is_points(npoints) else 0
+    return 1 if entry.get("correctness") in ("correct", "partially-correct") else 0
+
+
+def _is_points(value: Any) -> bool:
+    """Return whether a stored value is a number of points; migrated states contain NaN, too."""
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+
+
+def _entries(state: State, field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     entries = state.get(field)
     if isinstance(entries, Mapping):
         yield from ((name, e) for name, e in entries.items() if isinstance(e, Mapping))

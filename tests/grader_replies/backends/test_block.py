@@ -33,6 +33,8 @@ from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.submission_queue.models import Submission
 
+pytestmark = pytest.mark.django_db
+
 Status = ReceivedReply.Status
 
 
@@ -90,10 +92,10 @@ def loads(monkeypatch, settings):
 
 
 def record(**changes):
-    recorded = BlockBackend().record(make_delivery(**changes))
-    if recorded.save:
-        recorded.save()
-    return recorded
+    marked: list[ApplyResult] = []
+    result = BlockBackend().apply(make_delivery(**changes), marked.append)
+    assert marked == ([result] if result.applied else [])
+    return result
 
 
 def test_what_the_block_is_given(loads):

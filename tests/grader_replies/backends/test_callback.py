@@ -9,13 +9,15 @@ import pytest
 import requests
 import responses
 import time_machine
+from django.db import connection
 from django.utils import timezone
 
 from tests.grader_replies.factories import CALLBACK_URL, make_delivery
-from xqueue_bridge.data import Dispatch, GraderReply
+from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies.backends import callback
 from xqueue_bridge.grader_replies.backends.callback import CallbackBackend
+
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,10 @@ def lms():
 
 
 def record(delivery=None):
-    return CallbackBackend().record(delivery or make_delivery())
+    marked: list[ApplyResult] = []
+    result = CallbackBackend().apply(delivery or make_delivery(), marked.append)
+    assert marked == [result]
+    return result
 
 
 def posted(lms):
@@ -265,8 +270,18 @@ def test_the_lms_is_asked_once_per_attempt(lms):
     assert len(lms.calls) == 1
 
 
-def test_it_runs_outside_transactions():
-    assert callback.CallbackBackend.in_transaction is False
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_during_the_request(lms):
+    """C109: the LMS may take seconds to respond."""
+    seen = []
+
+    def respond(request):
+        seen.append(connection.in_atomic_block)
+        return 200, {}, ""
+
+    lms.add_callback("POST", CALLBACK_URL, respond)
+    record()
+    assert seen == [False]
 
 
 def test_nothing_is_posted_before_the_state_can_be_saved(lms):

@@ -1,14 +1,15 @@
-"""The reply backend interface, and the backend that the settings select."""
+"""The reply backend interface, the backend that the settings select, and the points of a reply."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import ApplyResult, ReplyToApply
+from xqueue_bridge.data import ApplyResult, GraderReply, ReplyToApply
 
 _OURS = {
     "state": "xqueue_bridge.grader_replies.backends.student_module.StudentModuleBackend",
@@ -16,25 +17,46 @@ _OURS = {
     "callback": "xqueue_bridge.grader_replies.backends.callback.CallbackBackend",
 }
 
+#: Marks the reply as applied. A backend calls it in the transaction that stores the learner's
+#: state, so that a killed process leaves both or neither.
+OnApplied: TypeAlias = Callable[[ApplyResult], None]
+
 
 class ReplyBackend(Protocol):
     """Apply replies to a learner's state. Made without arguments, used by many threads."""
 
-    #: True: ``record`` changes only the default database, and runs in one transaction with the
-    #: update of the reply's status. False: it runs foreign code outside any transaction, one reply
-    #: to a learner's block at a time; only the ``save`` that it returns runs in a transaction.
-    in_transaction: bool
+    #: True: ``apply`` runs foreign code, so it gets one reply to a learner's block at a time.
+    #: False: ``apply`` itself locks what it changes.
+    needs_block_lock: bool
     #: Seconds after which an applied reply is checked and applied again, if a save by the learner
     #: has overwritten it; None if that cannot happen, or cannot be detected.
     recheck_seconds: float | None
 
-    def record(self, delivery: ReplyToApply) -> ApplyResult:
-        """Apply ``delivery`` if the learner's state waits for its queue key.
+    def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
+        """Apply a reply if the learner's state waits for its queue key, and return the result.
 
-        A step that cannot be repeated may be returned as ``ApplyResult.save``.
+        Called outside any transaction. If the reply is applied, call ``on_applied`` with the result
+        in the transaction that stores the state; foreign code runs before that transaction.
 
         Raise TransientApplyError or PermanentApplyError; any other exception counts as
         transient.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchReplyBackend(Protocol):
+    """A reply backend that can apply replies to several blocks in one transaction."""
+
+    def apply_batch(
+        self,
+        batch: Sequence[ReplyToApply],
+        on_applied: Callable[[Sequence[ApplyResult]], None],
+    ) -> list[ApplyResult]:
+        """Apply a batch that has one reply to a learner's block at most; return one result each.
+
+        Call ``on_applied`` with all results in the transaction that stores the states. If it
+        raises, nothing is stored, and the caller applies the replies one by one.
         """
         ...
 
@@ -48,3 +70,16 @@ def get_reply_backend() -> ReplyBackend:
 @lru_cache
 def _load_backend(path: str) -> ReplyBackend:
     return import_string(path)()
+
+
+def points_of(reply: GraderReply, maximum: float | None, *, is_fraction: bool) -> float:
+    """Return the points of ``reply``, clamped to 0..``maximum`` (None: not known).
+
+    With points above the maximum, capa could not load the learner's state. Integers stay integers.
+    """
+    score = reply.score
+    if maximum is None:
+        return max(score, 0)
+    if is_fraction:
+        score *= maximum
+    return min(score, maximum) if score > 0 else 0

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.db import transaction
 from django.http import Http404
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of
 from xqueue_bridge.grader_replies.parsing import write_reply
-from xqueue_bridge.grader_replies.scoring import points_of
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.block import ProblemBlock, answer_points, waiting_answer
 
 
@@ -26,39 +27,43 @@ class BlockBackend:
     replies with clamped points, because the block does not validate the reply it receives.
     """
 
-    in_transaction = False
+    needs_block_lock = True
     #: A page that the learner loaded before the reply may be saved after it.
     recheck_seconds = 30.0
 
-    def record(self, delivery: ReplyToApply) -> ApplyResult:
-        """Apply ``delivery`` to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns.
+    def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
+        """Apply a reply to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns.
 
         A saved block no longer waits for its queue key. Save and status update share a transaction,
         because a process killed between the two would leave a reply that looks stale.
         """
-        block = _load(delivery)
-        waits_in = _waiting_id(block, delivery)
+        block = _load(to_apply)
+        waits_in = _waiting_id(block, to_apply)
         if waits_in is None:
             return ApplyResult(applied=False)
-        is_graded = delivery.target.dispatch is Dispatch.SCORE_UPDATE
+        is_graded = to_apply.target.dispatch is Dispatch.SCORE_UPDATE
         maximum = answer_points(block).get(waits_in) if is_graded else None
-        points = points_of(delivery.reply, maximum, is_fraction=delivery.score_is_fraction)
-        _hand_over(block, delivery, points)
-        save = partial(_save, block)
-        return ApplyResult(True, points if is_graded else None, maximum, save)
+        points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
+        _hand_over(block, to_apply, points)
+        result = ApplyResult(True, points if is_graded else None, maximum)
+        # Not retried after a deadlock, because the block has nothing to save then.
+        with transaction.atomic():
+            _save(block)
+            on_applied(result)
+        return result
 
 
-def _hand_over(block: ProblemBlock, delivery: ReplyToApply, points: float) -> None:
+def _hand_over(block: ProblemBlock, to_apply: ReplyToApply, points: float) -> None:
     with _of_known_learner():
         block.handle_ajax(
-            delivery.target.dispatch,
+            to_apply.target.dispatch,
             {
-                "xqueue_header": delivery.header,
-                "xqueue_body": write_reply(delivery.reply, score=points),
-                "queuekey": delivery.queue_key,
+                "xqueue_header": to_apply.header,
+                "xqueue_body": write_reply(to_apply.reply, score=points),
+                "queuekey": to_apply.queue_key,
             },
         )
-    if _waiting_id(block, delivery) is not None:
+    if _waiting_id(block, to_apply) is not None:
         raise TransientApplyError("The block has not taken the reply.")
 
 
@@ -75,11 +80,11 @@ def _of_known_learner() -> Iterator[None]:
         raise PermanentApplyError("There is no such learner.") from exc
 
 
-def _load(delivery: ReplyToApply) -> ProblemBlock:
+def _load(to_apply: ReplyToApply) -> ProblemBlock:
     path = options().BLOCK_LOADER
     if not path:
         raise ImproperlyConfigured('Set XQUEUE_BRIDGE["BLOCK_LOADER"] for REPLY_BACKEND "block".')
-    target = delivery.target
+    target = to_apply.target
     try:
         block = import_string(path)(target.user_id, target.course_key, target.usage_key)
     except (Http404, ObjectDoesNotExist) as exc:
@@ -89,8 +94,8 @@ def _load(delivery: ReplyToApply) -> ProblemBlock:
     return block
 
 
-def _waiting_id(block: ProblemBlock, delivery: ReplyToApply) -> str | None:
-    if delivery.target.dispatch is Dispatch.SCORE_UPDATE:
-        return waiting_answer(block, delivery.queue_key)
+def _waiting_id(block: ProblemBlock, to_apply: ReplyToApply) -> str | None:
+    if to_apply.target.dispatch is Dispatch.SCORE_UPDATE:
+        return waiting_answer(block, to_apply.queue_key)
     input_state = getattr(getattr(block, "lcp", None), "input_state", None)
-    return learner_state.waiting_inputs({"input_state": input_state}).get(delivery.queue_key)
+    return capa.waiting_inputs({"input_state": input_state}).get(to_apply.queue_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 import requests
@@ -12,9 +13,10 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, Reques
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import ApplyResult, ReplyToApply
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of
 from xqueue_bridge.grader_replies.parsing import write_reply
-from xqueue_bridge.grader_replies.scoring import points_of
 
 TIMEOUT = (3.05, 10)  # seconds to connect, seconds between bytes
 #: The LMS acknowledges and drops a reply that its state does not wait for yet. So a reply is not
@@ -31,19 +33,19 @@ class CallbackBackend:
     state no longer waits for.
     """
 
-    in_transaction = False
+    needs_block_lock = True
     recheck_seconds = None
 
-    def record(self, delivery: ReplyToApply) -> ApplyResult:
-        """Post ``delivery``: the original header, and the reply sanitised and clamped."""
-        url = _callback_url(delivery)
-        if timezone.now() - delivery.sent_at < HOLD:
+    def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
+        """Post a reply: the original header, and the reply sanitised and clamped."""
+        url = _callback_url(to_apply)
+        if timezone.now() - to_apply.sent_at < HOLD:
             raise TransientApplyError("The learner's state may not be saved yet.")
-        body = write_reply(delivery.reply, score=_points(delivery))
+        body = write_reply(to_apply.reply, score=_points(to_apply))
         try:
             with requests.post(
                 url,
-                data={"xqueue_header": delivery.header, "xqueue_body": body},
+                data={"xqueue_header": to_apply.header, "xqueue_body": body},
                 timeout=TIMEOUT,
                 allow_redirects=False,  # requests would change the POST into a GET
                 stream=True,  # only the status is read
@@ -58,24 +60,26 @@ class CallbackBackend:
             raise PermanentApplyError(f"The LMS answered {status}.")
         if status != 200:
             raise TransientApplyError(f"The LMS answered {status}.")
-        return ApplyResult(applied=True)
+        result = ApplyResult(applied=True)
+        in_transaction(partial(on_applied, result))  # the request must not be repeated
+        return result
 
 
-def _points(delivery: ReplyToApply) -> float:
+def _points(to_apply: ReplyToApply) -> float:
     """Return the answer's points as far as known; the queue key does not name the answer."""
-    worths = set(delivery.points.values())
-    if delivery.score_is_fraction and len(worths) != 1:
+    worths = set(to_apply.points.values())
+    if to_apply.score_is_fraction and len(worths) != 1:
         raise PermanentApplyError(
             "A fraction of unknown points: set this queue's SCORE_SCALE to 'points'."
         )
     maximum = max(worths, default=None)
-    return points_of(delivery.reply, maximum, is_fraction=delivery.score_is_fraction)
+    return points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
 
 
-def _callback_url(delivery: ReplyToApply) -> str:
+def _callback_url(to_apply: ReplyToApply) -> str:
     """Return the header's URL if CALLBACK_PREFIXES allows it."""
     try:
-        url = json.loads(delivery.header)["lms_callback_url"]
+        url = json.loads(to_apply.header)["lms_callback_url"]
         parts = urlsplit(url)
         allowed = any(_is_below(parts, urlsplit(prefix)) for prefix in options().CALLBACK_PREFIXES)
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -84,7 +88,7 @@ def _callback_url(delivery: ReplyToApply) -> str:
         raise PermanentApplyError(
             "The callback URL is below none of XQUEUE_BRIDGE['CALLBACK_PREFIXES']."
         )
-    if parts.path.rsplit("/", 1)[-1] != delivery.target.dispatch:
+    if parts.path.rsplit("/", 1)[-1] != to_apply.target.dispatch:
         raise PermanentApplyError("The callback URL has another dispatch.")
     return url
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError
-from xqueue_bridge.grader_replies.backends import capa_state
-from xqueue_bridge.grader_replies.scoring import points_of
+from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.users import user_exists
 
 NOT_WAITING = ApplyResult(applied=False)
@@ -15,43 +18,52 @@ NOT_WAITING = ApplyResult(applied=False)
 class StudentModuleBackend:
     """Write the state that a capa block would write, under the lock of the learner's row."""
 
-    in_transaction = True
+    needs_block_lock = False
     recheck_seconds = None
 
-    def record(self, delivery: ReplyToApply) -> ApplyResult:
-        """Apply ``delivery`` with three statements, and one more on SQLite."""
-        target = delivery.target
+    def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
+        """Apply a reply with three statements, and one more on SQLite."""
+        return in_transaction(partial(self._apply, to_apply, on_applied))
+
+    def _apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
+        target = to_apply.target
         row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
         if row is None:
             if not user_exists(target.user_id):
                 raise PermanentApplyError("There is no such learner.")
             return NOT_WAITING
-        if target.dispatch is Dispatch.UNGRADED_RESPONSE:
-            return _show(row, delivery)
-        return _grade(row, delivery)
+        result = _change(row, to_apply)
+        if result.applied:
+            learner_state.save_rows([row], learner_state.Reason.REPLY)
+            on_applied(result)
+        return result
 
 
-def _grade(row: learner_state.StudentModuleRow, delivery: ReplyToApply) -> ApplyResult:
+def _change(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:
+    """Change the row's state and score, unless its state does not wait for the queue key."""
+    change = _show if to_apply.target.dispatch is Dispatch.UNGRADED_RESPONSE else _grade
+    return change(row, to_apply)
+
+
+def _grade(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:
     fields = row.fields()
-    answer_id = learner_state.waiting_answers(fields).get(delivery.queue_key)
+    answer_id = capa.waiting_answers(fields).get(to_apply.queue_key)
     if answer_id is None:
         return NOT_WAITING
-    is_fraction = delivery.score_is_fraction
-    maximum = capa_state.maximum_of(fields, answer_id, delivery.points, is_fraction=is_fraction)
-    points = points_of(delivery.reply, maximum, is_fraction=is_fraction)
-    possible = capa_state.possible_of(fields, delivery.points)
-    state = capa_state.graded(fields, answer_id, delivery.reply, points=points, possible=possible)
+    is_fraction = to_apply.score_is_fraction
+    maximum = capa.maximum_of(fields, answer_id, to_apply.points, is_fraction=is_fraction)
+    points = points_of(to_apply.reply, maximum, is_fraction=is_fraction)
+    possible = capa.possible_of(fields, to_apply.points)
+    state = capa.graded(fields, answer_id, to_apply.reply, points=points, possible=possible)
     row.set_fields(state)
     row.set_score(learner_state.RawScore(state["score"]["raw_earned"], possible))
-    learner_state.save_rows([row], learner_state.Reason.REPLY)
     return ApplyResult(True, points, maximum)
 
 
-def _show(row: learner_state.StudentModuleRow, delivery: ReplyToApply) -> ApplyResult:
+def _show(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:
     fields = row.fields()
-    input_id = learner_state.waiting_inputs(fields).get(delivery.queue_key)
+    input_id = capa.waiting_inputs(fields).get(to_apply.queue_key)
     if input_id is None:
         return NOT_WAITING
-    row.set_fields(capa_state.shown(fields, input_id, delivery.reply.msg))
-    learner_state.save_rows([row], learner_state.Reason.REPLY)
+    row.set_fields(capa.shown(fields, input_id, to_apply.reply.msg))
     return ApplyResult(applied=True)

@@ -11,8 +11,8 @@ from xblock.fields import ScoreField
 
 from tests.grader_replies.factories import waiting_state
 from xqueue_bridge.data import GraderReply
-from xqueue_bridge.grader_replies.backends.capa_state import graded, maximum_of, possible_of, shown
-from xqueue_bridge.grader_replies.scoring import points_of
+from xqueue_bridge.grader_replies.backends.base import points_of
+from xqueue_bridge.lms.capa import graded, maximum_of, possible_of, shown
 
 REPLY = GraderReply(True, 1, "<p>ok</p>")
 

@@ -1,0 +1,65 @@
+"""Queries of received replies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, cast
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+from opaque_keys.edx.keys import UsageKey
+
+from xqueue_bridge.grader_replies.models import ReceivedReply
+
+Status = ReceivedReply.Status
+
+
+def with_submission() -> QuerySet[ReceivedReply]:
+    """Return all replies, with what applying them needs of their submissions.
+
+    ``is_replaced`` says whether a newer submission has the reply's queue key. The learner's answer
+    and the reply's raw body are not read.
+    """
+    wide = ("body", "submission__content__body", "submission__content__files")
+    replies = ReceivedReply.objects.annotate(is_replaced=_is_replaced())
+    return replies.select_related("submission__content").defer(*wide)
+
+
+def replies_to(
+    user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]
+) -> QuerySet[ReceivedReply]:
+    """Return the valid replies for these keys, each key's newest submission only."""
+    return (
+        ReceivedReply.objects.filter(
+            ~_is_replaced(),
+            submission__user_id=user_id,
+            submission__usage_key=usage_key,
+            submission__queue_key__in=waiting_keys,
+        )
+        .exclude(status=Status.REJECTED)
+        .order_by("pk")
+    )
+
+
+def next_for_same_block(reply: ReceivedReply, tried: Collection[int]) -> ReceivedReply | None:
+    """Return a due reply to the same block, which another process skipped because of the lock."""
+    return (
+        with_submission()
+        .filter(
+            submission__user_id=reply.submission.user_id,
+            submission__usage_key=reply.submission.usage_key,
+            status=Status.PENDING,
+            next_attempt_at__lte=timezone.now(),
+        )
+        .exclude(pk__in=tried)
+        .order_by("pk")
+        .first()
+    )
+
+
+def _is_replaced() -> Exists:
+    """Match replies whose key a newer answer has: capa reuses a key within one second."""
+    same = ("user_id", "usage_key", "dispatch", "queue_key")
+    newer = {field: OuterRef(f"submission__{field}") for field in same}
+    submission: Any = cast(Any, ReceivedReply.submission).field.related_model
+    return Exists(submission.objects.filter(**newer, id__gt=OuterRef("submission_id")))
