@@ -26,6 +26,7 @@ class Rule:
 #: What knows the queue between LMS and graders, where "delivery" has its one meaning.
 OF_THE_QUEUE = (
     "xqueue_bridge/submission_queue/*",
+    "xqueue_bridge/grader/*",
     "xqueue_bridge/grader_api/*",
     "xqueue_bridge/conf.py",
     "xqueue_bridge/admin.py",
@@ -33,6 +34,7 @@ OF_THE_QUEUE = (
     "xqueue_bridge/signals.py",
     "xqueue_bridge/tasks.py",
     "tests/submission_queue/*",
+    "tests/grader/*",
     "tests/grader_api/*",
     "tests/integration/*",
     "tests/test_*.py",

@@ -4,48 +4,40 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
-from pathlib import Path
 
 from demo.grader import sandbox
-from demo.grader.client import XQueueClient
-from demo.grader.worker import Worker
-from xqueue_bridge.worker.stop_signals import StopSignals
+from demo.grader.grading import grade_submission
+from xqueue_bridge.grader import Config, run
 
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m demo.grader",
-        description="Pull submissions from an XQueue, run them, and hand in their grades.",
-        epilog="The name to log in with is in XQUEUE_GRADER_NAME, the secret in "
-        "XQUEUE_GRADER_SECRET or in the file that XQUEUE_GRADER_SECRET_FILE names.",
-    )
-    parser.add_argument("--url", required=True, help="where /xqueue/ is: http://lms.example.com")
-    parser.add_argument("--queue", action="append", required=True, help="may be given repeatedly")
-    parser.add_argument("--poll", type=float, default=1.0, help="seconds between looks (1)")
-    return parser.parse_args()
-
-
-def _credentials() -> tuple[str, str]:
-    """Return name and secret. A command line is no place for them: everyone can read it."""
-    name = os.environ.get("XQUEUE_GRADER_NAME", "")
-    # Taken out of the environment, which every child process would inherit.
-    secret = os.environ.pop("XQUEUE_GRADER_SECRET", "")
-    if not secret and (file := os.environ.get("XQUEUE_GRADER_SECRET_FILE")):
-        secret = Path(file).read_text(encoding="utf-8").strip()
-    if not name or not secret:
-        sys.exit("Set XQUEUE_GRADER_NAME, and XQUEUE_GRADER_SECRET or XQUEUE_GRADER_SECRET_FILE.")
-    return name, secret
+#: Seconds that a submission under way may take after SIGTERM.
+STOP_SECONDS = 3.0
 
 
 def main() -> int:
-    arguments = _arguments()
+    """Grade until SIGTERM; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.grader",
+        description="Pull submissions from an XQueue, run them, and send their results.",
+        epilog="The name to log in with is in XQUEUE_GRADER_NAME, the secret in "
+        "XQUEUE_GRADER_SECRET or in the file that XQUEUE_GRADER_SECRET_FILE names.",
+    )
+    parser.add_argument("--url", required=True, help="the site: http://lms.example.com")
+    parser.add_argument("--queue", action="append", required=True, help="can be repeated")
+    parser.add_argument("--poll", type=float, default=1.0, help="seconds between polls (1)")
+    arguments = parser.parse_args()
+    try:
+        config = Config.from_environment(
+            url=arguments.url,
+            queues=arguments.queue,
+            poll_seconds=arguments.poll,
+            stop_seconds=STOP_SECONDS,
+        )
+    except ValueError as exc:
+        parser.exit(1, f"{exc}\n")
     logging.basicConfig(level=logging.INFO, format="grader: %(message)s")
-    client = XQueueClient(arguments.url, *_credentials())
-    with StopSignals() as stop:
-        logging.getLogger("demo.grader").info(sandbox.describe())
-        return Worker(client, arguments.queue, arguments.poll, stop).run()
+    logging.getLogger("demo.grader").info(sandbox.describe())
+    return run(grade_submission, config)
 
 
 if __name__ == "__main__":

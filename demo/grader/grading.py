@@ -13,6 +13,7 @@ from typing import Any
 from demo.grader import sandbox
 from demo.grader.feedback import Finding, render
 from demo.grader.suite import Case, Suite, Test
+from xqueue_bridge.grader import Submission
 
 PROGRAMS = Path(__file__).resolve().parent
 ANSWER_FILE = "answer.py"
@@ -39,6 +40,11 @@ def grade(body: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     file = suite.file or ANSWER_FILE
     run = sandbox.run(sandbox.Task(file, source, suite.function, calls, suite.seconds))
     return _judge(suite, run)
+
+
+def grade_submission(submission: Submission) -> dict[str, Any]:
+    """Grade one submission of the queue, with its uploaded files."""
+    return grade(submission.body, submission.files())
 
 
 def _read(body: str) -> tuple[Suite, str]:

@@ -49,7 +49,7 @@ def worker(client: QueueClient, grade, **options) -> Worker:
     def pull_or_stop(queue_name: str) -> Submission | None:
         found = pull(queue_name)
         if found is None:
-            made.stop()
+            made.stop.set()
         return found
 
     client.pull = pull_or_stop  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from typing import Any
 
 from xqueue_bridge.grader.client import QueueClient
 from xqueue_bridge.grader.worker import Grade, Worker
+from xqueue_bridge.worker.stop_signals import StopFlag
 
 log = logging.getLogger("xqueue_bridge.grader")
 
@@ -100,9 +101,9 @@ def _work(grade: Grade, config: Config, parent_pid: int | None = None) -> int:
     )
 
     def stop(number: int, frame: object) -> None:
-        if worker.stopping:
+        if worker.stop.received:
             os._exit(1)  # asked a second time: do not wait for grade()
-        worker.stop()
+        worker.stop.set(number)
         signal.setitimer(signal.ITIMER_REAL, config.stop_seconds)
 
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
@@ -120,20 +121,20 @@ class _Supervisor:
 
     def __init__(self, grade: Grade, config: Config) -> None:
         self._grade, self._config = grade, config
-        self._stopping = False
+        self._stop = StopFlag()
         # Forked, so that ``grade`` may be any function, also one of a script's own.
         self._fork = multiprocessing.get_context("fork")
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+            signal.signal(number, lambda received, _: self._stop.set(received))
         children = [self._start() for _ in range(self._config.workers)]
-        while not self._stopping:
-            time.sleep(_TICK)
+        while not self._stop.wait(_TICK):
             for index, child in enumerate(children):
-                if child.exitcode is not None and not self._stopping:
-                    log.warning("a worker ended with %s and is started again", child.exitcode)
-                    time.sleep(RESTART_SECONDS)
+                if child.exitcode is None:
+                    continue
+                log.warning("a worker ended with %s and is started again", child.exitcode)
+                if not self._stop.wait(RESTART_SECONDS):
                     children[index] = self._start()
         for child in children:
             child.terminate()
@@ -144,9 +145,6 @@ class _Supervisor:
                 child.kill()
                 child.join()
         return 0
-
-    def _stop(self, number: int, frame: object) -> None:
-        self._stopping = True
 
     def _start(self) -> BaseProcess:
         child = self._fork.Process(

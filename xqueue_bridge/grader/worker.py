@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from xqueue_bridge.grader.client import (
@@ -19,6 +19,7 @@ from xqueue_bridge.grader.client import (
     XQueueError,
 )
 from xqueue_bridge.grader.results import Result
+from xqueue_bridge.worker.stop_signals import StopFlag
 
 log = logging.getLogger("xqueue_bridge.grader")
 
@@ -29,8 +30,6 @@ PUT_RETRY_SECONDS = (0.2, 1.0, 3.0, 10.0)
 #: Failed requests in a row after which the process exits, for a supervisor to restart it.
 MAX_FAILURES = 40
 MAX_PAUSE = 15.0
-#: A process that waits wakes up this often to see whether it shall stop.
-_TICK = 0.2
 
 
 @dataclass
@@ -50,10 +49,10 @@ class Worker:
     as_fraction: bool = False
     #: A worker of several ends when the process that started it is gone.
     parent_pid: int | None = None
-    stopping: bool = False
+    stop: StopFlag = field(default_factory=StopFlag)
 
     def run(self) -> int:
-        """Work until ``stopping``; return an exit status: 1 after too many failures in a row."""
+        """Work until ``stop`` is set; return an exit status: 1 after too many failures in a row."""
         failures = 0
         while not self._should_stop():
             try:
@@ -68,23 +67,13 @@ class Worker:
                 # Full jitter: the processes of a class of graders must not return together.
                 longest = min(MAX_PAUSE, self.poll_seconds * 2**failures)
                 pause = longest * (0.5 + random.random() / 2)  # noqa: S311
-            self._wait(pause)
+            self.stop.wait(pause)
         log.info("stopped")
         return 0
 
-    def stop(self) -> None:
-        """Stop after the submission that is being graded. Safe in a signal handler."""
-        self.stopping = True
-
     def _should_stop(self) -> bool:
         orphaned = self.parent_pid is not None and os.getppid() != self.parent_pid
-        return self.stopping or orphaned
-
-    def _wait(self, seconds: float) -> None:
-        # A flag and short sleeps: a lock that a signal handler needs could be held right now.
-        ends = time.monotonic() + seconds
-        while not self.stopping and (left := ends - time.monotonic()) > 0:
-            time.sleep(min(left, _TICK))
+        return bool(self.stop.received) or orphaned
 
     def _work_on(self, queue_name: str) -> bool:
         """Grade one submission of a queue; return whether there was one."""

@@ -1,0 +1,96 @@
+"""Worker: its loop, its retries and their bounds, on a client that is a stand-in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from xqueue_bridge.grader import QueueUnavailable, RequestRefused, Result, Submission, worker
+
+HEADER = '{"submission_id": 7, "submission_key": "k3y"}'
+ANSWER = Submission(HEADER, '{"student_response": "the learner\'s work"}')
+AWAY = QueueUnavailable("away")
+
+
+class Queue:
+    """Stands in for the client: delivers its items, and collects replies."""
+
+    def __init__(self, *items: Submission | Exception, faults: list[Exception] | None = None):
+        self.items = list(items)
+        self.faults = faults or []
+        self.replies: list[dict[str, Any]] = []
+        self.worker = worker.Worker(self, ("demo",), grade, poll_seconds=1e-9)  # type: ignore[arg-type]
+
+    def pull(self, queue_name: str) -> Submission | None:
+        if not self.items:
+            self.worker.stop.set()
+            return None
+        item = self.items.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def put_result(self, header: str, reply: dict[str, Any]) -> str:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.replies.append(reply)
+        return ""
+
+
+def grade(submission: Submission) -> Result:
+    """Return a full result; raise for an answer that is not a problem's."""
+    if not submission.response:
+        raise LookupError(submission.body)
+    return Result(score=2, max_score=2)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PUT_RETRY_SECONDS", (0,) * len(worker.PUT_RETRY_SECONDS))
+    monkeypatch.setattr(worker, "MAX_PAUSE", 0.0)
+
+
+def test_grades_until_stopped() -> None:
+    queue = Queue(ANSWER, ANSWER)
+    assert queue.worker.run() == 0
+    assert [reply["score"] for reply in queue.replies] == [2, 2]
+
+
+def test_result_is_sent_again_while_the_server_is_unavailable() -> None:
+    queue = Queue(ANSWER, faults=[AWAY] * len(worker.PUT_RETRY_SECONDS))
+    assert queue.worker.run() == 0
+    assert len(queue.replies) == 1
+
+
+def test_attempts_to_send_a_result_are_bounded() -> None:
+    queue = Queue(ANSWER, faults=[AWAY] * 100)
+    assert queue.worker.run() == 0
+    assert len(queue.faults) == 100 - len(worker.PUT_RETRY_SECONDS) - 1
+
+
+def test_refused_result_is_not_sent_again() -> None:
+    queue = Queue(ANSWER, faults=[RequestRefused("Incorrect key for submission")])
+    assert queue.worker.run() == 0
+    assert (queue.faults, queue.replies) == ([], [])
+
+
+def test_answer_that_cannot_be_graded_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue(Submission(HEADER, "no json: the learner's work"), ANSWER)
+    assert queue.worker.run() == 0
+    assert len(queue.replies) == 1
+    assert "submission 7: grade() raised LookupError" in caplog.text
+    assert "k3y" not in caplog.text
+    assert "learner's work" not in caplog.text
+
+
+def test_unavailable_server_is_polled_again() -> None:
+    queue = Queue(*[AWAY] * (worker.MAX_FAILURES - 1), ANSWER)
+    assert queue.worker.run() == 0
+    assert len(queue.replies) == 1
+
+
+def test_failed_polls_are_bounded() -> None:
+    queue = Queue(*[AWAY] * 1000)
+    assert queue.worker.run() == 1
+    assert len(queue.items) == 1000 - worker.MAX_FAILURES
