@@ -19,7 +19,7 @@ EXTRAS_lint := test,quality
 EXTRAS_docs := docs
 EXTRAS_ci := test,servers,browser,quality,docs,ci
 
-.PHONY: help demo test lint docs ci-environment clean
+.PHONY: help demo test lint messages docs ci-environment clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,9 @@ lint: $(VENV)/.lint ## Check style, types, terms and migrations.
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -n 0 tests/test_language.py
 	@$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
+
+messages: $(VENV)/.test ## Update and compile the translations in xqueue_bridge/locale.
+	@$(BIN)/python tools/messages.py
 
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html.
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

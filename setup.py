@@ -35,6 +35,7 @@ TEST = [
     "hypothesis>=6.120",
     "responses>=0.25",
     "time-machine>=2.16",
+    "Babel>=2.16",
     "packaging>=24",
     # The parts of the platform that are packages of their own.
     "edx-django-utils>=8.0",
@@ -62,7 +63,14 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["xqueue_bridge", "xqueue_bridge.*"]),
-    package_data={"xqueue_bridge": ["templates/**/*.html", "static/**/*", "py.typed"]},
+    package_data={
+        "xqueue_bridge": [
+            "templates/**/*.html",
+            "static/**/*",
+            "locale/*/LC_MESSAGES/*",
+            "py.typed",
+        ]
+    },
     install_requires=CORE,
     extras_require={
         "waffle": WAFFLE,
