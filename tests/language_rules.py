@@ -52,7 +52,7 @@ RULES: dict[str, Rule] = {
     "knock": Rule("knock(?:s|ed|ing)?", "request, poll", ("where graders knock",)),
     "news": Rule("news", "update, signal", ("send(news)", "class News")),
     "whoever": Rule(
-        "whoever|whomever|somebody|someone|nobody|no one|anybody|anyone|everybody|everyone",
+        "whoever|whomever|somebody|someone|nobody|no one|anybody|anyone|everybody",
         "name the actor: the grader, the learner, another process, an unknown user",
         ("whoever asks", "told to nobody", "Somebody_Else"),
     ),
