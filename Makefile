@@ -34,6 +34,7 @@ lint: $(VENV)/.lint ## Check style, types, terms and migrations.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -n 0 tests/test_language.py
 	@$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
 

@@ -47,6 +47,7 @@ BROWSER = ["playwright>=1.50", "axe-playwright-python>=0.1.4"]
 QUALITY = [
     "ruff>=0.9",
     "mypy>=1.14",
+    "import-linter>=2.7",
     "django-stubs[compatible-mypy]>=5.1",
     "djangorestframework-stubs>=3.15",
     "types-PyMySQL",

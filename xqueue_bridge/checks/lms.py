@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.urls import NoReverseMatch, reverse
 
-from xqueue_bridge.apps import XQueueBridgeConfig
 from xqueue_bridge.checks.messages import error
 from xqueue_bridge.conf import LMS_DEFAULTS, options
 from xqueue_bridge.lms.plugin import CLASS_NAME
 from xqueue_bridge.lms.project_type import is_lms
 from xqueue_bridge.settings.common import TRACKING_IGNORE
+
+if TYPE_CHECKING:
+    from xqueue_bridge.apps import XQueueBridgeConfig
 
 _SWITCH = "XQUEUE_BRIDGE['REPLACE_XQUEUE_SERVICE']"
 _BACKEND = "XQUEUE_BRIDGE['REPLY_BACKEND']"
@@ -29,7 +31,7 @@ def check_lms(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _service() -> list[checks.CheckMessage]:
-    config = cast(XQueueBridgeConfig, apps.get_app_config("xqueue_bridge"))
+    config = cast("XQueueBridgeConfig", apps.get_app_config("xqueue_bridge"))
     installation = config.service_installation
     if installation is None:
         text = "Problem blocks use the platform's XQueueService, because the bridge's is off."

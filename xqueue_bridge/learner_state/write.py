@@ -27,7 +27,7 @@ from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import record, record_unreadable
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.row import READ, RowKey, StudentModuleRow
-from xqueue_bridge.learner_state.scores.signals import send_score_signals
+from xqueue_bridge.learner_state.score_signals import send_score_signals
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.signals import state_saved
