@@ -11,7 +11,8 @@ import pytest
 from xqueue_bridge.grader import cli
 from xqueue_bridge.submission_queue import api as submission_queue
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 GRADER = """
 from xqueue_bridge.grader import Result, Test
 
@@ -89,6 +90,37 @@ def test_check_has_a_sentence_for_each_finding(live_server, monkeypatch, capsys)
     monkeypatch.setenv("XQUEUE_GRADER_SECRET", "wrong")
     assert cli.main(["check", live_server.url]) == 1
     assert "check the name and the secret" in capsys.readouterr().out
+
+
+AUTOGRADER = """
+import json, pathlib, sys
+root = pathlib.Path(sys.argv[1])
+text = (root / "submission" / "answer.py").read_text()
+tests = [{"name": "length", "score": len(text), "max_score": 10, "output": "counted"}]
+(root / "results" / "results.json").write_text(json.dumps({"tests": tests}))
+"""
+
+
+def test_autograder_of_the_how_to_runs(written, monkeypatch, capsys):
+    """The page's grader, with a command instead of a container."""
+    run = f"{sys.executable} {written('run_autograder.py', AUTOGRADER)} {{root}}"
+    monkeypatch.setenv("AUTOGRADER", run)
+    arguments = [str(HERE / "gradescope_grader.py"), written("answer.py", "x = 1"), "--upload"]
+    assert cli.main(["try", *arguments]) == 0
+    assert "length: 5 of 10" in capsys.readouterr().out
+
+
+def test_grader_of_the_how_to_runs(written, capsys):
+    arguments = [str(HERE / "my_grader.py"), written("answer.py", "for x in y: pass")]
+    assert cli.main(["try", *arguments]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    page = (ROOT / "docs/how-tos/write_a_grader.rst").read_text()
+    assert shown[:3] == [
+        "correct    True",
+        "score      1.0 of 1.0",
+        "test       has a loop: 1 of 1",
+    ]
+    assert all(f"    {line}\n" in page for line in shown)
 
 
 WITHOUT_DJANGO = """
