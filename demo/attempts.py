@@ -9,8 +9,8 @@ from typing import Any
 
 from demo.course import Problem
 from demo.progress import Part, is_queued, parts_of
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.learner_state.api import HistoryEntry
+from xqueue_bridge import api
+from xqueue_bridge.api import HistoryEntry
 
 #: Older attempts than these are not shown.
 LIMIT = 20
@@ -57,7 +57,7 @@ def _rows_by_attempt(user_id: int, problem: Problem) -> dict[int, list[HistoryEn
     """Return what was written during each attempt, newest first, both ways."""
     found: dict[int, list[HistoryEntry]] = {}
     usage_key = problem.usage_key
-    for entry in learner_state.history(user_id, usage_key, usage_key.context_key):
+    for entry in api.read_history(user_id, usage_key, usage_key.context_key):
         number = (entry.state or {}).get("attempts", 0)
         if number not in found and len(found) == LIMIT:
             break

@@ -25,7 +25,7 @@ from django.db import connection
 from demo import load_test_grades, runtime
 from demo.course import Problem, course
 from demo.progress import parts_of
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge import api
 from xqueue_bridge.management.progress import Progress
 from xqueue_bridge.models import ReceivedReply, StudentModule, Submission
 
@@ -175,7 +175,7 @@ def check(answer: Answer) -> Iterator[str]:
     """Yield what is wrong with the end of one answer, by what the database holds."""
     problem = answer.problem
     place = (answer.learner.pk, problem.usage_key, problem.usage_key.context_key)
-    parts = parts_of(problem, learner_state.read_state(*place) or {})
+    parts = parts_of(problem, api.read_state(*place) or {})
     if any(part.busy for part in parts):
         yield "still waits for its grade"
         return

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from demo.course import Problem
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge import api
 from xqueue_bridge.submission_queue import api as submission_queue
 
 
@@ -82,7 +82,7 @@ class Progress:
 def progress(user_id: int, problem: Problem) -> Progress:
     """Return a learner's progress at a problem, the place in the queue included."""
     usage_key = problem.usage_key
-    state = learner_state.read_state(user_id, usage_key, usage_key.context_key) or {}
+    state = api.read_state(user_id, usage_key, usage_key.context_key) or {}
     queue_positions = _positions(user_id, problem) if is_queued(state) else {}
     return Progress(parts_of(problem, state, queue_positions), state.get("attempts", 0))
 

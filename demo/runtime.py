@@ -22,8 +22,8 @@ from xblocks_contrib import ProblemBlock
 
 from demo.course import OLX, Problem, course
 from demo.services import services_for
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.learner_state.api import DjangoKeyValueStore, FieldDataCache
+from xqueue_bridge import api
+from xqueue_bridge.api import DjangoKeyValueStore, FieldDataCache
 
 Answers = Sequence[str] | Mapping[str, bytes]
 
@@ -72,9 +72,7 @@ class LearnersState:
     def set_score(self, usage_key: UsageKey, grade: float | None, max_grade: float | None) -> None:
         """Keep the points that a block gave."""
         if not self._cache.read_only:
-            learner_state.set_score(
-                self._cache.user.pk, usage_key.context_key, usage_key, grade, max_grade
-            )
+            api.set_score(self._cache.user.pk, usage_key.context_key, usage_key, grade, max_grade)
 
 
 class DemoRuntime(Runtime):

@@ -21,7 +21,7 @@ from demo import runtime, users
 from demo.attempts import attempts
 from demo.course import Problem, course
 from demo.progress import Progress, progress
-from xqueue_bridge.learner_state.api import is_crawler
+from xqueue_bridge.api import is_crawler
 
 PASSWORDLESS = "django.contrib.auth.backends.ModelBackend"
 

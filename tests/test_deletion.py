@@ -21,7 +21,8 @@ from tests.submission_queue.factories import (
 from xqueue_bridge.deletion import delete_state, has_state, reset_attempts
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import deletion
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
@@ -169,7 +170,7 @@ def test_error_rolls_the_deletion_back(ada, monkeypatch):
     def fail(*args: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(learner_state, "clear_state", fail)
+    monkeypatch.setattr(deletion, "clear_state", fail)
     with pytest.raises(RuntimeError):
         delete_state(ada, COURSE, PROBLEM)
     assert status_of("key-1") == Status.WAITING

@@ -30,7 +30,8 @@ from xqueue_bridge.db import batches
 from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies import locks
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.learner_state.api import UnknownLearner, is_retired
 from xqueue_bridge.retirement import (
     retire_learner,
     retirement_batches,
@@ -215,7 +216,7 @@ class TestScrub:
     def test_history_entry_has_the_reason_retire(self, ada):
         create_data_of(ada)
         retire_learner(ada)
-        entries = list(learner_state.history(ada, PROBLEM, COURSE))
+        entries = list(learner_state.read_history(ada, PROBLEM, COURSE))
         assert [entry.state for entry in entries] == [None] * len(entries)
         assert (entries[0].reason, entries[0].grade) == ("retire", 1)
 
@@ -360,7 +361,7 @@ class TestBothModes:
 
     def test_learner_without_rows_gets_a_tombstone(self, ada, mode):
         assert retire_learner(ada, mode) == Counter()
-        assert learner_state.is_retired(ada)
+        assert is_retired(ada)
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "history"])
@@ -489,7 +490,7 @@ class TestLateReplies:
 )
 def test_unknown_user_id_is_an_error(ada, call: Callable[[int], object]):
     """A mistyped id must not get a tombstone: a later learner may get that id."""
-    with pytest.raises(learner_state.UnknownLearner):
+    with pytest.raises(UnknownLearner):
         call(ada + 1)
     assert not models.RetiredLearner.objects.exists()
 

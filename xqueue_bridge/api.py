@@ -20,22 +20,29 @@ from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.credentials.api import mode_and_status_are_interesting
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.deletion import delete_state, reset_attempts
-from xqueue_bridge.learner_state.api import (
-    DjangoKeyValueStore,
-    DjangoXBlockUserStateClient,
-    FieldDataCache,
-    MaxScoresCache,
-    ScoresClient,
-    UnknownLearner,
+from xqueue_bridge.learner_state.crawlers import is_crawler
+from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache, scores_or_children
+from xqueue_bridge.learner_state.fields.key_value_store import DjangoKeyValueStore
+from xqueue_bridge.learner_state.history.batch import history_batch
+from xqueue_bridge.learner_state.row import RawScore
+from xqueue_bridge.learner_state.scores.client import ScoresClient
+from xqueue_bridge.learner_state.scores.ledger import LedgerResult, apply_score, publish_score
+from xqueue_bridge.learner_state.scores.max_scores_cache import MaxScoresCache
+from xqueue_bridge.learner_state.student_module import (
+    HistoryEntry,
+    read_history,
+    read_score,
+    read_state,
+    save_fields,
+    set_score,
+)
+from xqueue_bridge.learner_state.user_state import (
     XBlockUserState,
     XBlockUserStateClient,
-    apply_score,
-    history_batch,
-    is_crawler,
-    publish_score,
-    scores_or_children,
     state_client,
 )
+from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
+from xqueue_bridge.learner_state.write import UnknownLearner
 from xqueue_bridge.retirement import retire_learner
 from xqueue_bridge.submission_queue.api import QueueStats, queue_stats
 from xqueue_bridge.xqueue_service.api import (
@@ -53,8 +60,11 @@ __all__ = [
     "DjangoKeyValueStore",
     "DjangoXBlockUserStateClient",
     "FieldDataCache",
+    "HistoryEntry",
+    "LedgerResult",
     "MaxScoresCache",
     "QueueStats",
+    "RawScore",
     "RetirementMode",
     "ScoresClient",
     "SubsectionOverride",
@@ -76,13 +86,18 @@ __all__ = [
     "publish_score",
     "queue_stats",
     "read_gradebook",
+    "read_history",
     "read_progress",
+    "read_score",
+    "read_state",
     "remove_override",
     "request_recalculation",
     "reset_attempts",
     "retire_learner",
+    "save_fields",
     "scores_or_children",
     "set_override",
+    "set_score",
     "state_client",
     "use_edx_submissions_for_xqueue",
 ]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.learner_state.api import has_attempts, learner_ids_at, reset_attempts
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.learner_state import deletion as learner_state
+from xqueue_bridge.learner_state.deletion import has_attempts, learner_ids_at, reset_attempts
 from xqueue_bridge.submission_queue import api as submission_queue
 
 __all__ = ["delete_state", "has_attempts", "has_state", "learner_ids_at", "reset_attempts"]
@@ -28,7 +29,7 @@ def delete_state(user_id: int, course_key: LearningContextKey, usage_key: UsageK
         emptied = learner_state.clear_state(user_id, course_key, usage_key)
         return emptied or superseded > 0
 
-    return learner_state.in_transaction(work)
+    return in_transaction(work)
 
 
 def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:

@@ -94,9 +94,9 @@ def delete_history_of(
     sender: object, *, instance: StudentModule, using: str, **kwargs: Any
 ) -> None:
     """Delete or keep the history of a deleted row, which has no foreign key to it."""
-    from xqueue_bridge.learner_state import api as learner_state
+    from xqueue_bridge.learner_state.history import store
 
-    learner_state.delete_history_of(instance.pk, using)
+    store.delete_history_of(instance.pk, using)
 
 
 def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -> None:

@@ -65,7 +65,7 @@ def _answer(actor: Actor, user_id: int, queue_key: str) -> None:
     from benchmarks.soak.world import COURSE, POINTS, PROBLEMS
     from tests.doubles.problem_block import problem_block
     from xqueue_bridge.exceptions import XQueueBridgeError
-    from xqueue_bridge.learner_state import api as learner_state
+    from xqueue_bridge.learner_state import student_module as learner_state
     from xqueue_bridge.xqueue_service.api import XQueueInterface, XQueueService, make_xheader
 
     usage_key = actor.dice.choice(PROBLEMS)

@@ -18,7 +18,7 @@ from xqueue_bridge import signals
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
 from xqueue_bridge.course_structure import api as course_structure
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 
 #: One homework of two problems, two points each, and an ungraded exercise; 60 % pass.
 HOMEWORK = subsection("homework", block("p1", 2), block("p2", 2))

@@ -10,7 +10,7 @@ from tests.course_grades import courses, factories
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.course_structure.json_format import course_from
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 
 KEY = CourseKey.from_string("O/C/R")
 FIRST = UsageKey.from_string("i4x://O/C/sequential/s1").map_into_course(KEY)

@@ -22,7 +22,7 @@ from tests.course_grades.factories import (
 from tests.grader_replies.factories import heard
 from xqueue_bridge import signals
 from xqueue_bridge.course_grades import api
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 
 factory = api.CourseGradeFactory()
 

@@ -41,7 +41,9 @@ from xqueue_bridge.course_grades.models import (
     VisibleBlocks,
 )
 from xqueue_bridge.course_structure.models import CourseStructureVersion
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import api as learner_state_api
+from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.learner_state.scores.queries import read_course_scores
 from xqueue_bridge.signals import course_published
 from xqueue_bridge.tasks import recalculate_grade, sweep
 
@@ -254,14 +256,14 @@ class TestFailures:
         bad, good = make_learner("bad"), make_learner("good")
         for learner in (bad, good):
             score(learner)
-        read = learner_state.read_course_scores
+        read = read_course_scores
 
         def fail_for_bad(user_id, course_key):
             if user_id == bad.pk:
                 raise RuntimeError("no")
             return read(user_id, course_key)
 
-        monkeypatch.setattr(learner_state, "read_course_scores", fail_for_bad)
+        monkeypatch.setattr(learner_state_api, "read_course_scores", fail_for_bad)
         assert sweep_later() == 2
         assert percent(good) == 0.5
         request = request_of(bad)
@@ -272,14 +274,14 @@ class TestFailures:
         """The command can be run again and again: it is noted each time, and not due."""
         score(ada)
         GradeRecalculation.objects.update(attempts=60, next_attempt_at=None)
-        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
         settle(ada)
         request = request_of(ada)
         assert (request.attempts, request.next_attempt_at) == (61, None)
 
     def test_pauses_double(self, ada, monkeypatch):
         score(ada)
-        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
         pauses = []
         for _ in range(recalculation_queue.MAX_ATTEMPTS - 1):
             with time_machine.travel(timezone.now(), tick=False):
@@ -314,7 +316,7 @@ class TestNotesOfOthers:
 
     def test_one_fails(self, ada, others, monkeypatch):
         """SG74: an attempt that fails is one learner's."""
-        monkeypatch.setattr(learner_state, "read_course_scores", lambda *args: 1 / 0)
+        monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
         assert settle(ada)
 
     def test_one_more_note(self, ada, others):

@@ -17,7 +17,7 @@ from demo import runtime
 from demo.course import OLX, Problem, course
 from demo.seed import seed
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 

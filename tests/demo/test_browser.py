@@ -25,7 +25,7 @@ import django; django.setup()
 from django.core.management import call_command
 from demo.course import course
 from demo.seed import seed
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.course_grades import api as course_grades
 call_command("migrate", verbosity=0)
 amara = seed(2)[0].pk

@@ -10,7 +10,7 @@ from demo.course import OLX, course
 from demo.expected_grades import Expected, expected_grade
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_structure import api as course_structure
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 
 FULL = {problem.url_name: sum(problem.points) for problem in course().problems}
 

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from demo.course import course
 from demo.users import OPERATOR, create
 from tests.demo.conftest import SAMPLES, answer, sample, submit
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.models import CrawlersConfig, StudentModule
 from xqueue_bridge.submission_queue.models import Submission
 

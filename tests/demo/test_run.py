@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 
 from demo import load_test, run
 from demo.course import Problem, course
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue.accounts import authenticate
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -18,8 +18,8 @@ from demo import runtime
 from demo.course import course
 from demo.services import anonymous_id
 from tests.demo.conftest import SAMPLES, answer, grade, load, sample, submit
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.learner_state.api import Score
+from xqueue_bridge.api import RawScore
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.submission_queue.models import Submission
 
@@ -36,7 +36,7 @@ def test_answer_goes_out_and_grade_comes_back(learner, url_name: str) -> None:
     html = runtime.render(load(learner, url_name))
     assert html.count("All of it works.") == len(points)
     assert 'class="xqueue"' not in html
-    assert grade(learner, url_name) == Score(sum(points), sum(points))
+    assert grade(learner, url_name) == RawScore(sum(points), sum(points))
 
 
 def test_first_look_keeps_the_learners_seed(learner) -> None:
@@ -120,9 +120,13 @@ def test_no_transaction_is_open_while_the_block_runs(learner, monkeypatch) -> No
 def test_only_what_changed_is_written(learner) -> None:
     submit(learner, "fizzbuzz")
     key = course().by_url_name("fizzbuzz").usage_key
-    before = [entry.version for entry in learner_state.history(learner.pk, key, key.context_key)]
+    before = [
+        entry.version for entry in learner_state.read_history(learner.pk, key, key.context_key)
+    ]
     runtime.render(load(learner, "fizzbuzz"))
-    after = [entry.version for entry in learner_state.history(learner.pk, key, key.context_key)]
+    after = [
+        entry.version for entry in learner_state.read_history(learner.pk, key, key.context_key)
+    ]
     assert before == after
 
 

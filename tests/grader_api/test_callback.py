@@ -23,7 +23,7 @@ from tests.submission_queue.factories import (
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.grader_api import callback
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.tasks import sweep
 

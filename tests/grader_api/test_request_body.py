@@ -29,7 +29,7 @@ from tests.submission_queue.factories import (
     make_grader,
     new_submission,
 )
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api
 from xqueue_bridge.submission_queue.models import Submission
 

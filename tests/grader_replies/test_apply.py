@@ -32,9 +32,11 @@ from xqueue_bridge.grader_replies import api, apply, queries
 from xqueue_bridge.grader_replies.apply import DRAIN_LIMIT, PERMANENT_ATTEMPTS
 from xqueue_bridge.grader_replies.locks import block_lock
 from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import api as ledger
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.signals import reply_applied, reply_not_applied
 
 Status = ReceivedReply.Status
@@ -462,7 +464,7 @@ class TestAttempts:
         """C116: the block has the reply and would not take it again; so the note must not fail."""
         backend = scripted(ApplyResult(True, 1, 1), ApplyResult(False))
         reply = make_reply(make_submission(committed_ada, age=OLD))
-        record_outcomes, calls = learner_state.record_outcomes, []
+        record_outcomes, calls = ledger.record_outcomes, []
 
         def collide_once(*args, **kwargs):
             calls.append(args)
@@ -470,7 +472,7 @@ class TestAttempts:
                 raise collision(connection.vendor)
             return record_outcomes(*args, **kwargs)
 
-        monkeypatch.setattr(learner_state, "record_outcomes", collide_once)
+        monkeypatch.setattr(ledger, "record_outcomes", collide_once)
         assert api.apply_reply(reply.pk) == Status.APPLIED
         assert (len(backend.deliveries), len(calls)) == (1, 2)
 
@@ -752,10 +754,7 @@ class TestSignals:
         with heard(reply_applied) as received:
             api.apply_waiting(committed_ada, BLOCK, frozenset({"key-1"}))
         assert received == []
-        assert (
-            learner_state.waiting_keys(learner_state.read_state(committed_ada, BLOCK, COURSE))
-            == frozenset()
-        )
+        assert waiting_keys(learner_state.read_state(committed_ada, BLOCK, COURSE)) == frozenset()
 
     def test_again_with_other_numbers(self, committed_ada, scripted):
         """C121: what a host hears of is each number that a learner got, and a run without one."""

@@ -17,7 +17,7 @@ from opaque_keys.edx.keys import UsageKey
 
 from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
 from xqueue_bridge.grader_api.responses import Envelope
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api as submission_queue
 
 ANSWER = "block_2_1"

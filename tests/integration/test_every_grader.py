@@ -9,8 +9,8 @@ import pytest
 from tests.doubles.graders import EVERY_GRADER, PullGrader, StanfordGrader, StockWatcher
 from tests.integration.conftest import ANSWER, eventually, grade_of, submit
 from tests.submission_queue.factories import COURSE, PROBLEM
+from xqueue_bridge.api import read_state
 from xqueue_bridge.data import UploadedFile
-from xqueue_bridge.learner_state.api import read_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

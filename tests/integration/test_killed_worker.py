@@ -32,9 +32,10 @@ from xqueue_bridge.credentials import enqueue
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("course")]
@@ -199,8 +200,10 @@ def test_block_takes_each_reply_once_if_the_process_is_killed(transactional_db, 
     assert list(ScoreLedger.objects.values_list("outcome", flat=True)) == ["applied"] * len(replies)
     trails = {
         tuple(
-            (entry.reason, entry.grade, bool(learner_state.waiting_keys(entry.state or {})))
-            for entry in learner_state.history(user_id, real_block.parse_usage_key("one"), COURSE)
+            (entry.reason, entry.grade, bool(waiting_keys(entry.state or {})))
+            for entry in learner_state.read_history(
+                user_id, real_block.parse_usage_key("one"), COURSE
+            )
         )
         for user_id in Submission.objects.values_list("user_id", flat=True)
     }

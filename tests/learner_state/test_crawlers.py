@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.grader_replies.factories import BLOCK, COURSE, GOOD, make_learner, make_state
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.crawlers import CrawlersConfig, is_crawler
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,8 @@ from django.db import connection
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from tests.grader_replies.factories import heard
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
+from xqueue_bridge.learner_state import deletion
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.signals import state_deleted
 
@@ -30,7 +31,7 @@ def ada(db) -> int:
 
 
 def newest(user_id: int) -> api.HistoryEntry:
-    return next(iter(api.history(user_id, BLOCK, COURSE)))
+    return next(iter(api.read_history(user_id, BLOCK, COURSE)))
 
 
 class TestResetAttempts:
@@ -47,30 +48,30 @@ class TestResetAttempts:
 
     def test_again(self, ada):
         api.reset_attempts(ada, COURSE, BLOCK)
-        entries = len(list(api.history(ada, BLOCK, COURSE)))
-        assert api.has_attempts(ada, COURSE, BLOCK) is False
+        entries = len(list(api.read_history(ada, BLOCK, COURSE)))
+        assert deletion.has_attempts(ada, COURSE, BLOCK) is False
         assert api.reset_attempts(ada, COURSE, BLOCK) is False
-        assert len(list(api.history(ada, BLOCK, COURSE))) == entries
+        assert len(list(api.read_history(ada, BLOCK, COURSE))) == entries
 
     def test_where_there_is_nothing(self, ada):
         assert api.reset_attempts(ada, COURSE, OTHER) is False
         api.set_score(ada, COURSE, OTHER, 1, 1)
         assert api.reset_attempts(ada, COURSE, OTHER) is False
         assert api.reset_attempts(ada + 1, COURSE, BLOCK) is False
-        assert api.has_attempts(ada, COURSE, BLOCK) is True
+        assert deletion.has_attempts(ada, COURSE, BLOCK) is True
 
 
 class TestEmptyModule:
     def test_it_works(self, ada):
         """SG48: after a delete the state is absent and the score is gone."""
-        assert api.clear_state(ada, COURSE, BLOCK) is True
+        assert deletion.clear_state(ada, COURSE, BLOCK) is True
         assert api.read_state(ada, BLOCK, COURSE) is None
         assert api.read_score(ada, BLOCK, COURSE) == api.RawScore(None, None)
         assert StudentModule.objects.get().state == "{}"
 
     def test_the_history_says_so_in_one_entry(self, ada):
-        before = len(list(api.history(ada, BLOCK, COURSE)))
-        api.clear_state(ada, COURSE, BLOCK)
+        before = len(list(api.read_history(ada, BLOCK, COURSE)))
+        deletion.clear_state(ada, COURSE, BLOCK)
         entry = newest(ada)
         assert (entry.reason, entry.state, entry.grade, entry.max_grade) == (
             "delete",
@@ -78,40 +79,40 @@ class TestEmptyModule:
             None,
             None,
         )
-        assert len(list(api.history(ada, BLOCK, COURSE))) == before + 1
+        assert len(list(api.read_history(ada, BLOCK, COURSE))) == before + 1
 
     def test_a_score_without_state(self, ada):
         """SG26: what was never stored does not become what was deleted."""
         api.set_score(ada, COURSE, OTHER, 1, 1)
-        assert api.clear_state(ada, COURSE, OTHER) is True
+        assert deletion.clear_state(ada, COURSE, OTHER) is True
         assert StudentModule.objects.get(module_state_key=OTHER).state is None
         assert api.read_score(ada, OTHER, COURSE).earned is None
 
     def test_where_there_is_nothing(self, ada):
-        assert api.has_state(ada, COURSE, OTHER) is False
-        assert api.clear_state(ada, COURSE, OTHER) is False
-        assert api.clear_state(ada + 1, COURSE, BLOCK) is False
+        assert deletion.has_state(ada, COURSE, OTHER) is False
+        assert deletion.clear_state(ada, COURSE, OTHER) is False
+        assert deletion.clear_state(ada + 1, COURSE, BLOCK) is False
 
     def test_others_keep_theirs(self, ada):
         bob = get_user_model().objects.create_user("bob").pk
         api.save_fields(bob, COURSE, BLOCK, {"seed": 2})
         api.save_fields(ada, COURSE, OTHER, {"seed": 3})
-        api.clear_state(ada, COURSE, BLOCK)
+        deletion.clear_state(ada, COURSE, BLOCK)
         assert api.read_state(bob, BLOCK, COURSE) == {"seed": 2}
         assert api.read_state(ada, OTHER, COURSE) == {"seed": 3}
 
     def test_it_is_told_after_commit(self, ada, django_capture_on_commit_callbacks):
         with heard(state_deleted) as received:
             with django_capture_on_commit_callbacks() as callbacks:
-                api.clear_state(ada, COURSE, BLOCK)
-                api.clear_state(ada, COURSE, BLOCK)  # nothing more to tell
+                deletion.clear_state(ada, COURSE, BLOCK)
+                deletion.clear_state(ada, COURSE, BLOCK)  # nothing more to tell
             assert received == []
             for callback in callbacks:
                 callback()
         assert received == [{"user_id": ada, "course_key": COURSE, "usage_key": BLOCK}]
 
     def test_what_comes_next_begins_anew(self, ada):
-        api.clear_state(ada, COURSE, BLOCK)
+        deletion.clear_state(ada, COURSE, BLOCK)
         api.save_fields(ada, COURSE, BLOCK, {"seed": 4})
         assert api.read_state(ada, BLOCK, COURSE) == {"seed": 4}
         assert api.read_score(ada, BLOCK, COURSE).earned is None
@@ -120,8 +121,8 @@ class TestEmptyModule:
 def test_learners_at(ada):
     bob = get_user_model().objects.create_user("bob").pk
     api.save_fields(bob, COURSE, BLOCK, {"seed": 2})
-    assert sorted(api.learner_ids_at(COURSE, BLOCK)) == sorted([ada, bob])
-    assert list(api.learner_ids_at(COURSE, OTHER)) == []
+    assert sorted(deletion.learner_ids_at(COURSE, BLOCK)) == sorted([ada, bob])
+    assert list(deletion.learner_ids_at(COURSE, OTHER)) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -132,4 +133,4 @@ def test_statements(transactional_db, django_assert_num_queries):
     with django_assert_num_queries(4 + LOCK):
         api.reset_attempts(ada, COURSE, BLOCK)
     with django_assert_num_queries(4 + LOCK):
-        api.clear_state(ada, COURSE, BLOCK)
+        deletion.clear_state(ada, COURSE, BLOCK)

@@ -15,7 +15,7 @@ from xblock.exceptions import InvalidScopeError, KeyValueMultiSaveError, XBlockS
 from xblock.fields import BlockScope, Scope, ScopeIds, UserScope
 
 from tests.doubles.xblocks import COURSE, make_block, usage_key
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.fields.data_cache import (
     FieldDataCache,
     WrongLearner,

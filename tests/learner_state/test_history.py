@@ -27,6 +27,7 @@ from tests.learner_state.history_factories import (
     write,
 )
 from xqueue_bridge.learner_state.history import store
+from xqueue_bridge.learner_state.history.batch import history_batch
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
 
@@ -279,7 +280,7 @@ class TestStatements:
     def test_record_in_a_scope(self, django_assert_num_queries, count):
         """The second time there is an entry of this scope to delete."""
         rows = self.rows(count)
-        with store.history_batch(), transaction.atomic():
+        with history_batch(), transaction.atomic():
             with django_assert_num_queries(1):
                 store.record(rows, Reason.STATE)
             for row in rows:
@@ -292,7 +293,7 @@ class TestStatements:
         """INSERT; after the write's commit BEGIN, DELETE, COMMIT."""
         settings.XQUEUE_BRIDGE = TWO_DATABASES
         rows = self.rows(50)
-        with store.history_batch():
+        with history_batch():
             store.record(rows, Reason.STATE)
             for row in rows:
                 row.version += 1

@@ -25,11 +25,11 @@ from tests.learner_state.history_factories import (
     versions,
     write,
 )
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.history import batch
+from xqueue_bridge.learner_state.history.batch import history_batch
 from xqueue_bridge.learner_state.history.middleware import history_batch_middleware
 from xqueue_bridge.learner_state.history.models import Reason
-from xqueue_bridge.learner_state.history.store import history_batch
 
 pytestmark = pytest.mark.django_db
 
@@ -55,11 +55,11 @@ def test_our_own_writes():
     with history_batch():
         api.save_fields(learner, COURSE, BLOCK, {"seed": 1})
         api.set_score(learner, COURSE, BLOCK, 1, 2)
-    (entry,) = api.history(learner, BLOCK, COURSE)
+    (entry,) = api.read_history(learner, BLOCK, COURSE)
     assert (entry.state, entry.grade, entry.max_grade) == ({"seed": 1}, 1, 2)
     api.save_fields(learner, COURSE, BLOCK, {"seed": 2})
     api.set_score(learner, COURSE, BLOCK, 2, 2)
-    assert len(list(api.history(learner, BLOCK, COURSE))) == 3
+    assert len(list(api.read_history(learner, BLOCK, COURSE))) == 3
 
 
 def test_the_entry_is_there_at_once():

@@ -31,8 +31,8 @@ from tests.learner_state.history_factories import (
     versions,
     write,
 )
+from xqueue_bridge import api
 from xqueue_bridge.db import bulk_insert
-from xqueue_bridge.learner_state import api
 from xqueue_bridge.learner_state.history import move as moving
 from xqueue_bridge.learner_state.history import prune, store
 from xqueue_bridge.learner_state.history.move import HistoryTable
@@ -212,7 +212,7 @@ def test_while_the_site_goes_on(settings, options):
     target = HistoryTable(EXTENDED, options.get("HISTORY_DATABASE", "default"))
     for _ in moving.move(HERE, target, chunk=4):
         api.save_fields(learner, COURSE, BLOCK, {"m": time.monotonic()})
-        seen = [entry.version for entry in api.history(learner, BLOCK, COURSE)]
+        seen = [entry.version for entry in api.read_history(learner, BLOCK, COURSE)]
         assert seen == list(range(len(seen), 0, -1))
     assert len(seen) == 40 + 11
     assert contents(HERE) == []

@@ -15,7 +15,7 @@ from xblock.fields import Scope
 from xblock.runtime import KeyValueStore
 
 from tests.doubles.xblocks import COURSE, make_block, usage_key
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.fields import key_value_store
 from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
 from xqueue_bridge.learner_state.fields.key_value_store import DjangoKeyValueStore, FieldKey
@@ -189,7 +189,7 @@ class TestBlocks:
         problem = make_block(ada, cache, "problem-sums")
         problem.attempts, problem.answers = 3, ["a"]
         problem.save()
-        entries = list(api.history(ada.pk, usage_key("problem-sums"), COURSE))
+        entries = list(api.read_history(ada.pk, usage_key("problem-sums"), COURSE))
         assert [entry.state for entry in entries] == [{"attempts": 3, "answers": ["a"]}]
 
     def test_a_namedtuple_is_stored_as_an_object(self, ada, cache):

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from tests.doubles.memory_state_client import STORE, MemoryUserStateClient
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.testing.user_state import ConcurrentUserStateContract, UserStateClientContract

@@ -28,18 +28,18 @@ from tests.grader_replies.factories import (
 )
 from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
-from xqueue_bridge import signals
+from xqueue_bridge import api, signals
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.data import Dispatch, SavedScore
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.learner_state import api
-from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
-Outcome = api.Outcome
+Outcome = learner_state.Outcome
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ class TestOrder:
     def test_state_and_score_are_one_write(self, ada):
         api.save_fields(ada, COURSE, BLOCK, waiting_state(a_2_1="key"))
         apply(ada, expected_queue_key="key", patch_state=lambda state: {**state, "done": False})
-        newest = next(api.history(ada, BLOCK, COURSE))
+        newest = next(api.read_history(ada, BLOCK, COURSE))
         assert (newest.version, newest.state["done"]) == (2, False)
         assert (newest.grade, newest.max_grade, newest.reason) == (3, 4, "reply")
 
@@ -277,7 +277,7 @@ class TestPoints:
     def test_a_rescore_that_lowers(self, ada):
         """SG47: a rescore may lower a score, unless it is only to raise it."""
         apply(ada, "r1", 4, attempt=1)
-        rescored = apply(ada, "rescore:1", 1, attempt=1, reason=api.Reason.SCORE)
+        rescored = apply(ada, "rescore:1", 1, attempt=1, reason=Reason.SCORE)
         assert rescored.outcome == Outcome.APPLIED
         assert score_of(ada) == (1, 4)
 
@@ -425,7 +425,7 @@ class TestDelivery:
         def refuse(*args, **kwargs):
             raise DatabaseError
 
-        monkeypatch.setattr(api, "record_outcomes", refuse)
+        monkeypatch.setattr(learner_state, "record_outcomes", refuse)
         reply = make_reply(make_submission(ada, age=OLD))
         with pytest.raises(DatabaseError):
             grader_replies.apply_reply(reply.pk)
@@ -463,6 +463,6 @@ class TestStatements:
             api.set_score(committed_ada, COURSE, usage_key, number, 20)
         api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
         with django_assert_num_queries(1):
-            scores = api.read_course_scores(committed_ada, COURSE)
+            scores = learner_state.read_course_scores(committed_ada, COURSE)
         assert len(scores) == 20
         assert scores[BLOCK.replace(name="b7")].earned == 7

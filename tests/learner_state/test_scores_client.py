@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from tests.doubles.xblocks import COURSE, make_block, usage_key
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.client import ScoresClient

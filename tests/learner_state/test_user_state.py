@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.signals import state_saved
@@ -95,7 +95,7 @@ def test_history_is_newest_first(ada):
     api.set_score(ada, COURSE, BLOCK, 1, 2)
     api.save_fields(ada, COURSE, OTHER, {"seed": 9})
     api.save_fields(ada, COURSE, BLOCK, {"done": True})
-    entries = list(api.history(ada, BLOCK, COURSE))
+    entries = list(api.read_history(ada, BLOCK, COURSE))
     assert [(entry.version, entry.reason) for entry in entries] == [
         (3, "state"),
         (2, "score"),
@@ -109,7 +109,7 @@ def test_history_is_newest_first(ada):
 
 
 def test_no_history_where_nothing_was_written(ada):
-    assert list(api.history(ada, BLOCK, COURSE)) == []
+    assert list(api.read_history(ada, BLOCK, COURSE)) == []
 
 
 def test_a_saved_state_tells_what_it_waits_for(ada, django_capture_on_commit_callbacks):
@@ -147,7 +147,7 @@ class TestStatements:
         with django_assert_num_queries(1):
             api.read_score(committed_ada, BLOCK, COURSE)
         with django_assert_num_queries(1):
-            assert len(list(api.history(committed_ada, BLOCK, COURSE))) == 1
+            assert len(list(api.read_history(committed_ada, BLOCK, COURSE))) == 1
 
     def test_first_write(self, committed_ada, django_assert_num_queries):
         """BEGIN, lock, is there a learner, savepoint, INSERT, release, history, COMMIT."""

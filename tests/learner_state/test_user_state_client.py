@@ -13,7 +13,8 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xblock.fields import Scope
 
 from tests.learner_state.test_user_state import LOCK
-from xqueue_bridge.learner_state import api, user_state
+from xqueue_bridge import api
+from xqueue_bridge.learner_state import user_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient

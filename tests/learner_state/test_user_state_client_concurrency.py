@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import connections, transaction
 
 from tests.learner_state.test_user_state import in_threads
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.testing.user_state import ConcurrentUserStateContract

@@ -9,10 +9,10 @@ from django.db import connection, transaction
 from tests.grader_replies.factories import heard
 from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
-from xqueue_bridge import signals
+from xqueue_bridge import api, signals
 from xqueue_bridge.data import SavedScore
 from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.learner_state import api
+from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
@@ -30,24 +30,28 @@ def learners(transactional_db) -> list[int]:
     return ids
 
 
-def keys_of(learners: list[int], *blocks) -> list[api.RowKey]:
+def keys_of(learners: list[int], *blocks) -> list[learner_state.RowKey]:
     return [
-        api.row_key(user_id, COURSE, block) for block in blocks or (BLOCK,) for user_id in learners
+        learner_state.row_key(user_id, COURSE, block)
+        for block in blocks or (BLOCK,)
+        for user_id in learners
     ]
 
 
-def grade(keys: list[api.RowKey]) -> int:
+def grade(keys: list[learner_state.RowKey]) -> int:
     """Give every learner a score of their id, in one transaction."""
 
     def work() -> int:
-        rows = api.lock_rows(keys)
+        rows = learner_state.lock_rows(keys)
         for row in rows.values():
             row.set_fields(row.fields() | {"graded": row.student_id})
             row.set_score(api.RawScore(row.student_id, 1000))
-        api.save_rows(list(rows.values()), Reason.REPLY)
-        api.record_outcomes(
+        learner_state.save_rows(list(rows.values()), Reason.REPLY)
+        learner_state.record_outcomes(
             [
-                api.LedgerEntry(f"reply:{key.user_id}", key.user_id, COURSE, BLOCK, "applied")
+                learner_state.LedgerEntry(
+                    f"reply:{key.user_id}", key.user_id, COURSE, BLOCK, "applied"
+                )
                 for key in rows
             ]
         )
@@ -84,7 +88,7 @@ def test_the_scores_are_announced_together(learners):
 def test_absent_rows_are_left_out(learners):
     """SG8: a learner without a row at the block is not in the result, and gets none."""
     with transaction.atomic():
-        rows = api.lock_rows(keys_of(learners[:2], BLOCK, OTHER))
+        rows = learner_state.lock_rows(keys_of(learners[:2], BLOCK, OTHER))
     assert set(rows) == set(keys_of(learners[:2]))
     assert not StudentModule.objects.filter(module_state_key=OTHER).exists()
 
@@ -92,10 +96,10 @@ def test_absent_rows_are_left_out(learners):
 def test_no_keys_are_no_statement(transactional_db, django_assert_num_queries):
     """SG25: nothing is read, locked or written for no keys."""
     with transaction.atomic(), django_assert_num_queries(0):
-        assert api.lock_rows([]) == {}
+        assert learner_state.lock_rows([]) == {}
     with django_assert_num_queries(0):
-        api.save_rows([], Reason.REPLY)
-        api.record_outcomes([])
+        learner_state.save_rows([], Reason.REPLY)
+        learner_state.record_outcomes([])
 
 
 def test_runs_with_deprecated_keys(learners):
@@ -105,9 +109,9 @@ def test_runs_with_deprecated_keys(learners):
         for user_id in (ada, ben):
             api.save_fields(user_id, run, OLD_KEY.map_into_course(run), {"run": run.run})
     first, second = ((run, OLD_KEY.map_into_course(run)) for run in OLD_RUNS)
-    keys = [api.row_key(ada, *first), api.row_key(ben, *second)]
+    keys = [learner_state.row_key(ada, *first), learner_state.row_key(ben, *second)]
     with transaction.atomic():
-        rows = api.lock_rows(keys)
+        rows = learner_state.lock_rows(keys)
     assert {key: row.fields()["run"] for key, row in rows.items()} == {
         keys[0]: OLD_RUNS[0].run,
         keys[1]: OLD_RUNS[1].run,
@@ -128,6 +132,6 @@ def test_rows_are_locked_in_a_transaction_only(learners):
     """SG20: a lock that would end at once is refused where the database has row locks."""
     if connection.features.has_select_for_update:
         with pytest.raises(transaction.TransactionManagementError):
-            api.lock_rows(keys_of(learners[:1]))
+            learner_state.lock_rows(keys_of(learners[:1]))
     else:
-        assert len(api.lock_rows(keys_of(learners[:1]))) == 1
+        assert len(learner_state.lock_rows(keys_of(learners[:1]))) == 1

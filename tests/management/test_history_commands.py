@@ -215,10 +215,10 @@ _STORY = """
 from django.contrib.auth.models import User
 from django.db import connections
 from tests.learner_state.history_factories import BLOCK, COURSE
-from xqueue_bridge.learner_state import api
+from xqueue_bridge import api
 ada = User.objects.create_user("ada").pk
 api.save_fields(ada, COURSE, BLOCK, {"n": 1})
-print([entry.version for entry in api.history(ada, BLOCK, COURSE)])
+print([entry.version for entry in api.read_history(ada, BLOCK, COURSE)])
 tables = connections["history"].introspection.table_names()
 print([name for name in tables if not name.startswith("django_")])
 """

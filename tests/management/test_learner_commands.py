@@ -11,7 +11,8 @@ from django.core.management import CommandError, call_command
 from tests.grader_replies.factories import waiting_state
 from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
 from xqueue_bridge import models
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.learner_state.api import begin_retirement
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import files
 
@@ -81,8 +82,8 @@ class TestRetire:
 
     def test_unfinished_continues_interrupted_retirements(self, ada, bob):
         """SG88: what was begun is finished, each in its own mode."""
-        learner_state.begin_retirement(ada, "purge")
-        learner_state.begin_retirement(bob, "scrub")
+        begin_retirement(ada, "purge")
+        begin_retirement(bob, "scrub")
         run(RETIRE, "--unfinished")
         assert state_of(ada) is state_of(bob) is None
         assert list(models.StudentModule.objects.values_list("student_id", flat=True)) == [bob]

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from demo.course import course
 from demo.runtime import Submitted, load_block, submit
 from tests.doubles.xqueue_server import XQueueServer
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 FIRST, SECOND = course().problems[:2]

@@ -125,10 +125,8 @@ def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
     """Check that USER_STATE_CLIENT can be imported and is a user-state client."""
-    from xqueue_bridge.learner_state.api import (
-        DjangoXBlockUserStateClient,
-        missing_client_attributes,
-    )
+    from xqueue_bridge.learner_state.user_state import missing_client_attributes
+    from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 
     path = options().USER_STATE_CLIENT
     if not isinstance(path, str):

@@ -26,6 +26,7 @@ from xqueue_bridge.course_grades.recalculation import (
 )
 from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.learner_state import api as learner_state
@@ -122,7 +123,7 @@ def _change(
             plan = RecalculationPlan(all_if_first_grade=True)
             return recalculate(user_id, course, plan, reject_stale=reject_stale)
 
-        return learner_state.in_transaction(work)
+        return in_transaction(work)
 
     return with_published_course(course_key, with_course)
 

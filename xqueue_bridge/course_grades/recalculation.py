@@ -25,6 +25,7 @@ from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, comput
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.data import BlockScore
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.signals import grade_updated
@@ -89,7 +90,7 @@ def recalculate(
         scores = learner_state.read_course_scores(user_id, course.course_key)
         return _compute(user_id, course, scores, plan, user, reject_stale)
 
-    return learner_state.in_transaction(work)
+    return in_transaction(work)
 
 
 def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool = False) -> bool:
@@ -157,7 +158,7 @@ def _load_and_process(user_id: int, course_key: CourseKey, debounce: bool) -> bo
         return False
     process = partial(_process, user_id, course_key, debounce, requested)
     return with_published_course(
-        course_key, lambda *course: learner_state.in_transaction(partial(process, *course))
+        course_key, lambda *course: in_transaction(partial(process, *course))
     )
 
 

@@ -22,7 +22,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.models import GradeRecalculation
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.lms.keys import with_run
 
 #: Maximum attempts at one recalculation; then it has failed until it is requested again.
@@ -101,7 +101,7 @@ def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) 
             last_error="",
         )
 
-    learner_state.in_transaction(work)
+    in_transaction(work)
 
 
 def retry_failed(row_ids: Iterable[int]) -> int:
@@ -212,7 +212,7 @@ def record_failure(user_id: int, course_key: CourseKey, error: str) -> None:
             changes=_shortened(pending_changes(row)),
         )
 
-    learner_state.in_transaction(work)
+    in_transaction(work)
 
 
 def _shortened(changes: PendingChanges) -> str:

@@ -18,7 +18,7 @@ from xqueue_bridge.course_grades.models import (
 )
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.db.batches import id_batches
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.db.transactions import in_transaction
 
 Retire: TypeAlias = Callable[[QuerySet[Any]], int]
 
@@ -37,7 +37,7 @@ def retire_grades(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
         every = rows.model._default_manager
         for ids in id_batches(rows):
             work = partial(retire, every.filter(pk__in=ids))
-            yield Counter(grades=learner_state.in_transaction(work))
+            yield Counter(grades=in_transaction(work))
 
 
 def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Any], Retire]]:

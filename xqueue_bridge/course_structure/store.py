@@ -19,8 +19,8 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.course_structure.course import Course, CourseStructures
 from xqueue_bridge.course_structure.json_format import read_json, write_json
 from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidCourse
-from xqueue_bridge.learner_state.api import in_transaction
 from xqueue_bridge.signals import course_published
 
 MAX_CACHED = 64  # parsed courses that a process caches

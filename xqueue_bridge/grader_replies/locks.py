@@ -17,8 +17,8 @@ from django.db import IntegrityError
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies.models import BlockLock
-from xqueue_bridge.learner_state.api import in_transaction
 
 #: Longer than an attempt takes. An attempt that overruns is still safe: a queue key works once.
 LOCK_SECONDS = 120

@@ -127,7 +127,7 @@ def lock_or_create(
     return row
 
 
-def history(
+def read_history(
     user_id: int, usage_key: UsageKey, course_key: LearningContextKey
 ) -> Iterator[HistoryEntry]:
     """Yield the block's state after each write, newest first."""

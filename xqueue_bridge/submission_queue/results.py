@@ -18,9 +18,9 @@ from django.utils.crypto import constant_time_compare
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import Dispatch, GraderReply, LeaseHeader
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidField, InvalidReply, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue.accounts import Principal
@@ -100,7 +100,7 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
         return bool(answered)
 
     # Retried after a deadlock.
-    answered = learner_state.in_transaction(answer)
+    answered = in_transaction(answer)
     if answered:
         log.info("Submission %s answered by grader %s", lease.submission_id, grader.grader_id)
     return answered

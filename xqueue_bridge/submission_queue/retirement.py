@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status, sources_of
@@ -54,7 +54,7 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
         )
         usage_keys: set[Any] = set(submissions.values_list("usage_key", flat=True))
         removed = _remove_files(submission_ids)
-        forgotten = learner_state.in_transaction(partial(forget, submission_ids))
+        forgotten = in_transaction(partial(forget, submission_ids))
         grader_replies.retire_locks(user_id, usage_keys)
         yield removed + forgotten
 

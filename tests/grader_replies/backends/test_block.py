@@ -29,8 +29,10 @@ from xqueue_bridge.grader_replies import api, retry
 from xqueue_bridge.grader_replies.backends import block as block_module
 from xqueue_bridge.grader_replies.backends.block import BlockBackend
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.learner_state.api import UnknownLearner
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = pytest.mark.django_db
@@ -171,7 +173,7 @@ def test_no_learner_or_block_is_permanent(loads, found):
 def test_a_learner_that_our_state_does_not_know_is_permanent(loads):
     """C107: found out only when the block saves."""
     block = Block()
-    block.save = lambda: (_ for _ in ()).throw(learner_state.UnknownLearner())
+    block.save = lambda: (_ for _ in ()).throw(UnknownLearner())
     loads(block)
     with pytest.raises(PermanentApplyError):
         record()
@@ -256,10 +258,10 @@ class TestRealBlock:
             patch.setattr(retry, "mark_applied", die)
             with pytest.raises(SystemExit):
                 api.apply_reply(reply.pk)
-        assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
+        assert waiting_keys(self.state(submission)) == {submission.queue_key}
         assert due_again(reply) == Status.APPLIED
         assert self.score(submission) == learner_state.RawScore(1, 1)
-        assert not learner_state.waiting_keys(self.state(submission))
+        assert not waiting_keys(self.state(submission))
 
     def test_a_note_that_collides_undoes_the_save(self, monkeypatch):
         """C106, C116: the block has nothing left to save then; the next attempt loads it anew."""
@@ -272,9 +274,9 @@ class TestRealBlock:
         with monkeypatch.context() as patch:
             patch.setattr(retry, "mark_applied", collide)
             assert api.apply_reply(reply.pk) == Status.PENDING
-        assert learner_state.waiting_keys(self.state(submission)) == {submission.queue_key}
+        assert waiting_keys(self.state(submission)) == {submission.queue_key}
         assert due_again(reply) == Status.APPLIED
-        assert not learner_state.waiting_keys(self.state(submission))
+        assert not waiting_keys(self.state(submission))
 
     def test_before_the_state_is_saved(self):
         """C20: a reply that came first is applied by the save itself."""
@@ -300,7 +302,7 @@ class TestRealBlock:
         assert due_again(reply) == Status.APPLIED
         assert reply.next_attempt_at is None
         assert self.score(submission).earned == 1
-        assert not learner_state.waiting_keys(self.state(submission))
+        assert not waiting_keys(self.state(submission))
 
     def test_the_second_look_changes_nothing_where_all_is_well(self):
         """C116, C118: applied once, looked at twice."""

@@ -22,7 +22,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.db import bulk_insert
-from xqueue_bridge.learner_state.history.batch import current_batch, history_batch
+from xqueue_bridge.learner_state.history.batch import current_batch
 from xqueue_bridge.learner_state.history.models import (
     BaseStudentModuleHistory,
     Reason,
@@ -37,7 +37,6 @@ __all__ = [
     "committed_versions",
     "delete_history",
     "delete_history_of",
-    "history_batch",
     "is_elsewhere",
     "read",
     "record",
