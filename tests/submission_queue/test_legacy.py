@@ -12,7 +12,7 @@ from django.utils import timezone
 from tests.submission_queue.factories import COURSE, GOOD_REPLY, OTHER_PROBLEM, PROBLEM
 from xqueue_bridge.data import Dispatch, Target
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.protocol.headers import parse_callback_header
