@@ -2,156 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from celery import current_app
-from kombu.exceptions import OperationalError
 
-from tests.submission_queue.factories import COURSE
 from xqueue_bridge import tasks
 from xqueue_bridge.credentials import api as credentials
-from xqueue_bridge.grader_replies import api as grader_replies
-
-
-@pytest.fixture
-def applied(monkeypatch) -> list[int]:
-    reply_ids: list[int] = []
-    monkeypatch.setattr(grader_replies, "apply_reply", reply_ids.append)
-    return reply_ids
-
-
-def test_reply_is_applied_in_this_process_without_a_broker(applied):
-    tasks.enqueue_apply_reply(7)
-    assert applied == [7]
-
-
-def test_reply_is_enqueued_for_a_worker_with_a_broker(applied, monkeypatch):
-    sent = []
-    monkeypatch.setattr(tasks.apply_reply, "apply_async", lambda *a, **k: sent.append((a, k)))
-    monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
-    tasks.enqueue_apply_reply(7)
-    assert sent == [(((7,),), {"retry": False})]
-    assert applied == []
-
-
-class TestBrokerThatIsDown:
-    """Enqueueing while publishing to the broker fails."""
-
-    @pytest.fixture
-    def broker(self, settings, monkeypatch) -> Broker:
-        settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
-        broker = Broker()
-        for task in (tasks.apply_reply, tasks.recalculate_grade):
-            monkeypatch.setattr(task, "apply_async", broker.take)
-        return broker
-
-    def end_the_pause(self, monkeypatch) -> None:
-        assert tasks._ask_again_at > time.monotonic()
-        monkeypatch.setattr(tasks, "_ask_again_at", time.monotonic())
-
-    def test_work_is_left_to_the_sweeper(self, broker, applied, caplog):
-        """C91: if publishing fails, the work stays for the sweeper, and one line is logged."""
-        tasks.enqueue_apply_reply(7)
-        assert applied == []
-        assert "broker is down" not in caplog.text
-        assert "(ConnectionRefusedError): work is left to the sweeper" in caplog.text
-
-    def test_one_publish_is_tried_after_each_pause(self, broker, monkeypatch, caplog):
-        """C91: tasks of all kinds share the pause; one line is logged for the whole outage."""
-        for _ in range(3):
-            for number in range(3):
-                tasks.enqueue_apply_reply(number)
-                tasks.enqueue_recalculation(number, COURSE)
-            self.end_the_pause(monkeypatch)
-        assert broker.attempts == 3
-        assert caplog.text.count("left to the sweeper") == 1
-
-    def test_second_outage_is_logged_again(self, broker, monkeypatch, caplog):
-        tasks.enqueue_apply_reply(1)
-        self.end_the_pause(monkeypatch)
-        broker.accepts = True
-        for number in (2, 3):
-            tasks.enqueue_apply_reply(number)
-        broker.accepts = False
-        tasks.enqueue_apply_reply(4)
-        assert broker.attempts == 4
-        assert caplog.text.count("left to the sweeper") == 2
-
-    def test_one_thread_tries_again_after_the_pause(self, broker, monkeypatch, caplog):
-        """Other threads do not wait for the thread that tries."""
-        tasks.enqueue_apply_reply(0)
-        self.end_the_pause(monkeypatch)
-        trying, others_are_done = threading.Event(), threading.Event()
-        broker.before = lambda: (trying.set(), others_are_done.wait(20))
-        one = threading.Thread(target=tasks.enqueue_apply_reply, args=(1,))
-        one.start()
-        assert trying.wait(20)
-        for number in range(8):
-            tasks.enqueue_apply_reply(number)
-        others_are_done.set()
-        one.join()
-        assert broker.attempts == 2
-        assert caplog.text.count("left to the sweeper") == 1
-
-    def test_outage_seen_by_several_threads_is_logged_once(self, broker, caplog):
-        """Eight threads try at once and fail; one line is logged."""
-        together = threading.Barrier(8)
-        broker.before = lambda: together.wait(20)
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(tasks.enqueue_apply_reply, range(8)))
-        assert broker.attempts == 8
-        assert caplog.text.count("left to the sweeper") == 1
-
-
-def test_error_of_an_eager_task_is_raised(settings, monkeypatch):
-    """With task_always_eager, a task's own error does not count as a broker that is down."""
-
-    def fail(*args, **kwargs):
-        raise ZeroDivisionError
-
-    settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
-    monkeypatch.setattr(tasks.apply_reply, "apply_async", fail)
-    monkeypatch.setitem(current_app.conf.changes, "task_always_eager", True)
-    with pytest.raises(ZeroDivisionError):
-        tasks.enqueue_apply_reply(7)
-    assert tasks._ask_again_at == 0
-
-
-class Broker:
-    """Test double of ``apply_async``; ``accepts`` says whether publishing succeeds."""
-
-    def __init__(self) -> None:
-        self.accepts = False
-        self.attempts = 0
-        self.before: Callable[[], object] = lambda: None
-
-    def take(self, args: tuple[object, ...], *, retry: bool, countdown: float = 0) -> None:
-        assert not retry
-        self.attempts += 1
-        self.before()
-        if not self.accepts:
-            raise OperationalError("broker is down") from ConnectionRefusedError()
-
-
-@pytest.mark.parametrize(
-    ("chosen", "broker", "celery"),
-    [
-        ("inline", "redis://127.0.0.1", False),
-        ("celery", None, True),
-        (None, None, False),
-        (None, "redis://127.0.0.1", True),
-    ],
-)
-def test_setting_or_broker_decides_whether_celery_is_used(
-    settings, monkeypatch, chosen, broker, celery
-):
-    settings.XQUEUE_BRIDGE = {"TASK_RUNNER": chosen}
-    monkeypatch.setattr(current_app.conf, "broker_url", broker)
-    assert tasks.uses_celery() is celery
 
 
 @pytest.mark.django_db
@@ -165,7 +20,7 @@ def test_error_in_one_kind_of_work_does_not_stop_the_sweep(settings, monkeypatch
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
     done = []
     monkeypatch.setattr(credentials, "send_due", lambda: done.append("sent"))
-    with pytest.raises(ExceptionGroup, match=r"^Not swept: replies delivered \(Mod"):
+    with pytest.raises(ExceptionGroup, match=r"^Not swept: replies applied \(Mod"):
         tasks.sweep()
     assert done == ["sent"]
 

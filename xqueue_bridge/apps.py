@@ -36,7 +36,7 @@ class XQueueBridgeConfig(AppConfig):
     service_installation: Installation | None = None
 
     def ready(self) -> None:
-        from xqueue_bridge import checks, handlers
+        from xqueue_bridge import checks, handlers, tasks  # noqa: F401, tasks registers itself
 
         checks.register_all()
         handlers.connect_all()

@@ -1,6 +1,5 @@
 """Signal receivers of the bridge, and the function that connects them.
 
-a reply is stored ──reply_received──> it is applied, in this process or by a worker
 our client saves a state ──state_saved──> replies that the state waits for are applied,
                                           submissions that it replaced are superseded
 a StudentModule is deleted ──post_delete──> its history is deleted or kept
@@ -28,7 +27,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.data import SavedScore
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.retirement import retire_signal
-from xqueue_bridge.worker.after_response import run_after_response
+from xqueue_bridge.worker.enqueue import enqueue
 
 if TYPE_CHECKING:
     from xqueue_bridge.course_grades.api import GradeUpdate
@@ -39,7 +38,6 @@ def connect_all() -> None:
     """Connect the receivers; called once, from ``AppConfig.ready``."""
     from xqueue_bridge.models import StudentModule
 
-    signals.reply_received.connect(apply_stored_reply, dispatch_uid="xqueue_bridge.apply_reply")
     signals.state_saved.connect(
         apply_waiting_replies, dispatch_uid="xqueue_bridge.apply_waiting_replies"
     )
@@ -65,13 +63,6 @@ def connect_all() -> None:
     user_retired = retire_signal()
     if user_retired is not None:
         user_retired.connect(retire_user, dispatch_uid="xqueue_bridge.retire_user")
-
-
-def apply_stored_reply(sender: object, *, reply_id: int, **kwargs: Any) -> None:
-    """Apply a stored reply after the grader's HTTP response has been sent."""
-    from xqueue_bridge.tasks import enqueue_apply_reply
-
-    run_after_response(partial(enqueue_apply_reply, reply_id))
 
 
 def apply_waiting_replies(
@@ -102,7 +93,6 @@ def delete_history_of(
 def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -> None:
     """Mark course grades dirty in the scores' transaction, and compute them after commit."""
     from xqueue_bridge.course_grades import api as course_grades
-    from xqueue_bridge.tasks import enqueue_recalculation
 
     if not options().COURSE_STRUCTURE_BACKEND:
         return
@@ -114,8 +104,8 @@ def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -
             score.user_id, score.course_key, usage_key=score.usage_key, version=score.version
         )
         if is_first:
-            enqueue = partial(enqueue_recalculation, score.user_id, score.course_key)
-            transaction.on_commit(partial(run_after_response, enqueue), robust=True)
+            start = partial(enqueue, "recalculate_grade", score.user_id, str(score.course_key))
+            transaction.on_commit(start, robust=True)
 
 
 def send_platform_score_signals(
@@ -180,11 +170,10 @@ def send_platform_grade_signals(
 def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: Any) -> None:
     """Enqueue a course grade that passes the GRADE_FILTER, and send it after commit."""
     from xqueue_bridge.credentials import api as credentials
-    from xqueue_bridge.tasks import enqueue_send_grade
 
     row_id = credentials.enqueue_if_changed(update.course_grade)
     if row_id is not None:
-        transaction.on_commit(partial(enqueue_send_grade, row_id), robust=True)
+        transaction.on_commit(partial(enqueue, "send_grade", row_id), robust=True)
 
 
 def retire_user(sender: object, *, user: Any, **kwargs: Any) -> None:

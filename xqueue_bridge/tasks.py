@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import current_app, shared_task
+from celery import shared_task
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils.dateparse import parse_datetime
 from opaque_keys.edx.keys import CourseKey
@@ -19,20 +17,15 @@ from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.worker.enqueue import Kind, register
 
 #: Maximum seconds that a worker holds a delayed task. RabbitMQ closes a worker's channel if a task
 #: is not acknowledged within 30 minutes; Redis delivers it to another worker after an hour.
 MAX_COUNTDOWN = 900
 #: Seconds after which a sweep task that no worker has started is dropped.
 SWEEP_EXPIRES = 600
-#: Seconds to wait after a failed publish before trying the broker again, so that web threads do
-#: not block on a broken connection.
-BROKER_RETRY_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
-_lock = threading.Lock()
-#: Monotonic time of the next attempt to publish; 0: the broker works. Guarded by the lock.
-_ask_again_at = 0.0
 
 
 @shared_task(name="xqueue_bridge.apply_reply", ignore_result=True)
@@ -72,7 +65,7 @@ def send_grade_to_credentials(
     counts the attempts of tasks and sweeper; after a long delay the sweeper retries.
     """
     course_key = CourseKey.from_string(course_run_key)
-    last_updated = _moment(grade_last_updated)
+    last_updated = _parse_datetime(grade_last_updated)
     _retry_if_due(
         self,
         credentials.send_grade(username, course_key, verified=verified, last_updated=last_updated),
@@ -106,14 +99,14 @@ def sweep() -> dict[str, int]:
     raises, the other kinds are still processed; the exceptions are raised at the end in a group.
     """
     kinds: dict[str, Callable[[], int]] = {
-        "submissions given up": submission_queue.fail_exhausted,
-        "replies delivered": grader_replies.apply_due,
+        "submissions failed": submission_queue.fail_exhausted,
+        "replies applied": grader_replies.apply_due,
         "unpublished submissions purged": submission_queue.purge_unpublished,
         "unmatched submissions purged": submission_queue.purge_unmatched,
-        "ended sessions forgotten": submission_queue.clear_expired_sessions,
-        "courses to grade anew": course_grades.request_due_courses,
+        "expired sessions cleared": submission_queue.clear_expired_sessions,
+        "course regrades requested": course_grades.request_due_courses,
         "grades computed": course_grades.recalculate_due,
-        "missed grades entered": credentials.enqueue_missed,
+        "missed grades enqueued": credentials.enqueue_missed,
         "grades sent": credentials.send_due,
     }
     done: dict[str, int] = {}
@@ -128,65 +121,23 @@ def sweep() -> dict[str, int]:
     return done
 
 
-def enqueue_apply_reply(reply_id: int) -> None:
-    """Apply a stored reply: by a worker if a broker is configured, else in this process."""
-    if uses_celery():
-        _put(apply_reply, (reply_id,))
-    else:
-        grader_replies.apply_reply(reply_id)
+def _parse_datetime(value: str | datetime | None) -> datetime | None:
+    parsed = parse_datetime(value) if isinstance(value, str) else value
+    return parsed.replace(tzinfo=UTC) if parsed and parsed.tzinfo is None else parsed
 
 
-def enqueue_recalculation(user_id: int, course_key: CourseKey) -> None:
-    """Compute an outdated grade: by a worker after the delay, else now in this process."""
-    if uses_celery():
-        delay = options().RECALCULATE_GRADE_DELAY_SECONDS
-        _put(recalculate_grade, (user_id, str(course_key)), countdown=delay)
-    else:
-        course_grades.recalculate_requested(user_id, course_key, debounce=True)
+def _recalculate_here(user_id: int, course_id: str) -> None:
+    course_key = CourseKey.from_string(course_id)
+    course_grades.recalculate_requested(user_id, course_key, debounce=True)
 
 
-def enqueue_send_grade(row_id: int) -> None:
-    """Send an enqueued grade by a worker; without a broker the sweeper sends it."""
-    if uses_celery():
-        _put(send_grade, (row_id,))
+def _recalculation_delay() -> float:
+    return options().RECALCULATE_GRADE_DELAY_SECONDS
 
 
-def _put(task: Any, *args: Any, **kwargs: Any) -> None:
-    """Publish a task to the broker, or leave its work to the sweeper.
-
-    After a failed publish, one thread of the process tries again after BROKER_RETRY_SECONDS, and
-    the other threads do not wait for it.
-    """
-    global _ask_again_at
-    with _lock:
-        if time.monotonic() < _ask_again_at:
-            return
-        if _ask_again_at:
-            _ask_again_at = time.monotonic() + BROKER_RETRY_SECONDS
-    try:
-        task.apply_async(*args, retry=False, **kwargs)
-    except Exception as exc:
-        # Each kind of broker raises its own exceptions; a wrong password is no OperationalError.
-        if current_app.conf.task_always_eager:
-            raise  # there is no broker: the task itself has raised
-        with _lock:
-            is_news = not _ask_again_at
-            _ask_again_at = time.monotonic() + BROKER_RETRY_SECONDS
-        if is_news:
-            # Only the exception's type is logged: some brokers' messages quote the task.
-            kind = type(exc.__cause__ or exc).__name__
-            log.warning("The broker cannot be used (%s): work is left to the sweeper", kind)
-    else:
-        with _lock:
-            _ask_again_at = 0.0
-
-
-def _moment(value: str | datetime | None) -> datetime | None:
-    moment = parse_datetime(value) if isinstance(value, str) else value
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
-
-
-def uses_celery() -> bool:
-    """Return whether Celery workers process the tasks."""
-    chosen = options().TASK_RUNNER
-    return chosen == "celery" or (chosen is None and bool(current_app.conf.broker_url))
+register("apply_reply", Kind(apply_reply, run=grader_replies.apply_reply))
+register(
+    "recalculate_grade",
+    Kind(recalculate_grade, run=_recalculate_here, delay=_recalculation_delay),
+)
+register("send_grade", Kind(send_grade))

@@ -46,7 +46,7 @@ def test_sweeper_applies_replies_if_the_broker_is_down(use_broker, secret, monke
     monkeypatch.setattr(app, "send_task", lambda *a, **k: asked.append(a) or send_task(*a, **k))
     learners = [answer_one(secret, f"key {number}") for number in range(3)]
     assert [grade_of(learner) for learner in learners] == [None] * 3
-    assert sweep()["replies delivered"] == 3
+    assert sweep()["replies applied"] == 3
     assert [grade_of(learner) for learner in learners] == [1] * 3
     assert len(asked) == 1
     assert caplog.text.count("left to the sweeper") == 1
@@ -69,7 +69,7 @@ def test_sweeper_applies_replies_if_the_broker_rejects_the_login(
     use_broker(broker)
     learners = [answer_one(secret, f"key {number}") for number in range(2)]
     assert [grade_of(learner) for learner in learners] == [None] * 2
-    assert sweep()["replies delivered"] == 2
+    assert sweep()["replies applied"] == 2
     assert [grade_of(learner) for learner in learners] == [1] * 2
     assert caplog.text.count(f"({kind}): work is left to the sweeper") == 1
     assert "wrong-secret" not in caplog.text

@@ -37,6 +37,7 @@ from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.worker import enqueue as work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("course")]
 
@@ -156,7 +157,7 @@ def check(classroom: Classroom, credentials: Credentials) -> None:
 def test_no_work_is_lost_if_the_sweeper_is_killed(credentials, secret, monkeypatch):
     """SG43, SG44, SG81, SG84: a sweeper is killed at each moment; the next one completes all."""
     # The web process does nothing after the grader's response.
-    monkeypatch.setattr(tasks, "enqueue_apply_reply", lambda reply_id: None)
+    monkeypatch.setitem(work._kinds, "apply_reply", work.Kind(task=None))
     monkeypatch.setattr(enqueue, "SETTLE", timedelta(hours=1))  # as in the killed sweepers
     classroom = Classroom(secret)
     classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])

@@ -161,13 +161,13 @@ class TestSweep:
         queue.enqueue(new_submission())
         make_grader().pull()
         Submission.objects.update(available_at=Submission.objects.get().created_at)
-        assert "1 submissions given up" in run("xqueue_bridge_sweep")
+        assert "1 submissions failed" in run("xqueue_bridge_sweep")
         assert run("xqueue_bridge_sweep") == ""
 
     def test_one_that_fails(self, settings):
         """cron sees it by the exit code, and by what is said."""
         settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
-        with pytest.raises(ExceptionGroup, match="Not swept: replies delivered"):
+        with pytest.raises(ExceptionGroup, match="Not swept: replies applied"):
             run("xqueue_bridge_sweep")
 
     def test_forever_until_it_is_stopped(self, monkeypatch):

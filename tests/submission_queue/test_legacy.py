@@ -20,6 +20,7 @@ from xqueue_bridge.submission_queue import legacy
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.tasks import sweep
+from xqueue_bridge.worker import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -190,7 +191,7 @@ class TestStatements:
 
     @pytest.fixture(autouse=True)
     def receiver(self, monkeypatch):
-        monkeypatch.setattr("xqueue_bridge.tasks.enqueue_apply_reply", lambda reply_id: None)
+        monkeypatch.setitem(enqueue._kinds, "apply_reply", enqueue.Kind(task=None))
 
     def test_awaited(self, learner_id, django_assert_num_queries):
         """Two SELECTs; BEGIN, content, submission, reply, COMMIT."""

@@ -21,6 +21,7 @@ from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue import queue, results
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.worker import enqueue
 
 OK = {"return_code": 0, "content": ""}
 BAD_FORMAT = {"return_code": 1, "content": "Incorrect reply format"}
@@ -312,7 +313,7 @@ class TestStatements:
 
     @pytest.fixture(autouse=True)
     def _no_broker(self, monkeypatch):
-        monkeypatch.setattr("xqueue_bridge.tasks.enqueue_apply_reply", lambda reply_id: None)
+        monkeypatch.setitem(enqueue._kinds, "apply_reply", enqueue.Kind(task=None))
 
     def test_a_put_that_collides(self, lease, monkeypatch):
         """C89, C91: a deadlock costs no result: hardly any grader posts it twice."""

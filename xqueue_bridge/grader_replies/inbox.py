@@ -16,6 +16,7 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.signals import reply_not_applied, reply_received
+from xqueue_bridge.worker.enqueue import enqueue
 
 Source = ReceivedReply.Source
 Status = ReceivedReply.Status
@@ -62,15 +63,13 @@ def store_reply(
     if reply is None:
         send_after_commit_not_applied(row.pk, Status.REJECTED, error)
     else:
-        transaction.on_commit(
-            partial(
-                reply_received.send_robust,
-                sender=ReceivedReply,
-                reply_id=row.pk,
-                submission_id=submission_id,
-            )
-        )
+        transaction.on_commit(partial(_announce_and_apply, row.pk, submission_id), robust=True)
     return row.pk
+
+
+def _announce_and_apply(reply_id: int, submission_id: int) -> None:
+    reply_received.send_robust(ReceivedReply, reply_id=reply_id, submission_id=submission_id)
+    enqueue("apply_reply", reply_id)
 
 
 def store_failure_reply(submission_id: int) -> int:
