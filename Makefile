@@ -35,6 +35,11 @@ lint: $(VENV)/.lint ## Check style, types, terms and migrations.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@for kind in settings toggle; do \
+		$(BIN)/code_annotations static_find_annotations --config_file .$${kind}_annotations.yml \
+			--lint --no_report; done
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/code_annotations django_find_annotations \
+		--config_file .pii_annotations.yml --lint --coverage
 	@$(BIN)/python -m pytest -q -n 0 tests/test_language.py
 	@$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
 

@@ -48,6 +48,7 @@ QUALITY = [
     "ruff>=0.9",
     "mypy>=1.14",
     "import-linter>=2.7",
+    "code-annotations>=2",
     "django-stubs[compatible-mypy]>=5.1",
     "djangorestframework-stubs>=3.15",
     "types-PyMySQL",

@@ -13,6 +13,9 @@ from xqueue_bridge.conf import Options
 DOCS = Path(__file__).parent.parent / "docs"
 
 SETTING = re.compile(r"^\.\. setting:: (\w+)\n\n    Default: ``(.+?)``", re.MULTILINE)
+ANNOTATION = re.compile(
+    r"\.\. setting_name: XQUEUE_BRIDGE\['(\w+)'\]\n +# \.\. setting_default: (.+)\n"
+)
 COMMAND = re.compile(r"\bxqueue_bridge_[a-z_]+\b")
 
 
@@ -21,6 +24,13 @@ def test_each_setting_is_documented_with_its_default() -> None:
     page = (DOCS / "references" / "settings.rst").read_text(encoding="utf-8")
     documented = {name: ast.literal_eval(default) for name, default in SETTING.findall(page)}
     assert documented == {option.name: default_of(option) for option in fields(Options)}
+
+
+def test_every_setting_is_annotated_with_its_default() -> None:
+    """OEP-17: the comments in conf.py, which `make lint` checks for their form."""
+    source = (DOCS.parent / "xqueue_bridge" / "conf.py").read_text(encoding="utf-8")
+    annotated = {name: ast.literal_eval(default) for name, default in ANNOTATION.findall(source)}
+    assert annotated == {option.name: default_of(option) for option in fields(Options)}
 
 
 def test_commands_are_documented_and_exist() -> None:

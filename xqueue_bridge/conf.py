@@ -14,134 +14,205 @@ from typing import Any
 from django.conf import settings
 
 from xqueue_bridge.lms.project_type import is_lms
-
-
-@dataclass(frozen=True)
-class QueueOptions:
-    """Options of one queue in ``XQUEUE_BRIDGE["QUEUES"][name]``."""
-
-    #: Seconds that a grader's lease lasts; default: the bridge's own LEASE_SECONDS.
-    LEASE_SECONDS: int
-    #: Maximum of deliveries of one submission; default: the bridge's MAX_DELIVERIES.
-    MAX_DELIVERIES: int
-    #: "points": the grader's score is points. "fraction": it is 0..1 of the answer's points.
-    SCORE_SCALE: str = "points"
-
-
-@dataclass(frozen=True)
-class CredentialsOptions:
-    """Options in ``XQUEUE_BRIDGE["CREDENTIALS"]``; the first four are required."""
-
-    #: Credentials' REST API, such as "https://credentials.example.com/api/v2".
-    URL: str
-    #: The LMS's token endpoint, such as "https://lms.example.com/oauth2/access_token".
-    TOKEN_URL: str
-    #: Id of an OAuth2 application with the grant "client credentials".
-    CLIENT_ID: str
-    CLIENT_SECRET: str = field(repr=False)
-    #: Seconds between two parts of a response.
-    TIMEOUT: float = 10.0
-    #: Dotted path of callable(user_id, course_key) -> bool, which selects the grades to send.
-    #: None: every grade.
-    GRADE_FILTER: str | None = None
-
-    @property
-    def timeouts(self) -> tuple[float, float]:
-        """Return the seconds to connect, and the seconds between two parts of the response."""
-        return 3.05, self.TIMEOUT
+from xqueue_bridge.option_groups import CredentialsOptions, QueueOptions
 
 
 @dataclass(frozen=True)
 class Options:
-    """The keys of ``XQUEUE_BRIDGE``, with their defaults."""
+    """The keys of ``XQUEUE_BRIDGE``, with their defaults, annotated as in the platform (OEP-17)."""
 
     # -- in an LMS
-    #: Put our XQueueService in place of the platform's when the app is ready.
+    # .. setting_name: XQUEUE_BRIDGE['REPLACE_XQUEUE_SERVICE']
+    # .. setting_default: True
+    # .. setting_description: Put our XQueueService in place of the platform's when the app is
+    #   ready.
     REPLACE_XQUEUE_SERVICE: bool = True
 
     # -- sending
-    #: Queue name -> QueueOptions as a dict.
+    # .. setting_name: XQUEUE_BRIDGE['QUEUES']
+    # .. setting_default: {}
+    # .. setting_description: Queue name -> QueueOptions as a dict.
     QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    #: Refuse submissions to queues that are not in QUEUES.
+    # .. setting_name: XQUEUE_BRIDGE['REJECT_UNKNOWN_QUEUES']
+    # .. setting_default: False
+    # .. setting_description: Refuse submissions to queues that are not in QUEUES.
     REJECT_UNKNOWN_QUEUES: bool = False
+    # .. setting_name: XQUEUE_BRIDGE['MAX_BODY_BYTES']
+    # .. setting_default: 2621440
+    # .. setting_description: Maximum size of a submission's body.
     MAX_BODY_BYTES: int = 2_621_440
+    # .. setting_name: XQUEUE_BRIDGE['MAX_FILES']
+    # .. setting_default: 20
+    # .. setting_description: Maximum number of files in a submission.
     MAX_FILES: int = 20
+    # .. setting_name: XQUEUE_BRIDGE['MAX_FILE_BYTES']
+    # .. setting_default: 4000000
+    # .. setting_description: Maximum size of one file.
     MAX_FILE_BYTES: int = 4_000_000
-    #: Dotted path of the exception that a failed send raises, so that the block does not count
-    #: an attempt; None: return the error tuple, after which the block counts one.
+    # .. setting_name: XQUEUE_BRIDGE['SEND_ERROR_CLASS']
+    # .. setting_default: None
+    # .. setting_description: Dotted path of the exception that a failed send raises, so that the
+    #   block does not count an attempt; None: return the error tuple, after which the block counts
+    #   one.
     SEND_ERROR_CLASS: str | None = None
 
     # -- files
-    #: Alias in STORAGES; the storage must not be public.
+    # .. setting_name: XQUEUE_BRIDGE['FILES_STORAGE_ALIAS']
+    # .. setting_default: 'xqueue_bridge'
+    # .. setting_description: Alias in STORAGES; the storage must not be public.
     FILES_STORAGE_ALIAS: str = "xqueue_bridge"
+    # .. setting_name: XQUEUE_BRIDGE['FILE_URL_SECONDS']
+    # .. setting_default: 3600
+    # .. setting_description: Seconds for which a file's URL is valid after it was sent to a grader.
     FILE_URL_SECONDS: int = 3600
-    #: Scheme and host of the URLs sent to graders; None: those of the grader's request.
+    # .. setting_name: XQUEUE_BRIDGE['PUBLIC_URL']
+    # .. setting_default: None
+    # .. setting_description: Scheme and host of the URLs sent to graders; None: those of the
+    #   grader's request.
     PUBLIC_URL: str | None = None
 
     # -- graders
+    # .. setting_name: XQUEUE_BRIDGE['LEASE_SECONDS']
+    # .. setting_default: 300
+    # .. setting_description: Seconds that a grader's lease lasts.
     LEASE_SECONDS: int = 300
+    # .. setting_name: XQUEUE_BRIDGE['MAX_DELIVERIES']
+    # .. setting_default: 4
+    # .. setting_description: Maximum number of deliveries of a submission.
     MAX_DELIVERIES: int = 4
-    #: Seconds until a submission whose reply was invalid is delivered again.
+    # .. setting_name: XQUEUE_BRIDGE['INVALID_REPLY_RETRY_DELAY']
+    # .. setting_default: 5
+    # .. setting_description: Seconds until a submission whose reply was invalid is delivered again.
     INVALID_REPLY_RETRY_DELAY: int = 5
+    # .. setting_name: XQUEUE_BRIDGE['MAX_REPLY_BYTES']
+    # .. setting_default: 1048576
+    # .. setting_description: Maximum size of a grader's reply.
     MAX_REPLY_BYTES: int = 1_048_576
+    # .. setting_name: XQUEUE_BRIDGE['SESSION_SECONDS']
+    # .. setting_default: 86400
+    # .. setting_description: Seconds that a grader's login lasts.
     SESSION_SECONDS: int = 86_400
+    # .. setting_name: XQUEUE_BRIDGE['SESSION_COOKIE']
+    # .. setting_default: 'xqueue_session_key'
+    # .. setting_description: Name of the graders' session cookie.
     SESSION_COOKIE: str = "xqueue_session_key"  # Django's error mails hide names with "key"
-    #: Failed logins allowed for each source address and for each grader name.
+    # .. setting_name: XQUEUE_BRIDGE['LOGIN_FAILURE_RATE']
+    # .. setting_default: '20/min'
+    # .. setting_description: Failed logins allowed for each source address and for each grader
+    #   name.
     LOGIN_FAILURE_RATE: str = "20/min"
-    #: Seconds for which a grader's grants and sessions are cached.
+    # .. setting_name: XQUEUE_BRIDGE['GRADER_CACHE_SECONDS']
+    # .. setting_default: 30
+    # .. setting_description: Seconds for which a grader's grants and sessions are cached.
     GRADER_CACHE_SECONDS: int = 30
+    # .. setting_name: XQUEUE_BRIDGE['CACHE_ALIAS']
+    # .. setting_default: 'default'
+    # .. setting_description: Alias in CACHES.
     CACHE_ALIAS: str = "default"
 
     # -- applying replies
-    #: "state", "block", "callback", or the dotted path of a backend class.
+    # .. setting_name: XQUEUE_BRIDGE['REPLY_BACKEND']
+    # .. setting_default: 'state'
+    # .. setting_description: "state", "block", "callback", or the dotted path of a backend class.
     REPLY_BACKEND: str = "state"
-    #: Dotted path of callable(user_id, course_key, usage_key) -> block; for REPLY_BACKEND "block".
+    # .. setting_name: XQUEUE_BRIDGE['BLOCK_LOADER']
+    # .. setting_default: None
+    # .. setting_description: Dotted path of callable(user_id, course_key, usage_key) -> block; for
+    #   REPLY_BACKEND "block".
     BLOCK_LOADER: str | None = None
-    #: URL prefixes that REPLY_BACKEND "callback" may post to, such as "https://lms.example.com/".
+    # .. setting_name: XQUEUE_BRIDGE['CALLBACK_PREFIXES']
+    # .. setting_default: ()
+    # .. setting_description: URL prefixes that REPLY_BACKEND "callback" may post to, such as
+    #   "https://lms.example.com/".
     CALLBACK_PREFIXES: tuple[str, ...] = ()
-    #: "inline", "celery", or None: celery where a broker is configured.
+    # .. setting_name: XQUEUE_BRIDGE['TASK_RUNNER']
+    # .. setting_default: None
+    # .. setting_description: "inline", "celery", or None: celery where a broker is configured.
     TASK_RUNNER: str | None = None
-    #: Seconds that a reply waits for the learner's state to be saved before it becomes stale.
+    # .. setting_name: XQUEUE_BRIDGE['STALE_AFTER_SECONDS']
+    # .. setting_default: 120
+    # .. setting_description: Seconds that a reply waits for the learner's state to be saved before
+    #   it becomes stale.
     STALE_AFTER_SECONDS: int = 120
+    # .. setting_name: XQUEUE_BRIDGE['MAX_ATTEMPTS']
+    # .. setting_default: 24
+    # .. setting_description: Maximum number of attempts to apply a reply.
     MAX_ATTEMPTS: int = 24
-    #: Seconds before the second attempt; doubles up to RETRY_BACKOFF_MAX, with jitter.
+    # .. setting_name: XQUEUE_BRIDGE['RETRY_BACKOFF']
+    # .. setting_default: 2.0
+    # .. setting_description: Seconds before the second attempt; doubles up to RETRY_BACKOFF_MAX,
+    #   with jitter.
     RETRY_BACKOFF: float = 2.0
+    # .. setting_name: XQUEUE_BRIDGE['RETRY_BACKOFF_MAX']
+    # .. setting_default: 3600.0
+    # .. setting_description: Maximum of RETRY_BACKOFF.
     RETRY_BACKOFF_MAX: float = 3600.0
 
     # -- learner state
-    #: Dotted path of the class that stores the state of blocks: see user_state.py.
+    # .. setting_name: XQUEUE_BRIDGE['USER_STATE_CLIENT']
+    # .. setting_default: 'xqueue_bridge.learner_state.user_state_client.DjangoXBlockUserStateClient'
+    # .. setting_description: Dotted path of the class that stores the state of blocks: see
+    #   user_state.py.
     USER_STATE_CLIENT: str = (
         "xqueue_bridge.learner_state.user_state_client.DjangoXBlockUserStateClient"
     )
-    #: Rows per statement when the states of all learners are iterated.
+    # .. setting_name: XQUEUE_BRIDGE['USER_STATE_BATCH_SIZE']
+    # .. setting_default: 500
+    # .. setting_description: Rows per statement when the states of all learners are iterated.
     USER_STATE_BATCH_SIZE: int = 500
 
     # -- history
-    #: Write history to the extended table.
+    # .. setting_name: XQUEUE_BRIDGE['HISTORY_EXTENDED']
+    # .. setting_default: False
+    # .. setting_description: Write history to the extended table.
     HISTORY_EXTENDED: bool = False
-    #: Read the history from both tables, regardless of HISTORY_EXTENDED.
+    # .. setting_name: XQUEUE_BRIDGE['HISTORY_READ_BOTH']
+    # .. setting_default: False
+    # .. setting_description: Read the history from both tables, regardless of HISTORY_EXTENDED.
     HISTORY_READ_BOTH: bool = False
-    #: Alias of the extended table's database; needs HistoryRouter in DATABASE_ROUTERS.
+    # .. setting_name: XQUEUE_BRIDGE['HISTORY_DATABASE']
+    # .. setting_default: None
+    # .. setting_description: Alias of the extended table's database; needs HistoryRouter in
+    #   DATABASE_ROUTERS.
     HISTORY_DATABASE: str | None = None
-    #: Keep the history when a StudentModule is deleted.
+    # .. setting_name: XQUEUE_BRIDGE['HISTORY_KEEP_AFTER_DELETE']
+    # .. setting_default: False
+    # .. setting_description: Keep the history when a StudentModule is deleted.
     HISTORY_KEEP_AFTER_DELETE: bool = False
 
     # -- read-only requests
-    #: Dotted path of callable(request) -> bool, which says whether a crawler sent the request.
+    # .. setting_name: XQUEUE_BRIDGE['CRAWLER_DETECTOR']
+    # .. setting_default: 'xqueue_bridge.learner_state.crawlers.is_known_crawler'
+    # .. setting_description: Dotted path of callable(request) -> bool, which says whether a crawler
+    #   sent the request.
     CRAWLER_DETECTOR: str = "xqueue_bridge.learner_state.crawlers.is_known_crawler"
 
     # -- course grades
-    #: Dotted path of a class with ``get(course_key) -> Course | None``; None: no course grades.
+    # .. setting_name: XQUEUE_BRIDGE['COURSE_STRUCTURE_BACKEND']
+    # .. setting_default: 'xqueue_bridge.course_structure.store.StoredStructures'
+    # .. setting_description: Dotted path of a class with ``get(course_key) -> Course | None``;
+    #   None: no course grades.
     COURSE_STRUCTURE_BACKEND: str | None = "xqueue_bridge.course_structure.store.StoredStructures"
-    #: Seconds from a score to the recalculation, which includes scores written meanwhile.
+    # .. setting_name: XQUEUE_BRIDGE['RECALCULATE_GRADE_DELAY_SECONDS']
+    # .. setting_default: 2.0
+    # .. setting_description: Seconds from a score to the recalculation, which includes scores
+    #   written meanwhile.
     RECALCULATE_GRADE_DELAY_SECONDS: float = 2.0
-    #: Days after a course's end after which its grades are frozen; None: never.
+    # .. setting_name: XQUEUE_BRIDGE['GRADE_FREEZE_DAYS']
+    # .. setting_default: 30
+    # .. setting_description: Days after a course's end after which its grades are frozen; None:
+    #   never.
     GRADE_FREEZE_DAYS: int | None = 30
-    #: NOW_PASSED and NOW_FAILED are sent at "every" recalculation, or at "transitions" only.
+    # .. setting_name: XQUEUE_BRIDGE['GRADE_SIGNALS']
+    # .. setting_default: 'every'
+    # .. setting_description: NOW_PASSED and NOW_FAILED are sent at "every" recalculation, or at
+    #   "transitions" only.
     GRADE_SIGNALS: str = "every"
 
     # -- other services
-    #: CredentialsOptions as a dict; empty: no grades are sent.
+    # .. setting_name: XQUEUE_BRIDGE['CREDENTIALS']
+    # .. setting_default: {}
+    # .. setting_description: CredentialsOptions as a dict; empty: no grades are sent.
     CREDENTIALS: Mapping[str, Any] = field(default_factory=dict)
 
 

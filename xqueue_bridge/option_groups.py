@@ -1,0 +1,40 @@
+"""Groups of options that are a dict in ``XQUEUE_BRIDGE``: those of a queue, and of Credentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class QueueOptions:
+    """Options of one queue in ``XQUEUE_BRIDGE["QUEUES"][name]``."""
+
+    #: Seconds that a grader's lease lasts; default: the bridge's own LEASE_SECONDS.
+    LEASE_SECONDS: int
+    #: Maximum of deliveries of one submission; default: the bridge's MAX_DELIVERIES.
+    MAX_DELIVERIES: int
+    #: "points": the grader's score is points. "fraction": it is 0..1 of the answer's points.
+    SCORE_SCALE: str = "points"
+
+
+@dataclass(frozen=True)
+class CredentialsOptions:
+    """Options in ``XQUEUE_BRIDGE["CREDENTIALS"]``; the first four are required."""
+
+    #: Credentials' REST API, such as "https://credentials.example.com/api/v2".
+    URL: str
+    #: The LMS's token endpoint, such as "https://lms.example.com/oauth2/access_token".
+    TOKEN_URL: str
+    #: Id of an OAuth2 application with the grant "client credentials".
+    CLIENT_ID: str
+    CLIENT_SECRET: str = field(repr=False)
+    #: Seconds between two parts of a response.
+    TIMEOUT: float = 10.0
+    #: Dotted path of callable(user_id, course_key) -> bool, which selects the grades to send.
+    #: None: every grade.
+    GRADE_FILTER: str | None = None
+
+    @property
+    def timeouts(self) -> tuple[float, float]:
+        """Return the seconds to connect, and the seconds between two parts of the response."""
+        return 3.05, self.TIMEOUT
