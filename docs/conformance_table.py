@@ -1,8 +1,8 @@
-"""Writes docs/references/conformance.rst: what the bridge promises, and the tests that say so.
+"""Write docs/references/conformance.rst: the conformance statements and the tests that cite them.
 
-A test, or a class of tests, cites promises in the first line of its docstring:
+A test, or a class of tests, cites statements in the first line of its docstring:
 ``C80, SG39: ...``. Run this file after such a line has changed; tests/test_project.py fails until
-the page says the same as the tests. The promises are in conformance_statements.txt, one a line.
+the page agrees with the tests. conformance_statements.txt has one statement in each line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "references" / "conformance.rst"
 STATEMENTS = ROOT / "docs" / "conformance_statements.txt"
-#: Where tests are: ours, and those that we offer to others (ours run them, too).
+#: Folders with tests: of this project, and those that the package offers for other state clients.
 FOLDERS = (ROOT / "tests", ROOT / "xqueue_bridge" / "testing")
 CITATION = re.compile(r"((?:C|SG)\d+(?:, (?:C|SG)\d+)*): \S")
 
@@ -27,9 +27,9 @@ INTRODUCTION = """\
 Conformance
 ###########
 
-What problem blocks, XQueue servers, graders, learners and operators can rely on, as numbered
-statements, and the tests that cite each of them. ``pytest -k`` takes the name of a test. Tests
-in ``xqueue_bridge/testing`` are for every state client; they run in the classes that inherit them.
+Numbered statements that problem blocks, XQueue servers, graders, learners and operators can rely
+on, and the tests that cite each of them. ``pytest -k`` selects a test by its name. Tests in
+``xqueue_bridge/testing`` are for every state client; they run in the classes that inherit them.
 """
 
 
@@ -88,7 +88,7 @@ def page(found: Mapping[str, list[str]]) -> str:
             parts.append(_entry(name, text, found[name]))
     later = [(name, text) for name, text in statements() if name not in found]
     if later:
-        parts.append(_heading("Left to later work", "*"))
+        parts.append(_heading("Statements without a test", "*"))
         parts.append("No test speaks of these yet.\n")
         parts += [f"{name}\n    {text}\n" for name, text in later]
     return "\n".join(parts)
