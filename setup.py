@@ -33,6 +33,8 @@ TEST = [
     "pytest-django>=4.11",
     "pytest-xdist>=3.6",
     "hypothesis>=6.120",
+    "jsonschema>=4.23",
+    "openapi-spec-validator>=0.7",
     "responses>=0.25",
     "time-machine>=2.16",
     "Babel>=2.16",
@@ -70,6 +72,7 @@ setup(
             "templates/**/*.html",
             "static/**/*",
             "locale/*/LC_MESSAGES/*",
+            "protocol/schemas/*.json",
             "py.typed",
         ]
     },

@@ -5,6 +5,7 @@ from django.urls import path
 from django.views.decorators.debug import sensitive_post_parameters
 
 from xqueue_bridge.grader_api import views
+from xqueue_bridge.grader_api.description import openapi_json
 from xqueue_bridge.grader_api.file_views import download_file
 
 ENDPOINTS = {
@@ -17,6 +18,7 @@ ENDPOINTS = {
 }
 
 urlpatterns = [
+    path("openapi.json", openapi_json, name="openapi"),
     path("files/<token>/", download_file, name="file"),
     path("files/<token>/<path:name>", download_file),
 ]
