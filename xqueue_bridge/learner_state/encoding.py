@@ -39,20 +39,24 @@ def decode(state: str | None) -> dict[str, Any]:
 
 
 def read_object(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that a text holds; None if it holds none.
-
-    Numbers that JSON does not have, or that no float can hold, are None.
-    """
-    found = read_value(text)
+    """Return the JSON object that a text holds; None if it holds none."""
+    try:
+        found = read_value(text)
+    except ValueError:
+        return None
     return found if isinstance(found, dict) else None
 
 
 def read_value(text: str) -> Any:
-    """Return the JSON value that a text holds; None if it is not JSON."""
+    """Return the JSON value that a text holds. Raises ValueError if it is not JSON.
+
+    Numbers that JSON does not have, or that no float can hold, are None. A byte order mark, and
+    control characters in texts, are accepted.
+    """
     try:
         return _decoder.decode(text.lstrip("\ufeff"))
-    except (ValueError, RecursionError):
-        return None
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
 
 
 def has_non_finite(text: str) -> bool:
@@ -73,7 +77,6 @@ def _finite_float(digits: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-#: Control characters in texts, which JSON forbids, are accepted.
 _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite_float, strict=False)
 
 

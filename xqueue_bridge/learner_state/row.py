@@ -131,6 +131,16 @@ class StudentModuleRow:
 READ = ("id", "state", "grade", "max_grade", "version", "created", "modified")
 
 
+def decode_or_warn(text: str | None, usage_key: object) -> dict[str, Any]:
+    """Return the fields of a stored state; log that they are unreadable if they are."""
+    if not text:
+        return {}
+    found = read_object(text)
+    if found is None:
+        log.warning("A state at %s is no JSON object, and is read as empty", usage_key)
+    return found or {}
+
+
 def finite(points: float | None) -> float | None:
     """Return stored points; None if they are not finite, which migrated rows may hold."""
     return points if points is None or math.isfinite(points) else None

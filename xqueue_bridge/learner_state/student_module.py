@@ -15,7 +15,13 @@ from xqueue_bridge.learner_state.encoding import decode
 from xqueue_bridge.learner_state.history import store as trail
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.row import RawScore, RowKey, StudentModuleRow, finite
+from xqueue_bridge.learner_state.row import (
+    RawScore,
+    RowKey,
+    StudentModuleRow,
+    decode_or_warn,
+    finite,
+)
 from xqueue_bridge.learner_state.write import (
     insert_missing,
     lock_rows,
@@ -41,7 +47,7 @@ def read_state(
 ) -> dict[str, Any] | None:
     """Return all fields that the block has stored for the learner; None if there are none."""
     text = _rows(user_id, course_key, usage_key).values_list("state", flat=True).first()
-    return decode(text) or None
+    return decode_or_warn(text, usage_key) or None
 
 
 def read_score(

@@ -15,7 +15,7 @@ from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.queries import rows_at, with_key_text
 from xqueue_bridge.learner_state.raw_select import read_rows
-from xqueue_bridge.learner_state.row import stored_type
+from xqueue_bridge.learner_state.row import decode_or_warn, stored_type
 from xqueue_bridge.learner_state.user_state import (
     USER_STATE,
     XBlockUserState,
@@ -79,7 +79,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
             found = {(context, usage): held for context, usage, *held in rows}
             for key in chunk:
                 text, updated = found.get((key.context, key.usage), (None, None))
-                if state := decode(text):
+                if state := decode_or_warn(text, key.usage):
                     yield _tuple(username, key.usage_key, _only(state, wanted), updated)
 
     def set_many(
@@ -196,7 +196,9 @@ def _pages(rows: QuerySet[Any], batch_size: int | None) -> Iterator[XBlockUserSt
         more = len(found) > size
         for pk, username, context, usage, state, modified in found[:size]:
             last = pk
-            yield _tuple(username, usage_key_from(context, usage), decode(state), modified)
+            fields = decode_or_warn(state, usage)
+            if fields:
+                yield _tuple(username, usage_key_from(context, usage), fields, modified)
 
 
 def _tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from opaque_keys.edx.block_types import BlockTypeKeyV1
 
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.db.upsert import upsert
+from xqueue_bridge.learner_state.encoding import read_value
 from xqueue_bridge.learner_state.fields.caches import CacheGroup, FieldCache, Found, usage_keys
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.fields.models import (
@@ -23,6 +25,8 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleUserStateSummaryField,
 )
 from xqueue_bridge.lms.keys import with_run, without_branch
+
+log = logging.getLogger(__name__)
 
 ASIDE_FAMILY = "xblock_asides.v1"
 
@@ -50,7 +54,13 @@ class DjangoOrmFieldCache(FieldCache, Generic[FieldRow]):
 
     def _read(self, groups: set[CacheGroup]) -> Iterator[Found]:
         for row in self._rows(groups):
-            yield self._group_of_row(row), row.field_name, json.loads(row.value), row.modified
+            try:
+                value = read_value(row.value)
+            except ValueError:
+                # As if it were not stored: the block uses its default, and may write a new value.
+                log.warning("%s %s: its value is not JSON", self.model._meta.verbose_name, row.pk)
+                continue
+            yield self._group_of_row(row), row.field_name, value, row.modified
 
     def _write(self, groups: Mapping[CacheGroup, Mapping[str, Any]]) -> datetime:
         now = timezone.now()
