@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -44,6 +45,7 @@ from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.learner_state import api as learner_state_api
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.scores.queries import read_course_scores
+from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.signals import course_published
 from xqueue_bridge.tasks import recalculate_grade, sweep
 
@@ -212,6 +214,20 @@ class TestVisibility:
         assert (request.wanted, request.done, request.last_error) == (3, 3, "")
         assert percent(ada) == 0.5
 
+    def test_a_row_that_was_deleted_by_sql(self, ada):
+        """A version that is never seen does not delay the scores that are seen."""
+        score(ada, P1, 2)
+        score(ada, P2, 2)
+        StudentModule.objects.filter(module_state_key=P1)._raw_delete("default")
+        settle(ada)
+        assert percent(ada) == 0.5
+        for _ in range(recalculation_queue.MAX_ATTEMPTS - 1):
+            settle(ada)
+        assert request_of(ada) in api.failed_recalculations()
+        score(ada, P2, 0)
+        settle(ada)
+        assert percent(ada) == 0.0
+
     def test_if_it_never_comes(self, ada):
         """SG74: it is listed as failed, and can be run again."""
         self.note(ada, 1)
@@ -287,7 +303,9 @@ class TestFailures:
             with time_machine.travel(timezone.now(), tick=False):
                 settle(ada)
                 pauses.append((request_of(ada).next_attempt_at - timezone.now()).total_seconds())
-        assert pauses == [2.0**n for n in range(1, recalculation_queue.MAX_ATTEMPTS)]
+        for attempt, pause in enumerate(pauses, 1):
+            longest = min(2.0 * 2**attempt, recalculation_queue.LONGEST_DELAY)
+            assert longest / 2 <= pause <= longest
 
 
 class TestNotesOfOthers:
@@ -318,6 +336,14 @@ class TestNotesOfOthers:
         """SG74: an attempt that fails is one learner's."""
         monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
         assert settle(ada)
+
+    def test_a_retry(self, ada, others):
+        """SG74: only the failed one is retried."""
+        mine = GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY)
+        mine.update(next_attempt_at=None)
+        everyone = GradeRecalculation.objects.values_list("pk", flat=True)
+        assert api.retry_failed(everyone) == 1
+        assert mine.get().next_attempt_at is not None
 
     def test_one_more_note(self, ada, others):
         assert not api.request_recalculation(ada.pk, COURSE_KEY)
@@ -665,23 +691,41 @@ class TestStatements:
         with django_assert_num_queries(1):
             settle(ada)
 
-    def test_of_a_note(self, committed_ada, by_workers, django_assert_num_queries):
+    def test_of_a_request(self, committed_ada, by_workers, django_assert_num_queries):
+        """One statement, whether a recalculation is scheduled, was done, or never was requested."""
+
         def note():
             with transaction.atomic():
                 return recalculation_queue.request_recalculation(committed_ada.pk, COURSE_KEY)
 
-        with django_assert_num_queries(4 + 2):
+        with django_assert_num_queries(1 + 2):
             assert note() is True
-        with django_assert_num_queries(2 + 2):
+        with django_assert_num_queries(1 + 2):
             assert note() is False
         settle(committed_ada)
         with django_assert_num_queries(1 + 2):
             assert note() is True
 
-    def test_of_many_notes(self, committed_course, django_assert_num_queries):
+    def test_of_requests_for_fifty_learners(self, committed_course, django_assert_num_queries):
+        """One statement for all; a learner's own two requests are merged before."""
+        learners = [make_learner(f"l{n}").pk for n in range(50)]
+        score_of = partial(api.RecalculationRequest, course_key=COURSE_KEY, version=1)
+        requests = [score_of(user_id, usage_key=each) for user_id in learners for each in (P1, P2)]
+        with django_assert_num_queries(1 + 2), transaction.atomic():
+            first = api.request_recalculations(requests)
+        assert first == {(user_id, COURSE_KEY) for user_id in learners}
+        with django_assert_num_queries(1 + 2), transaction.atomic():
+            assert api.request_recalculations(requests[::-1]) == set()
+        rows = GradeRecalculation.objects.all()
+        assert set(rows.values_list("wanted", "done", "attempts")) == {(4, 0, 0)}
+        (changes,) = set(rows.values_list("changes", flat=True))
+        assert changes.splitlines() == [f"{key}\t1" for key in (P1, P2, P2, P1)]
+
+    def test_of_regrades(self, committed_course, django_assert_num_queries):
         learners = [make_learner(f"l{n}") for n in range(30)]
         for learner in learners:
             score(learner)
-        # Whether a publish asks for it; each list of learners: a page, and the empty one after it.
-        with django_assert_num_queries(1 + 4 + 4):
+        # Whether a publish requests it; two lists of learners, with the empty page after each; the
+        # requests, in a transaction.
+        with django_assert_num_queries(1 + 4 + 3):
             assert api.request_course(COURSE_KEY) == 30

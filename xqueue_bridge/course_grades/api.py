@@ -31,9 +31,11 @@ from xqueue_bridge.course_grades.recalculation import (
     recalculate_requested,
 )
 from xqueue_bridge.course_grades.recalculation_queue import (
+    RecalculationRequest,
     failed_recalculations,
     request_full_recalculations,
     request_recalculation,
+    request_recalculations,
     retry_failed,
     unfinished,
 )
@@ -48,6 +50,7 @@ __all__ = [
     "GradeUpdate",
     "OverrideEntry",
     "PersistentCourseGrade",
+    "RecalculationRequest",
     "SubsectionGrade",
     "SubsectionOverride",
     "UnknownCourse",
@@ -70,6 +73,7 @@ __all__ = [
     "request_due_courses",
     "request_full_recalculations",
     "request_recalculation",
+    "request_recalculations",
     "retire_grades",
     "retry_failed",
     "send_grade_signals",

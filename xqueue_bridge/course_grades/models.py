@@ -10,6 +10,7 @@ from django.db import models
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.db.fields import CaseSensitiveCharField, CourseKeyField, UsageKeyField
+from xqueue_bridge.db.work_item import WorkItem
 
 
 class VisibleBlocks(models.Model):
@@ -182,7 +183,7 @@ class PersistentCourseGrade(models.Model):
         return self.version, self.modified
 
 
-class GradeRecalculation(models.Model):
+class GradeRecalculation(WorkItem):
     """Whether a learner's course grade is dirty, and the lock under which it is computed.
 
     Each changed score raises ``wanted`` and adds a line to ``changes`` (usage key, a tab, the
@@ -196,12 +197,12 @@ class GradeRecalculation(models.Model):
 
     user_id = models.PositiveBigIntegerField()
     course_id = CourseKeyField(max_length=255)
+    #: The row is locked meanwhile; a new request changes ``wanted``.
+    compared_fields = ("wanted", "next_attempt_at")
+
     wanted = models.PositiveBigIntegerField(default=0)
     done = models.PositiveBigIntegerField(default=0)
     changes = models.TextField(blank=True)
-    next_attempt_at = models.DateTimeField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    last_error = models.CharField(max_length=255, blank=True, help_text="Why it is not done.")
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

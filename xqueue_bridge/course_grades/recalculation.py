@@ -42,10 +42,6 @@ class UnknownCourse(XQueueBridgeError):
     """No structure is known of this course."""
 
 
-class ScoreNotVisible(XQueueBridgeError):
-    """A score that has changed cannot be seen yet."""
-
-
 class StaleCourseStructure(XQueueBridgeError):
     """The grade that is stored was, or may have been, computed from a later publication."""
 
@@ -105,8 +101,6 @@ def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool
             done = _load_and_process(user_id, course_key, debounce)
             if done is not None:
                 return done
-    except ScoreNotVisible as exc:
-        recalculation_queue.record_failure(user_id, course_key, str(exc))
     except Exception as exc:  # one learner's error must not stop the other learners' grades
         name = type(exc).__name__
         log.exception("The grade of learner %s in %s: %s", user_id, course_key, name)
@@ -186,24 +180,32 @@ def _process(
         )
         return True
     scores = learner_state.read_course_scores(user_id, course_key)
-    _check_visible(changes, scores)
     # At the first grade: scores may be older than the course's structure or than this table.
     plan = RecalculationPlan(
         frozenset(changes.versions), changes.all_subsections, all_if_first_grade=True
     )
     _compute(user_id, course, scores, plan, None, reject_stale)
-    recalculation_queue.finish(row)
+    unseen = _unseen(changes, scores)
+    if not unseen:
+        recalculation_queue.finish(row)
+        return True
+    # The scores that are seen count at once: a row of StudentModule may have been deleted.
+    usage_key, version = next(iter(unseen.items()))
+    error = f"Version {version} of the score at {usage_key} is not seen."
+    waiting = recalculation_queue.PendingChanges(unseen, all_subsections=False)
+    recalculation_queue.keep_pending(row, waiting, error)
     return True
 
 
-def _check_visible(
+def _unseen(
     changes: recalculation_queue.PendingChanges, scores: Mapping[UsageKey, BlockScore]
-) -> None:
-    """Raise ScoreNotVisible if a database does not show a marked score's commit yet."""
-    for usage_key, version in changes.versions.items():
-        found = scores.get(usage_key)
-        if version and (found is None or found.version < version):
-            raise ScoreNotVisible(f"Version {version} of the score at {usage_key} is not seen.")
+) -> dict[UsageKey, int]:
+    """Return the marked scores whose commit the database does not show yet, with the versions."""
+    return {
+        usage_key: version
+        for usage_key, version in changes.versions.items()
+        if version and ((found := scores.get(usage_key)) is None or found.version < version)
+    }
 
 
 def _compute(

@@ -9,28 +9,52 @@ recalculation. The row is also the lock of the recalculation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import cast
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from django.db import connection
 from django.db.models import F, QuerySet, TextField, Value
-from django.db.models.functions import Coalesce, Concat
+from django.db.models.functions import Concat
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.models import GradeRecalculation
+from xqueue_bridge.db.merge import Merge, insert_or_merge
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.lms.keys import with_run
+from xqueue_bridge.worker.backoff import backoff
 
 #: Maximum attempts at one recalculation; then it has failed until it is requested again.
 MAX_ATTEMPTS = 8
-#: Seconds before the second attempt; doubles.
-FIRST_PAUSE = 2
+#: Seconds before the second attempt, and between two attempts, at most; at least half of it.
+FIRST_DELAY, LONGEST_DELAY = 4.0, 600.0
 
 _ALL = "*"
+_ALL_LINE = f"{_ALL}\t0\n"
+_KEY = ("user_id", "course_id")
+
+Key = tuple[int, CourseKey]
+
+
+@dataclass(frozen=True, slots=True)
+class RecalculationRequest:
+    """A learner's changed score, or a whole course to compute if ``usage_key`` is None.
+
+    ``version`` is the one that the score's row must have reached; None for a deleted score.
+    """
+
+    user_id: int
+    course_key: CourseKey
+    usage_key: UsageKey | None = None
+    version: int | None = None
+
+    @property
+    def line(self) -> str:
+        """The line of ``GradeRecalculation.changes``."""
+        return f"{self.usage_key or _ALL}\t{self.version or 0}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,70 +76,95 @@ def request_recalculation(
     usage_key: UsageKey | None = None,
     version: int | None = None,
 ) -> bool:
-    """Mark a learner's grade dirty, for one block's score or for the whole course.
+    """Mark a learner's grade dirty, for one block's score or for the whole course; one statement.
 
     Call it in the transaction that writes the score. Returns whether a task has to be enqueued;
-    if not, a recalculation is scheduled already. One statement, two while one is scheduled, four
-    the first time.
+    if not, a recalculation is scheduled already.
     """
-    change = f"{usage_key or _ALL}\t{version or 0}\n"
-    return _enqueue(user_id, course_key, change)
+    request = RecalculationRequest(user_id, course_key, usage_key, version)
+    return bool(request_recalculations([request]))
 
 
-def _enqueue(user_id: int, course_key: CourseKey, change: str) -> bool:
-    rows = _rows_of(user_id, course_key)
-    marks = {
-        "wanted": F("wanted") + 1,
-        "changes": Concat("changes", Value(change), output_field=TextField()),
-    }
-    next_attempt_at = timezone.now() + timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
-    for is_first_attempt in (True, False):
-        if rows.filter(next_attempt_at=None).update(
-            next_attempt_at=next_attempt_at, attempts=0, last_error="", **marks
-        ):
-            return True
-        # A recalculation may have ended between the two statements.
-        if rows.update(
-            next_attempt_at=Coalesce("next_attempt_at", Value(next_attempt_at)), **marks
-        ):
-            return False
-        if is_first_attempt:
-            fresh = GradeRecalculation(user_id=user_id, course_id=course_key)
-            GradeRecalculation.objects.bulk_create([fresh], ignore_conflicts=True)
-    raise AssertionError("the row that was just inserted is gone")
+def request_recalculations(requests: Iterable[RecalculationRequest]) -> set[Key]:
+    """Mark many grades dirty, in the transaction that writes the scores; one statement.
+
+    Returns the user ids and course keys for which a task has to be enqueued. For the others a
+    recalculation is scheduled already.
+    """
+    lines: dict[Key, list[str]] = {}
+    for request in requests:
+        lines.setdefault((request.user_id, request.course_key), []).append(request.line)
+    delay = timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
+    return _enqueue(lines, timezone.now() + delay, _merge_request)
 
 
 def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) -> None:
-    """Mark the grades of many learners dirty, whatever their scores."""
-    ids = sorted(user_ids)
-    rows = [GradeRecalculation(user_id=user_id, course_id=course_key) for user_id in ids]
-    change = Value(f"{_ALL}\t0\n")
+    """Mark the grades of many learners dirty and due now, whatever their scores.
 
-    def work() -> None:
-        GradeRecalculation.objects.bulk_create(rows, ignore_conflicts=True)
-        GradeRecalculation.objects.filter(course_id=course_key, user_id__in=ids).update(
-            wanted=F("wanted") + 1,
-            changes=Concat("changes", change, output_field=TextField()),
-            next_attempt_at=timezone.now(),
-            attempts=0,
-            last_error="",
-        )
+    One statement, and a transaction of its own.
+    """
+    lines = {(user_id, course_key): [_ALL_LINE] for user_id in user_ids}
+    in_transaction(lambda: _enqueue(lines, timezone.now(), _merge_due))
 
-    in_transaction(work)
+
+def _enqueue(lines: Mapping[Key, list[str]], due_at: datetime, merge: Any) -> set[Key]:
+    # In one order, so that two statements for the same learners do not deadlock.
+    keys = sorted(lines, key=lambda key: (key[0], str(key[1])))
+    rows = [
+        {
+            "user_id": user_id,
+            "course_id": course_key,
+            "wanted": len(lines[user_id, course_key]),
+            "done": 0,
+            "changes": "".join(lines[user_id, course_key]),
+            "attempts": 0,
+            "next_attempt_at": due_at,
+            "last_error": "",
+        }
+        for user_id, course_key in keys
+    ]
+    times = insert_or_merge(
+        GradeRecalculation, rows, key=_KEY, merge=merge, returning="next_attempt_at"
+    )
+    ours = connection.ops.adapt_datetimefield_value(due_at)
+    # SQLite returns text; the other drivers return the type that they were given, or its text.
+    return {key for key, at in zip(keys, times, strict=True) if at == ours or str(at) == str(ours)}
+
+
+def _merge_request(sql: Merge) -> dict[str, str]:
+    """Keep the time and the attempts of a recalculation that is scheduled."""
+    idle = f"{sql.old('next_attempt_at')} IS NULL"
+    return {
+        "attempts": f"CASE WHEN {idle} THEN 0 ELSE {sql.old('attempts')} END",
+        "last_error": f"CASE WHEN {idle} THEN '' ELSE {sql.old('last_error')} END",
+        "wanted": f"{sql.old('wanted')} + {sql.new('wanted')}",
+        "changes": sql.concat(sql.old("changes"), sql.new("changes")),
+        "next_attempt_at": f"COALESCE({sql.old('next_attempt_at')}, {sql.new('next_attempt_at')})",
+    }
+
+
+def _merge_due(sql: Merge) -> dict[str, str]:
+    """Make the recalculation due, with attempts of its own."""
+    merged = {name: sql.new(name) for name in ("attempts", "last_error", "next_attempt_at")}
+    return {
+        "wanted": f"{sql.old('wanted')} + {sql.new('wanted')}",
+        "changes": sql.concat(sql.old("changes"), sql.new("changes")),
+        **merged,
+    }
 
 
 def retry_failed(row_ids: Iterable[int]) -> int:
-    """Retry failed recalculations; return how many."""
-    failed = failed_recalculations().filter(pk__in=list(row_ids))
-    return failed.update(next_attempt_at=timezone.now(), attempts=0)
+    """Retry failed recalculations for all subsections; return how many."""
+    changes = Concat("changes", Value(_ALL_LINE), output_field=TextField())
+    return failed_recalculations().retry(row_ids, changes=changes, wanted=F("wanted") + 1)
 
 
-def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, CourseKey]]:
+def due(limit: int, course_key: CourseKey | None = None) -> list[Key]:
     """Return the learners and courses that are due, longest overdue first."""
-    rows = GradeRecalculation.objects.filter(next_attempt_at__lte=timezone.now())
+    rows = GradeRecalculation.objects.due()
     if course_key is not None:
         rows = rows.filter(course_id=course_key)
-    found = rows.order_by("next_attempt_at").values_list("user_id", "course_id")[:limit]
+    found = rows.values_list("user_id", "course_id")[:limit]
     return [(user_id, cast(CourseKey, each)) for user_id, each in found]
 
 
@@ -130,15 +179,10 @@ def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
     return list(rows.order_by("user_id").values_list("user_id", flat=True))
 
 
-def failed_recalculations(course_key: CourseKey | None = None) -> QuerySet[GradeRecalculation]:
+def failed_recalculations(course_key: CourseKey | None = None) -> Any:
     """Return the query of recalculations that have failed and are not retried."""
     rows = GradeRecalculation.objects.filter(next_attempt_at=None, done__lt=F("wanted"))
     return rows if course_key is None else rows.filter(course_id=course_key)
-
-
-def _rows_of(user_id: int, course_key: CourseKey) -> QuerySet[GradeRecalculation]:
-    """Return the query for a learner's row in a course."""
-    return GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
 
 
 def requested_version(user_id: int, course_key: CourseKey) -> int | None:
@@ -186,13 +230,9 @@ def pending_changes(row: GradeRecalculation) -> PendingChanges:
 
 def finish(row: GradeRecalculation, error: str = "") -> None:
     """Mark the locked row as done."""
-    GradeRecalculation.objects.filter(pk=row.pk).update(
-        done=row.wanted,
-        changes="",
-        next_attempt_at=None,
-        attempts=0,
-        last_error=error[:255],
-        finished_at=timezone.now(),
+    row.attempts = 0
+    GradeRecalculation.objects.mark_final(
+        row, error, done=row.wanted, changes="", finished_at=timezone.now()
     )
 
 
@@ -201,23 +241,32 @@ def record_failure(user_id: int, course_key: CourseKey, error: str) -> None:
 
     def work() -> None:
         row = locked_row(user_id, course_key)
-        if row is None or row.done == row.wanted:
-            return
-        attempts = row.attempts + 1
-        pause = timedelta(seconds=FIRST_PAUSE * 2 ** min(row.attempts, MAX_ATTEMPTS))
-        GradeRecalculation.objects.filter(pk=row.pk).update(
-            attempts=attempts,
-            next_attempt_at=timezone.now() + pause if attempts < MAX_ATTEMPTS else None,
-            last_error=error[:255],
-            changes=_shortened(pending_changes(row)),
-        )
+        if row is not None and row.done != row.wanted:
+            keep_pending(row, pending_changes(row), error)
 
     in_transaction(work)
 
 
-def _shortened(changes: PendingChanges) -> str:
+def keep_pending(row: GradeRecalculation, changes: PendingChanges, error: str) -> None:
+    """Keep ``changes`` of the locked row for the next attempt, or mark the row as failed."""
+    row.attempts += 1
+    if row.attempts < MAX_ATTEMPTS:
+        at = timezone.now() + timedelta(seconds=retry_delay(row.attempts))
+        GradeRecalculation.objects.schedule_retry(row, error, at, changes=_text(changes))
+    else:
+        GradeRecalculation.objects.mark_final(row, error, changes=_text(changes))
+
+
+def retry_delay(attempts: int) -> float:
+    """Return the seconds to wait after the ``attempts``-th attempt: 2 to 600, with jitter."""
+    return backoff(attempts, FIRST_DELAY, LONGEST_DELAY)
+
+
+def _rows_of(user_id: int, course_key: CourseKey) -> QuerySet[GradeRecalculation]:
+    return GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
+
+
+def _text(changes: PendingChanges) -> str:
     """Return one line for each block, so that ``changes`` does not grow while attempts fail."""
     lines = [f"{usage_key}\t{version}\n" for usage_key, version in changes.versions.items()]
-    if changes.all_subsections:
-        lines.append(f"{_ALL}\t0\n")
-    return "".join(lines)
+    return "".join([*lines, _ALL_LINE] if changes.all_subsections else lines)

@@ -173,14 +173,14 @@ class Migration(migrations.Migration):
             name='GradeRecalculation',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('next_attempt_at', models.DateTimeField(null=True)),
+                ('last_error', models.CharField(blank=True, help_text='Why the last attempt failed; never content.', max_length=255)),
                 ('user_id', models.PositiveBigIntegerField()),
                 ('course_id', xqueue_bridge.db.fields.CourseKeyField(max_length=255)),
                 ('wanted', models.PositiveBigIntegerField(default=0)),
                 ('done', models.PositiveBigIntegerField(default=0)),
                 ('changes', models.TextField(blank=True)),
-                ('next_attempt_at', models.DateTimeField(null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('last_error', models.CharField(blank=True, help_text='Why it is not done.', max_length=255)),
                 ('finished_at', models.DateTimeField(null=True)),
             ],
             options={
