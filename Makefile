@@ -19,7 +19,7 @@ EXTRAS_lint := test,quality
 EXTRAS_docs := docs
 EXTRAS_ci := test,servers,browser,quality,docs,ci
 
-.PHONY: help demo test lint messages docs ci-environment clean
+.PHONY: help demo test test-lms lint messages docs ci-environment clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,9 @@ demo: $(VENV)/.demo ## Run the demo: web server, grader, learners. ARGS="--learn
 
 test: $(VENV)/.test ## Run the test suite: no servers, no browser. ARGS="-k pull"
 	@$(BIN)/python -m pytest -n 2 -m "not browser and not celery_broker" $(ARGS)
+
+test-lms: ## Run tests/lms/inside in a tree of the platform. PLATFORM=/path/to/edx-platform
+	@$(PYTHON) tests/lms/run_in_platform.py
 
 lint: $(VENV)/.lint ## Check style, types, terms and migrations.
 	@$(BIN)/ruff check .
@@ -53,7 +56,7 @@ docs: $(VENV)/.docs ## Build the documentation into docs/_build/html.
 ci-environment: $(VENV)/.ci
 
 clean: ## Remove the environment and all that was built.
-	rm -rf $(VENV) .tox build docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .venv-lms .tox build docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "xqueue_bridge needs Python 3.11 or newer, with venv (on Debian:" \

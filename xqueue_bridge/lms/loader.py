@@ -15,7 +15,7 @@ def load_block(user_id: int, course_key: CourseKey, usage_key: UsageKey) -> Prob
     Raise ObjectDoesNotExist if there is no such user. Any other exception is temporary: it says
     that the module store could not be read, and nothing about the block.
 
-    Access is not checked: a result counts for a learner who has lost access since (decision 39).
+    Access is not checked: a result counts for a learner who has lost access since (decision 50).
     Overrides for the course apply (CCX, individual due dates), because the course is passed on.
     """
     from django.contrib.auth import get_user_model

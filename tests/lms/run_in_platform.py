@@ -1,0 +1,121 @@
+"""Run tests/lms/inside in a tree of the platform: make test-lms PLATFORM=/path/to/edx-platform
+
+Makes an environment with the platform's own pins, installs us beside them, and runs pytest with the
+LMS's settings. The tree stays outside of this repository; only its ``Open_edX.egg-info`` is added.
+
+Options, as environment variables: ``PLATFORM`` (the tree), ``LMS_VENV`` (the environment, default
+.venv-lms), ``LMS_PYTHON`` (default python3.12), ``LMS_DB`` (sqlite, or mariadb on loopback),
+``LMS_MONGODB`` (yes: use a real MongoDB), ``ARGS`` (for pytest).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+INSIDE = ROOT / "tests" / "lms" / "inside"
+START_UP = ROOT / "tests" / "lms" / "start_up"
+#: Not installed: mysqlclient needs MySQL's headers, and PyMySQL takes its place.
+LEFT_OUT = {"mysqlclient"}
+#: Taken from the constraints of a supported release if the tree's Django is older than ours.
+OLDEST_DJANGO = (5, 2)
+FALLBACK = ROOT / "requirements" / "platform" / "ulmo.txt"
+TOOLS = [
+    "PyMySQL",
+    "mongomock==4.3.0",
+    "pytest",
+    "pytest-django",
+    "factory-boy",
+    "faker",
+    "ddt",
+    "freezegun",
+    "httpretty",
+    "pyquery",
+]
+
+
+def main() -> int:
+    """Return pytest's exit status; 2 if no tree was given."""
+    named = os.environ.get("PLATFORM", "")
+    platform = Path(named).expanduser().resolve()
+    if not named or not (platform / "lms" / "envs" / "common.py").is_file():
+        print("Nothing was run: name a tree, as in make test-lms PLATFORM=/path/to/edx-platform")
+        return 2
+    python = environment(platform)
+    return run_tests(platform, python)
+
+
+def environment(platform: Path) -> Path:
+    """Return the Python of an environment with the tree's pins, the test tools and us."""
+    venv = Path(os.environ.get("LMS_VENV") or ROOT / ".venv-lms").resolve()
+    python = venv / "bin" / "python"
+    if not python.exists():
+        subprocess.run([os.environ.get("LMS_PYTHON", "python3.12"), "-m", "venv", venv], check=True)
+    wanted = requirements(platform)
+    stamp = venv / ".xqueue-bridge-lms"
+    digest = hashlib.sha256("\n".join([str(platform), *wanted, *TOOLS]).encode()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != digest:
+        print(f"Installing {len(wanted)} packages into {venv}; this takes some minutes", flush=True)
+        pip(python, "setuptools<81", "wheel")
+        pip(python, "--no-deps", *wanted)
+        pip(python, "--no-deps", "--no-build-isolation", "--editable", str(platform))
+        pip(python, *TOOLS)
+        stamp.write_text(digest)
+    # As in an LMS: what is there stays as it is, or the installation is refused.
+    listed = subprocess.run(
+        [python, "-m", "pip", "freeze", "--exclude-editable"], check=True, capture_output=True
+    )
+    constraints = venv / "constraints.txt"
+    constraints.write_bytes(listed.stdout)
+    pip(python, "--constraint", str(constraints), "--editable", str(ROOT))
+    return python
+
+
+def pip(python: Path, *arguments: str) -> None:
+    """Run ``pip install``."""
+    quiet = ["--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"]
+    subprocess.run([python, "-m", "pip", "install", *quiet, *arguments], check=True)
+
+
+def requirements(platform: Path) -> list[str]:
+    """Return the tree's pins that can be installed from an index."""
+    pins = read_pins(platform / "requirements" / "edx" / "base.txt")
+    if tuple(int(part) for part in pins["django"].split(".")[:2]) < OLDEST_DJANGO:
+        ours = read_pins(FALLBACK)
+        pins.update({name: ours[name] for name in ("django", "edx-opaque-keys")})
+    return [f"{name}=={version}" for name, version in pins.items() if name not in LEFT_OUT]
+
+
+def read_pins(path: Path) -> dict[str, str]:
+    """Return name -> version, names in lower case and without extras."""
+    found = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\w.!+-]+)", path.read_text(), re.MULTILINE)
+    return {name.lower(): version for name, version in found}
+
+
+def run_tests(platform: Path, python: Path) -> int:
+    """Run pytest in the tree, with the LMS's settings."""
+    for folder in ("uploads", "log"):
+        (platform / "test_root" / folder).mkdir(parents=True, exist_ok=True)
+    paths = [str(ROOT), str(platform)]
+    if os.environ.get("LMS_MONGODB") != "yes":
+        paths.insert(0, str(START_UP))
+    settings = "lms.envs.test"
+    if os.environ.get("LMS_DB", "sqlite") == "mariadb":
+        settings = "tests.lms.inside.mariadb_settings"
+    command = [
+        *(str(python), "-m", "pytest", "-c", str(INSIDE / "pytest.ini"), "--ds", settings),
+        *("--rootdir", str(ROOT), "--confcutdir", str(INSIDE), str(INSIDE)),
+        *shlex.split(os.environ.get("ARGS", "")),
+    ]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SERVICE_VARIANT": "lms"}
+    return subprocess.run(command, cwd=platform, env=variables, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
