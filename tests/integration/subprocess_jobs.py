@@ -84,3 +84,9 @@ def apply_until_killed(reply_id: int, moment: int) -> None:
     """Apply one reply; the process is killed at ``moment``."""
     die_at(moment)
     grader_replies.apply_reply(reply_id)
+
+
+def apply_due_until_killed(moment: int) -> None:
+    """Apply all due replies; the process is killed at ``moment``."""
+    die_at(moment)
+    grader_replies.apply_due()

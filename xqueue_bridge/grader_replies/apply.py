@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from datetime import timedelta
-from functools import partial
 from typing import Any, cast
 
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
-from xqueue_bridge.conf import options, queue_options
-from xqueue_bridge.data import GraderReply, ReplyToApply
+from xqueue_bridge.conf import options
+from xqueue_bridge.data import ApplyResult, ReplyToApply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies import queries, retry
-from xqueue_bridge.grader_replies.backends.base import ReplyBackend, get_reply_backend
+from xqueue_bridge.grader_replies import batch, queries, retry
+from xqueue_bridge.grader_replies.backends.base import (
+    BatchReplyBackend,
+    ReplyBackend,
+    get_reply_backend,
+)
 from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, block_lock
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.queries import reply_to_apply
 
 Status = ReceivedReply.Status
 
@@ -44,10 +48,19 @@ def apply_reply(reply_id: int) -> ReceivedReply.Status:
 
 
 def apply_due(limit: int = 100) -> int:
-    """Attempt to apply the replies that are due, longest overdue first; return their number."""
-    get_reply_backend()  # raises once for a wrong setting, not once for each reply
+    """Attempt to apply the replies that are due, longest overdue first; return their number.
+
+    If the backend can, the replies are applied in batches; what is not applied in a batch is
+    attempted alone.
+    """
+    backend = get_reply_backend()  # raises once for a wrong setting, not once for each reply
     tried = list(ReceivedReply.objects.due(limit).values_list("pk", flat=True))
+    applied: set[int] = set()
+    if isinstance(backend, BatchReplyBackend) and len(tried) > 1:
+        applied = batch.apply_in_batches(tried, backend)
     for reply_id in tried:
+        if reply_id in applied:
+            continue
         try:
             apply_reply(reply_id)
         except Exception as exc:  # one failing reply must not block the batch
@@ -131,7 +144,7 @@ def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     if not reply.message:  # a valid reply has one; a retired learner's reply lost it
         retry.mark_final(reply, Status.REJECTED, "there is no valid reply to apply")
         return False
-    to_apply = _to_apply(reply)
+    to_apply = reply_to_apply(reply)
     if cast(Any, reply).is_replaced:
         retry.defer_or_mark_stale(reply, to_apply)
         return False
@@ -144,26 +157,6 @@ def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     return is_ours
 
 
-def _to_apply(reply: ReceivedReply) -> ReplyToApply:
-    submission = reply.submission
-    score = reply.score_given or 0
-    return ReplyToApply(
-        reply_id=reply.pk,
-        target=submission.target,
-        queue_key=submission.queue_key,
-        header=submission.content.header,
-        # The column is a float; a grader's integer stays one in the learner's state.
-        reply=GraderReply(
-            correct=bool(reply.correct),
-            score=int(score) if float(score).is_integer() else score,
-            msg=reply.message,
-        ),
-        points=submission.content.points,
-        score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
-        sent_at=submission.created_at,
-    )
-
-
 def _claim(reply: ReceivedReply) -> bool:
     """Count the attempt before foreign code runs, so that an attempt that hangs is counted."""
     until = timezone.now() + timedelta(seconds=LOCK_SECONDS)
@@ -174,7 +167,9 @@ def _claim(reply: ReceivedReply) -> bool:
 
 
 def _apply(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) -> None:
-    on_applied = partial(retry.mark_applied, reply, to_apply, backend.recheck_seconds)
+    def on_applied(result: ApplyResult) -> None:
+        retry.mark_applied([retry.Applied(reply, result)], backend.recheck_seconds)
+
     try:
         result = backend.apply(to_apply, on_applied)
     except PermanentApplyError as exc:

@@ -1,4 +1,4 @@
-"""Queries of received replies."""
+"""Queries of received replies, and what a backend gets of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
+from xqueue_bridge.conf import queue_options
+from xqueue_bridge.data import GraderReply, ReplyToApply
 from xqueue_bridge.grader_replies.models import ReceivedReply
 
 Status = ReceivedReply.Status
@@ -54,6 +56,27 @@ def next_for_same_block(reply: ReceivedReply, tried: Collection[int]) -> Receive
         .exclude(pk__in=tried)
         .order_by("pk")
         .first()
+    )
+
+
+def reply_to_apply(reply: ReceivedReply) -> ReplyToApply:
+    """Return what a backend gets of a stored reply."""
+    submission = reply.submission
+    score = reply.score_given or 0
+    return ReplyToApply(
+        reply_id=reply.pk,
+        target=submission.target,
+        queue_key=submission.queue_key,
+        header=submission.content.header,
+        # The column is a float; a grader's integer stays one in the learner's state.
+        reply=GraderReply(
+            correct=bool(reply.correct),
+            score=int(score) if float(score).is_integer() else score,
+            msg=reply.message,
+        ),
+        points=submission.content.points,
+        score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
+        sent_at=submission.created_at,
     )
 
 

@@ -10,10 +10,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.db import transaction
+from django.db.models import Case, Value, When
 from django.utils import timezone
 
 from xqueue_bridge.conf import options
@@ -38,38 +42,66 @@ INTERRUPTED = "an attempt began and did not end"
 log = logging.getLogger(__name__)
 
 
-def mark_applied(
-    reply: ReceivedReply,
-    to_apply: ReplyToApply,
-    recheck_seconds: float | None,
-    result: ApplyResult,
-) -> None:
-    """Mark the reply as applied, in the caller's transaction."""
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A reply that was applied, and with which points."""
+
+    reply: ReceivedReply
+    result: ApplyResult
+
+
+def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = None) -> None:
+    """Mark replies as applied, in the caller's transaction; two statements for any number."""
     now = timezone.now()
-    recheck = recheck_seconds is not None and reply.status != Status.APPLIED
+    recheck_at = None if recheck_seconds is None else now + timedelta(seconds=recheck_seconds)
     # Unconditional, because the learner's state contains the reply whatever the row says.
-    ReceivedReply.objects.filter(pk=reply.pk).update(
+    ReceivedReply.objects.filter(pk__in=[each.reply.pk for each in applied]).update(
         status=Status.APPLIED,
-        attempts=reply.attempts,
-        next_attempt_at=now + timedelta(seconds=recheck_seconds or 0) if recheck else None,
+        attempts=_per_reply("attempts", applied, lambda each: each.reply.attempts),
+        next_attempt_at=_per_reply(
+            "next_attempt_at",
+            applied,
+            lambda each: None if each.reply.status == Status.APPLIED else recheck_at,
+        ),
         last_error="",
-        score_applied=result.points,
+        score_applied=_per_reply("score_applied", applied, lambda each: each.result.points),
         applied_at=now,
     )
-    if _is_graded(reply):
-        applied = learner_state.Outcome.APPLIED
-        _record_in_ledger(reply, applied, result.points, result.max_points)
+    learner_state.record_outcomes(
+        [
+            _ledger_entry(each.reply, learner_state.Outcome.APPLIED, each.result)
+            for each in applied
+            if _is_graded(each.reply)
+        ]
+    )
+    for each in applied:
+        _send_applied_on_commit(each.reply, each.result)
+
+
+def _per_reply(name: str, applied: Sequence[Applied], value_of: Callable[[Applied], Any]) -> Any:
+    """Return what an UPDATE of several rows sets a field to: one value, or one for each id."""
+    values = [value_of(each) for each in applied]
+    if len(set(values)) == 1:
+        return values[0]
+    pairs = zip(applied, values, strict=True)
+    field: Any = ReceivedReply._meta.get_field(name)
+    cases = [When(pk=each.reply.pk, then=Value(value)) for each, value in pairs]
+    return Case(*cases, output_field=field)
+
+
+def _send_applied_on_commit(reply: ReceivedReply, result: ApplyResult) -> None:
     if reply.applied_at is not None and reply.score_applied == result.points:
         return  # applied again after it was overwritten: the signal was sent before
+    target = reply.submission.target
     transaction.on_commit(
         partial(
             reply_applied.send_robust,
             sender=ReceivedReply,
             reply_id=reply.pk,
-            user_id=to_apply.target.user_id,
-            course_key=to_apply.target.course_key,
-            usage_key=to_apply.target.usage_key,
-            dispatch=str(to_apply.target.dispatch),
+            user_id=target.user_id,
+            course_key=target.course_key,
+            usage_key=target.usage_key,
+            dispatch=str(target.dispatch),
             points=result.points,
             max_points=result.max_points,
         )
@@ -108,7 +140,7 @@ def mark_final(reply: ReceivedReply, status: ReceivedReply.Status, error: str) -
         written = ReceivedReply.objects.mark_final(reply, error, status=status)
         outcome = _LEDGER_OUTCOMES.get(status)
         if written and outcome and _is_graded(reply):
-            _record_in_ledger(reply, outcome)
+            learner_state.record_outcomes([_ledger_entry(reply, outcome)])
     if not written:
         reply.refresh_from_db(fields=["status"])
     elif status != Status.APPLIED:
@@ -116,26 +148,21 @@ def mark_final(reply: ReceivedReply, status: ReceivedReply.Status, error: str) -
         send_after_commit_not_applied(reply.pk, status, error)
 
 
-def _record_in_ledger(
-    reply: ReceivedReply,
-    outcome: learner_state.Outcome,
-    points: float | None = None,
-    max_points: float | None = None,
-) -> None:
-    """Record the reply's outcome in the score ledger."""
+def _ledger_entry(
+    reply: ReceivedReply, outcome: learner_state.Outcome, result: ApplyResult | None = None
+) -> learner_state.LedgerEntry:
     target = reply.submission.target
-    entry = learner_state.LedgerEntry(
+    return learner_state.LedgerEntry(
         ledger_key(reply.pk),
         target.user_id,
         target.course_key,
         target.usage_key,
         outcome,
-        earned=points,
-        possible=max_points,
+        earned=None if result is None else result.points,
+        possible=None if result is None else result.max_points,
         attempt=reply.submission_id,
         digest=reply.digest,
     )
-    learner_state.record_outcomes([entry])
 
 
 def _is_graded(reply: ReceivedReply) -> bool:

@@ -55,8 +55,9 @@ class BatchReplyBackend(Protocol):
     ) -> list[ApplyResult]:
         """Apply a batch that has one reply to a learner's block at most; return one result each.
 
-        Call ``on_applied`` with all results in the transaction that stores the states. If it
-        raises, nothing is stored, and the caller applies the replies one by one.
+        Call ``on_applied`` with all results, in the order of the batch, in the transaction that
+        stores the states. After an exception nothing is stored, and the caller applies the
+        replies one by one; so it does with those that are not applied.
         """
         ...
 

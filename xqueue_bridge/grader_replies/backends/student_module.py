@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
@@ -37,6 +38,33 @@ class StudentModuleBackend:
             learner_state.save_rows([row], learner_state.Reason.REPLY)
             on_applied(result)
         return result
+
+    def apply_batch(
+        self,
+        batch: Sequence[ReplyToApply],
+        on_applied: Callable[[Sequence[ApplyResult]], None],
+    ) -> list[ApplyResult]:
+        """Apply a batch with three statements, and one more on SQLite."""
+        return in_transaction(partial(self._apply_batch, batch, on_applied))
+
+    def _apply_batch(
+        self,
+        batch: Sequence[ReplyToApply],
+        on_applied: Callable[[Sequence[ApplyResult]], None],
+    ) -> list[ApplyResult]:
+        targets = [each.target for each in batch]
+        keys = [learner_state.row_key(t.user_id, t.course_key, t.usage_key) for t in targets]
+        rows = learner_state.lock_rows(keys)
+        results, changed = [], []
+        for key, to_apply in zip(keys, batch, strict=True):
+            row = rows.get(key)
+            result = _change(row, to_apply) if row else NOT_WAITING
+            results.append(result)
+            if row and result.applied:
+                changed.append(row)
+        learner_state.save_rows(changed, learner_state.Reason.REPLY)
+        on_applied(results)
+        return results
 
 
 def _change(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:

@@ -1,0 +1,81 @@
+"""Apply stored replies of many learners in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any, cast
+
+from opaque_keys.edx.keys import UsageKey
+
+from xqueue_bridge.data import ApplyResult, ReplyToApply
+from xqueue_bridge.grader_replies import queries, retry
+from xqueue_bridge.grader_replies.backends.base import BatchReplyBackend
+from xqueue_bridge.grader_replies.models import ReceivedReply
+
+#: Replies in one transaction; it locks as many rows of learner state until its end.
+BATCH_SIZE = 50
+#: Characters of feedback in one transaction.
+BATCH_CHARACTERS = 4_000_000
+
+log = logging.getLogger(__name__)
+
+
+def apply_in_batches(reply_ids: Collection[int], backend: BatchReplyBackend) -> set[int]:
+    """Apply those of the replies that can be applied together; return their ids.
+
+    The caller attempts the others alone. Replies to one learner's block are applied in the order
+    of their ids, each in a transaction of its own.
+    """
+    loaded = queries.with_submission().filter(pk__in=reply_ids).order_by("pk")
+    replies = [reply for reply in loaded if _can_be_applied(reply)]
+    applied: set[int] = set()
+    for batch in _batches(replies):
+        if len(batch) > 1:
+            applied |= _apply_together(batch, backend)
+    return applied
+
+
+def _can_be_applied(reply: ReceivedReply) -> bool:
+    return bool(reply.message) and not cast(Any, reply).is_replaced
+
+
+def _batches(replies: Sequence[ReceivedReply]) -> Iterator[list[ReceivedReply]]:
+    """Split replies into batches with one reply to a learner's block at most."""
+    by_block: dict[tuple[int, UsageKey], list[ReceivedReply]] = {}
+    for reply in replies:
+        submission: Any = reply.submission
+        by_block.setdefault((submission.user_id, submission.usage_key), []).append(reply)
+    for nth_of_each_block in zip_longest(*by_block.values()):
+        batch: list[ReceivedReply] = []
+        characters = 0
+        for reply in filter(None, nth_of_each_block):
+            characters += len(reply.message)
+            if batch and (len(batch) == BATCH_SIZE or characters > BATCH_CHARACTERS):
+                yield batch
+                batch, characters = [], len(reply.message)
+            batch.append(reply)
+        yield batch
+
+
+def _apply_together(batch: Sequence[ReceivedReply], backend: BatchReplyBackend) -> set[int]:
+    to_apply: list[ReplyToApply] = []
+
+    def on_applied(results: Sequence[ApplyResult]) -> None:
+        pairs = zip(batch, results, strict=True)
+        applied = [retry.Applied(reply, result) for reply, result in pairs if result.applied]
+        if applied:
+            retry.mark_applied(applied)
+
+    try:
+        for reply in batch:
+            reply.attempts += 1
+            to_apply.append(queries.reply_to_apply(reply))
+        results = backend.apply_batch(to_apply, on_applied)
+    except Exception as exc:  # one reply may be at fault; each is attempted alone
+        log.warning("A batch of %s replies was not applied: %s", len(batch), type(exc).__name__)
+        return set()
+    applied = {reply.pk for reply, result in zip(batch, results, strict=True) if result.applied}
+    log.info("%s replies applied in a batch", len(applied))
+    return applied
