@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from django.core.cache import caches
 
+from xqueue_bridge import cache
 from xqueue_bridge.worker import enqueue
 
 # Each run tries the same examples and has no deadline, so that only a change can fail it.
@@ -39,8 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _empty_caches() -> Iterator[None]:
     """Clear the cache, which holds graders, revoked sessions and failed logins."""
     yield
-    for cache in caches.all(initialized_only=True):
-        cache.clear()
+    for each in caches.all(initialized_only=True):
+        each.clear()
+
+
+@pytest.fixture(autouse=True)
+def _cache_that_answers() -> Iterator[None]:
+    """Let no test find a cache that another test has broken."""
+    yield
+    cache._retry_at.clear()
 
 
 @pytest.fixture(autouse=True)

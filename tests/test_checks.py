@@ -8,11 +8,13 @@ from typing import get_args, get_type_hints
 import pytest
 from django.conf import settings
 from django.core.checks import run_checks
+from django.db import connection
 
 from xqueue_bridge import checks
 from xqueue_bridge.checks.values import RANGES
 from xqueue_bridge.conf import Options, QueueOptions, option_names
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
+from xqueue_bridge.models import Grader
 
 MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
 
@@ -267,18 +269,64 @@ def test_sqlite_without_immediate_transactions_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("engine", "age", "hint"),
+    ("engine", "age", "tested", "found", "hints"),
     [
-        ("postgresql", 0, "DATABASES['default']['CONN_MAX_AGE'] = 600"),
-        ("postgresql", 600, None),
-        ("postgresql", None, None),
-        ("sqlite3", 0, None),
+        ("postgresql", 0, False, "W006", ["'CONN_MAX_AGE'] = 600", "'CONN_HEALTH_CHECKS'] = True"]),
+        ("mysql", 0, False, "W006", ["'CONN_MAX_AGE'] = 600", "'CONN_HEALTH_CHECKS'] = True"]),
+        ("postgresql", 600, False, "W008", ["DATABASES['default']['CONN_HEALTH_CHECKS'] = True"]),
+        ("postgresql", None, False, "W008", ["DATABASES['default']['CONN_HEALTH_CHECKS'] = True"]),
+        ("postgresql", 600, True, None, []),
+        ("sqlite3", 0, False, None, []),
     ],
 )
-def test_new_connection_for_each_request_is_named(monkeypatch, engine, age, hint):
-    database = {"ENGINE": f"django.db.backends.{engine}", "CONN_MAX_AGE": age}
+def test_persistent_connections(monkeypatch, engine, age, tested, found, hints):
+    """A connection for each request is slow; one that is kept must be tested before its use."""
+    database = {
+        "ENGINE": f"django.db.backends.{engine}",
+        "CONN_MAX_AGE": age,
+        "CONN_HEALTH_CHECKS": tested,
+    }
     monkeypatch.setattr(settings, "DATABASES", {"default": database})
-    assert [message.hint for message in checks.check_deployment()] == ([hint] if hint else [])
+    messages = checks.check_deployment()
+    assert [message.id for message in messages] == ([f"xqueue_bridge.{found}"] if found else [])
+    assert all(hint in message.hint for message in messages for hint in hints)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_isolation_level():
+    """A transaction that reads old rows again would compute grades from old scores."""
+    statements = {
+        "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "mysql": "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    }
+    assert found(databases=["default"]) == {}
+    if connection.vendor in statements:
+        with connection.cursor() as cursor:
+            cursor.execute(statements[connection.vendor])
+        assert "are REPEATABLE READ" in found(databases=["default"])["E014"]
+        connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_character_set_that_holds_no_emoji():
+    """Such a database passes until a learner writes an emoji."""
+    if connection.vendor != "mysql":
+        return
+    table = Grader._meta.db_table
+    modify = f"ALTER TABLE {table} MODIFY note varchar(255) CHARACTER SET {{}} NOT NULL"
+    with connection.cursor() as cursor:
+        cursor.execute(modify.format("utf8mb3"))
+        assert f"not utf8mb4 in 'default' are {table}" in found(databases=["default"])["E015"]
+        cursor.execute(modify.format("utf8mb4"))
+        cursor.execute("SET NAMES utf8mb3")
+        assert "connection to 'default' uses utf8mb3" in found(databases=["default"])["E015"]
+    connection.close()
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example.com", "10.0.0.0/33", "", None, 10.5])
+def test_trusted_proxy_that_is_not_an_address(monkeypatch, proxy):
+    monkeypatch.setattr(settings, "XQUEUE_BRIDGE", {"TRUSTED_PROXIES": [proxy]}, raising=False)
+    assert "is not an IP address or network" in found()["E009"]
 
 
 def test_connection_pool_has_no_message(monkeypatch):

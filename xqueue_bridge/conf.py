@@ -98,9 +98,13 @@ class Options:
     SESSION_COOKIE: str = "xqueue_session_key"  # Django's error mails hide names with "key"
     # .. setting_name: XQUEUE_BRIDGE['LOGIN_FAILURE_RATE']
     # .. setting_default: '20/min'
-    # .. setting_description: Failed logins allowed for each source address and for each grader
-    #   name.
+    # .. setting_description: Failed logins of each source address that are logged; a right secret
+    #   is always taken.
     LOGIN_FAILURE_RATE: str = "20/min"
+    # .. setting_name: XQUEUE_BRIDGE['TRUSTED_PROXIES']
+    # .. setting_default: ()
+    # .. setting_description: Addresses or networks of proxies whose X-Forwarded-For is read.
+    TRUSTED_PROXIES: tuple[str, ...] = ()
     # .. setting_name: XQUEUE_BRIDGE['GRADER_CACHE_SECONDS']
     # .. setting_default: 30
     # .. setting_description: Seconds for which a grader's grants and sessions are cached.

@@ -5,6 +5,7 @@ path("", include("xqueue_bridge.urls"))
 
 from django.urls import include, path, re_path
 
+from xqueue_bridge.db.connections import retry_on_lost_connection
 from xqueue_bridge.grader_api.callback import xqueue_callback
 from xqueue_bridge.lms.callback_url import PATTERN
 from xqueue_bridge.views.queues import queues
@@ -15,5 +16,5 @@ urlpatterns = [
     path("xqueue/queues/", queues, name="queues"),
     path("xqueue/", include("xqueue_bridge.grader_api.urls")),
     path("xqueue/", include("xqueue_bridge.views.urls")),
-    re_path(rf"^{PATTERN}$", xqueue_callback, name="xqueue_callback"),
+    re_path(rf"^{PATTERN}$", retry_on_lost_connection(xqueue_callback), name="xqueue_callback"),
 ]

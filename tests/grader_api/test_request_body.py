@@ -171,7 +171,7 @@ def test_compressed_and_chunked_body_is_stored(grader):
         ("br", b"x", "Content-Encoding: must be gzip, deflate, or left out"),
         ("gzip, gzip", b"x", "Content-Encoding: must be gzip, deflate, or left out"),
         ("gzip", b"not gzip", "body: is not in the Content-Encoding of the request"),
-        ("gzip", gzip.compress(b"x=1", mtime=0)[:-4], "body: ends before its Content-Encoding does"),
+        ("gzip", gzip.compress(b"x", mtime=0)[:-4], "body: ends before its Content-Encoding does"),
         ("gzip", gzip.compress(b"x" * 2_000_000, mtime=0), "body: RequestDataTooBig"),
     ],
 )

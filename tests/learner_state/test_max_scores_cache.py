@@ -11,7 +11,7 @@ from django.core.cache import CacheKeyWarning
 from django.core.cache.backends.base import memcache_key_warnings
 
 from tests.doubles.xblocks import COURSE, usage_key
-from xqueue_bridge.learner_state.scores import max_scores_cache
+from xqueue_bridge import cache
 from xqueue_bridge.learner_state.scores.max_scores_cache import MaxScoresCache
 
 SUMS, PRIMES = usage_key("problem-sums"), usage_key("problem-primes")
@@ -44,7 +44,7 @@ class CountingCache:
 @pytest.fixture
 def remote(monkeypatch):
     counting = CountingCache()
-    monkeypatch.setattr(max_scores_cache, "caches", {"default": counting})
+    monkeypatch.setattr(cache, "caches", {"default": counting})
     return counting
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.submission_queue import accounts
 from xqueue_bridge.submission_queue.models import Grader, GraderSecret
 
@@ -74,6 +76,43 @@ def test_names_are_unique():
     accounts.create_grader("watcher")
     with pytest.raises(IntegrityError):
         accounts.create_grader("watcher")
+
+
+@pytest.mark.parametrize("name", ["watcher ", " watcher", "watcher\u00a0", "watcher\n"])
+def test_names_that_differ_in_outer_spaces_are_one(name):
+    """MariaDB compares without trailing spaces; here every database does."""
+    secret = accounts.create_grader(name, ["python "])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        accounts.create_grader("watcher")
+    assert Grader.objects.get(name=name).name == "watcher"
+    principal = accounts.authenticate(name, secret)
+    assert principal == accounts.authenticate("watcher", secret)
+    assert principal.queue_names == {"python"}
+    assert principal.may_use("python ")
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 129, "a\0b", "a\nb", "\ud800"])
+def test_text_that_is_not_a_name(name):
+    """It is refused the same on every database, before any statement."""
+    with pytest.raises(InvalidField):
+        accounts.create_grader(name)
+    with pytest.raises(InvalidField):
+        accounts.create_grader("watcher", [name])
+    assert not Grader.objects.exists()
+
+
+def test_failed_login_is_written_down_once_a_minute(django_assert_num_queries):
+    accounts.create_grader("watcher")
+    with django_assert_num_queries(2):
+        grader_id = accounts.record_failed_login("watcher")
+    with django_assert_num_queries(1):
+        assert accounts.record_failed_login("watcher") == grader_id
+    with django_assert_num_queries(1):
+        assert accounts.record_failed_login("other") is None
+    first = Grader.objects.get().last_failed_login_at
+    with time_machine.travel(first + accounts.FAILURE_INTERVAL + timedelta(seconds=1)):
+        accounts.record_failed_login("watcher")
+    assert Grader.objects.get().last_failed_login_at > first
 
 
 def test_no_lms_account_is_made_or_accepted():

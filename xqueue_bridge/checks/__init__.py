@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.core import checks
 
-from xqueue_bridge.checks.host import check_databases, check_deployment, check_host
+from xqueue_bridge.checks.databases import check_databases, check_deployment
+from xqueue_bridge.checks.host import check_host
 from xqueue_bridge.checks.lms import check_lms
 from xqueue_bridge.checks.options import (
     check_crawler_detector,

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core import checks
 from django.core.cache import caches
 from django.core.files.storage import storages
-from django.db import connections
 from django.urls import NoReverseMatch, reverse
 
 from xqueue_bridge.checks.messages import error, warning
@@ -113,36 +112,3 @@ def _wrong_xqueue_settings() -> Iterator[checks.CheckMessage]:
     if not is_right:
         text = "XQUEUE_WAITTIME_BETWEEN_REQUESTS is not a number of seconds."
         yield error("E032", text, "XQUEUE_WAITTIME_BETWEEN_REQUESTS = 5")
-
-
-def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Check that SQLite takes its write lock when a transaction begins."""
-    found: list[checks.CheckMessage] = []
-    for alias in kwargs.get("databases") or ():
-        connection = connections[alias]
-        mode = connection.settings_dict.get("OPTIONS", {}).get("transaction_mode", "")
-        if connection.vendor == "sqlite" and str(mode).upper() != "IMMEDIATE":
-            found.append(
-                warning(
-                    "W005",
-                    f"Concurrent graders will meet 'database is locked' on {alias!r}.",
-                    f"DATABASES[{alias!r}]['OPTIONS'] = {{'transaction_mode': 'IMMEDIATE', "
-                    "'timeout': 20, 'init_command': 'PRAGMA journal_mode=WAL;'}",
-                )
-            )
-    return found
-
-
-def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Check that database connections persist; one for each request halves graders' throughput."""
-    return [
-        warning(
-            "W006",
-            f"A new connection to {alias!r} is made for every request.",
-            f"DATABASES[{alias!r}]['CONN_MAX_AGE'] = 600",
-        )
-        for alias, database in settings.DATABASES.items()
-        if not database["ENGINE"].endswith("sqlite3")
-        and database.get("CONN_MAX_AGE", 0) == 0
-        and not database.get("OPTIONS", {}).get("pool")  # a pool keeps connections; age must be 0
-    ]

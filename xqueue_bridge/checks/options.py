@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, router
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.checks.messages import error, unimportable, warning, wrong_values
-from xqueue_bridge.checks.values import is_address, wrong_number, wrong_text
+from xqueue_bridge.checks.values import is_address, wrong_number, wrong_proxies, wrong_text
 from xqueue_bridge.conf import CredentialsOptions, Options, QueueOptions, options
 from xqueue_bridge.models import StudentModuleHistoryExtended
 
@@ -30,6 +30,7 @@ def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
     found: list[checks.CheckMessage] = list(wrong_values(Options, given, where))
     for name, value in given.items():
         found += wrong_number(name, value, where) + wrong_text(name, value, where)
+    found += wrong_proxies(given.get("TRUSTED_PROXIES"), where)
     queues = given.get("QUEUES", {})
     for queue_name, values in queues.items() if isinstance(queues, Mapping) else ():
         where = f"XQUEUE_BRIDGE['QUEUES'][{queue_name!r}]"

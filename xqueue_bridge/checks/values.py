@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +71,18 @@ def wrong_text(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
         return []
     line = f"{where}[{name!r}] = {example!r}"
     return [error("E009", f"{where}[{name!r}] is {value!r}, which is {reason}.", line)]
+
+
+def wrong_proxies(value: Any, where: str) -> list[checks.CheckMessage]:
+    """Return an error for each trusted proxy that is not an IP address or network."""
+    found: list[checks.CheckMessage] = []
+    for proxy in value if isinstance(value, list | tuple) else ():
+        try:
+            ip_network(proxy, strict=False)
+        except (ValueError, TypeError):
+            text = f"{where}['TRUSTED_PROXIES']: {proxy!r} is not an IP address or network."
+            found.append(error("E009", text, f"{where}['TRUSTED_PROXIES'] = ('10.0.0.0/8',)"))
+    return found
 
 
 def is_address(value: object) -> bool:

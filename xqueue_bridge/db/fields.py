@@ -24,6 +24,18 @@ class CaseSensitiveCharField(models.CharField):
         return _case_sensitive(super().db_parameters(connection), connection)
 
 
+class NameField(CaseSensitiveCharField):
+    """A name that people and programs type: compared without the white space around it.
+
+    MySQL and MariaDB ignore trailing spaces when they compare, the other databases do not. So
+    saved values and values of lookups lose them here, on every database.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return value.strip() if isinstance(value, str) else value
+
+
 class _CaseSensitiveKeys:
     """Give a key field the column of a CaseSensitiveCharField, with every edx-opaque-keys.
 

@@ -4,6 +4,7 @@ from django.db.transaction import non_atomic_requests
 from django.urls import path
 from django.views.decorators.debug import sensitive_post_parameters
 
+from xqueue_bridge.db.connections import retry_on_lost_connection
 from xqueue_bridge.grader_api import views
 from xqueue_bridge.grader_api.description import openapi_json
 from xqueue_bridge.grader_api.file_views import download_file
@@ -17,16 +18,18 @@ ENDPOINTS = {
     "put_result": views.ResultView,
 }
 
+_download_file = retry_on_lost_connection(download_file)
 urlpatterns = [
     path("openapi.json", openapi_json, name="openapi"),
-    path("files/<token>/", download_file, name="file"),
-    path("files/<token>/<path:name>", download_file),
+    path("files/<token>/", _download_file, name="file"),
+    path("files/<token>/<path:name>", _download_file),
 ]
 
 for name, view in ENDPOINTS.items():
     # Each view opens its own short transactions, regardless of ATOMIC_REQUESTS. POST parameters are
     # left out of Django's error mails.
-    endpoint = non_atomic_requests(sensitive_post_parameters()(view.as_view()))
+    endpoint = retry_on_lost_connection(view.as_view())
+    endpoint = non_atomic_requests(sensitive_post_parameters()(endpoint))
     urlpatterns += [
         path(f"{name}/", endpoint, name=name),
         # APPEND_SLASH would redirect, and a POST must not be redirected.

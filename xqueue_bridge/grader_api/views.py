@@ -27,7 +27,8 @@ from xqueue_bridge.exceptions import InvalidField, QueueContended, RequestRefuse
 from xqueue_bridge.grader_api import authentication
 from xqueue_bridge.grader_api.request_body import media_type, prepare_body
 from xqueue_bridge.grader_api.responses import Envelope, EnvelopeRenderer, failure, success
-from xqueue_bridge.grader_api.throttling import LoginThrottle
+from xqueue_bridge.grader_api.source_address import source_address
+from xqueue_bridge.grader_api.throttling import FailedLoginThrottle
 from xqueue_bridge.protocol import fields as protocol_fields
 from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
@@ -122,17 +123,25 @@ class LoginView(XQueueView):
             secret = protocol_fields.text_field(self.fields, "password")
         except InvalidField as exc:
             return failure("Insufficient login info", exc)
-        throttle = LoginThrottle(request, self, name)
-        if not throttle.allows():
-            log.warning("Too many failed logins from %s", request.META.get("REMOTE_ADDR"))
-            return failure("Too many failed logins. Please try again later.")
         principal = accounts.authenticate(name, secret)
         if principal is None:
-            throttle.record_failure()
-            return failure("Incorrect login credentials")
+            return self._failed(request, name)
         response = success("Logged in")
         authentication.start_session(response, principal, secure=request.is_secure())
         return response
+
+    def _failed(self, request: Request, name: str) -> Envelope:
+        """Count, log and write down a failed login, if its source has not had too many."""
+        source, throttle = source_address(request.META), FailedLoginThrottle()
+        if not throttle.allow_request(request, self):
+            if throttle.is_first_refusal():
+                log.warning("Too many failed logins from %s: no more are logged for now", source)
+            return failure("Too many failed logins. Please try again later.")
+        grader_id = accounts.record_failed_login(name)
+        # An unknown name is not logged: some people type the secret there.
+        account = "an unknown name" if grader_id is None else f"grader {grader_id}"
+        log.warning("Failed login with %s from %s", account, source)
+        return failure("Incorrect login credentials")
 
 
 class LogoutView(XQueueView):
@@ -202,7 +211,7 @@ def requested_queue(request: Request, grader: Principal, endpoint: str, unknown:
 
     The response is the same as for a queue that does not exist.
     """
-    queue_name = request.query_params.get("queue_name")
+    queue_name = request.query_params.get("queue_name", "").strip()
     if not queue_name:
         raise RequestRefused(f"'{endpoint}' must provide parameter 'queue_name'")
     served = grader.may_use(queue_name) and queue.is_known_queue(queue_name)

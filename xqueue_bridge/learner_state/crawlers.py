@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.cache import caches
 from django.db import models, transaction
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
+from xqueue_bridge.cache import BestEffortCache
 from xqueue_bridge.conf import options
 
 OUR_NAMESPACE = "xqueue_bridge"
@@ -63,7 +63,7 @@ class CrawlersConfig(models.Model):
         The result is up to ``CACHE_SECONDS`` old if another process that does not share our cache
         has changed the row.
         """
-        cache = caches[options().CACHE_ALIAS]
+        cache = BestEffortCache()
         agents = cache.get(cls.CACHE_KEY)
         if agents is None:
             row = cls.objects.filter(pk=1, enabled=True).first()
@@ -78,7 +78,7 @@ class CrawlersConfig(models.Model):
         return agent.startswith(cls.current_agents())
 
     def _clear_cache(self) -> None:
-        cache = caches[options().CACHE_ALIAS]
+        cache = BestEffortCache()
         cache.delete(self.CACHE_KEY)
         # Delete again after the commit: another process may have cached the old row meanwhile.
         transaction.on_commit(lambda: cache.delete(self.CACHE_KEY))

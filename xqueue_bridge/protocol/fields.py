@@ -67,6 +67,23 @@ def check_text(
     return text
 
 
+def check_name(text: object, field: str, longest: int = 128) -> str:
+    """Return the name of a queue or grader account without the white space around it.
+
+    Raise InvalidField if it is not a text of 1 to ``longest`` printable characters.
+    """
+    if not isinstance(text, str):
+        raise InvalidField(field, "must be text")
+    name = text.strip()
+    if not name:
+        raise InvalidField(field, "is empty")
+    if len(name) > longest:
+        raise InvalidField(field, f"is longer than {longest} characters")
+    if not (is_valid_text(name) and name.isprintable()):
+        raise InvalidField(field, "has a character that a name cannot have")
+    return name
+
+
 def is_valid_text(text: str) -> bool:
     """Return whether every database stores this text: no NUL and no unpaired surrogate."""
     try:

@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.cache import BaseCache, caches
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from xqueue_bridge.cache import BestEffortCache
 from xqueue_bridge.conf import options
-from xqueue_bridge.protocol.fields import is_valid_text
+from xqueue_bridge.protocol.fields import check_name, is_valid_text
 from xqueue_bridge.submission_queue.models import Grader, GraderSecret, QueueGrant, RevokedSession
 
 #: How long the former secret stays valid beside the new one by default.
 ROTATION_OVERLAP = timedelta(hours=24)
 
+#: A failed login is written down at most once in this time, for each grader.
+FAILURE_INTERVAL = timedelta(minutes=1)
+
+_cache = BestEffortCache()
 _SALT = "xqueue_bridge.grader_secret"
 
 
@@ -38,7 +42,7 @@ class Principal:
 
     def may_use(self, queue_name: str) -> bool:
         """Return whether this grader may pull submissions from the queue and post results to it."""
-        return bool({queue_name, QueueGrant.EVERY_QUEUE} & self.queue_names)
+        return bool({queue_name.strip(), QueueGrant.EVERY_QUEUE} & self.queue_names)
 
     def submissions_filter(self) -> Q:
         """Return the filter that selects the submissions this grader may access."""
@@ -50,12 +54,15 @@ class Principal:
 def create_grader(name: str, queue_names: Iterable[str] = ()) -> str:
     """Create a grader that may use these queues ("*": all); return its secret, shown only once.
 
-    Raise IntegrityError if the name is taken.
+    Names lose the white space around them. Raise InvalidField if one is not a name, and
+    IntegrityError if the grader's name is taken.
     """
+    name = check_name(name, "name")
+    granted = {check_name(queue_name, "queue_name") for queue_name in queue_names}
     with transaction.atomic():
         grader = Grader.objects.create(name=name)
         QueueGrant.objects.bulk_create(
-            QueueGrant(grader=grader, queue_name=queue_name) for queue_name in set(queue_names)
+            QueueGrant(grader=grader, queue_name=queue_name) for queue_name in granted
         )
         return issue_secret(grader)
 
@@ -87,9 +94,27 @@ def authenticate(name: str, secret: str) -> Principal | None:
         .values_list("pk", "grader__name")
         .first()
     )
-    if found is None or not constant_time_compare(found[1], name):
+    if found is None or not constant_time_compare(found[1], name.strip()):
         return None
     return find_principal(found[0])
+
+
+def record_failed_login(name: str) -> int | None:
+    """Write down that a login with this name failed; return the grader's id, None if unknown.
+
+    Two statements; one if there is no such grader, or if its last failure is younger than
+    FAILURE_INTERVAL.
+    """
+    if not is_valid_text(name):
+        return None
+    now = timezone.now()
+    found = Grader.objects.filter(name=name).values_list("pk", "last_failed_login_at").first()
+    if found is None:
+        return None
+    grader_id, last = found
+    if last is None or last < now - FAILURE_INTERVAL:
+        Grader.objects.filter(pk=grader_id).update(last_failed_login_at=now)
+    return int(grader_id)
 
 
 def find_principal(secret_id: int) -> Principal | None:
@@ -98,11 +123,11 @@ def find_principal(secret_id: int) -> Principal | None:
     The result is cached for GRADER_CACHE_SECONDS, so a revoked grader keeps access for that long.
     """
     cache_key = f"xqueue_bridge.principal.{secret_id}"
-    principal = _cache().get(cache_key)
-    if principal is None:
+    principal = _cache.get(cache_key)
+    if not isinstance(principal, Principal):
         principal = _load_principal(secret_id)
         if principal is not None:
-            _cache().set(cache_key, principal, options().GRADER_CACHE_SECONDS)
+            _cache.set(cache_key, principal, options().GRADER_CACHE_SECONDS)
     return principal
 
 
@@ -111,15 +136,15 @@ def revoke_session(session_id: str) -> None:
     RevokedSession.objects.bulk_create(
         [RevokedSession(session_id=session_id)], ignore_conflicts=True
     )
-    _cache().set(_revoked_key(session_id), True, options().GRADER_CACHE_SECONDS)
+    _cache.set(_revoked_key(session_id), True, options().GRADER_CACHE_SECONDS)
 
 
 def is_session_revoked(session_id: str) -> bool:
     """Return whether the session was logged out."""
-    revoked = _cache().get(_revoked_key(session_id))
+    revoked = _cache.get(_revoked_key(session_id))
     if revoked is None:
         revoked = RevokedSession.objects.filter(pk=session_id).exists()
-        _cache().set(_revoked_key(session_id), revoked, options().GRADER_CACHE_SECONDS)
+        _cache.set(_revoked_key(session_id), revoked, options().GRADER_CACHE_SECONDS)
     return revoked
 
 
@@ -155,7 +180,3 @@ def _digests(secret: str) -> list[str]:
 
 def _revoked_key(session_id: str) -> str:
     return f"xqueue_bridge.revoked.{session_id}"
-
-
-def _cache() -> BaseCache:
-    return caches[options().CACHE_ALIAS]

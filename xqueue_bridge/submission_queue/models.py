@@ -7,7 +7,12 @@ from typing import Any, cast
 from django.db import models
 
 from xqueue_bridge.data import Dispatch, StoredFile, Target
-from xqueue_bridge.db.fields import CaseSensitiveCharField, LearningContextKeyField, UsageKeyField
+from xqueue_bridge.db.fields import (
+    CaseSensitiveCharField,
+    LearningContextKeyField,
+    NameField,
+    UsageKeyField,
+)
 from xqueue_bridge.submission_queue.states import Status
 
 
@@ -104,12 +109,13 @@ class Grader(models.Model):
     .. no_pii:
     """
 
-    name = CaseSensitiveCharField(
-        max_length=128, unique=True, help_text="The user name it logs in with."
-    )
+    name = NameField(max_length=128, unique=True, help_text="The user name it logs in with.")
     is_active = models.BooleanField(default=True)
     note = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    last_failed_login_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a login with this name failed; to the minute."
+    )
 
     def __str__(self) -> str:
         return self.name
@@ -142,9 +148,7 @@ class QueueGrant(models.Model):
     EVERY_QUEUE = "*"
 
     grader = models.ForeignKey(Grader, on_delete=models.CASCADE, related_name="grants")
-    queue_name = CaseSensitiveCharField(
-        max_length=128, help_text='The queue\'s name, or "*" for all.'
-    )
+    queue_name = NameField(max_length=128, help_text='The queue\'s name, or "*" for all.')
 
     class Meta:
         verbose_name = "queue grant"

@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.cache import BaseCache, caches
 from opaque_keys.edx.keys import UsageKey
 
-from xqueue_bridge.conf import options
+from xqueue_bridge.cache import BestEffortCache
 
 DAY = 24 * 60 * 60
 #: Memcached allows 250 characters, of which Django uses some for its prefix and version.
@@ -70,8 +69,8 @@ class MaxScoresCache:
         return len(self._pending)
 
     @property
-    def _remote(self) -> BaseCache:
-        return caches[options().CACHE_ALIAS]
+    def _remote(self) -> BestEffortCache:
+        return BestEffortCache()
 
     def _remote_name(self, location: UsageKey) -> str:
         name = f"grades.MaxScores.{self.cache_prefix}___{location}"

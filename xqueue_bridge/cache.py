@@ -1,0 +1,70 @@
+"""Django's cache as an optimisation only: no request fails because the cache does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.cache import caches
+
+from xqueue_bridge.conf import options
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a process leaves out a cache that has failed: each call may wait for a timeout.
+RETRY_SECONDS = 5.0
+
+#: Alias of each cache that has failed in this process -> when to try it again.
+_retry_at: dict[str, float] = {}
+
+
+class BestEffortCache:
+    """The cache of CACHE_ALIAS; while it is down, reads find nothing and writes are dropped.
+
+    It has those methods of Django's caches that the package calls.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._call("get", default, key, default)
+
+    def set(self, key: str, value: Any, timeout: float) -> None:
+        self._call("set", None, key, value, timeout)
+
+    def add(self, key: str, value: Any, timeout: float) -> bool:
+        """Set a key that is not set; return whether it was not. True while the cache is down."""
+        return bool(self._call("add", True, key, value, timeout))
+
+    def delete(self, key: str) -> None:
+        self._call("delete", None, key)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        found: dict[str, Any] = self._call("get_many", {}, keys)
+        return found
+
+    def set_many(self, data: Mapping[str, Any], timeout: float) -> None:
+        self._call("set_many", None, data, timeout)
+
+    def _call(self, method: str, default: Any, *args: Any) -> Any:
+        alias = options().CACHE_ALIAS
+        is_down = alias in _retry_at
+        if is_down and time.monotonic() < _retry_at[alias]:
+            return default
+        try:
+            result = getattr(caches[alias], method)(*args)
+        except Exception as exc:  # each kind of cache raises exceptions of its own library
+            _retry_at[alias] = time.monotonic() + RETRY_SECONDS
+            if not is_down:
+                kind = type(exc).__name__
+                log.warning("Cache %r cannot be used (%s): work goes on without it", alias, kind)
+            return default
+        if is_down:
+            _retry_at.pop(alias, None)
+            log.warning("Cache %r can be used again", alias)
+        return result
+
+
+def is_cache_down() -> bool:
+    """Return whether the last call of this process to the cache has failed."""
+    return options().CACHE_ALIAS in _retry_at
