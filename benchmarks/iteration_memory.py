@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.user_state import block_key, state
+from benchmarks.data import block_key, state
 
 #: MiB above the start, however many rows are walked.
 LIMIT = 50.0

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from benchmarks.data import block_key, state
+
 #: What is aimed at: kind of work -> how many times as fast as 2015.
 TARGETS = {"insert": 8.0, "update": 8.0, "read": 4.0}
 #: One block must not be slower. What is less than this is noise.
@@ -147,37 +149,6 @@ def _line(work: str, blocks: int, peer: Measured, ours: Measured) -> str:
         f"{what:<22}{then * 1000:>7.1f} ms{now * 1000:>7.1f} ms{then / now:>7.1f}x{best:>7.1f}x"
         f"{target:>7.0f}x   {peer.statements} -> {ours.statements}{'   MISSED' if missed else ''}"
     )
-
-
-def block_key(number: int) -> Any:
-    from opaque_keys.edx.keys import UsageKey
-
-    return UsageKey.from_string(f"block-v1:DemoX+CS101+2026+type@problem+block@{number:032x}")
-
-
-def state(number: int) -> dict[str, Any]:
-    """Return what a problem of one answer keeps."""
-    answer = f"{number:032x}_2_1"
-    return {
-        "attempts": 1,
-        "correct_map": {
-            answer: {
-                "answervariable": None,
-                "correctness": "correct",
-                "hint": "",
-                "hintmode": None,
-                "msg": "<section><h3>All tests passed.</h3></section>",
-                "npoints": 1,
-                "queuestate": None,
-            }
-        },
-        "done": True,
-        "input_state": {answer: {}},
-        "last_submission_time": "2026-11-20T08:00:00Z",
-        "score": {"raw_earned": 1, "raw_possible": 1},
-        "seed": number,
-        "student_answers": {answer: "def double(x):\n    return 2 * x\n" * 8},
-    }
 
 
 def _arguments() -> argparse.Namespace:
