@@ -167,7 +167,7 @@ def test_error_rolls_the_deletion_back(ada, monkeypatch):
     """SG48: if the state cannot be deleted, its submissions stay in the queue."""
     answer(ada)
 
-    def fail(*args: object) -> None:
+    def fail(*args: object, **options: object) -> None:
         raise RuntimeError
 
     monkeypatch.setattr(deletion, "clear_state", fail)

@@ -17,6 +17,7 @@ from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state import plugged_client
 from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _PARTS = (
     submission_queue.retire_submissions,
+    # Before the states, because it finds blocks by the rows that a purge deletes.
+    lambda user_id, mode: plugged_client.retire_states(user_id),
     learner_state.retire_states,
     course_grades.retire_grades,
     credentials.retire_outbox,
@@ -52,7 +55,7 @@ def retire_learner(user_id: int, mode: RetirementMode | str = RetirementMode.SCR
     Return the number of states, history entries, fields, submissions, files, replies and grades
     that were changed; a second call finds none. Raise UnknownLearner if no user has this id and
     no data is stored for it, ValueError for an invalid mode, and RetirementUnfinished if the
-    storage failed to delete a file.
+    storage failed to delete a file, or the host's own user-state client failed.
     """
     return sum(retirement_batches(user_id, mode), Counter())
 
@@ -64,8 +67,8 @@ def retirement_batches(user_id: int, mode: RetirementMode | str) -> Iterator[Cou
         raise learner_state.UnknownLearner
     learner_state.begin_retirement(user_id, mode)
     done: Counter[str] = Counter()
-    for rooms_part in _PARTS:
-        for batch in rooms_part(user_id, mode):
+    for retire in _PARTS:
+        for batch in retire(user_id, mode):
             done += batch
             yield batch
     log.info("Learner %s, %s: %s", user_id, mode, dict(done))

@@ -27,14 +27,20 @@ def reset_attempts(user_id: int, course_key: LearningContextKey, usage_key: Usag
     return update_rows(user_id, [key], _reset, Reason.RESET) > 0
 
 
-def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
+def clear_state(
+    user_id: int,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    *,
+    is_cleared_in_client: bool = False,
+) -> bool:
     """Delete all fields and the score of the learner at the block; keep the row.
 
-    Returns whether there was anything to delete. The history entry's reason is "delete";
-    ``state_deleted`` is sent after commit.
+    Returns whether there was anything to delete, here or in the host's own client. The history
+    entry's reason is "delete"; ``state_deleted`` is sent after commit.
     """
     key = make_block_key(course_key, usage_key)
-    if not update_rows(user_id, [key], _empty, Reason.DELETE):
+    if not update_rows(user_id, [key], _empty, Reason.DELETE) and not is_cleared_in_client:
         return False
     send_signal = partial(
         state_deleted.send_robust,

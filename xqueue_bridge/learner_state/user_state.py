@@ -125,6 +125,14 @@ class XBlockUserStateClient(ABC):
         A state that was deleted is None. Raises ``DoesNotExist`` if nothing was ever stored.
         """
 
+    def retire_learner(self, username: str) -> int:
+        """Remove all that is stored about the learner, with the history; return how many states.
+
+        Optional. ``xqueue_bridge_retire_learner`` calls it, again after a failure. A class that
+        does not define it keeps the history, and states at blocks without a score.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def iter_all_for_block(
         self, block_key: UsageKey, scope: Any = USER_STATE
