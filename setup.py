@@ -32,6 +32,7 @@ TEST = [
     "pytest>=8.3",
     "pytest-django>=4.11",
     "pytest-xdist>=3.6",
+    "pytest-cov>=6",
     "hypothesis>=6.120",
     "jsonschema>=4.23",
     "openapi-spec-validator>=0.7",

@@ -83,7 +83,7 @@ class Children:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__.split("\n")[0])
     parser.add_argument("--learners", type=int, default=8, help="how many there are (8)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"or any free one ({PORT})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"a free one is used if it is taken ({PORT})")
     parser.add_argument(
         "--exit",
         action="store_true",
@@ -115,6 +115,8 @@ def _demo(
     if arguments.two_databases:
         os.environ["XQUEUE_BRIDGE_DEMO_TWO_DATABASES"] = "1"
     port = free_port(arguments.port)
+    if arguments.port not in (0, port):
+        print(f"Port {arguments.port} is in use; the demo uses {port}.")
     url = f"http://{HOST}:{port}"
     os.environ["XQUEUE_BRIDGE_DEMO_URL"] = url
     secret, learners = _set_up(arguments.learners)
@@ -133,7 +135,7 @@ def _demo(
         if status:
             _print_log()
         return status
-    _say_where(url)
+    print_addresses(url)
     while children.all_run():
         time.sleep(0.5)
     print("A part of the demo has ended by itself; stopping the others.", file=sys.stderr)
@@ -225,7 +227,7 @@ def _start(name: str, command: list[str], *, quiet: bool, secret: str) -> subpro
     return child
 
 
-def _say_where(url: str) -> None:
+def print_addresses(url: str) -> None:
     from django.urls import reverse
 
     from demo.course import course
@@ -235,7 +237,7 @@ def _say_where(url: str) -> None:
     Learners   {url}{reverse("home")}
     Operator   {url}{reverse("xqueue_bridge:queues")}   (choose "Operator" on the first page)
     Grades     {url}{reverse("xqueue_bridge:gradebook", args=[course().key])}
-    Graders    {url}{reverse("xqueue_bridge:login").removesuffix("login/")}
+    Graders    server {url}, queue "{QUEUE}": docs/quickstarts/grader.rst connects yours
 
 Ctrl-C stops it all.""",
         flush=True,
@@ -249,23 +251,6 @@ def _print_log(max_lines: int = 60) -> None:
     with contextlib.suppress(FileNotFoundError):
         lines = (VAR / "demo.log").read_text(encoding="utf-8", errors="replace").splitlines()
         print("\n".join(["demo.log ends with:", *lines[-max_lines:]]), file=sys.stderr)
-
-
-def _say_where(url: str) -> None:
-    from django.urls import reverse
-
-    from demo.course import course
-
-    print(
-        f"""
-    Learners   {url}{reverse("home")}
-    Operator   {url}{reverse("xqueue_bridge:queues")}   (choose "Operator" on the first page)
-    Grades     {url}{reverse("xqueue_bridge:gradebook", args=[course().key])}
-    Graders    {url}{reverse("xqueue_bridge:login").removesuffix("login/")}
-
-Ctrl-C stops it all.""",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ def _bubblewrap() -> list[str]:
     prefix, python = Path(sys.base_prefix).resolve(), Path(_python())
     system = [part for path in ("/lib", "/lib64") for part in ("--ro-bind-try", path, path)]
     return [
-        shutil.which("bwrap") or "/usr/bin/bwrap",
+        shutil.which("bwrap") or "bwrap",
         *separate,
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL", *rights),
         *("--ro-bind", "/usr", "/usr", *system, "--ro-bind", str(prefix), "/python"),

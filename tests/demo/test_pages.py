@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from demo import run
 from demo.course import course
 from demo.users import OPERATOR, create
 from tests.demo.conftest import SAMPLES, answer, sample, submit
@@ -55,6 +56,14 @@ def test_choosing_the_operator_leads_to_the_queues(browse) -> None:
     client = browse(None)
     assert client.post("/choose/", {"person": operator.pk}).url == "/xqueue/queues/"
     assert client.get("/xqueue/queues/").status_code == 200
+
+
+def test_addresses_that_the_demo_prints_are_pages(browse, capsys) -> None:
+    client = browse(User.objects.get(username=OPERATOR))
+    run.print_addresses("http://demo.example")
+    paths = re.findall(r"http://demo\.example(/\S*)", capsys.readouterr().out)
+    assert {path: client.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
+    assert len(paths) == 3
 
 
 def test_a_learner_is_told_whose_page_it_is(browse, learner) -> None:
