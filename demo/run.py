@@ -83,7 +83,7 @@ class Children:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__.split("\n")[0])
     parser.add_argument("--learners", type=int, default=8, help="how many there are (8)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"a free one is used if it is taken ({PORT})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"if taken: a free one ({PORT})")
     parser.add_argument(
         "--exit",
         action="store_true",
