@@ -103,7 +103,11 @@ def test_settings_of_the_tests_have_no_messages():
         ({"QUEUES": ["a"]}, "E001", "XQUEUE_BRIDGE['QUEUES'] = {}"),
         ({"QUEUES": {5: {}}}, "E001", "XQUEUE_BRIDGE['QUEUES']['5'] = "),
         ({"QUEUES": {"a": {"LEASE_SECONDS": "5"}}}, "E001", "['LEASE_SECONDS'] = 300"),
-        ({"QUEUES": {"a": {"MAX_DELIVERIES": 0}}}, "E008", "['QUEUES']['a']['MAX_DELIVERIES'] = 4"),
+        (
+            {"QUEUES": {"a": {"MAX_DELIVERIES": 0}}},
+            "E008",
+            "['QUEUES']['a']['MAX_DELIVERIES'] = 10",
+        ),
         ({"LEASE_SECONDS": -1}, "E008", "XQUEUE_BRIDGE['LEASE_SECONDS'] = 300"),
         ({"LEASE_SECONDS": 10**30}, "E008", "['LEASE_SECONDS'] is 1000"),
         ({"RETRY_BACKOFF": math.nan}, "E008", "['RETRY_BACKOFF'] = 2.0"),

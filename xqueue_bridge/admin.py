@@ -62,6 +62,19 @@ class GraderAdmin(admin.ModelAdmin):
             self.message_user(request, text % values, messages.WARNING)
 
 
+@admin.register(models.GraderPause)
+class GraderPauseAdmin(RetryAdmin):
+    list_display = ("grader", "queue_name", "invalid_replies", "paused_until", "last_error")
+    list_filter = ("queue_name",)
+    fields = (*list_display, "since", "last_submission_id")
+    retry_description = gettext_lazy("Resume selected graders")
+    retried = ngettext_lazy("%(count)d grader resumed.", "%(count)d graders resumed.", "count")
+    retry_condition = gettext_lazy("The pause has ended already.")
+
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        return submission_queue.resume(ids)
+
+
 @admin.register(models.Submission)
 class SubmissionAdmin(RetryAdmin):
     list_display = ("id", "queue_name", "status", "user_id", "deliveries", "created_at")

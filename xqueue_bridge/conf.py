@@ -77,13 +77,27 @@ class Options:
     # .. setting_description: Seconds that a grader's lease lasts.
     LEASE_SECONDS: int = 300
     # .. setting_name: XQUEUE_BRIDGE['MAX_DELIVERIES']
-    # .. setting_default: 4
+    # .. setting_default: 10
     # .. setting_description: Maximum number of deliveries of a submission.
-    MAX_DELIVERIES: int = 4
-    # .. setting_name: XQUEUE_BRIDGE['INVALID_REPLY_RETRY_DELAY']
+    MAX_DELIVERIES: int = 10
+    # .. setting_name: XQUEUE_BRIDGE['MAX_AGE_SECONDS']
+    # .. setting_default: 86400
+    # .. setting_description: Seconds from sending after which a delivery without a valid result is
+    #   the last one.
+    MAX_AGE_SECONDS: int = 86_400
+    # .. setting_name: XQUEUE_BRIDGE['REDELIVERY_BACKOFF']
+    # .. setting_default: 30.0
+    # .. setting_description: Seconds from an invalid reply to the second delivery; doubles.
+    REDELIVERY_BACKOFF: float = 30.0
+    # .. setting_name: XQUEUE_BRIDGE['REDELIVERY_BACKOFF_MAX']
+    # .. setting_default: 3600.0
+    # .. setting_description: Maximum seconds from an invalid reply to the next delivery.
+    REDELIVERY_BACKOFF_MAX: float = 3600.0
+    # .. setting_name: XQUEUE_BRIDGE['PAUSE_AFTER_INVALID_REPLIES']
     # .. setting_default: 5
-    # .. setting_description: Seconds until a submission whose reply was invalid is delivered again.
-    INVALID_REPLY_RETRY_DELAY: int = 5
+    # .. setting_description: Invalid replies in a row after which a grader gets no submissions for
+    #   a while; 0: never.
+    PAUSE_AFTER_INVALID_REPLIES: int = 5
     # .. setting_name: XQUEUE_BRIDGE['MAX_REPLY_BYTES']
     # .. setting_default: 1048576
     # .. setting_description: Maximum size of a grader's reply.
@@ -247,6 +261,11 @@ def queue_options(queue_name: str) -> QueueOptions:
     return QueueOptions(
         LEASE_SECONDS=given.get("LEASE_SECONDS", everywhere.LEASE_SECONDS),
         MAX_DELIVERIES=given.get("MAX_DELIVERIES", everywhere.MAX_DELIVERIES),
+        MAX_AGE_SECONDS=given.get("MAX_AGE_SECONDS", everywhere.MAX_AGE_SECONDS),
+        REDELIVERY_BACKOFF=given.get("REDELIVERY_BACKOFF", everywhere.REDELIVERY_BACKOFF),
+        REDELIVERY_BACKOFF_MAX=given.get(
+            "REDELIVERY_BACKOFF_MAX", everywhere.REDELIVERY_BACKOFF_MAX
+        ),
         SCORE_SCALE=given.get("SCORE_SCALE", QueueOptions.SCORE_SCALE),
     )
 

@@ -25,6 +25,7 @@ from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.submission_queue.models import (
     Grader,
+    GraderPause,
     GraderSecret,
     QueueGrant,
     RevokedSession,
@@ -41,6 +42,7 @@ __all__ = [
     "GradeOutboxCursor",
     "GradeRecalculation",
     "Grader",
+    "GraderPause",
     "GraderSecret",
     "PersistentCourseGrade",
     "PersistentSubsectionGrade",

@@ -24,6 +24,11 @@ reply_not_applied = Signal()
 #: A submission has failed. Arguments: ``submission_id`` (int), ``reason`` (str).
 submission_failed = Signal()
 
+#: A grader's replies in a queue were all invalid, so it gets no submissions for ``seconds``.
+#: Arguments: ``grader_id`` (int), ``queue_name`` (str), ``seconds`` (float), ``invalid_replies``
+#: (int: how many in a row).
+grader_paused = Signal()
+
 #: The bridge's client wrote a learner's state at a block. Arguments: ``user_id``
 #: (int), ``usage_key``, ``waiting_keys`` (frozenset of the queue keys the state waits for).
 state_saved = Signal()

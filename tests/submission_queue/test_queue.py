@@ -23,7 +23,7 @@ from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.signals import submission_failed
-from xqueue_bridge.submission_queue import queue
+from xqueue_bridge.submission_queue import finish, queue
 from xqueue_bridge.submission_queue.models import Grader, Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
 
@@ -104,7 +104,7 @@ def test_each_hand_out_is_a_new_lease(grader_id):
     "meanwhile",
     [
         lambda: queue.pull("python", None),
-        lambda: queue.supersede_open(7, COURSE, PROBLEM),
+        lambda: finish.supersede_open(7, COURSE, PROBLEM),
         lambda: Submission.objects.update(status=Status.ANSWERED, available_at=None),
     ],
     ids=["pulled", "superseded", "answered"],
@@ -159,12 +159,12 @@ def test_the_sweeper_gives_up_what_nobody_polls_for(grader_id, settings):
     """C77: giving up needs no grader."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
-    assert queue.fail_exhausted() == 0
+    assert finish.fail_exhausted() == 0
     pulled = queue.pull("python", grader_id)
-    assert queue.fail_exhausted() == 0, "its lease has not ended"
+    assert finish.fail_exhausted() == 0, "its lease has not ended"
     end_lease(pulled.submission_id)
-    assert queue.fail_exhausted() == 1
-    assert queue.fail_exhausted() == 0
+    assert finish.fail_exhausted() == 1
+    assert finish.fail_exhausted() == 0
     assert ReceivedReply.objects.count() == 1
 
 
@@ -185,11 +185,11 @@ def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
     for queue_name, most in (("python", here), ("java", everywhere)):
         queue.enqueue(new_submission(queue_name, queue_key=queue_name))
         for delivery in range(1, most + 1):
-            assert queue.fail_exhausted() == 0
+            assert finish.fail_exhausted() == 0
             pulled = queue.pull(queue_name, grader_id)
             assert pulled.delivery == delivery
             end_lease(pulled.submission_id)
-        assert queue.fail_exhausted() == 1
+        assert finish.fail_exhausted() == 1
         assert status_of(queue_name) == Status.FAILED
 
 
@@ -202,7 +202,7 @@ def test_the_sweeper_leaves_what_may_be_handed_out_again(grader_id, settings):
         for _ in range(2):
             queue.pull("python", grader_id)
         Submission.objects.update(available_at=timezone.now())
-        assert queue.fail_exhausted(limit=1) == deliveries - 1
+        assert finish.fail_exhausted(limit=1) == deliveries - 1
     assert Submission.objects.filter(status=Status.LEASED).count() == 1
 
 
@@ -214,7 +214,7 @@ def test_a_submission_that_changed_meanwhile_does_not_fail(
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
     end_lease(queue.pull("python", grader_id).submission_id)
-    queue_options = queue.queue_options
+    queue_options = finish.queue_options
 
     def move_on(queue_name):
         if has_moved == "an answer":
@@ -223,8 +223,8 @@ def test_a_submission_that_changed_meanwhile_does_not_fail(
             Submission.objects.update(available_at=timezone.now() + timedelta(minutes=1))
         return queue_options(queue_name)
 
-    monkeypatch.setattr(queue, "queue_options", move_on)
-    assert queue.fail_exhausted() == 0
+    monkeypatch.setattr(finish, "queue_options", move_on)
+    assert finish.fail_exhausted() == 0
     assert Submission.objects.get().status != Status.FAILED
     assert not ReceivedReply.objects.exists()
 
@@ -238,9 +238,9 @@ def test_status_failed_and_failure_reply_are_written_together(grader_id, setting
     def refuse(submission_id):
         raise DatabaseError
 
-    monkeypatch.setattr(queue.grader_replies, "store_failure_reply", refuse)
+    monkeypatch.setattr(finish.grader_replies, "store_failure_reply", refuse)
     with pytest.raises(DatabaseError):
-        queue.fail_exhausted()
+        finish.fail_exhausted()
     assert Submission.objects.get().status == Status.LEASED
 
 
@@ -259,11 +259,11 @@ def test_the_host_hears_of_a_failure(grader_id, settings):
     try:
         with heard(submission_failed) as received:
             with transaction.atomic():
-                assert queue.fail_exhausted() == 1
+                assert finish.fail_exhausted() == 1
                 assert received == []
     finally:
         submission_failed.disconnect(fail)
-    reason = "handed out too often without a result"
+    reason = "delivered too often without a result"
     assert received == [{"submission_id": submission_id, "reason": reason}]
 
 
@@ -273,8 +273,8 @@ def test_requeue_starts_afresh(grader_id, settings):
         queue.enqueue(new_submission())
         first = queue.pull("python", grader_id)
     Submission.objects.update(available_at=timezone.now())
-    queue.fail_exhausted()
-    assert queue.requeue([first.submission_id]) == 1
+    finish.fail_exhausted()
+    assert finish.requeue([first.submission_id]) == 1
     row = Submission.objects.get(status=Status.WAITING)
     assert (row.pk, row.finished_at, row.pullkey_digest) == (first.submission_id, None, "")
     assert queue.pull("python", grader_id).delivery == 1
@@ -359,7 +359,7 @@ class TestSuperseded:
         """C22: a submission that a newer answer replaced is not handed to graders any more."""
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
-        queue.supersede_replaced(7, PROBLEM, {"new"})
+        finish.supersede_replaced(7, PROBLEM, {"new"})
         assert (status_of("old"), status_of("new")) == (Status.SUPERSEDED, Status.WAITING)
         assert queue.queue_length("python") == 1
 
@@ -369,14 +369,14 @@ class TestSuperseded:
         queue.enqueue(new_submission(queue_key="b", user_id=8))
         queue.enqueue(new_submission(queue_key="c", dispatch=Dispatch.UNGRADED_RESPONSE))
         queue.enqueue(new_submission(queue_key="new"))
-        queue.supersede_replaced(7, PROBLEM, {"new"})
+        finish.supersede_replaced(7, PROBLEM, {"new"})
         assert {status_of(key) for key in "abc"} == {Status.WAITING}
 
     def test_parts_of_one_problem_stay(self):
         """C24: the parts of one problem do not supersede one another."""
         queue.enqueue(new_submission(queue_key="part 1"))
         queue.enqueue(new_submission(queue_key="part 2"))
-        queue.supersede_replaced(7, PROBLEM, {"part 1", "part 2"})
+        finish.supersede_replaced(7, PROBLEM, {"part 1", "part 2"})
         assert status_of("part 1") == status_of("part 2") == Status.WAITING
 
     def test_an_answer_whose_state_is_not_saved_yet_stays(self):
@@ -384,15 +384,15 @@ class TestSuperseded:
         queue.enqueue(new_submission(queue_key="saved"))
         queue.enqueue(new_submission(queue_key="just sent"))
         queue.enqueue(new_submission(queue_key="sent again"))
-        queue.supersede_replaced(7, PROBLEM, {"saved"})
+        finish.supersede_replaced(7, PROBLEM, {"saved"})
         assert status_of("just sent") == status_of("sent again") == Status.WAITING
 
     def test_requests_that_crossed(self, grader_id):
         """C22: a superseded submission that the state waits for after all is offered again."""
         queue.enqueue(new_submission(queue_key="first"))
         queue.enqueue(new_submission(queue_key="second"))
-        queue.supersede_replaced(7, PROBLEM, {"second"})
-        queue.supersede_replaced(7, PROBLEM, {"first"})
+        finish.supersede_replaced(7, PROBLEM, {"second"})
+        finish.supersede_replaced(7, PROBLEM, {"first"})
         assert status_of("first") == Status.WAITING
 
     def test_superseded_during_its_last_delivery(self, grader_id, settings):
@@ -400,15 +400,15 @@ class TestSuperseded:
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         queue.enqueue(new_submission(queue_key="first"))
         queue.pull("python", grader_id)
-        queue.supersede_open(7, COURSE, PROBLEM)
-        queue.supersede_replaced(7, PROBLEM, {"first"})
+        finish.supersede_open(7, COURSE, PROBLEM)
+        finish.supersede_replaced(7, PROBLEM, {"first"})
         assert queue.pull("python", grader_id).delivery == 1
 
     def test_a_pulled_one_is_left_to_its_grader(self, grader_id):
         queue.enqueue(new_submission(queue_key="old"))
         queue.pull("python", grader_id)
         queue.enqueue(new_submission(queue_key="new"))
-        queue.supersede_replaced(7, PROBLEM, {"new"})
+        finish.supersede_replaced(7, PROBLEM, {"new"})
         assert status_of("old") == Status.LEASED
 
     def test_one_that_is_pulled_meanwhile(self, grader_id):
@@ -421,7 +421,7 @@ class TestSuperseded:
 
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
-        queue.supersede_replaced(7, PROBLEM, Keys({"new"}))
+        finish.supersede_replaced(7, PROBLEM, Keys({"new"}))
         assert status_of("old") == Status.LEASED
 
 
@@ -446,9 +446,9 @@ class TestStatements:
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
         with django_assert_num_queries(2):
-            queue.supersede_replaced(7, PROBLEM, {"new"})
+            finish.supersede_replaced(7, PROBLEM, {"new"})
         with django_assert_num_queries(1):
-            queue.supersede_replaced(7, PROBLEM, {"new"})
+            finish.supersede_replaced(7, PROBLEM, {"new"})
 
 
 def test_make_grader_pulls_for_its_own_queue_only():
@@ -456,3 +456,89 @@ def test_make_grader_pulls_for_its_own_queue_only():
     queue.enqueue(new_submission("other"))
     answer = make_grader("python").ask("get_submission", queue_name="other")
     assert answer == {"return_code": 1, "content": "Queue 'other' not found"}
+
+
+@pytest.mark.parametrize("name", [" python", "python ", "python\t", "\u2003python"])
+def test_white_space_around_a_queue_name_is_ignored(name):
+    """C66: at every entry point and on every database, also on those that pad with spaces."""
+    grader = make_grader(name)
+    queue.enqueue(new_submission(name))
+    assert queue.queue_length("python") == 1
+    assert grader.ask("get_queuelen", queue_name=name)["content"] == 1
+    assert grader.put(grader.pull("python").header)["return_code"] == 0
+
+
+class TestReplacedDuringItsLease:
+    """A learner corrects an answer while a grader holds the former one."""
+
+    @pytest.fixture(autouse=True)
+    def replaced(self, grader_id):
+        queue.enqueue(new_submission(queue_key="old"))
+        self.pulled = queue.pull("python", grader_id)
+        queue.enqueue(new_submission(queue_key="new"))
+        finish.supersede_replaced(7, PROBLEM, {"new"})
+
+    def test_its_grader_may_still_answer(self, grader_id):
+        """C22, C75: the lease is not shortened."""
+        assert status_of("old") == Status.LEASED
+
+    @pytest.mark.parametrize("by", ["pull", "sweeper"])
+    def test_it_is_not_delivered_after_its_lease(self, grader_id, by):
+        """C22: the newer answer is delivered; nothing fails and no failure reply is stored."""
+        end_lease(self.pulled.submission_id)
+        if by == "sweeper":
+            assert finish.fail_exhausted() == 0
+            assert status_of("old") == Status.SUPERSEDED
+        assert queue.pull("python", grader_id).submission_id != self.pulled.submission_id
+        assert queue.pull("python", grader_id) is None
+        assert status_of("old") == Status.SUPERSEDED
+        assert not ReceivedReply.objects.exists()
+
+    def test_it_is_delivered_if_the_state_waits_for_it_again(self, grader_id):
+        """C22: two requests crossed."""
+        finish.supersede_replaced(7, PROBLEM, {"old"})
+        end_lease(self.pulled.submission_id)
+        Submission.objects.filter(queue_key="new").delete()
+        assert queue.pull("python", grader_id).submission_id == self.pulled.submission_id
+
+
+class TestMaximumAge:
+    def test_old_submission_fails_after_a_delivery_without_result(self, grader_id):
+        """C77: MAX_AGE_SECONDS ends the deliveries before MAX_DELIVERIES does."""
+        for key in ("pull", "sweeper"):
+            queue.enqueue(new_submission(queue_key=key))
+        for _ in range(2):
+            queue.pull("python", grader_id)
+        now = timezone.now()
+        Submission.objects.filter(queue_key="pull").update(available_at=now, retry_until=now)
+        assert queue.pull("python", grader_id) is None
+        Submission.objects.filter(queue_key="sweeper").update(available_at=now, retry_until=now)
+        assert finish.fail_exhausted() == 1
+        assert status_of("pull") == status_of("sweeper") == Status.FAILED
+
+    def test_old_submission_without_a_delivery_waits_on(self, grader_id):
+        """C77: no grader has had it."""
+        queue.enqueue(new_submission())
+        Submission.objects.update(retry_until=timezone.now())
+        assert finish.fail_exhausted() == 0
+        assert queue.pull("python", grader_id)
+
+    def test_maximum_age_is_set_for_each_queue(self, settings):
+        """C78: the bridge's own, or the queue's."""
+        settings.XQUEUE_BRIDGE = {"MAX_AGE_SECONDS": 60, "QUEUES": {"slow": {"MAX_AGE_SECONDS": 5}}}
+        for queue_name, seconds in (("python", 60), ("slow", 5)):
+            queue.enqueue(new_submission(queue_name))
+            row = Submission.objects.get(queue_name=queue_name)
+            assert row.retry_until - row.created_at == timedelta(seconds=seconds)
+
+
+def test_host_whose_clock_is_ahead(grader_id, monkeypatch):
+    """C66, C76: the database's clock decides; on SQLite it is this process's own."""
+    if connection.vendor == "sqlite":
+        assert queue.enqueue(new_submission()) == 1
+        return
+    with time_machine.travel(timezone.now() + timedelta(minutes=10)):
+        queue.enqueue(new_submission())
+    assert queue.pull("python", grader_id)
+    with time_machine.travel(timezone.now() + timedelta(minutes=10)):
+        assert queue.pull("python", grader_id) is None, "its lease has not ended"

@@ -18,7 +18,7 @@ from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.protocol.headers import parse_lease_header
-from xqueue_bridge.submission_queue import queue, results
+from xqueue_bridge.submission_queue import finish, queue, results
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker import enqueue
@@ -27,6 +27,10 @@ OK = {"return_code": 0, "content": ""}
 BAD_FORMAT = {"return_code": 1, "content": "Incorrect reply format"}
 NO_SUBMISSION = {"return_code": 1, "content": "Submission does not exist"}
 WRONG_KEY = {"return_code": 1, "content": "Incorrect key for submission"}
+TOO_LATE = {
+    "return_code": 1,
+    "content": "Submission has failed. The result is kept for the course staff",
+}
 HAS_RESULT = {"return_code": 1, "content": "Submission already has a result"}
 
 
@@ -213,7 +217,7 @@ class TestRefused:
         assert reply.source == "put_result"
         row = Submission.objects.get()
         assert row.status == Status.LEASED
-        assert row.available_at - timezone.now() < timedelta(seconds=6), "served again soon"
+        assert timedelta(seconds=25) < row.available_at - before < timedelta(seconds=35)
         assert row.available_at - before >= timedelta(seconds=5), "but not at once"
 
     def test_the_field_at_fault_is_named(self, grader, handed):
@@ -253,11 +257,22 @@ class TestRefused:
         assert "RequestDataTooBig" in caplog.text
 
     def test_result_after_the_submission_has_failed(self, grader, handed, settings):
-        """C77: a result that comes after the learner was told of the failure has no effect."""
+        """C77: the result is kept for the course staff, and the grader is told so."""
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         Submission.objects.update(available_at=timezone.now())
-        queue.fail_exhausted()
-        assert grader.put(handed.header) == HAS_RESULT
+        finish.fail_exhausted()
+        assert grader.put(handed.header) == grader.put(handed.header) == TOO_LATE
+        [late] = ReceivedReply.objects.filter(source="put_result")
+        assert (late.body, late.score_given) == (GOOD_REPLY, 1)
+        assert Submission.objects.get().status == Status.FAILED
+
+    def test_invalid_result_after_the_submission_has_failed(self, grader, handed, settings):
+        """C77, C92: nothing is kept of it."""
+        settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+        Submission.objects.update(available_at=timezone.now())
+        finish.fail_exhausted()
+        assert grader.put(handed.header, "{}")["content"] == "Submission has failed"
+        assert not ReceivedReply.objects.filter(source="put_result").exists()
 
 
 MEMBERS = ("xqueue_header.submission_id", "xqueue_header.submission_key")
@@ -344,10 +359,10 @@ class TestStatements:
 
     def test_a_refused_put(self, lease, django_assert_num_queries):
         grader, handed = lease
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(10):
             assert grader.put(handed.header, "not JSON") == BAD_FORMAT
 
     def test_a_put_that_would_do_for_a_trial_run(self, lease, django_assert_num_queries):
         grader, handed = lease
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(13):
             assert grader.put(handed.header, "{}") == BAD_FORMAT

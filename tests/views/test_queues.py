@@ -98,13 +98,13 @@ def test_queue_name_with_markup_is_escaped(client, operator) -> None:
     assert "<b>bold</b>" not in client.get(QUEUES).content.decode()
 
 
-def test_page_executes_five_statements_and_refuses_post(
+def test_page_executes_six_statements_and_refuses_post(
     client, operator, django_assert_num_queries
 ) -> None:
     client.force_login(operator)
     assert client.post(QUEUES).status_code == 405
-    # Session and user, then: unfinished, finished, undelivered.
-    with django_assert_num_queries(5):
+    # Session and user, then: unfinished, finished, undelivered, paused graders.
+    with django_assert_num_queries(6):
         client.get(QUEUES)
 
 

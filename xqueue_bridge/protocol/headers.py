@@ -129,6 +129,8 @@ def _member(
     # Only a queue name may be a number: legacy servers convert it to text.
     if name == "queue_name" and isinstance(value, int | float):
         value = str(value)
+    if name == "queue_name" and isinstance(value, str):
+        value = value.strip()
     if value is None:
         raise InvalidHeader(field, "is missing")
     if not isinstance(value, str):

@@ -7,14 +7,15 @@ from xqueue_bridge.submission_queue.accounts import (
     issue_secret,
 )
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
-from xqueue_bridge.submission_queue.legacy import purge_unmatched
-from xqueue_bridge.submission_queue.queue import (
-    enqueue,
+from xqueue_bridge.submission_queue.finish import (
     fail_exhausted,
     requeue,
     supersede_open,
     supersede_replaced,
 )
+from xqueue_bridge.submission_queue.legacy import purge_unmatched
+from xqueue_bridge.submission_queue.pauses import resume
+from xqueue_bridge.submission_queue.queue import enqueue
 from xqueue_bridge.submission_queue.retirement import retire_submissions, submissions_to_retire
 from xqueue_bridge.submission_queue.stats import (
     QueuePosition,
@@ -37,6 +38,7 @@ __all__ = [
     "queue_positions",
     "queue_stats",
     "requeue",
+    "resume",
     "retire_submissions",
     "submissions_to_retire",
     "supersede_open",

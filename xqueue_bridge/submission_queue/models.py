@@ -59,7 +59,7 @@ class Submission(models.Model):
 
     content = models.OneToOneField(SubmissionContent, on_delete=models.PROTECT)
     transport = models.CharField(max_length=6, choices=Transport, default=Transport.TABLE)
-    queue_name = CaseSensitiveCharField(max_length=128)
+    queue_name = NameField(max_length=128)
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
     available_at = models.DateTimeField(null=True)
     deliveries = models.PositiveSmallIntegerField(default=0)
@@ -79,7 +79,14 @@ class Submission(models.Model):
     dispatch = models.CharField(max_length=20, choices=[(d.value, d.value) for d in Dispatch])
     queue_key = CaseSensitiveCharField(max_length=255, editable=False)
 
+    is_replaced = models.BooleanField(
+        default=False, help_text="A newer answer has replaced it: superseded when its lease ends."
+    )
+
     created_at = models.DateTimeField()
+    retry_until = models.DateTimeField(
+        null=True, help_text="It fails at the first delivery that ends without a result later."
+    )
     leased_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
@@ -160,6 +167,36 @@ class QueueGrant(models.Model):
 
     def __str__(self) -> str:
         return self.queue_name
+
+
+class GraderPause(models.Model):
+    """Invalid replies in a row of a grader in a queue, and the pause of its pulls.
+
+    .. no_pii:
+    """
+
+    grader = models.ForeignKey(Grader, on_delete=models.CASCADE, related_name="pauses")
+    queue_name = NameField(max_length=128)
+    invalid_replies = models.PositiveIntegerField(
+        default=0, help_text="Invalid replies since the last valid one."
+    )
+    since = models.DateTimeField(help_text="The time of the first of them.")
+    paused_until = models.DateTimeField(null=True)
+    last_submission_id = models.PositiveBigIntegerField(null=True)
+    last_error = models.CharField(
+        max_length=255, blank=True, help_text="Why the last reply was invalid; none of its content."
+    )
+
+    class Meta:
+        verbose_name = "paused grader"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["grader", "queue_name"], name="xqueue_bridge_grader_pause"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"grader {self.grader_id} in {self.queue_name}"
 
 
 class RevokedSession(models.Model):

@@ -1,4 +1,4 @@
-"""The queue: each status transition of a submission, made by one conditional UPDATE.
+"""The queue: submissions enter it, and graders pull them, by one conditional UPDATE each.
 
 Pulling a submission locks no row and holds no transaction open. A grader's pull reads a window of
 the work index and claims a row on the condition that it is unclaimed. If another pull was first,
@@ -11,21 +11,19 @@ import hashlib
 import logging
 import random
 import secrets
-from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.db import DatabaseError, connection, transaction
-from django.db.models import QuerySet
-from django.utils import timezone
-from opaque_keys.edx.keys import LearningContextKey, UsageKey
+from django.db import DatabaseError, connection
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import NewSubmission, PulledSubmission, StoredFile
+from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
-from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import files
+from xqueue_bridge.submission_queue.finish import fail, supersede_expired
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.pauses import is_paused
 from xqueue_bridge.submission_queue.states import Status, sources_of
 
 log = logging.getLogger(__name__)
@@ -58,12 +56,14 @@ def enqueue(new: NewSubmission) -> int:
             points=dict(new.points),
             files=[[file.name, file.storage_name, file.size] for file in stored],
         )
-        now = timezone.now()
+        now = DatabaseNow()
+        max_age = timedelta(seconds=queue_options(new.queue_name).MAX_AGE_SECONDS)
         submission = Submission.objects.create(
             content=content,
             queue_name=new.queue_name,
             status=Status.WAITING,
             available_at=now,
+            retry_until=now.plus(max_age),
             created_at=now,
             user_id=new.target.user_id,
             course_key=new.target.course_key,
@@ -79,7 +79,7 @@ def enqueue(new: NewSubmission) -> int:
         raise
     log.info("Submission %s entered queue %s", submission.pk, submission.queue_name)
     try:
-        return _available(new.queue_name, now)[:LENGTH_LIMIT].count()
+        return _available(new.queue_name, DatabaseNow())[:LENGTH_LIMIT].count()
     except DatabaseError:  # the submission is stored even if counting fails
         return 1
 
@@ -91,30 +91,31 @@ def is_known_queue(queue_name: str) -> bool:
 
 def queue_length(queue_name: str) -> int:
     """Return how many submissions a grader could pull now: not leased, not delayed."""
-    return _available(queue_name, timezone.now()).count()
+    return _available(queue_name, DatabaseNow()).count()
 
 
 def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
-    """Lease the queue's oldest submission to a grader; return None if the queue is empty.
+    """Lease the queue's oldest submission to a grader; return None if there is none for it.
 
-    Each delivery is counted and creates a new lease with a new key. Raise QueueContended if
-    other graders claimed every submission in the windows read.
+    Each delivery is counted and creates a new lease with a new key. A grader whose pulls from the
+    queue are paused gets none. Raise QueueContended if other graders claimed every submission in
+    the windows read.
     """
-    most = queue_options(queue_name).MAX_DELIVERIES
+    limits = queue_options(queue_name)
     for _round in range(CLAIM_ROUNDS):
-        now = timezone.now()
-        window = list(
-            _available(queue_name, now).values_list("pk", "deliveries", "content_id")[:CLAIM_WINDOW]
-        )
+        now = DatabaseNow()
+        window = list(_window(queue_name, grader_id, now))
         if not window:
             return None
         # The oldest first, the rest in random order, so that concurrent pulls do not collide
         # again and again.
         oldest, *rest = window
         random.shuffle(rest)
-        for submission_id, deliveries, content_id in (oldest, *rest):
-            if deliveries >= most:
-                _fail(submission_id, deliveries, now)
+        for submission_id, deliveries, content_id, is_replaced, is_expired in (oldest, *rest):
+            if is_replaced:
+                supersede_expired(submission_id, deliveries)
+            elif deliveries >= limits.MAX_DELIVERIES or (deliveries and is_expired):
+                fail(submission_id, deliveries)
             elif pullkey := _claim(submission_id, deliveries, queue_name, grader_id, now):
                 content = SubmissionContent.objects.only("body", "files").get(pk=content_id)
                 return PulledSubmission(
@@ -128,106 +129,26 @@ def pullkey_digest(pullkey: str) -> str:
     return hashlib.sha256(pullkey.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def fail_exhausted(limit: int = 100) -> int:
-    """Fail submissions that were delivered as often as allowed; return their number.
-
-    Used by the sweeper; in a queue that graders poll, ``pull`` does the same.
-    """
-    now = timezone.now()
-    # Most expired leases can be delivered again and may be numerous: filter by the lowest maximum.
-    of_queues = [queue_options(name).MAX_DELIVERIES for name in options().QUEUES]
-    fewest = min([options().MAX_DELIVERIES, *of_queues])
-    ended = Submission.objects.filter(
-        status=Status.LEASED, available_at__lte=now, deliveries__gte=fewest
-    )
-    failed_count = 0
-    for pk, deliveries, queue_name in ended.values_list("pk", "deliveries", "queue_name"):
-        if deliveries >= queue_options(queue_name).MAX_DELIVERIES:
-            failed_count += _fail(pk, deliveries, now)
-        if failed_count == limit:
-            break
-    return failed_count
+def _window(
+    queue_name: str, grader_id: int | None, now: DatabaseNow
+) -> QuerySet[Submission, tuple[int, int, int, bool, bool]]:
+    """Return what a grader may claim, or what has to be finished instead; one statement."""
+    is_expired = ExpressionWrapper(Q(retry_until__lte=now), output_field=BooleanField())
+    window = _available(queue_name, now).filter(~is_paused(grader_id, queue_name))
+    return window.annotate(is_expired=is_expired).values_list(
+        "pk", "deliveries", "content_id", "is_replaced", "is_expired"
+    )[:CLAIM_WINDOW]
 
 
-def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:
-    """Supersede the submissions that a learner's newest answer at a block has replaced.
-
-    ``waiting_keys`` are the queue keys that the saved state waits for. Only submissions older
-    than one of those are superseded, because the state of a newer one may not be saved yet. A
-    superseded submission that the state still waits for (two requests crossed) is requeued.
-    """
-    rows = list(
-        Submission.objects.filter(user_id=user_id, usage_key=usage_key).values_list(
-            "pk", "status", "dispatch", "queue_key"
-        )
-    )
-    newest_waited_for: dict[str, int] = {}
-    for pk, _status, dispatch, queue_key in rows:
-        if queue_key in waiting_keys:
-            newest_waited_for[dispatch] = max(pk, newest_waited_for.get(dispatch, 0))
-    replaced = [
-        pk
-        for pk, status, dispatch, queue_key in rows
-        if status == Status.WAITING
-        and queue_key not in waiting_keys
-        and pk < newest_waited_for.get(dispatch, 0)
-    ]
-    wanted = [
-        pk
-        for pk, status, _dispatch, queue_key in rows
-        if status == Status.SUPERSEDED and queue_key in waiting_keys
-    ]
-    if replaced:
-        Submission.objects.filter(pk__in=replaced, status=Status.WAITING).update(
-            status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now()
-        )
-    if wanted:
-        _offer_again(wanted, (Status.SUPERSEDED,))
-
-
-def supersede_open(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> int:
-    """Supersede a learner's open submissions at a block; return their number.
-
-    Used when the state is deleted. A grader that holds a lease may still post its result. A
-    submission that a saved state waits for again (from a page loaded earlier) is requeued.
-    """
-    return Submission.objects.filter(
-        user_id=user_id,
-        usage_key=usage_key,
-        course_key=course_key,
-        status__in=(Status.WAITING, Status.LEASED),
-    ).update(status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now())
-
-
-def requeue(submission_ids: Collection[int]) -> int:
-    """Requeue failed submissions and reset their delivery count; return how many changed."""
-    return _offer_again(submission_ids, sources_of(Status.WAITING))
-
-
-def _available(queue_name: str, now: datetime) -> QuerySet[Submission]:
+def _available(queue_name: str, now: DatabaseNow) -> QuerySet[Submission]:
     """Return the submissions that the work index offers, in the order of delivery."""
     return Submission.objects.filter(queue_name=queue_name, available_at__lte=now).order_by(
         "available_at", "pk"
     )
 
 
-def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
-    """Set submissions to WAITING and reset their delivery count; return their number.
-
-    Without the reset, a submission at MAX_DELIVERIES would neither be delivered nor fail, because
-    only leased submissions fail. The previous lease's key becomes invalid.
-    """
-    return Submission.objects.filter(pk__in=submission_ids, status__in=statuses).update(
-        status=Status.WAITING,
-        available_at=timezone.now(),
-        finished_at=None,
-        deliveries=0,
-        pullkey_digest="",
-    )
-
-
 def _claim(
-    submission_id: int, deliveries: int, queue_name: str, grader_id: int | None, now: datetime
+    submission_id: int, deliveries: int, queue_name: str, grader_id: int | None, now: DatabaseNow
 ) -> str | None:
     """Lease a submission and return its new pullkey; None if another pull claimed it first."""
     pullkey = secrets.token_urlsafe(24)
@@ -238,7 +159,7 @@ def _claim(
         status__in=sources_of(Status.LEASED),
     ).update(
         status=Status.LEASED,
-        available_at=now + timedelta(seconds=queue_options(queue_name).LEASE_SECONDS),
+        available_at=now.plus(timedelta(seconds=queue_options(queue_name).LEASE_SECONDS)),
         deliveries=deliveries + 1,
         pullkey_digest=pullkey_digest(pullkey),
         grader_id=grader_id,
@@ -248,26 +169,3 @@ def _claim(
         return None
     log.info("Submission %s leased to grader %s", submission_id, grader_id)
     return pullkey
-
-
-def _fail(submission_id: int, deliveries: int, now: datetime) -> bool:
-    """Fail a submission and store a failure reply; return False if its state has changed."""
-    with transaction.atomic():
-        failed = Submission.objects.filter(
-            pk=submission_id,
-            deliveries=deliveries,
-            available_at__lte=now,
-            status__in=sources_of(Status.FAILED),
-        ).update(status=Status.FAILED, available_at=None, finished_at=now)
-        if not failed:
-            return False
-        grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
-        transaction.on_commit(lambda: _announce_failure(submission_id))
-    log.warning("Submission %s failed after %s deliveries", submission_id, deliveries)
-    return True
-
-
-def _announce_failure(submission_id: int) -> None:
-    submission_failed.send_robust(
-        Submission, submission_id=submission_id, reason="handed out too often without a result"
-    )

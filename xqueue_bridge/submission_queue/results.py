@@ -16,8 +16,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from xqueue_bridge.conf import options
+from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import Dispatch, GraderReply, LeaseHeader
+from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidField, InvalidReply, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
@@ -25,8 +26,10 @@ from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.pauses import count_invalid_reply
 from xqueue_bridge.submission_queue.queue import pullkey_digest
 from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.worker.backoff import backoff
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,9 @@ BAD_FORMAT = "Incorrect reply format"
 NO_SUBMISSION = "Submission does not exist"
 WRONG_KEY = "Incorrect key for submission"
 HAS_RESULT = "Submission already has a result"
+# Our own messages: a legacy XQueue server has no status "failed".
+FAILED = "Submission has failed"
+FAILED_AND_KEPT = "Submission has failed. The result is kept for the course staff"
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def put_result(grader: Principal, fields: object) -> None:
         return
     if parsed.problem is not None and _reject(grader, lease, parsed):
         raise RequestRefused(BAD_FORMAT) from parsed.problem
-    _explain_failure(grader, lease, body)
+    _explain_failure(grader, lease, parsed)
 
 
 def parse_result(body: str) -> ParsedResult:
@@ -108,10 +114,15 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
 
 def _reject(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool:
     """Store the invalid reply for operators and end the lease, so that graders can pull again."""
-    soon = timezone.now() + timedelta(seconds=options().INVALID_REPLY_RETRY_DELAY)
+    held = _leased(grader, lease, (Status.LEASED,))
+    row = held.values_list("queue_name", "deliveries").first()
+    if row is None:
+        return False
+    limits = queue_options(row[0])
+    delay = backoff(row[1], limits.REDELIVERY_BACKOFF, limits.REDELIVERY_BACKOFF_MAX, jitter=0)
     with transaction.atomic():
-        released = _leased(grader, lease, (Status.LEASED,)).update(
-            pullkey_digest="", available_at=soon
+        released = held.update(
+            pullkey_digest="", available_at=DatabaseNow(timedelta(seconds=delay))
         )
         if released:
             grader_replies.store_reply(
@@ -121,6 +132,7 @@ def _reject(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool
                 reply=None,
                 error=str(parsed.problem),
             )
+            count_invalid_reply(grader.grader_id, row[0], lease.submission_id, str(parsed.problem))
     return bool(released)
 
 
@@ -135,7 +147,7 @@ def _leased(
     )
 
 
-def _explain_failure(grader: Principal, lease: LeaseHeader, body: str) -> None:
+def _explain_failure(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> None:
     """Raise the protocol error that explains why the lease does not match.
 
     A repeated result, and a result that arrives after the learner's retirement, are acknowledged
@@ -143,7 +155,7 @@ def _explain_failure(grader: Principal, lease: LeaseHeader, body: str) -> None:
     """
     submission = (
         Submission.objects.filter(grader.submissions_filter(), pk=lease.submission_id)
-        .only("pullkey_digest", "status")
+        .only("pullkey_digest", "status", "dispatch")
         .first()
     )
     if submission is None:
@@ -153,7 +165,24 @@ def _explain_failure(grader: Principal, lease: LeaseHeader, body: str) -> None:
     if submission.status == Status.RETIRED:
         grader_replies.discard_late_reply(submission.pk, "put_result")
         return
+    if submission.status == Status.FAILED:
+        _keep_late_result(submission, parsed)
     if submission.status != Status.ANSWERED or not grader_replies.record_if_duplicate(
-        submission.pk, body
+        submission.pk, parsed.body
     ):
         raise RequestRefused(HAS_RESULT)
+
+
+def _keep_late_result(submission: Submission, parsed: ParsedResult) -> None:
+    """Store a valid result of a failed submission once, and raise RequestRefused.
+
+    The learner has got the failure reply, so the result usually becomes stale. Staff see it, and
+    it is applied if the submission is requeued.
+    """
+    if submission.dispatch not in parsed.dispatches:
+        raise RequestRefused(FAILED) from parsed.problem
+    if not grader_replies.record_if_duplicate(submission.pk, parsed.body):
+        with transaction.atomic():
+            grader_replies.store_reply(submission.pk, "put_result", parsed.body, reply=parsed.reply)
+        log.warning("A late result of submission %s is kept", submission.pk)
+    raise RequestRefused(FAILED_AND_KEPT)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
+from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.pauses import paused_by_queue
 from xqueue_bridge.submission_queue.states import Status
 
 #: Finished submissions older than this are not counted.
@@ -31,6 +33,8 @@ class QueueStats:
     failed: int = 0
     #: Stored replies that are not yet applied to the learner's state.
     undelivered: int = 0
+    #: Graders that get no submissions for a while, because their replies were invalid.
+    paused_graders: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,23 +50,24 @@ class QueuePosition:
 
 def queue_positions(user_id: int, usage_key: UsageKey) -> list[QueuePosition]:
     """Return the positions of a learner's open submissions at a block, oldest first."""
-    now = timezone.now()
+    is_held = Q(status=Status.LEASED, available_at__gt=DatabaseNow()) & ~Q(pullkey_digest="")
     rows = Submission.objects.filter(
-        user_id=user_id, usage_key=usage_key, available_at__isnull=False
-    )
-    return [QueuePosition(row.queue_key, _position_of(row, now)) for row in rows.order_by("pk")]
+        user_id=user_id, usage_key=usage_key, available_at__isnull=False, is_replaced=False
+    ).annotate(is_held=ExpressionWrapper(is_held, output_field=BooleanField()))
+    return [
+        QueuePosition(row.queue_key, None if row.is_held else _position_of(row))
+        for row in rows.order_by("pk")
+    ]
 
 
-def _position_of(row: Submission, now: datetime) -> int | None:
-    if row.status == Status.LEASED and row.available_at and row.available_at > now:
-        return None
+def _position_of(row: Submission) -> int:
     ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)
     return Submission.objects.filter(ahead, queue_name=row.queue_name).count() + 1
 
 
 def queue_stats() -> list[QueueStats]:
     """Return the statistics of each queue with open or recent submissions, sorted by name."""
-    now = timezone.now()
+    now, here = DatabaseNow(), timezone.now()
     unfinished = _by_queue(
         # Filtered by status, which leads an index; the work index would be read completely.
         Submission.objects.filter(status__in=[Status.WAITING, Status.LEASED]),
@@ -72,21 +77,25 @@ def queue_stats() -> list[QueueStats]:
     )
     finished = _by_queue(
         Submission.objects.filter(
-            status__in=[Status.ANSWERED, Status.FAILED], finished_at__gte=now - RECENT
+            status__in=[Status.ANSWERED, Status.FAILED], finished_at__gte=here - RECENT
         ),
         answered=Count("pk", filter=Q(status=Status.ANSWERED)),
         failed=Count("pk", filter=Q(status=Status.FAILED)),
     )
     undelivered = grader_replies.undelivered_by_queue()
+    paused = paused_by_queue()
     reports = []
-    for queue_name in sorted(unfinished.keys() | finished.keys() | undelivered.keys()):
+    for queue_name in sorted(
+        unfinished.keys() | finished.keys() | undelivered.keys() | paused.keys()
+    ):
         counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
         oldest = counts.pop("oldest", None)
         reports.append(
             QueueStats(
                 queue_name,
-                oldest_seconds=(now - oldest).total_seconds() if oldest else None,
+                oldest_seconds=max((here - oldest).total_seconds(), 0) if oldest else None,
                 undelivered=undelivered.get(queue_name, 0),
+                paused_graders=paused.get(queue_name, 0),
                 **counts,
             )
         )

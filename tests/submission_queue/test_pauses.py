@@ -1,0 +1,116 @@
+"""Pauses of graders whose replies are all invalid."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.grader_replies.factories import heard
+from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
+from xqueue_bridge.signals import grader_paused
+from xqueue_bridge.submission_queue import pauses, queue
+from xqueue_bridge.submission_queue.models import Grader, GraderPause
+from xqueue_bridge.submission_queue.stats import queue_stats
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def limits(settings):
+    settings.XQUEUE_BRIDGE = {"PAUSE_AFTER_INVALID_REPLIES": 3}
+
+
+def put(grader, body, queue_name="python"):
+    """Enqueue a submission, pull it and return a result; return whether there was one to pull."""
+    queue.enqueue(new_submission(queue_name))
+    pulled = grader.pull(queue_name)
+    if pulled is not None:
+        grader.put(pulled.header, body)
+    return pulled is not None
+
+
+def end_pauses():
+    GraderPause.objects.update(paused_until=timezone.now())
+
+
+def test_grader_with_three_invalid_replies_in_a_row_gets_no_submission(caplog):
+    """C92: the queue looks empty to it; other graders and queues are not concerned."""
+    grader = make_grader("python", "java")
+    with heard(grader_paused) as received:
+        assert [put(grader, "{}") for _ in range(4)] == [True, True, True, False]
+    assert put(grader, GOOD_REPLY, "java")
+    assert make_grader(name="other").pull()
+    [pause] = received
+    assert (pause["queue_name"], pause["invalid_replies"], pause["seconds"]) == ("python", 3, 60)
+    assert "3 invalid replies in a row. The last one: correct: is missing" in caplog.text
+    assert [each.paused_graders for each in queue_stats() if each.queue_name == "python"] == [1]
+
+
+def test_valid_reply_ends_the_series():
+    """C92: two invalid replies, a valid one, and two more pause nothing."""
+    grader = make_grader()
+    for body in ("{}", "{}", GOOD_REPLY, "{}", "{}"):
+        assert put(grader, body)
+    assert not GraderPause.objects.filter(paused_until__isnull=False).exists()
+
+
+def test_valid_reply_of_another_grader_does_not_end_the_series():
+    grader, other = make_grader(), make_grader(name="other")
+    for each, body in ((grader, "{}"), (grader, "{}"), (other, GOOD_REPLY), (grader, "{}")):
+        assert put(each, body)
+    assert not put(grader, GOOD_REPLY)
+
+
+def test_each_further_invalid_reply_doubles_the_pause(caplog):
+    grader = make_grader()
+    for _ in range(3):
+        put(grader, "{}")
+    seconds = []
+    for _ in range(8):
+        pause = GraderPause.objects.get()
+        seconds.append(round((pause.paused_until - timezone.now()).total_seconds(), -1))
+        end_pauses()
+        assert put(grader, "{}")
+    assert seconds == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+
+
+def test_replies_to_one_submission_count_once(settings):
+    """C92: an answer that no grader can grade pauses no grader."""
+    settings.XQUEUE_BRIDGE = {"PAUSE_AFTER_INVALID_REPLIES": 2, "REDELIVERY_BACKOFF": 0}
+    grader = make_grader()
+    queue.enqueue(new_submission())
+    for _ in range(4):
+        grader.put(grader.pull().header, "{}")
+    assert GraderPause.objects.get().invalid_replies == 1
+
+
+def test_without_the_setting_no_grader_is_paused(settings):
+    settings.XQUEUE_BRIDGE = {"PAUSE_AFTER_INVALID_REPLIES": 0}
+    grader = make_grader()
+    assert all(put(grader, "{}") for _ in range(10))
+    assert not GraderPause.objects.exists()
+
+
+def test_resume_lets_the_grader_pull_again():
+    """C127: the admin action."""
+    grader = make_grader()
+    for _ in range(3):
+        put(grader, "{}")
+    assert pauses.resume([GraderPause.objects.get().pk]) == 1
+    assert put(grader, GOOD_REPLY)
+
+
+def test_pause_ends_by_the_database_clock(settings):
+    grader_id = Grader.objects.create(name="watcher").pk
+    queue.enqueue(new_submission())
+    pause = GraderPause.objects.create(
+        grader_id=grader_id,
+        queue_name="python",
+        since=timezone.now(),
+        paused_until=timezone.now() + timedelta(minutes=1),
+    )
+    assert queue.pull("python", grader_id) is None
+    GraderPause.objects.filter(pk=pause.pk).update(paused_until=timezone.now())
+    assert queue.pull("python", grader_id)

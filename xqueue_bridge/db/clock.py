@@ -1,0 +1,46 @@
+"""The time of the database, which is the one clock that all web hosts and sweepers share."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import DateTimeField, Func, Value
+from django.utils import timezone
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class DatabaseNow(Func):
+    """Expression of the database's time when the statement began, plus an offset.
+
+    Unlike Django's ``Now``, it is UTC on MySQL and MariaDB, whatever the server's time zone is.
+    SQLite runs in this process, so its time is this process's time when the object was made.
+    """
+
+    output_field = DateTimeField()
+
+    def __init__(self, offset: timedelta = timedelta(0), **extra: Any) -> None:
+        super().__init__(**extra)
+        self._offset = offset
+        self._here = timezone.now()
+
+    def plus(self, offset: timedelta) -> DatabaseNow:
+        """Return the same time plus an offset."""
+        later = DatabaseNow(self._offset + offset)
+        later._here = self._here
+        return later
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
+        value = Value(self._here + self._offset, output_field=DateTimeField())
+        return value.as_sql(compiler, connection)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return f"(STATEMENT_TIMESTAMP() + INTERVAL '{self._microseconds} microseconds')", []
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return f"(UTC_TIMESTAMP(6) + INTERVAL {self._microseconds} MICROSECOND)", []
+
+    @property
+    def _microseconds(self) -> int:
+        return self._offset // _MICROSECOND

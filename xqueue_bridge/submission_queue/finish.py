@@ -1,0 +1,177 @@
+"""Transitions to ``failed`` and ``superseded``, and back to ``waiting``; one UPDATE each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Case, F, Q, Value, When
+from django.utils import timezone
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+from xqueue_bridge.conf import options, queue_options
+from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.signals import submission_failed
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.states import Status, sources_of
+
+log = logging.getLogger(__name__)
+
+
+def fail_exhausted(limit: int = 100) -> int:
+    """Finish submissions whose lease has ended and that no grader gets again.
+
+    Those that a newer answer has replaced are superseded. Those that reached MAX_DELIVERIES or
+    MAX_AGE_SECONDS fail. Return how many failed. Used by the sweeper; in a queue that graders poll,
+    ``pull`` does the same.
+    """
+    now = DatabaseNow()
+    # Most expired leases can be delivered again and may be numerous: filter by the lowest maximum.
+    of_queues = [queue_options(name).MAX_DELIVERIES for name in options().QUEUES]
+    fewest = min([options().MAX_DELIVERIES, *of_queues])
+    is_old = Q(retry_until__lte=now)
+    ended = Submission.objects.filter(
+        is_old | Q(is_replaced=True) | Q(deliveries__gte=fewest),
+        status=Status.LEASED,
+        available_at__lte=now,
+    ).annotate(is_old=Case(When(is_old, then=Value(True)), default=Value(False)))
+    failed_count = 0
+    for pk, deliveries, queue_name, is_replaced, old in ended.values_list(
+        "pk", "deliveries", "queue_name", "is_replaced", "is_old"
+    ):
+        if is_replaced:
+            supersede_expired(pk, deliveries)
+        elif old or deliveries >= queue_options(queue_name).MAX_DELIVERIES:
+            failed_count += fail(pk, deliveries)
+        if failed_count == limit:
+            break
+    return failed_count
+
+
+def fail(submission_id: int, deliveries: int) -> bool:
+    """Fail a submission and store a failure reply; return False if its state has changed."""
+    with transaction.atomic():
+        failed = Submission.objects.filter(
+            pk=submission_id,
+            deliveries=deliveries,
+            available_at__lte=DatabaseNow(),
+            status__in=sources_of(Status.FAILED),
+        ).update(status=Status.FAILED, available_at=None, finished_at=timezone.now())
+        if not failed:
+            return False
+        grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
+        transaction.on_commit(lambda: _announce_failure(submission_id))
+    log.warning("Submission %s failed after %s deliveries", submission_id, deliveries)
+    return True
+
+
+def supersede_expired(submission_id: int, deliveries: int) -> bool:
+    """Supersede a replaced submission whose lease has ended; return False if it has changed."""
+    superseded = Submission.objects.filter(
+        pk=submission_id,
+        deliveries=deliveries,
+        available_at__lte=DatabaseNow(),
+        is_replaced=True,
+        status__in=sources_of(Status.SUPERSEDED),
+    ).update(status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now())
+    return bool(superseded)
+
+
+def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:
+    """Supersede the submissions that a learner's newest answer at a block has replaced.
+
+    ``waiting_keys`` are the queue keys that the saved state waits for. Only submissions older
+    than one of those are superseded, because the state of a newer one may not be saved yet. One
+    that a grader holds is superseded when its lease ends. A superseded submission that the state
+    still waits for (two requests crossed) is requeued.
+    """
+    rows = list(
+        Submission.objects.filter(user_id=user_id, usage_key=usage_key).values_list(
+            "pk", "status", "dispatch", "queue_key", "is_replaced"
+        )
+    )
+    newest_waited_for: dict[str, int] = {}
+    for pk, _status, dispatch, queue_key, _is_replaced in rows:
+        if queue_key in waiting_keys:
+            newest_waited_for[dispatch] = max(pk, newest_waited_for.get(dispatch, 0))
+    replaced, wanted, held = [], [], []
+    for pk, status, dispatch, queue_key, is_replaced in rows:
+        if queue_key in waiting_keys:
+            if status == Status.SUPERSEDED:
+                wanted.append(pk)
+            elif status == Status.LEASED and is_replaced:
+                held.append(pk)
+        elif pk < newest_waited_for.get(dispatch, 0) and (
+            status == Status.WAITING or (status == Status.LEASED and not is_replaced)
+        ):
+            replaced.append(pk)
+    if replaced:
+        _replace(replaced)
+    if wanted:
+        _offer_again(wanted, (Status.SUPERSEDED,))
+    if held:
+        Submission.objects.filter(pk__in=held, status=Status.LEASED).update(is_replaced=False)
+
+
+def supersede_open(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> int:
+    """Supersede a learner's open submissions at a block; return their number.
+
+    Used when the state is deleted. A grader that holds a lease may still post its result. A
+    submission that a saved state waits for again (from a page loaded earlier) is requeued.
+    """
+    return Submission.objects.filter(
+        user_id=user_id,
+        usage_key=usage_key,
+        course_key=course_key,
+        status__in=(Status.WAITING, Status.LEASED),
+    ).update(status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now())
+
+
+def requeue(submission_ids: Collection[int]) -> int:
+    """Requeue failed submissions and reset their delivery count; return how many changed."""
+    return _offer_again(submission_ids, (Status.FAILED,))
+
+
+def _replace(submission_ids: Collection[int]) -> None:
+    is_waiting = Q(status=Status.WAITING)
+    # MySQL evaluates the assignments from left to right, so ``status`` is assigned last.
+    Submission.objects.filter(
+        pk__in=submission_ids, status__in=(Status.WAITING, Status.LEASED)
+    ).update(
+        is_replaced=True,
+        available_at=Case(When(is_waiting, then=Value(None)), default=F("available_at")),
+        finished_at=Case(When(is_waiting, then=Value(timezone.now())), default=F("finished_at")),
+        status=Case(When(is_waiting, then=Value(Status.SUPERSEDED)), default=F("status")),
+    )
+
+
+def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
+    """Set submissions to WAITING and reset their delivery count; return their number.
+
+    Without the reset, a submission at MAX_DELIVERIES would neither be delivered nor fail, because
+    only leased submissions fail. The previous lease's key becomes invalid.
+    """
+    now = DatabaseNow()
+    changed = 0
+    rows = Submission.objects.filter(pk__in=submission_ids, status__in=statuses)
+    for queue_name in set(rows.values_list("queue_name", flat=True)):
+        max_age = timedelta(seconds=queue_options(queue_name).MAX_AGE_SECONDS)
+        changed += rows.filter(queue_name=queue_name).update(
+            status=Status.WAITING,
+            available_at=now,
+            retry_until=now.plus(max_age),
+            finished_at=None,
+            deliveries=0,
+            pullkey_digest="",
+            is_replaced=False,
+        )
+    return changed
+
+
+def _announce_failure(submission_id: int) -> None:
+    submission_failed.send_robust(
+        Submission, submission_id=submission_id, reason="delivered too often without a result"
+    )
