@@ -8,7 +8,8 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xqueue_bridge.credentials.errors import error_code, error_of_response, read_retry_after
+from xqueue_bridge.credentials.errors import error_of_response, read_retry_after
+from xqueue_bridge.http_client import error_code
 
 
 def answer(status: int, **headers: str) -> requests.Response:

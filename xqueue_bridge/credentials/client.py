@@ -8,9 +8,10 @@ from typing import Any
 
 import requests
 
+from xqueue_bridge import http_client
 from xqueue_bridge.conf import CredentialsOptions
 from xqueue_bridge.course_grades.api import PersistentCourseGrade
-from xqueue_bridge.credentials.errors import GradeSendError, error_code, error_of_response
+from xqueue_bridge.credentials.errors import GradeSendError, error_of_response
 from xqueue_bridge.credentials.tokens import access_token
 
 #: Credentials stores a percent as Decimal(5, 4).
@@ -64,21 +65,20 @@ def _post(
     if not is_in_time():
         raise GradeSendError("no time left")
     try:
-        with requests.post(
+        with http_client.post(
             f"{service.URL.rstrip('/')}/grades/",
             json=message,
             timeout=service.timeouts,
-            allow_redirects=False,  # a redirected POST would become a GET
             auth=_bearing(token),
             stream=True,  # only the status and Retry-After are read
         ) as response:
             return response
-    except (requests.RequestException, ValueError) as exc:
+    except http_client.HTTP_ERRORS as exc:
         # "from None": requests puts the URL into its messages.
-        raise GradeSendError(error_code(exc)) from None
+        raise GradeSendError(http_client.error_code(exc)) from None
 
 
-def _bearing(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+def _bearing(token: str) -> http_client.Auth:
     def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"JWT {token}"
         return request

@@ -48,17 +48,6 @@ def error_of_response(response: requests.Response) -> GradeSendError:
     )
 
 
-def error_code(error: Exception) -> str:
-    """Return the kind of a failed request, without its message, which can contain the URL."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return "certificate"
-    if isinstance(error, requests.Timeout):
-        return "timeout"
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return "no connection"
-    return type(error).__name__[:20]
-
-
 def read_retry_after(value: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for: a number, or a date (RFC 9110)."""
     text = (value or "").strip()

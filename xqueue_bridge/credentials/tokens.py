@@ -8,8 +8,9 @@ import time
 
 import requests
 
+from xqueue_bridge import http_client
 from xqueue_bridge.conf import CredentialsOptions
-from xqueue_bridge.credentials.errors import GradeSendError, error_code
+from xqueue_bridge.credentials.errors import GradeSendError
 
 #: A token is replaced this long before it expires, or a tenth of its lifetime.
 MARGIN_SECONDS = 30.0
@@ -51,15 +52,9 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
         "token_type": "jwt",
     }
     try:
-        response = requests.post(
-            service.TOKEN_URL,
-            data=form,
-            timeout=service.timeouts,
-            allow_redirects=False,
-            auth=_as_it_is,
-        )
-    except (requests.RequestException, ValueError) as exc:
-        raise GradeSendError(f"token: {error_code(exc)}") from None
+        response = http_client.post(service.TOKEN_URL, data=form, timeout=service.timeouts)
+    except http_client.HTTP_ERRORS as exc:
+        raise GradeSendError(f"token: {http_client.error_code(exc)}") from None
     if response.status_code != 200:
         # A wrong secret is a configuration error, not a fault of the grade: it can be corrected.
         raise GradeSendError(f"token: HTTP {response.status_code}")
@@ -76,8 +71,3 @@ def _read(response: requests.Response) -> tuple[str, float]:
     if not (token and is_token and seconds > 0):
         raise GradeSendError("token: unreadable")
     return token, min(seconds, LONGEST_SECONDS)
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return the request unchanged; otherwise requests looks for a password in ~/.netrc."""
-    return request

@@ -13,13 +13,14 @@ from django.utils.module_loading import import_string
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import Dispatch, XHeader
 from xqueue_bridge.exceptions import InvalidHeader, LimitExceeded, XQueueBridgeError
+from xqueue_bridge.http_client import Auth
 from xqueue_bridge.lms.block import ProblemBlock, course_key
 from xqueue_bridge.lms.callback_url import read_dispatch
 from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.xqueue_service import messages
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
 from xqueue_bridge.xqueue_service.transports.base import Transport, check_body, read_files
-from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue, RequestsAuth
+from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class XQueueInterface:
         self,
         url: str | None = None,
         django_auth: Mapping[str, str] | None = None,
-        requests_auth: RequestsAuth | None = None,
+        requests_auth: Auth | None = None,
         block: ProblemBlock | None = None,
         use_submission_service: bool | None = None,
     ) -> None:

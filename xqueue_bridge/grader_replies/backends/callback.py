@@ -7,10 +7,10 @@ from datetime import timedelta
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
-import requests
 from django.utils import timezone
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
+from xqueue_bridge import http_client
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import ApplyResult, ReplyToApply
 from xqueue_bridge.db.transactions import in_transaction
@@ -18,7 +18,6 @@ from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of
 from xqueue_bridge.grader_replies.parsing import write_reply
 
-TIMEOUT = (3.05, 10)  # seconds to connect, seconds between bytes
 #: The LMS acknowledges and drops a reply that its state does not wait for yet. So a reply is not
 #: posted before the block has had this time to save its state.
 HOLD = timedelta(seconds=2)
@@ -43,18 +42,16 @@ class CallbackBackend:
             raise TransientApplyError("The learner's state may not be saved yet.")
         body = write_reply(to_apply.reply, score=_points(to_apply))
         try:
-            with requests.post(
+            with http_client.post(
                 url,
                 data={"xqueue_header": to_apply.header, "xqueue_body": body},
-                timeout=TIMEOUT,
-                allow_redirects=False,  # requests would change the POST into a GET
                 stream=True,  # only the status is read
             ) as response:
                 status = response.status_code
         except (InvalidSchema, InvalidURL, MissingSchema):
             # "from None": requests puts the URL with the learner's id into its messages.
             raise PermanentApplyError("The callback URL is not one.") from None
-        except RequestException as exc:
+        except http_client.HTTP_ERRORS as exc:
             raise TransientApplyError(f"No answer: {type(exc).__name__}") from None
         if status in GONE:
             raise PermanentApplyError(f"The LMS answered {status}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,21 +13,14 @@ from requests.auth import HTTPBasicAuth
 
 from xqueue_bridge.data import UploadedFile, XHeader
 from xqueue_bridge.exceptions import SendError
+from xqueue_bridge.http_client import HTTP_ERRORS, TIMEOUTS, Auth, HTTPSession
 from xqueue_bridge.protocol.headers import parse_xreply
 from xqueue_bridge.xqueue_service import messages
 
 log = logging.getLogger(__name__)
 
-#: Seconds to connect, and seconds between two parts of the response.
-TIMEOUTS = (3.05, 10)
-
 _POST_BECOMES_GET = (301, 302, 303)
 _LOGIN_REQUIRED = "login_required"
-
-# requests raises ValueError for some URLs that it cannot parse.
-_HTTP_FAULTS = (requests.RequestException, ValueError)
-
-RequestsAuth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 class LegacyXQueue:
@@ -41,7 +34,7 @@ class LegacyXQueue:
         self,
         url: str | None = None,
         django_auth: Mapping[str, str] | None = None,
-        requests_auth: RequestsAuth | None = None,
+        requests_auth: Auth | None = None,
     ) -> None:
         host = getattr(settings, "XQUEUE_INTERFACE", None) or {}
         self._url = (url or host.get("url") or "").rstrip("/")
@@ -56,8 +49,7 @@ class LegacyXQueue:
         # A list, because two files may have the same name. The contents are read into memory,
         # because a second POST needs them again.
         parts = [(file.name, (file.name, file.content.read())) for file in files]
-        with requests.Session() as session:
-            session.auth = self._proxy_auth
+        with HTTPSession(self._proxy_auth) as session:
             action = "submit"
             error, content = self._post(session, action, form, parts)
             if error and content == _LOGIN_REQUIRED:
@@ -73,7 +65,7 @@ class LegacyXQueue:
 
     def _post(
         self,
-        session: requests.Session,
+        session: HTTPSession,
         action: str,
         form: Mapping[str, str],
         parts: Sequence[tuple[str, tuple[str, bytes]]] = (),
@@ -82,7 +74,7 @@ class LegacyXQueue:
         try:
             response = session.post(url, data=form, files=parts, timeout=TIMEOUTS)
             text = _decode(response)
-        except _HTTP_FAULTS as exc:
+        except HTTP_ERRORS as exc:
             # Only the exception's type: its message can hold the URL with a password in it.
             log.error("XQueue %s failed: %s", action, type(exc).__name__)
             raise SendError(_reason(exc)) from None
@@ -136,13 +128,8 @@ def _refuse_lost_post(action: str, response: requests.Response) -> None:
             raise SendError(messages.fill(messages.UNEXPECTED_STATUS, hop.status_code))
 
 
-def _basic_auth(pair: Any) -> RequestsAuth:
-    return HTTPBasicAuth(*pair) if pair else _no_auth
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return a request unchanged, so that requests does not read a password from ~/.netrc."""
-    return request
+def _basic_auth(pair: Any) -> Auth | None:
+    return HTTPBasicAuth(*pair) if pair else None
 
 
 def _reason(fault: Exception) -> Any:
