@@ -1,1 +1,1 @@
-"""The demo: a small host project that stands where the LMS stands. Not part of the package."""
+"""The demo: a small host project instead of an LMS. Not part of the package."""

@@ -1,4 +1,4 @@
-"""A learner's attempts at a problem, told from the history of the state."""
+"""A learner's attempts at a problem, read from the history of the state."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from demo.progress import Part, is_queued, parts_of
 from xqueue_bridge import api
 from xqueue_bridge.api import HistoryEntry
 
-#: Older attempts than these are not shown.
+#: How many attempts are shown, newest first.
 LIMIT = 20
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer as it was sent (``files``: their names), and what came of it."""
+    """One answer (``files``: their names) and its result."""
 
     part: Part
     text: str
@@ -27,7 +27,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One press on Submit; ``seconds`` is how long the last grade took, None if one is due."""
+    """One submit; ``seconds`` is the time to its last grade, None if a grade is missing."""
 
     number: int
     answers: tuple[Answered, ...]
@@ -54,7 +54,7 @@ def attempts(user_id: int, problem: Problem) -> list[Attempt]:
 
 
 def _rows_by_attempt(user_id: int, problem: Problem) -> dict[int, list[HistoryEntry]]:
-    """Return what was written during each attempt, newest first, both ways."""
+    """Return the history entries of each attempt; attempts and entries are newest first."""
     found: dict[int, list[HistoryEntry]] = {}
     usage_key = problem.usage_key
     for entry in api.read_history(user_id, usage_key, usage_key.context_key):
@@ -71,8 +71,8 @@ def _attempt(problem: Problem, number: int, written: list[HistoryEntry]) -> Atte
     parts = parts_of(problem, newest.state)
     texts = _in_order(newest.state.get("student_answers", {}))
     answers = tuple(_answered(part, text) for part, text in zip(parts, texts, strict=True))
-    # The score of the next attempt is written before its state: look for the first row with
-    # every grade, not for the last one.
+    # The score of the next attempt is written before its state: use the first row with every
+    # grade, not the last one.
     graded = [entry.created for entry in written if not is_queued(entry.state)]
     seconds = (graded[-1] - oldest.created).total_seconds() if graded else None
     return Attempt(number, answers, oldest.created, seconds)

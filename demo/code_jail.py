@@ -1,7 +1,7 @@
-"""Runs a problem's ``<script type="loncapa/python">`` in a child process.
+"""Run a problem's ``<script type="loncapa/python">`` in a child process.
 
-Capa finds this function by the setting ``CODE_JAIL_REST_SERVICE_REMOTE_EXEC``. The scripts are our
-own course's, so the child is not a jail: it keeps their module patching out of a threaded server.
+The setting ``CODE_JAIL_REST_SERVICE_REMOTE_EXEC`` names this function. The scripts are those of the
+demo's course, so the child is not a jail: it keeps their patches of modules out of the web server.
 """
 
 import json
@@ -24,9 +24,9 @@ json.dump(json_safe(names), sys.stdout)
 
 
 def run_script(request: Mapping[str, Any]) -> tuple[str | None, SafeExecException | None]:
-    """Run ``request["code"]`` and update ``request["globals_dict"]`` with the names it leaves.
+    """Run ``request["code"]`` and update ``request["globals_dict"]`` with the names it defines.
 
-    Returns ``(None, None)``, or the child's error twice: as text and as what capa shall raise.
+    Returns ``(None, None)``, or the child's error as text and as the exception for capa to raise.
     """
     names = request["globals_dict"]
     try:

@@ -1,4 +1,4 @@
-"""The demo's course: reads the OLX files below ``demo/course`` as an import into the LMS would."""
+"""The demo's course, read from the OLX files below ``demo/course`` as the LMS reads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INHERITED = ("graded", "format", "due")
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem of the course, as its author wrote it.
+    """One problem of the course.
 
     ``settings`` are the XML attributes (text); ``points`` has one entry per answer.
     """
@@ -43,13 +43,13 @@ class Problem:
 
     @property
     def worth(self) -> float:
-        """What a point counts in the grade: all points together count the weight, if set."""
+        """Return the factor of a point: all points together count the weight, if it is set."""
         weight = self.settings.get("weight")
         return 1 if weight is None else float(weight) / sum(self.points)
 
     @property
     def kind(self) -> str:
-        """``"file"`` or ``"text"``: what the learner hands in."""
+        """Return the kind of answer, ``"file"`` or ``"text"``."""
         return "file" if self.takes_files else "text"
 
 
@@ -82,7 +82,7 @@ def course() -> Course:
 
 
 def read(folder: Path) -> Course:
-    """Read a course from a folder that holds ``course.xml``."""
+    """Read a course from a folder that contains ``course.xml``."""
     pointer = _parse(folder / "course.xml")
     run = pointer.get("url_name")
     key = CourseKey.from_string(f"course-v1:{pointer.get('org')}+{pointer.get('course')}+{run}")
@@ -126,7 +126,7 @@ def _children(folder: Path, parent: etree._Element, tag: str) -> Iterator[etree.
 
 
 def _follow(folder: Path, node: etree._Element) -> etree._Element:
-    """Return the element itself, or the one in its own file if this one only points there."""
+    """Return the element, or the one in the file that it points to."""
     if len(node) or node.get("url_name") is None:
         return node
     return _parse(folder / node.tag / f"{node.get('url_name')}.xml")

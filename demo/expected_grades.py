@@ -1,6 +1,6 @@
-"""What course grades must come to: added up from the policy in fractions, apart from the bridge.
+"""Compute expected course grades from the policy, in fractions, without the bridge.
 
-Nothing of ``xqueue_bridge`` is used here, so that a mistake there cannot repeat itself here.
+This module imports nothing of ``xqueue_bridge``, so that it does not repeat a mistake of that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Expected:
 
 
 def expected_grade(course: Course, earned: Mapping[str, int]) -> Expected:
-    """Return the grade for what was earned, in points by ``url_name``; the rest was not tried."""
+    """Return the grade for the earned points by ``url_name``; other problems have no score."""
     percents: dict[str, list[Fraction]] = defaultdict(list)
     for name, problems in _subsections(course).items():
         got = sum(_worth(each, earned.get(each.url_name, 0)) for each in problems)
@@ -38,7 +38,7 @@ def expected_grade(course: Course, earned: Mapping[str, int]) -> Expected:
         (_average(entry, percents[entry["type"]]) for entry in course.grading_policy["GRADER"]),
         Fraction(0),
     )
-    # A learner who reads 59.5 % has the 60 % it rounds to, and 59.45 % reads 59.5 %.
+    # 59.45 % is shown as 59.5 %, and a learner who sees 59.5 % gets 60 %.
     percent = math.floor(total * 100 + Fraction(55, 100))
     cutoffs = course.grading_policy["GRADE_CUTOFFS"]
     reached = [(least, letter) for letter, least in cutoffs.items() if percent >= _whole(least)]
@@ -58,7 +58,7 @@ def _worth(problem: Problem, points: int) -> Fraction:
 
 
 def _average(entry: Mapping[str, Any], percents: list[Fraction]) -> Fraction:
-    """Return what one assignment type adds to the grade, its lowest left out."""
+    """Return the part of one assignment type in the grade, without the lowest ones."""
     missing = max(0, entry["min_count"] - len(percents))
     ranked = sorted([*percents, *[Fraction(0)] * missing], reverse=True)
     kept = ranked[: len(ranked) - entry["drop_count"]]

@@ -1,4 +1,4 @@
-"""A cohort of learners who answer by HTTP as a browser does, and a look at what became of it."""
+"""Submit answers of many learners over HTTP as a browser does, and check the results."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from xqueue_bridge.models import ReceivedReply, StudentModule, Submission
 
 SAMPLES = Path(__file__).parent / "course" / "samples.json"
 PROBLEMS_EACH = 2
-#: Learners who press Submit at the same time.
+#: Learners who submit at the same time.
 AT_ONCE = 4
 TIMEOUT = (3.05, 30)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one learner answers to one problem, and what must come of it, part by part."""
+    """One learner's answer to one problem, and the expected result of each part."""
 
     learner: User
     problem: Problem
@@ -50,7 +50,7 @@ class Answer:
 
 
 def plan(learners: Sequence[User]) -> list[Answer]:
-    """Give each learner some problems, and to each problem every kind of answer in turn."""
+    """Assign problems to learners, so that each problem gets every kind of answer."""
     samples = json.loads(SAMPLES.read_text(encoding="utf-8"))
     problems = itertools.cycle(course().problems)
     kinds = {name: itertools.cycle(known.items()) for name, known in samples.items()}
@@ -63,7 +63,7 @@ def plan(learners: Sequence[User]) -> list[Answer]:
 
 
 class Browser:
-    """What of a browser a learner needs here: cookies, and filling in the form of a page."""
+    """The parts of a browser that are needed: cookies, and filling in a page's form."""
 
     def __init__(self, url: str, learner: User) -> None:
         self.url = url
@@ -72,11 +72,11 @@ class Browser:
         self._post("/choose/", {"person": str(learner.pk)})
 
     def submit(self, answer: Answer) -> str | None:
-        """Answer a problem; return why it was refused, or None."""
+        """Submit an answer; return the message if it was rejected, or None."""
         path = f"/problems/{answer.problem.url_name}/"
         page = self._session.get(self.url + path, timeout=TIMEOUT)
         page.raise_for_status()
-        # Of the text areas and file inputs: each field once, in the order of the page.
+        # Names of the text areas and file inputs, each once, in the order of the page.
         names = list(dict.fromkeys(re.findall(r'name="(input_[^"]+)"', page.text)))
         fields, files = self._filled_in(answer, names)
         told = self._post(path, fields, files).json()
@@ -92,14 +92,14 @@ class Browser:
     def _own_version(self, answer: Answer, text: str) -> str:
         if "{shift}" not in text:
             return text
-        place = (self.learner.pk, answer.problem.usage_key.context_key, answer.problem.usage_key)
-        seed = runtime.random_seed(runtime.load_block(*place))
+        key = (self.learner.pk, answer.problem.usage_key.context_key, answer.problem.usage_key)
+        seed = runtime.random_seed(runtime.load_block(*key))
         return text.replace("{shift}", str(3 + int(random.Random(seed).random() * 20)))
 
     def _post(self, path: str, fields: Mapping[str, str], files: list | None = None) -> Any:
         if "csrftoken" not in self._session.cookies:
             self._session.get(self.url + path, timeout=TIMEOUT).raise_for_status()
-        answer = self._session.post(
+        response = self._session.post(
             self.url + path,
             data=fields,
             files=files,
@@ -109,12 +109,12 @@ class Browser:
             },
             timeout=TIMEOUT,
         )
-        answer.raise_for_status()
-        return answer
+        response.raise_for_status()
+        return response
 
 
 class Cohort:
-    """All learners, from the first answer to the table at the end."""
+    """Runs all learners and prints the table at the end."""
 
     def __init__(self, url: str, learners: Sequence[User], wait: float) -> None:
         self.url = url
@@ -123,7 +123,7 @@ class Cohort:
         self.problems: list[str] = []
 
     def run(self) -> int:
-        """Answer, wait, check, report; return the exit status."""
+        """Submit, wait, check, print the table; return the exit status."""
         started = time.monotonic()
         items = sum(len(answer.problem.points) for answer in self.answers)
         with ThreadPoolExecutor(AT_ONCE) as browsers:
@@ -145,11 +145,11 @@ class Cohort:
         report(self.answers, seconds)
         load_test_grades.report_grades(found)
         for problem in self.problems:
-            print(f"NOT AS IT SHOULD BE: {problem}", file=sys.stderr)
+            print(f"UNEXPECTED: {problem}", file=sys.stderr)
         return 1 if self.problems else 0
 
     def _send(self, answers: Sequence[Answer]) -> None:
-        """One learner's answers, in a thread of their own."""
+        """Submit the answers of each learner in its own thread."""
         try:
             browser = Browser(self.url, answers[0].learner)
             for answer in answers:
@@ -162,7 +162,7 @@ class Cohort:
             connection.close()
 
     def _watch(self, items: int, done: Callable[[int], bool]) -> None:
-        """Report the number of applied replies until ``done`` of it, or until the time is over."""
+        """Print the number of applied replies until ``done(number)``, or until the time is over."""
         progress = Progress(OutputWrapper(sys.stderr), items)
         deadline, applied = time.monotonic() + self.wait, 0
         while not done(applied) and time.monotonic() < deadline:
@@ -172,10 +172,10 @@ class Cohort:
 
 
 def check(answer: Answer) -> Iterator[str]:
-    """Yield what is wrong with the end of one answer, by what the database holds."""
+    """Yield each difference between an answer's expected result and the database."""
     problem = answer.problem
-    place = (answer.learner.pk, problem.usage_key, problem.usage_key.context_key)
-    parts = parts_of(problem, api.read_state(*place) or {})
+    key = (answer.learner.pk, problem.usage_key, problem.usage_key.context_key)
+    parts = parts_of(problem, api.read_state(*key) or {})
     if any(part.busy for part in parts):
         yield "still waits for its grade"
         return
@@ -196,11 +196,11 @@ def check(answer: Answer) -> Iterator[str]:
     sent = Submission.objects.filter(user_id=answer.learner.pk, usage_key=problem.usage_key)
     states = sorted(sent.values_list("status", "replies__status"))
     if states != [("answered", "applied")] * len(problem.points):
-        yield f"submissions and replies stand at {states}"
+        yield f"submissions and replies have the states {states}"
 
 
 def report(answers: Sequence[Answer], seconds: float) -> None:
-    """Print the final table, from what is in the database."""
+    """Print the final table from the database."""
     kinds = Counter((answer.problem.url_name, answer.kind) for answer in answers)
     names = list(dict.fromkeys(kind for _, kind in kinds))
     print(f"\n{'problem':<14}{'learners':>9}{'mean grade':>12}{'of':>4}   answers")
@@ -213,10 +213,10 @@ def report(answers: Sequence[Answer], seconds: float) -> None:
         given = ", ".join(f"{kinds[name, kind]} {kind}" for kind in names if kinds[name, kind])
         print(f"{name:<14}{len(found):>9}{statistics.fmean(found):>12.2f}{points:>4}   {given}")
     waits = _waits()
-    words = [f"submitted {Submission.objects.count()}", f"graded {len(waits)}"]
+    parts = [f"submitted {Submission.objects.count()}", f"graded {len(waits)}"]
     if waits:
-        words += [f"wait p50 {quantile(waits, 0.5):.2f} s", f"p95 {quantile(waits, 0.95):.2f} s"]
-    print("\n" + "   ".join([*words, f"in {seconds:.0f} s"]))
+        parts += [f"wait p50 {quantile(waits, 0.5):.2f} s", f"p95 {quantile(waits, 0.95):.2f} s"]
+    print("\n" + "   ".join([*parts, f"in {seconds:.0f} s"]))
 
 
 def _waits() -> list[float]:

@@ -1,4 +1,4 @@
-"""The learners' course grades at the end of a run: waited for, compared, and printed."""
+"""Wait for the learners' course grades at the end of a run, compare and print them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHOWN = 5
 
 
 def wait_for_grades(seconds: float) -> None:
-    """Wait until no grade is out of date any more, or until waiting has no more sense."""
+    """Wait until no grade is dirty, or until ``seconds`` have passed."""
     deadline = time.monotonic() + seconds
     while course_grades.unfinished(course().key) and time.monotonic() < deadline:
         time.sleep(0.2)
 
 
 def expected_grades(answers: Sequence[Any]) -> dict[User, Expected]:
-    """Return what each learner's grade must be by what they answered (``cohort.Answer``)."""
+    """Return each learner's expected grade for the answers (``load_test.Answer``)."""
     earned: dict[User, dict[str, int]] = defaultdict(dict)
     for answer in answers:
         earned[answer.learner][answer.problem.url_name] = sum(answer.sample["scores"])
@@ -33,7 +33,7 @@ def expected_grades(answers: Sequence[Any]) -> dict[User, Expected]:
 
 
 def stored_grades(learners: Sequence[User]) -> dict[User, Expected | None]:
-    """Return what is stored of each learner's grade; None where nothing is."""
+    """Return each learner's stored grade, or None."""
     found = course_grades.CourseGradeFactory().iter(learners, course_key=course().key)
     grades = {result.student: result.course_grade for result in found}
     return {
@@ -47,7 +47,7 @@ def stored_grades(learners: Sequence[User]) -> dict[User, Expected | None]:
 def check_grades(
     expected: Mapping[User, Expected], found: Mapping[User, Expected | None]
 ) -> Iterator[str]:
-    """Yield what is wrong with the learners' course grades."""
+    """Yield each difference between expected and stored course grades."""
     late = course_grades.unfinished(course().key)
     if late:
         yield f"{len(late)} course grades are still out of date"

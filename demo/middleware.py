@@ -1,11 +1,11 @@
-"""What every page of the demo says about itself to the browser."""
+"""Middleware that adds the content security policy to the demo's pages."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-#: Scripts and everything else only from here. Capa's templates carry style attributes; feedback
-#: may show images from any https address.
+#: Scripts and other resources only from this site. Capa's templates have style attributes;
+#: feedback may contain images from any https URL.
 POLICY = "; ".join(
     (
         "default-src 'self'",

@@ -1,4 +1,4 @@
-"""How far a learner has got with a problem: read from the state, and from the queue meanwhile."""
+"""A learner's progress at a problem, read from the state and from the queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xqueue_bridge.submission_queue import api as submission_queue
 
 
 class Stage(StrEnum):
-    """Where one answer stands."""
+    """The stage of one answer."""
 
     UNANSWERED = "unanswered"
     WAITING = "waiting"
@@ -39,12 +39,12 @@ class Part:
 
     @property
     def busy(self) -> bool:
-        """Whether news is to be expected."""
+        """Return whether a grader still works on the answer or will do so."""
         return self.stage in (Stage.WAITING, Stage.GRADING)
 
     @property
     def mark(self) -> str:
-        """``right``, ``partly`` or ``wrong`` once it is graded, else the stage."""
+        """Return ``right``, ``partly`` or ``wrong`` if it is graded, else the stage."""
         if self.stage != Stage.GRADED:
             return self.stage
         return "right" if self.correct else "partly" if self.earned else "wrong"
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Progress:
-    """All answers of a problem, and how often the learner has tried."""
+    """All answers of a problem, and the number of attempts."""
 
     parts: tuple[Part, ...]
     attempts: int
@@ -71,7 +71,7 @@ class Progress:
 
     @property
     def mark(self) -> str:
-        """One word for the whole problem: what is still open wins."""
+        """Return the mark of the whole problem: an open part counts before a graded one."""
         marks = {part.mark for part in self.parts}
         for mark in (Stage.WAITING, Stage.GRADING, Stage.NOT_SENT, Stage.UNANSWERED):
             if mark in marks:
@@ -80,7 +80,7 @@ class Progress:
 
 
 def progress(user_id: int, problem: Problem) -> Progress:
-    """Return a learner's progress at a problem, the place in the queue included."""
+    """Return a learner's progress at a problem, with the position in the queue."""
     usage_key = problem.usage_key
     state = api.read_state(user_id, usage_key, usage_key.context_key) or {}
     queue_positions = _positions(user_id, problem) if is_queued(state) else {}
@@ -97,7 +97,7 @@ def parts_of(
     state: Mapping[str, Any],
     queue_positions: Mapping[str, tuple[Stage, int | None]] | None = None,
 ) -> tuple[Part, ...]:
-    """Return the answers that a state holds; ``queue_positions`` by queue key, for those queued."""
+    """Return the parts of a state; ``queue_positions`` are those of open parts, by queue key."""
     entries = sorted(state.get("correct_map", {}).items(), key=lambda item: _number(item[0]))
     if not entries:
         return tuple(Part(n, points * problem.worth) for n, points in enumerate(problem.points, 1))
@@ -116,7 +116,7 @@ def _part(
 ) -> Part:
     possible = points * worth
     if entry.get("queuestate"):
-        # A state that waits for a key which no submission has any more is still being looked at.
+        # No open submission has the key: its reply is stored and not yet applied.
         stage, position = queue_positions.get(entry["queuestate"]["key"], (Stage.GRADING, None))
         return Part(number, possible, stage, position=position)
     feedback = entry.get("msg") or ""
@@ -133,7 +133,7 @@ def _part(
 
 
 def _positions(user_id: int, problem: Problem) -> dict[str, tuple[Stage, int | None]]:
-    """Return where each of the learner's open submissions to a problem stands, by queue key."""
+    """Return stage and position of the learner's open submissions to a problem, by queue key."""
     return {
         mine.queue_key: (Stage.WAITING if mine.position else Stage.GRADING, mine.position)
         for mine in submission_queue.queue_positions(user_id, problem.usage_key)
@@ -141,5 +141,5 @@ def _positions(user_id: int, problem: Problem) -> dict[str, tuple[Stage, int | N
 
 
 def _number(answer_id: str) -> int:
-    """``fizzbuzz_2_1`` is the answer of the first response, ``fizzbuzz_3_1`` of the second."""
+    """Return the number in an answer id: 2 in ``fizzbuzz_2_1``, which is the first response's."""
     return int(answer_id.rsplit("_", 2)[1])

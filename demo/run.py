@@ -1,8 +1,8 @@
 """``make demo``: a site with the bridge, learners, and a grader, on this machine.
 
-make demo                                   goes on until Ctrl-C; keeps demo/var
-make demo ARGS="--learners 30 --exit"       thirty learners answer; 0 if all ends as it should
-make demo ARGS="--two-databases"            learners' history goes to a database of its own
+make demo                                   runs until Ctrl-C; keeps demo/var
+make demo ARGS="--learners 30 --exit"       thirty learners submit; exit code 0 on success
+make demo ARGS="--two-databases"            stores learners' history in another database
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _demo(
 
 
 def _set_up(how_many: int) -> tuple[str, list[Any]]:
-    """Migrate the database, read the course, create everybody; return the grader's secret."""
+    """Migrate the database, import the course, create the users; return the grader's secret."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "demo.settings"
     import django
 

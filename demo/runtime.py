@@ -1,4 +1,4 @@
-"""A small XBlock runtime on which the real problem block of Open edX runs as it does in the LMS."""
+"""A small XBlock runtime for the real problem block of Open edX."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Answers = Sequence[str] | Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a press on Submit: ``ok`` if the answer is on its way, else ``message``."""
+    """The outcome of a submit: ``ok`` if the answer was sent, else a ``message``."""
 
     ok: bool
     message: str = ""
@@ -46,9 +46,9 @@ MIXINS = (Graded,)
 
 
 def _fill_class_caches() -> None:
-    """Compute what XBlock caches for each class, before threads ask for it.
+    """Fill XBlock's caches of each class before threads use them.
 
-    XBlock stores None while it computes, and another thread would read that.
+    XBlock stores None while it computes, which another thread would read.
     """
     block_class = Mixologist(MIXINS).mix(ProblemBlock)
     assert block_class.fields
@@ -59,18 +59,18 @@ _fill_class_caches()
 
 
 class LearnersState:
-    """What one learner has at the blocks of a page. ``read_only``: and will have after it."""
+    """One learner's state at the blocks of a page. ``read_only``: writes are dropped."""
 
     def __init__(self, course_key: CourseKey, user: User, read_only: bool = False) -> None:
         self._cache = FieldDataCache([], course_key, user, read_only=read_only)
         self.field_data: FieldData = KvsFieldData(DjangoKeyValueStore(self._cache))
 
     def announce(self, block: Any) -> None:
-        """Read the fields of a block before it asks for them one by one."""
+        """Read all fields of a block with one statement for each scope."""
         self._cache.add_blocks_to_cache([block])
 
     def set_score(self, usage_key: UsageKey, grade: float | None, max_grade: float | None) -> None:
-        """Keep the points that a block gave."""
+        """Store the points that a block published."""
         if not self._cache.read_only:
             api.set_score(self._cache.user.pk, usage_key.context_key, usage_key, grade, max_grade)
 
@@ -78,7 +78,7 @@ class LearnersState:
 class DemoRuntime(Runtime):
     """One learner's runtime."""
 
-    #: Where a problem's script may look for modules of its own.
+    #: File system from which a problem's script can import modules.
     resources_fs = SimpleNamespace(root_path=str(OLX))
 
     def __init__(self, user_id: int, state: LearnersState, field_data: FieldData) -> None:
@@ -125,8 +125,8 @@ def load_block(
 ) -> Any:
     """Return the problem block of one learner; usable as ``XQUEUE_BRIDGE["BLOCK_LOADER"]``.
 
-    ``state`` is where the learner's fields are, if not in a cache of this block's own;
-    ``problem`` takes the place of the demo's own course, for tests. Raises Http404 if the
+    ``state`` has the learner's fields; by default a new one is created. ``problem`` is used
+    instead of the one in the demo's course, for tests. Raises Http404 if the
     course has no such problem, ``User.DoesNotExist`` if there is no such learner.
     """
     try:
@@ -161,13 +161,13 @@ def _field_data(problem: Problem, learner: FieldData) -> FieldData:
 def render(block: Any) -> str:
     """Return the problem as HTML, with the learner's answers, marks and feedback.
 
-    The LMS's own frame (title, buttons, its JavaScript) is the page's work. A first look may
-    choose the learner's random seed, so the block is saved, as the LMS does.
+    The page adds the LMS's frame (title, buttons, JavaScript). The first rendering may choose the
+    learner's random seed, so the block is saved, as in the LMS.
     """
     xhtml = block.remove_tags_from_html(block.lcp.get_html())
     xhtml = block.runtime.service(block, "replace_urls").replace_urls(str(xhtml))
     block.save()
-    # Capa closes empty elements as XML does; a browser would take <div/> for an opening tag.
+    # Capa writes empty elements as in XML; a browser would parse <div/> as an opening tag.
     return etree.tostring(etree.fromstring(xhtml), method="html", encoding="unicode")
 
 
@@ -178,12 +178,12 @@ def answer_ids(block: Any) -> list[str]:
 
 
 def random_seed(block: Any) -> int:
-    """Return the number that the problem's script, and the grader, start random from."""
+    """Return the random seed of the problem's script and of the grader."""
     return block.lcp.seed
 
 
 def submit(block: Any, answers: Answers) -> Submitted:
-    """Press Submit for the learner, through the handler that a browser would post to.
+    """Submit the learner's answers to the block's AJAX handler, as a browser does.
 
     ``answers``: one text for each answer of the problem, or the files (name -> content) of its
     only answer.
@@ -207,7 +207,7 @@ def submit(block: Any, answers: Answers) -> Submitted:
 
 
 def _sent(block: Any, ids: Sequence[str]) -> Submitted:
-    """Capa says "incorrect" of an answer on its way, and of one that could not be sent."""
+    """Return whether all answers wait: capa also marks those incorrect that were not sent."""
     marks = block.lcp.correct_map
     problems = [marks.get_msg(id_) for id_ in ids if not marks.is_queued(id_)]
     return Submitted(False, " ".join(problems)) if problems else Submitted(True)

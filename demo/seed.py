@@ -1,4 +1,4 @@
-"""What an empty database needs before the demo can start."""
+"""Fill an empty database for the demo."""
 
 from django.contrib.auth.models import User
 
@@ -9,8 +9,7 @@ from xqueue_bridge.models import TransportOverride
 
 
 def seed(learners: int) -> list[User]:
-    """Create learners and operator, send the course's submissions to our own table, and load
-    what is graded in it.
+    """Create the users, choose the submissions table as transport, and import the course.
 
     Returns the first ``learners`` learners. May be called again.
     """

@@ -1,8 +1,8 @@
-"""The demo's web server: Django's own, threaded, on an address of this machine.
+"""The demo's web server: Django's threaded one, on loopback.
 
     DJANGO_SETTINGS_MODULE=demo.settings python -m demo.server 8000
 
-serves alone; ``demo.run`` serves it together with everything else that the demo needs.
+runs the server only; ``demo.run`` starts the other processes, too.
 """
 
 import sys
@@ -12,7 +12,7 @@ from django.core.wsgi import get_wsgi_application
 
 
 def bind(host: str, port: int) -> ThreadedWSGIServer:
-    """Return a server that listens already; port 0 takes a free one (``server_address``).
+    """Return a server that is listening; port 0 means a free port (``server_address``).
 
     Call ``serve_forever()`` in the thread that shall serve, ``shutdown()`` from another.
     """
@@ -22,7 +22,7 @@ def bind(host: str, port: int) -> ThreadedWSGIServer:
 
 
 def main(port: int) -> None:
-    """Serve until interrupted; says where on standard output."""
+    """Serve until interrupted; print the URL."""
     server = bind("127.0.0.1", port)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()

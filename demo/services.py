@@ -1,4 +1,4 @@
-"""The services that the problem block asks its runtime for, other than ``xqueue``."""
+"""The runtime services of the problem block, except ``xqueue``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xblock.reference.user_service import UserService, XBlockUser
 
 
 class DemoUserService(UserService):
-    """Says who answers; the learner's name and e-mail stay out of it."""
+    """Returns the learner's anonymous id, without name and e-mail."""
 
     def __init__(self, user_id: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class DemoUserService(UserService):
 
 
 class Sandbox:
-    """Scripts always run out of process: see ``demo.code_jail``."""
+    """Service ``sandbox``: scripts always run in another process, see ``demo.code_jail``."""
 
     def can_execute_unsafe_code(self) -> bool:
         return False
@@ -41,21 +41,21 @@ class Sandbox:
 
 
 class ReplaceUrls:
-    """The demo's course has no static assets of its own."""
+    """Service ``replace_urls``: the demo's course has no static assets."""
 
     def replace_urls(self, text: str, static_replace_only: bool = False) -> str:
         return text
 
 
 def anonymous_id(user_id: int) -> str:
-    """Return the id by which graders know a learner: 32 hexadecimal digits."""
+    """Return a learner's anonymous id for graders: 32 hexadecimal digits."""
     return salted_hmac("demo.anonymous_id", str(user_id), algorithm="md5").hexdigest()
 
 
 def services_for(user_id: int) -> dict[str, Any]:
     """Return the services of one learner's runtime.
 
-    As in the LMS, a callable one is called with the block that asks for it.
+    As in the LMS, a callable service is called with the block.
     """
     from xqueue_bridge import XQueueService
 

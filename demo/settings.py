@@ -1,4 +1,4 @@
-"""Settings of the demo, and an example of what a host project writes to install the bridge."""
+"""Settings of the demo, as an example for host projects."""
 
 import os
 from importlib.util import find_spec
@@ -12,13 +12,13 @@ if find_spec("xblocks_contrib") is None:
 
 HERE = Path(__file__).parent
 
-#: Everything that the demo writes is below this folder.
+#: The folder of all files that the demo writes.
 VAR = Path(os.environ.get("XQUEUE_BRIDGE_DEMO_VAR", HERE / "var")).resolve()
 VAR.mkdir(parents=True, exist_ok=True)
 
 
 def _secret_key() -> str:
-    """Return this folder's own key, made on first use; two starts at once agree on one."""
+    """Return this folder's secret key; the first call creates it, also with concurrent starts."""
     path = VAR / "secret_key"
     if not path.exists():
         draft = VAR / f"secret_key.{os.getpid()}"
@@ -35,9 +35,9 @@ def _secret_key() -> str:
 
 # -- what the bridge needs of a host ---------------------------------------------------------
 
-#: Where learners reach this site; legacy callbacks are addressed to it.
+#: URL of this site for learners; callback URLs begin with it.
 LMS_ROOT_URL = os.environ.get("XQUEUE_BRIDGE_DEMO_URL", "http://127.0.0.1:8000")
-#: Capa's keys tell two answers apart by the second: one second keeps them different.
+#: Capa's queue keys of two answers differ after one second.
 XQUEUE_WAITTIME_BETWEEN_REQUESTS = 1
 
 XQUEUE_BRIDGE = {
@@ -66,8 +66,8 @@ def _database(name: str) -> dict[str, object]:
         "NAME": str(VAR / f"{name}.sqlite3"),
         "OPTIONS": {
             "timeout": 30,
-            # A transaction that means to write says so at once, and waits its turn instead of
-            # failing half-way; readers are not in its way.
+            # A writing transaction takes the lock at its beginning, and waits instead of failing
+            # later. Readers do not block it.
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         },
@@ -76,7 +76,7 @@ def _database(name: str) -> dict[str, object]:
 
 DATABASES = {"default": _database("demo")}
 
-# What make demo ARGS="--two-databases" switches on: history goes to a database of its own.
+# make demo ARGS="--two-databases" sets this: history is stored in another database.
 if os.environ.get("XQUEUE_BRIDGE_DEMO_TWO_DATABASES"):
     DATABASES["history"] = _database("history")
     DATABASE_ROUTERS = ["xqueue_bridge.learner_state.history.router.HistoryRouter"]

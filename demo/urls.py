@@ -1,4 +1,4 @@
-"""The demo's addresses: a learner's pages here, the bridge's below /xqueue/ and /courses/."""
+"""URLs of the demo: the learner's pages, and the bridge's below /xqueue/ and /courses/."""
 
 from django.contrib import admin
 from django.contrib.staticfiles.views import serve
@@ -13,9 +13,9 @@ urlpatterns = [
     path("leave/", views.leave, name="leave"),
     path("problems/<slug:url_name>/", views.problem, name="problem"),
     path("problems/<slug:url_name>/status", views.status, name="status"),
-    # A demo on one machine needs no web server before it: Django finds the files itself.
+    # The demo has no web server in front of it, so Django serves the static files.
     path("static/<path:path>", serve, {"insecure": True}),
-    # Browsers ask for it on pages that name no icon, such as the admin's.
+    # Browsers request it for pages without an icon, such as the admin's.
     path("favicon.ico", RedirectView.as_view(url="/static/demo/icon.svg")),
     path("admin/", admin.site.urls),
     path("", include("xqueue_bridge.urls")),

@@ -1,4 +1,4 @@
-"""The people of the demo: learners and an operator, none of whom has a password."""
+"""The users of the demo: learners and an operator, without passwords."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NAMES = (
 def create(how_many: int) -> list[User]:
     """Create the first ``how_many`` learners and the operator; return the learners.
 
-    Whoever exists already is left as they are. The operator may do everything with the bridge's
-    tables in the admin, and nothing with others.
+    Existing users do not change. In the admin the operator has all permissions for the bridge's
+    tables, and none for others.
     """
     known = set(User.objects.values_list("username", flat=True))
     people = [_learner(number) for number in range(1, how_many + 1)]
@@ -43,7 +43,7 @@ def learners() -> list[User]:
 
 
 def who_may_sign_in() -> list[User]:
-    """Return the learners and the operator: nobody else can be chosen on the front page."""
+    """Return the users that can be chosen on the front page: the learners and the operator."""
     return [*learners(), *User.objects.filter(username=OPERATOR, is_active=True)]
 
 

@@ -1,4 +1,4 @@
-"""The demo's pages: who are you, the course, and a problem with its live status."""
+"""The demo's pages: choice of a user, the course, and a problem with its status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ View = Callable[..., HttpResponse]
 
 
 def with_problem(view: View) -> View:
-    """Hand the view the problem that the address names, for a learner who is signed in."""
+    """Pass the problem of the URL to the view, for a logged-in learner."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, url_name: str) -> HttpResponse:
@@ -45,12 +45,12 @@ def with_problem(view: View) -> View:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose(request: HttpRequest) -> HttpResponse:
-    """Choose who to be. There are no passwords: this is a demo, on one machine."""
+    """Choose a user, without a password: the demo runs on loopback."""
     offered = users.who_may_sign_in()
     if request.method == "POST":
         chosen = {str(person.pk): person for person in offered}.get(request.POST.get("person", ""))
         if chosen is None:
-            raise Http404("Nobody of that number can be chosen.")
+            raise Http404("This user cannot be chosen.")
         login(request, chosen, backend=PASSWORDLESS)
         wanted = request.GET.get("next", "")
         if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
@@ -61,7 +61,7 @@ def choose(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def leave(request: HttpRequest) -> HttpResponse:
-    """Be nobody again."""
+    """Log out."""
     logout(request)
     return redirect("choose")
 
@@ -70,7 +70,7 @@ def leave(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    """The course: its problems, and how far the learner has got with each."""
+    """Show the course's problems with the learner's progress."""
     rows = [(problem, progress(request.user.pk, problem)) for problem in course().problems]
     totals = {
         "earned": sum(done.earned for _, done in rows),
@@ -82,7 +82,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @with_problem
 @require_http_methods(["GET", "HEAD", "POST"])
 def problem(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """One problem; a POST submits the answer. Scripts ask for JSON and stay on the page."""
+    """Show a problem; a POST submits the answer. The page's script requests JSON."""
     block = _block(request, problem)
     if request.method != "POST":
         return render(request, "demo/problem.html", _problem_page(request, problem, block))
@@ -97,7 +97,7 @@ def problem(request: HttpRequest, problem: Problem) -> HttpResponse:
 @with_problem
 @require_GET
 def status(request: HttpRequest, problem: Problem) -> JsonResponse:
-    """What has changed since the page last asked (``?seen=``): polled while a grade is due."""
+    """Return the changes since the state in ``?seen=``; polled while a grade is missing."""
     now = progress(request.user.pk, problem)
     context = {"problem": problem, "progress": now}
     answer: dict[str, Any] = {"busy": now.busy, "seen": _digest(now)}
@@ -136,7 +136,7 @@ def _answers(request: HttpRequest, problem: Problem, block: Any) -> runtime.Answ
     names = [f"input_{answer_id}" for answer_id in runtime.answer_ids(block)]
     if problem.takes_files:
         return {file.name: file.read() for file in request.FILES.getlist(names[0])}
-    # Browsers send CRLF; what graders get is what the learner typed.
+    # Browsers send CRLF; graders get LF, as the learner typed.
     return [request.POST.get(name, "").replace("\r\n", "\n") for name in names]
 
 

@@ -105,7 +105,7 @@ RULES: dict[str, Rule] = {
         "old kind|old keys?", "deprecated key", ("keys of the old kind", "an old key")
     ),
     "user id": Rule(
-        "(?:learner|user)(?:'s)? numbers?|of that number", "user id", ("the learner's number",)
+        "learner's numbers?|user numbers?|of that number", "user id", ("the learner's number",)
     ),
     "cast": Rule("cast", "factories", ("tests/x/cast.py",), in_names=False),
     "journey": Rule("journeys?|mortals?", "integration test, process", ("journeys/mortals.py",)),

@@ -32,7 +32,7 @@ const look = EditorView.theme({
 });
 
 /**
- * Put an editor in the place of a textarea.
+ * Replace a textarea by an editor.
  *
  * Tab indents; Escape and then Tab leaves. `onSubmit` runs on Ctrl-Enter or Cmd-Enter.
  */

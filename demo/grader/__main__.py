@@ -10,7 +10,7 @@ from demo.grader import sandbox
 from demo.grader.grading import grade_submission
 from xqueue_bridge.grader import Config, run
 
-#: Seconds that a submission under way may take after SIGTERM.
+#: Seconds that the current submission may take after SIGTERM.
 STOP_SECONDS = 3.0
 
 

@@ -1,4 +1,4 @@
-"""The feedback a learner reads: HTML of the kind that xqueue-watcher's graders send."""
+"""Build the feedback for a learner: HTML like that of xqueue-watcher's graders."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_SHOWN = 1000
-# Characters that XML has no way to write; a program can print them all the same.
+# Characters that XML forbids, and that a program can print.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one test: its name, whether it passed, and what to tell of it."""
+    """The result of one test: its name, whether it passed, and details."""
 
     name: str
     passed: bool
@@ -22,7 +22,7 @@ class Finding:
 
 
 def text(value: str) -> str:
-    """Return a value of any origin as harmless HTML text of a bounded length."""
+    """Return any text as escaped HTML of a bounded length."""
     if len(value) > MAX_SHOWN:
         value = f"{value[:MAX_SHOWN]} … ({len(value) - MAX_SHOWN} more characters)"
     return html.escape(_ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", value))
@@ -37,12 +37,12 @@ def render(summary: str, findings: Iterable[Finding] = (), printed: str = "") ->
 
 
 def _section(finding: Finding) -> str:
-    kind, word = ("correct", "passed") if finding.passed else ("incorrect", "failed")
+    kind, label = ("correct", "passed") if finding.passed else ("incorrect", "failed")
     details = "".join(
         f"<dt>{text(name)}</dt><dd><pre>{text(value)}</pre></dd>" for name, value in finding.details
     )
     return (
         f'<section><div class="result-output result-{kind}">'
-        f"<h4>{text(finding.name)}: {word}</h4>{f'<dl>{details}</dl>' if details else ''}"
+        f"<h4>{text(finding.name)}: {label}</h4>{f'<dl>{details}</dl>' if details else ''}"
         "</div></section>"
     )

@@ -1,4 +1,4 @@
-"""From a submission to its reply: find the grading program, run the answer, judge it."""
+"""Grade a submission: find the grading program, run the answer, compare, build the reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER_FILE = "answer.py"
 
 
 class GradingError(Exception):
-    """The submission cannot be graded, and it is not the learner's doing: no reply is given."""
+    """The submission cannot be graded because of an error that the learner did not cause."""
 
 
 def grade(body: str, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def grade(body: str, files: Mapping[str, bytes]) -> dict[str, Any]:
             source = source.decode("utf-8-sig")
         except UnicodeDecodeError:
             return _reply(suite, 0, f"{suite.file} is not a text file in UTF-8.")
-    # A sandbox cannot be given half a character, and no program needs one.
+    # A lone surrogate cannot be encoded for the sandbox.
     source = source.encode("utf-8", "replace").decode("utf-8")
     calls = [case.arguments for test in suite.tests for case in test.cases]
     file = suite.file or ANSWER_FILE
@@ -48,7 +48,7 @@ def grade_submission(submission: Submission) -> dict[str, Any]:
 
 
 def _read(body: str) -> tuple[Suite, str]:
-    """Return the suite that a submission's body asks for, and the text of the answer."""
+    """Return the suite that a submission's body names, and the text of the answer."""
     try:
         content = json.loads(body)
         payload = json.loads(content["grader_payload"])
@@ -56,13 +56,13 @@ def _read(body: str) -> tuple[Suite, str]:
         program = _program(payload["grader"])
         return program(payload, student), str(content["student_response"])
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        # No value: the body is a learner's work.
+        # The error contains no value, because the body is a learner's work.
         raise GradingError(f"the submission's body is not usable: {type(exc).__name__}") from None
 
 
 @functools.cache
 def _program(path: str) -> Callable[[Any, Any], Suite]:
-    """Load the grading program at a path below our own directory."""
+    """Load the grading program at a path below this directory."""
     file = (PROGRAMS / path).resolve()
     if file.name != "grade.py" or PROGRAMS not in file.parent.parents or not file.is_file():
         raise GradingError("grader_payload names no grading program")
@@ -106,7 +106,7 @@ def _reply(
 def _finding(
     suite: Suite, test: Test, results: list[Mapping[str, Any] | None], ended: str
 ) -> Finding:
-    """Compare a test's results with what was expected; tell of the first that is wrong."""
+    """Compare a test's results with the expected ones; describe the first that differs."""
     for case, result in zip(test.cases, results, strict=True):
         if result is None:
             return Finding(test.name, False, (("What happened", _ended(ended, suite)),))
@@ -116,7 +116,7 @@ def _finding(
 
 
 def same(value: Any, expected: Any, tolerance: float) -> bool:
-    """Whether a result is the expected one; numbers may be off by ``tolerance``."""
+    """Return whether a result is the expected one; numbers may differ by ``tolerance``."""
     if tolerance and isinstance(value, int | float):
         return math.isclose(value, expected, rel_tol=0, abs_tol=tolerance)
     return bool(value == expected)
@@ -138,7 +138,7 @@ def _details(suite: Suite, case: Case, result: Mapping[str, Any]) -> tuple[tuple
 
 def _said(result: Mapping[str, Any]) -> str:
     line = f" (line {result['line']})" if result.get("line") else ""
-    return f"{result['error']}: {result.get('words', '')}{line}"
+    return f"{result['error']}: {result.get('message', '')}{line}"
 
 
 def _not_loaded(run: sandbox.Run, suite: Suite) -> str:

@@ -1,10 +1,10 @@
-"""What runs in the sandbox: the learner's program, called with the tests' inputs.
+"""Run the learner's program with the tests' inputs, inside the sandbox.
 
-Read as text by sandbox.py and given to ``python -c``. Standard input holds one JSON object
+sandbox.py reads this file as text and passes it to ``python -c``. Standard input is one JSON object
 ``{"file", "source", "function", "calls": [[argument, ...], ...], "limits": {...},
 "library"}``; each
-result is one line of JSON on the descriptor named in argv[1]. What was expected never comes
-here: the program can read all that this process can.
+result is one line of JSON on the descriptor named in argv[1]. The input contains no expected
+results, because the learner's program can read it.
 """
 
 import json
@@ -13,17 +13,17 @@ import reprlib
 import resource
 import sys
 
-# The user and group called nobody on every Linux.
-NOBODY = 65534
+# Id of the user and group without rights on every Linux.
+UNPRIVILEGED = 65534
 
 
-def become_nobody(library):
-    """Drop root, if we have it; then import from ``library``, a copy that nobody can read."""
+def drop_root(library):
+    """Change from root to the user UNPRIVILEGED; import from ``library``, which it can read."""
     if os.geteuid() != 0:
         return
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(UNPRIVILEGED)
+    os.setuid(UNPRIVILEGED)
     if library:
         original = os.path.dirname(os.__file__)
         sys.path[:] = [library, os.path.join(library, "lib-dynload")]
@@ -33,25 +33,25 @@ def become_nobody(library):
 
 
 def limit(limits):
-    """Give this process, and so the learner's program, its last limits."""
+    """Set the resource limits of this process and of the learner's program."""
     for name, value in limits.items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), tuple(value))
 
 
 def said(error, file):
-    """Describe what a program raised: its class, words, and the line of ``file`` if known."""
+    """Describe an exception: its class, message, and the line in ``file`` if known."""
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == file:
             line = trace.tb_lineno
         trace = trace.tb_next
-    words = error.msg if isinstance(error, SyntaxError) else str(error)
-    return {"error": type(error).__name__, "words": str(words)[:500], "line": line}
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return {"error": type(error).__name__, "message": str(message)[:500], "line": line}
 
 
 def shown(value):
-    """Return a short text for a value, whatever it is."""
+    """Return a short text for any value."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 300
     short.maxlist = short.maxdict = short.maxtuple = short.maxset = 40
@@ -72,7 +72,7 @@ def call(function, arguments, file):
 
 
 def load(task):
-    """Run the learner's program once; return its names, or what went wrong."""
+    """Run the learner's program once; return its names, or an error."""
     names = {"__name__": "answer", "__file__": task["file"]}
     try:
         exec(compile(task["source"], task["file"], "exec"), names)
@@ -87,7 +87,7 @@ def load(task):
 def main():
     results = os.fdopen(int(sys.argv[1]), "w", buffering=1, encoding="utf-8")
     task = json.load(sys.stdin)
-    become_nobody(task["library"])
+    drop_root(task["library"])
     limit(task["limits"])
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)

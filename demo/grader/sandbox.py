@@ -1,4 +1,4 @@
-"""Runs a learner's program: in bubblewrap where it works, else in a limited child process."""
+"""Run a learner's program in bubblewrap if that works, else in a limited child process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import IO, Any
 
 HARNESS = Path(__file__).with_name("harness.py").read_text(encoding="utf-8")
 MEMORY_BYTES = 512 * 2**20
-#: What a program may print, and what its results may take (two million primes fit).
+#: Maximum size of a program's output, and of its results (two million primes fit).
 MAX_OUTPUT_BYTES = 100_000
 MAX_RESULT_BYTES = 8 * 2**20
 #: The limit is on processor time; a program that only sleeps ends at this multiple of it.
@@ -41,10 +41,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a task.
+    """The outcome of a task.
 
     ``loading`` and each of ``results`` are the harness's objects; ``results`` is shorter than
-    the task's calls when the program did not live to answer them all. ``ended`` says how:
+    the task's calls if the program ended before. ``ended`` says how:
     "finished", "time", "output" (it printed too much) or "crash".
     """
 
@@ -64,7 +64,7 @@ class _Stream:
 
 
 def run(task: Task, isolated: bool | None = None) -> Run:
-    """Run a task to its end, which comes in a bounded time whatever the program does."""
+    """Run a task; end it after a bounded time."""
     isolated = is_isolated() if isolated is None else isolated
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryDirectory() as nowhere:
@@ -95,12 +95,12 @@ def run(task: Task, isolated: bool | None = None) -> Run:
 
 
 def is_isolated() -> bool:
-    """Whether programs run in bubblewrap here."""
+    """Return whether programs run in bubblewrap on this machine."""
     return _works(tuple(_bubblewrap()))
 
 
 def describe() -> str:
-    """Return one sentence on how programs run here, for the grader's log and the demo."""
+    """Return a sentence about the isolation of programs, for the grader's log and the demo."""
     if is_isolated():
         return "Programs run in bubblewrap: no network, nothing to write to, limits on all else."
     return (
@@ -129,9 +129,9 @@ def _request(task: Task) -> dict[str, Any]:
 
 @functools.cache
 def _readable_library() -> str | None:
-    """Return a copy of the standard library where the user "nobody" cannot read the original.
+    """Return a copy of the standard library, if the unprivileged user cannot read the original.
 
-    None where no copy is needed: the child keeps its user, or that user can read the original.
+    Return None if the child keeps its user, or the unprivileged user can read the original.
     """
     original = Path(os.__file__).resolve().parent
     can_enter = all(folder.stat().st_mode & 0o001 for folder in (original, *original.parents))
@@ -151,15 +151,15 @@ def _arguments(results: int) -> list[str]:
 
 
 def _python() -> str:
-    # Not the virtual environment's link: its packages are none of the program's business.
+    # Not the virtual environment's link, because programs must not import its packages.
     return os.path.realpath(sys.executable)
 
 
 def _bubblewrap() -> list[str]:
     """Return the command that starts Python in a new, read-only, network-less system."""
     as_root = os.geteuid() == 0
-    # Root needs no user namespace, and inside becomes nobody: a real other user, whose
-    # processes the kernel can limit. Everyone else gets a namespace of users as well.
+    # Root needs no user namespace, and changes to another user inside, so that the kernel can
+    # limit the processes. Other users get a user namespace as well.
     separate = ["--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     rights = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if as_root else []
     if not as_root:
@@ -179,7 +179,7 @@ def _bubblewrap() -> list[str]:
 
 @functools.cache
 def _works(command: tuple[str, ...]) -> bool:
-    """Try the sandbox once: a kernel or a container may forbid what it needs."""
+    """Run the sandbox once: a kernel or a container may forbid it."""
     environment = {"LD_LIBRARY_PATH": "/python/lib"}
     probe = [*command, "-I", "-S", "-c", "import json, resource, random"]
     try:
@@ -192,7 +192,7 @@ def _works(command: tuple[str, ...]) -> bool:
 
 
 def _watch(child: subprocess.Popen[bytes], streams: list[_Stream], seconds: float) -> str:
-    """Read until the child has closed its pipes, its time is over, or it says too much."""
+    """Read until the child has closed its pipes, or exceeds the limit of time or output."""
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for stream in streams:
@@ -215,7 +215,7 @@ def _watch(child: subprocess.Popen[bytes], streams: list[_Stream], seconds: floa
 
 
 def _ending(returncode: int) -> str:
-    # A signal ends a plain child as -N; bubblewrap passes it on as 128 + N.
+    # After a signal N the exit code is -N; bubblewrap returns 128 + N.
     number = returncode - 128 if returncode > 128 else -returncode
     if number in (signal.SIGXCPU, signal.SIGKILL):
         return "time"
@@ -223,7 +223,7 @@ def _ending(returncode: int) -> str:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the child, its process group included."""
+    """Kill the child and its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -1,4 +1,4 @@
-"""What a grading program says: the function it calls, with what, and what should come back."""
+"""Description of a test suite: the function, its arguments and the expected results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Case:
-    """One call. A hidden case is counted, but the learner is not told its numbers."""
+    """One call. A hidden case counts, but the feedback does not show its arguments."""
 
     arguments: tuple[Any, ...]
     expected: Any
@@ -17,13 +17,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Test:
-    """A requirement, in the learner's words; its points are given if all its cases are right."""
+    """A requirement, as the feedback shows it; it earns its points if all its cases are right."""
 
     name: str
     cases: tuple[Case, ...]
     points: float = 1
 
-    # Not one of pytest's, whatever its name.
+    # pytest must not collect this class.
     __test__ = False
 
 
@@ -43,5 +43,5 @@ class Suite:
 
     @property
     def points(self) -> float:
-        """What a right answer earns."""
+        """Return the points of a right answer."""
         return sum(test.points for test in self.tests)

@@ -1,4 +1,4 @@
-"""What the browser tests use: a window that listens to its console, a grader, axe-core."""
+"""Helpers of the browser tests: a window with its console, a grader, axe-core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 CHROMIUM = "/usr/bin/chromium"
-#: As root there is no sandbox; the rest keeps chromium from looking for the world outside.
+#: As root chromium has no sandbox; the other flags prevent requests to other hosts.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -22,12 +22,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-#: Milliseconds; a page that asks every 0.7 s is far quicker, a busy machine may not be.
+#: Milliseconds; the page polls every 0.7 s, but the machine may be busy.
 SOON = 15_000
 
 
 class Grader:
-    """A pull grader that does one step when a test says so."""
+    """A pull grader whose steps a test calls."""
 
     def __init__(self, url: str, secret: str) -> None:
         self.url = f"{url}/xqueue"
@@ -37,7 +37,7 @@ class Grader:
         self._content(self.session.post(f"{self.url}/login/", data=form, timeout=10))
 
     def pull(self) -> dict[str, Any]:
-        """Take the next answer."""
+        """Pull the next submission."""
         query = {"queue_name": "demo"}
         answer = self.session.get(f"{self.url}/get_submission/", params=query, timeout=10)
         submission = json.loads(self._content(answer))
@@ -45,7 +45,7 @@ class Grader:
         return json.loads(submission["xqueue_body"])
 
     def put(self, score: float, msg: str) -> None:
-        """Answer what was pulled last."""
+        """Return the result of the submission that was pulled last."""
         reply = json.dumps({"correct": score > 0, "score": score, "msg": msg})
         form = {"xqueue_header": self.header, "xqueue_body": reply}
         self._content(self.session.post(f"{self.url}/put_result/", data=form, timeout=10))
@@ -58,7 +58,7 @@ class Grader:
 
 @contextlib.contextmanager
 def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
-    """A fresh browser window; whatever its console complains of fails the test."""
+    """Open a browser window; an error in its console fails the test."""
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
@@ -81,14 +81,14 @@ def become(page: Page, name: str) -> None:
 
 
 def write(page: Page, label: str, text: str) -> None:
-    """Replace what an editor holds, from the keyboard."""
+    """Replace the text of an editor, with the keyboard."""
     page.get_by_role("textbox", name=label).focus()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(text)
 
 
 def serious(page: Page) -> list[str]:
-    """Return what axe-core finds that would keep somebody from using the page."""
+    """Return the serious accessibility violations that axe-core finds."""
     found = Axe().run(page).response["violations"]
     return [
         f"{violation['id']}: {[node['target'] for node in violation['nodes']]}"

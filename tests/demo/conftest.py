@@ -1,4 +1,4 @@
-"""The demo's course and people, in a host that is otherwise the tests' own."""
+"""Fixtures: the demo's course and users, in the host of the tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fizzbuzz() -> Problem:
 
 
 def submit(learner: User, url_name: str, kind: str = "right") -> runtime.Submitted:
-    """Send a sample answer for a learner."""
+    """Submit a sample answer of a learner."""
     return runtime.submit(load(learner, url_name), sample(url_name, kind))
 
 
@@ -50,7 +50,7 @@ def load(learner: User, url_name: str) -> Any:
 
 
 def answer(submission: Submission, *, score: float, msg: str = "<p>Seen.</p>") -> None:
-    """Be the grader of a submission, with nothing of the protocol in between."""
+    """Store a grader's reply to a submission, without HTTP."""
     reply = {"correct": score > 0, "score": score, "msg": msg}
     body = json.dumps(reply)
     reply_id = grader_replies.store_reply(
@@ -67,7 +67,7 @@ def grade(learner: User, url_name: str) -> learner_state.RawScore | None:
 
 @pytest.fixture
 def learner(transactional_db) -> User:
-    """A learner of the demo, whose course sends to our own table."""
+    """Return a learner of the demo; the course uses the submissions table."""
     return seed(1)[0]
 
 
@@ -78,7 +78,7 @@ def secret(learner) -> str:
 
 @pytest.fixture
 def site(settings) -> None:
-    """The demo's own pages."""
+    """Use the demo's URLs and templates."""
     settings.ROOT_URLCONF = "demo.urls"
     settings.LOGIN_URL = "choose"
     templates = [dict(settings.TEMPLATES[0])]
@@ -92,7 +92,7 @@ def site(settings) -> None:
 
 @pytest.fixture
 def browse(site, learner) -> Callable[[User | None], Client]:
-    """Return a client of the demo's pages, signed in as whom you say."""
+    """Return a function that makes a test client of the demo's pages for a user."""
 
     def signed_in(person: User | None) -> Client:
         client = Client()

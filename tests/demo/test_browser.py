@@ -1,4 +1,4 @@
-"""The demo in a real browser: everything here is seen or pressed as a learner would."""
+"""The demo's pages in a browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHT = SAMPLES["fizzbuzz"]["right"]["answers"][0]
-#: Makes the demo's database with a grade in it, and prints the secret of a grader.
+#: Creates the demo's database with a grade in it, and prints a grader's secret.
 PREPARE = """
 import django; django.setup()
 from django.core.management import call_command
@@ -38,7 +38,7 @@ call_command("xqueue_bridge_grader", "create", "demo-grader", "--queue", "demo")
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A demo of our own, in an empty folder; the settings are the demo's, not the tests'."""
+    """Create a demo in an empty folder, with the demo's settings."""
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "demo.settings",
@@ -86,7 +86,7 @@ def grader(url: str, secret: str) -> Grader:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # To the end of this module only: playwright's loop would bar Django's ORM from the thread.
+    # Only until the end of this module: Django's ORM cannot run beside playwright's event loop.
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
@@ -100,7 +100,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def test_grade_appears_without_reload(page: Page, grader: Grader) -> None:
-    """C114: the learner sees the grade and the feedback where they are."""
+    """C114: the page shows the grade and the feedback without a reload."""
     become(page, "Amara")
     page.get_by_role("link", name="Fizz and buzz").click()
     page.evaluate("window.sameDocument = true")
@@ -160,19 +160,19 @@ def test_control_enter_submits_and_both_parts_are_graded(page: Page, grader: Gra
     ):
         write(page, label, text)
     page.keyboard.press("Control+Enter")
-    places = page.locator("#position .position")
-    expect(places.nth(1)).to_contain_text("You are 2nd in the queue.", timeout=SOON)
+    positions = page.locator("#position .position")
+    expect(positions.nth(1)).to_contain_text("You are 2nd in the queue.", timeout=SOON)
     for score in (1, 0):
         grader.pull()
         grader.put(score, f"<p>Part worth {score}.</p>")
-    expect(places.nth(0)).to_contain_text("1 of 1 point", timeout=SOON)
-    expect(places.nth(1)).to_contain_text("0 of 1 point", timeout=SOON)
+    expect(positions.nth(0)).to_contain_text("1 of 1 point", timeout=SOON)
+    expect(positions.nth(1)).to_contain_text("0 of 1 point", timeout=SOON)
     expect(page.locator(".external-grader-message")).to_have_text(
         ["Part worth 1.", "Part worth 0."]
     )
 
 
-def test_files_are_handed_in(page: Page, grader: Grader) -> None:
+def test_files_are_submitted(page: Page, grader: Grader) -> None:
     become(page, "Amara")
     page.goto("/problems/wordcount/")
     page.get_by_role("button", name="Submit").click()
@@ -188,7 +188,7 @@ def test_files_are_handed_in(page: Page, grader: Grader) -> None:
     expect(page.locator(".filesubmission .message")).to_have_text("Words counted.")
 
 
-def test_refusal_is_announced_and_the_answer_stays(page: Page, grader: Grader) -> None:
+def test_rejected_answer_stays_in_the_editor(page: Page, grader: Grader) -> None:
     become(page, "Amara")
     page.goto("/problems/primes/")
     write(page, "Your primes_below function", "first = 1")
@@ -204,22 +204,22 @@ def test_refusal_is_announced_and_the_answer_stays(page: Page, grader: Grader) -
     expect(page.locator("#position")).to_contain_text("0 of 3 points", timeout=SOON)
 
 
-def test_page_of_somebody_who_has_left_says_so(browser: Browser, url: str) -> None:
-    """Trying again could not help: the other tab has signed somebody else in, or nobody."""
-    # Not `opened`: its console names the refused request, as it should.
+def test_page_shows_that_another_tab_has_changed_the_user(browser: Browser, url: str) -> None:
+    """Another tab has logged the learner out, or another user in."""
+    # Not `opened`: the console contains the rejected request.
     window = browser.new_context(base_url=url)
     page, other = window.new_page(), window.new_page()
     become(page, "Amara")
     page.goto("/problems/fizzbuzz/")
     other.goto("/")
-    other.get_by_role("button", name="Be somebody else").click()
+    other.get_by_role("button", name="Choose another user").click()
     other.wait_for_url("**/choose/")
     page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_role("alert")).to_contain_text("You are somebody else by now", timeout=SOON)
+    expect(page.get_by_role("alert")).to_contain_text("logged in another user", timeout=SOON)
     other.get_by_role("button", name="Bruno").click()
     other.wait_for_url(f"{url}/")
     page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_role("alert")).to_contain_text("You are somebody else by now", timeout=SOON)
+    expect(page.get_by_role("alert")).to_contain_text("logged in another user", timeout=SOON)
     window.close()
 
 
@@ -247,7 +247,7 @@ def test_operator_sees_the_queue_move(
 
 
 @pytest.mark.parametrize(("colours", "width"), [("light", 1280), ("dark", 360)])
-def test_pages_keep_nobody_out(
+def test_pages_have_no_serious_accessibility_violations(
     browser: Browser, url: str, grader: Grader, colours: Any, width: int
 ) -> None:
     size = {"width": width, "height": 800}
@@ -269,7 +269,7 @@ def test_pages_keep_nobody_out(
 
 
 @pytest.mark.parametrize(("colours", "width"), [("light", 1280), ("dark", 360)])
-def test_pages_about_grades_keep_nobody_out(
+def test_grade_pages_have_no_serious_accessibility_violations(
     browser: Browser, url: str, grader: Grader, colours: Any, width: int
 ) -> None:
     size = {"width": width, "height": 800}
@@ -278,7 +278,7 @@ def test_pages_about_grades_keep_nobody_out(
         page.get_by_role("link", name="Progress").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Your progress")
         expect(page.get_by_role("img", name="Percents of the assignments")).to_be_visible()
-        assert_nobody_is_kept_out(page)
+        assert_accessible(page)
         become(page, "Operator")
         page.get_by_role("link", name="Back to the site").click()
         page.get_by_role("link", name="Gradebook").click()
@@ -287,16 +287,16 @@ def test_pages_about_grades_keep_nobody_out(
         expect(page.get_by_role("columnheader", name="Total")).to_have_attribute(
             "aria-sort", "descending"
         )
-        assert_nobody_is_kept_out(page)
+        assert_accessible(page)
         page.get_by_role("link", name="Warm-up, Amara Okafor").click()
         page.get_by_label("Points").fill("5")
         page.get_by_label("Reason").first.fill("Explained at the blackboard.")
         page.get_by_role("button", name="Set").click()
         expect(page.get_by_role("row", name="blackboard").first).to_contain_text("set to 5")
-        assert_nobody_is_kept_out(page)
+        assert_accessible(page)
 
 
-def assert_nobody_is_kept_out(page: Page) -> None:
+def assert_accessible(page: Page) -> None:
     assert serious(page) == []
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
 

@@ -1,4 +1,4 @@
-"""A problem's own script runs outside our process."""
+"""Scripts of problems run in another process."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ def run(code: str, **names: object) -> tuple[dict[str, object], str | None]:
     return names, reason
 
 
-def test_names_come_back() -> None:
+def test_names_of_the_script_are_returned() -> None:
     names, reason = run("doubled = number * 2", number=21)
     assert (names["doubled"], reason) == (42, None)
 
 
-def test_what_json_cannot_hold_stays_behind() -> None:
+def test_values_that_are_not_json_are_dropped() -> None:
     names, reason = run("import math\nhalf = 0.5")
     assert names == {"half": 0.5}
     assert reason is None
 
 
-def test_our_own_modules_are_not_touched() -> None:
+def test_script_does_not_change_modules_of_this_process() -> None:
     before = sys.modules["random"]
     run("import sys; sys.modules['random'] = None")
     assert sys.modules["random"] is before is random
 
 
-def test_an_error_is_told() -> None:
+def test_error_of_the_script_is_returned() -> None:
     names, reason = run("1 / 0")
     assert reason == "ZeroDivisionError: division by zero"
     assert names == {}
 
 
-def test_an_endless_script_is_stopped(monkeypatch) -> None:
+def test_endless_script_is_stopped(monkeypatch) -> None:
     monkeypatch.setattr(code_jail, "SECONDS", 0.5)
     _, reason = run("while True: pass")
     assert reason == "the script ran for more than 0.5 seconds"

@@ -1,4 +1,4 @@
-"""The course is read as an import into the LMS would read it."""
+"""Reading of the demo's course."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_problems_inherit_from_their_subsection() -> None:
     assert {problem.settings["format"] for problem in PROBLEMS} == formats
 
 
-def test_there_is_one_of_each_kind() -> None:
+def test_course_has_one_problem_of_each_kind() -> None:
     by_name = {problem.url_name: problem for problem in PROBLEMS}
     assert by_name["fizzbuzz"].points == (1,)
     assert by_name["triangle"].points == (4,)
@@ -35,14 +35,14 @@ def test_there_is_one_of_each_kind() -> None:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.url_name)
-def test_every_part_goes_to_the_demos_queue(problem) -> None:
+def test_every_part_has_the_demos_queue(problem) -> None:
     responses = etree.fromstring(problem.olx).findall(".//coderesponse")
     assert {response.get("queuename") for response in responses} == {"demo"}
     assert len(responses) == len(problem.points)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.url_name)
-def test_samples_say_what_each_part_earns(problem) -> None:
+def test_samples_have_a_score_for_each_part(problem) -> None:
     samples = SAMPLES[problem.url_name]
     assert {"right", "wrong", "broken"} <= samples.keys()
     for found in samples.values():
@@ -50,12 +50,12 @@ def test_samples_say_what_each_part_earns(problem) -> None:
     assert tuple(samples["right"]["scores"]) == problem.points
 
 
-def test_an_unknown_problem_is_a_key_error() -> None:
+def test_unknown_problem_raises_key_error() -> None:
     with pytest.raises(KeyError):
         course().by_url_name("no_such_problem")
 
 
-def test_elements_may_be_written_in_place(tmp_path: Path) -> None:
+def test_elements_may_be_written_inline(tmp_path: Path) -> None:
     (tmp_path / "course.xml").write_text(
         '<course url_name="r" org="O" course="C" display_name="In one file"><chapter>'
         '<sequential><vertical><problem url_name="p"><coderesponse><textbox points="2"/>'

@@ -1,4 +1,4 @@
-"""The demo's own sum of course grades, and that a grade which differs from it is noticed."""
+"""The demo's own computation of course grades, and its comparison with stored grades."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FULL = {problem.url_name: sum(problem.points) for problem in course().problems}
     [
         ({}, 0, None),
         (FULL, 100, "A"),
-        # The worst of three homeworks is dropped: nothing is lost without it.
+        # The lowest of three homeworks is dropped.
         (FULL | {"temperature": 0}, 100, "A"),
-        # Two homeworks of three, and no project.
+        # Two homeworks of three have scores, and the project has none.
         (FULL | {"primes": 0}, 60, "C"),
         # Warm-up: 2 of 2 by weight, 0 of 4: a third of it, and half of 60 % is a homework.
         ({"fizzbuzz": 1}, 10, None),
@@ -33,7 +33,7 @@ FULL = {problem.url_name: sum(problem.points) for problem in course().problems}
         ({"temperature": 2, "wordcount": 2, "caesar": 2}, 60, "C"),
     ],
 )
-def test_sum(earned: dict[str, int], percent: int, letter: str | None) -> None:
+def test_expected_grade(earned: dict[str, int], percent: int, letter: str | None) -> None:
     assert expected_grade(course(), earned) == Expected(percent, letter, letter is not None)
 
 
@@ -52,7 +52,7 @@ def wrong(learner: User, expected: Expected) -> list[str]:
     return list(load_test_grades.check_grades({learner: expected}, found))
 
 
-def test_stored_grade_is_compared(learner, capsys) -> None:
+def test_wrong_stored_grade_is_found(learner, capsys) -> None:
     course_structure.publish(course_structure.read_course(OLX))
     score(learner, "primes", 2, 3)
     assert "1 course grades are still out of date" in wrong(learner, Expected(27, None, False))
@@ -65,6 +65,6 @@ def test_stored_grade_is_compared(learner, capsys) -> None:
     assert "course grades  1 learners: 0 A, 0 B, 0 C, 1 none; 0 passed" in capsys.readouterr().out
 
 
-def test_grade_that_is_missing_is_seen(learner) -> None:
+def test_missing_grade_is_found(learner) -> None:
     (problem,) = wrong(learner, Expected(0, None, False))
     assert problem.endswith("None found")

@@ -1,4 +1,4 @@
-"""The demo's grader: what it runs, how it judges, and how it speaks to a queue."""
+"""The demo's grader: sandbox, grading, feedback and command line."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ PAYLOADS: dict[str, list[dict[str, Any]]] = {
 SEED = 77
 SHIFT = 3 + int(random.Random(SEED).random() * 20)
 
-#: Both ways of running a program, as far as this machine has them.
+#: Whether programs are isolated: both, if this machine has bubblewrap.
 WAYS = sorted({False, sandbox.is_isolated()})
 
 
 def body(payload: Any, answer: str) -> str:
-    """A submission's body in the form that capa gives it."""
+    """Return a submission's body in capa's form."""
     return json.dumps(
         {
             "grader_payload": f"\n  {json.dumps(payload)}\n",
@@ -122,7 +122,7 @@ def test_time_used_up_in_the_last_test_keeps_the_points_before() -> None:
     assert "within 1 s: failed" in reply["msg"]
 
 
-def test_hidden_case_is_not_told() -> None:
+def test_hidden_case_is_not_shown() -> None:
     program = (
         "def fizzbuzz(n):\n    if n == 30: return 'seen'\n"
         + (SAMPLES["fizzbuzz"]["right"]["answers"][0].split("\n", 1)[1])
@@ -140,7 +140,7 @@ def test_missing_file_is_named() -> None:
     assert "wordcount.py" in reply["msg"]
 
 
-def test_file_that_is_no_text_is_named() -> None:
+def test_file_that_is_not_text_is_named() -> None:
     reply = grade(body(PAYLOADS["wordcount"][0], ""), {"wordcount.py": b"\xff\xfe\x00"})
     assert "wordcount.py is not a text file" in reply["msg"]
 
@@ -149,19 +149,19 @@ def test_file_that_is_no_text_is_named() -> None:
     "path",
     ["../settings.py", "/etc/passwd", "grade.py", "harness.py", "fizzbuzz", "", "../../x/grade.py"],
 )
-def test_payload_cannot_name_a_file_elsewhere(path: str) -> None:
+def test_payload_cannot_name_a_file_outside_the_folder(path: str) -> None:
     with pytest.raises(GradingError):
         grade(body({"grader": path}, ""), {})
 
 
 @pytest.mark.parametrize("payload", [None, 3, [], "fizzbuzz/grade.py", {"grader": None}, {}])
-def test_unusable_payload_is_no_fault_of_the_learner(payload: Any) -> None:
+def test_invalid_payload_is_a_grading_error(payload: Any) -> None:
     with pytest.raises(GradingError):
         grade(body(payload, "def fizzbuzz(n): ..."), {})
 
 
 @given(st.text() | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
-def test_any_other_body_is_a_grading_error_that_tells_nothing(text: str) -> None:
+def test_invalid_body_is_a_grading_error_without_its_text(text: str) -> None:
     with pytest.raises(GradingError) as raised:
         grade(text, {})
     assert str(raised.value).startswith("the submission's body is not usable: ")
@@ -188,7 +188,7 @@ def test_results_are_compared(value: Any, expected: Any, tolerance: float, verdi
 
 @pytest.mark.parametrize("isolated", WAYS)
 class TestSandbox:
-    def test_it_works(self, isolated: bool) -> None:
+    def test_program_returns_results(self, isolated: bool) -> None:
         ran = run("print('hi')\ndef f(a, b): return [a, b]", [1, "ä"], isolated=isolated)
         assert ran.results == ({"value": [1, "ä"], "shown": "[1, 'ä']"},)
         assert (ran.printed, ran.ended) == ("hi\n", "finished")
@@ -207,11 +207,11 @@ class TestSandbox:
         assert ran.ended == "output"
         assert len(ran.printed) <= sandbox.MAX_OUTPUT_BYTES
 
-    def test_no_more_processes(self, isolated: bool) -> None:
+    def test_program_cannot_start_processes(self, isolated: bool) -> None:
         ran = run("import os\ndef f(): return os.fork()", isolated=isolated)
         assert ran.results[0]["error"] in ("BlockingIOError", "PermissionError")
 
-    def test_nothing_of_the_grader_in_reach(
+    def test_program_cannot_read_the_grader(
         self, isolated: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("XQUEUE_GRADER_SECRET", "s3cret")
@@ -223,7 +223,7 @@ class TestSandbox:
         )
         assert run(program, isolated=isolated).results[0]["value"] == [False, False, ""]
 
-    def test_forged_results_are_only_values(self, isolated: bool) -> None:
+    def test_forged_results_count_as_values(self, isolated: bool) -> None:
         program = (
             "import os\n"
             "for fd in range(3, 20):\n"
@@ -235,7 +235,7 @@ class TestSandbox:
         assert all(isinstance(result, dict) for result in ran.results)
 
 
-def test_isolated_or_says_so() -> None:
+def test_description_says_whether_programs_are_isolated() -> None:
     if not sandbox.is_isolated():
         assert sandbox.describe().startswith("NOT ISOLATED")
         return
@@ -255,12 +255,12 @@ def test_isolated_or_says_so() -> None:
 
 
 @given(st.binary(), st.binary())
-def test_anything_may_come_from_the_sandbox(results: bytes, output: bytes) -> None:
+def test_any_output_of_the_sandbox_is_accepted(results: bytes, output: bytes) -> None:
     ran = sandbox.run_from(results, output, "finished")
     assert all(isinstance(result, dict) for result in ran.results)
 
 
-def test_missing_bubblewrap_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bubblewrap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "is_isolated", lambda: False)
     assert sandbox.describe().startswith("NOT ISOLATED: ")
 
@@ -269,7 +269,7 @@ def test_missing_bubblewrap_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_feedback_is_well_formed_whatever_it_tells(name: str, detail: str, printed: str) -> None:
+def test_feedback_is_well_formed_for_any_text(name: str, detail: str, printed: str) -> None:
     finding = Finding(name, False, ((name, detail),))
     msg = render(name, [finding], printed)
     assert ElementTree.fromstring(msg).tag == "div"
@@ -293,7 +293,7 @@ def command(**environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_command_needs_a_secret_and_says_where() -> None:
+def test_command_without_a_secret_names_the_variable() -> None:
     with command(XQUEUE_GRADER_NAME="grader") as process:
         assert process.stderr is not None
         told = process.stderr.read()
@@ -301,7 +301,7 @@ def test_command_needs_a_secret_and_says_where() -> None:
     assert "XQUEUE_GRADER_SECRET" in told
 
 
-def test_command_stops_when_asked(tmp_path: Path) -> None:
+def test_command_ends_after_sigterm(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s3cret\n")
     secret = str(tmp_path / "secret")
     with command(XQUEUE_GRADER_NAME="grader", XQUEUE_GRADER_SECRET_FILE=secret) as process:

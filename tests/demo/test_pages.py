@@ -1,4 +1,4 @@
-"""The demo's pages, as a client without scripts and as the page's own script use them."""
+"""The demo's pages, without JavaScript and as requested by the page's script."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def problem_form(url_name: str, kind: str = "right") -> dict[str, object]:
     return {f"input_{url_name}_{number}_1": text for number, text in enumerate(found, 2)}
 
 
-def test_people_are_made_once(learner) -> None:
+def test_users_are_created_once(learner) -> None:
     assert [person.username for person in create(3)] == ["learner-01", "learner-02", "learner-03"]
     assert create(2)[0].pk == learner.pk
     assert User.objects.count() == 4
     assert not any(person.has_usable_password() for person in User.objects.all())
 
 
-def test_nobody_is_asked_who_they_are(browse) -> None:
+def test_front_page_needs_no_password(browse) -> None:
     client = browse(None)
     for path in ("/", "/problems/fizzbuzz/", "/problems/fizzbuzz/status"):
         response = client.get(path)
         assert (response.status_code, response.url) == (302, f"/choose/?next={path}")
-    assert b"nobody has a password" in client.get("/choose/").content
+    assert b"there are no passwords" in client.get("/choose/").content
 
 
 def test_choosing_a_learner_leads_to_the_course(browse, learner) -> None:
@@ -66,8 +66,8 @@ def test_addresses_that_the_demo_prints_are_pages(browse, capsys) -> None:
     assert len(paths) == 3
 
 
-def test_a_learner_is_told_whose_page_it_is(browse, learner) -> None:
-    """A 403 looks as the site makes it look; who then becomes the operator gets the page."""
+def test_operators_page_responds_403_to_a_learner(browse, learner) -> None:
+    """The 403 page is the site's own; after choosing the operator the page is shown."""
     response = browse(learner).get("/xqueue/queues/?partial=table")
     assert response.status_code == 403
     way_out = re.search(r'href="(/choose/[^"]*)"', response.text)[1]
@@ -76,7 +76,7 @@ def test_a_learner_is_told_whose_page_it_is(browse, learner) -> None:
     assert chosen.url == "/xqueue/queues/?partial=table"
 
 
-def test_the_operator_may_use_the_bridges_tables_in_the_admin(browse) -> None:
+def test_operator_may_use_the_bridges_tables_in_the_admin(browse) -> None:
     operator = User.objects.get(username=OPERATOR)
     page = browse(operator).get("/admin/").content.decode()
     for name in ("Submissions", "Received replies", "Transport overrides", "Graders"):
@@ -88,7 +88,7 @@ def test_the_operator_may_use_the_bridges_tables_in_the_admin(browse) -> None:
     ("wanted", "reached"),
     [("/xqueue/queues/?a=b", "/xqueue/queues/?a=b"), ("https://example.com/", "/"), ("//x", "/")],
 )
-def test_choosing_leads_on_to_the_page_that_was_wanted(
+def test_choosing_redirects_to_the_requested_page(
     browse, learner, wanted: str, reached: str
 ) -> None:
     client = browse(None)
@@ -96,15 +96,15 @@ def test_choosing_leads_on_to_the_page_that_was_wanted(
     assert client.post(f"/choose/?{query}", {"person": learner.pk}).url == reached
 
 
-@pytest.mark.parametrize("person", ["", "0", "nobody", "1 OR 1"])
-def test_only_people_of_the_demo_can_be_chosen(browse, person: str) -> None:
+@pytest.mark.parametrize("person", ["", "0", "unknown", "1 OR 1"])
+def test_unknown_user_cannot_be_chosen(browse, person: str) -> None:
     admin = User.objects.create_superuser("admin", password="long and secret")
     client = browse(None)
     assert client.post("/choose/", {"person": person}).status_code == 404
     assert client.post("/choose/", {"person": admin.pk}).status_code == 404
 
 
-def test_course_page_shows_how_far_each_problem_is(browse, learner) -> None:
+def test_course_page_shows_the_stage_of_each_problem(browse, learner) -> None:
     submit(learner, "triangle")
     answer(Submission.objects.get(), score=3)
     submit(learner, "fizzbuzz")
@@ -125,12 +125,12 @@ def test_every_problem_can_be_answered_without_scripts(browse, learner, url_name
     assert Submission.objects.count() == len(SAMPLES[url_name]["right"]["scores"])
 
 
-def test_a_refusal_is_shown_without_scripts(browse, learner) -> None:
+def test_rejection_is_shown_without_scripts(browse, learner) -> None:
     response = browse(learner).post("/problems/wordcount/", {}, follow=True)
     assert "Choose a file to hand in first." in response.content.decode()
 
 
-def test_the_script_gets_json(browse, learner) -> None:
+def test_script_gets_json(browse, learner) -> None:
     client = browse(learner)
     sent = client.post("/problems/fizzbuzz/", problem_form("fizzbuzz"), headers=JSON)
     assert sent.json() == {"ok": True, "message": ""}
@@ -139,13 +139,13 @@ def test_the_script_gets_json(browse, learner) -> None:
     assert "You must wait" in again.json()["message"]
 
 
-def test_line_ends_are_what_the_learner_typed(browse, learner) -> None:
+def test_line_ends_are_sent_as_the_learner_typed(browse, learner) -> None:
     client = browse(learner)
     client.post("/problems/fizzbuzz/", {"input_fizzbuzz_2_1": "a = 1\r\nb = 2\r\n"})
     assert r'"student_response": "a = 1\nb = 2\n"' in Submission.objects.get().content.body
 
 
-def test_status_tells_only_news(browse, learner) -> None:
+def test_status_contains_changes_only(browse, learner) -> None:
     client = browse(learner)
     submit(learner, "fizzbuzz")
     first = client.get("/problems/fizzbuzz/status").json()
@@ -161,18 +161,18 @@ def test_status_tells_only_news(browse, learner) -> None:
     assert "Well counted." in third["problem"]
 
 
-def test_status_without_news_asks_little_of_the_database(
+def test_number_of_statements_of_an_unchanged_status(
     browse, learner, django_assert_num_queries
 ) -> None:
     client = browse(learner)
     submit(learner, "fizzbuzz")
     seen = client.get("/problems/fizzbuzz/status").json()["seen"]
-    # Session, user, state, the learner's submissions, the place in the queue.
+    # Session, user, state, the learner's submissions, the position in the queue.
     with django_assert_num_queries(5):
         client.get("/problems/fizzbuzz/status", {"seen": seen})
 
 
-def test_one_learner_does_not_see_another(browse, learner) -> None:
+def test_learner_does_not_see_another_learners_answer(browse, learner) -> None:
     submit(learner, "fizzbuzz")
     other = create(2)[1]
     page = browse(other).get("/problems/fizzbuzz/").content.decode()
@@ -189,7 +189,7 @@ def test_feedback_is_shown_as_sanitised(browse, learner) -> None:
     assert "x()" not in page
 
 
-def test_what_the_learner_wrote_is_text_on_the_page(browse, learner) -> None:
+def test_answer_is_escaped_on_the_page(browse, learner) -> None:
     client = browse(learner)
     client.post("/problems/fizzbuzz/", {"input_fizzbuzz_2_1": "</textarea></code><b id=out>"})
     page = client.get("/problems/fizzbuzz/").content.decode()
@@ -198,18 +198,18 @@ def test_what_the_learner_wrote_is_text_on_the_page(browse, learner) -> None:
 
 
 @pytest.mark.parametrize("path", ["/problems/nowhere/", "/problems/nowhere/status"])
-def test_an_unknown_problem_is_not_found(browse, learner, path: str) -> None:
+def test_unknown_problem_responds_404(browse, learner, path: str) -> None:
     assert browse(learner).get(path).status_code == 404
 
 
 @pytest.mark.parametrize(
     ("path", "method"), [("/", "post"), ("/leave/", "get"), ("/problems/fizzbuzz/status", "post")]
 )
-def test_other_methods_are_refused(browse, learner, path: str, method: str) -> None:
+def test_other_methods_respond_405(browse, learner, path: str, method: str) -> None:
     assert getattr(browse(learner), method)(path).status_code == 405
 
 
-def test_learners_find_their_progress(browse, learner) -> None:
+def test_learners_page_links_to_the_progress(browse, learner) -> None:
     client = browse(learner)
     address = f"/xqueue/grades/{course().key}/progress/"
     assert f'href="{address}"' in client.get("/").content.decode()
@@ -218,7 +218,7 @@ def test_learners_find_their_progress(browse, learner) -> None:
     assert "Project, does not count" not in page
 
 
-def test_the_operator_finds_the_grade_book(browse, learner) -> None:
+def test_operators_page_links_to_the_gradebook(browse, learner) -> None:
     operator = User.objects.get(username=OPERATOR)
     client = browse(operator)
     address = f"/xqueue/grades/{course().key}/gradebook/"
@@ -231,7 +231,7 @@ def test_pages_are_never_stored_by_the_browser(browse, learner) -> None:
         assert "no-store" in browse(learner).get(path).headers["Cache-Control"]
 
 
-def test_looking_at_a_graded_problem_changes_nothing(browse, learner) -> None:
+def test_get_of_a_graded_problem_writes_nothing(browse, learner) -> None:
     submit(learner, "fizzbuzz")
     answer(Submission.objects.get(), score=1)
     key = Submission.objects.get().usage_key
@@ -240,7 +240,7 @@ def test_looking_at_a_graded_problem_changes_nothing(browse, learner) -> None:
     assert learner_state.read_state(learner.pk, key, key.context_key) == before
 
 
-def test_a_crawler_sees_what_the_learner_sees(browse, learner) -> None:
+def test_crawler_gets_the_same_page(browse, learner) -> None:
     """SG36: with a crawler's User-Agent the page is the same, and nothing is stored."""
     CrawlersConfig(enabled=True).save()
     pages = []

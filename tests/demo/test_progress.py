@@ -1,4 +1,4 @@
-"""What the pages say of an answer, from state and queue."""
+"""A learner's progress from state and queue."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def pull(grader_name: str = "demo-grader") -> None:
     assert queue.pull("demo", grader.pk) is not None
 
 
-def test_nothing_yet(learner) -> None:
+def test_problem_without_an_answer(learner) -> None:
     assert progress(learner.pk, fizzbuzz()) == Progress((Part(1, possible=2),), attempts=0)
     assert attempts(learner.pk, fizzbuzz()) == []
 
 
-def test_places_in_the_queue_follow_arrival(learner) -> None:
+def test_positions_in_the_queue_follow_arrival(learner) -> None:
     first, second = seed(2)
     submit(first, "fizzbuzz")
     submit(second, "temperature")
@@ -37,7 +37,7 @@ def test_places_in_the_queue_follow_arrival(learner) -> None:
     assert there.busy
 
 
-def test_a_leased_answer_is_being_graded_and_moves_the_others_up(learner) -> None:
+def test_leased_answer_is_being_graded_and_has_no_position(learner) -> None:
     first, second = seed(2)
     submit(first, "fizzbuzz")
     submit(second, "fizzbuzz")
@@ -47,7 +47,7 @@ def test_a_leased_answer_is_being_graded_and_moves_the_others_up(learner) -> Non
 
 
 @pytest.mark.parametrize(("score", "mark"), [(4, "right"), (0, "wrong")])
-def test_a_grade_ends_it(learner, score: float, mark: str) -> None:
+def test_graded_answer_has_its_mark(learner, score: float, mark: str) -> None:
     submit(learner, "triangle")
     answer(Submission.objects.get(), score=score)
     done = progress(learner.pk, course().by_url_name("triangle"))
@@ -55,14 +55,14 @@ def test_a_grade_ends_it(learner, score: float, mark: str) -> None:
 
 
 def test_points_are_those_of_the_grade(learner) -> None:
-    """The demo's pages and the bridge's name the same points: a problem's weight counts."""
+    """The demo's pages and the bridge's have the same points, scaled by the problem's weight."""
     submit(learner, "caesar", "partial")
     answer(Submission.objects.get(), score=1)
     done = progress(learner.pk, course().by_url_name("caesar"))
     assert (done.earned, done.possible) == (1.5, 3)
 
 
-def test_parts_of_different_success_are_partly_right(learner) -> None:
+def test_right_and_wrong_parts_are_partly_right(learner) -> None:
     submit(learner, "temperature", "partial")
     for submission, score in zip(Submission.objects.order_by("pk"), (1, 0), strict=True):
         answer(submission, score=score)
@@ -71,13 +71,13 @@ def test_parts_of_different_success_are_partly_right(learner) -> None:
     assert done.mark == "partly"
 
 
-def test_an_answer_that_could_not_be_sent(learner, settings) -> None:
+def test_answer_that_could_not_be_sent(learner, settings) -> None:
     settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True}
     submit(learner, "fizzbuzz")
     assert progress(learner.pk, fizzbuzz()).mark == Stage.NOT_SENT
 
 
-def test_attempts_keep_answers_grades_and_times(learner, settings) -> None:
+def test_attempts_have_answers_grades_and_times(learner, settings) -> None:
     settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
     submit(learner, "fizzbuzz", "wrong")
     answer(Submission.objects.get(), score=0, msg="<p>Not quite.</p>")
@@ -91,7 +91,7 @@ def test_attempts_keep_answers_grades_and_times(learner, settings) -> None:
     assert first.sent_at < second.sent_at
 
 
-def test_the_next_attempt_does_not_lengthen_the_one_before(learner, settings, time_machine) -> None:
+def test_next_attempt_keeps_the_duration_of_the_former(learner, settings, time_machine) -> None:
     settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
     time_machine.move_to("2026-11-20 10:00:00Z", tick=False)
     submit(learner, "fizzbuzz", "wrong")
@@ -102,13 +102,13 @@ def test_the_next_attempt_does_not_lengthen_the_one_before(learner, settings, ti
     assert attempts(learner.pk, fizzbuzz())[1].seconds == 2
 
 
-def test_attempts_name_files(learner) -> None:
+def test_attempts_have_file_names(learner) -> None:
     submit(learner, "wordcount")
     (attempt,) = attempts(learner.pk, course().by_url_name("wordcount"))
     assert (attempt.answers[0].files, attempt.answers[0].text) == (("wordcount.py",), "")
 
 
-def test_only_the_latest_attempts_are_told(learner, settings, monkeypatch) -> None:
+def test_only_the_latest_attempts_are_listed(learner, settings, monkeypatch) -> None:
     settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
     monkeypatch.setattr("demo.attempts.LIMIT", 2)
     for kind in ("broken", "wrong", "right"):

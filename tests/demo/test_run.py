@@ -1,4 +1,4 @@
-"""``make demo`` without a spectator: the whole path, from learners to a table of grades."""
+"""``make demo`` with ``--exit``: from answers to the table of grades."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def headless(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_learners_get_the_grades_they_should() -> None:
-    """C113: real blocks, a real grader, real programs; every grade is compared."""
+def test_learners_get_the_expected_grades() -> None:
+    """C113: with real blocks, a real grader and real programs every grade is as expected."""
     done = headless("--learners", "3")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "submitted 7   graded 7   wait p50 " in done.stdout
@@ -43,15 +43,15 @@ def test_learners_get_the_grades_they_should() -> None:
         assert f"\n{problem.url_name} " in done.stdout
 
 
-def test_history_may_have_a_database_of_its_own() -> None:
-    """SG32, SG34: one switch, and the same grades."""
+def test_history_can_be_in_another_database() -> None:
+    """SG32, SG34: with --two-databases the grades are the same."""
     done = headless("--learners", "1", "--two-databases")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_nothing_is_left_running(tmp_path: Path, number: int) -> None:
-    """Ctrl-C, a supervisor, a window that is closed: grader and sweeper end with the demo."""
+def test_signal_ends_all_processes(tmp_path: Path, number: int) -> None:
+    """After SIGINT, SIGTERM or SIGHUP the grader and the sweeper end with the demo."""
     demo = subprocess.Popen(
         [sys.executable, "-m", "demo.run", "--port", "0", "--learners", "1"],
         cwd=ROOT,
@@ -59,19 +59,19 @@ def test_nothing_is_left_running(tmp_path: Path, number: int) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # Whoever runs the tests in the background may have it ignored.
+        # A shell may start background processes with SIGINT ignored.
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert demo.stdout is not None
     assert any("Ctrl-C stops it all." in line for line in demo.stdout)
     demo.send_signal(number)
-    # They write to the same pipe: it ends when the last of them has.
-    told, _ = demo.communicate(timeout=60)
-    assert "Stopping." in told
+    # All processes write to the same pipe, which is closed when the last one ends.
+    output, _ = demo.communicate(timeout=60)
+    assert "Stopping." in output
     assert demo.returncode == 0
 
 
-def test_thirty_learners_try_every_kind_of_answer_to_every_problem() -> None:
+def test_thirty_learners_submit_every_kind_of_answer_to_every_problem() -> None:
     learners = [User(pk=number, username=f"learner-{number:02}") for number in range(1, 31)]
     planned = {(answer.problem.url_name, answer.kind) for answer in load_test.plan(learners)}
     kinds = {"right", "wrong", "partial", "broken"}
@@ -79,7 +79,7 @@ def test_thirty_learners_try_every_kind_of_answer_to_every_problem() -> None:
     assert everything - planned == {("fizzbuzz", "partial")}, "which has no partial credit"
 
 
-# -- the look at what became of an answer
+# -- the check of an answer's result
 
 
 @pytest.fixture
@@ -94,23 +94,23 @@ def answer(learner: User) -> load_test.Answer:
 
 
 def graded(learner: User, problem: Problem, **changes: object) -> None:
-    """Write what a graded answer leaves in the state, and in the grade."""
+    """Write the state and the score of a graded answer."""
     entry = {"correctness": "correct", "npoints": 4, "msg": "<p>Well</p>", "queuestate": None}
-    place = (learner.pk, problem.usage_key.context_key, problem.usage_key)
+    key = (learner.pk, problem.usage_key.context_key, problem.usage_key)
     fields = {"correct_map": {"triangle_2_1": {**entry, **changes}}, "attempts": 1}
-    learner_state.save_fields(*place, fields)
-    learner_state.set_score(*place, 4, 4)
+    learner_state.save_fields(*key, fields)
+    learner_state.set_score(*key, 4, 4)
 
 
 def found_wrong(learner: User) -> str:
     return "; ".join(load_test.check(answer(learner)))
 
 
-def test_answer_that_never_arrived_is_seen(learner: User) -> None:
+def test_missing_answer_is_found(learner: User) -> None:
     assert "grade (4, 4) expected, None found" in found_wrong(learner)
 
 
-def test_answer_that_still_waits_is_seen(learner: User) -> None:
+def test_waiting_answer_is_found(learner: User) -> None:
     waiting = {"key": "k", "time": "20261120053556"}
     graded(learner, answer(learner).problem, queuestate=waiting)
     assert found_wrong(learner) == "still waits for its grade"
@@ -124,31 +124,29 @@ def test_answer_that_still_waits_is_seen(learner: User) -> None:
         ({"msg": " "}, "a grade without feedback"),
     ],
 )
-def test_grade_that_is_wrong_is_seen(learner: User, changes: dict, problem: str) -> None:
+def test_wrong_grade_is_found(learner: User, changes: dict, problem: str) -> None:
     graded(learner, answer(learner).problem, **changes)
     assert problem in found_wrong(learner)
 
 
-def test_grade_without_a_submission_is_seen(learner: User) -> None:
+def test_grade_without_a_submission_is_found(learner: User) -> None:
     graded(learner, answer(learner).problem)
-    assert found_wrong(learner) == "submissions and replies stand at []"
+    assert found_wrong(learner) == "submissions and replies have the states []"
 
 
-def test_end_that_is_not_as_it_should_be_is_listed(
-    learner: User, capsys: pytest.CaptureFixture[str]
-) -> None:
-    nobody_listens = "http://127.0.0.1:9"
-    assert load_test.Cohort(nobody_listens, [learner], wait=5).run() == 1
-    told = capsys.readouterr().err
-    assert "NOT AS IT SHOULD BE: learner-01: ConnectionError" in told
-    assert "NOT AS IT SHOULD BE: learner-01, fizzbuzz, right: grade (1, 1) expected, None" in told
-    assert "NOT AS IT SHOULD BE: learner-01: course grade Expected(percent=30, " in told
+def test_unexpected_result_is_printed(learner: User, capsys: pytest.CaptureFixture[str]) -> None:
+    closed_port = "http://127.0.0.1:9"
+    assert load_test.Cohort(closed_port, [learner], wait=5).run() == 1
+    output = capsys.readouterr().err
+    assert "UNEXPECTED: learner-01: ConnectionError" in output
+    assert "UNEXPECTED: learner-01, fizzbuzz, right: grade (1, 1) expected, None" in output
+    assert "UNEXPECTED: learner-01: course grade Expected(percent=30, " in output
 
 
 # -- small parts
 
 
-def test_a_demo_that_is_running_keeps_its_grader(db: None) -> None:
+def test_secret_of_a_running_demo_stays_valid(db: None) -> None:
     first, second = run._grader_secret(), run._grader_secret()
     for secret in (first, second):
         assert authenticate(run.GRADER, secret) is not None
@@ -167,14 +165,14 @@ def taken_port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def test_port_that_is_taken_is_not_used(taken_port: int) -> None:
+def test_port_in_use_is_not_chosen(taken_port: int) -> None:
     port = run.free_port(taken_port)
     assert port not in (0, taken_port)
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.9, 1.6, 2.3])
-def test_signal_while_it_starts(tmp_path: Path, seconds: float) -> None:
-    """A demo that is stopped at any moment of its start leaves no process."""
+def test_signal_during_the_start_ends_all_processes(tmp_path: Path, seconds: float) -> None:
+    """A demo that is stopped at any time of its start leaves no process."""
     demo = subprocess.Popen(
         [sys.executable, "-m", "demo.run", "--port", "0", "--learners", "1"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The real problem block, on the demo's runtime and in our learners' state."""
+"""The real problem block on the demo's runtime, with the bridge's learner state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROBLEMS = [problem.url_name for problem in course().problems]
 
 
 @pytest.mark.parametrize("url_name", PROBLEMS)
-def test_answer_goes_out_and_grade_comes_back(learner, url_name: str) -> None:
+def test_answer_is_sent_and_graded(learner, url_name: str) -> None:
     assert submit(learner, url_name) == runtime.Submitted(True)
     points = course().by_url_name(url_name).points
     assert 'class="xqueue"' in runtime.render(load(learner, url_name))
@@ -39,7 +39,7 @@ def test_answer_goes_out_and_grade_comes_back(learner, url_name: str) -> None:
     assert grade(learner, url_name) == RawScore(sum(points), sum(points))
 
 
-def test_first_look_keeps_the_learners_seed(learner) -> None:
+def test_first_rendering_stores_the_learners_seed(learner) -> None:
     looked_at = load(learner, "caesar")
     html = runtime.render(looked_at)
     seed = runtime.random_seed(looked_at)
@@ -49,7 +49,7 @@ def test_first_look_keeps_the_learners_seed(learner) -> None:
     assert learner_state.read_state(learner.pk, key, key.context_key)["seed"] == seed
 
 
-def test_graders_are_told_the_seed_but_not_the_learner(learner) -> None:
+def test_graders_get_the_seed_but_not_the_username(learner) -> None:
     submit(learner, "caesar")
     body = json.loads(Submission.objects.get().content.body)
     told = json.loads(body["student_info"])
@@ -58,7 +58,7 @@ def test_graders_are_told_the_seed_but_not_the_learner(learner) -> None:
     assert learner.username not in Submission.objects.get().content.body
 
 
-def test_learners_do_not_share_a_seed_for_lack_of_choice() -> None:
+def test_learners_have_different_seeds() -> None:
     seeds = set()
     for user_id in range(1, 30):
         block = runtime.load_block(
@@ -72,7 +72,7 @@ def test_learners_do_not_share_a_seed_for_lack_of_choice() -> None:
     assert len(seeds) > 5
 
 
-def test_files_arrive_as_uploads(learner) -> None:
+def test_files_are_sent_as_uploads(learner) -> None:
     submit(learner, "wordcount")
     content = Submission.objects.get().content
     (file,) = content.stored_files()
@@ -87,7 +87,7 @@ def test_no_file_is_not_an_attempt(learner) -> None:
     assert load(learner, "wordcount").attempts == 0
 
 
-def test_submitting_again_too_soon_is_refused_in_words(learner, settings) -> None:
+def test_second_answer_within_the_waiting_time_is_rejected(learner, settings) -> None:
     settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 60
     assert submit(learner, "fizzbuzz").ok
     again = submit(learner, "fizzbuzz", "wrong")
@@ -96,7 +96,7 @@ def test_submitting_again_too_soon_is_refused_in_words(learner, settings) -> Non
     assert Submission.objects.count() == 1
 
 
-def test_an_answer_that_could_not_be_sent_is_told(learner, settings) -> None:
+def test_message_of_an_answer_that_could_not_be_sent(learner, settings) -> None:
     settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True}
     outcome = submit(learner, "temperature")
     assert not outcome.ok
@@ -117,7 +117,7 @@ def test_no_transaction_is_open_while_the_block_runs(learner, monkeypatch) -> No
     assert seen == [False]
 
 
-def test_only_what_changed_is_written(learner) -> None:
+def test_only_changed_fields_are_written(learner) -> None:
     submit(learner, "fizzbuzz")
     key = course().by_url_name("fizzbuzz").usage_key
     before = [
@@ -130,19 +130,19 @@ def test_only_what_changed_is_written(learner) -> None:
     assert before == after
 
 
-def test_an_unknown_problem_is_a_key_error(learner) -> None:
+def test_unknown_problem_raises_key_error(learner) -> None:
     with pytest.raises(Http404):
         runtime.load_block(
             learner.pk, course().key, course().key.make_usage_key("problem", "nowhere")
         )
 
 
-def test_the_lms_view_of_the_block_works_too(learner) -> None:
+def test_student_view_renders(learner) -> None:
     fragment = load(learner, "fizzbuzz").render("student_view")
     assert "problems-wrapper" in fragment.content
 
 
-def test_a_field_that_is_deleted_is_gone(learner) -> None:
+def test_deleted_field_has_its_default(learner) -> None:
     block = load(learner, "caesar")
     runtime.render(block)
     del block.seed
@@ -150,8 +150,8 @@ def test_a_field_that_is_deleted_is_gone(learner) -> None:
     assert "seed" not in learner_state.read_state(learner.pk, key, key.context_key)
 
 
-def test_loading_and_rendering_reads_once(learner, django_assert_num_queries) -> None:
-    """The learner's state, and nothing else: no other scope is in use."""
+def test_loading_and_rendering_runs_one_statement(learner, django_assert_num_queries) -> None:
+    """The statement reads the learner's state; no field of another scope is used."""
     submit(learner, "fizzbuzz")
     key = course().by_url_name("fizzbuzz").usage_key
     with django_assert_num_queries(1):
@@ -160,8 +160,8 @@ def test_loading_and_rendering_reads_once(learner, django_assert_num_queries) ->
 
 
 @pytest.mark.parametrize("url_name", PROBLEMS)
-def test_a_crawler_leaves_no_trace(learner, url_name: str) -> None:
-    """SG36: pages are rendered for crawlers and nothing is stored, grades included."""
+def test_crawler_creates_no_state(learner, url_name: str) -> None:
+    """SG36: a page is rendered for a crawler, and neither state nor score is stored."""
     key = course().by_url_name(url_name).usage_key
 
     def crawl() -> str:
@@ -193,7 +193,7 @@ print(len(Mixologist(runtime.MIXINS).mix(runtime.ProblemBlock).fields))
 
 
 def test_class_caches_are_filled_on_import(tmp_path: Path) -> None:
-    """XBlock fills them without a lock, so that threads of a web server would read None."""
+    """XBlock fills them without a lock, so that other threads would read None."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "demo.settings",

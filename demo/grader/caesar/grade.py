@@ -1,4 +1,4 @@
-"""encode(text): each letter moved on by the number that this learner was given."""
+"""encode(text): each letter moved by this learner's shift."""
 
 import random
 from string import ascii_lowercase as lower
@@ -8,7 +8,7 @@ from demo.grader.suite import Case, Suite, Test
 
 
 def shift_of(student: dict) -> int:
-    """Return the learner's number: the problem's script draws it from the same seed."""
+    """Return the learner's shift; the problem's script computes it from the same seed."""
     return 3 + int(random.Random(student["random_seed"]).random() * 20)
 
 

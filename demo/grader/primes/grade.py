@@ -1,4 +1,4 @@
-"""primes_below(n): the primes, and in time. The large case is last: it may use up the time."""
+"""primes_below(n): the primes, within a time limit. The large case is last."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""to_fahrenheit(celsius) and to_celsius(fahrenheit): two answers, each all or nothing."""
+"""to_fahrenheit(celsius) and to_celsius(fahrenheit): two answers with one test each."""
 
 from demo.grader.suite import Case, Suite, Test
 

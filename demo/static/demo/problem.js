@@ -1,11 +1,11 @@
-// A problem's page: the editor, submitting without leaving, and news while a grade is due.
+// A problem's page: the editor, submitting without a reload, and polling while a grade is missing.
 
 import { replaceTextarea } from "./editor.js";
 
-const SOON = 700; // milliseconds between two questions while a grade is due
-const PATIENCE = 30 * 60 * 1000; // then the learner has to reload
+const SOON = 700; // milliseconds between two requests while a grade is missing
+const PATIENCE = 30 * 60 * 1000; // milliseconds until polling ends
 const SLOWEST = 10_000;
-const SOMEBODY_ELSE = "You are somebody else by now, in another tab. Copy your answer and reload the page.";
+const USER_CHANGED = "Another tab has logged in another user. Copy your answer and reload the page.";
 
 const form = document.querySelector("#answer");
 const button = form.querySelector("button[type=submit]");
@@ -45,7 +45,7 @@ async function submit(event) {
       body: new FormData(form),
       headers: { Accept: "application/json" },
     });
-    if (isSomebodyElse(response)) return refuse(SOMEBODY_ELSE);
+    if (hasUserChanged(response)) return refuse(USER_CHANGED);
     if (!response.ok) throw new Error(`status ${response.status}`);
     const outcome = await response.json();
     if (!outcome.ok) refuse(outcome.message);
@@ -59,12 +59,12 @@ async function submit(event) {
   }
 }
 
-/** Whether this page is of a learner who has left meanwhile, in another tab. */
-function isSomebodyElse(response) {
+/** Whether another tab has logged this page's learner out. */
+function hasUserChanged(response) {
   return response.redirected || response.status === 403;
 }
 
-/** What is wrong with the chosen files, or nothing. The problem says which it wants. */
+/** Return a message about the chosen files, or "". The problem names the files that it needs. */
 function wrongFiles() {
   const input = form.querySelector("input[type=file]");
   if (!input) return "";
@@ -102,21 +102,21 @@ async function watch() {
   asking = false;
 }
 
-/** Ask once; show what is new. Says whether more is to come. */
+/** Request the status once and show the changes. Return whether to poll again. */
 async function ask() {
   const response = await fetch(`${form.dataset.status}?seen=${seen}`);
   if (!response.ok) throw new Error(`status ${response.status}`);
-  const news = await response.json();
-  if (news.seen !== seen) {
-    seen = news.seen;
-    document.querySelector("#position").innerHTML = news.position;
-    showAttempts(news.attempts);
-    showMarks(news.problem);
+  const update = await response.json();
+  if (update.seen !== seen) {
+    seen = update.seen;
+    document.querySelector("#position").innerHTML = update.position;
+    showAttempts(update.attempts);
+    showMarks(update.problem);
   }
-  return news.busy;
+  return update.busy;
 }
 
-/** The newest list of attempts, with those open that were open. */
+/** Show the new list of attempts, and keep opened ones open. */
 function showAttempts(html) {
   const list = document.querySelector("#attempts");
   const newestFirst = [...list.children].reverse().map((item) => item.firstElementChild.open);
@@ -125,14 +125,14 @@ function showAttempts(html) {
   showLocalTimes();
 }
 
-/** Times as the reader's own clock shows them; without scripts they are UTC. */
+/** Show times in the browser's time zone; without JavaScript they are UTC. */
 function showLocalTimes() {
   for (const time of document.querySelectorAll("#attempts time")) {
     time.textContent = new Date(time.dateTime).toLocaleTimeString([], { timeStyle: "short" });
   }
 }
 
-/** Marks and feedback as the problem itself renders them; the learner's text stays as it is. */
+/** Replace marks and feedback by the rendered ones; keep the learner's text. */
 function showMarks(html) {
   const fresh = document.createElement("template");
   fresh.innerHTML = html;
@@ -140,8 +140,8 @@ function showMarks(html) {
     document.getElementById(mark.id).replaceWith(mark);
   }
   const feedback = ".external-grader-message, .filesubmission > .message";
-  const places = form.querySelectorAll(feedback);
-  fresh.content.querySelectorAll(feedback).forEach((message, n) => places[n].replaceWith(message));
+  const targets = form.querySelectorAll(feedback);
+  fresh.content.querySelectorAll(feedback).forEach((message, n) => targets[n].replaceWith(message));
 }
 
 showEditors();
