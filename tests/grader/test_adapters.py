@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xqueue_bridge.grader.adapters import ResultFileError, from_gradescope, from_prairielearn
@@ -91,11 +91,12 @@ def test_wrong_file_names_its_member(read, data, named):
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
+    max_leaves=4,
 )
 members = st.sampled_from(["score", "tests", "output", "name", "max_score", "points", "message"])
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(members, json_values | st.lists(st.dictionaries(members, json_values))))
 def test_any_file_gives_a_result_or_an_error_that_names_it(data):
     for read in (from_gradescope, from_prairielearn):

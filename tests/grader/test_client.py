@@ -1,4 +1,4 @@
-"""QueueClient and Worker against our own server."""
+"""QueueClient and Worker: the same cases on our own server and on a legacy one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from tests.submission_queue.factories import GOOD_REPLY, new_submission, upload
 from xqueue_bridge.grader import (
     LoginRefused,
     QueueClient,
@@ -16,9 +15,6 @@ from xqueue_bridge.grader import (
     Submission,
 )
 from xqueue_bridge.grader.worker import Worker
-from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.submission_queue import api as submission_queue
-from xqueue_bridge.submission_queue.models import Submission as Row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,16 +25,7 @@ BODY = json.dumps(
         "student_info": '{"anonymous_student_id": "a", "random_seed": 7}',
     }
 )
-
-
-@pytest.fixture
-def secret(transactional_db) -> str:
-    return submission_queue.create_grader("watcher", ["python"])
-
-
-@pytest.fixture
-def client(live_server, secret) -> QueueClient:
-    return QueueClient(live_server.url, "watcher", secret)
+GOOD = {"correct": True, "score": 1, "msg": "<p>Good.</p>"}
 
 
 def worker(client: QueueClient, grade, **options) -> Worker:
@@ -56,9 +43,9 @@ def worker(client: QueueClient, grade, **options) -> Worker:
     return made
 
 
-def test_first_pull_logs_in_and_members_are_read(client):
+def test_first_pull_logs_in_and_members_are_read(server, client):
     """C72: a client that was never logged in is sent to the login, and pulls then."""
-    submission_queue.enqueue(new_submission(body=BODY, files=(upload("a.py", b"print(2)"),)))
+    server.send(BODY, {"a.py": b"print(2)"})
     assert client.queue_length("python") == 1
     pulled = client.pull("python")
     assert (pulled.response, pulled.payload, pulled.student["random_seed"]) == (
@@ -67,36 +54,58 @@ def test_first_pull_logs_in_and_members_are_read(client):
         7,
     )
     assert pulled.files() == {"a.py": b"print(2)"}
-    assert pulled.id == str(Row.objects.get().pk)
+    assert pulled.id == str(json.loads(pulled.header)["submission_id"])
     assert "submission_key" not in repr(pulled)
     assert client.pull("python") is None
 
 
-def test_result_is_stored_once_when_sent_twice(client):
+def test_result_that_is_sent_twice_counts_once(server, client):
     """C87: the same result counts once."""
-    submission_queue.enqueue(new_submission())
+    server.send(BODY)
     pulled = client.pull("python")
-    assert client.put_result(pulled.header, json.loads(GOOD_REPLY)) == ""
-    assert client.put_result(pulled.header, json.loads(GOOD_REPLY)) == ""
-    assert ReceivedReply.objects.count() == 1
+    assert client.put_result(pulled.header, GOOD) == ""
+    assert client.put_result(pulled.header, GOOD) == ""
+    assert server.replies() == [GOOD]
 
 
-def test_refusals_are_told_apart(live_server, client):
+def test_refusals_are_told_apart(server, client):
     with pytest.raises(LoginRefused, match="Incorrect login credentials"):
-        QueueClient(live_server.url, "watcher", "wrong").pull("python")
+        QueueClient(server.url, "watcher", "wrong").pull("python")
     with pytest.raises(RequestRefused, match="not found"):
         client.pull("other")
-    with pytest.raises(QueueUnavailable, match="ConnectionError"):
-        QueueClient("http://127.0.0.1:9", "watcher", "s").pull("python")
-    submission_queue.enqueue(new_submission())
+    with pytest.raises(RequestRefused, match="Valid queue names are"):
+        client.queue_length("other")
+    server.send(BODY)
+    pulled = client.pull("python")
+    with pytest.raises(RequestRefused, match="Incorrect reply format"):
+        client.put_result(pulled.header, {"correct": True, "score": "many"})
+    forged = json.dumps({**json.loads(pulled.header), "submission_key": "forged"})
+    with pytest.raises(RequestRefused, match="Incorrect key for submission"):
+        client.put_result(forged, GOOD)
+    unknown = json.dumps({**json.loads(pulled.header), "submission_id": 999_999})
+    with pytest.raises(RequestRefused, match="Submission does not exist"):
+        client.put_result(unknown, GOOD)
+
+
+def test_refusal_of_our_server_names_the_field(live_server, transactional_db):
+    from tests.grader.conftest import OurServer
+
+    ours = OurServer(live_server.url)
+    ours.send(BODY)
+    client = QueueClient(ours.url, "watcher", ours.secret)
     pulled = client.pull("python")
     with pytest.raises(RequestRefused, match="score"):
         client.put_result(pulled.header, {"correct": True, "score": "many"})
 
 
-def test_worker_grades_until_it_is_stopped(client):
-    for number in range(3):
-        submission_queue.enqueue(new_submission(queue_key=f"key-{number}", body=BODY))
+def test_server_that_cannot_be_reached():
+    with pytest.raises(QueueUnavailable, match="ConnectionError"):
+        QueueClient("http://127.0.0.1:9", "watcher", "s").pull("python")
+
+
+def test_worker_grades_until_it_is_stopped(server, client):
+    for _ in range(3):
+        server.send(BODY)
     seen = []
 
     def grade(submission: Submission) -> Result:
@@ -105,32 +114,33 @@ def test_worker_grades_until_it_is_stopped(client):
 
     assert worker(client, grade).run() == 0
     assert seen == ["print(1)"] * 3
-    assert set(Row.objects.values_list("status", flat=True)) == {"answered"}
+    assert [reply["score"] for reply in server.replies()] == [1, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("on_error", "status", "replies"), [("retry", "leased", 0), ("report", "answered", 1)]
-)
-def test_exception_of_grade(client, on_error, status, replies, caplog):
-    submission_queue.enqueue(new_submission(body=BODY))
+@pytest.mark.parametrize(("on_error", "replies"), [("retry", 0), ("report", 1)])
+def test_exception_of_grade(server, client, on_error, replies, caplog):
+    server.send(BODY)
 
     def grade(submission: Submission) -> Result:
         raise RuntimeError(submission.response)
 
     assert worker(client, grade, on_error=on_error).run() == 0
-    assert Row.objects.get().status == status
-    assert ReceivedReply.objects.count() == replies
+    assert [reply["score"] for reply in server.replies()] == [0] * replies
     assert "grade() raised RuntimeError" in caplog.text
     assert "print(1)" not in caplog.text
 
 
-def test_session_that_ended_is_renewed(client):
-    submission_queue.enqueue(new_submission())
+def test_session_that_ended_is_renewed(server, client):
     client.login()
-    client._session.cookies.clear()
-    assert client.pull("python") is not None
+    server.send(BODY)
+    server.end_session(client)
+    pulled = client.pull("python")
+    assert pulled is not None
+    server.end_session(client)
+    assert client.put_result(pulled.header, GOOD) == ""
+    assert server.replies() == [GOOD]
 
 
-def test_worker_ends_after_refused_logins(live_server, secret):
-    refused = QueueClient(live_server.url, "watcher", "wrong")
+def test_worker_ends_after_refused_logins(server):
+    refused = QueueClient(server.url, "watcher", "wrong")
     assert Worker(refused, ("python",), lambda s: Result(score=1), poll_seconds=0.001).run() == 1
