@@ -71,8 +71,8 @@ def test_other_errors_are_not_repeated(pauses):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_was_committed_is_not_done_again(pauses):
-    """C106: a collision of somebody who acts after the commit is not one of ours."""
+def test_committed_work_is_not_run_again(pauses):
+    """C106: an on_commit function that collides does not run committed work again."""
     after_commit, work = Work(1, collision(connection.vendor)), Work(0, Exception())
 
     def work_and_more() -> str:

@@ -42,7 +42,7 @@ def test_it_works():
     "agents", ["", " ", ",", "edX-downloader,", ",edX-downloader", "a, ,b", "\n,\t", ",,,"]
 )
 @pytest.mark.parametrize("agent", [BROWSER, "", None])
-def test_blank_entries_match_nobody(agents, agent):
+def test_blank_entries_match_no_agent(agents, agent):
     """SG37: blank lists, commas at the end and blanks between commas stand for no agent."""
     configure(agents)
     assert not is_crawler(request(agent))
@@ -107,7 +107,7 @@ def test_a_change_by_another_process_is_seen_within_a_minute(django_assert_num_q
             assert not is_crawler(request(CRAWLER))
     assert CrawlersConfig.CACHE_SECONDS == 60
     configure()
-    CrawlersConfig.objects.update(enabled=False)  # by somebody whose cache is not ours
+    CrawlersConfig.objects.update(enabled=False)  # by a process with another cache
     with django_assert_num_queries(1):
         for _ in range(5):
             assert not is_crawler(request(CRAWLER))
@@ -116,15 +116,16 @@ def test_a_change_by_another_process_is_seen_within_a_minute(django_assert_num_q
     assert is_crawler(request(CRAWLER))
 
 
-def everybody(request):
+def every_request(request):
     return True
 
 
 def test_a_host_may_have_its_own_detector(settings):
-    settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.everybody"}
+    settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.every_request"}
     assert is_crawler(request(BROWSER))
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_reply_is_stored_whatever_brings_it(client):
     """SG38: a callback whose sender looks like a crawler still brings the score."""
     configure()
@@ -146,7 +147,7 @@ def test_a_reply_is_stored_whatever_brings_it(client):
 )
 def test_our_own_addresses_are_never_read_only(path, settings):
     """SG38: where replies come in, a host that asks is told that it is no crawler."""
-    settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.everybody"}
+    settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.every_request"}
     asked = request(CRAWLER, path)
     asked.resolver_match = resolve(path)
     assert not is_crawler(asked)

@@ -130,7 +130,7 @@ class TestStatements:
             assert not cache.has(key_of(ada, "attempts", group=SUMS))
             assert not cache.has(key_of(ada, "total", "user_state_summary", group=SUMS))
 
-    def test_a_block_that_nobody_announced(self, ada, django_assert_num_queries):
+    def test_block_that_was_not_added_is_read_once(self, ada, django_assert_num_queries):
         """It costs one statement, once, and never looks as if it had no state."""
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 3})
         cache = cache_of(ada, "poll-lunch")
@@ -184,7 +184,7 @@ class TestWrites:
         assert cache.get(key_of(ada, "answers", group=SUMS)) == ["a"]
         assert cache.get(key_of(ada, "attempts", group=SUMS)) == 2
 
-    def test_what_is_handed_out_is_a_copy(self, ada):
+    def test_returned_values_are_copies(self, ada):
         """SG15: neither what was written nor what was read is the cache's own."""
         cache = cache_of(ada, "poll-lunch")
         for key in (key_of(ada, "counts", "user_state_summary"), key_of(ada, "words")):
@@ -354,19 +354,19 @@ class TestLearners:
         seen = cache_of(bo, "poll-lunch")
         assert [seen.has(key) for key in keys_of_every_scope(bo)] == [False, True, False, False]
 
-    def test_nobody_in_particular(self, db, django_assert_num_queries):
+    def test_anonymous_learner_has_no_fields(self, db, django_assert_num_queries):
         """SG17: what is saved for a learner who is not signed in is not kept; summaries are."""
-        nobody = AnonymousUser()
+        anonymous = AnonymousUser()
         with django_assert_num_queries(1):  # the summary
-            cache = cache_of(nobody, "poll-lunch")
-        cache.set_many(keys_of_every_scope(nobody))
-        assert [cache.has(key) for key in keys_of_every_scope(nobody)] == [
+            cache = cache_of(anonymous, "poll-lunch")
+        cache.set_many(keys_of_every_scope(anonymous))
+        assert [cache.has(key) for key in keys_of_every_scope(anonymous)] == [
             False,
             True,
             False,
             False,
         ]
-        key = key_of(nobody, "choice")
+        key = key_of(anonymous, "choice")
         for access in (cache.get, cache.delete):
             with pytest.raises(KeyError):
                 access(key)
@@ -568,7 +568,7 @@ class TestKeys:
             cache_of(ada).delete(gone)
             assert [cache_of(ada).get(key) for key in others] == [values[key] for key in others]
 
-    def test_two_runs_of_a_course_with_keys_of_the_old_kind(self, ada):
+    def test_two_runs_of_a_course_with_deprecated_keys(self, ada):
         """SG13: their keys are stored without a run, and do not mix all the same."""
         old = UsageKey.from_string("i4x://DemoX/CS101/poll/lunch")
         runs = [CourseKey.from_string(f"DemoX/CS101/{year}") for year in (2015, 2016)]

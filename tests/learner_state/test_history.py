@@ -164,7 +164,7 @@ class TestDeletedRows:
             row.delete()
         assert versions() == [1]
 
-    def test_forget_covers_both_tables(self):
+    def test_delete_history_covers_both_tables(self):
         for table in (PLAIN, EXTENDED):
             fill(table, 1, [1, 2])
             fill(table, 2, [1])
@@ -302,7 +302,7 @@ class TestStatements:
                     store.record(rows, Reason.SCORE)
         assert EXTENDED.objects.count() == 50
 
-    def test_forget(self, django_assert_num_queries):
+    def test_delete_history_is_one_statement_for_each_table(self, django_assert_num_queries):
         """BEGIN, DELETE, COMMIT for each table."""
         fill(PLAIN, 1, range(1, 20))
         with django_assert_num_queries(6):

@@ -50,7 +50,7 @@ def test_it_works():
 
 @pytest.mark.django_db(transaction=True)
 def test_our_own_writes():
-    """SG30: through the doors that blocks and graders use."""
+    """SG30: by the functions that blocks and graders use."""
     learner = get_user_model().objects.create_user("ada").pk
     with history_batch():
         api.save_fields(learner, COURSE, BLOCK, {"seed": 1})

@@ -133,7 +133,7 @@ def test_in_two_databases(settings, small_pages):
 
 @pytest.mark.django_db(databases=["default", "history"], transaction=True)
 def test_what_was_never_committed_is_not_the_newest(settings):
-    """SG33: an entry whose write failed takes no true entry's place, and waits for the next."""
+    """SG33: an entry whose write failed does not count as a newest entry, and is kept."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     row, gone = make_row(version=2), make_row(student_id=1, version=2)
     for each in (row, gone):

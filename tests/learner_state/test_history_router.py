@@ -12,7 +12,7 @@ from xqueue_bridge.learner_state.models import StudentModule
 router = ConnectionRouter([HistoryRouter()])
 
 
-def places() -> dict[type, str]:
+def databases() -> dict[type, str]:
     return {
         model: f"{router.db_for_read(model)} {router.db_for_write(model)}"
         for model in (StudentModule, PLAIN, EXTENDED)
@@ -24,7 +24,7 @@ def places() -> dict[type, str]:
 )
 def test_without_the_setting_it_has_no_opinion(settings, options):
     settings.XQUEUE_BRIDGE = options
-    assert set(places().values()) == {"default default"}
+    assert set(databases().values()) == {"default default"}
     assert router.allow_migrate_model("default", StudentModule)
     assert router.allow_migrate_model("history", StudentModule)
 
@@ -32,7 +32,7 @@ def test_without_the_setting_it_has_no_opinion(settings, options):
 def test_only_the_extended_history_goes_elsewhere(settings):
     """SG32: there it stands alone; here it exists too, as the way back."""
     settings.XQUEUE_BRIDGE = {"HISTORY_DATABASE": "history"}
-    assert places() == {
+    assert databases() == {
         StudentModule: "default default",
         PLAIN: "default default",
         EXTENDED: "history history",

@@ -49,7 +49,7 @@ def remote(monkeypatch):
 
 
 def test_it_works():
-    """SG52: one learner's visit tells everybody what the problem is worth."""
+    """SG52: a score that one learner's visit has set is read for the next learner."""
     first = of_course()
     assert first.get(SUMS) is None
     first.set(SUMS, 5)
@@ -58,7 +58,7 @@ def test_it_works():
     assert of_course().get(PRIMES) is None
 
 
-def test_a_publish_changes_it_for_everybody():
+def test_a_publish_changes_it_for_all_learners():
     """SG52: what was known before a publish is not believed after it."""
     before = of_course()
     before.set(SUMS, 5)
@@ -102,13 +102,13 @@ def test_counts(remote):
     scores = of_course()
     assert (scores.num_cached_from_remote(), scores.num_cached_updates()) == (1, 0)
     scores.set(SUMS, 5)
-    assert scores.num_cached_updates() == 0, "what is known already is no news"
+    assert scores.num_cached_updates() == 0, "an unchanged score is not an update"
     scores.set(PRIMES, 2)
     scores.set(SUMS, 6)
     assert (scores.num_cached_from_remote(), scores.num_cached_updates()) == (1, 2)
 
 
-def test_one_call_each_and_none_without_news(remote):
+def test_one_call_each_and_none_without_updates(remote):
     scores = of_course(locations=[usage_key(f"problem-{n}") for n in range(50)])
     scores.push_to_remote()
     assert remote.calls == ["get_many"]

@@ -1,4 +1,4 @@
-"""Another client in the place of ours."""
+"""The contract tests of a user-state client, on a client that uses no database."""
 
 from __future__ import annotations
 

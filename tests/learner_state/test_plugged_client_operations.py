@@ -17,9 +17,9 @@ from xqueue_bridge.retirement import retire_learner, unfinished_retirements
 from xqueue_bridge.testing.user_state.base import (
     BLOCK,
     COURSE,
+    DEPRECATED_KEY,
     LIBRARY,
     LIBRARY_BLOCK,
-    OLD_KEY,
     OLD_RUNS,
     OTHER,
 )
@@ -92,9 +92,9 @@ class TestDelete:
 
     def test_a_deprecated_key_is_mapped_into_its_run(self, ada, client):
         """SG13: of two runs with the same key, only the requested one's state is deleted."""
-        first, second = (OLD_KEY.map_into_course(run) for run in OLD_RUNS)
+        first, second = (DEPRECATED_KEY.map_into_course(run) for run in OLD_RUNS)
         client.set_many("ada", {first: {"a": 1}, second: {"a": 2}})
-        assert deletion.delete_state(ada.pk, OLD_RUNS[0], OLD_KEY)
+        assert deletion.delete_state(ada.pk, OLD_RUNS[0], DEPRECATED_KEY)
         assert [found.block_key for found in client.get_many("ada", [first, second])] == [second]
 
     def test_a_failing_client_leaves_all(self, ada, client, monkeypatch):

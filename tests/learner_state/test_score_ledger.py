@@ -1,4 +1,4 @@
-"""A score is applied once, whatever is delivered how often and in what order."""
+"""Scores and replies are applied once, in whatever order and however often they come."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class TestOrder:
         assert apply(ada, "r1", attempt=1).outcome == Outcome.APPLIED
 
     def test_a_queue_key_that_is_not_waited_for(self, committed_ada):
-        """SG42: state and score are unchanged, and nobody hears anything."""
+        """SG42: state and score are unchanged, and no signal is sent."""
         api.save_fields(committed_ada, COURSE, BLOCK, waiting_state(a_2_1="key-2"))
         before = StudentModule.objects.values().get()
         with heard(signals.score_saved) as received:
@@ -208,14 +208,14 @@ class TestPoints:
 
     def test_published_only_if_higher(self, ada):
         """SG45: the block's own scores keep the same rule, and say whether they were written."""
-        place = ada, COURSE, BLOCK
-        assert api.publish_score(*place, 2, 4, only_if_higher=True)
-        assert not api.publish_score(*place, 1, 4, only_if_higher=True)
-        assert not api.publish_score(*place, 2, 4, only_if_higher=True), "nothing to write"
-        assert api.publish_score(*place, 1, 2, only_if_higher=True)
-        assert not api.publish_score(*place, None, 2, only_if_higher=True), "no points are none"
+        block = ada, COURSE, BLOCK
+        assert api.publish_score(*block, 2, 4, only_if_higher=True)
+        assert not api.publish_score(*block, 1, 4, only_if_higher=True)
+        assert not api.publish_score(*block, 2, 4, only_if_higher=True), "nothing to write"
+        assert api.publish_score(*block, 1, 2, only_if_higher=True)
+        assert not api.publish_score(*block, None, 2, only_if_higher=True), "no points are none"
         assert score_of(ada) == (1, 2)
-        assert api.publish_score(*place, 0, 2)
+        assert api.publish_score(*block, 0, 2)
         assert score_of(ada) == (0, 2)
 
     @pytest.mark.parametrize(
@@ -265,12 +265,12 @@ class TestPoints:
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
     def test_what_is_no_score_from_a_block(self, ada, bad):
         """SG46: a block's own score that is not finite is not stored, and the old one stays."""
-        place = ada, COURSE, BLOCK
-        assert api.publish_score(*place, 1, 4)
+        block = ada, COURSE, BLOCK
+        assert api.publish_score(*block, 1, 4)
         for points in ((bad, 4), (1, bad)):
-            assert not api.publish_score(*place, *points)
+            assert not api.publish_score(*block, *points)
             with pytest.raises(ValueError, match="finite"):
-                api.set_score(*place, *points)
+                api.set_score(*block, *points)
         assert score_of(ada) == (1, 4)
         assert StudentModuleHistory.objects.count() == 1
 
@@ -288,19 +288,19 @@ class TestPoints:
         assert not StudentModule.objects.exists()
 
 
-class TestNews:
+class TestSignals:
     def test_of_a_change(self, committed_ada):
         with heard(signals.scores_saving) as notes, heard(signals.score_saved) as received:
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
-        place = {"user_id": committed_ada, "course_key": COURSE, "usage_key": BLOCK}
-        assert notes == [{"scores": [SavedScore(**place, version=1)]}]
+        block = {"user_id": committed_ada, "course_key": COURSE, "usage_key": BLOCK}
+        assert notes == [{"scores": [SavedScore(**block, version=1)]}]
         row = StudentModule.objects.get()
         (said,) = received
         assert said.pop("modified") < row.modified
         assert said == {
-            **place,
+            **block,
             "earned": 1,
             "possible": 2,
             "version": 1,
@@ -329,22 +329,22 @@ class TestNews:
         assert not GradeRecalculation.objects.exists()
 
 
-class TestDelivery:
-    """The entries of replies that grader_replies has delivered."""
+class TestReplies:
+    """The ledger entries of replies that grader_replies has applied."""
 
     def entry(self, reply) -> ScoreLedger:
         return ScoreLedger.objects.get(idempotency_key=f"reply:{reply.pk}")
 
     def test_applied(self, ada):
-        """SG39: one delivered reply has one entry, however often it is delivered."""
+        """SG39: one reply has one entry, however often it is applied."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
         for _ in range(5):
             grader_replies.apply_reply(reply.pk)
         entry = self.entry(reply)
         assert (entry.outcome, entry.earned, entry.possible) == ("applied", 1, 1)
-        place = (entry.user_id, entry.course_key, entry.usage_key)
-        assert place == (ada, COURSE, WAITING_BLOCK)
+        block = (entry.user_id, entry.course_key, entry.usage_key)
+        assert block == (ada, COURSE, WAITING_BLOCK)
         assert entry.attempt == reply.submission_id
         assert len(entry.digest) == 64
         assert ScoreLedger.objects.count() == StudentModuleHistory.objects.count() == 1
@@ -364,10 +364,10 @@ class TestDelivery:
     def test_posted_five_times(self, committed_ada, at_once):
         """SG39, SG40: five posts to the LMS's address, as XQueue does, have one effect."""
         make_state(committed_ada)
-        place = f"/courses/{COURSE}/xqueue/{committed_ada}/{WAITING_BLOCK}/score_update"
+        block = f"/courses/{COURSE}/xqueue/{committed_ada}/{WAITING_BLOCK}/score_update"
         header = json.dumps({"lms_callback_url": "x", "lms_key": "key-1", "queue_name": "python"})
         form = {"xqueue_header": header, "xqueue_body": GOOD}
-        post = lambda: Client().post(quote(place), form).status_code  # noqa: E731
+        post = lambda: Client().post(quote(block), form).status_code  # noqa: E731
         statuses = in_processes([post] * 5) if at_once else [post() for _ in range(5)]
         assert statuses == [200] * 5
         assert learner_score(committed_ada) == api.RawScore(1, 1)
@@ -376,7 +376,7 @@ class TestDelivery:
         assert ScoreLedger.objects.filter(outcome="applied").count() == 1
 
     def test_in_eight_processes(self, committed_ada):
-        """SG40: eight processes that deliver one reply write one score and one entry."""
+        """SG40: eight processes that apply one reply write one score and one entry."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         statuses = in_processes([lambda: str(grader_replies.apply_reply(reply.pk))] * 8)
@@ -396,8 +396,9 @@ class TestDelivery:
         assert self.entry(second).outcome == "applied"
 
     def test_rejected(self, ada):
+        """SG39: a stored reply without valid content is rejected when it is applied."""
         make_state(ada)
-        reply = make_reply(make_submission(ada), '{"score": 1}')
+        reply = make_reply(make_submission(ada), message="")
         grader_replies.apply_reply(reply.pk)
         assert self.entry(reply).outcome == "rejected"
 
@@ -433,7 +434,7 @@ class TestDelivery:
         assert (reply.status, reply.attempts) == ("pending", 0)
 
     def test_not_yet_and_never(self, ada):
-        """What is not delivered has no entry: it may be, later."""
+        """A reply that can still be applied has no entry."""
         grader_replies.apply_reply(make_reply(make_submission(ada)).pk)
         assert not ScoreLedger.objects.exists()
 

@@ -86,7 +86,7 @@ def test_scores_of_others_are_not_seen(ada):
     assert ScoresClient.create_for_locations(COURSE, ada.pk, [SUMS]).get(SUMS) is None
 
 
-def test_keys_of_the_old_kind(ada):
+def test_deprecated_keys(ada):
     course = CourseKey.from_string("DemoX/CS101/2015")
     location = UsageKey.from_string("i4x://DemoX/CS101/problem/sums").map_into_course(course)
     score(ada, location, 2, 3)

@@ -124,11 +124,11 @@ def test_a_saved_state_tells_what_it_waits_for(ada, django_capture_on_commit_cal
         waiting = {"a_2_1": {"queuestate": {"key": "k1", "time": "20261120053556"}}}
         with django_capture_on_commit_callbacks(execute=True):
             api.save_fields(ada, COURSE, BLOCK, {"correct_map": waiting})
-            assert heard == [], "nobody is told before the commit"
+            assert heard == [], "no signal before the commit"
         assert heard == [(ada, BLOCK, frozenset({"k1"}))]
         with django_capture_on_commit_callbacks(execute=True):
             api.save_fields(ada, COURSE, BLOCK, {"correct_map": {}})
-        assert len(heard) == 1, "a state that waits for nothing is no news"
+        assert len(heard) == 1, "no signal for a state that waits for nothing"
     finally:
         state_saved.disconnect(listen)
 

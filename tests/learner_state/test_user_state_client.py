@@ -24,9 +24,9 @@ from xqueue_bridge.testing.user_state.base import (
     BLOCK,
     BLOCKS,
     COURSE,
+    DEPRECATED_KEY,
     LIBRARY,
     LIBRARY_BLOCK,
-    OLD_KEY,
     OLD_RUNS,
     OTHER,
 )
@@ -100,13 +100,15 @@ class TestWhatTheTableHolds:
         assert LearningContextKey.from_string(str(texts[0])) == LIBRARY
         assert [found.state for found in client.iter_all_for_course(LIBRARY)] == [{"a": 1}]
 
-    def test_a_key_of_the_old_kind(self, client, ada):
+    def test_deprecated_key(self, client, ada):
         """SG13: stored under a course without its run, an i4x key is found with it."""
         for run in OLD_RUNS:
-            api.save_fields(ada.pk, run, OLD_KEY, {"run": run.run})
-        assert set(StudentModule.objects.values_list("module_state_key", flat=True)) == {OLD_KEY}
+            api.save_fields(ada.pk, run, DEPRECATED_KEY, {"run": run.run})
+        assert set(StudentModule.objects.values_list("module_state_key", flat=True)) == {
+            DEPRECATED_KEY
+        }
         for run in OLD_RUNS:
-            mapped = OLD_KEY.map_into_course(run)
+            mapped = DEPRECATED_KEY.map_into_course(run)
             assert client.get("ada", mapped).state == {"run": run.run}
             (found,) = client.iter_all_for_course(run)
             assert (found.block_key, found.block_key.context_key) == (mapped, run)
@@ -114,23 +116,23 @@ class TestWhatTheTableHolds:
             assert (found.block_key, found.state) == (mapped, {"run": run.run})
 
     @pytest.mark.parametrize("form", [AsideUsageKeyV1, AsideUsageKeyV2])
-    def test_an_aside_of_a_key_of_the_old_kind(self, client, ada, form):
+    def test_aside_of_a_deprecated_key(self, client, ada, form):
         """SG13: an aside's key comes back with the run, too, and runs do not mix."""
-        first, second = (form(OLD_KEY.map_into_course(run), "notes") for run in OLD_RUNS)
+        first, second = (form(DEPRECATED_KEY.map_into_course(run), "notes") for run in OLD_RUNS)
         client.set_many("ada", {first: {"run": 1}, second: {"run": 2}})
         assert [f.state["run"] for f in client.get_many("ada", [second, first])] == [2, 1]
         for walk in (client.iter_all_for_course(OLD_RUNS[0]), client.iter_all_for_block(first)):
             (found,) = walk
             assert (found.block_key, found.state) == (first, {"run": 1})
         with pytest.raises(ValueError, match="run"):
-            client.get("ada", form(OLD_KEY, "notes"))
+            client.get("ada", form(DEPRECATED_KEY, "notes"))
 
     def test_a_key_that_names_no_run(self, client, ada):
         """SG13: by itself such a key could mean any run, so it is refused."""
         for ask in (
-            lambda: client.set("ada", OLD_KEY, {"a": 1}),
-            lambda: client.get("ada", OLD_KEY),
-            lambda: client.delete("ada", OLD_KEY),
+            lambda: client.set("ada", DEPRECATED_KEY, {"a": 1}),
+            lambda: client.get("ada", DEPRECATED_KEY),
+            lambda: client.delete("ada", DEPRECATED_KEY),
         ):
             with pytest.raises(ValueError, match="run"):
                 ask()
@@ -177,7 +179,7 @@ class TestWhatTheTableHolds:
         assert not StudentModuleHistory.objects.exists()
 
     def test_a_score_and_a_state(self, client, ada):
-        """SG18: a state and a score that are written in turn both survive."""
+        """SG18: a state and a score that are written alternately both survive."""
         client.set("ada", BLOCK, {"a": 1})
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         client.set("ada", BLOCK, {"b": 2})
@@ -222,8 +224,8 @@ class TestWhatTheTableHolds:
 
 
 class TestWho:
-    def test_nobody(self, client, ada):
-        """SG17: writing for a name that nobody has is an error, and no half write."""
+    def test_unknown_username(self, client, ada):
+        """SG17: writing for an unknown username raises, and stores nothing."""
         for write in (
             lambda: client.set("bob", BLOCK, {"a": 1}),
             lambda: client.delete_many("bob", [BLOCK]),
@@ -249,7 +251,7 @@ class TestWho:
         assert not StudentModule.objects.exists()
 
     def test_a_learner_who_was_never_saved(self, client):
-        """SG17: a user object without an id is nobody."""
+        """SG17: a user object without an id is an unknown user."""
         client = DjangoXBlockUserStateClient(get_user_model()(username="ghost"))
         with pytest.raises(client.UnknownUser):
             client.set("ghost", BLOCK, {"a": 1})
@@ -257,7 +259,7 @@ class TestWho:
         assert not StudentModule.objects.exists()
 
 
-class TestNews:
+class TestSignals:
     def test_states_that_wait(self, client, ada, django_capture_on_commit_callbacks):
         """SG2: after the commit, each state that waits for graders is told of."""
         heard = []

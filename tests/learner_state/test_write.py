@@ -14,7 +14,14 @@ from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHist
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.row import RowKey
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
-from xqueue_bridge.testing.user_state.base import BLOCK, BLOCKS, COURSE, OLD_KEY, OLD_RUNS, OTHER
+from xqueue_bridge.testing.user_state.base import (
+    BLOCK,
+    BLOCKS,
+    COURSE,
+    DEPRECATED_KEY,
+    OLD_RUNS,
+    OTHER,
+)
 
 
 @pytest.fixture
@@ -74,8 +81,8 @@ def test_a_lasting_collision_is_raised(client, monkeypatch, pauses):
     assert [found.state for found in client.get_many("ada", [BLOCK, OTHER])] == [{"a": 1}]
 
 
-def test_a_lost_race_is_looked_at_again(client, monkeypatch, pauses):
-    """SG19: if somebody else was first to insert a row, it is looked for again, at once."""
+def test_row_inserted_by_another_process_is_read_again(client, monkeypatch, pauses):
+    """SG19: if another process has inserted the row first, it is read again, at once."""
     client.set("ada", OTHER, {"theirs": 1})
     calls = fail(monkeypatch, "_insert", 1, IntegrityError("duplicate key"))
     client.set_many("ada", {BLOCK: {"ours": 1}, OTHER: {"ours": 1}})
@@ -123,9 +130,9 @@ def test_the_rows_say_what_they_are_about(client, ada):
 
 def test_locked_rows_are_those_of_the_course(ada):
     """SG13: runs whose keys are stored alike are told apart when rows are locked."""
-    keys = [make_block_key(run, OLD_KEY) for run in OLD_RUNS]
+    keys = [make_block_key(run, DEPRECATED_KEY) for run in OLD_RUNS]
     assert keys[0] != keys[1]
-    assert keys[0] == block_key_of(OLD_KEY.map_into_course(OLD_RUNS[0]))
+    assert keys[0] == block_key_of(DEPRECATED_KEY.map_into_course(OLD_RUNS[0]))
     change = writing.merge_fields([(keys[0], {"run": 1})])
     assert writing.update_rows(ada.pk, keys[:1], change, Reason.STATE, create=True) == 1
     rows = [RowKey(ada.pk, key) for key in keys]
@@ -134,7 +141,7 @@ def test_locked_rows_are_those_of_the_course(ada):
         assert writing.lock_rows(rows[1:]) == {}
 
 
-def test_a_learner_that_nobody_has_seen(db):
+def test_unknown_learner(db):
     """SG17: a row is never made for a learner who does not exist."""
     change = writing.merge_fields([(block_key_of(BLOCK), {"a": 1})])
     with pytest.raises(writing.UnknownLearner):

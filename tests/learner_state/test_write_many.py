@@ -16,7 +16,7 @@ from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.testing.user_state.base import BLOCK, COURSE, OLD_KEY, OLD_RUNS, OTHER
+from xqueue_bridge.testing.user_state.base import BLOCK, COURSE, DEPRECATED_KEY, OLD_RUNS, OTHER
 
 LEARNERS = 50
 
@@ -107,8 +107,8 @@ def test_runs_with_deprecated_keys(learners):
     ada, ben, *_ = learners
     for run in OLD_RUNS:
         for user_id in (ada, ben):
-            api.save_fields(user_id, run, OLD_KEY.map_into_course(run), {"run": run.run})
-    first, second = ((run, OLD_KEY.map_into_course(run)) for run in OLD_RUNS)
+            api.save_fields(user_id, run, DEPRECATED_KEY.map_into_course(run), {"run": run.run})
+    first, second = ((run, DEPRECATED_KEY.map_into_course(run)) for run in OLD_RUNS)
     keys = [learner_state.row_key(ada, *first), learner_state.row_key(ben, *second)]
     with transaction.atomic():
         rows = learner_state.lock_rows(keys)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 RETIRE = "xqueue_bridge_retire_learner"
 RESET = "xqueue_bridge_reset_attempts"
 DELETE = "xqueue_bridge_delete_state"
-OLD_KEY = "i4x://DemoX/CS101/problem/loops"
+DEPRECATED_KEY = "i4x://DemoX/CS101/problem/loops"
 OLD_COURSE = "DemoX/CS101/2026"
 
 
@@ -170,9 +170,9 @@ class TestDelete:
     def test_deprecated_key_needs_the_course(self, ada):
         from xqueue_bridge.lms.callback_url import parse_block_key
 
-        course_key, usage_key = parse_block_key(OLD_COURSE, OLD_KEY)
+        course_key, usage_key = parse_block_key(OLD_COURSE, DEPRECATED_KEY)
         learner_state.save_fields(ada, course_key, usage_key, {"seed": 1})
-        said = run(DELETE, OLD_KEY, "ada", "--course", OLD_COURSE)
+        said = run(DELETE, DEPRECATED_KEY, "ada", "--course", OLD_COURSE)
         assert said == "1 of 1 learners deleted"
 
     @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ class TestDelete:
             (["no-key", "ada"], "block: is not a key"),
             ([str(PROBLEM), "ada", "--course", "no-key"], "--course: is not a key"),
             ([str(PROBLEM), "ada", "--course", "course-v1:A+B+C"], "block: is a block of another"),
-            ([OLD_KEY, "ada"], "--course: is missing"),
+            ([DEPRECATED_KEY, "ada"], "--course: is missing"),
             ([str(PROBLEM), "eve"], "Unknown user 'eve'"),
             ([str(PROBLEM), "half of a pair: \udcff"], "Unknown user 'half of a pair"),
             ([str(PROBLEM)], "At least one username"),

@@ -58,7 +58,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         """The learner has no state at the block."""
 
     class UnknownUser(DoesNotExist, UnknownLearner):
-        """Nobody has this name."""
+        """No user has this username."""
 
     def __init__(self, user: Any = None) -> None:
         self.user = user
@@ -177,7 +177,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
             return None
         user_id = self.user.pk if self._is_ours(username) else user_id_of(username)
         if user_id is None:
-            raise self.UnknownUser(f"nobody has the name {username!r}")
+            raise self.UnknownUser(f"no user has the username {username!r}")
         return user_id
 
 

@@ -125,12 +125,12 @@ def read(
     """
     about = {"student_id": user_id, "module_state_key": usage_key, "course_id": course_key}
     asked = tables() if options().HISTORY_READ_BOTH else (written_table(),)
-    is_true = _truth(about) if any(is_elsewhere(table) for table in asked) else None
+    is_committed = _committed_check(about) if any(is_elsewhere(table) for table in asked) else None
     found = (_newest_first(table, about) for table in asked)
     seen: set[tuple[int, int]] = set()
     for entry in heapq.merge(*found, key=_time, reverse=True):
         identity = (entry.student_module_id, entry.version)
-        if identity in seen or (is_true and not is_true(entry)):
+        if identity in seen or (is_committed and not is_committed(entry)):
             continue
         seen.add(identity)
         yield entry
@@ -214,13 +214,13 @@ def committed_versions(student_module_ids: Iterable[int]) -> dict[int, int]:
     return dict(rows.values_list("pk", "version"))
 
 
-def _truth(about: dict[str, Any]) -> Callable[[BaseStudentModuleHistory], bool]:
+def _committed_check(about: dict[str, Any]) -> Callable[[BaseStudentModuleHistory], bool]:
     """Return a predicate that is True for an entry whose write was committed."""
     versions = dict(StudentModule.objects.filter(**about).values_list("pk", "version"))
     may_be_gone = options().HISTORY_KEEP_AFTER_DELETE
 
-    def is_true(entry: BaseStudentModuleHistory) -> bool:
+    def is_committed(entry: BaseStudentModuleHistory) -> bool:
         version = versions.get(entry.student_module_id)
         return may_be_gone if version is None else entry.version <= version
 
-    return is_true
+    return is_committed

@@ -19,7 +19,7 @@ class ScoreLedger(models.Model):
         DUPLICATE = "duplicate", "it had come before"
         STALE = "stale", "the learner has answered again since"
         LOWER = "lower", "the learner's score is higher"
-        REJECTED = "rejected", "not a score, or nobody's"
+        REJECTED = "rejected", "not a score, or of an unknown learner"
 
     idempotency_key = CaseSensitiveCharField(max_length=191, unique=True)
     user_id = models.PositiveBigIntegerField()

@@ -16,8 +16,8 @@ BLOCK, OTHER, THIRD = BLOCKS[:3]
 VIDEO = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@video+block@v")
 ELSEWHERE = UsageKey.from_string("block-v1:DemoX+CS102+2026+type@problem+block@p0")
 LIBRARY_BLOCK = UsageKey.from_string("lb:DemoX:problems:problem:p0")
-OLD_LIBRARY_BLOCK = UsageKey.from_string("lib-block-v1:DemoX+old+type@problem+block@p0")
-OLD_KEY = UsageKey.from_string("i4x://DemoX/CS101/problem/p0")
+DEPRECATED_LIBRARY_BLOCK = UsageKey.from_string("lib-block-v1:DemoX+old+type@problem+block@p0")
+DEPRECATED_KEY = UsageKey.from_string("i4x://DemoX/CS101/problem/p0")
 OLD_RUNS = [CourseKey.from_string(f"DemoX/CS101/{run}") for run in ("2014", "2015")]
 
 #: States as blocks store them, including some that have caused errors.

@@ -163,12 +163,12 @@ class DeletingAndRemembering(UserStateCase):
                 with raises(ValueError):
                     next(generator)
 
-    def test_who_is_not_there(self) -> None:
+    def test_unknown_username(self) -> None:
         """SG17: an unknown username reads nothing, and writing for it stores nothing."""
         client = self.make_client()
-        assert list(client.get_many("nobody", [BLOCK])) == []
+        assert list(client.get_many("unknown", [BLOCK])) == []
         with raises(client.DoesNotExist):
-            client.get("nobody", BLOCK)
+            client.get("unknown", BLOCK)
         with suppress(client.DoesNotExist):  # an error or no effect are both allowed
-            client.set_many("nobody", {BLOCK: {"a": 1}, OTHER: {"a": 1}})
+            client.set_many("unknown", {BLOCK: {"a": 1}, OTHER: {"a": 1}})
         assert len(list(client.iter_all_for_course(COURSE))) in (0, 2)

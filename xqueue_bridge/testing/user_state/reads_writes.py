@@ -9,10 +9,10 @@ from opaque_keys.edx.keys import UsageKey
 from xqueue_bridge.testing.user_state.base import (
     BLOCK,
     BLOCKS,
+    DEPRECATED_KEY,
+    DEPRECATED_LIBRARY_BLOCK,
     ELSEWHERE,
     LIBRARY_BLOCK,
-    OLD_KEY,
-    OLD_LIBRARY_BLOCK,
     OLD_RUNS,
     OTHER,
     STATES,
@@ -139,7 +139,7 @@ class ReadingAndWriting(UserStateCase):
     def test_course_and_library_together(self) -> None:
         """SG11: one call handles blocks of a course and of libraries."""
         client, ada = self.make_client(), self.make_user("ada")
-        mixed = [LIBRARY_BLOCK, BLOCK, OLD_LIBRARY_BLOCK, ELSEWHERE]
+        mixed = [LIBRARY_BLOCK, BLOCK, DEPRECATED_LIBRARY_BLOCK, ELSEWHERE]
         client.set_many(ada, {key: {"at": str(key), "x": 1} for key in mixed})
         found = list(client.get_many(ada, mixed))
         assert [state.block_key for state in found] == mixed
@@ -161,10 +161,10 @@ class ReadingAndWriting(UserStateCase):
         assert [found.state for found in client.get_many(ada, BLOCKS)] == [{"a": 1}]
         assert len(list(client.get_history(ada, BLOCK))) == 1
 
-    def test_keys_of_the_old_kind(self) -> None:
+    def test_deprecated_keys(self) -> None:
         """SG13: a deprecated (i4x) key is returned with its run, and runs do not mix."""
         client, ada = self.make_client(), self.make_user("ada")
-        first, second = (OLD_KEY.map_into_course(run) for run in OLD_RUNS)
+        first, second = (DEPRECATED_KEY.map_into_course(run) for run in OLD_RUNS)
         client.set_many(ada, {first: {"run": 1}, second: {"run": 2}})
         assert [f.state["run"] for f in client.get_many(ada, [second, first])] == [2, 1]
         client.delete(ada, second)
