@@ -260,6 +260,7 @@ def test_missing_urls_are_named(settings):
     assert 'include("xqueue_bridge.urls")' in found()["W004"]
 
 
+@pytest.mark.django_db
 def test_sqlite_without_immediate_transactions_is_named(monkeypatch):
     from django.db import connections
 

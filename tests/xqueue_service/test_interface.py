@@ -83,7 +83,7 @@ def test_without_a_block_the_site_decides(server: XQueueServer) -> None:
 def test_unforeseen_failure_is_a_tuple(monkeypatch, caplog) -> None:
     """C7, C9, C10: whatever breaks, the block gets a pair, and the log no content."""
 
-    def break_down(course_key: object) -> bool:
+    def break_down(*args: object, **kwargs: object) -> bool:
         raise RuntimeError(BODY)
 
     monkeypatch.setattr(xqueue_interface, "use_edx_submissions_for_xqueue", break_down)

@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.db import connection
 from opaque_keys.edx.keys import LearningContextKey
 
+from xqueue_bridge.checks.databases import check_databases
 from xqueue_bridge.lms import waffle
 from xqueue_bridge.xqueue_service import toggles
 from xqueue_bridge.xqueue_service.models import TransportOverride
@@ -17,6 +18,12 @@ from xqueue_bridge.xqueue_service.toggles import WAFFLE_FLAG, use_edx_submission
 
 COURSE = LearningContextKey.from_string("course-v1:DemoX+CS101+2026")
 NAMES = {"course": str(COURSE), "org": "DemoX", "site": ""}
+
+
+@pytest.fixture(autouse=True)
+def legacy_server(settings) -> None:
+    """Configure a legacy XQueue server, as every LMS does."""
+    settings.XQUEUE_INTERFACE = {"url": "http://xqueue.example.com"}
 
 
 def choose(scope: str, name: str, yes: bool) -> None:
@@ -28,6 +35,19 @@ def test_default_is_the_legacy_server() -> None:
     """C28: a course that nobody has switched is not switched."""
     assert use_edx_submissions_for_xqueue(COURSE) is False
     assert use_edx_submissions_for_xqueue() is False
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("interface", [None, {}, {"url": ""}, {"url": None}])
+def test_without_a_legacy_server_the_submissions_table_is_used(settings, interface) -> None:
+    """C28: a fresh installation needs no override; one that names the legacy server counts."""
+    settings.XQUEUE_INTERFACE = interface
+    assert use_edx_submissions_for_xqueue(COURSE) is True
+    assert use_edx_submissions_for_xqueue(COURSE, legacy_url="http://xqueue.example.com") is False
+    choose("course", str(COURSE), False)
+    assert use_edx_submissions_for_xqueue(COURSE) is False
+    del settings.XQUEUE_INTERFACE
+    assert use_edx_submissions_for_xqueue() is True
 
 
 @pytest.mark.django_db
@@ -133,3 +153,16 @@ def test_in_an_lms_the_platforms_flag_decides(monkeypatch, db, is_enabled):
     finally:
         waffle.course_flag.cache_clear()
     assert asked == [("send_to_submission_course.enable", COURSE)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("url", "uses_table"), [("", False), ("", True), ("http://x", False)])
+def test_check_names_an_override_without_its_server(settings, url: str, uses_table: bool) -> None:
+    """C9, C28: the missing step of the installation is named before the first answer fails."""
+    settings.XQUEUE_INTERFACE = {"url": url}
+    choose("org", "DemoX", uses_table)
+    found = [each for each in check_databases(databases=["default"]) if each.id.endswith("W009")]
+    assert len(found) == (not url and not uses_table)
+    for each in found:
+        assert "DemoX" in each.msg
+        assert "XQUEUE_INTERFACE" in each.hint

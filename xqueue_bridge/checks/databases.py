@@ -8,7 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from xqueue_bridge.checks.messages import error, warning
@@ -30,6 +30,7 @@ def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
             found += [*_wrong_isolation(connection), *_wrong_character_sets(connection)]
         elif connection.vendor == "postgresql":
             found += _wrong_isolation(connection)
+        found += _missing_legacy_server(alias)
     return found
 
 
@@ -54,6 +55,26 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
 def _has_our_tables(alias: str) -> bool:
     models = apps.get_app_config("xqueue_bridge").get_models()
     return any(router.allow_migrate_model(alias, model) for model in models)
+
+
+def _missing_legacy_server(alias: str) -> Iterator[checks.CheckMessage]:
+    """Yield a warning if an override needs a legacy XQueue server that is not configured."""
+    from xqueue_bridge.xqueue_service.api import has_legacy_server
+    from xqueue_bridge.xqueue_service.models import TransportOverride
+
+    if has_legacy_server() or router.db_for_read(TransportOverride) != alias:
+        return
+    try:
+        override = TransportOverride.objects.filter(use_submissions_table=False).first()
+    except DatabaseError:  # before the first migrate
+        return
+    if override is not None:
+        yield warning(
+            "W009",
+            f"The transport override {str(override)!r} needs a legacy XQueue server, and none is "
+            "configured: answers cannot be sent.",
+            "XQUEUE_INTERFACE = {'url': 'https://...', ...}, or delete the override",
+        )
 
 
 def _wrong_transaction_mode(connection: BaseDatabaseWrapper) -> Iterator[checks.CheckMessage]:

@@ -8,11 +8,15 @@ from xqueue_bridge.protocol.headers import (
 )
 from xqueue_bridge.xqueue_service.interface import XQueueInterface
 from xqueue_bridge.xqueue_service.service import XQueueService
-from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
+from xqueue_bridge.xqueue_service.toggles import (
+    has_legacy_server,
+    use_edx_submissions_for_xqueue,
+)
 
 __all__ = [
     "XQueueInterface",
     "XQueueService",
+    "has_legacy_server",
     "make_hashkey",
     "make_xheader",
     "parse_xheader",

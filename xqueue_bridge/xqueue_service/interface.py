@@ -85,7 +85,7 @@ class XQueueInterface:
         uses_table = self._use_submission_service
         if uses_table is None:
             course = None if self._block is None else course_key(self._block)
-            uses_table = use_edx_submissions_for_xqueue(course)
+            uses_table = use_edx_submissions_for_xqueue(course, legacy_url=self._legacy[0])
         if not uses_table:
             return LegacyXQueue(*self._legacy)
         # Imported here because it loads models: blocks may import this module before the app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import apps
+from django.conf import settings
 from django.db.models import Q
 from opaque_keys.edx.keys import LearningContextKey
 
@@ -13,18 +14,26 @@ WAFFLE_FLAG = platform_waffle.FLAG_NAME
 _NARROWEST_FIRST = ("course", "org", "site")
 
 
-def use_edx_submissions_for_xqueue(course_key: LearningContextKey | None = None) -> bool:
+def use_edx_submissions_for_xqueue(
+    course_key: LearningContextKey | None = None, *, legacy_url: str | None = None
+) -> bool:
     """Return whether a course's submissions go to the Submission table, not to legacy XQueue.
 
     The TransportOverride with the narrowest scope decides: course, organisation, site. Without
-    an override the waffle flag decides if django-waffle is installed; otherwise the result is
-    False. Makes one query, and one more if the flag is not in waffle's cache.
+    an override the result is True if the waffle flag is on, or if no legacy server is configured:
+    neither by ``legacy_url`` nor in ``XQUEUE_INTERFACE``. Makes one query, and one more if the flag
+    is not in waffle's cache.
     """
     overrides = _overrides(course_key)
     for scope in _NARROWEST_FIRST:
         if scope in overrides:
             return overrides[scope]
-    return _waffle_says_yes(course_key)
+    return not (legacy_url or has_legacy_server()) or _waffle_says_yes(course_key)
+
+
+def has_legacy_server() -> bool:
+    """Return whether the host has configured the address of a legacy XQueue server."""
+    return bool((getattr(settings, "XQUEUE_INTERFACE", None) or {}).get("url"))
 
 
 def _overrides(course_key: LearningContextKey | None) -> dict[str, bool]:
