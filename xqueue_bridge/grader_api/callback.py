@@ -68,30 +68,31 @@ def xqueue_callback(
         prepare_body(request)
         form = request.POST
     except InvalidField as exc:
-        return _respond(400, exc)
+        return _respond(request, 400, exc)
     except _UNREADABLE as exc:
-        return _respond(400, f"the form cannot be read: {type(exc).__name__}")
+        return _respond(request, 400, f"the form cannot be read: {type(exc).__name__}")
     try:
         target = read_parts(course_id, userid, mod_id, dispatch)
         text = text_field(form, "xqueue_header")
         body = text_field(form, "xqueue_body")
     except InvalidField as exc:
-        return _respond(404, exc)
+        return _respond(request, 404, exc)
     try:
         header = parse_callback_header(text)
     except InvalidField as exc:
-        return _respond(400, exc)
+        return _respond(request, 400, exc)
     with defer_jobs() as jobs:
         receipt = legacy.receive(target, header, body)
-    response = _respond(receipt.status, receipt.text)
+    response = _respond(request, receipt.status, receipt.text)
     response.jobs = jobs
     return response
 
 
-def _respond(status: int, text: object) -> CallbackResponse:
+def _respond(request: HttpRequest, status: int, text: object) -> CallbackResponse:
     response = CallbackResponse(status, text)
     if status != 200:
-        log.warning("XQueue callback refused (%s): %s", status, text)
+        # The path names the course, the learner's id, the block and the dispatch.
+        log.warning("XQueue callback refused (%s): %s (%.600r)", status, text, request.path)
         # Prevents Django from logging again and mailing each 503, which any client can cause.
         response._has_been_logged = True  # type: ignore[attr-defined]
     return response

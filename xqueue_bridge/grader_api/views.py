@@ -24,7 +24,8 @@ from rest_framework.views import APIView
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import PulledSubmission
 from xqueue_bridge.exceptions import InvalidField, QueueContended, RequestRefused
-from xqueue_bridge.grader_api import authentication
+from xqueue_bridge.grader_api import authentication, status
+from xqueue_bridge.grader_api.refusal_log import log_refusal, log_unreadable
 from xqueue_bridge.grader_api.request_body import media_type, prepare_body
 from xqueue_bridge.grader_api.responses import Envelope, EnvelopeRenderer, failure, success
 from xqueue_bridge.grader_api.source_address import source_address
@@ -72,6 +73,8 @@ class XQueueView(APIView):
     #: Message for a request body that cannot be read, and for a method that is not allowed.
     unreadable = results.BAD_FORMAT
     wrong_method = "Method not allowed"
+    #: The request body, once ``fields`` has parsed it.
+    parsed_fields: object = None
 
     @method_decorator(never_cache)
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -90,7 +93,8 @@ class XQueueView(APIView):
     def fields(self) -> object:
         """Return the parsed request body."""
         try:
-            return self.request.data
+            self.parsed_fields = self.request.data
+            return self.parsed_fields
         except (LookupError, UnicodeError) as exc:  # unknown charset, or undecodable text
             raise exceptions.ParseError from exc
 
@@ -158,13 +162,15 @@ class LogoutView(XQueueView):
 
 
 class StatusView(XQueueView):
-    """Report that the queue is available."""
+    """Report whether the queue is available, and in a header what it works without."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
 
     def get(self, request: Request) -> Envelope:
-        return success("OK")
+        if status.is_database_down():
+            return failure("Unavailable: database")
+        return Envelope("OK", problem=status.working_without())
 
     post = get
 
@@ -249,11 +255,11 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         login = reverse("xqueue_bridge:login")
         return HttpResponseRedirect(f"{login}?{urlencode({'next': view.request.path})}")
     if isinstance(exc, RequestRefused):
-        log.warning("Refused a grader's request: %r (%s)", str(exc), exc.__cause__)
+        log_refusal(view.request, view.parsed_fields, str(exc), exc.__cause__)
         return failure(str(exc), exc.__cause__)
     if isinstance(exc, exceptions.MethodNotAllowed):
         return failure(view.wrong_method)
     if isinstance(exc, _UNREADABLE):
-        log.warning("A grader's request cannot be read: %s", type(exc).__name__)
+        log_unreadable(view.request, exc)
         return failure(view.unreadable, InvalidField("body", type(exc).__name__))
     return None
