@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 INSIDE = ROOT / "tests" / "lms" / "inside"
 START_UP = ROOT / "tests" / "lms" / "start_up"
-#: Not installed: mysqlclient needs MySQL's headers, and PyMySQL takes its place.
+#: Not installed: mysqlclient needs MySQL's headers, and PyMySQL is used instead.
 LEFT_OUT = {"mysqlclient"}
 #: Taken from the constraints of a supported release if the tree's Django is older than ours.
 OLDEST_DJANGO = (5, 2)

@@ -21,7 +21,7 @@ class CycleTest(CourseTestCase):
     """The plug-in, as it is after installation."""
 
     def test_submitted_answer_is_graded(self) -> None:
-        """C28: an answer of a switched course is a row of ours, and its grade the LMS's."""
+        """C28: an answer of a switched course is a row of our table, and its grade the LMS's."""
         assert self.submit()["success"] == "incorrect"  # capa says so while an answer is queued
         assert self.mark()["queuestate"]["key"] == self.submission().queue_key
         assert (self.row().grade, self.row().max_grade) == (0, 1)

@@ -1,7 +1,7 @@
 """Runs when Python starts, for a platform on a machine without MongoDB and without mysqlclient.
 
-Put this folder on PYTHONPATH. mongomock's client takes the place of pymongo's; all clients of a
-process share one store. PyMySQL takes the place of mysqlclient.
+Put this folder on PYTHONPATH. mongomock's client replaces pymongo's; all clients of a
+process share one store. PyMySQL replaces mysqlclient.
 """
 
 import inspect
