@@ -32,6 +32,7 @@ from xqueue_bridge.submission_queue.models import (
     Submission,
     SubmissionContent,
 )
+from xqueue_bridge.worker.models import Heartbeat
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Grader",
     "GraderPause",
     "GraderSecret",
+    "Heartbeat",
     "PersistentCourseGrade",
     "PersistentSubsectionGrade",
     "PersistentSubsectionGradeOverride",

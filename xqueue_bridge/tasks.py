@@ -17,6 +17,7 @@ from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.worker import heartbeat
 from xqueue_bridge.worker.enqueue import Kind, register
 
 #: Maximum seconds that a worker holds a delayed task. RabbitMQ closes a worker's channel if a task
@@ -116,6 +117,7 @@ def sweep() -> dict[str, int]:
             done[kind] = work()
         except Exception as exc:
             problems[f"{kind} ({type(exc).__name__})"] = exc
+    heartbeat.record(heartbeat.SWEEPER)
     if problems:
         raise ExceptionGroup(f"Not swept: {', '.join(problems)}", list(problems.values()))
     return done

@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -136,9 +137,39 @@ def test_what_is_no_text_is_no_login():
     assert accounts.authenticate("watcher", "\ud800") is None
 
 
-def test_a_login_costs_three_statements_and_then_one(django_assert_num_queries):
+def test_first_login_in_a_minute_costs_four_statements_and_the_next_one(
+    django_assert_num_queries,
+):
     secret = accounts.create_grader("watcher", ["python"])
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         accounts.authenticate("watcher", secret)
     with django_assert_num_queries(1):
         accounts.authenticate("watcher", secret)
+
+
+def test_request_of_a_grader_is_written_down_once_in_a_minute(settings):
+    settings.XQUEUE_BRIDGE = {"GRADER_CACHE_SECONDS": 0}
+    secret = accounts.create_grader("watcher", ["python"])
+    start, seen = timezone.now(), []
+    for seconds in (0, 59, 61):
+        with time_machine.travel(start + timedelta(seconds=seconds), tick=False):
+            accounts.authenticate("watcher", secret)
+        seen.append((Grader.objects.get().last_seen_at - start).total_seconds())
+    assert seen == [0, 0, 61]
+
+
+def test_only_active_graders_with_a_valid_secret_are_counted_for_a_queue(
+    django_assert_num_queries,
+):
+    for name in ("usable", "inactive", "revoked"):
+        accounts.create_grader(name, ["python", "java"] if name == "usable" else ["python"])
+    Grader.objects.filter(name="inactive").update(is_active=False)
+    Grader.objects.get(name="revoked").secrets.all().delete()
+    accounts.create_grader("all", ["*"])
+    with django_assert_num_queries(1):
+        found = accounts.graders_by_queue()
+    assert {name: graders.count for name, graders in found.items()} == {
+        "python": 1,
+        "java": 1,
+        "*": 1,
+    }

@@ -13,6 +13,8 @@ from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.formatting import format_duration
+from xqueue_bridge.worker import heartbeat
+from xqueue_bridge.worker.models import Heartbeat
 
 QUEUES = "/xqueue/queues/"
 
@@ -98,14 +100,43 @@ def test_queue_name_with_markup_is_escaped(client, operator) -> None:
     assert "<b>bold</b>" not in client.get(QUEUES).content.decode()
 
 
-def test_page_executes_six_statements_and_refuses_post(
+def test_page_executes_eight_statements_and_refuses_post(
     client, operator, django_assert_num_queries
 ) -> None:
     client.force_login(operator)
     assert client.post(QUEUES).status_code == 405
-    # Session and user, then: unfinished, finished, undelivered, paused graders.
-    with django_assert_num_queries(6):
+    # Session and user, then: unfinished, finished, undelivered, paused graders, graders, sweeper.
+    with django_assert_num_queries(8):
         client.get(QUEUES)
+
+
+def test_queue_that_no_grader_may_use_is_marked(client, operator) -> None:
+    api.enqueue(new_submission("haskell", queue_key="1"))
+    api.enqueue(new_submission("python", queue_key="2"))
+    make_grader("python")
+    client.force_login(operator)
+    table = client.get(QUEUES, {"partial": "table"}).content.decode()
+    haskell, python = re.findall(r"<tr>(?:(?!<tr>).)*?</tr>", table, re.DOTALL)[1:]
+    assert '<td class="bad">0<small>no grader may use it' in haskell
+    assert "<td>1<small>0 s ago" in python
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "The sweeper has never run."),
+        (5, "The sweeper last ran 5 s ago.</p>"),
+        (300, "The sweeper last ran 5 min ago. Start xqueue_bridge_sweep"),
+    ],
+)
+def test_page_shows_when_the_sweeper_last_ran(
+    client, operator, seconds: float | None, text: str
+) -> None:
+    if seconds is not None:
+        seen_at = timezone.now() - timedelta(seconds=seconds)
+        Heartbeat.objects.create(name=heartbeat.SWEEPER, seen_at=seen_at)
+    client.force_login(operator)
+    assert text in client.get(QUEUES).content.decode()
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
@@ -27,6 +27,9 @@ ROTATION_OVERLAP = timedelta(hours=24)
 
 #: A failed login is written down at most once in this time, for each grader.
 FAILURE_INTERVAL = timedelta(minutes=1)
+
+#: A grader's requests are written down at most once in this time.
+SEEN_INTERVAL = timedelta(minutes=1)
 
 _cache = BestEffortCache()
 _SALT = "xqueue_bridge.grader_secret"
@@ -49,6 +52,18 @@ class Principal:
         if QueueGrant.EVERY_QUEUE in self.queue_names:
             return Q()
         return Q(queue_name__in=self.queue_names)
+
+
+@dataclass(frozen=True)
+class QueueGraders:
+    """The graders that may use a queue: how many, and when one of them was last seen."""
+
+    count: int = 0
+    last_seen_at: datetime | None = None
+
+    def __add__(self, other: QueueGraders) -> QueueGraders:
+        seen = [each.last_seen_at for each in (self, other) if each.last_seen_at]
+        return QueueGraders(self.count + other.count, max(seen, default=None))
 
 
 def create_grader(name: str, queue_names: Iterable[str] = ()) -> str:
@@ -148,6 +163,21 @@ def is_session_revoked(session_id: str) -> bool:
     return revoked
 
 
+def graders_by_queue() -> dict[str, QueueGraders]:
+    """Return the graders of each queue with a grant; "*" has those of every queue.
+
+    Only active graders with a valid secret are counted. One statement.
+    """
+    found: dict[str, QueueGraders] = {}
+    grants = QueueGrant.objects.filter(
+        Exists(_live_secrets().filter(grader=OuterRef("grader"))), grader__is_active=True
+    )
+    rows = grants.order_by().values("queue_name")
+    for row in rows.annotate(count=Count("pk"), last_seen_at=Max("grader__last_seen_at")):
+        found[row["queue_name"]] = QueueGraders(row["count"], row["last_seen_at"])
+    return found
+
+
 def clear_expired_sessions() -> int:
     """Delete RevokedSession rows whose cookies have expired; return their number."""
     expired = timezone.now() - timedelta(seconds=options().SESSION_SECONDS)
@@ -155,9 +185,14 @@ def clear_expired_sessions() -> int:
 
 
 def _load_principal(secret_id: int) -> Principal | None:
-    grader_id = _usable_secrets().filter(pk=secret_id).values_list("grader_id", flat=True).first()
-    if grader_id is None:
+    """Read the principal, and write that its grader was seen, at most once in SEEN_INTERVAL."""
+    secrets_of_id = _usable_secrets().filter(pk=secret_id)
+    found = secrets_of_id.values_list("grader_id", "grader__last_seen_at").first()
+    if found is None:
         return None
+    (grader_id, last_seen), now = found, timezone.now()
+    if last_seen is None or last_seen < now - SEEN_INTERVAL:
+        Grader.objects.filter(pk=grader_id).update(last_seen_at=now)
     granted = QueueGrant.objects.filter(grader_id=grader_id).values_list("queue_name", flat=True)
     return Principal(grader_id, secret_id, frozenset(granted))
 

@@ -120,6 +120,9 @@ class Grader(models.Model):
     is_active = models.BooleanField(default=True)
     note = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    last_seen_at = models.DateTimeField(
+        null=True, editable=False, help_text="When it last sent a valid request; to the minute."
+    )
     last_failed_login_at = models.DateTimeField(
         null=True, editable=False, help_text="When a login with this name failed; to the minute."
     )

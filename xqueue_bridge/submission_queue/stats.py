@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
@@ -12,7 +12,8 @@ from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.accounts import QueueGraders, graders_by_queue
+from xqueue_bridge.submission_queue.models import QueueGrant, Submission
 from xqueue_bridge.submission_queue.pauses import paused_by_queue
 from xqueue_bridge.submission_queue.states import Status
 
@@ -35,6 +36,10 @@ class QueueStats:
     undelivered: int = 0
     #: Graders that get no submissions for a while, because their replies were invalid.
     paused_graders: int = 0
+    #: Grants of active graders with a valid secret, for this queue or for every queue.
+    graders: int = 0
+    #: Seconds since one of these graders sent a valid request, to the minute; None: never.
+    grader_seen_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,22 +89,31 @@ def queue_stats() -> list[QueueStats]:
     )
     undelivered = grader_replies.undelivered_by_queue()
     paused = paused_by_queue()
+    graders = graders_by_queue()
+    of_every_queue = graders.pop(QueueGrant.EVERY_QUEUE, QueueGraders())
     reports = []
     for queue_name in sorted(
         unfinished.keys() | finished.keys() | undelivered.keys() | paused.keys()
     ):
         counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
         oldest = counts.pop("oldest", None)
+        allowed = graders.get(queue_name, QueueGraders()) + of_every_queue
         reports.append(
             QueueStats(
                 queue_name,
-                oldest_seconds=max((here - oldest).total_seconds(), 0) if oldest else None,
+                oldest_seconds=_seconds_since(oldest, here),
                 undelivered=undelivered.get(queue_name, 0),
                 paused_graders=paused.get(queue_name, 0),
+                graders=allowed.count,
+                grader_seen_seconds=_seconds_since(allowed.last_seen_at, here),
                 **counts,
             )
         )
     return reports
+
+
+def _seconds_since(time: datetime | None, now: datetime) -> float | None:
+    return None if time is None else max((now - time).total_seconds(), 0.0)
 
 
 def _by_queue(submissions: QuerySet[Submission], **figures: Any) -> dict[str, dict[str, Any]]:
