@@ -120,6 +120,7 @@ class ReceivedReplyAdmin(RetryAdmin):
         *list_display[2:],
         "score_given",
         "score_applied",
+        "is_shortened",
         "applied_at",
         "next_attempt_at",
     )

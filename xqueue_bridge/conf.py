@@ -100,7 +100,7 @@ class Options:
     PAUSE_AFTER_INVALID_REPLIES: int = 5
     # .. setting_name: XQUEUE_BRIDGE['MAX_REPLY_BYTES']
     # .. setting_default: 1048576
-    # .. setting_description: Maximum size of a grader's reply.
+    # .. setting_description: Maximum size of a grader's feedback; longer feedback is shortened.
     MAX_REPLY_BYTES: int = 1_048_576
     # .. setting_name: XQUEUE_BRIDGE['SESSION_SECONDS']
     # .. setting_default: 86400

@@ -111,12 +111,14 @@ class GraderReply:
     """A reply that keeps the grade contract.
 
     ``score`` is a finite number exactly as the grader sent it; the reply backend clamps it to the
-    answer's points. ``msg`` is well-formed, sanitised, and never empty.
+    answer's points. ``msg`` is well-formed, sanitised, and never empty; ``is_shortened`` says
+    whether it was too long.
     """
 
     correct: bool
     score: float
     msg: str
+    is_shortened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

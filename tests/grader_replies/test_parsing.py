@@ -15,7 +15,7 @@ from tests.learner_state.test_encoding import json_values
 from xqueue_bridge.exceptions import InvalidReply
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
 from xqueue_bridge.grader_replies.inbox import FAILURE_REPLY
-from xqueue_bridge.grader_replies.parsing import parse_reply, write_reply
+from xqueue_bridge.grader_replies.parsing import SHORTENED, parse_reply, write_reply
 
 
 def reply_text(**members):
@@ -212,3 +212,25 @@ def test_good_replies_are_taken(correct, score, msg):
     text = json.dumps({"correct": correct, "score": score, "msg": msg})
     if abs(score) < 1e300:
         assert parse_reply(text).score == score
+
+
+@pytest.mark.parametrize(
+    ("msg", "made"),
+    [
+        ("a" * 40, "a" * 40),
+        ("a" * 41, "a" * 40 + SHORTENED),
+        ("é" * 30, "é" * 20 + SHORTENED),
+        ("<b>" + "a" * 50, "<b>" + "a" * 37 + "</b>" + SHORTENED),
+        ("a" * 30 + "<span class='x'>b</span>", "a" * 30 + SHORTENED),
+        ("<i></i>" * 9, "<i></i>" * 5 + "<i></i>" + SHORTENED),
+        ("", NO_FEEDBACK),
+    ],
+)
+def test_long_feedback_ends_with_a_notice(msg, made):
+    """C93: it is cut between characters and tags, and stays well-formed."""
+    text = json.dumps({"correct": True, "score": 1, "msg": msg})
+    reply = parse_reply(text, max_feedback_bytes=40)
+    assert reply.msg == made
+    assert reply.is_shortened is made.endswith(SHORTENED)
+    assert (reply.correct, reply.score) == (True, 1)
+    assert parse_reply(text).is_shortened is False

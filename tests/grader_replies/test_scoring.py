@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xqueue_bridge.data import GraderReply
-from xqueue_bridge.grader_replies.backends.base import points_of
+from xqueue_bridge.grader_replies.backends.base import points_of, with_mark
 
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
 
@@ -47,3 +47,19 @@ def test_points_are_always_possible(score, maximum, is_fraction):
 @given(st.integers(0, 10))
 def test_an_integer_stays_one(score):
     assert type(points(score, 5)) is int
+
+
+@pytest.mark.parametrize(
+    ("correct", "score", "maximum", "marked"),
+    [
+        (False, 1, 1, True),
+        (False, 2, 2.0, True),
+        (False, 1, 2, False),
+        (False, 0, 0, False),
+        (False, 1, None, False),
+        (True, 0, 1, True),
+    ],
+)
+def test_an_answer_with_all_points_is_correct(correct, score, maximum, marked):
+    """C113: "incorrect" is not shown beside full points; a partial score keeps its mark."""
+    assert with_mark(GraderReply(correct, score, "x"), score, maximum).correct is marked

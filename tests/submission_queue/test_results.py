@@ -17,6 +17,7 @@ from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submis
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.parsing import SHORTENED
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue import finish, queue, results
 from xqueue_bridge.submission_queue.models import Submission
@@ -235,14 +236,21 @@ class TestRefused:
         Submission.objects.update(available_at=timezone.now())
         assert grader.put(grader.pull().header) == OK
 
-    def test_a_reply_that_is_too_long(self, grader, handed, settings):
-        reply = json.dumps({"correct": True, "score": 1, "msg": "é"}, ensure_ascii=False)
-        settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": len(reply) + 1}
-        longer = {"xqueue_header": handed.header, "xqueue_body": reply + " "}
-        response = grader.http.post("/xqueue/put_result/", longer)
-        assert response["X-XQueue-Problem"] == "xqueue_body: is longer than MAX_REPLY_BYTES"
-        Submission.objects.update(available_at=timezone.now())
-        assert grader.put(grader.pull().header, reply) == OK
+    def test_feedback_over_the_limit_is_shortened_and_the_grade_counts(
+        self, grader, handed, settings, caplog
+    ):
+        """C93: four refused results of one submission would be 0 points for a right answer."""
+        settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 1000}
+        reply = json.dumps({"correct": True, "score": 1, "msg": "<p>" + "é" * 1000 + "</p>"})
+        assert grader.put(handed.header, reply) == OK
+        stored = ReceivedReply.objects.get()
+        assert (stored.correct, stored.score_given, stored.is_shortened) == (True, 1, True)
+        assert stored.message.count("é") == 498
+        assert stored.message.endswith(f"</p>{SHORTENED}")
+        assert len(stored.body) == 1000
+        submission_id = stored.submission_id
+        assert f"reply to submission {submission_id} was shortened" in caplog.text
+        assert grader.put(handed.header, reply) == OK, "the same result again"
 
     def test_a_reply_that_is_no_text(self, grader, handed):
         """C84: half of a surrogate pair, which JSON can hold, is refused like any other."""

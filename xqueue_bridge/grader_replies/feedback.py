@@ -28,6 +28,11 @@ MAX_WORK = 500_000
 MAX_READINGS = 5
 
 
+#: Escaped characters in one piece of text. nh3 takes time in proportion to their number times the
+#: length of the piece, so longer text is given to it in pieces.
+MAX_ESCAPES = 500
+
+
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -81,6 +86,10 @@ _TAG_OR_BRACKET = re.compile(
     rf"<(/?)({_KNOWN})(?:[\s/](?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)?>|<", re.IGNORECASE
 )
 
+#: What nh3 writes as an entity, besides the brackets.
+_ESCAPED = re.compile("[&\xa0]")
+_RAW_TEXT = re.compile("<textarea", re.IGNORECASE)
+
 _ATTRIBUTE_END = re.compile(r"[\s/\"']")
 
 
@@ -122,6 +131,8 @@ def _work(markup: str) -> int:
     """Return an upper estimate of the cost of parsing ``markup``; stop at ``MAX_WORK``."""
     opened: list[str] = []
     work = 0
+    if _RAW_TEXT.search(markup):  # it cannot be given to nh3 in pieces
+        work = _escapes(markup) * len(markup) // 20_000
     for found in _TAG_OR_BRACKET.finditer(markup):
         tag = found[2].lower()
         if found[1]:
@@ -153,7 +164,7 @@ def _close(opened: list[str], tag: str) -> None:
 
 def _sanitised(markup: str) -> str:
     return nh3.clean(
-        markup,
+        _in_pieces(markup),
         tags=set(ALLOWED_TAGS),
         clean_content_tags=set(EMPTIED_TAGS),
         attributes=ALLOWED_ATTRIBUTES,
@@ -161,6 +172,33 @@ def _sanitised(markup: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer",
     )
+
+
+def _in_pieces(markup: str) -> str:
+    """Insert comments, which nh3 removes, into text with very many escaped characters."""
+    if _escapes(markup) <= MAX_ESCAPES or _RAW_TEXT.search(markup):
+        return markup
+    pieces: list[str] = []
+    end = 0
+    for tag in _TAG_OR_BRACKET.finditer(markup):
+        pieces += _text_in_pieces(markup[end : tag.start()])
+        pieces.append(tag[0])
+        end = tag.end()
+    return "".join(pieces + _text_in_pieces(markup[end:]))
+
+
+def _escapes(markup: str) -> int:
+    return markup.count("&") + markup.count("\xa0")
+
+
+def _text_in_pieces(text: str) -> list[str]:
+    pieces, start = [], 0
+    for number, found in enumerate(_ESCAPED.finditer(text), 1):
+        if number % MAX_ESCAPES == 0:
+            # Before an "&": no reference ends after the next one begins.
+            pieces += [text[start : found.start()], "<!---->"]
+            start = found.start()
+    return [*pieces, text[start:]]
 
 
 def _attribute(_tag: str, name: str, value: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Collection
 from functools import partial
 
@@ -11,12 +12,15 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
+from xqueue_bridge.conf import options
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.signals import reply_not_applied, reply_received
 from xqueue_bridge.worker.enqueue import enqueue
+
+log = logging.getLogger(__name__)
 
 Source = ReceivedReply.Source
 Status = ReceivedReply.Status
@@ -50,7 +54,7 @@ def store_reply(
     row = ReceivedReply.objects.create(
         submission_id=submission_id,
         source=source,
-        body=text,
+        body=text[: options().MAX_REPLY_BYTES],
         digest=digest_of(text),
         status=Status.REJECTED if reply is None else Status.PENDING,
         received_at=now,
@@ -59,7 +63,10 @@ def store_reply(
         correct=None if reply is None else reply.correct,
         score_given=None if reply is None else reply.score,
         message="" if reply is None else reply.msg,
+        is_shortened=reply is not None and reply.is_shortened,
     )
+    if reply is not None and reply.is_shortened:
+        log.warning("The feedback of a reply to submission %s was shortened", submission_id)
     if reply is None:
         send_after_commit_not_applied(row.pk, Status.REJECTED, error)
     else:

@@ -39,6 +39,7 @@ class ReceivedReply(WorkItem):
     correct = models.BooleanField(null=True, help_text="NULL if the body is not a valid reply.")
     score_given = models.FloatField(null=True, help_text="The grader's own number.")
     message = models.TextField(blank=True, help_text="The feedback, sanitised, as it is applied.")
+    is_shortened = models.BooleanField(default=False, help_text="The feedback was too long.")
     score_applied = models.FloatField(null=True, help_text="The points the learner has for it.")
     applied_at = models.DateTimeField(null=True)
 

@@ -18,8 +18,18 @@ from xqueue_bridge.protocol.fields import json_object
 _WORDS = {"true": True, "false": False}
 
 
-def parse_reply(text: str, *, graded: bool = True) -> GraderReply:
+#: Ends feedback that was too long.
+SHORTENED = (
+    '<div class="external-grader-shortened">The feedback was too long. This is its beginning.</div>'
+)
+
+
+def parse_reply(
+    text: str, *, graded: bool = True, max_feedback_bytes: int | None = None
+) -> GraderReply:
     """Parse the JSON ``text`` of a reply.
+
+    Feedback of more than ``max_feedback_bytes`` in UTF-8 is shortened, because the grade counts.
 
     ``graded=False`` is for the dispatch ``ungraded_response``, which uses only ``msg``; ``correct``
     and ``score`` may be missing. Raise ``InvalidReply`` with the field's name.
@@ -27,10 +37,15 @@ def parse_reply(text: str, *, graded: bool = True) -> GraderReply:
     members = json_object(text, "xqueue_body", error=InvalidReply)
     if not graded:
         members = {"correct": False, "score": 0, **members}
+    raw = _msg(members.get("msg"))
+    msg = _shortened(raw, max_feedback_bytes)
+    feedback = make_feedback(msg)
+    is_shortened = len(msg) < len(raw)
     return GraderReply(
         correct=_correct(_required(members, "correct")),
         score=_score(_required(members, "score")),
-        msg=_msg(members.get("msg")),
+        msg=feedback + SHORTENED if is_shortened else feedback if feedback.strip() else NO_FEEDBACK,
+        is_shortened=is_shortened,
     )
 
 
@@ -73,5 +88,17 @@ def _score(value: Any) -> float:
 def _msg(value: Any) -> str:
     if isinstance(value, list | dict):
         raise InvalidReply("msg", "must be text")
-    feedback = make_feedback("" if value is None else str(value))
-    return feedback if feedback.strip() else NO_FEEDBACK
+    return "" if value is None else str(value)
+
+
+def _shortened(text: str, max_bytes: int | None) -> str:
+    """Return the beginning of ``text`` that fits, without a part of a tag at its end."""
+    if max_bytes is None or len(text) <= max_bytes // 4:
+        return text
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded) <= max_bytes:
+        return text
+    beginning = encoded[:max_bytes].decode("utf-8", "ignore")
+    bracket = beginning.rfind("<", -1000)
+    is_open = bracket > 0 and ">" not in beginning[bracket:]
+    return beginning[:bracket] if is_open else beginning

@@ -77,14 +77,14 @@ def parse_result(body: str) -> ParsedResult:
 
     A trial run needs no grade, but only the Submission row says whether it was one.
     """
-    if len(body.encode("utf-8", "surrogatepass")) > options().MAX_REPLY_BYTES:
-        return ParsedResult(body, InvalidReply("xqueue_body", "is longer than MAX_REPLY_BYTES"))
+    most = options().MAX_REPLY_BYTES
     try:
-        return ParsedResult(body, None, grader_replies.parse_reply(body), tuple(Dispatch))
+        reply = grader_replies.parse_reply(body, max_feedback_bytes=most)
+        return ParsedResult(body, None, reply, tuple(Dispatch))
     except InvalidReply as invalid:
         problem = invalid
     try:
-        output = grader_replies.parse_reply(body, graded=False)
+        output = grader_replies.parse_reply(body, graded=False, max_feedback_bytes=most)
     except InvalidReply:
         return ParsedResult(body, problem)
     return ParsedResult(body, problem, output, (Dispatch.UNGRADED_RESPONSE,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -71,6 +72,12 @@ def get_reply_backend() -> ReplyBackend:
 @lru_cache
 def _load_backend(path: str) -> ReplyBackend:
     return import_string(path)()
+
+
+def with_mark(reply: GraderReply, points: float, maximum: float | None) -> GraderReply:
+    """Return the reply as correct if it has all points; "incorrect" beside them would be wrong."""
+    has_all_points = maximum is not None and 0 < maximum <= points
+    return replace(reply, correct=True) if has_all_points else reply
 
 
 def points_of(reply: GraderReply, maximum: float | None, *, is_fraction: bool) -> float:

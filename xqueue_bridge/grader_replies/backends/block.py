@@ -11,9 +11,9 @@ from django.http import Http404
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply, ReplyToApply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of
+from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
 from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms import capa
@@ -44,7 +44,7 @@ class BlockBackend:
         is_graded = to_apply.target.dispatch is Dispatch.SCORE_UPDATE
         maximum = answer_points(block).get(waits_in) if is_graded else None
         points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
-        _hand_over(block, to_apply, points)
+        _hand_over(block, to_apply, with_mark(to_apply.reply, points, maximum), points)
         result = ApplyResult(True, points if is_graded else None, maximum)
         # Not retried after a deadlock, because the block has nothing to save then.
         with transaction.atomic():
@@ -53,13 +53,15 @@ class BlockBackend:
         return result
 
 
-def _hand_over(block: ProblemBlock, to_apply: ReplyToApply, points: float) -> None:
+def _hand_over(
+    block: ProblemBlock, to_apply: ReplyToApply, reply: GraderReply, points: float
+) -> None:
     with _of_known_learner():
         block.handle_ajax(
             to_apply.target.dispatch,
             {
                 "xqueue_header": to_apply.header,
-                "xqueue_body": write_reply(to_apply.reply, score=points),
+                "xqueue_body": write_reply(reply, score=points),
                 "queuekey": to_apply.queue_key,
             },
         )

@@ -15,7 +15,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.data import ApplyResult, ReplyToApply
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of
+from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
 from xqueue_bridge.grader_replies.parsing import write_reply
 
 #: The LMS acknowledges and drops a reply that its state does not wait for yet. So a reply is not
@@ -40,7 +40,8 @@ class CallbackBackend:
         url = _callback_url(to_apply)
         if timezone.now() - to_apply.sent_at < HOLD:
             raise TransientApplyError("The learner's state may not be saved yet.")
-        body = write_reply(to_apply.reply, score=_points(to_apply))
+        points, maximum = _points(to_apply)
+        body = write_reply(with_mark(to_apply.reply, points, maximum), score=points)
         try:
             with http_client.post(
                 url,
@@ -62,15 +63,20 @@ class CallbackBackend:
         return result
 
 
-def _points(to_apply: ReplyToApply) -> float:
-    """Return the answer's points as far as known; the queue key does not name the answer."""
+def _points(to_apply: ReplyToApply) -> tuple[float, float | None]:
+    """Return the answer's points and their maximum, as far as known.
+
+    The queue key does not name the answer.
+    """
     worths = set(to_apply.points.values())
     if to_apply.score_is_fraction and len(worths) != 1:
         raise PermanentApplyError(
             "A fraction of unknown points: set this queue's SCORE_SCALE to 'points'."
         )
     maximum = max(worths, default=None)
-    return points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
+    points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
+    # The largest of several answers does not say that this answer has all its points.
+    return points, maximum if len(worths) == 1 else None
 
 
 def _callback_url(to_apply: ReplyToApply) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError
-from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of
+from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.users import user_exists
@@ -82,7 +82,8 @@ def _grade(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> Apply
     maximum = capa.maximum_of(fields, answer_id, to_apply.points, is_fraction=is_fraction)
     points = points_of(to_apply.reply, maximum, is_fraction=is_fraction)
     possible = capa.possible_of(fields, to_apply.points)
-    state = capa.graded(fields, answer_id, to_apply.reply, points=points, possible=possible)
+    reply = with_mark(to_apply.reply, points, maximum)
+    state = capa.graded(fields, answer_id, reply, points=points, possible=possible)
     row.set_fields(state)
     row.set_score(learner_state.RawScore(state["score"]["raw_earned"], possible))
     return ApplyResult(True, points, maximum)

@@ -1,0 +1,75 @@
+"""Sanitising feedback takes time in proportion to its length, whatever it contains.
+
+A learner's program decides what it prints, and many graders copy its output into ``msg``.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from xqueue_bridge.grader_replies.feedback import make_feedback
+
+#: Characters, and CPU seconds: ten times those that a slow machine takes.
+CHARACTERS = 250_000
+SECONDS = 3.0
+
+UNITS = {
+    "ampersand": "&",
+    "spaced ampersand": "& ",
+    "code": "if (a && b || c && d) { x &= y; }\n",
+    "open bracket": "<",
+    "both": "<&",
+    "no-break space": "\xa0",
+    "entity": "&amp;",
+    "unknown entity": "&notit;",
+    "number without end": "&#",
+    "quote": '"',
+    "text area": "<textarea>&",
+    "text area, once": "&",
+    "comment": "<!--",
+    "declaration": "<!",
+    "doctype": "<!doctype ",
+    "broken tag": "<p ",
+    "open tags": "<b>",
+    "paragraphs": "<p>",
+    "tables": "<table><tr><td>",
+    "attributes": "<p title='&' ",
+    "quotes in a tag": "<a \"<a '",
+    "line ends": "\r\n",
+    "plain": "hello\n",
+}
+
+
+def cpu_seconds(text: str) -> float:
+    began = time.process_time()
+    make_feedback(text)
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_long_feedback_is_sanitised_in_bounded_time(name):
+    """C93: also text that is escaped character by character, inside the grader's request."""
+    unit = UNITS[name]
+    begin = "<textarea>" if name == "text area, once" else ""
+    assert cpu_seconds(begin + unit * (CHARACTERS // len(unit))) < SECONDS
+
+
+@pytest.mark.parametrize("unit", ["&", "& ", "\xa0", UNITS["code"]])
+def test_four_times_the_text_takes_about_four_times_the_time(unit):
+    """C93: by the square it would be sixteen times."""
+    small, large = (cpu_seconds(unit * (size // len(unit))) for size in (125_000, 500_000))
+    assert large < 0.2 or large / small < 8, f"{small:.2f} s, {large:.2f} s"
+
+
+@pytest.mark.parametrize("unit", ["&", "a & b ", "\xa0", "&amp;&lt;", "&no&\xa0", "<b>&&</b>\xa0&"])
+@pytest.mark.parametrize("frame", ["{}", "<pre>{}</pre>", "<p title='&&'>{}</p>", "<table>{}"])
+def test_text_that_is_sanitised_in_pieces_is_the_same(unit, frame, monkeypatch):
+    """C93: the pieces leave no trace."""
+    text = frame.format(unit * 1200)
+    made = make_feedback(text)
+    monkeypatch.setattr("xqueue_bridge.grader_replies.feedback.MAX_ESCAPES", 1_000_000)
+    assert made == make_feedback(text)
+    assert "<!--" not in made
+    assert make_feedback(made) == made
