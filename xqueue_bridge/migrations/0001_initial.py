@@ -497,6 +497,7 @@ class Migration(migrations.Migration):
                 ('correct', models.BooleanField(help_text='NULL if the body is not a valid reply.', null=True)),
                 ('score_given', models.FloatField(help_text="The grader's own number.", null=True)),
                 ('message', models.TextField(blank=True, help_text='The feedback, sanitised, as it is applied.')),
+                ('is_shortened', models.BooleanField(default=False, help_text='The feedback was too long.')),
                 ('score_applied', models.FloatField(help_text='The points the learner has for it.', null=True)),
                 ('applied_at', models.DateTimeField(null=True)),
                 ('submission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='replies', to='xqueue_bridge.submission')),
