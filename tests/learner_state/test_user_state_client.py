@@ -410,3 +410,51 @@ def test_large_states(client, ada):
     client.set_many("ada", {block: {"n": 1} for block in BLOCKS})
     found = {state.block_key: state.state for state in client.get_many("ada", BLOCKS)}
     assert found == {block: {**essay, "n": 1} for block, essay in essays.items()}
+
+
+class TestStatementsOnOurTable:
+    """Statements of the contract where the row exists for another reason than its state."""
+
+    def test_row_with_a_score_only_has_no_state(self, client, ada):
+        """SG1: a row that was made for a score is no state, for one block and for many."""
+        api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
+        with pytest.raises(client.DoesNotExist):
+            client.get("ada", BLOCK)
+        assert list(client.get_many("ada", [BLOCK, OTHER], fields=["a"])) == []
+        assert list(client.iter_all_for_course(COURSE)) == []
+
+    def test_none_is_stored_as_null(self, client, ada):
+        """SG3: a field that is None is found by name, and its history has it."""
+        client.set("ada", BLOCK, {"a": None, "b": 1})
+        assert client.get("ada", BLOCK, fields=["a"]).state == {"a": None}
+        assert StudentModule.objects.get().state == '{"a": null, "b": 1}'
+        assert next(client.get_history("ada", BLOCK)).state == {"a": None, "b": 1}
+        client.delete("ada", BLOCK, fields=["a"])
+        assert client.get("ada", BLOCK, fields=["a"]).state == {}
+
+    def test_block_without_the_requested_fields_is_found(self, client, ada):
+        """SG4: other fields, or no fields, are requested: the block is found with {}."""
+        client.set_many("ada", {BLOCK: {"a": 1}, OTHER: {"b": 2}})
+        for fields, states in (
+            (["b"], [{}, {"b": 2}]),
+            ([], [{}, {}]),
+            (None, [{"a": 1}, {"b": 2}]),
+        ):
+            found = client.get_many("ada", [BLOCK, OTHER], fields=fields)
+            assert [state.state for state in found] == states
+
+    def test_fields_that_were_deleted_do_not_return(self, client, ada):
+        """SG6: after a delete of all fields, a set and a score bring none of them back."""
+        client.set("ada", BLOCK, {"a": 1, "b": 2})
+        client.delete("ada", BLOCK)
+        api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
+        with pytest.raises(client.DoesNotExist):
+            client.get("ada", BLOCK)
+        client.set("ada", BLOCK, {"c": 3})
+        assert client.get("ada", BLOCK).state == {"c": 3}
+        assert [entry.state for entry in client.get_history("ada", BLOCK)] == [
+            {"c": 3},
+            None,
+            None,
+            {"a": 1, "b": 2},
+        ]

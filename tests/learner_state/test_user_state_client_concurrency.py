@@ -10,7 +10,9 @@ from django.contrib.auth import get_user_model
 from django.db import connections, transaction
 
 from tests.learner_state.test_user_state import in_threads
+from tests.processes import in_processes
 from xqueue_bridge import api
+from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.testing.user_state import ConcurrentUserStateContract
@@ -119,3 +121,35 @@ def test_sets_that_overlap(ada):
         found = list(client.get_many("ada", share))
         assert len(found) == 200
         assert all(state.state[f"share {n}"] == n for state in found)
+
+
+def test_eight_processes_write_one_row(ada):
+    """SG20: each process adds fields to one row; none is lost, and each write has its version."""
+
+    def write(writer):
+        client = DjangoXBlockUserStateClient()
+        for n in range(5):
+            client.set("ada", BLOCK, {f"{writer} {n}": n})
+
+    in_processes([lambda writer=writer: write(writer) for writer in range(8)])
+    state = DjangoXBlockUserStateClient().get("ada", BLOCK).state
+    assert state == {f"{writer} {n}": n for writer in range(8) for n in range(5)}
+    versions = StudentModuleHistory.objects.values_list("version", flat=True)
+    assert sorted(versions) == list(range(1, 41))
+
+
+def test_processes_delete_and_write_fields_of_one_row(ada):
+    """SG22: deleted fields are gone and written fields are there, whatever the order was."""
+    client = DjangoXBlockUserStateClient()
+    client.set("ada", BLOCK, {f"old {n}": n for n in range(8)})
+
+    def delete(n):
+        DjangoXBlockUserStateClient().delete("ada", BLOCK, fields=[f"old {n}"])
+
+    def write(n):
+        DjangoXBlockUserStateClient().set("ada", BLOCK, {f"new {n}": n})
+
+    in_processes([lambda n=n, job=job: job(n) for n in range(4) for job in (delete, write)])
+    kept = {f"old {n}": n for n in range(4, 8)}
+    assert client.get("ada", BLOCK).state == kept | {f"new {n}": n for n in range(4)}
+    assert StudentModule.objects.get().version == 9
