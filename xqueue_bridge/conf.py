@@ -56,6 +56,12 @@ class Options:
     #   one.
     SEND_ERROR_CLASS: str | None = None
 
+    # .. setting_name: XQUEUE_BRIDGE['LEGACY_XQUEUE_INTERFACE']
+    # .. setting_default: {}
+    # .. setting_description: The legacy XQueue server, in the form of XQUEUE_INTERFACE, where that
+    #   names this site. Submissions of courses that are not switched go there.
+    LEGACY_XQUEUE_INTERFACE: Mapping[str, Any] = field(default_factory=dict)
+
     # -- files
     # .. setting_name: XQUEUE_BRIDGE['FILES_STORAGE_ALIAS']
     # .. setting_default: 'xqueue_bridge'

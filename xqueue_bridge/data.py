@@ -93,6 +93,8 @@ class NewSubmission:
     body: str
     points: Mapping[str, float] = field(default_factory=dict)
     files: tuple[UploadedFile, ...] = ()
+    #: The reply is posted to the header's callback URL.
+    answers_by_callback: bool = False
 
 
 @dataclass(frozen=True, slots=True)

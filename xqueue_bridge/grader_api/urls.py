@@ -8,11 +8,13 @@ from xqueue_bridge.db.connections import retry_on_lost_connection
 from xqueue_bridge.grader_api import views
 from xqueue_bridge.grader_api.description import openapi_json
 from xqueue_bridge.grader_api.file_views import download_file
+from xqueue_bridge.grader_api.submit import SubmitView
 
 ENDPOINTS = {
     "login": views.LoginView,
     "logout": views.LogoutView,
     "status": views.StatusView,
+    "submit": SubmitView,
     "get_queuelen": views.QueueLengthView,
     "get_submission": views.SubmissionView,
     "put_result": views.ResultView,

@@ -135,6 +135,8 @@ def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> None:
 
 def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     """Attempt one reply; return whether the block lock was held, so that others were skipped."""
+    if reply.submission.answers_by_callback:
+        backend = get_reply_backend("callback")
     needs_lock = backend.needs_block_lock
     was_killed = needs_lock and reply.last_error == retry.INTERRUPTED
     if was_killed and reply.attempts >= options().MAX_ATTEMPTS:

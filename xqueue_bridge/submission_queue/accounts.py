@@ -42,6 +42,8 @@ class Principal:
     grader_id: int
     secret_id: int
     queue_names: frozenset[str]
+    #: May send submissions to /xqueue/submit/.
+    may_submit: bool = False
 
     def may_use(self, queue_name: str) -> bool:
         """Return whether this grader may pull submissions from the queue and post results to it."""
@@ -66,7 +68,7 @@ class QueueGraders:
         return QueueGraders(self.count + other.count, max(seen, default=None))
 
 
-def create_grader(name: str, queue_names: Iterable[str] = ()) -> str:
+def create_grader(name: str, queue_names: Iterable[str] = (), *, may_submit: bool = False) -> str:
     """Create a grader that may use these queues ("*": all); return its secret, shown only once.
 
     Names lose the white space around them. Raise InvalidField if one is not a name, and
@@ -75,7 +77,7 @@ def create_grader(name: str, queue_names: Iterable[str] = ()) -> str:
     name = check_name(name, "name")
     granted = {check_name(queue_name, "queue_name") for queue_name in queue_names}
     with transaction.atomic():
-        grader = Grader.objects.create(name=name)
+        grader = Grader.objects.create(name=name, may_submit=may_submit)
         QueueGrant.objects.bulk_create(
             QueueGrant(grader=grader, queue_name=queue_name) for queue_name in granted
         )
@@ -187,14 +189,16 @@ def clear_expired_sessions() -> int:
 def _load_principal(secret_id: int) -> Principal | None:
     """Read the principal, and write that its grader was seen, at most once in SEEN_INTERVAL."""
     secrets_of_id = _usable_secrets().filter(pk=secret_id)
-    found = secrets_of_id.values_list("grader_id", "grader__last_seen_at").first()
+    found = secrets_of_id.values_list(
+        "grader_id", "grader__last_seen_at", "grader__may_submit"
+    ).first()
     if found is None:
         return None
-    (grader_id, last_seen), now = found, timezone.now()
+    (grader_id, last_seen, may_submit), now = found, timezone.now()
     if last_seen is None or last_seen < now - SEEN_INTERVAL:
         Grader.objects.filter(pk=grader_id).update(last_seen_at=now)
     granted = QueueGrant.objects.filter(grader_id=grader_id).values_list("queue_name", flat=True)
-    return Principal(grader_id, secret_id, frozenset(granted))
+    return Principal(grader_id, secret_id, frozenset(granted), may_submit)
 
 
 def _live_secrets() -> QuerySet[GraderSecret]:

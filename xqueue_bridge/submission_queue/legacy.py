@@ -57,9 +57,10 @@ def receive(target: Target, header: XHeader, body: str) -> Receipt:
     the first write if the state waits for the key, three otherwise.
     """
     learner = learner_state.find_learner_at(target.user_id, target.course_key, target.usage_key)
+    # This callback may be our own, about a submission that a block here sent over HTTP.
     rows = Submission.objects.filter(
         user_id=target.user_id, usage_key=target.usage_key, queue_key=header.queue_key
-    )
+    ).exclude(transport=Submission.Transport.SUBMIT)
     # Compared again here: MySQL and MariaDB ignore spaces at the end.
     same_key = [row for row in rows.order_by("-pk") if row.queue_key == header.queue_key]
     if any(row.transport == Submission.Transport.TABLE for row in same_key):

@@ -56,6 +56,7 @@ class Submission(models.Model):
     class Transport(models.TextChoices):
         TABLE = "table", "our submissions table"
         LEGACY = "legacy", "a legacy XQueue server"
+        SUBMIT = "submit", "submitted to our /xqueue/submit/"
 
     content = models.OneToOneField(SubmissionContent, on_delete=models.PROTECT)
     transport = models.CharField(max_length=6, choices=Transport, default=Transport.TABLE)
@@ -103,6 +104,11 @@ class Submission(models.Model):
         return f"submission {self.pk} ({self.queue_name}, {self.status})"
 
     @property
+    def answers_by_callback(self) -> bool:
+        """Return whether replies are posted to the callback URL of the process that submitted."""
+        return self.transport == self.Transport.SUBMIT
+
+    @property
     def target(self) -> Target:
         """Return the learner's block that the reply is applied to."""
         # The stubs of opaque_keys type every key as optional.
@@ -118,6 +124,9 @@ class Grader(models.Model):
 
     name = NameField(max_length=128, unique=True, help_text="The user name it logs in with.")
     is_active = models.BooleanField(default=True)
+    may_submit = models.BooleanField(
+        default=False, help_text="Send submissions to /xqueue/submit/, as an LMS does."
+    )
     note = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(

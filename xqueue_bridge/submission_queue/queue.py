@@ -60,6 +60,11 @@ def enqueue(new: NewSubmission) -> int:
         max_age = timedelta(seconds=queue_options(new.queue_name).MAX_AGE_SECONDS)
         submission = Submission.objects.create(
             content=content,
+            transport=(
+                Submission.Transport.SUBMIT
+                if new.answers_by_callback
+                else Submission.Transport.TABLE
+            ),
             queue_name=new.queue_name,
             status=Status.WAITING,
             available_at=now,

@@ -63,9 +63,9 @@ class BatchReplyBackend(Protocol):
         ...
 
 
-def get_reply_backend() -> ReplyBackend:
-    """Return the backend that ``XQUEUE_BRIDGE["REPLY_BACKEND"]`` names."""
-    name = options().REPLY_BACKEND
+def get_reply_backend(name: str | None = None) -> ReplyBackend:
+    """Return a backend by its name; default: the one in ``XQUEUE_BRIDGE["REPLY_BACKEND"]``."""
+    name = name or options().REPLY_BACKEND
     return _load_backend(_OURS.get(name, name))
 
 

@@ -84,16 +84,26 @@ def _callback_url(to_apply: ReplyToApply) -> str:
     try:
         url = json.loads(to_apply.header)["lms_callback_url"]
         parts = urlsplit(url)
-        allowed = any(_is_below(parts, urlsplit(prefix)) for prefix in options().CALLBACK_PREFIXES)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise PermanentApplyError("The header has no callback URL.") from None
-    if not allowed:
+    if not isinstance(url, str):
+        raise PermanentApplyError("The header has no callback URL.")
+    if not may_post_to(url):
         raise PermanentApplyError(
             "The callback URL is below none of XQUEUE_BRIDGE['CALLBACK_PREFIXES']."
         )
     if parts.path.rsplit("/", 1)[-1] != to_apply.target.dispatch:
         raise PermanentApplyError("The callback URL has another dispatch.")
     return url
+
+
+def may_post_to(url: str) -> bool:
+    """Return whether a callback URL is below one of CALLBACK_PREFIXES."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return any(_is_below(parts, urlsplit(prefix)) for prefix in options().CALLBACK_PREFIXES)
 
 
 def _is_below(url: SplitResult, prefix: SplitResult) -> bool:

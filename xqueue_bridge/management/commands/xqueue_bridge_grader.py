@@ -28,6 +28,11 @@ class Command(BaseCommand):
         create = actions.add_parser("create", help="Create a grader and print its secret.")
         create.add_argument("name", type=_name)
         create.add_argument("--queue", action="append", default=[], type=_name, help=queue_help)
+        create.add_argument(
+            "--may-submit",
+            action="store_true",
+            help="It may send submissions to /xqueue/submit/, as an LMS does.",
+        )
 
         rotate = actions.add_parser("rotate", help="Print a new secret; the former one lives on.")
         rotate.add_argument("name")
@@ -53,10 +58,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         getattr(self, action)(**options)
 
-    def create(self, name: str, queue: list[str], **options: Any) -> None:
+    def create(self, name: str, queue: list[str], may_submit: bool, **options: Any) -> None:
         if Grader.objects.filter(name=name).exists():
             raise CommandError(f"There is a grader {name!r} already; 'rotate' gives a new secret.")
-        self.stdout.write(submission_queue.create_grader(name, queue))
+        self.stdout.write(submission_queue.create_grader(name, queue, may_submit=may_submit))
 
     def rotate(self, name: str, overlap_hours: float, **options: Any) -> None:
         overlap = timedelta(hours=overlap_hours)
@@ -92,6 +97,7 @@ class Command(BaseCommand):
         queues = ", ".join(sorted(grant.queue_name for grant in grader.grants.all())) or "none"
         state = "" if grader.is_active else " (inactive)"
         state += "" if grader.has_secret else " (no secret)"
+        state += " (may submit)" if grader.may_submit else ""
         self.stdout.write(f"{grader.name}{state}: {queues}")
 
 

@@ -11,6 +11,7 @@ import requests
 from django.conf import settings
 from requests.auth import HTTPBasicAuth
 
+from xqueue_bridge.conf import options
 from xqueue_bridge.data import UploadedFile, XHeader
 from xqueue_bridge.exceptions import SendError
 from xqueue_bridge.http_client import HTTP_ERRORS, TIMEOUTS, Auth, HTTPSession
@@ -26,8 +27,9 @@ _LOGIN_REQUIRED = "login_required"
 class LegacyXQueue:
     """Send submissions to one legacy XQueue server with the LMS's account there.
 
-    Arguments that are None are read from ``XQUEUE_INTERFACE``: ``url``, ``django_auth``
-    (``username`` and ``password``), and ``basic_auth``, a pair for a proxy in front of the server.
+    Arguments that are None are read from ``XQUEUE_BRIDGE["LEGACY_XQUEUE_INTERFACE"]`` if that is
+    set, else from ``XQUEUE_INTERFACE``: ``url``, ``django_auth`` (``username`` and ``password``),
+    and ``basic_auth``, a pair for a proxy in front of the server.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class LegacyXQueue:
         django_auth: Mapping[str, str] | None = None,
         requests_auth: Auth | None = None,
     ) -> None:
-        host = getattr(settings, "XQUEUE_INTERFACE", None) or {}
+        host = (
+            options().LEGACY_XQUEUE_INTERFACE or getattr(settings, "XQUEUE_INTERFACE", None) or {}
+        )
         self._url = (url or host.get("url") or "").rstrip("/")
         self._account = django_auth or host.get("django_auth") or {}
         self._proxy_auth = requests_auth or _basic_auth(host.get("basic_auth"))

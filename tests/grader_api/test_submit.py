@@ -1,0 +1,222 @@
+"""The endpoint submit: a complete XQueue server for legacy submitters."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import DatabaseError
+from django.test import Client
+from django.utils import timezone
+
+from demo.course import course
+from demo.runtime import Submitted, load_block, submit
+from tests.doubles import xqueue_server
+from tests.submission_queue.factories import COURSE, GOOD_REPLY, PROBLEM, GraderClient
+from xqueue_bridge.grader_replies.api import apply_due
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.submission_queue import api, queue
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.xqueue_service.models import TransportOverride
+
+LMS = "http://lms.example.com"
+CALLBACK = f"{LMS}/courses/{COURSE}/xqueue/7/{PROBLEM}/score_update"
+HEADER = {"lms_callback_url": CALLBACK, "lms_key": "key-1", "queue_name": "python"}
+BODY = '{"student_response": "print(1)"}'
+
+
+@pytest.fixture(autouse=True)
+def _site(settings, db) -> None:
+    settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": (f"{LMS}/courses/",)}
+
+
+@pytest.fixture
+def lms() -> GraderClient:
+    """An LMS that is logged in with its account."""
+    client = GraderClient(api.create_grader("lms", may_submit=True), "lms")
+    assert client.login()["return_code"] == 0
+    return client
+
+
+def post(client: GraderClient, header: Any = HEADER, **form: Any) -> dict[str, Any]:
+    text = header if isinstance(header, str) else json.dumps(header)
+    form = {"xqueue_header": text, "xqueue_body": BODY, **form}
+    form = {name: value for name, value in form.items() if value is not None}
+    response = client.http.post("/xqueue/submit/", form)
+    assert response.status_code == 200
+    return response.json()
+
+
+def test_submission_is_stored(lms, django_assert_num_queries):
+    """C49, C54: the content is the queue's length as text. Five statements: two writes."""
+    lms.ask("get_queuelen", queue_name="any")  # the session is cached from here on
+    with django_assert_num_queries(3):
+        assert post(lms) == {"return_code": 0, "content": "1"}
+    assert post(lms, {**HEADER, "lms_key": "key-2"}) == {"return_code": 0, "content": "2"}
+    stored = Submission.objects.earliest("pk")
+    assert (stored.transport, stored.queue_name, stored.queue_key) == ("submit", "python", "key-1")
+    assert (stored.user_id, stored.course_key, stored.usage_key) == (7, COURSE, PROBLEM)
+    assert stored.content.header == json.dumps(HEADER)
+    assert stored.content.body == BODY
+
+
+def test_get(lms):
+    """C46: submit insists on POST."""
+    answer = lms.http.get("/xqueue/submit/").json()
+    assert answer == {"return_code": 1, "content": "Queue requests should use HTTP POST"}
+
+
+@pytest.mark.parametrize("path", ["/xqueue/submit/", "/xqueue/submit"])
+def test_without_a_session(path):
+    """C45: redirected to the login, which says login_required."""
+    response = Client().post(path, {"xqueue_header": json.dumps(HEADER), "xqueue_body": BODY})
+    assert response.status_code == 302
+    assert response["Location"].startswith("/xqueue/login/?next=")
+    assert not Submission.objects.exists()
+
+
+def test_grader_may_not_submit(grader):
+    """An account of a grader proves nothing about submissions."""
+    grader.login()
+    assert post(grader) == {"return_code": 1, "content": "This account may not submit"}
+    assert not Submission.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "form"),
+    [
+        ("not JSON", {}),
+        ("[]", {}),
+        ("{}", {}),
+        ({**HEADER, "lms_key": None}, {}),
+        ({**HEADER, "queue_name": ""}, {}),
+        ({**HEADER, "lms_callback_url": "http://lms.example.com/somewhere"}, {}),
+        ({**HEADER, "lms_callback_url": CALLBACK.replace("lms.", "other.")}, {}),
+        ({**HEADER, "lms_callback_url": CALLBACK.replace("http:", "file:")}, {}),
+        (HEADER, {"xqueue_body": None}),
+        (HEADER, {"xqueue_body": "\0"}),
+        (HEADER, {"xqueue_header": None}),
+    ],
+)
+def test_unusable_header_or_body(lms, header, form):
+    """C47: refused; results are posted to callback URLs of the LMS and below CALLBACK_PREFIXES."""
+    answer = post(lms, header, **form)
+    assert answer == {"return_code": 1, "content": "Queue request has invalid format"}
+    assert not Submission.objects.exists()
+
+
+def test_unknown_queue(lms, settings):
+    """C48: refused with the queue's name."""
+    settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "REJECT_UNKNOWN_QUEUES": True}
+    assert post(lms) == {"return_code": 1, "content": "Queue 'python' not found"}
+
+
+def test_queue_name_that_is_a_number(lms):
+    """C51: it is taken as its text."""
+    assert post(lms, {**HEADER, "queue_name": 5})["return_code"] == 0
+    assert Submission.objects.get().queue_name == "5"
+
+
+def test_files(lms, settings):
+    """C52: the name of the part is the file's name; larger files than a form may be are taken."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
+    big = b"x" * 100_000
+    files = {
+        "a.py": SimpleUploadedFile("ignored.py", b"print(1)"),
+        "b.bin": SimpleUploadedFile("b.bin", big),
+    }
+    assert post(lms, **files)["return_code"] == 0
+    stored = Submission.objects.get().content.stored_files()
+    assert [(file.name, file.size) for file in stored] == [("a.py", 8), ("b.bin", 100_000)]
+
+
+@pytest.mark.parametrize("limit", ["MAX_FILES", "MAX_FILE_BYTES"])
+def test_too_many_or_too_large_files(lms, settings, limit):
+    settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, limit: 1}
+    files = {name: SimpleUploadedFile(name, b"print(1)") for name in ("a.py", "b.py")}
+    assert post(lms, **files)["return_code"] == 1
+    assert not Submission.objects.exists()
+
+
+def test_database_fault(lms, monkeypatch, caplog):
+    """C54, C129: an envelope; the log has the kind of fault and nothing of the submission."""
+
+    def fail(new: object) -> int:
+        raise DatabaseError("INSERT print(1)")
+
+    monkeypatch.setattr(queue, "enqueue", fail)
+    assert post(lms) == {"return_code": 1, "content": "The submission could not be stored"}
+    assert "DatabaseError" in caplog.text
+    assert "print(1)" not in caplog.text
+
+
+class TestForwarding:
+    """Courses that are not switched go on to the legacy server."""
+
+    @pytest.fixture
+    def server(self, settings):
+        with xqueue_server.running() as double:
+            double.queues.add("python")
+            # The platform's own class is sent to us by XQUEUE_INTERFACE.
+            settings.XQUEUE_INTERFACE = {"url": "http://ourselves.invalid"}
+            settings.XQUEUE_BRIDGE = {
+                **settings.XQUEUE_BRIDGE,
+                "LEGACY_XQUEUE_INTERFACE": {"url": double.url, "django_auth": double.auth},
+            }
+            yield double
+
+    def test_course_is_not_switched(self, lms, server):
+        """C28: header, body and files reach the legacy server unchanged."""
+        file = SimpleUploadedFile("a.py", b"print(1)")
+        assert post(lms, **{"a.py": file}) == {"return_code": 0, "content": "1"}
+        [item] = server.items
+        assert item.form == {"xqueue_header": json.dumps(HEADER), "xqueue_body": BODY}
+        assert item.files == [("a.py", "a.py", b"print(1)")]
+        assert not Submission.objects.exists()
+
+    def test_course_is_switched(self, lms, server):
+        TransportOverride.objects.create(scope="course", name=str(COURSE))
+        assert post(lms)["return_code"] == 0
+        assert server.items == []
+        assert Submission.objects.count() == 1
+
+    def test_legacy_server_refuses(self, lms, server):
+        server.queues.clear()
+        assert post(lms) == {"return_code": 1, "content": "Queue 'python' not found"}
+
+    def test_legacy_server_is_down(self, lms, server, settings):
+        settings.XQUEUE_BRIDGE["LEGACY_XQUEUE_INTERFACE"] = {"url": "http://127.0.0.1:9"}
+        assert post(lms) == {"return_code": 1, "content": "cannot connect to server"}
+
+
+def test_loopback(settings, transactional_db, live_server):
+    """C28, C41: a block that sends over HTTP to this site gets its grade by the callback URL."""
+    learner = get_user_model().objects.create_user("learner").pk
+    secret = api.create_grader("lms", may_submit=True)
+    watcher = GraderClient(api.create_grader("watcher", ["*"]))
+    account = {"username": "lms", "password": secret}
+    settings.LMS_ROOT_URL = live_server.url
+    settings.XQUEUE_INTERFACE = {"url": live_server.url, "django_auth": account}
+    settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": (f"{live_server.url}/courses/",)}
+    problem = course().problems[0]
+    block = load_block(learner, course().key, problem.usage_key)
+    assert submit(block, ["print(1)"]) == Submitted(True)
+    [sent] = Submission.objects.all()
+    assert sent.transport == "submit"
+    watcher.login()
+    pulled = watcher.pull(sent.queue_name)
+    # As if the learner's state had been saved some seconds ago.
+    Submission.objects.update(created_at=timezone.now() - timedelta(minutes=1))
+    assert watcher.put(pulled.header, GOOD_REPLY)["return_code"] == 0
+    apply_due()
+    apply_due()
+    state = learner_state.read_state(learner, problem.usage_key, course().key)
+    [entry] = state["correct_map"].values()
+    assert (entry["correctness"], entry["queuestate"]) == ("correct", None)
+    assert set(ReceivedReply.objects.values_list("status", flat=True)) == {"applied"}
+    assert sorted(Submission.objects.values_list("transport", flat=True)) == ["legacy", "submit"]
