@@ -89,7 +89,7 @@ class CycleTest(CourseTestCase):
         assert json.loads(response.content) == {"return_code": 0, "content": 1}
 
     def test_check_has_no_errors(self) -> None:
-        """Of ours; the platform's own messages are not ours to judge."""
+        """The messages of the platform itself are not read."""
         call_command("check", "--tag", "xqueue_bridge")
 
     def test_our_service_is_in_force(self) -> None:
