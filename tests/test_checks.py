@@ -33,7 +33,7 @@ class IncompleteClient(XBlockUserStateClient):
 
 
 class HostBackend:
-    def record(self, delivery): ...
+    def apply(self, to_apply, on_applied): ...
 
 
 def found(**kwargs) -> dict[str, str]:
@@ -137,7 +137,7 @@ def test_settings_of_the_tests_have_no_messages():
         (
             {"REPLY_BACKEND": "tests.test_checks.found"},
             "E007",
-            "is not a class with a method record",
+            "is not a class with a method apply",
         ),
         ({"COURSE_STRUCTURE_BACKEND": "tests.test_checks.HostBackend"}, "E007", "a method get:"),
         ({"SEND_ERROR_CLASS": "tests.test_checks.found"}, "E007", "is not an exception class"),
@@ -339,3 +339,33 @@ def test_connection_pool_has_no_message(monkeypatch):
     database = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"pool": True}}
     monkeypatch.setattr(settings, "DATABASES", {"default": database})
     assert checks.check_deployment() == []
+
+
+@pytest.fixture
+def files_storage(settings, tmp_path):
+    """Return the folder of the storage of answers."""
+    backend = "django.core.files.storage.FileSystemStorage"
+    storage = {"BACKEND": backend, "OPTIONS": {"location": str(tmp_path / "files")}}
+    settings.STORAGES = {**settings.STORAGES, "answers": storage}
+    settings.XQUEUE_BRIDGE = {"FILES_STORAGE_ALIAS": "answers"}
+    return tmp_path / "files"
+
+
+def test_writable_storage_has_no_message_and_keeps_no_file(files_storage):
+    assert checks.check_files_storage() == []
+    assert list(files_storage.iterdir()) == []
+
+
+def test_storage_that_cannot_be_written_is_an_error(files_storage):
+    """`check --deploy` finds it before a learner's file is refused."""
+    files_storage.write_text("a file, where the storage needs a folder")
+    (message,) = checks.check_files_storage()
+    assert message.id == "xqueue_bridge.E016"
+    assert "STORAGES['answers'] cannot store answers with files: FileExistsError" in message.msg
+
+
+def test_hint_of_a_wrong_reply_backend_lists_the_right_ones(monkeypatch):
+    options = {"REPLY_BACKEND": "no.such.thing"}
+    monkeypatch.setattr(settings, "XQUEUE_BRIDGE", options, raising=False)
+    line = "XQUEUE_BRIDGE['REPLY_BACKEND'] = 'state', 'block', 'callback' or 'package.module.Class'"
+    assert line in found()["E003"]

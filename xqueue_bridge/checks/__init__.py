@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core import checks
 
 from xqueue_bridge.checks.databases import check_databases, check_deployment
-from xqueue_bridge.checks.host import check_host
+from xqueue_bridge.checks.host import check_files_storage, check_host
 from xqueue_bridge.checks.lms import check_lms
 from xqueue_bridge.checks.options import (
     check_crawler_detector,
@@ -21,6 +21,7 @@ __all__ = [
     "check_credentials",
     "check_databases",
     "check_deployment",
+    "check_files_storage",
     "check_history",
     "check_host",
     "check_lms",
@@ -43,3 +44,4 @@ def register_all() -> None:
     checks.register(check_credentials, "xqueue_bridge")
     checks.register(check_databases, checks.Tags.database)
     checks.register(check_deployment, "xqueue_bridge", deploy=True)
+    checks.register(check_files_storage, "xqueue_bridge", deploy=True)

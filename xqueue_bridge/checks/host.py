@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.cache import caches
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.urls import NoReverseMatch, reverse
 
@@ -69,6 +70,30 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         )
     return found
+
+
+def check_files_storage(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Check that files can be written to, read from, and deleted from the storage of answers."""
+    alias = options().FILES_STORAGE_ALIAS
+    if not isinstance(alias, str) or alias not in settings.STORAGES:
+        return []  # check_options or check_host reports it
+    where, content = f"STORAGES[{alias!r}]", b"xqueue_bridge check"
+    try:
+        storage = storages[alias]
+        name = storage.save("xqueue_bridge_check.txt", ContentFile(content))
+        try:
+            with storage.open(name) as file:
+                is_right = file.read() == content
+        finally:
+            storage.delete(name)
+    except Exception as exc:  # a storage is foreign code
+        text = f"{where} cannot store answers with files: {type(exc).__name__}."
+        hint = f"{where}: a location that the user of the web server may write to, read and delete"
+        return [error("E016", text, hint)]
+    if is_right:
+        return []
+    text = f"{where} returned other content than was written."
+    return [error("E016", text, f"{where} = ... of a storage that keeps bytes as they are")]
 
 
 def _unusable(backends: Any, name: str, alias: str, setting: str) -> Iterator[checks.CheckMessage]:

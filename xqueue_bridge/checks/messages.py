@@ -37,7 +37,10 @@ def wrong_values(
             )
 
 
-def unimportable(name: str, path: str, where: str = "XQUEUE_BRIDGE") -> list[checks.CheckMessage]:
+def unimportable(
+    name: str, path: str, where: str = "XQUEUE_BRIDGE", example: str = "'package.module.name'"
+) -> list[checks.CheckMessage]:
+    """Return the error of a dotted path that names nothing, or nothing that can be called."""
     try:
         found = import_string(path)
     except Exception as exc:  # the import runs foreign code
@@ -46,7 +49,7 @@ def unimportable(name: str, path: str, where: str = "XQUEUE_BRIDGE") -> list[che
         if callable(found):
             return []
         reason = "cannot be called"
-    line = f"{where}[{name!r}] = 'package.module.name', not {path!r}"
+    line = f"{where}[{name!r}] = {example}, not {path!r}"
     return [error("E003", f"{where}[{name!r}] {reason}.", line)]
 
 

@@ -17,6 +17,7 @@ from xqueue_bridge.conf import CredentialsOptions, Options, QueueOptions, option
 from xqueue_bridge.models import StudentModuleHistoryExtended
 
 REPLY_BACKENDS = ("state", "block", "callback")
+_BACKEND_EXAMPLE = f"{', '.join(map(repr, REPLY_BACKENDS))} or 'package.module.Class'"
 #: Seconds: two thirds of the time that an attempt to send a grade has left for its request.
 LONGEST_TIMEOUT = 40
 
@@ -47,8 +48,8 @@ def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
             found.append(
                 error(
                     "E002",
-                    f"{where}['SCORE_SCALE'] is neither points nor fraction.",
-                    f"{where}['SCORE_SCALE'] = 'points'",
+                    f"{where}['SCORE_SCALE'] is neither 'points' nor 'fraction'.",
+                    f"{where}['SCORE_SCALE'] = 'points' or 'fraction'",
                 )
             )
     return found
@@ -64,7 +65,8 @@ def check_reply_backend(**kwargs: Any) -> list[checks.CheckMessage]:
     for name in sorted(paths & given.keys()):
         path = given[name]
         if isinstance(path, str) and not (name == "REPLY_BACKEND" and path in REPLY_BACKENDS):
-            found.extend(unimportable(name, path) or _wrong_class(name, path))
+            example = _BACKEND_EXAMPLE if name == "REPLY_BACKEND" else "'package.module.name'"
+            found.extend(unimportable(name, path, example=example) or _wrong_class(name, path))
     if given.get("REPLY_BACKEND") == "block" and not options().BLOCK_LOADER:
         found.append(
             error(
@@ -85,16 +87,16 @@ def check_reply_backend(**kwargs: Any) -> list[checks.CheckMessage]:
         found.append(
             error(
                 "E006",
-                "TASK_RUNNER is neither inline nor celery.",
-                "XQUEUE_BRIDGE['TASK_RUNNER'] = 'inline'",
+                "TASK_RUNNER is not 'inline', 'celery' or None.",
+                "XQUEUE_BRIDGE['TASK_RUNNER'] = 'inline', 'celery' or None",
             )
         )
     if given.get("GRADE_SIGNALS", "every") not in ("every", "transitions"):
         found.append(
             error(
                 "E012",
-                "GRADE_SIGNALS is neither every nor transitions.",
-                "XQUEUE_BRIDGE['GRADE_SIGNALS'] = 'transitions'",
+                "GRADE_SIGNALS is neither 'every' nor 'transitions'.",
+                "XQUEUE_BRIDGE['GRADE_SIGNALS'] = 'every' or 'transitions'",
             )
         )
     return found
@@ -107,13 +109,13 @@ def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
         is_right = isinstance(found, type) and issubclass(found, Exception)
         what = "an exception class"
     else:
-        method = {"REPLY_BACKEND": "record", "COURSE_STRUCTURE_BACKEND": "get"}.get(name)
+        method = {"REPLY_BACKEND": "apply", "COURSE_STRUCTURE_BACKEND": "get"}.get(name)
         is_right = method is None or (isinstance(found, type) and hasattr(found, method))
         what = f"a class with a method {method}"
     if is_right:
         return []
-    line = f"{where} = {getattr(Options, name)!r}"
-    return [error("E007", f"{where} is not {what}: {path}.", line)]
+    example = _BACKEND_EXAMPLE if name == "REPLY_BACKEND" else repr(getattr(Options, name))
+    return [error("E007", f"{where} is not {what}: {path}.", f"{where} = {example}")]
 
 
 def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
