@@ -1,4 +1,4 @@
-"""Runs when Python starts, for a platform on a machine without MongoDB and without mysqlclient.
+"""Prepare Python for a platform on a machine without MongoDB and without mysqlclient.
 
 Put this folder on PYTHONPATH. mongomock's client replaces pymongo's; all clients of a
 process share one store. PyMySQL replaces mysqlclient.
