@@ -43,10 +43,52 @@ def answer_points(block: ProblemBlock) -> dict[str, float]:
 
 def waiting_answer(block: ProblemBlock, queue_key: str) -> str | None:
     """Return the id of the capa answer that waits for ``queue_key``, or None."""
-    correct_map = getattr(getattr(block, "lcp", None), "correct_map", None)
+    correct_map = _correct_map(block)
     if correct_map is None:
         return None
     for answer_id in correct_map:
         if correct_map.is_right_queuekey(answer_id, queue_key):
             return answer_id
     return None
+
+
+def clamp_other_answers(block: ProblemBlock, answer_id: str) -> None:
+    """Reduce the stored points of the other answers to what the problem allows now.
+
+    If the author has reduced the points or removed parts since, the sum of all answers would
+    exceed the maximum, and capa could not load the saved state. A removed part has no points.
+    """
+    correct_map = _correct_map(block)
+    worth = answer_points(block)
+    if not worth or not hasattr(correct_map, "set_property"):
+        return
+    for other in correct_map:
+        points = correct_map.get_npoints(other)
+        maximum = worth.get(other, 0)
+        if other != answer_id and not 0 <= points <= maximum:
+            # Neither limit holds for NaN, which a migrated state can contain.
+            clamped = min(max(points, 0), maximum) if points == points else 0
+            correct_map.set_property(other, "npoints", clamped)
+
+
+def is_removed(block: ProblemBlock, answer_id: str) -> bool:
+    """Return whether the author has removed the part with this answer."""
+    worth = answer_points(block)
+    return bool(worth) and answer_id not in worth
+
+
+def stop_waiting(block: ProblemBlock, answer_id: str) -> None:
+    """End the waiting of an answer whose part was removed; the block ignores replies to it."""
+    _correct_map(block).set(answer_id, correctness="incorrect", npoints=0)
+
+
+def has_possible_score(block: ProblemBlock) -> bool:
+    """Return whether the block's score is one that capa can load, as far as it has one."""
+    score = getattr(block, "score", None)
+    earned = getattr(score, "raw_earned", None)
+    possible = getattr(score, "raw_possible", None)
+    return earned is None or possible is None or 0 <= earned <= possible
+
+
+def _correct_map(block: ProblemBlock) -> Any:
+    return getattr(getattr(block, "lcp", None), "correct_map", None)

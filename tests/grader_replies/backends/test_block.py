@@ -24,7 +24,7 @@ from tests.grader_replies.factories import (
 )
 from tests.grader_replies.test_apply import due_again
 from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply
-from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.exceptions import PermanentApplyError
 from xqueue_bridge.grader_replies import api, retry
 from xqueue_bridge.grader_replies.backends import block as block_module
 from xqueue_bridge.grader_replies.backends.block import BlockBackend
@@ -152,10 +152,10 @@ def test_fractions(loads):
 
 
 def test_a_block_that_does_not_take_it_is_not_saved(loads):
-    """C106: the effect is looked at, and a later attempt may have it."""
+    """C106, C107: few attempts, because the block publishes a score at each of them."""
     block = Block(stubborn=True)
     loads(block)
-    with pytest.raises(TransientApplyError):
+    with pytest.raises(PermanentApplyError):
         record()
     assert "save" not in block.calls
 

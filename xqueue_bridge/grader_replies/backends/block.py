@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,12 +13,15 @@ from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply, ReplyToApply
-from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.exceptions import PermanentApplyError
 from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
 from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms import capa
-from xqueue_bridge.lms.block import ProblemBlock, answer_points, waiting_answer
+from xqueue_bridge.lms.block import ProblemBlock
+
+log = logging.getLogger(__name__)
 
 
 class BlockBackend:
@@ -41,16 +45,33 @@ class BlockBackend:
         waits_in = _waiting_id(block, to_apply)
         if waits_in is None:
             return ApplyResult(applied=False)
-        is_graded = to_apply.target.dispatch is Dispatch.SCORE_UPDATE
-        maximum = answer_points(block).get(waits_in) if is_graded else None
-        points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
-        _hand_over(block, to_apply, with_mark(to_apply.reply, points, maximum), points)
-        result = ApplyResult(True, points if is_graded else None, maximum)
+        change = _grade if to_apply.target.dispatch is Dispatch.SCORE_UPDATE else _show
+        result = change(block, to_apply, waits_in)
         # Not retried after a deadlock, because the block has nothing to save then.
         with transaction.atomic():
             _save(block)
             on_applied(result)
         return result
+
+
+def _grade(block: ProblemBlock, to_apply: ReplyToApply, answer_id: str) -> ApplyResult:
+    maximum = blocks.answer_points(block).get(answer_id)
+    if blocks.is_removed(block, answer_id):
+        log.warning("Reply %s is to a part that the problem no longer has", to_apply.reply_id)
+        blocks.stop_waiting(block, answer_id)
+        maximum = 0
+    points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
+    blocks.clamp_other_answers(block, answer_id)
+    _hand_over(block, to_apply, with_mark(to_apply.reply, points, maximum), points)
+    if not blocks.has_possible_score(block):
+        raise PermanentApplyError("The block's score is not possible, so it was not saved.")
+    return ApplyResult(True, points, maximum)
+
+
+def _show(block: ProblemBlock, to_apply: ReplyToApply, _input_id: str) -> ApplyResult:
+    points = points_of(to_apply.reply, None, is_fraction=False)
+    _hand_over(block, to_apply, to_apply.reply, points)
+    return ApplyResult(applied=True)
 
 
 def _hand_over(
@@ -66,7 +87,8 @@ def _hand_over(
             },
         )
     if _waiting_id(block, to_apply) is not None:
-        raise TransientApplyError("The block has not taken the reply.")
+        # It would publish a score at each attempt.
+        raise PermanentApplyError("The block has not taken the reply.")
 
 
 def _save(block: ProblemBlock) -> None:
@@ -98,6 +120,6 @@ def _load(to_apply: ReplyToApply) -> ProblemBlock:
 
 def _waiting_id(block: ProblemBlock, to_apply: ReplyToApply) -> str | None:
     if to_apply.target.dispatch is Dispatch.SCORE_UPDATE:
-        return waiting_answer(block, to_apply.queue_key)
+        return blocks.waiting_answer(block, to_apply.queue_key)
     input_state = getattr(getattr(block, "lcp", None), "input_state", None)
     return capa.waiting_inputs({"input_state": input_state}).get(to_apply.queue_key)
