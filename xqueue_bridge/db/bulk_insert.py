@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -25,14 +25,23 @@ _VALUES = 30_000
 #: Characters in one statement: MariaDB refuses more than 16 MiB, and quoting may double them.
 _CHARACTERS = 4_000_000
 
+
+class Row(Protocol):
+    """The attribute that every inserted object has besides those of the model's fields."""
+
+    pk: Any
+
+
+#: The values of one row, as the driver accepts them.
+Values: TypeAlias = tuple[Any, ...]
 #: Returns a field's value from a row.
-Source: TypeAlias = Callable[[Any], Any]
+Source: TypeAlias = Callable[[Any], object]
 _SAME_NAMES: Mapping[str, Source] = MappingProxyType({})
 
 
 def insert(
     model: type[Model],
-    rows: Sequence[Any],
+    rows: Sequence[Row],
     *,
     overwrite: Sequence[str] = (),
     unique: Sequence[str] = ("id",),
@@ -93,11 +102,11 @@ def _statement(
 
 
 def _values(
-    rows: Sequence[Any],
-    fields: Sequence[Any],
+    rows: Sequence[Row],
+    fields: Sequence[Field],
     sources: Mapping[str, Source],
     connection: BaseDatabaseWrapper,
-) -> list[tuple[Any, ...]]:
+) -> list[Values]:
     columns = []
     for field in fields:
         prepare = _preparation(field, connection)
@@ -106,17 +115,17 @@ def _values(
     return list(zip(*columns, strict=True))
 
 
-def _is_literal(value: Any) -> bool:
+def _is_literal(value: object) -> bool:
     return value is None or type(value) is int
 
 
-def _written(row: tuple[Any, ...]) -> str:
+def _written(row: Values) -> str:
     """Return the SQL of a row; NULL is written out, because drivers handle placeholders slower."""
     words = ("NULL" if v is None else str(v) if type(v) is int else "%s" for v in row)
     return f"({', '.join(words)})"
 
 
-def _preparation(field: Field, connection: BaseDatabaseWrapper) -> Callable[[Any], Any]:
+def _preparation(field: Field, connection: BaseDatabaseWrapper) -> Source:
     """Return the function that converts a field's value for the driver."""
     if isinstance(field, OpaqueKeyField):
         return stored_text
@@ -125,12 +134,12 @@ def _preparation(field: Field, connection: BaseDatabaseWrapper) -> Callable[[Any
     return _as_it_is
 
 
-def _as_it_is(value: Any) -> Any:
+def _as_it_is(value: object) -> object:
     return value
 
 
 def _parts(
-    values: Sequence[tuple[Any, ...]], columns: int, connection: BaseDatabaseWrapper
+    values: Sequence[Values], columns: int, connection: BaseDatabaseWrapper
 ) -> Iterator[slice]:
     """Split the rows into statements, by number and by size."""
     most = _VALUES

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
+
+#: A block's fields: name -> JSON value.
+Fields: TypeAlias = dict[str, Any]
 
 
-def encode(fields: Mapping[str, Any]) -> str:
+def encode(fields: Mapping[str, object]) -> str:
     """Return ``fields`` as JSON text.
 
     Raises TypeError or ValueError, which name the field, if JSON cannot represent them.
@@ -27,18 +30,18 @@ def encode(fields: Mapping[str, Any]) -> str:
         raise kind(f"{_culprit(fields)} cannot be stored as JSON: {exc}") from exc
 
 
-def merge_texts(old: Mapping[str, Any], new: str) -> str:
+def merge_texts(old: Mapping[str, object], new: str) -> str:
     """Return the text of decoded fields merged with those of an encoded state, which win."""
     # Decoded JSON contains no namedtuples, so it is encoded without a search for them.
     return json.dumps({**old, **decode(new)}, allow_nan=False)
 
 
-def decode(state: str | None) -> dict[str, Any]:
+def decode(state: str | None) -> Fields:
     """Return the fields of a stored state; {} if there is none, or if it is no JSON object."""
     return (read_object(state) or {}) if state else {}
 
 
-def read_object(text: str) -> dict[str, Any] | None:
+def read_object(text: str) -> Fields | None:
     """Return the JSON object that a text holds; None if it holds none."""
     try:
         found = read_value(text)
@@ -80,11 +83,11 @@ def _finite_float(digits: str) -> float | None:
 _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite_float, strict=False)
 
 
-def _text(fields: Mapping[str, Any]) -> str:
+def _text(fields: Mapping[str, object]) -> str:
     return json.dumps(_plain(fields), allow_nan=False)
 
 
-def _culprit(fields: Mapping[str, Any]) -> str:
+def _culprit(fields: Mapping[str, object]) -> str:
     for name, value in fields.items():
         try:
             _text({name: value})

@@ -16,6 +16,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.learner_state.block_keys import chunks
+from xqueue_bridge.learner_state.encoding import Fields
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient, state_client
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
@@ -39,7 +40,7 @@ def read_fields(
     course_key: LearningContextKey,
     usage_key: UsageKey,
     fields: Iterable[str] | None = None,
-) -> dict[str, Any]:
+) -> Fields:
     """Return the learner's fields at the block in the client; {} if there are none."""
     client, username = _client_and_name(user_id)
     if client is None:

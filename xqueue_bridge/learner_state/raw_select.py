@@ -11,17 +11,18 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from django.db import connection, transaction
-from django.db.models import DateTimeField, QuerySet
+from django.db.models import DateTimeField, Field, Model, QuerySet
 
 from xqueue_bridge.learner_state.block_keys import BlockKey
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.row import RowKey
 
 Values: TypeAlias = list[tuple[Any, ...]]
+Convert: TypeAlias = Callable[[Any], Any]
 
 
 def read_rows(
-    learner: int | QuerySet[Any, int], blocks: Collection[BlockKey], names: Sequence[str]
+    learner: int | QuerySet[Model, int], blocks: Collection[BlockKey], names: Sequence[str]
 ) -> Values:
     """Return one learner's rows: the texts of context and usage key, then the named fields.
 
@@ -77,16 +78,16 @@ def _column(name: str) -> str:
     return connection.ops.quote_name(name)
 
 
-def _learner(learner: int | QuerySet[Any, int]) -> tuple[str, Sequence[Any]]:
+def _learner(learner: int | QuerySet[Model, int]) -> tuple[str, Sequence[Any]]:
     if not isinstance(learner, QuerySet):
         return "%s", [learner]
     sql, parameters = learner.query.sql_with_params()
     return f"({sql})", parameters
 
 
-def _converted(rows: Values, fields: Sequence[Any]) -> Values:
+def _converted(rows: Values, fields: Sequence[Field]) -> Values:
     """Convert the driver's times if they differ from Django's; keep all other values."""
-    conversions: dict[int, list[Callable[..., Any]]] = {}
+    conversions: dict[int, list[Convert]] = {}
     for position, field in enumerate(fields):
         if isinstance(field, DateTimeField):
             column: Any = field.cached_col
@@ -104,5 +105,5 @@ def _converted(rows: Values, fields: Sequence[Any]) -> Values:
     return converted
 
 
-def _bound(convert: Callable[..., Any], column: Any) -> Callable[[Any], Any]:
+def _bound(convert: Callable[..., Any], column: Any) -> Convert:
     return lambda value: convert(value, column, connection)

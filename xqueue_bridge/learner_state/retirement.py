@@ -25,8 +25,9 @@ from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
 #: The state of a row whose state was deleted; a state that was never stored stays NULL.
 _DELETED = "{}"
+Rows: TypeAlias = QuerySet[Any]
 #: Empties or deletes a batch of rows; returns how many.
-Retire: TypeAlias = Callable[[QuerySet[Any]], int]
+Retire: TypeAlias = Callable[[Rows], int]
 _FIELD_TABLES: tuple[type[Model], ...] = (XModuleStudentPrefsField, XModuleStudentInfoField)
 
 
@@ -93,11 +94,11 @@ def retire_states(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
         yield from _in_batches("scores", _scores(user_id), _delete)
 
 
-def _states(user_id: int) -> QuerySet[Any]:
+def _states(user_id: int) -> Rows:
     return StudentModule.objects.filter(student_id=user_id)
 
 
-def _trails(user_id: int) -> list[QuerySet[Any]]:
+def _trails(user_id: int) -> list[Rows]:
     """Return the learner's entries in all tables and databases, also those of deleted rows.
 
     If the extended table is in a separate database, the table of the same name in the states'
@@ -112,41 +113,41 @@ def _trails(user_id: int) -> list[QuerySet[Any]]:
     ]
 
 
-def _fields(user_id: int) -> list[QuerySet[Any]]:
+def _fields(user_id: int) -> list[Rows]:
     return [table._default_manager.filter(student_id=user_id) for table in _FIELD_TABLES]
 
 
-def _scores(user_id: int) -> QuerySet[Any]:
+def _scores(user_id: int) -> Rows:
     """Return the learner's ledger rows, which hold numbers and hashes but no text."""
     return ScoreLedger.objects.filter(user_id=user_id)
 
 
-def _in_batches(kind: str, rows: QuerySet[Any], retire: Retire) -> Iterator[Counter[str]]:
+def _in_batches(kind: str, rows: Rows, retire: Retire) -> Iterator[Counter[str]]:
     every = rows.model._default_manager.using(rows.db)
     for ids in id_batches(rows):
         work = partial(retire, every.filter(pk__in=ids))
         yield Counter({kind: in_transaction(work, using=rows.db)})
 
 
-def _all(rows: QuerySet[Any]) -> QuerySet[Any]:
+def _all(rows: Rows) -> Rows:
     return rows
 
 
-def _with_text(rows: QuerySet[Any]) -> QuerySet[Any]:
+def _with_text(rows: Rows) -> Rows:
     return rows.exclude(state=None).exclude(state=_DELETED)
 
 
-def _delete(rows: QuerySet[Any]) -> int:
+def _delete(rows: Rows) -> int:
     # One DELETE: only history depends on these rows, and it is retired separately. QuerySet.delete
     # would send a signal for each row, and query the history of each.
     return rows._raw_delete(rows.db)
 
 
-def _empty_entries(entries: QuerySet[Any]) -> int:
+def _empty_entries(entries: Rows) -> int:
     return entries.update(state=_DELETED)
 
 
-def _empty_states(rows: QuerySet[Any]) -> int:
+def _empty_states(rows: Rows) -> int:
     """Empty the states; keep the scores. The history entry's reason is "retire"."""
     rows.update(state=_DELETED, version=F("version") + 1, modified=timezone.now())
     emptied = list(rows.order_by("pk"))

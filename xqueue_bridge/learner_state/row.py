@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
-from xqueue_bridge.learner_state.encoding import encode, has_non_finite, merge_texts, read_object
+from xqueue_bridge.learner_state.encoding import (
+    Fields,
+    encode,
+    has_non_finite,
+    merge_texts,
+    read_object,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +98,7 @@ class StudentModuleRow:
         """Change the score; ``save_rows`` stores it."""
         self.grade, self.max_grade = score.earned, score.possible
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> Fields:
         """Return the stored fields; {} for a state that is no JSON object.
 
         Numbers that are not finite are None. What could not be read is logged, without the text.
@@ -108,7 +114,7 @@ class StudentModuleRow:
             self._warn("its state has numbers that are not finite, and are read as null")
         return found
 
-    def set_fields(self, fields: Mapping[str, Any]) -> None:
+    def set_fields(self, fields: Mapping[str, object]) -> None:
         """Replace all fields. Raises TypeError or ValueError if JSON cannot represent one."""
         self.state = encode(fields)
 
@@ -131,7 +137,7 @@ class StudentModuleRow:
 READ = ("id", "state", "grade", "max_grade", "version", "created", "modified")
 
 
-def decode_or_warn(text: str | None, usage_key: object) -> dict[str, Any]:
+def decode_or_warn(text: str | None, usage_key: object) -> Fields:
     """Return the fields of a stored state; log that they are unreadable if they are."""
     if not text:
         return {}

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
-from xqueue_bridge.learner_state.encoding import decode
+from xqueue_bridge.learner_state.encoding import Fields, decode
 from xqueue_bridge.learner_state.history import store as trail
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
@@ -35,16 +34,14 @@ class HistoryEntry:
     """The state after one write; ``state`` is None if it was deleted."""
 
     version: int
-    state: dict[str, Any] | None
+    state: Fields | None
     grade: float | None
     max_grade: float | None
     reason: str
     created: datetime
 
 
-def read_state(
-    user_id: int, usage_key: UsageKey, course_key: LearningContextKey
-) -> dict[str, Any] | None:
+def read_state(user_id: int, usage_key: UsageKey, course_key: LearningContextKey) -> Fields | None:
     """Return all fields that the block has stored for the learner; None if there are none."""
     text = _rows(user_id, course_key, usage_key).values_list("state", flat=True).first()
     return decode_or_warn(text, usage_key) or None
@@ -62,7 +59,7 @@ def save_fields(
     user_id: int,
     course_key: LearningContextKey,
     usage_key: UsageKey,
-    fields: Mapping[str, Any],
+    fields: Mapping[str, object],
 ) -> None:
     """Merge ``fields`` over the block's stored fields; keep fields that are not named.
 

@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
+from xqueue_bridge.learner_state.encoding import Fields
 
 #: The only scope that clients support; the same as XBlock's ``Scope.user_state``.
 USER_STATE = "user_state"
@@ -31,9 +32,9 @@ class XBlockUserState(NamedTuple):
 
     username: str
     block_key: UsageKey
-    state: dict[str, Any] | None
+    state: Fields | None
     updated: datetime
-    scope: Any
+    scope: object
 
 
 class XBlockUserStateClient(ABC):
@@ -56,7 +57,7 @@ class XBlockUserStateClient(ABC):
         self,
         username: str,
         block_key: UsageKey,
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> XBlockUserState:
         """Return the learner's state at a block. Raises ``DoesNotExist`` if there is none."""
@@ -68,8 +69,8 @@ class XBlockUserStateClient(ABC):
         self,
         username: str,
         block_key: UsageKey,
-        state: Mapping[str, Any],
-        scope: Any = USER_STATE,
+        state: Mapping[str, object],
+        scope: object = USER_STATE,
     ) -> None:
         """Merge fields into the learner's state at a block: see ``set_many``."""
         self.set_many(username, {block_key: state}, scope)
@@ -78,7 +79,7 @@ class XBlockUserStateClient(ABC):
         self,
         username: str,
         block_key: UsageKey,
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> None:
         """Delete fields of the learner's state at a block: see ``delete_many``."""
@@ -89,7 +90,7 @@ class XBlockUserStateClient(ABC):
         self,
         username: str,
         block_keys: Iterable[UsageKey],
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> Iterator[XBlockUserState]:
         """Yield the learner's states in the requested order, each once; skip blocks without state.
@@ -101,8 +102,8 @@ class XBlockUserStateClient(ABC):
     def set_many(
         self,
         username: str,
-        block_keys_to_state: Mapping[UsageKey, Mapping[str, Any]],
-        scope: Any = USER_STATE,
+        block_keys_to_state: Mapping[UsageKey, Mapping[str, object]],
+        scope: object = USER_STATE,
     ) -> None:
         """Merge fields into the learner's states; keep fields that are not named."""
 
@@ -111,14 +112,14 @@ class XBlockUserStateClient(ABC):
         self,
         username: str,
         block_keys: Iterable[UsageKey],
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> None:
         """Delete fields of the learner's states. A block without remaining fields is absent."""
 
     @abstractmethod
     def get_history(
-        self, username: str, block_key: UsageKey, scope: Any = USER_STATE
+        self, username: str, block_key: UsageKey, scope: object = USER_STATE
     ) -> Iterator[XBlockUserState]:
         """Yield the learner's state at the block after each write, newest first.
 
@@ -135,7 +136,7 @@ class XBlockUserStateClient(ABC):
 
     @abstractmethod
     def iter_all_for_block(
-        self, block_key: UsageKey, scope: Any = USER_STATE
+        self, block_key: UsageKey, scope: object = USER_STATE
     ) -> Iterator[XBlockUserState]:
         """Yield every learner's state at a block, in no particular order."""
 
@@ -144,7 +145,7 @@ class XBlockUserStateClient(ABC):
         self,
         course_key: LearningContextKey,
         block_type: str | None = None,
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
     ) -> Iterator[XBlockUserState]:
         """Yield every learner's states in a course or library, in no particular order."""
 
@@ -163,7 +164,7 @@ _METHODS = (
 _ERRORS = ("ServiceUnavailable", "PermissionDenied", "DoesNotExist")
 
 
-def missing_client_attributes(client: Any) -> str:
+def missing_client_attributes(client: object) -> str:
     """Return the attributes that a class lacks to be a client; "" if it lacks none."""
     if not isinstance(client, type):
         return "a class: it is not one"
@@ -195,7 +196,7 @@ def user_state_scope() -> Any:
         return USER_STATE
 
 
-def require_user_state(scope: Any) -> None:
+def require_user_state(scope: object) -> None:
     """Raise ValueError unless ``scope`` is user_state."""
     if scope != USER_STATE and scope != user_state_scope():
         raise ValueError(f"only the scope user_state is kept here, not {scope}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -10,7 +11,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.learner_state.block_keys import block_key_of, chunks, usage_key_from
-from xqueue_bridge.learner_state.encoding import decode
+from xqueue_bridge.learner_state.encoding import Fields, decode
 from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.queries import rows_at, with_key_text
@@ -67,7 +68,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         self,
         username: str,
         block_keys: Iterable[UsageKey],
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> Iterator[XBlockUserState]:
         """Yield states in the requested order, each once; one statement for each 1000 blocks."""
@@ -78,15 +79,15 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
             rows = read_rows(self._whose(username), chunk, ("state", "modified"))
             found = {(context, usage): held for context, usage, *held in rows}
             for key in chunk:
-                text, updated = found.get((key.context, key.usage), (None, None))
-                if state := decode_or_warn(text, key.usage):
-                    yield _tuple(username, key.usage_key, _only(state, wanted), updated)
+                held = found.get((key.context, key.usage))
+                if held and (state := decode_or_warn(held[0], key.usage)):
+                    yield _tuple(username, key.usage_key, _only(state, wanted), held[1])
 
     def set_many(
         self,
         username: str,
-        block_keys_to_state: Mapping[UsageKey, Mapping[str, Any]],
-        scope: Any = USER_STATE,
+        block_keys_to_state: Mapping[UsageKey, Mapping[str, object]],
+        scope: object = USER_STATE,
     ) -> None:
         """Merge fields into states; five statements for each 400 blocks without BEGIN and COMMIT.
 
@@ -106,7 +107,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         self,
         username: str,
         block_keys: Iterable[UsageKey],
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
         fields: Iterable[str] | None = None,
     ) -> None:
         """Delete some or all fields; five statements for each 400 blocks. Skip absent states."""
@@ -117,7 +118,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
             update_rows(user_id, keys, drop_fields(_names(fields)), Reason.DELETE)
 
     def get_history(
-        self, username: str, block_key: UsageKey, scope: Any = USER_STATE
+        self, username: str, block_key: UsageKey, scope: object = USER_STATE
     ) -> Iterator[XBlockUserState]:
         """Yield the state after each write, newest first; one statement for each history table.
 
@@ -133,7 +134,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
             raise self.DoesNotExist(f"no history at {block_key}")
 
     def iter_all_for_block(
-        self, block_key: UsageKey, scope: Any = USER_STATE, batch_size: int | None = None
+        self, block_key: UsageKey, scope: object = USER_STATE, batch_size: int | None = None
     ) -> Iterator[XBlockUserState]:
         """Yield every learner's state at a block; one statement for each ``batch_size`` rows."""
         require_user_state(scope)
@@ -143,7 +144,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
         self,
         course_key: LearningContextKey,
         block_type: str | None = None,
-        scope: Any = USER_STATE,
+        scope: object = USER_STATE,
         batch_size: int | None = None,
     ) -> Iterator[XBlockUserState]:
         """Yield every state in a course or library; one statement for each ``batch_size`` rows."""
@@ -202,7 +203,7 @@ def _pages(rows: QuerySet[Any], batch_size: int | None) -> Iterator[XBlockUserSt
 
 
 def _tuple(
-    username: str, block_key: UsageKey, state: dict[str, Any] | None, updated: Any
+    username: str, block_key: UsageKey, state: Fields | None, updated: datetime
 ) -> XBlockUserState:
     return XBlockUserState(username, block_key, state, updated, user_state_scope())
 
@@ -211,7 +212,7 @@ def _names(fields: Iterable[str] | None) -> frozenset[str] | None:
     return None if fields is None else frozenset(fields)
 
 
-def _only(state: dict[str, Any], wanted: frozenset[str] | None) -> dict[str, Any]:
+def _only(state: Fields, wanted: frozenset[str] | None) -> Fields:
     if wanted is None:
         return state
     return {name: value for name, value in state.items() if name in wanted}

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
@@ -20,8 +20,16 @@ from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.user_state import state_client
 from xqueue_bridge.lms.keys import without_branch
 
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
+    User: TypeAlias = AbstractBaseUser | AnonymousUser
+
 #: The key by which a scope groups fields: a usage key, a block type, or None for the learner.
 CacheGroup: TypeAlias = Hashable
+#: An XBlock, whose package is optional.
+Block: TypeAlias = Any
 #: cache group, field name, value, time of the last change
 Found: TypeAlias = tuple[CacheGroup, str, Any, datetime | None]
 
@@ -41,11 +49,11 @@ class FieldCache(ABC):
         """Return how many fields are cached."""
         return sum(map(len, self._values.values()))
 
-    def cache_fields(self, blocks: Iterable[Any], aside_types: Sequence[str] = ()) -> None:
+    def cache_fields(self, blocks: Iterable[Block], aside_types: Sequence[str] = ()) -> None:
         """Read the stored fields of the blocks and their asides that are not cached yet."""
         self._load(self._groups(blocks, aside_types))
 
-    def mark_loaded(self, blocks: Iterable[Any]) -> None:
+    def mark_loaded(self, blocks: Iterable[Block]) -> None:
         """Mark blocks as loaded without fields of this scope, so that no query is made for them."""
         self._known |= self._groups(blocks, ())
 
@@ -90,14 +98,14 @@ class FieldCache(ABC):
         """Return the cache group of the key's field."""
 
     @abstractmethod
-    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]: ...
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]: ...
 
     @abstractmethod
     def _read(self, groups: set[CacheGroup]) -> Iterator[Found]:
         """Yield every stored field of the cache groups."""
 
     @abstractmethod
-    def _write(self, groups: Mapping[CacheGroup, Mapping[str, Any]]) -> datetime | None:
+    def _write(self, groups: Mapping[CacheGroup, Mapping[str, object]]) -> datetime | None:
         """Store all or nothing; return the rows' new time of change, None if unknown."""
 
     @abstractmethod
@@ -120,7 +128,7 @@ class FieldCache(ABC):
         self._values[group][field_name] = value
         self._modified[group, field_name] = modified
 
-    def _fields_at(self, group: CacheGroup) -> Mapping[str, Any]:
+    def _fields_at(self, group: CacheGroup) -> Mapping[str, object]:
         """Return the fields of a cache group; one that was not loaded costs one statement.
 
         Without this read a block that is rendered by another path would look new to the learner,
@@ -130,7 +138,7 @@ class FieldCache(ABC):
         return self._values.get(group, {})
 
 
-def usage_keys(blocks: Iterable[Any], aside_types: Sequence[str]) -> set[UsageKey]:
+def usage_keys(blocks: Iterable[Block], aside_types: Sequence[str]) -> set[UsageKey]:
     """Return the usage keys of blocks and of their asides, in both forms of aside keys."""
     keys = {without_branch(block.scope_ids.usage_id) for block in blocks}
     forms: tuple[Any, ...] = (AsideUsageKeyV1, AsideUsageKeyV2)
@@ -141,7 +149,7 @@ def usage_keys(blocks: Iterable[Any], aside_types: Sequence[str]) -> set[UsageKe
 class UserStateCache(FieldCache):
     """Scope user_state: the learner's fields at each block; uses the user-state client."""
 
-    def __init__(self, user: Any, course_id: LearningContextKey, client: Any = None) -> None:
+    def __init__(self, user: User, course_id: LearningContextKey, client: Any = None) -> None:
         super().__init__()
         self.user = user
         self.course_id = course_id
@@ -160,7 +168,7 @@ class UserStateCache(FieldCache):
     def group_of(self, key: FieldKey) -> CacheGroup:
         return without_branch(key.block_scope_id)
 
-    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]:
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
         return set(usage_keys(blocks, aside_types))
 
     def _read(self, groups: set[CacheGroup]) -> Iterator[Found]:
@@ -168,7 +176,7 @@ class UserStateCache(FieldCache):
             for field_name, value in found.state.items():
                 yield found.block_key, field_name, value, found.updated
 
-    def _write(self, groups: Mapping[CacheGroup, Mapping[str, Any]]) -> None:
+    def _write(self, groups: Mapping[CacheGroup, Mapping[str, object]]) -> None:
         self.client.set_many(self.user.get_username(), groups)
         # The row's other fields have the row's time of change, too.
         self._clear_modified(groups)

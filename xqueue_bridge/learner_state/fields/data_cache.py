@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state.encoding import decode, encode
-from xqueue_bridge.learner_state.fields.caches import FieldCache, UserStateCache
+from xqueue_bridge.learner_state.fields.caches import Block, FieldCache, UserStateCache
 from xqueue_bridge.learner_state.fields.key_value_store import (
     FieldKey,
     InvalidScopeError,
@@ -24,19 +24,22 @@ from xqueue_bridge.learner_state.fields.orm_caches import (
 )
 from xqueue_bridge.lms.keys import without_branch
 
-BlockFilter = Callable[[Any], bool]
+if TYPE_CHECKING:
+    from xqueue_bridge.learner_state.fields.caches import User
+
+BlockFilter = Callable[[Block], bool]
 
 
 class WrongLearner(XQueueBridgeError, AssertionError):
     """The field belongs to another learner than the one whose fields are cached."""
 
 
-def every_block(block: Any) -> bool:
+def every_block(block: Block) -> bool:
     """Accept every block; the default filter of descendants."""
     return True
 
 
-def scores_or_children(block: Any) -> bool:
+def scores_or_children(block: Block) -> bool:
     """Accept the blocks that can be scored or have children, which suffice for grading."""
     return bool(getattr(block, "has_score", False) or getattr(block, "has_children", False))
 
@@ -51,9 +54,9 @@ class FieldDataCache:
 
     def __init__(
         self,
-        blocks: Iterable[Any],
+        blocks: Iterable[Block],
         course_id: LearningContextKey,
-        user: Any,
+        user: User,
         asides: Sequence[str] | None = None,
         read_only: bool = False,
     ) -> None:
@@ -78,8 +81,8 @@ class FieldDataCache:
     def cache_for_block_descendents(
         cls,
         course_id: LearningContextKey,
-        user: Any,
-        block: Any,
+        user: User,
+        block: Block,
         depth: int | None = None,
         block_filter: BlockFilter = every_block,
         asides: Sequence[str] | None = None,
@@ -95,7 +98,7 @@ class FieldDataCache:
         return sum(map(len, self.cache.values()))
 
     def add_block_descendents(
-        self, block: Any, depth: int | None = None, block_filter: BlockFilter = every_block
+        self, block: Block, depth: int | None = None, block_filter: BlockFilter = every_block
     ) -> None:
         """Read the fields of a block and of ``depth`` levels below it; None: of all levels.
 
@@ -103,7 +106,7 @@ class FieldDataCache:
         """
         self.add_blocks_to_cache(filter(block_filter, _family(block, depth)))
 
-    def add_blocks_to_cache(self, blocks: Iterable[Any]) -> None:
+    def add_blocks_to_cache(self, blocks: Iterable[Block]) -> None:
         """Read the fields of blocks, for each scope in which at least one of them has fields."""
         blocks = list(blocks)
         self.scorable_locations |= {
@@ -203,7 +206,7 @@ def scope_name(scope: Any) -> str:
     return getattr(scope, "name", scope)
 
 
-def _family(block: Any, depth: int | None) -> Iterator[Any]:
+def _family(block: Block, depth: int | None) -> Iterator[Block]:
     """Yield a block and its descendants, level by level, each once."""
     seen: set[UsageKey] = set()
     level = [block]
@@ -218,7 +221,7 @@ def _family(block: Any, depth: int | None) -> Iterator[Any]:
         level = [child for member in members for child in _children(member)]
 
 
-def _children(block: Any) -> Iterator[Any]:
+def _children(block: Block) -> Iterator[Block]:
     yield from block.get_children()
     # Blocks that are rendered together with this one without being its children.
     yield from getattr(block, "get_required_block_descriptors", tuple)()

@@ -42,7 +42,7 @@ KeyValueMultiSaveError: Any = _xblocks_own("KeyValueMultiSaveError", _KeyValueMu
 class FieldKey(NamedTuple):
     """One field; equal to XBlock's ``KeyValueStore.Key`` and interchangeable with it."""
 
-    scope: Any
+    scope: object
     user_id: int | None
     block_scope_id: Any
     field_name: str

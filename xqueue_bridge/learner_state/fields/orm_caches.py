@@ -7,7 +7,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -16,7 +16,13 @@ from opaque_keys.edx.block_types import BlockTypeKeyV1
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.learner_state.encoding import read_value
-from xqueue_bridge.learner_state.fields.caches import CacheGroup, FieldCache, Found, usage_keys
+from xqueue_bridge.learner_state.fields.caches import (
+    Block,
+    CacheGroup,
+    FieldCache,
+    Found,
+    usage_keys,
+)
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.fields.models import (
     StoredField,
@@ -25,6 +31,9 @@ from xqueue_bridge.learner_state.fields.models import (
     XModuleUserStateSummaryField,
 )
 from xqueue_bridge.lms.keys import with_run, without_branch
+
+if TYPE_CHECKING:
+    from xqueue_bridge.learner_state.fields.caches import User
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +71,7 @@ class DjangoOrmFieldCache(FieldCache, Generic[FieldRow]):
                 continue
             yield self._group_of_row(row), row.field_name, value, row.modified
 
-    def _write(self, groups: Mapping[CacheGroup, Mapping[str, Any]]) -> datetime:
+    def _write(self, groups: Mapping[CacheGroup, Mapping[str, object]]) -> datetime:
         now = timezone.now()
         rows = [
             self.model(
@@ -98,7 +107,7 @@ class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
     def group_of(self, key: FieldKey) -> CacheGroup:
         return without_branch(key.block_scope_id)
 
-    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]:
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
         return set(usage_keys(blocks, aside_types))
 
     def _columns(self, group: Any) -> dict[str, Any]:
@@ -118,14 +127,14 @@ class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):
     model = XModuleStudentPrefsField
     where = ("student_id", "module_type")
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: User) -> None:
         super().__init__()
         self.user = user
 
     def group_of(self, key: FieldKey) -> CacheGroup:
         return _block_type(key.block_family, key.block_scope_id)
 
-    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]:
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
         types = {_block_type(block.entry_point, block.scope_ids.block_type) for block in blocks}
         return types | {_block_type(ASIDE_FAMILY, aside_type) for aside_type in aside_types}
 
@@ -145,17 +154,17 @@ class UserInfoCache(DjangoOrmFieldCache[XModuleStudentInfoField]):
     model = XModuleStudentInfoField
     where = ("student_id",)
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: User) -> None:
         super().__init__()
         self.user = user
 
     def group_of(self, key: FieldKey) -> CacheGroup:
         return None
 
-    def mark_loaded(self, blocks: Iterable[Any]) -> None:
+    def mark_loaded(self, blocks: Iterable[Block]) -> None:
         """Do nothing: other blocks may have fields of this scope for the same learner."""
 
-    def _groups(self, blocks: Iterable[Any], aside_types: Sequence[str]) -> set[CacheGroup]:
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
         return {None}
 
     def _columns(self, group: CacheGroup) -> dict[str, Any]:

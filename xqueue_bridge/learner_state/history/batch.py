@@ -14,9 +14,9 @@ class HistoryBatch:
     def __init__(self) -> None:
         self.number = random.getrandbits(63)  # distinguishes batches; no security purpose
         self.is_open = True
-        self._written: set[int] = set()
+        self._written: set[int | None] = set()
 
-    def again(self, student_module_ids: Iterable[int]) -> set[int]:
+    def again(self, student_module_ids: Iterable[int | None]) -> set[int | None]:
         """Return the rows that this batch has written before; remember all of them."""
         asked = set(student_module_ids)
         known = asked & self._written

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connections, router, transaction
 from django.db.models import F, Max, Q, QuerySet
@@ -48,7 +47,7 @@ class HistoryTable:
     alias: str
 
     @property
-    def entries(self) -> QuerySet[Any]:
+    def entries(self) -> QuerySet[BaseStudentModuleHistory]:
         return self.table._default_manager.using(self.alias)
 
     def __str__(self) -> str:
@@ -178,7 +177,7 @@ def _copies(
     return [target.table(**{name: getattr(entry, name) for name in _FIELDS}) for entry in chunk]
 
 
-def _content(entry: BaseStudentModuleHistory) -> list[Any]:
+def _content(entry: BaseStudentModuleHistory) -> list[object]:
     return [getattr(entry, name) for name in CONTENT]
 
 

@@ -6,13 +6,14 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import router
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
 from xqueue_bridge.learner_state.history.store import (
     COMMIT_GRACE,
     Table,
@@ -175,5 +176,5 @@ def _row_ids(table: Table, after: int) -> list[int]:
     return list(ids.values_list("student_module_id", flat=True).distinct()[:CHUNK])
 
 
-def _entries(table: Table) -> QuerySet[Any]:
+def _entries(table: Table) -> QuerySet[BaseStudentModuleHistory]:
     return table._default_manager.using(router.db_for_write(table))

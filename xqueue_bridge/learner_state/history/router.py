@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
@@ -20,14 +18,14 @@ class HistoryRouter:
     default database, so the setting can be removed again.
     """
 
-    def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
+    def db_for_read(self, model: type[Model], **hints: object) -> str | None:
         return _database() if model is StudentModuleHistoryExtended else None
 
-    def db_for_write(self, model: type[Model], **hints: Any) -> str | None:
+    def db_for_write(self, model: type[Model], **hints: object) -> str | None:
         return _database() if model is StudentModuleHistoryExtended else None
 
     def allow_migrate(
-        self, db: str, app_label: str, model_name: str | None = None, **hints: Any
+        self, db: str, app_label: str, model_name: str | None = None, **hints: object
     ) -> bool | None:
         if db != _database():
             return None

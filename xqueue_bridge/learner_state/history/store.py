@@ -11,9 +11,9 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import router, transaction
 from django.db.models import Q, QuerySet
@@ -45,7 +45,8 @@ __all__ = [
     "written_table",
 ]
 
-Table = type[BaseStudentModuleHistory]
+Table: TypeAlias = type[BaseStudentModuleHistory]
+Row: TypeAlias = StudentModuleRow | StudentModule
 
 
 IDENTITY = ["student_module_id", "version"]
@@ -72,7 +73,7 @@ def tables() -> tuple[Table, Table]:
     return StudentModuleHistoryExtended, StudentModuleHistory
 
 
-def record(rows: Sequence[Any], reason: Reason) -> None:
+def record(rows: Sequence[Row], reason: Reason) -> None:
     """Store the current values of ``rows`` (StudentModules or similar), one entry each.
 
     Call it last, in the transaction of the write.
@@ -162,7 +163,7 @@ def delete_history_of(student_module_id: int, using: str) -> None:
             transaction.on_commit(delete, using=using, robust=True)
 
 
-def _sources(reason: Reason, batch: int | None) -> dict[str, Callable[[Any], Any]]:
+def _sources(reason: Reason, batch: int | None) -> dict[str, bulk_insert.Source]:
     """Return how an entry's columns are read from a row; the others have the row's names."""
     return {
         "student_module_id": attrgetter("pk"),
@@ -172,12 +173,14 @@ def _sources(reason: Reason, batch: int | None) -> dict[str, Callable[[Any], Any
     }
 
 
-def _insert(table: Table, rows: Sequence[Any], **options: Any) -> None:
+def _insert(table: Table, rows: Sequence[Row], **options: Any) -> None:
     alias = router.db_for_write(table)
     bulk_insert.insert(table, rows, unique=IDENTITY, omit_pk=True, using=alias, **options)
 
 
-def _replaced(table: Table, rows: Iterable[Any], batch: int | None) -> QuerySet[Any]:
+def _replaced(
+    table: Table, rows: Iterable[Row], batch: int | None
+) -> QuerySet[BaseStudentModuleHistory]:
     """Return the batch's entries that are older than the current values of ``rows``."""
     by_version = defaultdict(list)
     for row in rows:
@@ -189,16 +192,16 @@ def _replaced(table: Table, rows: Iterable[Any], batch: int | None) -> QuerySet[
     return found.filter(Q(*older, _connector=Q.OR))
 
 
-def _newest_first(table: Table, about: dict[str, Any]) -> Iterator[BaseStudentModuleHistory]:
+def _newest_first(table: Table, about: dict[str, object]) -> Iterator[BaseStudentModuleHistory]:
     found = table._default_manager.filter(**about).order_by(*_NEWEST_FIRST)
     return found.iterator(chunk_size=500)
 
 
-def _time(entry: BaseStudentModuleHistory) -> tuple[Any, ...]:
+def _time(entry: BaseStudentModuleHistory) -> tuple[datetime, int, int]:
     return entry.created, entry.student_module_id, entry.version
 
 
-def _trails(table: Table, student_module_ids: Sequence[int]) -> QuerySet[Any]:
+def _trails(table: Table, student_module_ids: Sequence[int]) -> QuerySet[BaseStudentModuleHistory]:
     alias = router.db_for_write(table)
     return table._default_manager.using(alias).filter(student_module_id__in=student_module_ids)
 
@@ -214,7 +217,7 @@ def committed_versions(student_module_ids: Iterable[int]) -> dict[int, int]:
     return dict(rows.values_list("pk", "version"))
 
 
-def _committed_check(about: dict[str, Any]) -> Callable[[BaseStudentModuleHistory], bool]:
+def _committed_check(about: dict[str, object]) -> Callable[[BaseStudentModuleHistory], bool]:
     """Return a predicate that is True for an entry whose write was committed."""
     versions = dict(StudentModule.objects.filter(**about).values_list("pk", "version"))
     may_be_gone = options().HISTORY_KEEP_AFTER_DELETE

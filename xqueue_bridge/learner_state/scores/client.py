@@ -27,7 +27,7 @@ class ScoresClient:
         total: float | None
         created: datetime
 
-    def __init__(self, course_key: LearningContextKey, user_id: int) -> None:
+    def __init__(self, course_key: LearningContextKey, user_id: int | None) -> None:
         self.course_key = course_key
         self.user_id = user_id
         self._scores: dict[UsageKey, ScoresClient.Score] = {}
@@ -35,7 +35,7 @@ class ScoresClient:
 
     @classmethod
     def create_for_locations(
-        cls, course_id: LearningContextKey, user_id: int, locations: Iterable[UsageKey]
+        cls, course_id: LearningContextKey, user_id: int | None, locations: Iterable[UsageKey]
     ) -> ScoresClient:
         """Return a client that has fetched the scores at the locations."""
         client = cls(course_id, user_id)

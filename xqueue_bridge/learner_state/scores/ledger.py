@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -26,7 +25,7 @@ from xqueue_bridge.lms.capa import waiting_answers
 from xqueue_bridge.lms.users import user_exists
 
 Outcome = ScoreLedger.Outcome
-State = Mapping[str, Any]
+State = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
