@@ -46,5 +46,13 @@ def test_no_page_names_a_command_that_does_not_exist() -> None:
         assert set(named) <= known, page
 
 
+def test_optional_parts_name_each_extra_of_the_package() -> None:
+    setup = (DOCS.parent / "setup.py").read_text(encoding="utf-8")
+    extras = set(re.findall(r'^        "([a-z-]+)": [A-Z_]+,$', setup, re.MULTILINE))
+    page = (DOCS / "references" / "optional_parts.rst").read_text(encoding="utf-8")
+    assert extras >= {"demo", "test", "quality"}
+    assert {extra for extra in extras if f"``{extra}``" not in page} == set()
+
+
 def default_of(option: Any) -> Any:
     return option.default_factory() if option.default is MISSING else option.default
