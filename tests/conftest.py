@@ -22,8 +22,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # `make test` runs without a browser and does not install Playwright.
 collect_ignore = [] if find_spec("playwright") else ["demo/test_browser.py"]
-# These run inside an LMS: make test-lms, and tests/lms/test_stand_in_lms.py.
-collect_ignore += ["lms/inside"]
+# These run inside an LMS: make test-lms, and tests/lms/test_imitation.py.
+collect_ignore += ["lms/inside", "lms/imitation"]
 
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 

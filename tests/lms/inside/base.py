@@ -12,26 +12,13 @@ from lms.djangoapps.courseware.models import StudentModule
 from xmodule.modulestore.tests.django_utils import ModuleStoreTestCase
 from xmodule.modulestore.tests.factories import BlockFactory, CourseFactory
 
+from tests.lms.inside.olx import OLX, RIGHT
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.tasks import sweep
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 QUEUE = "python"
-OLX = """
-<problem>
-  <coderesponse queuename="python">
-    <textbox rows="10" cols="70" mode="python" points="1"/>
-    <codeparam>
-      <initial_display>print</initial_display>
-      <answer_display>print(42)</answer_display>
-      <grader_payload>{"problem": "answer"}</grader_payload>
-    </codeparam>
-  </coderesponse>
-</problem>
-"""
-RIGHT = json.dumps({"correct": True, "score": 1, "msg": "<p>All tests passed.</p>"})
-WRONG = json.dumps({"correct": False, "score": 0, "msg": "<p>Two tests failed.</p>"})
 
 
 class GraderClient:

@@ -11,7 +11,8 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from xmodule.modulestore import ModuleStoreEnum
 
-from tests.lms.inside.base import QUEUE, RIGHT, WRONG, CourseTestCase
+from tests.lms.inside.base import QUEUE, CourseTestCase
+from tests.lms.inside.olx import RIGHT, WRONG
 from xqueue_bridge import XQueueService
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.states import Status

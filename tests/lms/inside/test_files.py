@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from tests.lms.inside.base import OLX, CourseTestCase
+from tests.lms.inside.base import CourseTestCase
+from tests.lms.inside.olx import OLX
 from xqueue_bridge.submission_queue.models import SubmissionContent
 
 

@@ -11,7 +11,8 @@ from openedx.core.djangoapps.user_api.accounts.signals import USER_RETIRE_LMS_MI
 from openedx.core.djangoapps.waffle_utils.models import WaffleFlagCourseOverrideModel
 from xmodule.modulestore.django import modulestore
 
-from tests.lms.inside.base import RIGHT, CourseTestCase
+from tests.lms.inside.base import CourseTestCase
+from tests.lms.inside.olx import RIGHT
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms.request_cache import clear_request_cache
 from xqueue_bridge.lms.waffle import FLAG_NAME
