@@ -168,9 +168,8 @@ def test_failed_logins_log_no_private_text(live_server, settings, caplog):
         json.dumps({MARK: MARK}),
         f"{MARK}\x00\ud83d",
         "[" * 100_000 + MARK,
-        json.dumps({**REPLY, "msg": MARK * 100_000}),
     ],
-    ids=range(9),
+    ids=range(8),
 )
 def test_invalid_replies_log_no_private_text(http_grader, body, caplog):
     """C129: replies violate each condition of the grade contract."""
