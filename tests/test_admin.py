@@ -116,7 +116,7 @@ def test_requeue_of_a_waiting_submission_says_why_nothing_changed(admin_client):
     queue.enqueue(new_submission())
     form = {"action": "retry", "_selected_action": Submission.objects.get().pk}
     page_after = admin_client.post(page("submission"), form, follow=True).text
-    assert "0 submissions requeued. Only failed submissions can be requeued." in page_after
+    assert "0 submissions requeued. Only failed submissions can be requeued" in page_after
 
 
 def test_requeue_requires_the_change_permission(client):

@@ -103,7 +103,9 @@ class SubmissionAdmin(RetryAdmin):
     retried = ngettext_lazy(
         "%(count)d submission requeued.", "%(count)d submissions requeued.", "count"
     )
-    retry_condition = gettext_lazy("Only failed submissions can be requeued.")
+    retry_condition = gettext_lazy(
+        "Only failed submissions can be requeued, unless the learner has answered again."
+    )
 
     def retry_rows(self, ids: Sequence[int]) -> int:
         return submission_queue.requeue(ids)

@@ -140,6 +140,8 @@ class ReplyToApply:
     points: Mapping[str, float]
     score_is_fraction: bool
     sent_at: datetime
+    #: The bridge wrote the reply, because no grader could grade the answer.
+    is_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

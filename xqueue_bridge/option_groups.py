@@ -13,9 +13,9 @@ class QueueOptions:
     LEASE_SECONDS: int
     #: Maximum of deliveries of one submission; default: the bridge's MAX_DELIVERIES.
     MAX_DELIVERIES: int
-    #: Seconds after which no delivery is repeated; default: the bridge's own.
+    #: Seconds after which a submission is not pulled again; default: the bridge's own.
     MAX_AGE_SECONDS: int
-    #: Seconds from an invalid reply to the second delivery; doubles. Default: the bridge's own.
+    #: Seconds from an invalid reply to the next pull; doubles. Default: the bridge's own.
     REDELIVERY_BACKOFF: float
     REDELIVERY_BACKOFF_MAX: float
     #: "points": the grader's score is points. "fraction": it is 0..1 of the answer's points.

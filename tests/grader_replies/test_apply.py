@@ -210,8 +210,9 @@ class TestState:
         reply_id = api.store_failure_reply(make_submission(ada).pk)
         assert api.apply_reply(reply_id) == Status.APPLIED
         entry = learner_state.read_state(ada, BLOCK, COURSE)["correct_map"]["a_2_1"]
-        assert (entry["correctness"], entry["npoints"]) == ("incorrect", 0)
+        assert (entry["correctness"], entry["npoints"]) == ("incomplete", 0)
         assert "could not be graded" in entry["msg"]
+        assert learner_state.read_state(ada, BLOCK, COURSE)["attempts"] == 0, "it is not counted"
 
     def test_a_reply_that_is_none_is_rejected_not_applied(self, ada):
         """C112: a pending row without a parsed reply changes no state."""

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from tests.grader_replies.factories import GOOD, heard, make_learner, make_reply, make_submission
 from xqueue_bridge.grader_replies import api
+from xqueue_bridge.grader_replies.inbox import failure_reply
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.signals import reply_not_applied, reply_received
 
@@ -50,7 +51,7 @@ def test_text_that_no_database_takes_is_kept_readable(submission):
 def test_the_notice_is_a_reply_from_us(submission):
     """C123: the failure notice takes the same way as a grader's reply."""
     row = ReceivedReply.objects.get(pk=api.store_failure_reply(submission.pk))
-    assert (row.body, row.source, row.status) == (api.FAILURE_REPLY, "system", Status.PENDING)
+    assert (row.body, row.source, row.status) == (failure_reply(), "system", Status.PENDING)
 
 
 def test_a_repeated_reply_is_known(submission):

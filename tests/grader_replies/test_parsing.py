@@ -14,7 +14,7 @@ from tests.grader_replies.test_feedback import markup
 from tests.learner_state.test_encoding import json_values
 from xqueue_bridge.exceptions import InvalidReply
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
-from xqueue_bridge.grader_replies.inbox import FAILURE_REPLY
+from xqueue_bridge.grader_replies.inbox import failure_reply
 from xqueue_bridge.grader_replies.parsing import SHORTENED, parse_reply, write_reply
 
 
@@ -136,17 +136,18 @@ def test_output_of_a_trial_run_needs_no_grade():
         parse_reply('{"msg": "<p>ans = 3</p>"}')
 
 
-def test_failure_notice():
-    """C123: the notice is a reply like any other, in XQueue's own words."""
-    assert json.loads(FAILURE_REPLY) == {
+def test_failure_reply_is_valid_and_calls_it_a_fault_of_the_service():
+    """C123: it is a reply like any other, in the form of XQueue's own."""
+    assert json.loads(failure_reply()) == {
         "correct": None,
         "score": 0,
-        "msg": '<div class="capa_alert">Your submission could not be graded. Please recheck your '
-        "submission and try again. If the problem persists, please notify the course staff.</div>",
+        "msg": '<div class="capa_alert">Your submission could not be graded, because of a fault of '
+        "the grading service. This says nothing about your answer. You can submit it again; if the "
+        "problem persists, please notify the course staff.</div>",
     }
-    reply = parse_reply(FAILURE_REPLY)
+    reply = parse_reply(failure_reply())
     assert (reply.correct, reply.score) == (False, 0)
-    assert reply.msg == json.loads(FAILURE_REPLY)["msg"]
+    assert reply.msg == json.loads(failure_reply())["msg"]
 
 
 def test_messages_hold_nothing_of_the_reply():

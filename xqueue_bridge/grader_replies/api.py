@@ -3,8 +3,9 @@
 from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, retry_dead
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
-    FAILURE_REPLY,
+    cancel_failure_replies,
     delete_replies,
+    has_valid_reply,
     record_if_duplicate,
     store_failure_reply,
     store_reply,
@@ -13,6 +14,7 @@ from xqueue_bridge.grader_replies.inbox import (
 )
 from xqueue_bridge.grader_replies.locks import retire_locks
 from xqueue_bridge.grader_replies.parsing import parse_reply
+from xqueue_bridge.grader_replies.reopen import reopen
 from xqueue_bridge.grader_replies.retirement import (
     discard_late_reply,
     purge_replies,
@@ -21,16 +23,18 @@ from xqueue_bridge.grader_replies.retirement import (
 )
 
 __all__ = [
-    "FAILURE_REPLY",
     "apply_due",
     "apply_reply",
     "apply_waiting",
+    "cancel_failure_replies",
     "delete_replies",
     "discard_late_reply",
+    "has_valid_reply",
     "make_feedback",
     "parse_reply",
     "purge_replies",
     "record_if_duplicate",
+    "reopen",
     "replies_to_forget",
     "retire_locks",
     "retry_dead",

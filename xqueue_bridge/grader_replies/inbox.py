@@ -11,6 +11,8 @@ from functools import partial
 from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
+from django.utils.html import escape
+from django.utils.translation import gettext_lazy
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import GraderReply
@@ -25,14 +27,11 @@ log = logging.getLogger(__name__)
 Source = ReceivedReply.Source
 Status = ReceivedReply.Status
 
-#: XQueue's own message, which the learner sees when a submission has failed.
-FAILURE_REPLY = json.dumps(
-    {
-        "correct": None,
-        "score": 0,
-        "msg": '<div class="capa_alert">Your submission could not be graded. Please recheck your '
-        "submission and try again. If the problem persists, please notify the course staff.</div>",
-    }
+#: What the learner sees when a submission has failed. The form of the reply is XQueue's.
+FAILURE_MESSAGE = gettext_lazy(
+    "Your submission could not be graded, because of a fault of the grading service. This says "
+    "nothing about your answer. You can submit it again; if the problem persists, please notify "
+    "the course staff."
 )
 
 
@@ -81,9 +80,30 @@ def _announce_and_apply(reply_id: int, submission_id: int) -> None:
 
 def store_failure_reply(submission_id: int) -> int:
     """Store a failure reply for a submission, in the form of a grader's reply."""
-    return store_reply(
-        submission_id, Source.SYSTEM, FAILURE_REPLY, reply=parse_reply(FAILURE_REPLY)
+    body = failure_reply()
+    return store_reply(submission_id, Source.SYSTEM, body, reply=parse_reply(body))
+
+
+def failure_reply() -> str:
+    """Return the body of a failure reply, in the active language."""
+    msg = f'<div class="capa_alert">{escape(FAILURE_MESSAGE)}</div>'
+    return json.dumps({"correct": None, "score": 0, "msg": msg})
+
+
+def cancel_failure_replies(submission_id: int) -> None:
+    """Mark the failure replies to a requeued submission as rejected, so that none is applied again.
+
+    One statement, in the caller's transaction.
+    """
+    ReceivedReply.objects.filter(submission_id=submission_id, source=Source.SYSTEM).update(
+        status=Status.REJECTED, next_attempt_at=None, last_error="the submission was requeued"
     )
+
+
+def has_valid_reply(submission_id: int) -> bool:
+    """Return whether a grader's valid reply to the submission is stored."""
+    replies = ReceivedReply.objects.filter(submission_id=submission_id)
+    return replies.exclude(status=Status.REJECTED).exclude(source=Source.SYSTEM).exists()
 
 
 def record_if_duplicate(submission_id: int, body: str) -> bool:

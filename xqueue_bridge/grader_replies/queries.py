@@ -77,6 +77,7 @@ def reply_to_apply(reply: ReceivedReply) -> ReplyToApply:
         points=submission.content.points,
         score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
         sent_at=submission.created_at,
+        is_failure=reply.source == ReceivedReply.Source.SYSTEM,
     )
 
 

@@ -24,7 +24,7 @@ from xqueue_bridge.learner_state.scores.ledger import (
 )
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.learner_state.scores.queries import learners_with_scores, read_course_scores
-from xqueue_bridge.learner_state.student_module import lock_row, row_key
+from xqueue_bridge.learner_state.student_module import lock_row, read_history, row_key
 from xqueue_bridge.learner_state.write import UnknownLearner, lock_rows, save_rows
 
 #: The outcome of a reply, as the score ledger stores it.
@@ -50,6 +50,7 @@ __all__ = [
     "lock_rows",
     "publish_score",
     "read_course_scores",
+    "read_history",
     "record_duplicate",
     "record_outcomes",
     "retire_states",

@@ -87,6 +87,38 @@ def graded(
     return {**state, "correct_map": correct_map, "score": score}
 
 
+def failed(state: State, answer_id: str, msg: str, *, possible: float) -> dict[str, Any]:
+    """Return the state after no grader could grade an answer: it does not wait, and has no points.
+
+    The answer is ``incomplete`` instead of ``incorrect``, and the attempt is not counted.
+    """
+    reply = GraderReply(correct=False, score=0, msg=msg)
+    after = graded(state, answer_id, reply, points=0, possible=possible)
+    after["correct_map"][answer_id]["correctness"] = "incomplete"
+    attempts = state.get("attempts")
+    if type(attempts) is int and attempts > 0:
+        after["attempts"] = attempts - 1
+    return after
+
+
+def reopened(state: State, before: State, queue_key: str, time: str) -> dict[str, Any] | None:
+    """Return the state in which an answer waits again, as it did in ``before``.
+
+    None if the learner has changed that answer since, or it waits for another reply. ``time`` is
+    when it began to wait, as ``YYYYmmddHHMMSS``.
+    """
+    if queue_key in waiting_keys(state):
+        return dict(state)
+    answer_id = waiting_answers(before).get(queue_key)
+    entries = dict(_entries(state, "correct_map"))
+    if answer_id is None or entries.get(answer_id, {}).get("queuestate"):
+        return None
+    if _answer(state, answer_id) != _answer(before, answer_id):
+        return None
+    entry = {**before["correct_map"][answer_id], "queuestate": {"key": queue_key, "time": time}}
+    return {**state, "correct_map": {**entries, answer_id: entry}}
+
+
 def shown(state: State, input_id: str, msg: str) -> dict[str, Any]:
     """Return the state after a trial run has received its output and no longer waits."""
     entry = {
@@ -96,6 +128,11 @@ def shown(state: State, input_id: str, msg: str) -> dict[str, Any]:
         "queuekey": None,
     }
     return {**state, "input_state": {**state["input_state"], input_id: entry}}
+
+
+def _answer(state: State, answer_id: str) -> Any:
+    answers = state.get("student_answers")
+    return answers.get(answer_id) if isinstance(answers, Mapping) else None
 
 
 def _earned(entry: Any) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from datetime import timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
@@ -13,6 +14,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
@@ -131,8 +133,41 @@ def supersede_open(user_id: int, course_key: LearningContextKey, usage_key: Usag
 
 
 def requeue(submission_ids: Collection[int]) -> int:
-    """Requeue failed submissions and reset their delivery count; return how many changed."""
-    return _offer_again(submission_ids, (Status.FAILED,))
+    """Requeue failed submissions; return how many changed.
+
+    The learner's block waits for the reply again, and the delivery count is reset. If a valid
+    result came after the failure, it is applied instead. A submission is not requeued if the
+    learner has answered again, or the block cannot wait for it again. One transaction each.
+    """
+    return sum(_requeue(submission_id) for submission_id in submission_ids)
+
+
+class _NotReopened(Exception):
+    """The learner's block cannot wait for the reply again."""
+
+
+def _requeue(submission_id: int) -> bool:
+    def work() -> bool:
+        if not _offer_again([submission_id], (Status.FAILED,)):
+            return False
+        row = Submission.objects.get(pk=submission_id)
+        grader_replies.cancel_failure_replies(submission_id)
+        if not grader_replies.reopen(row.target, row.queue_key):
+            raise _NotReopened
+        if grader_replies.has_valid_reply(submission_id):
+            Submission.objects.filter(pk=submission_id).update(
+                status=Status.ANSWERED, available_at=None, finished_at=timezone.now()
+            )
+            keys = frozenset({row.queue_key})
+            apply = partial(grader_replies.apply_waiting, row.user_id, row.target.usage_key, keys)
+            transaction.on_commit(apply, robust=True)
+        return True
+
+    try:
+        return in_transaction(work)
+    except _NotReopened:
+        log.warning("Submission %s is not requeued: the learner's state moved on", submission_id)
+        return False
 
 
 def _replace(submission_ids: Collection[int]) -> None:

@@ -28,7 +28,7 @@ from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.pauses import count_invalid_reply
 from xqueue_bridge.submission_queue.queue import pullkey_digest
-from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker.backoff import backoff
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
 
     def answer() -> bool:
         answered = (
-            _leased(grader, lease, sources_of(Status.ANSWERED))
+            _leased(grader, lease, (Status.LEASED, Status.SUPERSEDED))
             .filter(dispatch__in=parsed.dispatches)
             .update(status=Status.ANSWERED, available_at=None, finished_at=timezone.now())
         )

@@ -40,7 +40,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
         {Status.LEASED, Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.RETIRED}
     ),
     Status.ANSWERED: frozenset(),
-    Status.FAILED: frozenset({Status.WAITING, Status.RETIRED}),
+    Status.FAILED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
     Status.SUPERSEDED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
     Status.UNMATCHED: frozenset({Status.ANSWERED, Status.RETIRED}),
     Status.RETIRED: frozenset(),

@@ -82,8 +82,11 @@ def _grade(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> Apply
     maximum = capa.maximum_of(fields, answer_id, to_apply.points, is_fraction=is_fraction)
     points = points_of(to_apply.reply, maximum, is_fraction=is_fraction)
     possible = capa.possible_of(fields, to_apply.points)
-    reply = with_mark(to_apply.reply, points, maximum)
-    state = capa.graded(fields, answer_id, reply, points=points, possible=possible)
+    if to_apply.is_failure:
+        state = capa.failed(fields, answer_id, to_apply.reply.msg, possible=possible)
+    else:
+        reply = with_mark(to_apply.reply, points, maximum)
+        state = capa.graded(fields, answer_id, reply, points=points, possible=possible)
     row.set_fields(state)
     row.set_score(learner_state.RawScore(state["score"]["raw_earned"], possible))
     return ApplyResult(True, points, maximum)

@@ -15,6 +15,7 @@ class Reason(models.TextChoices):
     STATE = "state", "the block saved"
     SCORE = "score", "a score was set"
     REPLY = "reply", "a grader replied"
+    REQUEUE = "requeue", "staff requeued the submission"
     DELETE = "delete", "fields were deleted"
     RESET = "reset", "attempts were reset"
     RESCORE = "rescore", "the problem was scored again"

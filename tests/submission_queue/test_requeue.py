@@ -1,0 +1,181 @@
+"""Requeue of failed submissions: the learner's block waits again, and the result counts."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from tests.submission_queue.factories import (
+    COURSE,
+    GOOD_REPLY,
+    PROBLEM,
+    make_grader,
+    new_submission,
+)
+from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.submission_queue import finish, queue
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.states import Status
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ANSWER = "loops_2_1"
+
+
+@pytest.fixture(autouse=True)
+def one_delivery(settings):
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+
+
+@pytest.fixture
+def learner_id():
+    return get_user_model().objects.create_user("learner").pk
+
+
+@pytest.fixture
+def grader():
+    return make_grader()
+
+
+def submit(learner_id, key="key-1", text="print(1)"):
+    """Enqueue a submission and save the state that waits for it, as a problem block does."""
+    queue.enqueue(new_submission(user_id=learner_id, queue_key=key))
+    entry = {"correctness": "incomplete", "npoints": None, "msg": "", "hint": "", "hintmode": None}
+    entry["queuestate"] = {"key": key, "time": "20261120101010"}
+    state = {
+        "attempts": 1,
+        "correct_map": {ANSWER: entry},
+        "score": {"raw_earned": 0, "raw_possible": 1},
+        "student_answers": {ANSWER: text},
+    }
+    learner_state.save_fields(learner_id, COURSE, PROBLEM, state)
+
+
+def fail(grader):
+    """Pull a submission, let its lease end without a result, and return what was pulled."""
+    pulled = grader.pull()
+    Submission.objects.filter(pk=pulled.submission_id).update(available_at=timezone.now())
+    assert finish.fail_exhausted() == 1
+    return pulled
+
+
+def state_of(learner_id):
+    return learner_state.read_state(learner_id, PROBLEM, COURSE)
+
+
+def entry_of(learner_id):
+    return state_of(learner_id)["correct_map"][ANSWER]
+
+
+def test_failure_is_told_as_ours_and_costs_no_attempt(learner_id, grader):
+    """C77, C123: the answer is not called incorrect, and the attempt is not counted."""
+    submit(learner_id)
+    fail(grader)
+    entry = entry_of(learner_id)
+    assert (entry["correctness"], entry["npoints"], entry["queuestate"]) == ("incomplete", 0, None)
+    assert "fault of the grading service" in entry["msg"]
+    assert state_of(learner_id)["attempts"] == 0
+
+
+def test_result_after_a_requeue_is_the_grade(learner_id, grader):
+    """C127: the block waits again, a grader grades it, and the learner gets the points."""
+    submit(learner_id)
+    submission_id = fail(grader).submission_id
+    assert finish.requeue([submission_id]) == 1
+    assert entry_of(learner_id)["queuestate"]["key"] == "key-1"
+    assert StudentModuleHistory.objects.filter(reason="requeue").count() == 1
+    assert grader.put(grader.pull().header)["return_code"] == 0
+    entry = entry_of(learner_id)
+    assert (entry["correctness"], entry["npoints"], entry["queuestate"]) == ("correct", 1, None)
+    assert Submission.objects.get().status == Status.ANSWERED
+    assert learner_state.read_score(learner_id, PROBLEM, COURSE).earned == 1
+
+
+def test_late_result_is_applied_by_a_requeue(learner_id, grader):
+    """C127: graders do not grade again what a valid result exists for."""
+    submit(learner_id)
+    pulled = fail(grader)
+    assert "is kept" in grader.put(pulled.header)["content"]
+    assert entry_of(learner_id)["npoints"] == 0
+    assert finish.requeue([pulled.submission_id]) == 1
+    assert entry_of(learner_id)["npoints"] == 1
+    assert Submission.objects.get().status == Status.ANSWERED
+    assert grader.pull() is None
+
+
+def test_submission_can_fail_again_after_a_requeue(learner_id, grader):
+    submit(learner_id)
+    submission_id = fail(grader).submission_id
+    for _ in range(2):
+        assert finish.requeue([submission_id]) == 1
+        assert fail(grader).submission_id == submission_id
+    assert "fault of the grading service" in entry_of(learner_id)["msg"]
+    assert ReceivedReply.objects.filter(source="system", status="applied").count() == 1
+
+
+@pytest.mark.parametrize("text", ["print(1)", "print(2)"])
+def test_newer_answer_is_not_overwritten_by_a_requeue(learner_id, grader, text):
+    """C21, C127: neither one that was graded, nor one that waits."""
+    submit(learner_id)
+    submission_id = fail(grader).submission_id
+    submit(learner_id, "key-2", text)
+    assert finish.requeue([submission_id]) == 0
+    assert entry_of(learner_id)["queuestate"]["key"] == "key-2"
+    grader.put(grader.pull().header)
+    before = state_of(learner_id)
+    assert finish.requeue([submission_id]) == 0
+    assert state_of(learner_id) == before
+    assert Submission.objects.get(pk=submission_id).status == Status.FAILED
+
+
+def test_requeue_without_history_is_refused(learner_id, grader, caplog):
+    submit(learner_id)
+    submission_id = fail(grader).submission_id
+    StudentModuleHistory.objects.all().delete()
+    assert finish.requeue([submission_id]) == 0
+    assert f"Submission {submission_id} is not requeued" in caplog.text
+    assert ReceivedReply.objects.get().status == "applied"
+
+
+def test_requeue_of_a_state_that_is_stored_elsewhere(learner_id, grader):
+    """C127: with another state store, the submission is delivered again and nothing is written."""
+    queue.enqueue(new_submission(user_id=learner_id))
+    submission_id = fail(grader).submission_id
+    assert finish.requeue([submission_id]) == 1
+    assert not StudentModule.objects.exists()
+    assert grader.pull().submission_id == submission_id
+
+
+def test_requeue_of_others_is_refused(learner_id, grader):
+    submit(learner_id)
+    ids = list(Submission.objects.values_list("pk", flat=True))
+    assert finish.requeue(ids) == 0
+    grader.put(grader.pull().header, GOOD_REPLY)
+    assert finish.requeue([*ids, 4711]) == 0
+
+
+def test_age_counts_from_the_requeue(learner_id, grader):
+    submit(learner_id)
+    submission_id = fail(grader).submission_id
+    Submission.objects.update(retry_until=timezone.now() - timedelta(days=1))
+    finish.requeue([submission_id])
+    assert Submission.objects.get().retry_until > timezone.now() + timedelta(hours=23)
+
+
+def test_two_parts_of_a_problem_are_requeued_by_themselves(learner_id, grader):
+    """C24, C127: the other part of the problem keeps its grade."""
+    other = {"correctness": "correct", "npoints": 1, "msg": "", "queuestate": None}
+    submit(learner_id)
+    state = state_of(learner_id)
+    state["correct_map"]["loops_3_1"] = other
+    learner_state.save_fields(learner_id, COURSE, PROBLEM, json.loads(json.dumps(state)))
+    finish.requeue([fail(grader).submission_id])
+    assert state_of(learner_id)["correct_map"]["loops_3_1"] == other
+    assert entry_of(learner_id)["queuestate"]["key"] == "key-1"
