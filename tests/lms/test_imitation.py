@@ -11,13 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 IMITATION = ROOT / "tests" / "lms" / "imitation"
-TESTS = [
-    "test_plugin",
-    "test_loopback",
-    "test_own_assignment",
-    "test_settings_and_urls",
-    "test_retired_user",
-]
 
 
 @pytest.mark.database
@@ -27,7 +20,7 @@ def test_each_way_in() -> None:
     named = f"imitation_{os.getpid()}"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-n", "0", "-v"),
+            *(sys.executable, "-m", "pytest", "-n", "0"),
             *("-c", str(IMITATION / "pytest.ini"), "--rootdir", str(ROOT)),
             *("--confcutdir", str(IMITATION), str(IMITATION / "test_ways.py")),
         ],
@@ -44,5 +37,4 @@ def test_each_way_in() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    for name in TESTS:
-        assert f"{name} PASSED" in done.stdout
+    assert "5 passed" in done.stdout

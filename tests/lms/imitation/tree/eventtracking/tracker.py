@@ -1,4 +1,4 @@
-"""The tracker of event-tracking, with a list in the place of its backends."""
+"""The tracker of event-tracking, with a list instead of its backends."""
 
 from contextlib import contextmanager
 

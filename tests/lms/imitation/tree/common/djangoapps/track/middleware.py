@@ -6,7 +6,7 @@ import re
 from django.conf import settings
 from django.utils.deprecation import MiddlewareMixin
 
-#: The events, in the place of the tracking log.
+#: The events, instead of a tracking log.
 EVENTS: list[tuple[str, str]] = []
 
 
