@@ -180,6 +180,13 @@ def test_invalid_replies_log_no_private_text(http_grader, body, caplog):
     assert "Incorrect reply format" in caplog.text
 
 
+def test_shortened_feedback_is_not_logged(http_grader):
+    """C129: feedback over the limit is stored, shortened."""
+    submit(MARK, body=CODE)
+    body = json.dumps({**REPLY, "msg": MARK * 100_000})
+    assert http_grader.put(http_grader.pull()["xqueue_header"], body) == ""
+
+
 def test_unreadable_results_log_no_private_text(http_grader, caplog):
     """C129: results have missing or unreadable fields."""
     for form in ({"xqueue_body": MARK}, {"xqueue_header": MARK, "xqueue_body": MARK}):
