@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.cache import caches
 
 from xqueue_bridge.conf import options
+from xqueue_bridge.worker.circuit_breaker import CircuitBreaker
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a process leaves out a cache that has failed: each call may wait for a timeout.
-RETRY_SECONDS = 5.0
-
-#: Alias of each cache that has failed in this process -> when to try it again.
-_retry_at: dict[str, float] = {}
+#: Leaves out a cache that has failed for five seconds: each call may wait for its timeout.
+breaker = CircuitBreaker(retry_seconds=5)
 
 
 class BestEffortCache:
@@ -47,24 +44,22 @@ class BestEffortCache:
         self._call("set_many", None, data, timeout)
 
     def _call(self, method: str, default: Any, *args: Any) -> Any:
-        alias = options().CACHE_ALIAS
-        is_down = alias in _retry_at
-        if is_down and time.monotonic() < _retry_at[alias]:
+        if not breaker.allows():
             return default
+        alias = options().CACHE_ALIAS
         try:
             result = getattr(caches[alias], method)(*args)
         except Exception as exc:  # each kind of cache raises exceptions of its own library
-            _retry_at[alias] = time.monotonic() + RETRY_SECONDS
-            if not is_down:
+            if breaker.record_failure():
                 kind = type(exc).__name__
                 log.warning("Cache %r cannot be used (%s): work goes on without it", alias, kind)
             return default
-        if is_down:
-            _retry_at.pop(alias, None)
+        if breaker.is_open:
+            breaker.record_success()
             log.warning("Cache %r can be used again", alias)
         return result
 
 
 def is_cache_down() -> bool:
     """Return whether the last call of this process to the cache has failed."""
-    return options().CACHE_ALIAS in _retry_at
+    return breaker.is_open

@@ -87,6 +87,7 @@ class TestGrader:
             ("create", ""),
             ("create", "x" * 129),
             ("create", "half of a pair: \udcff"),
+            ("create", "two\nlines"),
             ("create", "watcher", "--queue", "x" * 129),
             ("create", "watcher", "--queue", " "),
             ("grant", "watcher", "--queue", "x" * 129),

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given
@@ -100,6 +101,13 @@ def test_text_that_is_not_a_name(name):
     with pytest.raises(InvalidField):
         accounts.create_grader("watcher", [name])
     assert not Grader.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 129])
+def test_form_refuses_text_that_is_not_a_name(name):
+    """The admin's form says so; the command and ``create_grader`` refuse the same names."""
+    with pytest.raises(ValidationError):
+        Grader(name=name).full_clean()
 
 
 def test_failed_login_is_written_down_once_a_minute(django_assert_num_queries):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from opaque_keys.edx.django import models as opaque_keys
+
+from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.protocol.fields import check_name
 
 #: MySQL's and MariaDB's collation that compares bytes. The default collations of the other
 #: databases do.
@@ -24,12 +28,22 @@ class CaseSensitiveCharField(models.CharField):
         return _case_sensitive(super().db_parameters(connection), connection)
 
 
+def validate_name(value: object) -> None:
+    """Raise ValidationError if a form's value is not a name: see ``check_name``."""
+    try:
+        check_name(value, "name")
+    except InvalidField as exc:
+        raise ValidationError("This name %(reason)s.", params={"reason": exc.reason}) from None
+
+
 class NameField(CaseSensitiveCharField):
     """A name that people and programs type: compared without the white space around it.
 
     MySQL and MariaDB ignore trailing spaces when they compare, the other databases do not. So
     saved values and values of lookups lose them here, on every database.
     """
+
+    default_validators = [validate_name]
 
     def get_prep_value(self, value: Any) -> Any:
         value = super().get_prep_value(value)

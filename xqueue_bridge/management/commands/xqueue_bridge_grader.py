@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.models import Grader, GraderSecret, QueueGrant
-from xqueue_bridge.protocol.fields import is_valid_text
+from xqueue_bridge.protocol.fields import check_name
 from xqueue_bridge.submission_queue import api as submission_queue
 
 #: A year. A secret that must live longer should not be rotated.
@@ -109,9 +110,11 @@ def _graders() -> QuerySet[Any]:
 
 
 def _name(text: str) -> str:
-    if not (text.strip() and len(text) <= 128 and is_valid_text(text)):
-        raise ArgumentTypeError(f"{text!r} is not a name of 1 to 128 characters")
-    return text
+    try:
+        return check_name(text, "name")
+    except InvalidField:
+        message = f"{text!r} is not a name of 1 to 128 printable characters"
+        raise ArgumentTypeError(message) from None
 
 
 def _hours(text: str) -> float:
