@@ -15,8 +15,10 @@ from django.db import connection
 from tests.grader_replies import real_block
 from tests.integration.conftest import celery_app
 from tests.integration.killable_processes import die_at
+from tests.submission_queue.factories import GraderClient, new_submission, upload
 from xqueue_bridge.credentials import enqueue
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.tasks import sweep
 
 #: Exit code of a worker that had no work left before the moment of its kill.
@@ -90,3 +92,19 @@ def apply_due_until_killed(moment: int) -> None:
     """Apply all due replies; the process is killed at ``moment``."""
     die_at(moment)
     grader_replies.apply_due()
+
+
+def post_result_until_killed(secret: str, header: str, body: str, moment: int) -> None:
+    """Be the web process that stores a result and applies it, until ``moment``."""
+    grader = GraderClient(secret)
+    assert grader.login()["return_code"] == 0
+    die_at(moment)
+    grader.put(header, body)
+
+
+def enqueue_until_killed(user_id: int, queue_key: str, content: str, moment: int) -> None:
+    """Be the web process that stores a submission with a file, until ``moment``."""
+    file = upload("a.py", content.encode())
+    new = new_submission(user_id=user_id, queue_key=queue_key, files=(file,))
+    die_at(moment)
+    submission_queue.enqueue(new)
