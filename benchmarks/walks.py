@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
@@ -40,7 +41,7 @@ class Walk:
     def figures(self) -> tuple[int, int, int, int, int]:
         """Calls, functions, files, moves between files, and statements."""
         files = [code.co_filename for code in self.calls]
-        moves = sum(one != other for one, other in zip(files, files[1:], strict=False))
+        moves = sum(one != other for one, other in pairwise(files))
         written = [sql for sql in self.statements if not sql.startswith(_CONTROL)]
         return len(files), len(set(self.calls)), len(set(files)), moves, len(written)
 
@@ -129,7 +130,7 @@ def _walks() -> dict[str, tuple[Step, Step]]:
         make_state(learners[3 + number], state, usage_key=PROBLEM)
 
     def put_result(number: int) -> None:
-        assert client.put(leases[-1].header)["return_code"] == 0
+        _expect(client.put(leases[-1].header)["return_code"], 0)
 
     def callback(number: int) -> None:
         learner, key = learners[3 + number], f"legacy-{number}"
@@ -137,7 +138,7 @@ def _walks() -> dict[str, tuple[Step, Step]]:
         body = json.dumps({"correct": True, "score": 1, "msg": "<p>ok</p>"})
         path = f"/courses/{COURSE}/xqueue/{learner}/{PROBLEM}/score_update"
         form = {"xqueue_header": header, "xqueue_body": body}
-        assert Client().post(path, form).status_code == 200
+        _expect(Client().post(path, form).status_code, 200)
 
     return {
         "answer to row": (_nothing, enqueue),
@@ -149,6 +150,11 @@ def _walks() -> dict[str, tuple[Step, Step]]:
 
 def _nothing(number: int) -> None:
     """Prepare nothing."""
+
+
+def _expect(found: object, wanted: object) -> None:
+    if found != wanted:
+        raise RuntimeError(f"the walk ended with {found} instead of {wanted}")
 
 
 def _counted(prepare: Step, walk: Step, learner: int) -> Walk:
