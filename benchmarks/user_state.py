@@ -2,7 +2,7 @@
 
     python -m benchmarks.user_state --database postgres
 
-Each round does the same work with both, in turns, and each with learners of its own; a figure is
+Each round does the same work with both, alternately, for different learners; a number is
 the median of the rounds. Ratios are of one run: times of different runs cannot be compared.
 """
 

@@ -127,7 +127,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _split_names(text: str) -> str:
-    """Return ``text`` with the words of names apart: "read_place", "BlockLock" -> "Block Lock"."""
+    """Return ``text`` with the words of names apart: "find_all" -> "find all"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text.replace("_", " "))
 
 

@@ -74,11 +74,11 @@ class RequestRefused(XQueueBridgeError):
 
 
 class TransientApplyError(XQueueBridgeError):
-    """The reply could not be delivered now; a later attempt may succeed."""
+    """The reply could not be applied now; a later attempt may succeed."""
 
 
 class PermanentApplyError(XQueueBridgeError):
-    """The reply cannot be delivered; repeating will not help."""
+    """The reply cannot be applied; a retry will not help."""
 
 
 class RetirementUnfinished(XQueueBridgeError):

@@ -1,4 +1,4 @@
-"""The cast of tests with the database."""
+"""Fixtures of the tests of course grades."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def committed_ada(committed_course):
 
 @pytest.fixture
 def by_workers(settings, monkeypatch):
-    """Nobody computes anything by itself: workers are told, and the test is the worker."""
+    """Enqueue recalculations without running them; the test runs the worker's function."""
     settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
     told: list[tuple[int, str]] = []
     monkeypatch.setattr(

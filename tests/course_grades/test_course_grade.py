@@ -55,7 +55,7 @@ class TestProblems:
         found = problem_score(block("p1", 4, weight=8), None)
         assert (found.earned, found.possible, found.first_attempted) == (0, 8, None)
 
-    def test_what_nobody_knows_is_left_out(self):
+    def test_block_without_score_and_maximum_is_left_out(self):
         assert problem_score(block("p1", None), None) is None
         assert problem_score(block("p1", None), had(1, 2)).possible == 2
 

@@ -1,4 +1,4 @@
-"""Courses of the old kind: the keys of their blocks (i4x) do not say the run."""
+"""Courses with deprecated keys, whose usage keys (i4x) contain no run."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def test_grades_set_by_hand(client, ada):
     """SG76: an override counts, is shown, survives a recalculation and is removed."""
     score(ada, 1, 1)
     client.force_login(User.objects.create(username="teacher", is_staff=True))
-    place = f"/xqueue/grades/{KEY}/override/{ada.pk}/{FIRST}/"
+    url = f"/xqueue/grades/{KEY}/override/{ada.pk}/{FIRST}/"
     form = {"set-earned": "2", "set-reason": "Ill."}
-    page = client.post(place, form, follow=True).content.decode()
+    page = client.post(url, form, follow=True).content.decode()
     assert factories.percent(ada) == 0.5
     assert "set to 2" in page
     assert "2/2" in client.get(f"/xqueue/grades/{KEY}/gradebook/").content.decode()
     score(ada, 1, 0)
     assert factories.percent(ada) == 0.5
-    client.post(place, {"action": "remove", "remove-reason": "Was not."})
+    client.post(url, {"action": "remove", "remove-reason": "Was not."})
     assert factories.percent(ada) == 0.0
 
 
-def test_the_grade_book_is_sorted(client, ada):
+def test_gradebook_is_sorted(client, ada):
     """SG13: a column is found by its keys as they are stored, without the run."""
     bob = factories.make_learner("bob")
     score(ada, 1, 2)

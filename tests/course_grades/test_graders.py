@@ -174,7 +174,7 @@ class TestWeightedSubsections:
         }
 
     def test_an_entry_without_counts_is_refused(self):
-        """SG63: also where somebody makes a grader by hand."""
+        """SG63: a grader object that code creates is validated, too."""
         with pytest.raises(ValueError, match="min_count"):
             grader_from_conf([{"type": "Homework", "drop_count": 0}])
 
@@ -279,8 +279,8 @@ def test_any_course_is_what_fractions_say(given):
         kind = f"type {number}"
         conf.append(entry(kind, min_count=min_count, drop_count=drop_count, weight=weight / 100))
         values = []
-        for place, (earned, possible) in enumerate(scores):
-            made = subsection(f"s{number}_{place}", block(f"p{number}_{place}", 1), format=kind)
+        for index, (earned, possible) in enumerate(scores):
+            made = subsection(f"s{number}_{index}", block(f"p{number}_{index}", 1), format=kind)
             subsections.append(made)
             totals[made.usage_key] = ProblemScore(earned, possible)
             values.append(Fraction(compute_percent(earned, possible)).limit_denominator(10_000))

@@ -29,18 +29,18 @@ from xqueue_bridge.course_grades.persistence import read_subsections
 from xqueue_bridge.course_grades.subsection_grade import fingerprint
 from xqueue_bridge.exceptions import InvalidField
 
-PLACE = HOMEWORK.usage_key
+KEY = HOMEWORK.usage_key
 
 
 def override(user, earned: float | None = 3, **fields):
     given = api.SubsectionOverride(
         earned_graded=earned, **{"reason": "ill", "author_id": 99, **fields}
     )
-    return api.set_override(user.pk, COURSE_KEY, PLACE, given)
+    return api.set_override(user.pk, COURSE_KEY, KEY, given)
 
 
 def remove(user):
-    return api.remove_override(user.pk, COURSE_KEY, PLACE, author_id=98, reason="appeal")
+    return api.remove_override(user.pk, COURSE_KEY, KEY, author_id=98, reason="appeal")
 
 
 class TestOverrides:
@@ -65,7 +65,7 @@ class TestOverrides:
         settle(ada)
         api.CourseGradeFactory().update(ada, course_key=COURSE_KEY, force_update_subsections=True)
         assert percent(ada) == 0.75
-        assert PersistentSubsectionGrade.objects.get(usage_key=PLACE).earned_graded == 3
+        assert PersistentSubsectionGrade.objects.get(usage_key=KEY).earned_graded == 3
 
     def test_it_is_removed(self, ada):
         """SG76: without it the computed grade counts again."""
@@ -99,7 +99,7 @@ class TestOverrides:
             (e.action, e.override.earned_graded, e.override.reason, e.override.author_id)
             for e in entries
         ] == [("removed", None, "appeal", 98), ("set", 2, "recount", 97), ("set", 3, "ill", 99)]
-        assert {entry.usage_key for entry in entries} == {PLACE}
+        assert {entry.usage_key for entry in entries} == {KEY}
         assert entries[0].created >= entries[1].created >= entries[2].created
         assert PersistentSubsectionGradeOverride.objects.count() == 0
 
@@ -123,7 +123,7 @@ class TestOverrides:
         assert refused.value.field == named
         assert not list(api.override_history(ada.pk, COURSE_KEY))
 
-    def test_other_places(self, ada):
+    def test_unknown_or_ungraded_subsection(self, ada):
         given = api.SubsectionOverride(earned_graded=1, reason="ill", author_id=1)
         with pytest.raises(LookupError):
             api.set_override(ada.pk, COURSE_KEY, courses.key("sequential", "other"), given)

@@ -130,7 +130,7 @@ class TestByWorkers:
         """SG44: the note is kept with the score, and the sweeper finds it."""
         with time_machine.travel(timezone.now(), tick=False):
             score(committed_ada)
-            by_workers.clear()  # nobody was told
+            by_workers.clear()  # no worker was called
             assert sweep()["grades computed"] == 0, "not yet due"
         assert sweep_later() == 1
         assert percent(committed_ada) == 0.5
@@ -140,7 +140,7 @@ class TestByWorkers:
         """SG44: the score is stored all the same, and the sweeper computes the grade."""
 
         def down(*args, **options):
-            raise OperationalError("nobody there")
+            raise OperationalError("broker is down")
 
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
         monkeypatch.setattr(recalculate_grade, "apply_async", down)
@@ -198,7 +198,7 @@ class TestVisibility:
         api.request_recalculation(user.pk, COURSE_KEY, usage_key=P1, version=version)
 
     def test_it_is_waited_for(self, ada):
-        """SG74: by its version, not by anybody's clock."""
+        """SG74: by its version, not by a time."""
         score(ada, P1, 1)
         settle(ada)
         self.note(ada, 2)
@@ -479,7 +479,7 @@ class TestWhatIsWritten:
         assert stored(ada).passed_timestamp == first
 
     def test_no_cutoff(self, ada):
-        """SG60: nobody passes, and reading back says the same."""
+        """SG60: no learner passes, and the stored grade says the same."""
         for number, policy in enumerate((courses.policy(), courses.policy(Pass=0.0)), start=2):
             publish(
                 courses.course(
@@ -584,8 +584,8 @@ class TestPublishedMeanwhile:
         """It is left to the sweeper after some readings, and stays due."""
         noted = recalculation_queue.requested_version
 
-        def and_then(*place):
-            found = noted(*place)
+        def and_then(*key):
+            found = noted(*key)
             recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
             return found
 
@@ -613,7 +613,7 @@ class TestPublishedMeanwhile:
         settle(ada)
         assert stored(ada).course_version == older.version
 
-    def test_a_new_policy_regrades_everybody(self, committed_course):
+    def test_new_policy_regrades_all_learners(self, committed_course):
         learners = [make_learner(name) for name in "abc"]
         for learner in learners:
             score(learner, P1, 1)
@@ -624,7 +624,7 @@ class TestPublishedMeanwhile:
         assert sweep_later() == 3
         assert [stored(learner).passed for learner in learners] == [True] * 3
 
-    def test_whoever_publishes_a_policy_may_be_killed_right_after(self, committed_course):
+    def test_policy_is_regraded_if_its_publisher_is_killed(self, committed_course):
         ada = make_learner()
         score(ada, P1, 1)
         settle(ada)

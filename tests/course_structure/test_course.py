@@ -51,7 +51,7 @@ def test_a_pool_counts_as_many_blocks_as_it_draws():
     assert zero_totals(made)[1].possible == 5.0
 
 
-def test_a_learners_own_blocks_take_the_place_of_others():
+def test_learners_own_blocks_replace_others():
     made = drawing(2, block("first"), pooled("a"), pooled("b"), pooled("c"))
     assert names(made.blocks_for_learner({key("problem", "c")})) == ["first", "a", "c"]
     both = {key("problem", "b"), key("problem", "c")}

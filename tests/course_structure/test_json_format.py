@@ -49,10 +49,10 @@ def change(path: str, value):
     """Return a document with the value put at a path such as chapters.0.key."""
     made = document()
     *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    place = made
+    node = made
     for part in way:
-        place = place[part]
-    place[last] = value
+        node = node[part]
+    node[last] = value
     return made
 
 
@@ -119,10 +119,10 @@ def test_times_without_zone_are_utc():
 
 def _twice(path: str, **changed):
     made = document()
-    place = made
+    node = made
     for part in path.split("."):
-        place = place[int(part) if part.isdigit() else part]
-    place.append({**place[0], **changed})
+        node = node[int(part) if part.isdigit() else part]
+    node.append({**node[0], **changed})
     return made
 
 

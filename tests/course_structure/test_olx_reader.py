@@ -334,7 +334,7 @@ def test_blocks_that_know_their_own_points(read):
     ],
 )
 def test_errors_name_file_and_element(read, changed, where, reason):
-    """Whoever exported the course can find the place."""
+    """The error names file, line and element."""
     with pytest.raises(InvalidCourse) as caught:
         read(**changed)
     assert caught.value.field == where

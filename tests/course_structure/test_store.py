@@ -152,7 +152,7 @@ def test_what_is_remembered_is_bounded(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_publishing_at_once_leaves_one_current():
-    """Whoever is last wins, and nobody fails."""
+    """The last publish is the current version, and no process fails."""
     ready = threading.Barrier(8)
     problems: list[Exception] = []
 

@@ -1,4 +1,4 @@
-"""A Credentials service for every test of the room."""
+"""A Credentials service for every test of the package."""
 
 from __future__ import annotations
 

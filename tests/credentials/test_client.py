@@ -79,7 +79,7 @@ def test_a_failing_grade(credentials, service, letter):
     ],
 )
 def test_percents(percent, sent):
-    """SG82: never more than four places, and never more than the receiver can keep."""
+    """SG82: never more than four decimal places, and never more than the receiver can store."""
     assert quantised(percent) == sent
 
 
@@ -140,7 +140,7 @@ def test_a_slow_service(credentials, service):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/api/v2", "nonsense", "http://[::1"])
-def test_an_address_where_nobody_answers(credentials, service, url):
+def test_service_that_does_not_respond(credentials, service, url):
     with pytest.raises(GradeSendError) as caught:
         post_grade(replace(service, URL=url), grade_message("ada", stored(), verified=True))
     assert url not in str(caught.value)
@@ -160,7 +160,7 @@ def test_certificates_are_verified(credentials, service, monkeypatch):
 
 def test_a_netrc_does_not_replace_our_token(credentials, service, monkeypatch, tmp_path: Path):
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.write_text("machine 127.0.0.1 login someuser password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     post_grade(service, grade_message("ada", stored(), verified=True))
     assert credentials.posts[0].authorization.startswith("JWT header.")

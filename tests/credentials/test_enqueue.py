@@ -1,4 +1,4 @@
-"""Which changes are entered for Credentials, and what happens to those that nobody heard of."""
+"""Which grade changes are enqueued for Credentials, also those whose signal was lost."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_a_transaction_that_is_rolled_back(credentials):
 
 
 class TestMissed:
-    """Changes that nobody heard of, because the process died between commit and signal."""
+    """Changes whose signal was lost, because the process was killed after the commit."""
 
     @pytest.fixture(autouse=True)
     def _at_once(self, monkeypatch):
@@ -213,7 +213,7 @@ class TestMissed:
         assert api.enqueue_missed() == 0
 
     def test_each_change_is_looked_at_once(self, rule, monkeypatch):
-        """Grades of no interest do not stand in the way of those behind them."""
+        """Grades that the filter excludes do not delay those after them."""
         asked = []
         monkeypatch.setattr(
             enqueue, "should_send", lambda user_id, *a: asked.append(user_id) or False

@@ -1,4 +1,4 @@
-"""What a host and its operators see of the room: checks of the settings, and the admin."""
+"""Handlers, system checks of the settings, and the admin of the outbox."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class TestAdmin:
         ]
         assert len(updates) == 3
 
-    def test_not_by_everybody(self, client, row):
+    def test_resend_requires_the_change_permission(self, client, row):
         viewer = get_user_model().objects.create_user("viewer", password="x", is_staff=True)
         viewer.user_permissions.add(Permission.objects.get(codename="view_gradeoutbox"))
         client.force_login(viewer)

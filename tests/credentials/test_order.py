@@ -93,7 +93,7 @@ def test_a_change_that_was_sent_before_it_was_heard_of(credentials, ada):
 
 @pytest.mark.parametrize("answers", [[], [401]])
 def test_a_process_that_stood_still(credentials, ada, monkeypatch, answers):
-    """SG81: whose claim is about to end sends nothing: somebody else may be at it.
+    """SG81: a process whose claim is about to end sends nothing: another one may claim the row.
 
     Also after it has waited for a token, be it the first one or the one after a refusal.
     """
@@ -136,8 +136,8 @@ def test_a_change_after_a_sender_was_killed(credentials, ada, attempts):
     assert (row_of(ada).status, row_of(ada).attempts) == ("sent", 1)
 
 
-def test_a_change_while_the_former_grade_is_given_up(credentials, ada):
-    """SG79, SG80: what is given up is what was seen."""
+def test_change_while_the_former_grade_fails(credentials, ada):
+    """SG79, SG80: the grade that was read fails; the newer one stays due."""
     GradeOutbox.objects.update(attempts=outbox.MAX_ATTEMPTS - 1)
     assert outbox.claim(row_of(ada))
     make_due()

@@ -55,7 +55,7 @@ def test_a_course(credentials, learners):
 
 
 def test_only_failed_ones(credentials, learners):
-    """SG80: what was given up can be sent again."""
+    """SG80: a failed grade can be sent again."""
     assert run("--failed") == ["1 grades will be sent again."]
     assert (row_of(learners[1]).status, row_of(learners[1]).attempts) == ("pending", 0)
     assert sent_by(credentials) == ["refused"]
@@ -90,13 +90,13 @@ def test_dry_run(credentials, learners):
 
 
 def test_the_hosts_rule_holds(credentials, learners, settings):
-    """SG83: what is of no interest is not sent by hand either."""
-    rule = {"GRADE_FILTER": "tests.credentials.test_resend.nothing_is_interesting"}
+    """SG83: the command does not send grades that the filter excludes."""
+    rule = {"GRADE_FILTER": "tests.credentials.test_resend.exclude_all"}
     settings.XQUEUE_BRIDGE = {"CREDENTIALS": {**credentials.settings, **rule}}
     assert run("--course", str(COURSE)) == ["0 grades will be sent again."]
 
 
-def nothing_is_interesting(user_id: int, course_key: object) -> bool:
+def exclude_all(user_id: int, course_key: object) -> bool:
     return False
 
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_grade_is_sent_once(credentials, ada):
-    """SG79: one change, one POST, whoever asks how often."""
+    """SG79: one change leads to one POST, also after several calls."""
     assert send_grade("ada", COURSE).outcome is Outcome.SENT
     assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
     assert api.send_due() == 0
@@ -63,7 +63,7 @@ def test_a_call_without_an_entry(credentials):
     assert credentials.posts[0].message["verified"] is False
 
 
-@pytest.mark.parametrize("name", ["ada", "nobody"])
+@pytest.mark.parametrize("name", ["ada", "unknown"])
 def test_nothing_to_send(credentials, name):
     """SG83: no learner, or no grade."""
     make_learner("ada")
@@ -99,7 +99,7 @@ class TestRetries:
         assert row_of(ada).last_error == ""
 
     def test_eleven_attempts(self, credentials, ada, caplog):
-        """SG80: then it is given up, visibly."""
+        """SG80: after the last attempt the row is failed and listed."""
         credentials.always = Fault(503)
         outcomes = []
         for _ in range(12):
@@ -167,7 +167,7 @@ class TestRetries:
         assert send_grade("ada", COURSE).outcome is Outcome.SENT
         assert row_of(ada).attempts == 2
 
-    def test_a_grade_that_kills_its_process_is_given_up(self, credentials, ada):
+    def test_grade_that_kills_its_process_fails(self, credentials, ada):
         """SG80: eleven attempts in all, also where none of them ever came back."""
         GradeOutbox.objects.update(status="sending", attempts=11, next_attempt_at=THE_PAST)
         assert api.send_due() == 1
@@ -201,7 +201,7 @@ class TestTheSweeper:
         assert set(GradeOutbox.objects.values_list("status", flat=True)) == {"sent"}
 
     def test_a_service_in_trouble_is_left_alone(self, credentials):
-        """SG80: the others' attempts are not spent on it, and nobody waits for it."""
+        """SG80: other grades keep their attempts and do not wait for it."""
         for number in range(3):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
@@ -240,7 +240,7 @@ class TestTheSweeper:
 
 class TestTheOutbox:
     def test_a_row_is_one_learners_in_one_course(self, credentials, ada):
-        """SG79, SG80: what is entered, claimed or given up is that grade, and no other."""
+        """SG79, SG80: only that grade is enqueued, claimed or failed."""
         store_grade(ada, 0.6, course_key=OTHER_COURSE)
         enqueue_grade(ada, OTHER_COURSE)
         bob = make_learner("bob")

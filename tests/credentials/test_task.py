@@ -126,7 +126,7 @@ def test_a_refusal_is_no_error_of_the_task(credentials, ada):
 
 
 def test_a_retry_that_a_sweeper_was_faster_with(credentials, ada, monkeypatch):
-    """SG80, SG81: whoever comes second finds nothing to do."""
+    """SG80, SG81: the second process does nothing."""
     credentials.faults = [Fault(503)]
     kwargs = arguments(ada)
     seen = []
@@ -175,7 +175,7 @@ def test_without_a_date_the_stored_grade_is_sent(credentials, ada):
 
 class TestTheWires:
     def test_a_worker_is_woken(self, credentials, ada, queued):
-        """SG79: one task for one change; an unchanged grade wakes nobody."""
+        """SG79: one change enqueues one task; an unchanged grade enqueues none."""
         send_updated(ada)
         send_updated(ada)
         assert queued == [row_of(ada).pk]
@@ -205,7 +205,7 @@ class TestTheWires:
         """SG44: the entry is there, and the sweeper finds it."""
 
         def down(*args, **kwargs):
-            raise OperationalError("nobody there")
+            raise OperationalError("broker is down")
 
         monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
         monkeypatch.setattr(tasks.send_grade, "apply_async", down)
@@ -215,7 +215,7 @@ class TestTheWires:
         assert credentials.statuses == [201]
 
     def test_credentials_off(self, settings, queued):
-        """SG83: a change of a grade wakes nobody."""
+        """SG83: a change of a grade enqueues no task."""
         settings.XQUEUE_BRIDGE = {}
         learner = make_learner("ada")
         store_grade(learner)

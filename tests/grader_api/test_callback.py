@@ -83,7 +83,7 @@ def test_it_needs_no_csrf_token(waiting):
 
 
 def test_repeated(client, waiting):
-    """C116: the same reply delivered again has no second effect."""
+    """C116: the same reply posted again has no second effect."""
     post(client, waiting.pk)
     response = post(client, waiting.pk)
     assert (response.status_code, response.text) == (200, "this reply was received before\n")
@@ -129,7 +129,7 @@ def test_a_reply_that_is_no_grade_with_a_wrong_key(client, waiting):
 
 @pytest.mark.parametrize("dispatch", Dispatch)
 def test_a_submission_in_our_table(client, waiting, dispatch):
-    """C115: what graders pull from us is answered with their key, and by nobody else."""
+    """C115: a submission in the table is answered by put_result with its pull key only."""
     api.enqueue(new_submission(user_id=waiting.pk, queue_key="live"))
     before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
     response = post(client, waiting.pk, dispatch=dispatch)
@@ -174,7 +174,7 @@ def test_forms_that_cannot_be_read(client, waiting, content_type, settings, capl
 
 
 def test_a_sender_that_hangs_up(client, waiting):
-    """C115: a form that is cut off is nobody's fault here."""
+    """C115: a form that is cut off is not a server error."""
     response = client.post(address(waiting.pk), CONTENT_LENGTH=5, **{"wsgi.input": HangsUp(b"")})
     assert response.status_code == 400
 
@@ -197,7 +197,7 @@ def test_headers_that_are_none(client, waiting, header):
 
 @pytest.mark.parametrize("learner_id", ["4711", "x", "-1", "1.5", "٣", "9" * 40, ""])
 def test_unknown_learners(client, waiting, learner_id):
-    """C107: an unknown learner is a 404, so that nobody repeats it for long."""
+    """C107: an unknown learner is a 404, so that the server does not repeat it for long."""
     response = post(client, learner_id)
     assert response.status_code == 404
     assert response.text.startswith("userid:")
@@ -231,7 +231,7 @@ def test_before_a_submission_in_our_table(client, learner):
     body=st.text(),
 )
 def test_anything_is_answered(client, user_id, usage, dispatch, header, body):
-    """C110: no address and no fields, however odd, are a fault of ours."""
+    """C110: no URL and no fields cause a server error."""
     anywhere = f"/courses/{COURSE}/xqueue/{user_id}/{usage}/{dispatch}"
     response = client.post(
         quote(anywhere, errors="replace"),

@@ -269,7 +269,7 @@ def test_chunked_body_over_asgi(grader, content_type):
     chunked=st.booleans(),
 )
 def test_any_body_gets_an_envelope(grader, body, content_type, encoding, chunked):
-    """C84: no bytes are an error of ours, and none end a lease."""
+    """C84: no bytes cause a server error, and none end a lease."""
     more = {**CHUNKED} if chunked else length_of(body)
     answer, headers = post(grader, body, content_type, HTTP_CONTENT_ENCODING=encoding, **more)
     assert answer == {"return_code": 1, "content": "Incorrect reply format"}

@@ -34,7 +34,7 @@ ENDPOINTS = ["get_queuelen", "get_submission", "put_result"]
 
 
 class TestLogin:
-    def test_get_hands_out_a_csrf_cookie(self, client):
+    def test_get_sets_a_csrf_cookie(self, client):
         """C55: GET login answers 200 and sets a csrftoken cookie."""
         response = client.get("/xqueue/login/")
         assert response.status_code == 200
@@ -54,7 +54,7 @@ class TestLogin:
         assert grader.http.cookies["xqueue_session_key"].value
 
     def test_a_bad_login(self, grader):
-        """C43: a bad login is told in the protocol's own words."""
+        """C43: the response to a failed login is the protocol's text."""
         assert grader.login(password="wrong") == {
             "return_code": 1,
             "content": "Incorrect login credentials",
@@ -81,7 +81,7 @@ class TestLogin:
         response = grader.http.post("/xqueue/login/", form, headers={"x-csrftoken": token})
         assert response.json()["return_code"] == 0
 
-    def test_basic_auth_is_for_somebody_else(self, grader):
+    def test_basic_auth_header_is_ignored(self, grader):
         """C58: an Authorization header meant for a proxy changes nothing."""
         basic = {"authorization": "Basic eDp5"}
         login = grader.http.get("/xqueue/login/", headers=basic)
@@ -178,7 +178,7 @@ class TestLogin:
         )
     )
     def test_any_form_is_answered_with_an_envelope(self, client, form):
-        """C44: no login form, however odd, is a fault of ours."""
+        """C44: no login form causes a server error."""
         response = client.post("/xqueue/login/", json.dumps(form), content_type="application/json")
         assert response.status_code == 200
         assert response.json()["return_code"] == 1
@@ -191,7 +191,7 @@ class TestLogin:
         assert response.json() == {"return_code": 1, "content": "Incorrect login credentials"}
 
     def test_a_form_that_is_too_long(self, client, settings):
-        """C44: nobody fills memory or disk before logging in."""
+        """C44: a large request without a session fills neither memory nor disk."""
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
         answers = [
             client.post("/xqueue/login/", {"file": io.BytesIO(b"x" * 2000)}),
@@ -203,7 +203,7 @@ class TestLogin:
 
     @pytest.mark.parametrize("endpoint", ["login", "put_result"])
     def test_a_charset_of_no_text(self, grader, endpoint):
-        """C44, C84: a form in what is no charset of text cannot be read; it is no fault of ours."""
+        """C44, C84: a form with an unknown charset is not a server error."""
         part = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--x--'
         answer = grader.http.generic(
             "POST", f"/xqueue/{endpoint}/", part, "multipart/form-data; boundary=x; charset=idna"
@@ -213,7 +213,7 @@ class TestLogin:
 
     @pytest.mark.parametrize("endpoint", ["login", "put_result"])
     def test_a_grader_that_hangs_up(self, grader, endpoint):
-        """C44, C84: a form that is cut off is no fault of ours."""
+        """C44, C84: a form that is cut off is not a server error."""
         body = {"wsgi.input": HangsUp(b""), "CONTENT_LENGTH": 5}
         answer = grader.http.post(f"/xqueue/{endpoint}/", **body)
         assert (answer.status_code, answer.json()["return_code"]) == (200, 1)
@@ -254,7 +254,7 @@ class TestSession:
         assert other.http.post("/xqueue/logout/").json()["return_code"] == 0
 
     def test_status_needs_none(self, client):
-        """C53: anybody may ask whether the queue is up."""
+        """C53: the status needs no login."""
         assert client.get("/xqueue/status/").json() == {"return_code": 0, "content": "OK"}
 
 
@@ -345,7 +345,7 @@ class TestSubmission:
             assert grader.http.post(form).status_code == 200
 
     def test_put_result_by_get(self, grader):
-        """C82: the wrong method is told in the protocol's own words."""
+        """C82: the response to a wrong method is the protocol's text."""
         assert grader.ask("put_result") == {
             "return_code": 1,
             "content": "'put_result' must use HTTP POST",
@@ -372,7 +372,7 @@ class TestSubmission:
     )
     @given(queue_name=st.text(min_size=1))
     def test_any_queue_name_is_answered(self, queue_name):
-        """C66: no queue name, however odd, is a fault of ours."""
+        """C66: no queue name causes a server error."""
         everything = make_grader("*", name=f"star {len(queue_name)} {hash(queue_name)}")
         try:
             queue_name.encode()
@@ -444,7 +444,7 @@ class TestFiles:
         assert "ConnectionError" in caplog.text
 
     def test_each_pull_has_links_of_its_own(self, grader, files):
-        """C98: links are renewed at each hand-out."""
+        """C98: each delivery has new file URLs."""
         Submission.objects.update(available_at=timezone.now())
         assert set(grader.pull().files.values()).isdisjoint(files.values())
 

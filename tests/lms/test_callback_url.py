@@ -1,4 +1,4 @@
-"""The LMS's callback address, made and read."""
+"""Building and parsing of the LMS's callback URL."""
 
 from contextlib import suppress
 
@@ -11,14 +11,14 @@ from xqueue_bridge.data import Dispatch, Target
 from xqueue_bridge.exceptions import InvalidHeader
 from xqueue_bridge.lms.callback_url import build_path, read_dispatch, read_url
 
-PLACE = "course-v1:DemoX+CS101+2026/xqueue/7/block-v1:DemoX+CS101+2026+type@problem+block@sums"
-URL = f"http://lms.example.com/courses/{PLACE}/score_update"
+PATH = "course-v1:DemoX+CS101+2026/xqueue/7/block-v1:DemoX+CS101+2026+type@problem+block@sums"
+URL = f"http://lms.example.com/courses/{PATH}/score_update"
 
 
 @pytest.mark.parametrize("dispatch", list(Dispatch))
 def test_dispatch_is_the_last_segment(dispatch: Dispatch) -> None:
     """C25: a trial run carries its own dispatch."""
-    assert read_dispatch(f"http://lms.example.com/courses/{PLACE}/{dispatch}") is dispatch
+    assert read_dispatch(f"http://lms.example.com/courses/{PATH}/{dispatch}") is dispatch
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def test_dispatch_is_the_last_segment(dispatch: Dispatch) -> None:
 def test_unknown_dispatch_is_refused(last: str) -> None:
     """C11: only the two dispatches are sent."""
     with pytest.raises(InvalidHeader, match="lms_callback_url"):
-        read_dispatch(f"http://lms.example.com/courses/{PLACE}/{last}")
+        read_dispatch(f"http://lms.example.com/courses/{PATH}/{last}")
 
 
 @pytest.mark.parametrize(
-    ("place", "course", "usage"),
+    ("path", "course", "usage"),
     [
         (
-            PLACE,
+            PATH,
             "course-v1:DemoX+CS101+2026",
             "block-v1:DemoX+CS101+2026+type@problem+block@sums",
         ),
@@ -56,9 +56,9 @@ def test_unknown_dispatch_is_refused(last: str) -> None:
         ),
     ],
 )
-def test_target_is_read_from_the_url(place: str, course: str, usage: str) -> None:
+def test_target_is_read_from_the_url(path: str, course: str, usage: str) -> None:
     """C5: the LMS's callback URL says whose state at which block waits."""
-    target = read_url(f"https://lms.example.com/prefix/courses/{place}/score_update")
+    target = read_url(f"https://lms.example.com/prefix/courses/{path}/score_update")
     assert (target.user_id, target.dispatch) == (7, Dispatch.SCORE_UPDATE)
     assert (str(target.course_key), str(target.usage_key)) == (course, usage)
     assert target.usage_key.context_key == target.course_key
@@ -82,8 +82,8 @@ def test_target_is_read_from_the_url(place: str, course: str, usage: str) -> Non
         "/courses/DemoX/CS101/2026/xqueue/7/i4x://OtherX/CS101/problem/sums/score_update",
     ],
 )
-def test_url_of_no_place_is_refused(url: str) -> None:
-    """C11: a callback URL that stands for no place is refused by its name."""
+def test_invalid_callback_url_is_an_error(url: str) -> None:
+    """C11: the error about an invalid callback URL names the field."""
     with pytest.raises(InvalidHeader) as refusal:
         read_url(url)
     assert refusal.value.field == "lms_callback_url"
@@ -124,7 +124,7 @@ def test_keys_are_parsed() -> None:
 
 
 def test_what_is_made_can_be_read() -> None:
-    """C5: an address names the place that it was made for."""
+    """C5: a parsed URL has the keys that it was built from."""
     target = read_url(URL)
     path = build_path(target.course_key, target.user_id, target.usage_key, target.dispatch)
     assert read_url(path) == target

@@ -49,7 +49,7 @@ def test_learner_who_is_not_enrolled_gets_the_block(platform, learner):
 
 
 def test_deleted_block(platform, learner):
-    """It will not come back: the reply is given up."""
+    """A deleted block does not come back: the reply is dead."""
     assert load_block(learner.pk, COURSE, COURSE.make_usage_key("problem", "gone")) is None
 
 

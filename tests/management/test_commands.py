@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _forget_principals():
+def _empty_principal_cache():
     cache.clear()
 
 
@@ -107,8 +107,8 @@ class TestGrader:
         run("xqueue_bridge_grader", "create", "watcher")
         with pytest.raises(CommandError, match="already"):
             run("xqueue_bridge_grader", "create", "watcher")
-        with pytest.raises(CommandError, match="no grader 'nobody'"):
-            run("xqueue_bridge_grader", "rotate", "nobody")
+        with pytest.raises(CommandError, match="no grader 'unknown'"):
+            run("xqueue_bridge_grader", "rotate", "unknown")
 
 
 class TestQueues:
@@ -179,10 +179,10 @@ class TestSweep:
         def one_sweep() -> dict[str, int]:
             match next(sweeps):
                 case "fails":
-                    raise ExceptionGroup("Not swept: delivered (X)", [ValueError("secret")])
+                    raise ExceptionGroup("Not swept: applied (X)", [ValueError("secret")])
                 case "is stopped":
                     os.kill(os.getpid(), signal.SIGTERM)
-            return {"delivered": 1}
+            return {"applied": 1}
 
         monkeypatch.setattr(xqueue_bridge_sweep, "sweep", one_sweep)
         said, complained = io.StringIO(), io.StringIO()
@@ -196,8 +196,8 @@ class TestSweep:
         finally:
             signal.signal(signal.SIGTERM, former[0])
             signal.signal(signal.SIGINT, former[1])
-        assert said.getvalue() == "1 delivered\n" * 2
-        assert complained.getvalue() == "Not swept: delivered (X)\n"
+        assert said.getvalue() == "1 applied\n" * 2
+        assert complained.getvalue() == "Not swept: applied (X)\n"
 
     @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "often"])
     def test_intervals_that_are_none(self, interval):

@@ -1,4 +1,4 @@
-"""Uploaded files: stored under names of ours, fetched by signed link."""
+"""Uploaded files: stored under generated names, downloaded by signed URLs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_it_works(folder) -> None:
 
 @time_machine.travel("2026-11-20T08:00:00Z")
 def test_name_in_storage_is_opaque(folder) -> None:
-    """C16: a date and a random number: nobody outside has a say in a path."""
+    """C16: a path is made of a date and a random number, not of the file's name."""
     stored = [store_file(upload("../../secret.py")) for _twice in range(2)]
     assert sorted(files_in(folder)) == sorted(file.storage_name for file in stored)
     for file in stored:
@@ -65,7 +65,7 @@ def test_name_in_storage_is_opaque(folder) -> None:
 
 
 def test_file_is_stored_from_its_start(folder) -> None:
-    """C16: whoever has read it before."""
+    """C16: a file that was read before is stored from its beginning."""
     half_read = upload()
     half_read.content.read(4)
     with open_file(store_file(half_read)) as opened:
@@ -155,15 +155,15 @@ def test_names_are_distinct(names: list[str]) -> None:
 
 
 def test_token_is_read_back() -> None:
-    """C98: a link says which file of which hand-out it is for."""
+    """C98: a token names the file and the delivery for which it is valid."""
     token = make_file_token(5, 1, 2)
     assert read_file_token(token) == FileToken(submission_id=5, index=1, delivery=2)
     assert re.fullmatch(r"[\w:.-]+", token)
 
 
 def test_each_pull_makes_links_of_its_own() -> None:
-    """C98: another hand-out, another file, another submission: another token."""
-    tokens = {make_file_token(*place) for place in [(5, 1, 2), (5, 1, 3), (5, 0, 2), (6, 1, 2)]}
+    """C98: tokens of different deliveries, files and submissions differ."""
+    tokens = {make_file_token(*args) for args in [(5, 1, 2), (5, 1, 3), (5, 0, 2), (6, 1, 2)]}
     assert len(tokens) == 4
 
 
@@ -185,7 +185,7 @@ def test_token_expires(settings) -> None:
     ids=["empty", "colon", "three parts", "no text", "another salt", "long"],
 )
 def test_false_tokens(token: str) -> None:
-    """C98: nobody else can make a link."""
+    """C98: a token with a wrong signature is rejected."""
     with pytest.raises(signing.BadSignature):
         read_file_token(token)
 

@@ -1,4 +1,4 @@
-"""enqueue, pull, give up, supersede: with the database."""
+"""enqueue, pull, fail_exhausted and supersede_open, with the database."""
 
 from __future__ import annotations
 
@@ -71,22 +71,22 @@ def test_the_length_has_a_limit_and_may_be_unknown(monkeypatch):
 
 
 def test_oldest_first(grader_id):
-    """C71: submissions are handed out in the order of arrival, also of one moment."""
+    """C71: submissions are delivered in the order of arrival, also those of the same time."""
     with time_machine.travel(timezone.now(), tick=False):
         for number in range(5):
             queue.enqueue(new_submission(body=f'"{number}"'))
     assert [queue.pull("python", grader_id).body for _ in range(5)] == [f'"{n}"' for n in range(5)]
 
 
-def test_a_leased_submission_is_nobody_elses(grader_id):
-    """C72: a submission under lease is not handed out again."""
+def test_leased_submission_is_not_delivered(grader_id):
+    """C72: a submission under lease is not delivered again."""
     queue.enqueue(new_submission())
     assert queue.pull("python", grader_id)
     assert queue.pull("python", grader_id) is None
     assert queue.queue_length("python") == 0
 
 
-def test_each_hand_out_is_a_new_lease(grader_id):
+def test_each_delivery_is_a_new_lease(grader_id):
     """C74: after its lease a submission is served again, with a new key and a new lease."""
     queue.enqueue(new_submission())
     first = queue.pull("python", grader_id)
@@ -109,17 +109,17 @@ def test_each_hand_out_is_a_new_lease(grader_id):
     ],
     ids=["pulled", "superseded", "answered"],
 )
-def test_what_has_changed_since_the_look_is_not_handed_out(grader_id, meanwhile, monkeypatch):
+def test_changed_candidate_is_not_delivered(grader_id, meanwhile, monkeypatch):
     """C72: a claim is good for what was looked at, and for nothing else."""
     queue.enqueue(new_submission())
     make_pullkey = queue.secrets.token_urlsafe
 
-    def somebody_is_faster(size):
+    def claim_by_another_grader(size):
         monkeypatch.setattr(queue.secrets, "token_urlsafe", make_pullkey)
         meanwhile()
         return make_pullkey(size)
 
-    monkeypatch.setattr(queue.secrets, "token_urlsafe", somebody_is_faster)
+    monkeypatch.setattr(queue.secrets, "token_urlsafe", claim_by_another_grader)
     assert queue.pull("python", grader_id) is None
     assert Submission.objects.get().grader_id is None
 
@@ -145,7 +145,7 @@ def test_leases_are_set_for_each_queue(grader_id, settings):
 
 
 def test_too_many_deliveries_fail_with_a_notice(grader_id, settings):
-    """C77: handed out as often as allowed without a result, a submission fails and says so."""
+    """C77: after MAX_DELIVERIES without a result a submission fails with a failure reply."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 2}
     queue.enqueue(new_submission())
     for _ in range(2):
@@ -155,8 +155,8 @@ def test_too_many_deliveries_fail_with_a_notice(grader_id, settings):
     assert ReceivedReply.objects.get().source == ReceivedReply.Source.SYSTEM
 
 
-def test_the_sweeper_gives_up_what_nobody_polls_for(grader_id, settings):
-    """C77: giving up needs no grader."""
+def test_sweeper_fails_submissions_of_queues_without_graders(grader_id, settings):
+    """C77: exhausted submissions fail without a poll."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
     assert finish.fail_exhausted() == 0
@@ -179,7 +179,7 @@ def test_queues_are_told_apart_by_each_character(grader_id, other):
 
 @pytest.mark.parametrize(("everywhere", "here"), [(1, 2), (2, 1)])
 def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
-    """C77, C78: so many hand-outs, and no fewer, as are set for the queue, or for all others."""
+    """C77, C78: the number of deliveries is that of the queue, or else of all queues."""
     own = {"python": {"MAX_DELIVERIES": here}}
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": everywhere, "QUEUES": own}
     for queue_name, most in (("python", here), ("java", everywhere)):
@@ -193,7 +193,7 @@ def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
         assert status_of(queue_name) == Status.FAILED
 
 
-def test_the_sweeper_leaves_what_may_be_handed_out_again(grader_id, settings):
+def test_sweeper_keeps_submissions_with_deliveries_left(grader_id, settings):
     """C77: the end of a lease alone fails nothing; and one sweep does as much as it is told."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 2}
     for _ in range(2):
@@ -396,7 +396,7 @@ class TestSuperseded:
         assert status_of("first") == Status.WAITING
 
     def test_superseded_during_its_last_delivery(self, grader_id, settings):
-        """C22, C77: what comes back starts afresh, however often it had been handed out."""
+        """C22, C77: a submission that waits again has 0 deliveries."""
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         queue.enqueue(new_submission(queue_key="first"))
         queue.pull("python", grader_id)

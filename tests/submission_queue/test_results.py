@@ -77,12 +77,12 @@ class TestAccepted:
         assert ReceivedReply.objects.get().body == GOOD_REPLY
 
     def test_after_the_lease_but_before_another_pull(self, grader, handed):
-        """C75: a late result is accepted as long as nobody else has pulled."""
+        """C75: a late result is accepted if no other grader has pulled."""
         Submission.objects.update(available_at=timezone.now())
         assert grader.put(handed.header) == OK
 
     def test_after_another_pull(self, grader, handed):
-        """C74: once somebody else has pulled, the former key is refused."""
+        """C74: after another grader has pulled, the former key is rejected."""
         Submission.objects.update(available_at=timezone.now())
         second = grader.pull()
         assert grader.put(handed.header) == WRONG_KEY
@@ -157,7 +157,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("number", [0, 4711, 2**63 - 1])
     def test_an_unknown_number(self, grader, number):
-        """C85: a number that was never handed out does not exist."""
+        """C85: an unknown submission id is an error."""
         header = {"submission_id": number, "submission_key": "k"}
         assert grader.put(json.dumps(header)) == NO_SUBMISSION
 
@@ -169,7 +169,7 @@ class TestRefused:
         assert not ReceivedReply.objects.exists()
 
     def test_the_key_of_another_submission(self, grader, handed):
-        """C85: a key is good for one submission, whoever holds both."""
+        """C85: a key is valid for one submission, also for the same grader."""
         queue.enqueue(new_submission(queue_key="key-2"))
         other = grader.pull()
         header = {"submission_id": other.submission_id, "submission_key": handed.pullkey}
@@ -177,7 +177,7 @@ class TestRefused:
         assert not ReceivedReply.objects.exists()
 
     def test_never_pulled(self, grader):
-        """C85: nobody can know the key of what was never pulled."""
+        """C85: a submission that was never pulled has no valid key."""
         queue.enqueue(new_submission())
         header = {"submission_id": Submission.objects.get().pk, "submission_key": ""}
         assert grader.put(json.dumps(header)) == WRONG_KEY
@@ -229,8 +229,8 @@ class TestRefused:
         )
         assert response["X-XQueue-Problem"] == "score: is missing"
 
-    def test_a_better_reply_to_the_next_hand_out(self, grader, handed):
-        """C92: after a refused reply the next hand-out can be answered."""
+    def test_valid_reply_after_the_next_delivery_is_accepted(self, grader, handed):
+        """C92: after an invalid reply the next delivery can be answered."""
         grader.put(handed.header, "{}")
         assert grader.put(handed.header) == WRONG_KEY
         Submission.objects.update(available_at=timezone.now())
@@ -297,7 +297,7 @@ def parsed(header: str) -> str:
 
 @given(st.text() | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_any_text_is_a_lease_or_names_the_field(text):
-    """C84: no header, however odd, is a fault of ours."""
+    """C84: no header causes a server error."""
     assert parsed(text) in ("a lease", "xqueue_header", *MEMBERS)
 
 

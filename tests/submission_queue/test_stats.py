@@ -13,7 +13,7 @@ from xqueue_bridge.submission_queue.models import Submission
 pytestmark = pytest.mark.django_db
 
 
-def test_the_place_in_the_queue():
+def test_position_in_the_queue():
     for user_id in (1, 2, 3):
         queue.enqueue(new_submission(user_id=user_id, queue_key=f"key {user_id}"))
     assert queue_positions(3, PROBLEM) == [QueuePosition("key 3", 3)]
@@ -23,7 +23,7 @@ def test_the_place_in_the_queue():
     assert queue_positions(3, PROBLEM) == [QueuePosition("key 3", 2)]
 
 
-def test_an_ended_lease_is_a_place_again():
+def test_submission_with_an_ended_lease_has_a_position():
     queue.enqueue(new_submission(queue_key="slow"))
     queue.pull("python", None)
     queue.enqueue(new_submission(user_id=8, queue_key="quick"))
@@ -31,7 +31,7 @@ def test_an_ended_lease_is_a_place_again():
     assert queue_positions(7, PROBLEM) == [QueuePosition("slow", 2)]
 
 
-def test_what_is_finished_has_no_place():
+def test_finished_submission_has_no_position():
     queue.enqueue(new_submission())
     Submission.objects.update(status="answered", available_at=None)
     assert queue_positions(7, PROBLEM) == []

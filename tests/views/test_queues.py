@@ -46,7 +46,7 @@ def test_page_and_partial_show_depth_age_leases_and_failures(client, operator, s
         api.enqueue(new_submission("python", queue_key=str(number)))
     for _ in range(3):
         queue.pull("python", None)
-    # Two leases have ended, with no delivery left; the oldest waiting submission is two hours old.
+    # Two leases have ended after the last delivery; the oldest waiting submission is two hours old.
     exhausted = list(rows.filter(status="leased").order_by("pk")[:2].values_list("pk", flat=True))
     rows.filter(pk__in=exhausted).update(available_at=now)
     api.fail_exhausted()

@@ -30,7 +30,7 @@ def test_inside_it_waits():
     assert done == [1], "each job runs once"
 
 
-def test_one_that_fails_stops_nobody(caplog):
+def test_failed_job_does_not_stop_the_others(caplog):
     done = []
 
     def fails():

@@ -1,4 +1,4 @@
-"""Fixtures of room 1."""
+"""Fixtures of the tests of XQueueService and the transports."""
 
 from collections.abc import Iterator
 

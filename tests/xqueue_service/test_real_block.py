@@ -36,7 +36,7 @@ class Memory:
         """Nothing has to be read."""
 
     def set_score(self, *score: Any) -> None:
-        """Grades are not this room's work."""
+        """Ignore the course grades, which other tests cover."""
 
 
 def coderesponse(payload: str = "<grader_payload/>", entry: str = "<textbox/>") -> str:

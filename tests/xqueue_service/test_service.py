@@ -13,7 +13,7 @@ from tests.doubles.problem_block import problem_block
 from xqueue_bridge import XQueueInterface, XQueueService
 from xqueue_bridge.lms.callback_url import read_url
 
-PLACE = (
+PATH = (
     "courses/course-v1:DemoX+CS101+2026/xqueue/7/block-v1:DemoX+CS101+2026+type@problem+block@sums"
 )
 
@@ -87,10 +87,10 @@ def test_waittime_is_the_hosts(settings) -> None:
 def test_callback_url() -> None:
     """C5: the LMS's URL, with the dispatch last."""
     service = XQueueService(problem_block())
-    assert service.construct_callback() == f"http://lms.example.com/{PLACE}/score_update"
+    assert service.construct_callback() == f"http://lms.example.com/{PATH}/score_update"
     assert (
         service.construct_callback("ungraded_response")
-        == f"http://lms.example.com/{PLACE}/ungraded_response"
+        == f"http://lms.example.com/{PATH}/ungraded_response"
     )
 
 
@@ -107,7 +107,7 @@ def test_callback_url() -> None:
 def test_callback_prefix(settings, interface, prefix: str) -> None:
     """C6: XQUEUE_INTERFACE["callback_url"], else LMS_ROOT_URL."""
     settings.XQUEUE_INTERFACE = interface
-    assert XQueueService(problem_block()).construct_callback() == f"{prefix}/{PLACE}/score_update"
+    assert XQueueService(problem_block()).construct_callback() == f"{prefix}/{PATH}/score_update"
 
 
 # The LMS's own pattern; keys as they are, with what a URL must quote.
@@ -128,16 +128,16 @@ dispatches = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_s
 @pytest.mark.urls(__name__)
 @given(words, words, words, words, st.integers(1, 2**31), dispatches)
 def test_callback_url_is_quoted_as_django_does(org, course, run, block, user_id, dispatch) -> None:
-    """C5: the same URL as the LMS's reverse(), and it reads back as the block's place."""
+    """C5: the same URL as the LMS's reverse(), which parses to the same keys."""
     usage_key = UsageKey.from_string(f"block-v1:{org}+{course}+{run}+type@problem+block@{block}")
     service = XQueueService(problem_block(usage_key, user_id))
-    place = {
+    kwargs = {
         "course_id": usage_key.context_key,
         "userid": user_id,
         "mod_id": usage_key,
         "dispatch": dispatch,
     }
-    lms_url = "http://lms.example.com" + reverse("xqueue_callback", kwargs=place)
+    lms_url = "http://lms.example.com" + reverse("xqueue_callback", kwargs=kwargs)
     assert service.construct_callback(dispatch) == lms_url
     target = read_url(service.construct_callback())
     assert (target.user_id, target.usage_key) == (user_id, usage_key)

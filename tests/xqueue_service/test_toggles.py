@@ -32,7 +32,7 @@ def choose(scope: str, name: str, yes: bool) -> None:
 
 @pytest.mark.django_db
 def test_default_is_the_legacy_server() -> None:
-    """C28: a course that nobody has switched is not switched."""
+    """C28: a course without an override is not switched."""
     assert use_edx_submissions_for_xqueue(COURSE) is False
     assert use_edx_submissions_for_xqueue() is False
 
@@ -116,7 +116,7 @@ def test_waffle_is_the_site_value(waffle_flag, everyone) -> None:
 
 
 def test_waffle_without_the_flag_says_no(waffle_flag) -> None:
-    """C28: a flag that nobody has made is off."""
+    """C28: a flag that does not exist is off."""
     assert use_edx_submissions_for_xqueue(COURSE) is False
 
 

@@ -55,7 +55,7 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
         found.append(
             warning(
                 "W003",
-                "Callback addresses have no host.",
+                "Callback URLs have no host.",
                 "LMS_ROOT_URL = 'https://lms.example.com'",
             )
         )

@@ -101,11 +101,11 @@ def send_grade_signals(update: GradeUpdate, user: Any = None) -> None:
     )
     if update.transition is None and options().GRADE_SIGNALS == "transitions":
         return
-    place = {"sender": CourseGradeFactory, "user": learner, "course_id": course.course_key}
+    common = {"sender": CourseGradeFactory, "user": learner, "course_id": course.course_key}
     if grade.passed:
-        COURSE_GRADE_NOW_PASSED.send_robust(**place, **ours)
+        COURSE_GRADE_NOW_PASSED.send_robust(**common, **ours)
     else:
-        COURSE_GRADE_NOW_FAILED.send_robust(**place, grade=grade, **ours)
+        COURSE_GRADE_NOW_FAILED.send_robust(**common, grade=grade, **ours)
 
 
 def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None:

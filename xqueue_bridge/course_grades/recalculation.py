@@ -117,7 +117,7 @@ def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> in
 
 
 def with_published_course(course_key: CourseKey, work: Callable[[Course | None, bool], T]) -> T:
-    """Call ``work`` with the currently published course, outside any transaction of ours.
+    """Call ``work`` with the currently published course, outside any transaction of the bridge.
 
     If ``work`` finds grades of a later publication, it is called once more and then has to use
     the course as it is, because a course can be reset to an earlier publication.

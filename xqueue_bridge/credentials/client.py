@@ -15,7 +15,7 @@ from xqueue_bridge.credentials.errors import GradeSendError, error_of_response
 from xqueue_bridge.credentials.tokens import access_token
 
 #: Credentials stores a percent as Decimal(5, 4).
-_PLACES = Decimal("0.0001")
+_PRECISION = Decimal("0.0001")
 _MOST = Decimal("9.9999")
 
 
@@ -33,7 +33,7 @@ def grade_message(username: str, grade: PersistentCourseGrade, *, verified: bool
 
 def quantised(percent: float) -> float:
     """Return ``percent`` (0..1; more with extra credit) rounded to 4 decimal places."""
-    exact = Decimal(str(percent)).quantize(_PLACES, rounding=ROUND_HALF_EVEN)
+    exact = Decimal(str(percent)).quantize(_PRECISION, rounding=ROUND_HALF_EVEN)
     return float(min(max(exact, Decimal(0)), _MOST))
 
 

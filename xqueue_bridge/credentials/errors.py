@@ -16,7 +16,7 @@ PASSING_REFUSALS = frozenset({401, 408, 425, 429})
 class GradeSendError(XQueueBridgeError):
     """Credentials did not take the grade.
 
-    ``code``: why, in a word or two. ``permanent``: the same grade would be refused again.
+    ``code``: the reason, as a short text. ``permanent``: the same grade would be rejected again.
     ``retry_after``: seconds that the service asked us to wait. ``affects_service``: other grades
     would meet the same.
     """

@@ -97,7 +97,7 @@ def _bounded(body: bytes, limit: int | None) -> bytes:
 
 
 def _replace_body(request: HttpRequest, body: bytes) -> None:
-    """Let Django parse ``body`` in the place of what it has read."""
+    """Let Django parse ``body`` instead of the bytes that it has read."""
     request.META["CONTENT_LENGTH"] = str(len(body))
     request.META.pop("HTTP_CONTENT_ENCODING", None)
     request.META.pop("HTTP_TRANSFER_ENCODING", None)

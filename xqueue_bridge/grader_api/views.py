@@ -67,7 +67,7 @@ class XQueueView(APIView):
     renderer_classes = [EnvelopeRenderer]
     content_negotiation_class = IgnoreAcceptHeader
     throttle_classes = []
-    # No HEAD: a pull without a response body would lease a submission in vain.
+    # No HEAD: a pull without a response body would lease a submission without effect.
     http_method_names = ["get", "post"]
 
     #: Message for a request body that cannot be read, and for a method that is not allowed.
@@ -249,7 +249,7 @@ def file_url(request: Request, pulled: PulledSubmission, index: int, name: str) 
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase | None:
-    """Return the protocol's response to an exception of a view; None for an error of ours."""
+    """Return the protocol's response to an exception of a view; None for an unexpected one."""
     view: XQueueView = context["view"]
     if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         login = reverse("xqueue_bridge:login")

@@ -18,7 +18,7 @@ from xqueue_bridge.grader_replies.reopen import reopen
 from xqueue_bridge.grader_replies.retirement import (
     discard_late_reply,
     purge_replies,
-    replies_to_forget,
+    replies_to_retire,
     scrub_replies,
 )
 
@@ -35,7 +35,7 @@ __all__ = [
     "purge_replies",
     "record_if_duplicate",
     "reopen",
-    "replies_to_forget",
+    "replies_to_retire",
     "retire_locks",
     "retry_dead",
     "scrub_replies",

@@ -16,7 +16,7 @@ Status = ReceivedReply.Status
 GONE = "the learner is retired or deleted"
 
 
-def replies_to_forget(user_id: int, mode: RetirementMode) -> int:
+def replies_to_retire(user_id: int, mode: RetirementMode) -> int:
     """Return how many replies a retirement would scrub or purge."""
     replies = ReceivedReply.objects.filter(submission__user_id=user_id)
     return (replies if mode is RetirementMode.PURGE else _with_text(replies)).count()

@@ -40,7 +40,7 @@ def read_url(url: str) -> Target:
     """Return the learner's block that a callback URL refers to; raise InvalidHeader."""
     match = _URL.search(url)
     if match is None:
-        raise InvalidHeader("lms_callback_url", "is not a callback address of the LMS")
+        raise InvalidHeader("lms_callback_url", "is not a callback URL of the LMS")
     try:
         return read_parts(**{name: unquote(part) for name, part in match.groupdict().items()})
     except InvalidField as exc:
@@ -62,7 +62,7 @@ def read_parts(course_id: str, userid: str, mod_id: str, dispatch: str) -> Targe
     """
     course_key, usage_key = parse_block_key(course_id, mod_id)
     if not _USER_ID.fullmatch(userid):
-        raise InvalidField("userid", "is not a learner's number")
+        raise InvalidField("userid", "is not a user id")
     return Target(int(userid), course_key, usage_key, _dispatch(dispatch))
 
 

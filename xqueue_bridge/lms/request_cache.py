@@ -9,7 +9,7 @@ def clear_request_cache() -> None:
     """Clear what the platform has cached for this thread.
 
     Its middleware does so for each request, and its Celery signals for each task. A process that
-    loads blocks in a loop would otherwise see the first version of a course for ever.
+    loads blocks in a loop would otherwise always see the first version of a course.
     """
     if not (is_lms() or is_cms()):
         return

@@ -33,7 +33,7 @@ def submissions_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
     return Counter(
         submissions=held.count(),
         files=sum(len(stored) for stored in contents.values_list("files", flat=True).iterator()),
-        replies=grader_replies.replies_to_forget(user_id, mode),
+        replies=grader_replies.replies_to_retire(user_id, mode),
     )
 
 
@@ -44,7 +44,7 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
     of ``files left``, which the storage failed to delete. Their rows stay, scrubbed, until a later
     run succeeds.
     """
-    forget = _purge if mode is RetirementMode.PURGE else _scrub
+    retire = _purge if mode is RetirementMode.PURGE else _scrub
     for submission_ids in id_batches(Submission.objects.filter(user_id=user_id)):
         submissions = Submission.objects.filter(pk__in=submission_ids)
         submissions.filter(status__in=sources_of(Status.RETIRED)).update(
@@ -54,9 +54,9 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
         )
         usage_keys: set[Any] = set(submissions.values_list("usage_key", flat=True))
         removed = _remove_files(submission_ids)
-        forgotten = in_transaction(partial(forget, submission_ids))
+        retired = in_transaction(partial(retire, submission_ids))
         grader_replies.retire_locks(user_id, usage_keys)
-        yield removed + forgotten
+        yield removed + retired
 
 
 def _remove_files(submission_ids: Collection[int]) -> Counter[str]:

@@ -77,7 +77,7 @@ def test_no_files(files: Any) -> None:
 
 
 def test_limits_are_named(settings) -> None:
-    """C26: too many, or too large, is said in so many words."""
+    """C26: the message says whether there are too many files or one is too large."""
     settings.XQUEUE_BRIDGE = {"MAX_FILES": 2, "MAX_FILE_BYTES": 3}
     fits, large = SimpleUploadedFile("a", b"123"), SimpleUploadedFile("b", b"1234")
     assert len(read_files([fits, fits])) == 2

@@ -182,7 +182,7 @@ def test_too_many_or_too_large_files(way: Way, settings) -> None:
     )
 
 
-SECRET_PLACE = "/secret" + "/path"
+SECRET_PATH = "/secret" + "/path"
 
 
 class Unreadable:
@@ -191,7 +191,7 @@ class Unreadable:
     name = "a.py"
 
     def read(self, size: int = -1) -> bytes:
-        raise OSError(SECRET_PLACE)
+        raise OSError(SECRET_PATH)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ class Unreadable:
 def test_files_that_cannot_be_read(way: Way, files: Any, saying: str, caplog) -> None:
     """C7, C10, C11: an error without the exception's own text, here or in the log."""
     refused(way, way.send(files_to_upload=files), saying=saying)
-    assert SECRET_PLACE not in caplog.text
+    assert SECRET_PATH not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_no_text_raises(way: Way, header: str, body: str) -> None:
 
 
 def test_unknown_queue(way: Way) -> None:
-    """C11, C27: a queue that nobody serves is refused in the protocol's words."""
-    refused(way, way.send(queue="nobody's"), saying="Queue 'nobody's' not found")
+    """C11, C27: an unknown queue is rejected with the protocol's text."""
+    refused(way, way.send(queue="missing's"), saying="Queue 'missing's' not found")
     refused(way, way.send(queue="<b>&"), saying="Queue ' b ' not found")
 
 

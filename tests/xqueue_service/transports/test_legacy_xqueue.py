@@ -84,7 +84,7 @@ def test_failed_login(server: XQueueServer, settings, account, text: str) -> Non
 
 
 def test_no_second_login(server: XQueueServer) -> None:
-    """C36: a server that forgets its sessions is given up."""
+    """C36: if the server loses its sessions, the send fails after one new login."""
     server.sessions_work = False
     assert send() == (1, "login_required")
     assert server.calls == [*LOGGED_IN, "GET login"]
@@ -151,7 +151,7 @@ def test_timeouts_and_certificates(monkeypatch) -> None:
     assert sent["verify"] is True
 
 
-def test_nobody_listens() -> None:
+def test_closed_port_is_an_error() -> None:
     """C37: a refused connection."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -250,7 +250,7 @@ def test_redirects_in_a_circle(server: XQueueServer) -> None:
         ("see http://lms:other@xqueue.example.com", "see"),
         ("see http://lms:let-me-in@xqueue.example.com", ODD),
         ("password let-me-in is wrong", ODD),
-        ("proxy password front-door is wrong", ODD),
+        ("proxy password proxy-secret is wrong", ODD),
         (f"no such key {KEY}", ODD),
         ("a\x00b\x1b[1m\n\nc", "a b [1m c"),
         ("x" * 5000, "x" * 200),
@@ -258,7 +258,7 @@ def test_redirects_in_a_circle(server: XQueueServer) -> None:
 )
 def test_server_text_is_made_harmless(server: XQueueServer, settings, content, text) -> None:
     """C10: a server cannot put markup, addresses or our secrets before the learner."""
-    settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "front-door")
+    settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "proxy-secret")
     server.instead["submit"] = [envelope(1, content)]
     assert send() == (1, text)
 
@@ -277,13 +277,13 @@ def test_refusals_are_logged(server: XQueueServer, settings, caplog) -> None:
 
 def test_logs_are_clean(server: XQueueServer, settings, caplog) -> None:
     """C40: neither credentials, nor keys, nor the answer are logged."""
-    settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "front-door")
+    settings.XQUEUE_INTERFACE["basic_auth"] = ("proxy", "proxy-secret")
     caplog.set_level(logging.DEBUG)
     server.instead["submit"] = [envelope(1, "login_required"), Response("", 500)]
     with pytest.raises(SendError):
         send(upload("a.py", b"print(1)"))
     assert "500" in caplog.text
-    for secret in (server.auth["password"], "front-door", KEY, "student_response", "print"):
+    for secret in (server.auth["password"], "proxy-secret", KEY, "student_response", "print"):
         assert secret not in caplog.text
 
 

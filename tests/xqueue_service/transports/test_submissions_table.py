@@ -63,7 +63,7 @@ def send(
 
 @pytest.mark.django_db
 def test_submission_knows_where_it_came_from() -> None:
-    """C8, C12: the place in the learner's state, the queue key, and what each answer is worth."""
+    """C8, C12: the block key, the queue key, and the points of each answer."""
     assert send(problem_block(points=10)) == (0, "1")
     [submission] = Submission.objects.all()
     assert submission.target.user_id == 7
@@ -83,7 +83,7 @@ def test_trial_run_carries_its_dispatch() -> None:
 
 @pytest.mark.django_db
 def test_block_is_believed_before_its_header() -> None:
-    """C12: the header's URL names the dispatch only; the place is the block's own."""
+    """C12: only the dispatch is read from the header's URL; the keys are the block's own."""
     header = make_xheader("http://elsewhere.example.com/score_update", "k", "demo")
     interface = XQueueInterface(block=problem_block(), use_submission_service=True)
     assert interface.send_to_queue(header, BODY) == (0, "1")
@@ -100,14 +100,14 @@ def test_without_a_block_the_header_says_where() -> None:
     assert Submission.objects.get().target.user_id == 7
     assert interface.send_to_queue(make_xheader("http://x/score_update", "k", "demo"), BODY) == (
         1,
-        "lms_callback_url: is not a callback address of the LMS",
+        "lms_callback_url: is not a callback URL of the LMS",
     )
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("user_id", [None, "", "student_1", -1, "²", 2.5])
 def test_visitors_cannot_send(user_id: Any) -> None:
-    """C9, C11: without a learner there is nobody to give a grade to."""
+    """C9, C11: an answer of an anonymous learner is rejected."""
     error, msg = send(problem_block(user_id=user_id))
     assert (error, msg) == (1, "only a learner who is signed in can send an answer")
     assert not SubmissionContent.objects.exists()
