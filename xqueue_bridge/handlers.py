@@ -2,7 +2,8 @@
 
 our client saves a state ──state_saved──> replies that the state waits for are applied,
                                           submissions that it replaced are superseded
-a StudentModule is deleted ──post_delete──> its history is deleted or kept
+a StudentModule is deleted ──post_delete──> its history is deleted or kept; if it had a score,
+                                            its course grade is marked out of date
 a score is written ──scores_saving──> its course grade is marked out of date in the same
                                      transaction; after commit the grade is computed
 a score has changed ──score_saved──> PROBLEM_RAW_SCORE_CHANGED, PROBLEM_WEIGHTED_SCORE_CHANGED
@@ -43,6 +44,11 @@ def connect_all() -> None:
     )
     post_delete.connect(
         delete_history_of, sender=StudentModule, dispatch_uid="xqueue_bridge.delete_history_of"
+    )
+    post_delete.connect(
+        request_grade_of_deleted,
+        sender=StudentModule,
+        dispatch_uid="xqueue_bridge.request_grade_of_deleted",
     )
     signals.scores_saving.connect(request_grades, dispatch_uid="xqueue_bridge.request_grades")
     signals.score_saved.connect(
@@ -96,16 +102,32 @@ def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -
 
     if not options().COURSE_STRUCTURE_BACKEND:
         return
-    for score in scores:
-        # Only courses have grades; a library's score is stored without one.
-        if not isinstance(score.course_key, CourseKey):
-            continue
-        is_first = course_grades.request_recalculation(
-            score.user_id, score.course_key, usage_key=score.usage_key, version=score.version
+    requests = [
+        course_grades.RecalculationRequest(
+            score.user_id, score.course_key, score.usage_key, score.version
         )
-        if is_first:
-            start = partial(enqueue, "recalculate_grade", score.user_id, str(score.course_key))
-            transaction.on_commit(start, robust=True)
+        for score in scores
+        # Only courses have grades; a library's score is stored without one.
+        if isinstance(score.course_key, CourseKey)
+    ]
+    for user_id, course_key in course_grades.request_recalculations(requests):
+        start = partial(enqueue, "recalculate_grade", user_id, str(course_key))
+        transaction.on_commit(start, robust=True)
+
+
+def request_grade_of_deleted(
+    sender: object, *, instance: StudentModule, origin: object = None, **kwargs: Any
+) -> None:
+    """Mark a course grade dirty if a row with a score is deleted.
+
+    Not if the user is deleted, because stored grades outlive the account.
+    """
+    if instance.max_grade is None or getattr(origin, "model", type(origin)) is not sender:
+        return
+    course_key: Any = instance.course_id
+    usage_key: Any = instance.module_state_key
+    deleted = SavedScore(instance.student_id, course_key, usage_key, version=None)
+    request_grades(sender, scores=[deleted])
 
 
 def send_platform_score_signals(

@@ -11,10 +11,9 @@ from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import persistence
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
+from xqueue_bridge.course_grades.grade_update import RecalculationPlan, StaleCourseStructure
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.recalculation import (
-    RecalculationPlan,
-    StaleCourseStructure,
     recalculate,
     require_course,
     with_published_course,

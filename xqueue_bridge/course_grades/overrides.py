@@ -12,6 +12,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades import recalculation_queue
 from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_grades.grade_update import RecalculationPlan
 from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGrade,
     PersistentSubsectionGradeOverride,
@@ -19,7 +20,6 @@ from xqueue_bridge.course_grades.models import (
 )
 from xqueue_bridge.course_grades.persistence import override_of, write_subsections
 from xqueue_bridge.course_grades.recalculation import (
-    RecalculationPlan,
     recalculate,
     require_course,
     with_published_course,

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import transaction
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.course_grades import persistence, recalculation_queue
-from xqueue_bridge.course_grades.course_grade import CourseGrade, GradeUpdate, compute_course
-from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
+from xqueue_bridge.course_grades import recalculation_queue
+from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_grades.grade_update import (
+    RecalculationPlan,
+    StaleCourseStructure,
+    compute_grade,
+    store_grade,
+)
 from xqueue_bridge.course_structure.api import course_structures
-from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.signals import grade_updated
 
 #: How often a course that is published meanwhile is read again before the work is deferred.
 MAX_READINGS = 3
@@ -40,31 +40,6 @@ T = TypeVar("T")
 
 class UnknownCourse(XQueueBridgeError):
     """No structure is known of this course."""
-
-
-class StaleCourseStructure(XQueueBridgeError):
-    """The grade that is stored was, or may have been, computed from a later publication."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecalculationPlan:
-    """Which subsections to compute from scores; stored grades are used for the rest.
-
-    ``blocks``: subsections that contain one of them. ``all_subsections``: all.
-    ``all_if_first_grade``: all, if the learner has no grade in the course yet.
-    ``store_zero_grades``: also store the zero grade of a subsection without any attempt.
-    """
-
-    blocks: frozenset[UsageKey] = frozenset()
-    all_subsections: bool = False
-    all_if_first_grade: bool = False
-    store_zero_grades: bool = False
-
-    def computes(self, subsection: Subsection) -> bool:
-        """Return whether the subsection is computed from scores."""
-        if self.all_subsections:
-            return True
-        return any(block.usage_key in self.blocks for block in subsection.blocks)
 
 
 def recalculate(
@@ -82,9 +57,12 @@ def recalculate(
     """
 
     def work() -> CourseGrade:
-        recalculation_queue.locked_row_or_new(user_id, course.course_key)
-        scores = learner_state.read_course_scores(user_id, course.course_key)
-        return _compute(user_id, course, scores, plan, user, reject_stale)
+        row = recalculation_queue.locked_row_or_new(user_id, course.course_key)
+        computed = compute_grade(user_id, course, plan, reject_stale=reject_stale)
+        if computed.is_retired:
+            row.delete()
+            return computed.course_grade
+        return store_grade(computed, user)
 
     return in_transaction(work)
 
@@ -179,13 +157,16 @@ def _process(
             row, "no structure of the course is known" if course is None else "frozen"
         )
         return True
-    scores = learner_state.read_course_scores(user_id, course_key)
     # At the first grade: scores may be older than the course's structure or than this table.
     plan = RecalculationPlan(
         frozenset(changes.versions), changes.all_subsections, all_if_first_grade=True
     )
-    _compute(user_id, course, scores, plan, None, reject_stale)
-    unseen = _unseen(changes, scores)
+    computed = compute_grade(user_id, course, plan, reject_stale=reject_stale)
+    if computed.is_retired:
+        row.delete()
+        return True
+    store_grade(computed)
+    unseen = _unseen(changes, computed.scores)
     if not unseen:
         recalculation_queue.finish(row)
         return True
@@ -206,93 +187,3 @@ def _unseen(
         for usage_key, version in changes.versions.items()
         if version and ((found := scores.get(usage_key)) is None or found.version < version)
     }
-
-
-def _compute(
-    user_id: int,
-    course: Course,
-    scores: Mapping[UsageKey, BlockScore],
-    plan: RecalculationPlan,
-    user: Any,
-    reject_stale: bool,
-) -> CourseGrade:
-    before = persistence.read_course_row(user_id, course.course_key)
-    if reject_stale and before is not None and _may_be_later(before, course):
-        raise StaleCourseStructure
-    if before is None and plan.all_if_first_grade:
-        plan = replace(plan, all_subsections=True)
-    stored = persistence.read_subsections(user_id, course.course_key)
-    grades: dict[UsageKey, SubsectionGrade] = {}
-    changed = []
-    for subsection in course.subsections:
-        row, old = stored.get(subsection.usage_key, (None, None))
-        if not plan.computes(subsection):
-            if old is not None:
-                grades[subsection.usage_key] = old
-            continue
-        grade = _with_first_attempt(
-            compute_subsection(subsection, scores, old.override if old else None), old
-        )
-        grades[subsection.usage_key] = grade
-        is_kept = row is not None or grade.attempted or plan.store_zero_grades
-        if is_kept and (row is None or persistence.differs(row, grade)):
-            changed.append(grade)
-    return _store(user_id, course, grades, changed, stored, before, user)
-
-
-def _store(
-    user_id: int,
-    course: Course,
-    grades: Mapping[UsageKey, SubsectionGrade],
-    changed: list[SubsectionGrade],
-    stored: Mapping[UsageKey, Any],
-    before: PersistentCourseGrade | None,
-    user: Any,
-) -> CourseGrade:
-    now = timezone.now()
-    persistence.write_subsections(user_id, course, changed, stored, now)
-    computed = compute_course(user_id, course, grades)
-    previous_passed = None if before is None else before.passed
-    passed_before = before is not None and before.passed_timestamp is not None
-    version = before.version if before else 0
-    after = persistence.write_course_grade(before, course, computed, now)
-    course_grade = replace(
-        computed,
-        last_updated=after.modified,
-        passed_timestamp=after.passed_timestamp,
-        version=after.version,
-    )
-    update = GradeUpdate(
-        course=course,
-        course_grade=course_grade,
-        changed_subsections=changed,
-        changed=after.version != version,
-        previous_passed=previous_passed,
-        is_first_pass=computed.passed and not passed_before,
-    )
-    send = partial(
-        grade_updated.send_robust, sender=PersistentCourseGrade, update=update, user=user
-    )
-    transaction.on_commit(send)
-    return course_grade
-
-
-def _with_first_attempt(grade: SubsectionGrade, old: SubsectionGrade | None) -> SubsectionGrade:
-    """Keep the stored first attempt: later attempts and a reset do not change it."""
-    if old is None or old.first_attempted is None:
-        return grade
-    first = old.first_attempted
-    return replace(
-        grade,
-        computed_all=replace(grade.computed_all, first_attempted=first),
-        computed_graded=replace(grade.computed_graded, first_attempted=first),
-    )
-
-
-def _may_be_later(stored: PersistentCourseGrade, course: Course) -> bool:
-    """Return whether a grade may come from a later publication, by dates, which can repeat."""
-    edited = stored.course_edited_timestamp
-    if edited is None or course.edited_on is None:
-        return False
-    is_other = stored.course_version != course.version
-    return edited > course.edited_on or (edited == course.edited_on and is_other)

@@ -45,7 +45,8 @@ def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Any], Reti
     past = PersistentSubsectionGradeOverrideHistory.objects.filter(user_id=user_id)
     if mode is RetirementMode.SCRUB:
         return [(rows.exclude(override_reason=""), _empty) for rows in (overrides, past)]
-    tables = (GradeRecalculation, PersistentSubsectionGrade, PersistentCourseGrade)
+    # First what a recalculation locks, then what it may not insert again for a retired learner.
+    tables = (GradeRecalculation, PersistentCourseGrade, PersistentSubsectionGrade)
     mine = [table._default_manager.filter(user_id=user_id) for table in tables]
     return [(rows, _delete) for rows in (overrides, past, *mine)]
 
