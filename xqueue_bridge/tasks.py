@@ -106,6 +106,7 @@ def sweep() -> dict[str, int]:
         "unmatched submissions purged": submission_queue.purge_unmatched,
         "expired sessions cleared": submission_queue.clear_expired_sessions,
         "course regrades requested": course_grades.request_due_courses,
+        "pending overrides applied": course_grades.apply_pending_overrides,
         "grades computed": course_grades.recalculate_due,
         "missed grades enqueued": credentials.enqueue_missed,
         "grades sent": credentials.send_due,

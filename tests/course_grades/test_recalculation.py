@@ -667,7 +667,7 @@ class TestStatements:
     def test_of_a_recalculation(
         self, transactional_db, by_workers, django_assert_num_queries, blocks
     ):
-        """SG78: the same for 10 blocks and for 200, and no more than ten beside the structure."""
+        """SG78: the same number for 10 blocks and for 200; one more for the first grade."""
         names = [f"b{number}" for number in range(blocks)]
         publish(
             courses.course(
@@ -677,9 +677,9 @@ class TestStatements:
         ada = make_learner()
         for name in names:
             score(ada, courses.key("problem", name), 1, 1)
-        # Note, structure, BEGIN, lock, scores, course grade, subsections; lists of blocks,
-        # subsections, course grade, note; COMMIT.
-        with django_assert_num_queries(11 + LOCK):
+        # Request, structure, BEGIN, lock, scores, course grade, subsections, tombstone; lists of
+        # blocks, subsections, course grade, request; COMMIT.
+        with django_assert_num_queries(12 + LOCK):
             settle(ada)
         assert PersistentSubsectionGrade.objects.count() == blocks // 5
         score(ada, courses.key("problem", "b0"), 0, 1)

@@ -11,6 +11,7 @@ from xqueue_bridge.course_grades.grade_signals import send_grade_signals, send_s
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.overrides import (
     OverrideEntry,
+    apply_pending_overrides,
     override_history,
     remove_override,
     set_override,
@@ -55,6 +56,7 @@ __all__ = [
     "SubsectionOverride",
     "UnknownCourse",
     "ZeroCourseGrade",
+    "apply_pending_overrides",
     "changed_grades",
     "failed_recalculations",
     "grades_by_key",

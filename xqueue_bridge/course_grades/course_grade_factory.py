@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
+from django.db import transaction
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import persistence
 from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade
-from xqueue_bridge.course_grades.grade_update import RecalculationPlan, StaleCourseStructure
+from xqueue_bridge.course_grades.grade_update import (
+    RecalculationPlan,
+    StaleCourseStructure,
+    compute_grade,
+)
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.recalculation import (
     recalculate,
     require_course,
     with_published_course,
 )
+from xqueue_bridge.course_grades.recalculation_queue import request_full_recalculations
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.db.transactions import in_callers_transaction
 
 #: Learners whose stored grades one statement reads.
 BATCH = 500
@@ -80,7 +88,9 @@ class CourseGradeFactory:
         """Compute the grade, store the changes, send the signals after commit, return the grade.
 
         Stored subsection grades are not computed again, and missing ones count zero;
-        ``force_update_subsections`` computes all from scores. Raises UnknownCourse.
+        ``force_update_subsections`` computes all from scores. In a transaction of the caller the
+        returned grade is not stored yet: the grade is computed again, and stored, after the
+        commit. Raises UnknownCourse.
         """
         key = _key_of(course, collected_block_structure, course_structure, course_key)
 
@@ -88,8 +98,14 @@ class CourseGradeFactory:
 
         def work(current: Course | None, reject_stale: bool) -> CourseGrade:
             found = require_course(current, key)
+            if in_callers_transaction():
+                return compute_grade(user.pk, found, plan, reject_stale=reject_stale).course_grade
             return recalculate(user.pk, found, plan, user=user, reject_stale=reject_stale)
 
+        if in_callers_transaction():
+            # The lock of the grade would delay the learner's scores until the caller commits, and
+            # the caller's snapshot may not show the latest scores.
+            transaction.on_commit(partial(_update_after_commit, key, user.pk, work), robust=True)
         return with_published_course(key, work)
 
     def iter(
@@ -135,6 +151,17 @@ class CourseGradeFactory:
             for user in chunk:
                 zero = ZeroCourseGrade(user_id=user.pk, course_key=key)
                 yield GradeResult(user, found.get(user.pk, zero), None)
+
+
+def _update_after_commit(
+    key: CourseKey, user_id: int, work: Callable[[Course | None, bool], CourseGrade]
+) -> None:
+    try:
+        with_published_course(key, work)
+    except Exception:
+        # The sweeper computes it.
+        request_full_recalculations(key, [user_id])
+        raise
 
 
 def _course(key: CourseKey) -> Course:

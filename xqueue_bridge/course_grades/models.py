@@ -121,11 +121,14 @@ class PersistentSubsectionGradeOverrideHistory(Override):
     usage_key = UsageKeyField(max_length=255)
     action = models.CharField(max_length=8, choices=Action)
     created = models.DateTimeField()
+    #: Set while the entry, stored in a host's transaction, is not applied to the override.
+    pending_since = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name_plural = "persistent subsection grade override histories"
         indexes = [
-            models.Index(fields=["user_id", "course_id", "id"], name="xqueue_bridge_overrides")
+            models.Index(fields=["user_id", "course_id", "id"], name="xqueue_bridge_overrides"),
+            models.Index(fields=["pending_since"], name="xqueue_bridge_pending"),
         ]
 
     def __str__(self) -> str:

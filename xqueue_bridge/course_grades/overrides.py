@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
+from django.db import transaction
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades import recalculation_queue
 from xqueue_bridge.course_grades.course_grade import CourseGrade
-from xqueue_bridge.course_grades.grade_update import RecalculationPlan
+from xqueue_bridge.course_grades.grade_update import RecalculationPlan, compute_grade
 from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGrade,
     PersistentSubsectionGradeOverride,
@@ -25,19 +28,25 @@ from xqueue_bridge.course_grades.recalculation import (
     with_published_course,
 )
 from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection
+from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
-from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.db.transactions import in_callers_transaction, in_transaction
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms.keys import with_run
 
-Action = PersistentSubsectionGradeOverrideHistory.Action
+History = PersistentSubsectionGradeOverrideHistory
+Action = History.Action
+
+log = logging.getLogger(__name__)
 
 MAX_REASON = 300
 MAX_POINTS = 1_000_000
 #: A smaller maximum would be shown as 0, and one point of it as a huge percent.
 LEAST_POSSIBLE = 0.01
+#: An override that is pending for less time may still be applied by its own process.
+PENDING_GRACE = timedelta(seconds=60)
 _POINTS = ("earned_all", "possible_all", "earned_graded", "possible_graded")
 _FIELDS = (*(f"{name}_override" for name in _POINTS), "system", "override_reason", "author_id")
 
@@ -58,19 +67,12 @@ def set_override(
     """Set an override, which counts instead of the computed grade of a learner's subsection.
 
     Returns the new course grade. The override counts until it is removed; recalculation keeps it.
-    Raises InvalidField (invalid points, no reason, no author), UnknownCourse, and LookupError if
-    the course does not have the subsection.
+    In a transaction of the caller, a history entry is stored, and the override counts from the
+    commit on. Raises InvalidField (invalid points, no reason, no author), UnknownCourse, and
+    LookupError if the course does not have the subsection.
     """
     _check(override)
-
-    def write(grade_id: int, now: datetime) -> SubsectionOverride:
-        row = PersistentSubsectionGradeOverride(
-            grade_id=grade_id, created=now, modified=now, **_columns(override)
-        )
-        upsert([row], key=["grade"], fields=[*_FIELDS, "modified"])
-        return override
-
-    return _change(user_id, course_key, usage_key, Action.SET, write)
+    return _change(user_id, course_key, usage_key, Action.SET, override)
 
 
 def remove_override(
@@ -82,50 +84,114 @@ def remove_override(
     """
     removal = SubsectionOverride(reason=reason, author_id=author_id)
     _check(removal)
+    return _change(user_id, course_key, usage_key, Action.REMOVED, removal)
 
-    def write(grade_id: int, now: datetime) -> SubsectionOverride:
-        PersistentSubsectionGradeOverride.objects.filter(grade_id=grade_id).delete()
-        return removal
 
-    return _change(user_id, course_key, usage_key, Action.REMOVED, write)
+def apply_pending_overrides(limit: int = 100) -> int:
+    """Apply overrides that were stored in a host's transaction and not applied after its commit.
+
+    For the sweeper. Returns for how many learners and courses.
+    """
+    rows = History.objects.filter(pending_since__lte=timezone.now() - PENDING_GRACE)
+    keys = set(rows.order_by("pending_since").values_list("user_id", "course_id")[:limit])
+    for user_id, course_key in keys:
+        try:
+            _apply_pending(user_id, cast(CourseKey, course_key))
+        except Exception as exc:  # one learner's error must not stop the other learners' overrides
+            name = type(exc).__name__
+            log.exception("The overrides of learner %s in %s: %s", user_id, course_key, name)
+    return len(keys)
 
 
 def override_history(user_id: int, course_key: CourseKey) -> Iterator[OverrideEntry]:
     """Yield the overrides of a learner's grades in a course and their removals, newest first."""
-    rows = PersistentSubsectionGradeOverrideHistory.objects.filter(
-        user_id=user_id, course_id=course_key
-    )
+    rows = History.objects.filter(user_id=user_id, course_id=course_key)
     for row in rows.order_by("-id").iterator(chunk_size=500):
         usage_key = with_run(cast(UsageKey, row.usage_key), course_key)
         yield OverrideEntry(usage_key, row.action, override_of(row), row.created)
 
 
 def _change(
-    user_id: int, course_key: CourseKey, usage_key: UsageKey, action: Action, write: Any
+    user_id: int,
+    course_key: CourseKey,
+    usage_key: UsageKey,
+    action: Action,
+    override: SubsectionOverride,
 ) -> CourseGrade:
+    course = require_course(course_structures().get(course_key), course_key)
+    if usage_key not in {each.usage_key for each in course.subsections}:
+        raise LookupError(f"{usage_key} is no subsection of {course_key}.")
+    now = timezone.now()
+    entry = History(
+        user_id=user_id,
+        course_id=course_key,
+        usage_key=usage_key,
+        action=action,
+        created=now,
+        pending_since=now,
+        **_columns(override),
+    )
+    if not in_callers_transaction():
+        return _apply_pending(user_id, course_key, entry)
+    # The lock of the grade would delay the learner's scores until the caller commits.
+    entry.save()
+    transaction.on_commit(partial(_apply_pending, user_id, course_key), robust=True)
+    plan = RecalculationPlan(frozenset(_blocks_of(course, usage_key)), all_if_first_grade=True)
+    current = None if action == Action.REMOVED else override
+    computed = compute_grade(
+        user_id, course, plan, reject_stale=False, overrides={usage_key: current}
+    )
+    return computed.course_grade
+
+
+def _apply_pending(
+    user_id: int, course_key: CourseKey, entry: History | None = None
+) -> CourseGrade:
+    """Apply a new history entry, and those that are pending, in their order; store the grade."""
+
     def with_course(current: Course | None, reject_stale: bool) -> CourseGrade:
         course = require_course(current, course_key)
-        if usage_key not in {each.usage_key for each in course.subsections}:
-            raise LookupError(f"{usage_key} is no subsection of {course_key}.")
 
         def work() -> CourseGrade:
             recalculation_queue.locked_row_or_new(user_id, course_key)
-            now = timezone.now()
-            written = write(_grade_id(user_id, course, usage_key), now)
-            PersistentSubsectionGradeOverrideHistory.objects.create(
-                user_id=user_id,
-                course_id=course_key,
-                usage_key=usage_key,
-                action=action,
-                created=now,
-                **_columns(written),
+            pending = History.objects.filter(
+                user_id=user_id, course_id=course_key, pending_since__isnull=False
             )
+            entries = list(pending.order_by("pk"))
+            if entry is not None:
+                entry.pk, entry.pending_since = None, None
+                entry.save(force_insert=True)
+                entries.append(entry)
+            known = {each.usage_key for each in course.subsections}
+            for each in entries:
+                usage_key = with_run(cast(UsageKey, each.usage_key), course_key)
+                if usage_key in known:
+                    _write(user_id, course, usage_key, each)
+            pending.update(pending_since=None)
             plan = RecalculationPlan(all_if_first_grade=True)
             return recalculate(user_id, course, plan, reject_stale=reject_stale)
 
         return in_transaction(work)
 
     return with_published_course(course_key, with_course)
+
+
+def _write(user_id: int, course: Course, usage_key: UsageKey, entry: History) -> None:
+    """Set or remove the override that a history entry says."""
+    grade_id, now = _grade_id(user_id, course, usage_key), timezone.now()
+    if entry.action == Action.REMOVED:
+        PersistentSubsectionGradeOverride.objects.filter(grade_id=grade_id).delete()
+        return
+    row = PersistentSubsectionGradeOverride(
+        grade_id=grade_id, created=now, modified=now, **_columns(override_of(entry))
+    )
+    upsert([row], key=["grade"], fields=[*_FIELDS, "modified"])
+
+
+def _blocks_of(course: Course, usage_key: UsageKey) -> Iterator[UsageKey]:
+    for subsection in course.subsections:
+        if subsection.usage_key == usage_key:
+            yield from (block.usage_key for block in subsection.blocks)
 
 
 def _grade_id(user_id: int, course: Course, usage_key: UsageKey) -> int:

@@ -45,6 +45,15 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+def in_callers_transaction(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Return whether a transaction of the caller is open; that of a Django TestCase does not count.
+
+    Django makes the same exception for ``atomic(durable=True)``.
+    """
+    blocks = connections[using].atomic_blocks
+    return any(not getattr(block, "_from_testcase", False) for block in blocks)
+
+
 def _is_collision(error: OperationalError, vendor: str) -> bool:
     if vendor == "sqlite":
         return "locked" in str(error)
