@@ -46,6 +46,7 @@ from xqueue_bridge.learner_state import api as learner_state_api
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.queries import read_course_scores
+from xqueue_bridge.retirement import retire_learner
 from xqueue_bridge.signals import course_published
 from xqueue_bridge.tasks import recalculate_grade, sweep
 
@@ -729,3 +730,73 @@ class TestStatements:
         # requests, in a transaction.
         with django_assert_num_queries(1 + 4 + 3):
             assert api.request_course(COURSE_KEY) == 30
+
+
+class TestDeletedRows:
+    """A row of StudentModule that is deleted by the ORM."""
+
+    def rows(self, user, usage_key=P1):
+        return StudentModule.objects.filter(student=user, module_state_key=usage_key)
+
+    def test_under_a_pending_recalculation(self, committed_ada, by_workers):
+        """The deleted score does not count, and no recalculation waits for it."""
+        score(committed_ada, P1)
+        score(committed_ada, P2)
+        self.rows(committed_ada).delete()
+        settle(committed_ada)
+        assert percent(committed_ada) == 0.5
+        assert (request_of(committed_ada).done, request_of(committed_ada).last_error) == (3, "")
+
+    def test_with_nothing_pending(self, committed_ada, by_workers):
+        score(committed_ada, P1)
+        settle(committed_ada)
+        self.rows(committed_ada).get().delete()
+        assert sweep_later() == 1
+        assert percent(committed_ada) == 0.0
+
+    def test_of_a_deleted_user(self, committed_ada, by_workers):
+        """A stored grade outlives the account."""
+        score(committed_ada, P1)
+        settle(committed_ada)
+        user_id = committed_ada.pk
+        committed_ada.delete()
+        assert sweep_later() == 0
+        assert PersistentCourseGrade.objects.get(user_id=user_id).percent_grade == 0.5
+
+    def test_a_row_without_a_score(self, committed_ada, by_workers):
+        learner_state.save_fields(committed_ada.pk, COURSE_KEY, P1, {"attempts": 1})
+        self.rows(committed_ada).delete()
+        assert not GradeRecalculation.objects.exists()
+
+
+def test_a_purged_learner_in_a_whole_course_computation(committed_ada, by_workers):
+    """A request that was made before the purge stores no grade after it."""
+    score(committed_ada, P1)
+    settle(committed_ada)
+    retire_learner(committed_ada.pk, "purge")
+    recalculation_queue.request_full_recalculations(COURSE_KEY, [committed_ada.pk])
+    assert sweep_later() == 1
+    api.CourseGradeFactory().update(committed_ada, course_key=COURSE_KEY)
+    assert not PersistentCourseGrade.objects.exists()
+    assert not PersistentSubsectionGrade.objects.exists()
+    assert not GradeRecalculation.objects.exists()
+
+
+def test_a_score_without_an_attempt_whose_maximum_is_not_the_blocks(committed_ada, by_workers):
+    """Partial and full computations count it alike."""
+    publish(courses.course(subsection("one", block("p1", 2)), subsection("two", block("p2", None))))
+    found = []
+    for change in (
+        lambda: score(committed_ada, P1, 2),
+        lambda: score(committed_ada, P2, None, 5),
+        lambda: score(committed_ada, P1, 1),
+        lambda: score(committed_ada, P1, 2),
+    ):
+        change()
+        settle(committed_ada)
+        partial_one = percent(committed_ada)
+        factory = api.CourseGradeFactory()
+        factory.update(committed_ada, course_key=COURSE_KEY, force_update_subsections=True)
+        assert percent(committed_ada) == partial_one
+        found.append(partial_one)
+    assert found == [1.0, 0.5, 0.25, 0.5]

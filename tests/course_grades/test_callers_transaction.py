@@ -1,0 +1,162 @@
+"""Grades that are computed, and overrides that are set, in a transaction of the caller."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import connection, transaction
+from django.utils import timezone
+
+from tests.course_grades.courses import COURSE_KEY
+from tests.course_grades.factories import (
+    HOMEWORK,
+    P1,
+    P2,
+    heard_of_grades,
+    percent,
+    request_of,
+    score,
+    settle,
+)
+from tests.processes import in_processes
+from xqueue_bridge.course_grades import api, overrides
+from xqueue_bridge.course_grades.models import (
+    GradeRecalculation,
+    PersistentCourseGrade,
+    PersistentSubsectionGradeOverride,
+    PersistentSubsectionGradeOverrideHistory,
+)
+from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.tasks import sweep
+
+FULL = api.SubsectionOverride(earned_graded=4, reason="ill", author_id=99)
+
+
+@pytest.fixture
+def ada(committed_ada, by_workers):
+    return committed_ada
+
+
+def update(user):
+    factory = api.CourseGradeFactory()
+    return factory.update(user, course_key=COURSE_KEY, force_update_subsections=True)
+
+
+def override(user):
+    return api.set_override(user.pk, COURSE_KEY, HOMEWORK.usage_key, FULL)
+
+
+class TestUpdate:
+    def test_it_is_stored_after_the_commit(self, ada):
+        """The grade is returned at once; its row is written, and signals are sent, after commit."""
+        score(ada, P1)
+        with heard_of_grades() as received:
+            with transaction.atomic():
+                assert update(ada).percent == 0.5
+                assert not PersistentCourseGrade.objects.exists()
+            assert percent(ada) == 0.5
+        assert len(received["changed"]) == 1
+
+    def test_a_transaction_that_is_rolled_back(self, ada):
+        with heard_of_grades() as received, transaction.atomic():
+            update(ada)
+            transaction.set_rollback(True)
+        assert not PersistentCourseGrade.objects.exists()
+        assert not any(received.values())
+
+    def test_it_does_not_lock_the_learners_scores(self, ada):
+        """A score of another process is stored while the caller's transaction is open."""
+        score(ada, P1)
+        settle(ada)
+        others = [lambda: score(ada, P2)] if connection.features.has_select_for_update else []
+        with transaction.atomic():
+            update(ada)
+            assert in_processes(others) == [None] * len(others)
+        assert percent(ada) == (1.0 if others else 0.5)
+
+    def test_scores_after_the_callers_snapshot(self, ada):
+        """At REPEATABLE READ the caller sees the former score; the stored grade has the new one."""
+        score(ada, P1)
+        settle(ada)
+        with transaction.atomic():
+            assert StudentModule.objects.count() == 1
+            if connection.features.has_select_for_update:
+                in_processes([lambda: score(ada, P2)])
+            update(ada)
+        GradeRecalculation.objects.update(next_attempt_at=None)
+        expected = 1.0 if connection.features.has_select_for_update else 0.5
+        assert percent(ada) == expected
+
+    def test_an_error_after_the_commit(self, ada, monkeypatch):
+        """The sweeper computes what could not be computed after the commit."""
+        score(ada, P1)
+        settle(ada)
+        with transaction.atomic():
+            update(ada)
+            monkeypatch.setattr(
+                "xqueue_bridge.course_grades.course_grade_factory.recalculate",
+                lambda *args, **options: 1 / 0,
+            )
+        assert request_of(ada).next_attempt_at <= timezone.now()
+
+
+class TestOverrides:
+    def test_it_counts_from_the_commit_on(self, ada):
+        """SG76: before the commit there is a history entry, and the grade is returned."""
+        score(ada, P1)
+        settle(ada)
+        with transaction.atomic():
+            assert override(ada).percent == 1.0
+            assert [each.action for each in api.override_history(ada.pk, COURSE_KEY)] == ["set"]
+            assert not PersistentSubsectionGradeOverride.objects.exists()
+        assert percent(ada) == 1.0
+        with transaction.atomic():
+            removed = api.remove_override(
+                ada.pk, COURSE_KEY, HOMEWORK.usage_key, author_id=1, reason="x"
+            )
+            assert removed.percent == 0.5
+        assert percent(ada) == 0.5
+        entries = PersistentSubsectionGradeOverrideHistory.objects.all()
+        assert set(entries.values_list("pending_since", flat=True)) == {None}
+
+    def test_a_transaction_that_is_rolled_back(self, ada):
+        with transaction.atomic():
+            override(ada)
+            transaction.set_rollback(True)
+        assert not PersistentSubsectionGradeOverrideHistory.objects.exists()
+        assert not PersistentCourseGrade.objects.exists()
+
+    def test_a_process_that_is_killed_after_the_commit(self, ada, monkeypatch):
+        """SG44: the sweeper applies the override, a minute later."""
+        monkeypatch.setattr(overrides, "_apply_pending", lambda *args: None)
+        with transaction.atomic():
+            override(ada)
+        monkeypatch.undo()
+        assert sweep()["pending overrides applied"] == 0
+        with time_machine.travel(timezone.now() + timedelta(minutes=2), tick=False):
+            assert sweep()["pending overrides applied"] == 1
+            assert sweep()["pending overrides applied"] == 0
+        assert percent(ada) == 1.0
+
+    def test_a_later_override_applies_the_pending_one_first(self, ada, monkeypatch):
+        """In the order of the history entries: the last one counts."""
+        apply = overrides._apply_pending
+        monkeypatch.setattr(overrides, "_apply_pending", lambda *args: None)
+        with transaction.atomic():
+            override(ada)
+        monkeypatch.setattr(overrides, "_apply_pending", apply)
+        less = api.SubsectionOverride(earned_graded=2, reason="recount", author_id=99)
+        assert api.set_override(ada.pk, COURSE_KEY, HOMEWORK.usage_key, less).percent == 0.5
+        assert percent(ada) == 0.5
+        assert api.apply_pending_overrides() == 0
+
+    def test_one_learners_error_stops_no_other(self, ada, monkeypatch, caplog):
+        monkeypatch.setattr(overrides, "_apply_pending", lambda *args: None)
+        with transaction.atomic():
+            override(ada)
+        monkeypatch.setattr(overrides, "_apply_pending", lambda *args: 1 / 0)
+        with time_machine.travel(timezone.now() + timedelta(minutes=2), tick=False):
+            assert api.apply_pending_overrides() == 1
+        assert "ZeroDivisionError" in caplog.text
