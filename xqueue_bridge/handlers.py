@@ -19,13 +19,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
 from django.db.models.signals import post_delete
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge import signals
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import SavedScore
+from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.retirement import retire_signal
 from xqueue_bridge.worker.enqueue import enqueue
@@ -112,7 +112,7 @@ def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -
     ]
     for user_id, course_key in course_grades.request_recalculations(requests):
         start = partial(enqueue, "recalculate_grade", user_id, str(course_key))
-        transaction.on_commit(start, robust=True)
+        after_commit(start)
 
 
 def request_grade_of_deleted(
@@ -195,7 +195,7 @@ def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: An
 
     row_id = credentials.enqueue_if_changed(update.course_grade)
     if row_id is not None:
-        transaction.on_commit(partial(enqueue, "send_grade", row_id), robust=True)
+        after_commit(partial(enqueue, "send_grade", row_id))
 
 
 def retire_user(sender: object, *, user: Any, **kwargs: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from django.db import OperationalError, connection, transaction
 
@@ -110,3 +112,28 @@ def test_both_drivers_of_postgresql():
     assert transactions._is_collision(error, "postgresql")
     cause.pgcode = "57014"
     assert not transactions._is_collision(error, "postgresql")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_after_the_commit_is_logged(caplog):
+    """Also that of a partial, which has no name; the caller's commit succeeds."""
+    done = []
+    with transaction.atomic():
+        transactions.after_commit(partial(divmod, 1, 0))
+        transactions.after_commit(partial(done.append, 1))
+    assert done == [1]
+    assert "division" in caplog.text or "modulo" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_of_the_caller():
+    assert not transactions.in_callers_transaction()
+    with transaction.atomic():
+        assert transactions.in_callers_transaction()
+
+
+@pytest.mark.django_db
+def test_the_transaction_of_a_test_case_is_not_the_callers():
+    assert not transactions.in_callers_transaction()
+    with transaction.atomic():
+        assert transactions.in_callers_transaction()

@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import transaction
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import persistence
@@ -27,7 +26,7 @@ from xqueue_bridge.course_grades.recalculation import (
 from xqueue_bridge.course_grades.recalculation_queue import request_full_recalculations
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
-from xqueue_bridge.db.transactions import in_callers_transaction
+from xqueue_bridge.db.transactions import after_commit, in_callers_transaction
 
 #: Learners whose stored grades one statement reads.
 BATCH = 500
@@ -105,7 +104,7 @@ class CourseGradeFactory:
         if in_callers_transaction():
             # The lock of the grade would delay the learner's scores until the caller commits, and
             # the caller's snapshot may not show the latest scores.
-            transaction.on_commit(partial(_update_after_commit, key, user.pk, work), robust=True)
+            after_commit(partial(_update_after_commit, key, user.pk, work))
         return with_published_course(key, work)
 
     def iter(

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
 
-from django.db import transaction
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
@@ -30,7 +29,7 @@ from xqueue_bridge.course_grades.recalculation import (
 from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
-from xqueue_bridge.db.transactions import in_callers_transaction, in_transaction
+from xqueue_bridge.db.transactions import after_commit, in_callers_transaction, in_transaction
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.learner_state import api as learner_state
@@ -135,7 +134,7 @@ def _change(
         return _apply_pending(user_id, course_key, entry)
     # The lock of the grade would delay the learner's scores until the caller commits.
     entry.save()
-    transaction.on_commit(partial(_apply_pending, user_id, course_key), robust=True)
+    after_commit(partial(_apply_pending, user_id, course_key))
     plan = RecalculationPlan(frozenset(_blocks_of(course, usage_key)), all_if_first_grade=True)
     current = None if action == Action.REMOVED else override
     computed = compute_grade(

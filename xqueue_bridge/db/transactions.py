@@ -45,6 +45,16 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+def after_commit(work: Callable[[], object], using: str = DEFAULT_DB_ALIAS) -> None:
+    """Call ``work`` after the commit; Django logs its exception, and the caller does not see it."""
+
+    # A function with a name, because Django's log entry of a partial raises AttributeError.
+    def run() -> None:
+        work()
+
+    transaction.on_commit(run, using=using, robust=True)
+
+
 def in_callers_transaction(using: str = DEFAULT_DB_ALIAS) -> bool:
     """Return whether a transaction of the caller is open; that of a Django TestCase does not count.
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import GraderReply
+from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state import api as learner_state
@@ -69,7 +70,7 @@ def store_reply(
     if reply is None:
         send_after_commit_not_applied(row.pk, Status.REJECTED, error)
     else:
-        transaction.on_commit(partial(_announce_and_apply, row.pk, submission_id), robust=True)
+        after_commit(partial(_announce_and_apply, row.pk, submission_id))
     return row.pk
 
 

@@ -14,7 +14,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.db.clock import DatabaseNow
-from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.db.transactions import after_commit, in_transaction
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
@@ -160,7 +160,7 @@ def _requeue(submission_id: int) -> bool:
             )
             keys = frozenset({row.queue_key})
             apply = partial(grader_replies.apply_waiting, row.user_id, row.target.usage_key, keys)
-            transaction.on_commit(apply, robust=True)
+            after_commit(apply)
         return True
 
     try:
