@@ -37,15 +37,7 @@ class QueueGrantInline(admin.TabularInline):
 class GraderAdmin(admin.ModelAdmin):
     """Admin of graders and their queues. A new secret is shown once."""
 
-    list_display = (
-        "name",
-        "is_active",
-        "queues",
-        "last_seen_at",
-        "note",
-        "created_at",
-        "last_failed_login_at",
-    )
+    list_display = ("name", "is_active", "queues", "last_seen_at", "last_failed_login_at")
     list_filter = ("is_active",)
     search_fields = ("name",)
     inlines = (QueueGrantInline,)

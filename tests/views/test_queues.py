@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.submission_queue import api, queue
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.models import Grader, GraderPause, Submission
 from xqueue_bridge.views.formatting import format_duration
 from xqueue_bridge.worker import heartbeat
 from xqueue_bridge.worker.models import Heartbeat
@@ -119,6 +119,20 @@ def test_queue_that_no_grader_may_use_is_marked(client, operator) -> None:
     haskell, python = re.findall(r"<tr>(?:(?!<tr>).)*?</tr>", table, re.DOTALL)[1:]
     assert '<td class="bad">0<small>no grader may use it' in haskell
     assert "<td>1<small>0 s ago" in python
+
+
+def test_paused_grader_is_marked(client, operator) -> None:
+    api.enqueue(new_submission("python"))
+    make_grader("python")
+    now = timezone.now()
+    GraderPause.objects.create(
+        grader=Grader.objects.get(),
+        queue_name="python",
+        since=now,
+        paused_until=now + timedelta(hours=1),
+    )
+    client.force_login(operator)
+    assert "1 paused: invalid replies" in client.get(QUEUES).content.decode()
 
 
 @pytest.mark.parametrize(
