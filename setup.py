@@ -42,6 +42,7 @@ TEST = [
     "packaging>=24",
     # The parts of the platform that are packages of their own.
     "edx-django-utils>=8.0",
+    "edx-submissions>=3.12",
 ]
 
 SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", "redis>=5.2"]

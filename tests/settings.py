@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "tests.edx_submissions_app.EdxSubmissionsConfig",  # submissions are imported from it
     "xblocks_contrib.problem.capa",
     "xqueue_bridge",
 ]

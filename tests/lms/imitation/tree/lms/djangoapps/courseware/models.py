@@ -10,7 +10,10 @@ class StudentModule(models.Model):
 
     module_type = models.CharField(max_length=32, default="problem", db_index=True)
     module_state_key = UsageKeyField(max_length=255, db_column="module_id")
-    student = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    # Without a constraint: tables without migrations are created before those of users.
+    student = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_constraint=False
+    )
     course_id = CourseKeyField(max_length=255, db_index=True)
     state = models.TextField(null=True, blank=True)
     grade = models.FloatField(null=True, blank=True, db_index=True)
