@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import time_machine
+from django.db import transaction
 from django.utils import timezone
 
 from tests.submission_queue.factories import new_submission, stored_files, upload
@@ -53,3 +55,66 @@ def test_unpublished_files_that_cannot_be_removed_yet(monkeypatch):
     assert cleanup.purge_unpublished(older_than=timedelta(days=-1)) == 1
     with pytest.raises(FileNotFoundError):
         files.open_file(stored)
+
+
+class TestStrayFiles:
+    """Files that no row names."""
+
+    @pytest.fixture(autouse=True)
+    def storage(self, monkeypatch, settings, tmp_path):
+        """A storage without the files of other tests, which is not compared yet."""
+        monkeypatch.setattr(cleanup, "_compared_at", 0.0)
+        backend = "django.core.files.storage.FileSystemStorage"
+        own = {"BACKEND": backend, "OPTIONS": {"location": str(tmp_path)}}
+        settings.STORAGES = {**settings.STORAGES, "xqueue_bridge": own}
+
+    @pytest.mark.django_db(transaction=True)
+    def test_files_of_a_transaction_that_the_host_rolls_back_are_deleted(self):
+        """C11: the sweeper deletes them after two days; files that a row names stay."""
+        queue.enqueue(new_submission(files=(upload("kept.py"),)))
+        before = stored_files()
+        with transaction.atomic():
+            queue.enqueue(new_submission(files=(upload("a.py"), upload("b.py"))))
+            transaction.set_rollback(True)
+        assert len(stored_files()) == len(before) + 2
+        assert cleanup.purge_stray_files() == 0, "its sender may still be at work"
+        with time_machine.travel(timezone.now() + timedelta(days=3)):
+            assert cleanup.purge_unpublished() == 1
+        assert stored_files() == before
+
+    def test_files_of_a_process_that_was_killed_are_deleted(self, monkeypatch):
+        """C11, C19: it stored a file and then nothing else."""
+        before = stored_files()
+        files.store_file(upload("a.py"), files.new_folder())
+        with time_machine.travel(timezone.now() + timedelta(days=31)):
+            assert cleanup.purge_stray_files() == 1
+        assert stored_files() == before
+
+    def test_folder_with_a_file_that_cannot_be_deleted_is_tried_again(self, monkeypatch):
+        files.store_file(upload("a.py"), files.new_folder())
+        with time_machine.travel(timezone.now() + timedelta(days=3)):
+            with monkeypatch.context() as storage_is_down:
+                storage_is_down.setattr(files, "_delete", lambda *args: False)
+                assert cleanup.purge_stray_files() == 0
+            assert cleanup.purge_stray_files() == 1
+
+    def test_storage_that_cannot_be_listed(self, monkeypatch, caplog):
+        """One line in the log; the other kinds of work are swept."""
+
+        def down(day):
+            raise OSError("/secret/path")
+
+        monkeypatch.setattr(files, "folders_of", down)
+        assert cleanup.purge_unpublished() == 0
+        assert "The file storage cannot be listed: OSError" in caplog.text
+        assert "secret" not in caplog.text
+
+    def test_folders_are_compared_every_ten_minutes(self, monkeypatch, django_assert_num_queries):
+        """A sweep every few seconds does not list the storage each time."""
+        calls = []
+        monkeypatch.setattr(cleanup, "purge_stray_files", lambda: len(calls.append(1) or []))
+        now = timezone.now()
+        for seconds in (0, 5, 599, 601, 700, 1300, 0):
+            with time_machine.travel(now + timedelta(seconds=seconds)):
+                cleanup.purge_unpublished()
+        assert len(calls) == 4, "at 0, 601 and 1300 s, and after the clock was set back"

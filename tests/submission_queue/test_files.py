@@ -57,11 +57,11 @@ def test_it_works(folder) -> None:
 
 @time_machine.travel("2026-11-20T08:00:00Z")
 def test_name_in_storage_is_opaque(folder) -> None:
-    """C16: a path is made of a date and a random number, not of the file's name."""
+    """C16: a date and random numbers; learner and author cannot influence the path."""
     stored = [store_file(upload("../../secret.py")) for _twice in range(2)]
     assert sorted(files_in(folder)) == sorted(file.storage_name for file in stored)
     for file in stored:
-        assert re.fullmatch(r"2026/11/20/[0-9a-f]{32}", file.storage_name)
+        assert re.fullmatch(r"2026/11/20/[0-9a-f]{32}/[0-9a-f]{8}", file.storage_name)
 
 
 def test_file_is_stored_from_its_start(folder) -> None:

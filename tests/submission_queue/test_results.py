@@ -367,10 +367,10 @@ class TestStatements:
 
     def test_a_refused_put(self, lease, django_assert_num_queries):
         grader, handed = lease
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             assert grader.put(handed.header, "not JSON") == BAD_FORMAT
 
     def test_a_put_that_would_do_for_a_trial_run(self, lease, django_assert_num_queries):
         grader, handed = lease
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(14):
             assert grader.put(handed.header, "{}") == BAD_FORMAT

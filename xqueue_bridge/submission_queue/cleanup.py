@@ -1,8 +1,14 @@
-"""Cleanup of submission content and files that a killed process left unpublished."""
+"""Cleanup of submission content and files that no submission refers to.
+
+A process that is killed while it sends leaves them, and so does a host's transaction that rolls
+back after the files were stored.
+"""
 
 from __future__ import annotations
 
+import logging
 import random
+import time
 from datetime import timedelta
 
 from django.utils import timezone
@@ -12,13 +18,56 @@ from xqueue_bridge.submission_queue.models import SubmissionContent
 
 #: Rows scanned by one call. The table holds the content of every submission ever sent.
 PURGE_WINDOW = 1_000
+#: Age in days of the folders that are compared with the table. A host's transaction is shorter.
+STRAY_DAYS = range(2, 32)
+#: Folders of one day that one call compares; a larger day is compared in random parts.
+FOLDER_LIMIT = 500
+#: Seconds between two comparisons by one process.
+STRAY_INTERVAL = 600
+
+log = logging.getLogger(__name__)
+#: When this process compared folders last, by the wall clock.
+_compared_at = 0.0
 
 
 def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
     """Delete unpublished content older than ``older_than``, with its files; return the number.
 
     Each call scans one random range of the table, because such rows are rare and not urgent.
+    Every ten minutes, folders of files that no row names are deleted, too.
     """
+    global _compared_at
+    purged = _purge_content(older_than)
+    # A clock that was set back must not stop the comparisons.
+    if abs(time.time() - _compared_at) >= STRAY_INTERVAL:
+        _compared_at = time.time()
+        purged += purge_stray_files()
+    return purged
+
+
+def purge_stray_files() -> int:
+    """Delete folders of the days in ``STRAY_DAYS`` that no content names; return their number.
+
+    One statement for each day that has folders.
+    """
+    purged = 0
+    today = timezone.now().date()
+    for age in STRAY_DAYS:
+        try:
+            folders = files.folders_of(today - timedelta(days=age))
+        except Exception as exc:  # storages raise exceptions of many libraries
+            log.warning("The file storage cannot be listed: %s", type(exc).__name__)
+            return purged
+        chosen = random.sample(folders, min(len(folders), FOLDER_LIMIT))
+        if not chosen:
+            continue
+        named = SubmissionContent.objects.filter(files_folder__in=chosen)
+        for folder in set(chosen) - set(named.values_list("files_folder", flat=True)):
+            purged += files.delete_folder(folder)
+    return purged
+
+
+def _purge_content(older_than: timedelta) -> int:
     keys = SubmissionContent.objects.order_by("pk").values_list("pk", flat=True)
     first, last = keys.first(), keys.last()
     if first is None or last is None:

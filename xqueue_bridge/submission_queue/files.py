@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from datetime import date
 from itertools import count
 from pathlib import PurePosixPath
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 #: A longer name is shortened before its number and extension.
 MAX_NAME_CHARACTERS = 255
 
+_DATE = "%Y/%m/%d"
 _SALT = "xqueue_bridge.submission_queue.files"
 
 
@@ -36,14 +38,19 @@ class FileToken:
     delivery: int
 
 
-def store_file(upload: UploadedFile) -> StoredFile:
+def new_folder() -> str:
+    """Return the folder of a new submission's files: the date and a random number."""
+    return f"{timezone.now():{_DATE}}/{secrets.token_hex(16)}"
+
+
+def store_file(upload: UploadedFile, folder: str | None = None) -> StoredFile:
     """Store one uploaded file completely in the private storage, or raise.
 
     Its storage name is random, so neither learner nor author can influence the path. Raise whatever
     the storage raises.
     """
     storage = _storage()
-    name = f"{timezone.now():%Y/%m/%d}/{secrets.token_hex(16)}"
+    name = f"{folder or new_folder()}/{secrets.token_hex(4)}"
     try:
         storage_name = storage.save(name, File(upload.content))
     except BaseException:
@@ -60,6 +67,19 @@ def open_file(stored: StoredFile) -> File:
 def delete_files(stored: Iterable[StoredFile]) -> list[StoredFile]:
     """Delete files from storage; return those that failed. A missing file counts as deleted."""
     return [file for file in stored if not _delete(_storage(), file.storage_name)]
+
+
+def folders_of(day: date) -> list[str]:
+    """Return the folders of that day's submissions; [] if there are none."""
+    parent = f"{day:{_DATE}}"
+    return [f"{parent}/{name}" for name in _list(parent)[0]]
+
+
+def delete_folder(folder: str) -> bool:
+    """Delete a folder with its files; return whether all of it is gone."""
+    left = [name for name in _list(folder)[1] if not _delete(_storage(), f"{folder}/{name}")]
+    # Storages without real folders have nothing to delete at the end.
+    return not left and _delete(_storage(), folder)
 
 
 def display_names(files: Sequence[StoredFile]) -> list[str]:
@@ -90,6 +110,13 @@ def read_file_token(token: str) -> FileToken:
         return FileToken(*signing.loads(token, salt=_SALT, max_age=options().FILE_URL_SECONDS))
     except ValueError:  # text that cannot be encoded
         raise signing.BadSignature("not a file token") from None
+
+
+def _list(folder: str) -> tuple[list[str], list[str]]:
+    try:
+        return _storage().listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
 
 
 def _storage() -> Storage:

@@ -32,6 +32,9 @@ class SubmissionContent(models.Model):
     files = models.JSONField(
         default=list, help_text="[name, name in storage, size in bytes] of each uploaded file."
     )
+    files_folder = models.CharField(
+        max_length=64, blank=True, db_index=True, help_text="The folder of its files in storage."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -46,15 +46,17 @@ def enqueue(new: NewSubmission) -> int:
     if not is_known_queue(new.queue_name):
         raise QueueNotFound(f"Queue '{new.queue_name}' not found")
     stored: list[StoredFile] = []
+    folder = files.new_folder() if new.files else ""
     content = None
     try:
         for upload in new.files:
-            stored.append(files.store_file(upload))
+            stored.append(files.store_file(upload, folder))
         content = SubmissionContent.objects.create(
             header=new.header,
             body=new.body,
             points=dict(new.points),
             files=[[file.name, file.storage_name, file.size] for file in stored],
+            files_folder=folder,
         )
         now = DatabaseNow()
         max_age = timedelta(seconds=queue_options(new.queue_name).MAX_AGE_SECONDS)

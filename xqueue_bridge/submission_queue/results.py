@@ -120,7 +120,8 @@ def _reject(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool
         return False
     limits = queue_options(row[0])
     delay = backoff(row[1], limits.REDELIVERY_BACKOFF, limits.REDELIVERY_BACKOFF_MAX, jitter=0)
-    with transaction.atomic():
+
+    def release() -> bool:
         released = held.update(
             pullkey_digest="", available_at=DatabaseNow(timedelta(seconds=delay))
         )
@@ -133,7 +134,9 @@ def _reject(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool
                 error=str(parsed.problem),
             )
             count_invalid_reply(grader.grader_id, row[0], lease.submission_id, str(parsed.problem))
-    return bool(released)
+        return bool(released)
+
+    return in_transaction(release)
 
 
 def _leased(
