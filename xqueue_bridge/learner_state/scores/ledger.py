@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -107,17 +108,7 @@ def apply_score(
         digest=digest,
     )
     how = _Application(expected_queue_key, only_if_higher, patch_state, reason)
-
-    def work() -> LedgerResult:
-        row = _as_row(entry)
-        if not _insert(row):
-            return _duplicate_of(idempotency_key)
-        outcome = Outcome.REJECTED if score is None else _apply(entry, score, how)
-        if outcome != Outcome.APPLIED:
-            ScoreLedger.objects.filter(pk=row.pk).update(outcome=outcome)
-        return LedgerResult(outcome)
-
-    return in_transaction(work)
+    return in_transaction(partial(_apply_once, entry, score, how))
 
 
 def publish_score(
@@ -219,6 +210,16 @@ def _duplicate_of(idempotency_key: str) -> LedgerResult:
 def _as_row(entry: LedgerEntry) -> ScoreLedger:
     now = timezone.now()
     return ScoreLedger(**asdict(entry), created=now, modified=now)
+
+
+def _apply_once(entry: LedgerEntry, score: RawScore | None, how: _Application) -> LedgerResult:
+    row = _as_row(entry)
+    if not _insert(row):
+        return _duplicate_of(entry.idempotency_key)
+    outcome = Outcome.REJECTED if score is None else _apply(entry, score, how)
+    if outcome != Outcome.APPLIED:
+        ScoreLedger.objects.filter(pk=row.pk).update(outcome=outcome)
+    return LedgerResult(outcome)
 
 
 def _apply(entry: LedgerEntry, score: RawScore, how: _Application) -> ScoreLedger.Outcome:
