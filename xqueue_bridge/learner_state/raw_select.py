@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import DateTimeField, Field, Model, QuerySet
 
 from xqueue_bridge.learner_state.block_keys import BlockKey
@@ -29,7 +29,7 @@ def read_rows(
     ``learner`` is an id or a query for it. One statement, in the order of ids.
     """
     of_learner, parameters = _learner(learner)
-    condition = f"{_column('student_id')} = {of_learner} AND {_at(len(blocks))}"
+    condition = f"student_id = {of_learner} AND module_id IN ({_placeholders(len(blocks))})"
     usages = [block.usage for block in blocks]
     return _select(("course_id", "module_state_key", *names), condition, [*parameters, *usages])
 
@@ -47,7 +47,8 @@ def lock_rows(keys: Iterable[RowKey], names: Sequence[str]) -> Values:
     # would not be one on MariaDB.
     conditions, parameters = [], []
     for user_id, of_learner in usages.items():
-        conditions.append(f"({_column('student_id')} = %s AND {_at(len(of_learner))})")
+        among = _placeholders(len(of_learner))
+        conditions.append(f"(student_id = %s AND module_id IN ({among}))")
         parameters += [user_id, *of_learner]
     columns = ("student_id", "course_id", "module_state_key", *names)
     return _select(columns, " OR ".join(conditions), parameters, lock=True)
@@ -57,25 +58,23 @@ def _select(
     names: Sequence[str], condition: str, parameters: Sequence[Any], *, lock: bool = False
 ) -> Values:
     fields: list[Any] = [StudentModule._meta.get_field(name) for name in names]
-    table = connection.ops.quote_name(StudentModule._meta.db_table)
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    sql = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {_column('id')}"  # noqa: S608
-    if lock and connection.features.has_select_for_update:
-        if not connection.in_atomic_block:
+    # The names of these columns need no quotes on any database.
+    columns = ", ".join(field.column for field in fields)
+    table = StudentModule._meta.db_table
+    sql = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY id"  # noqa: S608
+    database = connections[DEFAULT_DB_ALIAS]
+    if lock and database.features.has_select_for_update:
+        if not database.in_atomic_block:
             raise transaction.TransactionManagementError("rows are locked in a transaction")
-        sql = f"{sql} {connection.ops.for_update_sql()}"
-    with connection.cursor() as cursor:
+        sql = f"{sql} {database.ops.for_update_sql()}"
+    with database.cursor() as cursor:
         cursor.execute(sql, parameters)
         found = cursor.fetchall()
     return _converted(found, fields)
 
 
-def _at(blocks: int) -> str:
-    return f"{_column('module_id')} IN ({', '.join(['%s'] * blocks)})"
-
-
-def _column(name: str) -> str:
-    return connection.ops.quote_name(name)
+def _placeholders(count: int) -> str:
+    return ", ".join(["%s"] * count)
 
 
 def _learner(learner: int | QuerySet[Model, int]) -> tuple[str, Sequence[Any]]:
