@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from django.apps import apps
 from django.conf import settings
@@ -17,10 +16,12 @@ from xqueue_bridge.checks.messages import error, warning
 READ_COMMITTED = "READ COMMITTED"
 
 
-def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_databases(
+    databases: Sequence[str] | None = None, **kwargs: object
+) -> list[checks.CheckMessage]:
     """Check each database of ``check --database`` that stores the bridge's tables."""
     found: list[checks.CheckMessage] = []
-    for alias in kwargs.get("databases") or ():
+    for alias in databases or ():
         connection = connections[alias]
         if not _has_our_tables(alias):
             continue
@@ -34,7 +35,7 @@ def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
     return found
 
 
-def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_deployment(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that connections persist, and that a lost one is noticed before it is used."""
     found: list[checks.CheckMessage] = []
     for alias, database in settings.DATABASES.items():

@@ -18,7 +18,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.lms.project_type import is_cms
 
 
-def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_host(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the host's settings contain what the bridge needs."""
     found: list[checks.CheckMessage] = []
     if is_cms():
@@ -72,7 +72,7 @@ def check_host(**kwargs: Any) -> list[checks.CheckMessage]:
     return found
 
 
-def check_files_storage(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_files_storage(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that files can be written to, read from, and deleted from the storage of answers."""
     alias = options().FILES_STORAGE_ALIAS
     if not isinstance(alias, str) or alias not in settings.STORAGES:

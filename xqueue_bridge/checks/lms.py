@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -23,7 +23,7 @@ _SWITCH = "XQUEUE_BRIDGE['REPLACE_XQUEUE_SERVICE']"
 _BACKEND = "XQUEUE_BRIDGE['REPLY_BACKEND']"
 
 
-def check_lms(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_lms(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that blocks reach the bridge, that replies reach blocks, and the tracking log."""
     if not is_lms():
         return []

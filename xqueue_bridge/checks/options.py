@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -22,7 +21,7 @@ _BACKEND_EXAMPLE = f"{', '.join(map(repr, REPLY_BACKENDS))} or 'package.module.C
 LONGEST_TIMEOUT = 40
 
 
-def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_options(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that every key of XQUEUE_BRIDGE is known, of its type, and within its range."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
@@ -55,7 +54,7 @@ def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
     return found
 
 
-def check_reply_backend(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the reply backend can apply replies to the learner's state."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
@@ -118,7 +117,7 @@ def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
     return [error("E007", f"{where} is not {what}: {path}.", f"{where} = {example}")]
 
 
-def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_crawler_detector(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that CRAWLER_DETECTOR can be used."""
     path = options().CRAWLER_DETECTOR
     if not isinstance(path, str):
@@ -126,7 +125,7 @@ def check_crawler_detector(**kwargs: Any) -> list[checks.CheckMessage]:
     return unimportable("CRAWLER_DETECTOR", path)
 
 
-def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_state_client(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that USER_STATE_CLIENT can be imported and is a user-state client."""
     from xqueue_bridge.learner_state.user_state import missing_client_attributes
     from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
@@ -156,7 +155,7 @@ def check_state_client(**kwargs: Any) -> list[checks.CheckMessage]:
     return found
 
 
-def check_history(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_history(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the extended history table is in HISTORY_DATABASE."""
     alias = options().HISTORY_DATABASE
     if alias is None or not isinstance(alias, str):
@@ -176,7 +175,7 @@ def check_history(**kwargs: Any) -> list[checks.CheckMessage]:
     return []
 
 
-def check_credentials(**kwargs: Any) -> list[checks.CheckMessage]:
+def check_credentials(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that grades can be sent to Credentials, and that grades and secret are encrypted."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     given = given.get("CREDENTIALS") if isinstance(given, Mapping) else None

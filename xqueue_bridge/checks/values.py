@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -46,7 +45,7 @@ _RATE = re.compile(r"0*[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def wrong_number(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
+def wrong_number(name: str, value: object, where: str) -> list[checks.CheckMessage]:
     """Return the error of a numeric setting that is out of its range."""
     if name not in RANGES or not isinstance(value, int | float) or isinstance(value, bool):
         return []
@@ -57,7 +56,7 @@ def wrong_number(name: str, value: Any, where: str) -> list[checks.CheckMessage]
     return [error("E008", text, f"{where}[{name!r}] = {getattr(Options, name)!r}")]
 
 
-def wrong_text(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
+def wrong_text(name: str, value: object, where: str) -> list[checks.CheckMessage]:
     """Return the error of a text setting whose value is not supported."""
     if not isinstance(value, str):
         return []
@@ -76,7 +75,7 @@ def wrong_text(name: str, value: Any, where: str) -> list[checks.CheckMessage]:
     return [error("E009", f"{where}[{name!r}] is {value!r}, which is {reason}.", line)]
 
 
-def wrong_proxies(value: Any, where: str) -> list[checks.CheckMessage]:
+def wrong_proxies(value: object, where: str) -> list[checks.CheckMessage]:
     """Return an error for each trusted proxy that is not an IP address or network."""
     found: list[checks.CheckMessage] = []
     for proxy in value if isinstance(value, list | tuple) else ():

@@ -41,7 +41,7 @@ class BlockCommand(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count, but change nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         course_key, usage_key = find_block(options["course"], options["block"])
         learners = self.learners(course_key, usage_key, **options)
         action: Action = self.would_change if options["dry_run"] else self.perform

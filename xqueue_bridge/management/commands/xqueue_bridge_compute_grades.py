@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
@@ -37,7 +36,7 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *args: Any, course_key: str, workers: int, batch_size: int, **options: Any
+        self, *args: object, course_key: str, workers: int, batch_size: int, **options: object
     ) -> None:
         if workers < 1 or batch_size < 1:
             raise CommandError("--workers and --batch-size must be at least 1.")

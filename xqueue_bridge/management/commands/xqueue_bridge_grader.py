@@ -56,35 +56,35 @@ class Command(BaseCommand):
         revoke.add_argument("name")
         actions.add_parser("list", help="List graders and their queues.")
 
-    def handle(self, *args: Any, action: str, **options: Any) -> None:
+    def handle(self, *args: object, action: str, **options: object) -> None:
         getattr(self, action)(**options)
 
-    def create(self, name: str, queue: list[str], may_submit: bool, **options: Any) -> None:
+    def create(self, name: str, queue: list[str], may_submit: bool, **options: object) -> None:
         if Grader.objects.filter(name=name).exists():
             raise CommandError(f"There is a grader {name!r} already; 'rotate' gives a new secret.")
         self.stdout.write(submission_queue.create_grader(name, queue, may_submit=may_submit))
 
-    def rotate(self, name: str, overlap_hours: float, **options: Any) -> None:
+    def rotate(self, name: str, overlap_hours: float, **options: object) -> None:
         overlap = timedelta(hours=overlap_hours)
         self.stdout.write(submission_queue.issue_secret(self._grader(name), overlap=overlap))
 
-    def grant(self, name: str, queue: list[str], **options: Any) -> None:
+    def grant(self, name: str, queue: list[str], **options: object) -> None:
         grader = self._grader(name)
         for queue_name in queue:
             QueueGrant.objects.get_or_create(grader=grader, queue_name=queue_name)
         self._show(self._grader(name))
 
-    def deny(self, name: str, queue: list[str], **options: Any) -> None:
+    def deny(self, name: str, queue: list[str], **options: object) -> None:
         grader = self._grader(name)
         grader.grants.filter(queue_name__in=queue).delete()
         self._show(self._grader(name))
 
-    def revoke(self, name: str, **options: Any) -> None:
+    def revoke(self, name: str, **options: object) -> None:
         grader = self._grader(name)
         grader.secrets.all().delete()
         self.stderr.write(f"{grader.name} cannot log in until 'rotate' gives it a new secret.")
 
-    def list(self, **options: Any) -> None:
+    def list(self, **options: object) -> None:
         for grader in _graders().order_by("name"):
             self._show(grader)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys import InvalidKeyError
@@ -38,9 +37,17 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="Read and check, but publish nothing."
         )
 
-    def handle(self, *args: Any, path: Path, dry_run: bool, **options: Any) -> None:
+    def handle(
+        self,
+        *args: object,
+        path: Path,
+        dry_run: bool,
+        course_key: str | None,
+        course_version: str | None,
+        **options: object,
+    ) -> None:
         try:
-            course = self._read(path, options["course_key"], options["course_version"])
+            course = self._read(path, course_key, course_version)
             previous = course_structures().get(course.course_key)
             if not dry_run:
                 previous = publish(course).previous

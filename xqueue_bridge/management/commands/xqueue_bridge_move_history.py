@@ -40,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count, but move nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         unwritten, written = (_routed(table) for table in tables())
         source, target = options["source"] or unwritten, options["target"] or written
         if source == target:

@@ -42,7 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count, but delete nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         by_age = options["keep_last"] or options["keep_days"]
         if not by_age and not options["orphans"]:
             raise CommandError("At least one of --keep-last, --keep-days, --orphans is required.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, time
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
@@ -42,12 +41,12 @@ class Command(BaseCommand):
 
     def handle(
         self,
-        *args: Any,
+        *args: object,
         since: datetime | None,
         course: list[CourseKey],
         failed: bool,
         dry_run: bool,
-        **options: Any,
+        **options: object,
     ) -> None:
         if not (since or course or failed):
             raise CommandError("At least one of --since, --course, --failed is required.")

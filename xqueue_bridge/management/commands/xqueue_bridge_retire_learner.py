@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count, but change nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         mode = RetirementMode.PURGE if options["purge"] else RetirementMode.SCRUB
         wanted = dict.fromkeys(find_learners(options["learner"], options["user_id"]), mode)
         if options["unfinished"]:

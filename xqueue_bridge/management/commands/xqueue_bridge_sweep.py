@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from argparse import ArgumentTypeError
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
@@ -27,7 +26,7 @@ class Command(BaseCommand):
             "--interval", type=_seconds, default=2.0, help="Seconds between sweeps (default: 2)."
         )
 
-    def handle(self, *args: Any, forever: bool, interval: float, **options: Any) -> None:
+    def handle(self, *args: object, forever: bool, interval: float, **options: object) -> None:
         if not forever:
             self._report(sweep())
             return
