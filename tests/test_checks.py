@@ -100,6 +100,7 @@ def test_settings_of_the_tests_have_no_messages():
         ({"HISTORY_DATABASE": "default"}, "E010", "['HISTORY_DATABASE'] = None"),
         ({"HISTORY_EXTENDED": 1}, "E001", "['HISTORY_EXTENDED'] is int, not bool"),
         ({"GRADE_SIGNALS": "some"}, "E012", "['GRADE_SIGNALS'] = "),
+        ({"LATE_RESULTS": "always"}, "E017", "['LATE_RESULTS'] = "),
         ({"QUEUES": ["a"]}, "E001", "XQUEUE_BRIDGE['QUEUES'] = {}"),
         ({"QUEUES": {5: {}}}, "E001", "XQUEUE_BRIDGE['QUEUES']['5'] = "),
         ({"QUEUES": {"a": {"LEASE_SECONDS": "5"}}}, "E001", "['LEASE_SECONDS'] = 300"),

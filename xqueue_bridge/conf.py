@@ -158,6 +158,11 @@ class Options:
     # .. setting_description: Seconds that a reply waits for the learner's state to be saved before
     #   it becomes stale.
     STALE_AFTER_SECONDS: int = 120
+    # .. setting_name: XQUEUE_BRIDGE['LATE_RESULTS']
+    # .. setting_default: "ask_staff"
+    # .. setting_description: Whether a result that comes after its submission has failed counts:
+    #   "never", "if_waiting" or "ask_staff".
+    LATE_RESULTS: str = "ask_staff"
     # .. setting_name: XQUEUE_BRIDGE['MAX_ATTEMPTS']
     # .. setting_default: 24
     # .. setting_description: Maximum number of attempts to apply a reply.

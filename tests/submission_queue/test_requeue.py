@@ -110,6 +110,55 @@ def test_late_result_is_applied_by_a_requeue(learner_id, grader):
     assert grader.pull() is None
 
 
+def test_late_result_is_not_applied_by_a_save_of_an_old_page(learner_id, grader):
+    """C118, C127: only staff decide, also if the state waits for its key again."""
+    submit(learner_id)
+    waiting = state_of(learner_id)
+    pulled = fail(grader)
+    grader.put(pulled.header)
+    learner_state.save_fields(learner_id, COURSE, PROBLEM, waiting)
+    assert ReceivedReply.objects.get(source="put_result").status == "late"
+    assert entry_of(learner_id)["npoints"] != 1
+
+
+def test_late_result_counts_at_once_if_the_learner_waits(learner_id, grader, settings):
+    """C77, C127: LATE_RESULTS "if_waiting": the grader's result is accepted after all."""
+    settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LATE_RESULTS": "if_waiting"}
+    submit(learner_id)
+    pulled = fail(grader)
+    assert grader.put(pulled.header) == {"return_code": 0, "content": ""}
+    entry = entry_of(learner_id)
+    assert (entry["correctness"], entry["npoints"]) == ("correct", 1)
+    assert Submission.objects.get().status == Status.ANSWERED
+    assert grader.put(pulled.header) == {
+        "return_code": 1,
+        "content": "Incorrect key for submission",
+    }
+
+
+def test_late_result_is_kept_if_the_learner_has_answered_again(learner_id, grader, settings):
+    """C21, C127: LATE_RESULTS "if_waiting" changes no newer answer."""
+    settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LATE_RESULTS": "if_waiting"}
+    submit(learner_id)
+    pulled = fail(grader)
+    submit(learner_id, "key-2", "print(2)")
+    before = state_of(learner_id)
+    assert "is kept" in grader.put(pulled.header)["content"]
+    assert state_of(learner_id) == before
+    assert ReceivedReply.objects.get(source="put_result").status == "late"
+
+
+def test_late_result_never_counts(learner_id, grader, settings):
+    """C127: LATE_RESULTS "never": it is kept, and a requeued submission is graded again."""
+    settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LATE_RESULTS": "never"}
+    submit(learner_id)
+    pulled = fail(grader)
+    assert "is kept" in grader.put(pulled.header)["content"]
+    assert finish.requeue([pulled.submission_id]) == 1
+    assert ReceivedReply.objects.get(source="put_result").status == "late"
+    assert grader.pull().submission_id == pulled.submission_id
+
+
 def test_submission_can_fail_again_after_a_requeue(learner_id, grader):
     submit(learner_id)
     submission_id = fail(grader).submission_id

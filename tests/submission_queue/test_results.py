@@ -272,6 +272,7 @@ class TestRefused:
         assert grader.put(handed.header) == grader.put(handed.header) == TOO_LATE
         [late] = ReceivedReply.objects.filter(source="put_result")
         assert (late.body, late.score_given) == (GOOD_REPLY, 1)
+        assert (late.status, late.next_attempt_at) == ("late", None)
         assert Submission.objects.get().status == Status.FAILED
 
     def test_invalid_result_after_the_submission_has_failed(self, grader, handed, settings):

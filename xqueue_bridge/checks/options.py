@@ -98,6 +98,14 @@ def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
                 "XQUEUE_BRIDGE['GRADE_SIGNALS'] = 'every' or 'transitions'",
             )
         )
+    if given.get("LATE_RESULTS", "never") not in ("never", "if_waiting", "ask_staff"):
+        found.append(
+            error(
+                "E017",
+                "LATE_RESULTS is none of 'never', 'if_waiting' and 'ask_staff'.",
+                "XQUEUE_BRIDGE['LATE_RESULTS'] = 'never', 'if_waiting' or 'ask_staff'",
+            )
+        )
     return found
 
 

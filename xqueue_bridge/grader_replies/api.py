@@ -3,11 +3,13 @@
 from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, retry_dead
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
+    accept_late_replies,
     cancel_failure_replies,
     delete_replies,
     has_valid_reply,
     record_if_duplicate,
     store_failure_reply,
+    store_late_reply,
     store_reply,
     submissions_with_replies,
     undelivered_by_queue,
@@ -23,6 +25,7 @@ from xqueue_bridge.grader_replies.retirement import (
 )
 
 __all__ = [
+    "accept_late_replies",
     "apply_due",
     "apply_reply",
     "apply_waiting",
@@ -40,6 +43,7 @@ __all__ = [
     "retry_dead",
     "scrub_replies",
     "store_failure_reply",
+    "store_late_reply",
     "store_reply",
     "submissions_with_replies",
     "undelivered_by_queue",

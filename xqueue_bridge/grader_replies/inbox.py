@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Collection
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count
@@ -54,16 +55,12 @@ def store_reply(
     row = ReceivedReply.objects.create(
         submission_id=submission_id,
         source=source,
-        body=text[: options().MAX_REPLY_BYTES],
         digest=digest_of(text),
         status=Status.REJECTED if reply is None else Status.PENDING,
         received_at=now,
         next_attempt_at=None if reply is None else now,
         last_error=error[:255],
-        correct=None if reply is None else reply.correct,
-        score_given=None if reply is None else reply.score,
-        message="" if reply is None else reply.msg,
-        is_shortened=reply is not None and reply.is_shortened,
+        **_columns(text, reply),
     )
     if reply is not None and reply.is_shortened:
         log.warning("The feedback of a reply to submission %s was shortened", submission_id)
@@ -77,6 +74,31 @@ def store_reply(
 def _announce_and_apply(reply_id: int, submission_id: int) -> None:
     reply_received.send_robust(ReceivedReply, reply_id=reply_id, submission_id=submission_id)
     enqueue("apply_reply", reply_id)
+
+
+def store_late_reply(submission_id: int, source: str, body: str, *, reply: GraderReply) -> None:
+    """Store once a valid reply that came after its submission had failed; it is not applied."""
+    if record_if_duplicate(submission_id, body):
+        return
+    text = _storable(body)
+    ReceivedReply.objects.create(
+        submission_id=submission_id,
+        source=source,
+        status=Status.LATE,
+        received_at=timezone.now(),
+        last_error="it came after the submission had failed",
+        digest=digest_of(text),
+        **_columns(text, reply),
+    )
+    log.warning("A late reply to submission %s is kept", submission_id)
+
+
+def accept_late_replies(submission_id: int) -> None:
+    """Make the late replies to a requeued submission pending, unless LATE_RESULTS is "never"."""
+    if options().LATE_RESULTS == "never":
+        return
+    late = ReceivedReply.objects.filter(submission_id=submission_id, status=Status.LATE)
+    late.update(status=Status.PENDING, next_attempt_at=timezone.now(), last_error="")
 
 
 def store_failure_reply(submission_id: int) -> int:
@@ -104,7 +126,11 @@ def cancel_failure_replies(submission_id: int) -> None:
 def has_valid_reply(submission_id: int) -> bool:
     """Return whether a grader's valid reply to the submission is stored."""
     replies = ReceivedReply.objects.filter(submission_id=submission_id)
-    return replies.exclude(status=Status.REJECTED).exclude(source=Source.SYSTEM).exists()
+    return (
+        replies.exclude(status__in=(Status.REJECTED, Status.LATE))
+        .exclude(source=Source.SYSTEM)
+        .exists()
+    )
 
 
 def record_if_duplicate(submission_id: int, body: str) -> bool:
@@ -169,6 +195,20 @@ def send_after_commit_not_applied(reply_id: int, status: str, error: str) -> Non
             error=error,
         )
     )
+
+
+def _columns(text: str, reply: GraderReply | None) -> dict[str, Any]:
+    """Return the columns of a text and of what was parsed of it."""
+    body = text[: options().MAX_REPLY_BYTES]
+    if reply is None:
+        return {"body": body}
+    return {
+        "body": body,
+        "correct": reply.correct,
+        "score_given": reply.score,
+        "message": reply.msg,
+        "is_shortened": reply.is_shortened,
+    }
 
 
 def _storable(body: str) -> str:

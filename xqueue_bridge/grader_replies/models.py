@@ -27,6 +27,7 @@ class ReceivedReply(WorkItem):
         STALE = "stale", "stale"
         REJECTED = "rejected", "invalid"
         DEAD = "dead", "dead"
+        LATE = "late", "late"
 
     submission = models.ForeignKey(
         "xqueue_bridge.Submission", on_delete=models.CASCADE, related_name="replies"

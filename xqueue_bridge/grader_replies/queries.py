@@ -30,7 +30,7 @@ def with_submission() -> QuerySet[ReceivedReply]:
 def replies_to(
     user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]
 ) -> QuerySet[ReceivedReply]:
-    """Return the valid replies for these keys, each key's newest submission only."""
+    """Return the replies for these keys that may be applied, each key's newest submission only."""
     return (
         ReceivedReply.objects.filter(
             ~_is_replaced(),
@@ -38,7 +38,7 @@ def replies_to(
             submission__usage_key=usage_key,
             submission__queue_key__in=waiting_keys,
         )
-        .exclude(status=Status.REJECTED)
+        .exclude(status__in=(Status.REJECTED, Status.LATE))
         .order_by("pk")
     )
 

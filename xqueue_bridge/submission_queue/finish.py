@@ -19,6 +19,7 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.worker.after_response import run_after_response
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def requeue(submission_ids: Collection[int]) -> int:
     """Requeue failed submissions; return how many changed.
 
     The learner's block waits for the reply again, and the delivery count is reset. If a valid
-    result came after the failure, it is applied instead. A submission is not requeued if the
+    result came after the failure, it is applied instead, unless LATE_RESULTS is "never". A submission is not requeued if the
     learner has answered again, or the block cannot wait for it again. One transaction each.
     """
     return sum(_requeue(submission_id) for submission_id in submission_ids)
@@ -154,13 +155,14 @@ def _requeue(submission_id: int) -> bool:
         grader_replies.cancel_failure_replies(submission_id)
         if not grader_replies.reopen(row.target, row.queue_key):
             raise _NotReopened
+        grader_replies.accept_late_replies(submission_id)
         if grader_replies.has_valid_reply(submission_id):
             Submission.objects.filter(pk=submission_id).update(
                 status=Status.ANSWERED, available_at=None, finished_at=timezone.now()
             )
             keys = frozenset({row.queue_key})
             apply = partial(grader_replies.apply_waiting, row.user_id, row.target.usage_key, keys)
-            after_commit(apply)
+            after_commit(partial(run_after_response, apply))
         return True
 
     try:

@@ -24,6 +24,7 @@ from xqueue_bridge.exceptions import InvalidField, InvalidReply, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
+from xqueue_bridge.submission_queue import finish
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.pauses import count_invalid_reply
@@ -170,6 +171,7 @@ def _explain_failure(grader: Principal, lease: LeaseHeader, parsed: ParsedResult
         return
     if submission.status == Status.FAILED:
         _keep_late_result(submission, parsed)
+        return
     if submission.status != Status.ANSWERED or not grader_replies.record_if_duplicate(
         submission.pk, parsed.body
     ):
@@ -177,15 +179,15 @@ def _explain_failure(grader: Principal, lease: LeaseHeader, parsed: ParsedResult
 
 
 def _keep_late_result(submission: Submission, parsed: ParsedResult) -> None:
-    """Store a valid result of a failed submission once, and raise RequestRefused.
+    """Store a valid result of a failed submission, and do with it what LATE_RESULTS says.
 
-    The learner has got the failure reply, so the result usually becomes stale. Staff see it, and
-    it is applied if the submission is requeued.
+    Raise RequestRefused unless the result counts: the learner has got the failure reply.
     """
-    if submission.dispatch not in parsed.dispatches:
+    if submission.dispatch not in parsed.dispatches or parsed.reply is None:
         raise RequestRefused(FAILED) from parsed.problem
-    if not grader_replies.record_if_duplicate(submission.pk, parsed.body):
-        with transaction.atomic():
-            grader_replies.store_reply(submission.pk, "put_result", parsed.body, reply=parsed.reply)
-        log.warning("A late result of submission %s is kept", submission.pk)
-    raise RequestRefused(FAILED_AND_KEPT)
+    with transaction.atomic():
+        grader_replies.store_late_reply(
+            submission.pk, "put_result", parsed.body, reply=parsed.reply
+        )
+    if options().LATE_RESULTS != "if_waiting" or not finish.requeue([submission.pk]):
+        raise RequestRefused(FAILED_AND_KEPT)
