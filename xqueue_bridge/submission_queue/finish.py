@@ -137,8 +137,9 @@ def requeue(submission_ids: Collection[int]) -> int:
     """Requeue failed submissions; return how many changed.
 
     The learner's block waits for the reply again, and the delivery count is reset. If a valid
-    result came after the failure, it is applied instead, unless LATE_RESULTS is "never". A submission is not requeued if the
-    learner has answered again, or the block cannot wait for it again. One transaction each.
+    result came after the failure, it is applied instead, unless LATE_RESULTS is "never". A
+    submission is not requeued if the learner has answered again, or the block cannot wait for it
+    again. One transaction each.
     """
     return sum(_requeue(submission_id) for submission_id in submission_ids)
 
