@@ -1,4 +1,4 @@
-"""A learner whose state waits, the submission that it waits for, and replies to it."""
+"""Factories of learners, submissions, waiting states and replies, and a scripted backend."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops
 CALLBACK_URL = f"https://lms.example.com/courses/{COURSE}/xqueue/7/{BLOCK}/score_update"
 
 GOOD = json.dumps({"correct": True, "score": 1, "msg": "<p>All tests passed.</p>"})
-OLD = timedelta(hours=1)  # long past the grace period
+OLD = timedelta(hours=1)  # longer than STALE_AFTER_SECONDS
 
 
 def make_learner(name: str = "ada") -> int:
@@ -46,7 +46,7 @@ def make_submission(
     usage_key: UsageKey = BLOCK,
     header: str | None = None,
 ) -> Submission:
-    """Return a submission that was answered; nothing is sent or delivered."""
+    """Return an answered submission, without sending a signal."""
     if header is None:
         header = json.dumps({"lms_callback_url": CALLBACK_URL, "lms_key": queue_key})
     content = SubmissionContent.objects.create(
@@ -107,7 +107,7 @@ def waiting_state(**keys: str | None) -> dict[str, Any]:
 def make_state(
     user_id: int, state: Mapping[str, Any] | None = None, usage_key: UsageKey = BLOCK
 ) -> StudentModule:
-    """Put a state into the learner's row; nobody is told of it."""
+    """Write a state into the learner's row, without sending a signal."""
     now = timezone.now()
     fields = {
         "state": json.dumps(waiting_state(a_2_1="key-1") if state is None else state),
@@ -117,12 +117,12 @@ def make_state(
         "created": now,
         "modified": now,
     }
-    place = {"student_id": user_id, "course_id": COURSE, "module_state_key": usage_key}
-    return StudentModule.objects.update_or_create(defaults=fields, **place)[0]
+    key = {"student_id": user_id, "course_id": COURSE, "module_state_key": usage_key}
+    return StudentModule.objects.update_or_create(defaults=fields, **key)[0]
 
 
-def make_delivery(user_id: int = 7, **changes: Any) -> ReplyToApply:
-    """Return a delivery as recorders get it, without a row behind it."""
+def make_reply_to_apply(user_id: int = 7, **changes: Any) -> ReplyToApply:
+    """Return the argument of a backend's ``apply``, without a row."""
     header = json.dumps({"lms_callback_url": CALLBACK_URL, "lms_key": "key-1"})
     dispatch = changes.pop("dispatch", Dispatch.SCORE_UPDATE)
     fields: dict[str, Any] = {
@@ -138,18 +138,18 @@ def make_delivery(user_id: int = 7, **changes: Any) -> ReplyToApply:
     return ReplyToApply(**{**fields, **changes})
 
 
-class ScriptedRecorder:
-    """Runs what the test says for each delivery, outside any transaction."""
+class ScriptedBackend:
+    """Reply backend that runs one function of the script for each call."""
 
     needs_block_lock = True
     recheck_seconds: float | None = None
 
     def __init__(self, *script: Any) -> None:
         self.script = list(script) or [ApplyResult(True, 1, 1)]
-        self.deliveries: list[ReplyToApply] = []
+        self.calls: list[ReplyToApply] = []
 
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
-        self.deliveries.append(to_apply)
+        self.calls.append(to_apply)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
             raise step
@@ -161,7 +161,7 @@ class ScriptedRecorder:
 
 @contextmanager
 def heard(signal: Signal) -> Iterator[list[dict[str, Any]]]:
-    """Collect what a signal says."""
+    """Collect the arguments of each sending of a signal."""
     received: list[dict[str, Any]] = []
 
     def listen(sender: object, signal: Signal, **said: Any) -> None:

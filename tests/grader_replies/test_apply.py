@@ -1,4 +1,4 @@
-"""When a stored reply is tried, and what an attempt comes to."""
+"""Attempts to apply a stored reply, and their outcomes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.grader_replies.factories import (
     COURSE,
     GOOD,
     OLD,
-    ScriptedRecorder,
+    ScriptedBackend,
     heard,
     make_learner,
     make_reply,
@@ -54,10 +54,10 @@ def committed_ada(transactional_db) -> int:
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Have deliveries recorded by a script."""
+    """Return a function that installs a scripted reply backend."""
 
     def install(*script):
-        backend = ScriptedRecorder(*script)
+        backend = ScriptedBackend(*script)
         monkeypatch.setattr(apply, "get_reply_backend", lambda: backend)
         return backend
 
@@ -65,7 +65,7 @@ def scripted(monkeypatch):
 
 
 def due_again(reply):
-    """Deliver a reply at the moment that it is due, as the sweeper does."""
+    """Apply a reply at the time when it is due, as the sweeper does."""
     reply.refresh_from_db()
     with time_machine.travel(reply.next_attempt_at + timedelta(milliseconds=1), tick=False):
         status = api.apply_reply(reply.pk)
@@ -74,10 +74,10 @@ def due_again(reply):
 
 
 class TestState:
-    """Through the backend "state", the default."""
+    """With the backend "state", the default."""
 
-    def test_it_works(self, ada):
-        """C113: correctness, points and message are set, nothing waits, the grade is updated."""
+    def test_reply_is_applied(self, ada):
+        """C113: the state has correctness, points and message and waits no longer."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
         assert api.apply_reply(reply.pk) == Status.APPLIED
@@ -92,8 +92,8 @@ class TestState:
         assert (reply.attempts, reply.next_attempt_at, reply.last_error) == (1, None, "")
         assert reply.applied_at is not None
 
-    def test_twice_is_once(self, ada):
-        """C116: delivering the same reply again has no effect."""
+    def test_second_call_has_no_effect(self, ada):
+        """C116: applying the same reply again has no effect."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
         api.apply_reply(reply.pk)
@@ -102,8 +102,8 @@ class TestState:
         assert learner_state.read_state(ada, BLOCK, COURSE) == before
         assert StudentModuleHistory.objects.count() == 1
 
-    def test_a_second_reply_for_the_same_key_changes_nothing(self, ada):
-        """C115, C116: the key is used up by the first reply."""
+    def test_second_reply_for_the_same_key_changes_nothing(self, ada):
+        """C115, C116: after the first reply the state does not wait for the key."""
         make_state(ada)
         submission = make_submission(ada, age=OLD)
         api.apply_reply(make_reply(submission).pk)
@@ -111,8 +111,8 @@ class TestState:
         assert api.apply_reply(worse.pk) == Status.STALE
         assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
-    def test_a_stale_reply_changes_nothing(self, ada):
-        """C111, C115: the learner has answered again, and waits for another key."""
+    def test_stale_reply_changes_nothing(self, ada):
+        """C111, C115: the learner has submitted again, and the state waits for another key."""
         make_state(ada, waiting_state(a_2_1="key-2"))
         before = learner_state.read_state(ada, BLOCK, COURSE)
         reply = make_reply(make_submission(ada, age=OLD))
@@ -123,8 +123,8 @@ class TestState:
         assert reply.next_attempt_at is None
 
     @pytest.mark.parametrize("state", [None, {}, {"correct_map": {}}], ids=["row", "empty", "map"])
-    def test_an_early_reply_waits_for_the_state(self, ada, state):
-        """C20, C111: a reply that is faster than the save is applied after it."""
+    def test_early_reply_waits_for_the_state(self, ada, state):
+        """C20, C111: a reply that arrives before the save is applied after it."""
         if state is not None:
             make_state(ada, state)
         reply = make_reply(make_submission(ada))
@@ -136,8 +136,8 @@ class TestState:
         assert due_again(reply) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
-    def test_an_early_reply_waits_no_longer_than_the_grace_period(self, ada, settings):
-        """C111: the grace period ends, and with it the attempts."""
+    def test_early_reply_is_stale_after_stale_after_seconds(self, ada, settings):
+        """C111: after STALE_AFTER_SECONDS the reply is not retried."""
         settings.XQUEUE_BRIDGE = {"STALE_AFTER_SECONDS": 100}
         make_state(ada, waiting_state(a_2_1="key-2"))
         submission = make_submission(ada)
@@ -151,20 +151,20 @@ class TestState:
         assert status == Status.STALE
         assert reply.attempts >= 5
 
-    def test_after_the_last_attempt_or_the_due_date(self, ada):
-        """C119: a reply counts though the problem is closed by now."""
+    def test_reply_counts_after_the_last_attempt_or_the_due_date(self, ada):
+        """C119: a reply is applied although the problem is closed."""
         closed = {**waiting_state(a_2_1="key-1"), "attempts": 5}
         make_state(ada, closed)
         assert api.apply_reply(make_reply(make_submission(ada, age=OLD)).pk) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
-    def test_a_learner_without_enrolment(self, ada):
-        """C120: the grade is recorded for whoever answered; nothing asks for access."""
+    def test_learner_without_enrolment_gets_the_score(self, ada):
+        """C120: the reply is applied without a check of the learner's access."""
         make_state(ada)
         assert api.apply_reply(make_reply(make_submission(ada)).pk) == Status.APPLIED
 
-    def test_an_unknown_learner_is_given_up_soon(self, committed_ada):
-        """C107: after few attempts the reply is dead, and operators see why."""
+    def test_reply_to_an_unknown_learner_is_dead_after_three_attempts(self, committed_ada):
+        """C107: after three attempts the reply is dead, with the error for operators."""
         reply = make_reply(make_submission(committed_ada + 1))
         with heard(reply_not_applied) as received:
             status = api.apply_reply(reply.pk)
@@ -184,8 +184,8 @@ class TestState:
         assert api.apply_reply(second.pk) == api.apply_reply(first.pk) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.RawScore(2, 2)
 
-    def test_both_numbers_are_kept(self, ada):
-        """C94: what the grader gave and what the learner got, where they differ."""
+    def test_given_and_applied_score_are_stored(self, ada):
+        """C94: the grader's score and the applied score are stored if they differ."""
         make_state(ada)
         submission = make_submission(ada)
         body = '{"correct": true, "score": 5, "msg": "x"}'
@@ -204,8 +204,8 @@ class TestState:
         api.apply_reply(make_reply(make_submission(ada, points={"a_2_1": 10}), body).pk)
         assert learner_state.read_score(ada, BLOCK, COURSE) == learner_state.RawScore(5, 10)
 
-    def test_the_notice_ends_the_wait(self, ada):
-        """C123: a given-up submission is delivered like a reply, with the same key."""
+    def test_failure_reply_ends_the_wait(self, ada):
+        """C123: a failure reply is applied like a grader's reply, with the same key."""
         make_state(ada)
         reply_id = api.store_failure_reply(make_submission(ada).pk)
         assert api.apply_reply(reply_id) == Status.APPLIED
@@ -214,7 +214,7 @@ class TestState:
         assert "could not be graded" in entry["msg"]
         assert learner_state.read_state(ada, BLOCK, COURSE)["attempts"] == 0, "it is not counted"
 
-    def test_a_reply_that_is_none_is_rejected_not_applied(self, ada):
+    def test_invalid_reply_is_rejected(self, ada):
         """C112: a pending row without a parsed reply changes no state."""
         make_state(ada)
         before = learner_state.read_state(ada, BLOCK, COURSE)
@@ -225,11 +225,11 @@ class TestState:
         assert reply.last_error == "there is no valid reply to apply"
 
 
-class TestDeliverFor:
-    """Called when a learner's state was saved that waits for keys."""
+class TestApplyWaiting:
+    """Called after a save of a learner's state that waits for queue keys."""
 
-    def test_an_early_reply_is_applied_at_once(self, ada):
-        """C20: no sweeper is needed for a reply that came before the save."""
+    def test_early_reply_is_applied_at_once(self, ada):
+        """C20: a reply that arrived before the save needs no sweeper."""
         reply = make_reply(make_submission(ada))
         api.apply_reply(reply.pk)
         make_state(ada)
@@ -237,8 +237,8 @@ class TestDeliverFor:
         reply.refresh_from_db()
         assert (reply.status, reply.attempts) == (Status.APPLIED, 1), "counted from the save"
 
-    def test_the_first_of_two_replies_counts(self, ada):
-        """C88, C115: the key is used up by the reply that came first."""
+    def test_first_of_two_replies_counts(self, ada):
+        """C88, C115: after the first reply the state does not wait for the key."""
         submission = make_submission(ada)
         make_reply(submission)
         make_reply(submission, '{"correct": false, "score": 0, "msg": "no"}')
@@ -246,12 +246,12 @@ class TestDeliverFor:
         api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
-    def test_nothing_to_deliver_asks_for_no_recorder(self, ada, settings):
+    def test_without_a_pending_reply_no_backend_is_loaded(self, ada, settings):
         settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "nowhere.ReplyBackend"}
         api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
 
-    def test_what_a_late_save_undid_is_done_again(self, ada):
-        """C118: a page loaded before the reply saves after it; the result is not lost."""
+    def test_applied_reply_is_applied_again_after_a_late_save(self, ada):
+        """C118: a page that was loaded before the reply was applied saves the old state."""
         row = make_state(ada)
         old_state = row.state
         reply = make_reply(make_submission(ada))
@@ -263,7 +263,7 @@ class TestDeliverFor:
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
 
-    def test_a_stale_or_dead_one_lives_again(self, ada):
+    def test_stale_or_dead_reply_is_applied(self, ada):
         submission = make_submission(ada, age=OLD)
         for status in (Status.STALE, Status.DEAD):
             make_state(ada)
@@ -273,16 +273,16 @@ class TestDeliverFor:
             reply.refresh_from_db()
             assert reply.status == Status.APPLIED
 
-    def test_a_rejected_one_does_not(self, ada):
-        """C112: what was refused stays refused."""
+    def test_rejected_reply_stays_rejected(self, ada):
+        """C112: a rejected reply is never applied."""
         make_state(ada)
         reply = make_reply(make_submission(ada), status=Status.REJECTED, next_attempt_at=None)
         api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
         reply.refresh_from_db()
         assert reply.status == Status.REJECTED
 
-    def test_other_places_and_keys_are_left_alone(self, ada):
-        """C115: a key is one learner's at one block."""
+    def test_replies_of_other_blocks_and_keys_do_not_change(self, ada):
+        """C115: a queue key is valid for one learner at one block."""
         make_state(ada)
         make_reply(make_submission(ada))
         tried = {"attempts": 3, "next_attempt_at": timezone.now() + timedelta(hours=1)}
@@ -296,8 +296,8 @@ class TestDeliverFor:
             reply.refresh_from_db()
             assert (reply.attempts, reply.next_attempt_at) == tuple(tried.values())
 
-    def test_a_key_used_twice_is_the_newer_submissions(self, ada):
-        """C21: capa gives two answers within a second the same key; the old reply stays old."""
+    def test_key_of_two_submissions_belongs_to_the_newer_one(self, ada):
+        """C21: capa may generate the same key for two answers within a second."""
         make_state(ada)
         older = make_reply(make_submission(ada), status=Status.APPLIED, next_attempt_at=None)
         make_submission(ada)
@@ -307,11 +307,11 @@ class TestDeliverFor:
         assert learner_state.read_score(ada, BLOCK, COURSE).earned == 0
 
 
-class TestOneKeyTwice:
-    """Capa gives two answers of the same second the same key."""
+class TestEqualQueueKeys:
+    """Capa generates the same key for two answers within a second."""
 
-    def test_the_older_answers_reply_is_late(self, ada):
-        """C21, C115: the state shows the newer answer, and waits for a reply to that one."""
+    def test_reply_to_the_older_answer_is_stale(self, ada):
+        """C21, C115: the state has the newer answer and waits for a reply to that one."""
         make_state(ada)
         older, newer = (make_submission(ada, age=OLD) for _ in range(2))
         assert api.apply_reply(make_reply(older).pk) == Status.STALE
@@ -319,21 +319,21 @@ class TestOneKeyTwice:
         assert api.apply_reply(make_reply(newer).pk) == Status.APPLIED
         assert learner_state.read_score(ada, BLOCK, COURSE).earned == 1
 
-    def test_a_second_look_at_the_older_one_is_the_last(self, ada, scripted):
-        """C21, C118: what the older answer got is not given to the newer."""
+    def test_recheck_does_not_apply_the_older_reply_again(self, ada, scripted):
+        """C21, C118: the reply to the older answer is not applied to the newer one."""
         backend = scripted(ApplyResult(True, 1, 1))
         backend.recheck_seconds = 30
         reply = make_reply(make_submission(ada))
         api.apply_reply(reply.pk)
         make_submission(ada)
         assert due_again(reply) == Status.APPLIED
-        assert (len(backend.deliveries), reply.next_attempt_at) == (1, None)
+        assert (len(backend.calls), reply.next_attempt_at) == (1, None)
 
     @pytest.mark.parametrize(
         "other", [{"dispatch": Dispatch.UNGRADED_RESPONSE}, {"usage_key": BLOCK.replace(name="b")}]
     )
-    def test_a_trial_run_replaces_no_answer(self, ada, other):
-        """C25: nor does an answer elsewhere."""
+    def test_trial_run_replaces_no_answer(self, ada, other):
+        """C25: neither a trial run nor an answer at another block replaces an answer."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
         make_submission(ada, **other)
@@ -343,10 +343,10 @@ class TestOneKeyTwice:
 
 
 class TestAttempts:
-    """Whatever the backend."""
+    """With any reply backend."""
 
-    def test_transient_problems_are_tried_again_for_hours(self, ada, scripted, settings):
-        """C106: with pauses that double, vary, and have an upper limit; then it is dead."""
+    def test_transient_error_is_retried_for_hours(self, ada, scripted, settings):
+        """C106: the intervals double up to a limit, with jitter; then the reply is dead."""
         settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 24}
         scripted(TransientApplyError("The LMS answered 503."))
         reply = make_reply(make_submission(ada))
@@ -366,8 +366,8 @@ class TestAttempts:
             assert min(2.0**n, 3600) * 0.49 < pause < min(2.0**n, 3600) * 1.01
         assert len({round(pause / min(2.0**n, 3600), 3) for n, pause in enumerate(pauses, 2)}) > 5
 
-    def test_permanent_problems_are_tried_a_few_times(self, ada, scripted):
-        """C107: a missing learner or block may be on its way; then the reply is dead."""
+    def test_permanent_error_is_retried_three_times(self, ada, scripted):
+        """C107: a missing learner or block may appear; then the reply is dead."""
         scripted(PermanentApplyError("The LMS answered 404."))
         reply = make_reply(make_submission(ada))
         assert api.apply_reply(reply.pk) == Status.PENDING
@@ -375,33 +375,35 @@ class TestAttempts:
         assert due_again(reply) == Status.DEAD
         assert reply.attempts == PERMANENT_ATTEMPTS
 
-    def test_the_next_attempt_can_succeed(self, ada, scripted):
-        """C91: the reply is kept, and delivered once that is possible."""
+    def test_next_attempt_can_succeed(self, ada, scripted):
+        """C91: the reply stays stored and is applied by a later attempt."""
         backend = scripted(TransientApplyError("busy"), ApplyResult(True, 0.5, 1))
         reply = make_reply(make_submission(ada))
         assert api.apply_reply(reply.pk) == Status.PENDING
         assert due_again(reply) == Status.APPLIED
         assert (reply.score_applied, reply.last_error) == (0.5, "")
-        assert len(backend.deliveries) == 2
+        assert len(backend.calls) == 2
 
-    def test_not_before_it_is_due(self, ada, scripted):
-        """C106: a wake-up does not cut the pause short."""
+    def test_reply_is_not_tried_before_it_is_due(self, ada, scripted):
+        """C106: a call before the next attempt's time does nothing."""
         backend = scripted(TransientApplyError("busy"))
         with time_machine.travel(timezone.now(), tick=False):
             reply = make_reply(make_submission(ada))
             api.apply_reply(reply.pk)
             assert api.apply_reply(reply.pk) == Status.PENDING
             assert api.apply_due() == 0
-        assert len(backend.deliveries) == 1
+        assert len(backend.calls) == 1
 
-    def test_a_new_one_is_due_whatever_the_clock_says(self, ada, scripted):
+    def test_new_reply_is_due_for_every_clock(self, ada, scripted):
         scripted()
         tomorrow = timezone.now() + timedelta(days=1)
         reply = make_reply(make_submission(ada), next_attempt_at=tomorrow)
         assert api.apply_reply(reply.pk) == Status.APPLIED
 
-    def test_foreign_exceptions_are_transient_and_say_nothing(self, ada, scripted, caplog):
-        """C106: the host's exception counts as transient; its message may hold anything."""
+    def test_other_exception_is_transient_and_its_message_is_not_logged(
+        self, ada, scripted, caplog
+    ):
+        """C106: an exception of the host is transient; its message may contain private text."""
         scripted(RuntimeError("key-1 and <p>All tests passed.</p>"))
         reply = make_reply(make_submission(ada))
         with caplog.at_level(logging.DEBUG):
@@ -411,10 +413,10 @@ class TestAttempts:
         assert "key-1" not in caplog.text
         assert "tests passed" not in caplog.text
 
-    def test_the_attempt_counts_before_foreign_code_runs(self, ada, scripted):
-        """C107: a reply that kills its deliverer is given up in the end, too."""
+    def test_attempt_counts_before_foreign_code_runs(self, ada, scripted):
+        """C107: a reply that kills its process is dead after the last attempt."""
 
-        def die(delivery):
+        def die(to_apply):
             raise SystemExit
 
         scripted(die)
@@ -426,11 +428,11 @@ class TestAttempts:
         assert reply.next_attempt_at > timezone.now()
         assert not BlockLock.objects.exists()
 
-    def test_a_deliverer_that_is_killed_every_time(self, ada, scripted, settings):
-        """C106, C107: nothing says so, but the attempts have an end all the same."""
+    def test_reply_that_kills_its_process_each_time_is_dead(self, ada, scripted, settings):
+        """C106, C107: no error is reported, but the number of attempts is bounded."""
         settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 3}
 
-        def die(delivery):
+        def die(to_apply):
             raise SystemExit
 
         backend = scripted(die)
@@ -439,15 +441,15 @@ class TestAttempts:
             with pytest.raises(SystemExit):
                 due_again(reply)
         assert due_again(reply) == Status.DEAD
-        assert len(backend.deliveries) == 3
+        assert len(backend.calls) == 3
         assert reply.last_error == "an attempt began and did not end"
         assert reply.next_attempt_at is None
 
-    def test_killed_once(self, ada, scripted, settings):
-        """C20, C107: a reply that waits for its state is tried on, however often it was."""
+    def test_reply_is_retried_after_one_kill(self, ada, scripted, settings):
+        """C20, C107: a reply that waits for its state is retried, also after many attempts."""
         settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 2, "STALE_AFTER_SECONDS": 100_000}
 
-        def die(delivery):
+        def die(to_apply):
             raise SystemExit
 
         scripted(die, ApplyResult(False), ApplyResult(False), ApplyResult(True, 1, 1))
@@ -459,10 +461,8 @@ class TestAttempts:
         assert due_again(reply) == Status.APPLIED
         assert (reply.attempts, reply.last_error) == (4, "")
 
-    def test_the_note_is_written_again_where_the_database_collides(
-        self, committed_ada, scripted, monkeypatch
-    ):
-        """C116: the block has the reply and would not take it again; so the note must not fail."""
+    def test_status_update_is_repeated_after_a_deadlock(self, committed_ada, scripted, monkeypatch):
+        """C116: the block would not take the reply again, so the status update is retried."""
         backend = scripted(ApplyResult(True, 1, 1), ApplyResult(False))
         reply = make_reply(make_submission(committed_ada, age=OLD))
         record_outcomes, calls = ledger.record_outcomes, []
@@ -475,22 +475,22 @@ class TestAttempts:
 
         monkeypatch.setattr(ledger, "record_outcomes", collide_once)
         assert api.apply_reply(reply.pk) == Status.APPLIED
-        assert (len(backend.deliveries), len(calls)) == (1, 2)
+        assert (len(backend.calls), len(calls)) == (1, 2)
 
-    def test_the_delivery_tells_all(self, ada, scripted):
+    def test_argument_of_the_backend(self, ada, scripted):
         backend = scripted()
         submission = make_submission(ada, points={"a_2_1": 10})
         api.apply_reply(make_reply(submission).pk)
-        (delivery,) = backend.deliveries
-        assert delivery.target == submission.target
-        assert delivery.queue_key == "key-1"
-        assert delivery.header == submission.content.header
-        assert delivery.reply == api.parse_reply(GOOD)
-        assert delivery.points == {"a_2_1": 10}
-        assert delivery.sent_at == submission.created_at
+        (to_apply,) = backend.calls
+        assert to_apply.target == submission.target
+        assert to_apply.queue_key == "key-1"
+        assert to_apply.header == submission.content.header
+        assert to_apply.reply == api.parse_reply(GOOD)
+        assert to_apply.points == {"a_2_1": 10}
+        assert to_apply.sent_at == submission.created_at
 
-    def test_what_was_applied_is_looked_at_once_more(self, ada, scripted, caplog):
-        """C118: a save of the host's own can undo a result; once is looked, and no more."""
+    def test_applied_reply_is_checked_once_more(self, ada, scripted, caplog):
+        """C118: a save of the host can overwrite a result; the reply is checked once."""
         backend = scripted(ApplyResult(True, 1, 1), ApplyResult(False))
         backend.recheck_seconds = 30
         reply = make_reply(make_submission(ada))
@@ -503,8 +503,8 @@ class TestAttempts:
         assert caplog.text == ""
 
     @pytest.mark.parametrize("second", [ApplyResult(True, 1, 1), PermanentApplyError("gone")])
-    def test_what_was_applied_stays_applied(self, ada, scripted, second):
-        """C118: applied again, or not to be looked at: either way it is over."""
+    def test_applied_reply_stays_applied_after_the_check(self, ada, scripted, second):
+        """C118: if it was applied again, or the check failed, the reply stays applied."""
         backend = scripted(ApplyResult(True, 1, 1), second)
         backend.recheck_seconds = 30
         reply = make_reply(make_submission(ada))
@@ -515,26 +515,26 @@ class TestAttempts:
         assert reply.next_attempt_at is None
 
 
-class TestTurns:
-    """Foreign code runs for one learner's block once at a time."""
+class TestBlockLock:
+    """Foreign code runs for one reply at a time of one learner's block."""
 
-    def test_a_taken_turn_leaves_the_reply_due(self, ada, scripted):
-        """C118: whoever finds the turn taken leaves the reply to its holder."""
+    def test_reply_stays_due_while_another_process_has_the_lock(self, ada, scripted):
+        """C118: a process that does not get the lock leaves the reply to its owner."""
         backend = scripted()
         reply = make_reply(make_submission(ada))
         with block_lock(ada, BLOCK):
             assert api.apply_reply(reply.pk) == Status.PENDING
         reply.refresh_from_db()
-        assert (reply.attempts, backend.deliveries) == (0, [])
+        assert (reply.attempts, backend.calls) == (0, [])
         assert api.apply_due() == 1
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
 
-    def test_the_holder_takes_along_what_was_left(self, ada, scripted):
-        """C24, C118: a reply that came during a delivery is delivered right after it."""
+    def test_owner_applies_replies_that_arrived_meanwhile(self, ada, scripted):
+        """C24, C118: a reply that arrived during an attempt is applied right after it."""
         late = []
 
-        def meanwhile(delivery):
+        def meanwhile(to_apply):
             if not late:
                 late.append(make_reply(make_submission(ada, "key-2")))
                 assert api.apply_reply(late[0].pk) == Status.PENDING
@@ -544,27 +544,27 @@ class TestTurns:
         api.apply_reply(make_reply(make_submission(ada)).pk)
         late[0].refresh_from_db()
         assert late[0].status == Status.APPLIED
-        assert [delivery.queue_key for delivery in backend.deliveries] == ["key-1", "key-2"]
+        assert [to_apply.queue_key for to_apply in backend.calls] == ["key-1", "key-2"]
 
-    def test_what_was_delivered_before_the_turn_came(self, ada, scripted, monkeypatch):
-        """C116: what was read before the turn is not true in it."""
+    def test_reply_that_was_applied_before_the_lock_was_acquired(self, ada, scripted, monkeypatch):
+        """C116: the reply is read again after the lock was acquired."""
         backend = scripted()
         reply = make_reply(make_submission(ada))
 
-        def another_is_faster(*place):
+        def apply_by_another_process(*key):
             monkeypatch.setattr(apply, "block_lock", block_lock)
             api.apply_reply(reply.pk)
-            return block_lock(*place)
+            return block_lock(*key)
 
-        monkeypatch.setattr(apply, "block_lock", another_is_faster)
+        monkeypatch.setattr(apply, "block_lock", apply_by_another_process)
         assert api.apply_reply(reply.pk) == Status.APPLIED
-        assert len(backend.deliveries) == 1
+        assert len(backend.calls) == 1
 
     @pytest.mark.parametrize(
         "step", [ApplyResult(True, 1, 1), ApplyResult(False), TransientApplyError("x" * 300)]
     )
-    def test_an_attempt_is_one_reply_s(self, ada, scripted, step):
-        """C106: what is due at the same moment is not counted with it."""
+    def test_attempt_counts_for_one_reply(self, ada, scripted, step):
+        """C106: attempts of other replies that are due at the same time are not counted."""
         scripted(step)
         now = timezone.now()
         first, other = (
@@ -579,19 +579,19 @@ class TestTurns:
         other.refresh_from_db()
         assert (other.attempts, other.next_attempt_at) == (0, now)
 
-    def test_what_is_elsewhere_is_not_taken_along(self, ada, scripted):
-        """C118: a turn is for one learner's block."""
+    def test_owner_does_not_apply_replies_of_other_blocks(self, ada, scripted):
+        """C118: a lock is for one learner's block."""
         backend = scripted()
         make_reply(make_submission(make_learner("bob"), "bob's"))
         make_reply(make_submission(ada, "lists", usage_key=BLOCK.replace(name="lists")))
         api.apply_reply(make_reply(make_submission(ada)).pk)
-        assert [delivery.queue_key for delivery in backend.deliveries] == ["key-1"]
+        assert [to_apply.queue_key for to_apply in backend.calls] == ["key-1"]
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
-    def test_a_state_saved_during_an_attempt(self, ada, scripted, status, caplog):
-        """C118: the attempt looked before the save, and has no say in what comes after it."""
+    def test_state_saved_during_an_attempt(self, ada, scripted, status, caplog):
+        """C118: an attempt that read the state before the save does not change the new status."""
 
-        def saved_meanwhile(delivery):
+        def saved_meanwhile(to_apply):
             api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
             return ApplyResult(False)
 
@@ -606,11 +606,11 @@ class TestTurns:
         assert (reply.status, reply.score_applied) == (Status.APPLIED, 1)
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
-    def test_a_block_that_saves_and_fails_every_time(self, ada, scripted, settings, status):
-        """C106: a save of the block's own, in the attempt, does not start the count again."""
+    def test_block_that_saves_and_fails_each_time(self, ada, scripted, settings, status):
+        """C106: a save by the block during the attempt does not reset the count."""
         settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 3}
 
-        def save_and_fail(delivery):
+        def save_and_fail(to_apply):
             api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
             raise TransientApplyError("The block has not taken the reply.")
 
@@ -618,26 +618,26 @@ class TestTurns:
         reply = make_reply(make_submission(ada), status=status)
         while reply.next_attempt_at:
             due_again(reply)
-            assert len(backend.deliveries) <= 3
+            assert len(backend.calls) <= 3
         assert reply.status == (Status.DEAD if status == Status.PENDING else Status.APPLIED)
         api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
-        assert len(backend.deliveries) == 4
+        assert len(backend.calls) == 4
 
-    def test_there_is_an_end_to_taking_along(self, ada, scripted):
+    def test_number_of_replies_under_one_lock_is_bounded(self, ada, scripted):
         count = iter(range(1000))
 
-        def another(delivery):
+        def another(to_apply):
             make_reply(make_submission(ada, f"key {next(count)}"))
             return ApplyResult(True, 1, 1)
 
         backend = scripted(another)
         api.apply_reply(make_reply(make_submission(ada)).pk)
-        assert len(backend.deliveries) == DRAIN_LIMIT
+        assert len(backend.calls) == DRAIN_LIMIT
 
     def test_no_transaction_is_open_while_foreign_code_runs(self, committed_ada, scripted):
         seen = []
 
-        def look(delivery):
+        def look(to_apply):
             seen.append(connection.in_atomic_block)
             return ApplyResult(True, 1, 1)
 
@@ -647,7 +647,7 @@ class TestTurns:
 
 
 class TestSweep:
-    def test_the_longest_overdue_comes_first(self, ada, scripted):
+    def test_oldest_due_reply_is_first(self, ada, scripted):
         backend = scripted()
         now = timezone.now()
         for minutes in (1, 3, 2):
@@ -658,14 +658,14 @@ class TestSweep:
                 next_attempt_at=now - timedelta(minutes=minutes),
             )
         assert api.apply_due(limit=2) == 2
-        assert [delivery.queue_key for delivery in backend.deliveries] == [
+        assert [to_apply.queue_key for to_apply in backend.calls] == [
             "3 minutes",
             "2 minutes",
         ]
         assert api.apply_due() == 1
         assert api.apply_due() == 0
 
-    def test_a_wrong_setting_is_one_error(self, ada, settings, caplog):
+    def test_wrong_setting_is_one_error(self, ada, settings, caplog):
         settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "nowhere.ReplyBackend"}
         make_reply(make_submission(ada))
         with pytest.raises(ImportError):
@@ -689,8 +689,8 @@ class TestSweep:
         assert "RuntimeError" in caplog.text
         assert "key-1" not in caplog.text
 
-    def test_what_cannot_be_tried_keeps_nobody_waiting_for_ever(self, ada, scripted, settings):
-        """C106: it has its pauses and its end, too, and the others their turn between them."""
+    def test_locked_reply_does_not_block_others(self, ada, scripted, settings):
+        """C106: a reply that cannot be tried has intervals and a maximum of attempts, too."""
         settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 2}
         scripted()
         long_ago = timezone.now() - OLD
@@ -711,8 +711,8 @@ class TestSweep:
             assert (reply.status, reply.attempts) == (Status.DEAD, 2)
             assert (reply.last_error, reply.next_attempt_at) == ("ValueError", None)
 
-    def test_what_failed_after_its_end_stays_ended(self, ada, scripted, monkeypatch):
-        """C116: what came to its end before the exception is not tried again."""
+    def test_exception_after_the_final_status_does_not_retry(self, ada, scripted, monkeypatch):
+        """C116: a reply with a final status is not retried after an exception."""
         backend = scripted()
 
         def fail(reply, tried):
@@ -723,12 +723,12 @@ class TestSweep:
         assert api.apply_due() == 1
         reply.refresh_from_db()
         assert (reply.status, reply.attempts, reply.last_error) == (Status.APPLIED, 1, "")
-        assert len(backend.deliveries) == 1
+        assert len(backend.calls) == 1
 
 
 class TestSignals:
-    def test_applied(self, committed_ada):
-        """C121: exactly one piece of news for one result, with the learner's numbers."""
+    def test_one_signal_is_sent_for_an_applied_reply(self, committed_ada):
+        """C121: exactly one signal is sent for one result, with the applied score."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         with heard(reply_applied) as received:
@@ -746,8 +746,8 @@ class TestSignals:
             }
         ]
 
-    def test_restored(self, committed_ada):
-        """C121: doing again what a save undid is no news."""
+    def test_no_signal_is_sent_if_a_reply_is_applied_again(self, committed_ada):
+        """C121: applying a reply again after a late save sends no signal."""
         row = make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         api.apply_reply(reply.pk)
@@ -757,8 +757,8 @@ class TestSignals:
         assert received == []
         assert waiting_keys(learner_state.read_state(committed_ada, BLOCK, COURSE)) == frozenset()
 
-    def test_again_with_other_numbers(self, committed_ada, scripted):
-        """C121: what a host hears of is each number that a learner got, and a run without one."""
+    def test_signal_is_sent_if_the_score_differs_the_second_time(self, committed_ada, scripted):
+        """C121: a signal is sent for each different score, and for a trial run without one."""
         backend = scripted(ApplyResult(True), ApplyResult(True), ApplyResult(True, 1, 2))
         backend.recheck_seconds = 30
         reply = make_reply(make_submission(committed_ada))
@@ -776,7 +776,7 @@ class TestSignals:
         problem = "the learner's state does not wait for it"
         assert received == [{"reply_id": reply.pk, "status": "stale", "error": problem}]
 
-    def test_a_receiver_that_raises_stops_nothing(self, committed_ada):
+    def test_exception_in_a_receiver_has_no_effect(self, committed_ada):
         def fail(**received):
             raise RuntimeError
 
@@ -790,7 +790,7 @@ class TestSignals:
 
 
 class TestStatements:
-    """What a delivery itself costs, BEGIN and COMMIT included; course grades are counted there."""
+    """Number of statements of an attempt, with BEGIN and COMMIT, without course grades."""
 
     @pytest.fixture(autouse=True)
     def _without_course_grades(self, settings):
@@ -819,8 +819,8 @@ class TestStatements:
         with django_assert_num_queries(1):
             api.apply_due()
 
-    def test_in_turn(self, committed_ada, django_assert_num_queries, scripted):
-        """Read reply, turn (3), claim, mark (4), give it back (3), look for others."""
+    def test_with_a_block_lock(self, committed_ada, django_assert_num_queries, scripted):
+        """Read reply, lock (3), claim, mark (4), release (3), select other replies."""
         scripted()
         reply = make_reply(make_submission(committed_ada))
         with django_assert_num_queries(13):
@@ -828,8 +828,8 @@ class TestStatements:
 
 
 class TestConcurrency:
-    def test_one_reply_many_deliverers(self, committed_ada):
-        """C116: eight deliverers of the same reply apply it once."""
+    def test_concurrent_processes_apply_a_reply_once(self, committed_ada):
+        """C116: eight threads with the same reply apply it once."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         with heard(reply_applied) as received:
@@ -839,8 +839,8 @@ class TestConcurrency:
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
 
-    def test_eight_parts_at_once(self, committed_ada):
-        """C24, C118: results for one block that arrive together are all applied."""
+    def test_concurrent_replies_to_eight_parts_are_applied(self, committed_ada):
+        """C24, C118: replies to one block that arrive together are all applied."""
         keys = {f"a_{n}_1": f"key-{n}" for n in range(8)}
         make_state(committed_ada, waiting_state(**keys))
         points = dict.fromkeys(keys, 1)
@@ -856,10 +856,10 @@ class TestConcurrency:
         } == set(range(1, 9))
 
     def test_foreign_code_never_runs_twice_at_once(self, committed_ada, scripted):
-        """C118: deliveries to one learner's block are one after the other."""
+        """C118: replies to one learner's block are applied one after another."""
         running, most = [], []
 
-        def slow(delivery):
+        def slow(to_apply):
             running.append(1)
             most.append(len(running))
             list(ReceivedReply.objects.all())

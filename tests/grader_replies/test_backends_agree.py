@@ -1,7 +1,7 @@
-"""The backend "state" leaves what the real problem block leaves.
+"""The backends "state" and "block" store the same.
 
-One learner answers by the real block and our own transport. Each backend then gets the same
-reply for a copy of that state, and what is stored must be the same.
+A learner submits with the real problem block and the submissions table. Each backend then applies
+the same reply to a copy of that state, and the stored states and scores must be equal.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ replies = st.fixed_dictionaries(
         "msg": markup | st.text(st.characters(), max_size=20) | st.none() | st.integers(),
     }
 )
-#: Which submission of the problem a reply is for; None: a key that nobody waits for.
+#: Index of the submission of a reply; None: a key that the state does not wait for.
 plans = st.lists(
     st.tuples(st.sampled_from([0, 1, None]), replies, st.booleans()), min_size=1, max_size=4
 )
@@ -63,7 +63,7 @@ def ada() -> int:
     return make_learner()
 
 
-def delivery_of(submission: Submission, reply: dict[str, Any], is_fraction: bool) -> ReplyToApply:
+def to_apply_of(submission: Submission, reply: dict[str, Any], is_fraction: bool) -> ReplyToApply:
     dispatch = Dispatch(submission.dispatch)
     graded = dispatch is Dispatch.SCORE_UPDATE
     return ReplyToApply(
@@ -86,11 +86,11 @@ def stored(submission: Submission) -> tuple[Any, ...]:
 
 
 def recorded_by(backend: Any, deliveries: list[ReplyToApply]) -> list[ApplyResult]:
-    return [backend.apply(delivery, lambda result: None) for delivery in deliveries]
+    return [backend.apply(to_apply, lambda result: None) for to_apply in deliveries]
 
 
 def agree(deliveries: list[ReplyToApply], submission: Submission) -> tuple[Any, ...]:
-    """Have both recorders do the same to the same state; return what both leave."""
+    """Apply the same replies with both backends to the same state; return the equal result."""
     before = StudentModule.objects.filter(module_state_key=submission.usage_key).values().get()
     left = []
     try:
@@ -112,11 +112,11 @@ def can_be_opened(submission: Submission) -> bool:
 
 
 @pytest.mark.parametrize("name", ["one", "ten", "two", "uneven", "mixed", "files", "matlab"])
-def test_one_good_reply(ada, name):
-    """C109, C113: state, grade and maximum are the block's own."""
+def test_valid_reply(ada, name):
+    """C109, C113: state, score and maximum are those of the block."""
     sent = real_block.answer(ada, name)
     reply = {"correct": True, "score": 1, "msg": WATCHER}
-    recorded, (state, grade, max_grade) = agree([delivery_of(sent[0], reply, False)], sent[0])
+    recorded, (state, grade, max_grade) = agree([to_apply_of(sent[0], reply, False)], sent[0])
     assert recorded[0].applied
     assert (grade, max_grade) == (state["score"]["raw_earned"], state["score"]["raw_possible"])
     assert grade >= 1
@@ -131,7 +131,7 @@ def test_scores(ada, name, score, is_fraction, correct):
     sent = real_block.answer(ada, name)
     reply = {"correct": correct, "score": score, "msg": "x"}
     maximum = {"one": 1, "ten": 10}[name]
-    _, (_, grade, max_grade) = agree([delivery_of(sent[0], reply, is_fraction)], sent[0])
+    _, (_, grade, max_grade) = agree([to_apply_of(sent[0], reply, is_fraction)], sent[0])
     assert (grade, max_grade) == (
         max(0, min(score * (maximum if is_fraction else 1), maximum)),
         maximum,
@@ -145,21 +145,22 @@ def test_scores(ada, name, score, is_fraction, correct):
     + [WATCHER, NO_FEEDBACK, "<img src='https://example.com/x.png'>", "<div>" * 5, "\ud800", "😀"],
 )
 def test_messages(ada, msg):
-    """C93: what the learner sees is the same, and never capa's own complaint."""
+    """C93: the learner sees the same feedback, and never capa's own error."""
     sent = real_block.answer(ada, "one")
     reply = {"correct": True, "score": 1, "msg": msg}
-    _, (state, grade, _) = agree([delivery_of(sent[0], reply, False)], sent[0])
+    _, (state, grade, _) = agree([to_apply_of(sent[0], reply, False)], sent[0])
     (entry,) = state["correct_map"].values()
     assert "Invalid grader reply" not in entry["msg"]
     assert (entry["correctness"], grade) == ("correct", 1)
 
 
 def test_wrong_key(ada):
-    """C111, C115: a key that nobody waits for changes nothing."""
+    """C111, C115: a key that the state does not wait for changes nothing."""
     sent = real_block.answer(ada, "two")
     before = stored(sent[0])
     stale = dataclasses.replace(
-        delivery_of(sent[0], {"correct": True, "score": 1, "msg": "x"}, False), queue_key="old"
+        to_apply_of(sent[0], {"correct": True, "score": 1, "msg": "x"}, False),
+        queue_key="old",
     )
     recorded, after = agree([stale], sent[0])
     assert recorded == [ApplyResult(False)]
@@ -167,10 +168,10 @@ def test_wrong_key(ada):
 
 
 def test_repeat(ada):
-    """C116: the second time the key is used up."""
+    """C116: the state no longer waits for the key at the second time."""
     sent = real_block.answer(ada, "one")
-    first = delivery_of(sent[0], {"correct": True, "score": 1, "msg": "first"}, False)
-    second = delivery_of(sent[0], {"correct": False, "score": 0, "msg": "second"}, False)
+    first = to_apply_of(sent[0], {"correct": True, "score": 1, "msg": "first"}, False)
+    second = to_apply_of(sent[0], {"correct": False, "score": 0, "msg": "second"}, False)
     recorded, (_, grade, _) = agree([first, first, second], sent[0])
     assert [r.applied for r in recorded] == [True, False, False]
     assert grade == 1
@@ -185,25 +186,25 @@ def answered(ada) -> dict[str, list[Submission]]:
 @given(plans, st.sampled_from(["two", "uneven", "mixed", "files"]))
 @example([(1, {"correct": True, "score": 0.1, "msg": ""}, True)] * 2, "uneven")
 def test_any_replies_in_any_order(answered, plan, name):
-    """C24, C113: several parts, any order, repeats and strangers among them."""
+    """C24, C113: replies to several parts in any order, with repetitions and unknown keys."""
     sent = answered[name]
     deliveries = []
     for which, reply, is_fraction in plan:
-        delivery = delivery_of(sent[(which or 0) % len(sent)], reply, is_fraction)
+        to_apply = to_apply_of(sent[(which or 0) % len(sent)], reply, is_fraction)
         deliveries.append(
-            dataclasses.replace(delivery, queue_key="nobody's") if which is None else delivery
+            dataclasses.replace(to_apply, queue_key="unknown") if which is None else to_apply
         )
     agree(deliveries, sent[0])
 
 
 @pytest.mark.parametrize("has_answered", [False, True])
 def test_a_trial_run(ada, has_answered):
-    """C117: the output reaches the input; grade, marks and the graded answer stay."""
+    """C117: the output is stored at the input; score, marks and the graded answer do not change."""
     if has_answered:
         real_block.answer(ada, "matlab")
     run = real_block.run_code(ada)
     before = stored(run)
-    recorded, (state, *score) = agree([delivery_of(run, {"msg": "<b>ans = 3</b>"}, False)], run)
+    recorded, (state, *score) = agree([to_apply_of(run, {"msg": "<b>ans = 3</b>"}, False)], run)
     assert recorded == [ApplyResult(True)]
     (entry,) = state["input_state"].values()
     assert entry["queue_msg"] == "<b>ans = 3</b>"
@@ -219,8 +220,8 @@ def test_a_trial_runs_key_grades_nothing(ada):
     assert run.queue_key != graded.queue_key
     reply = {"correct": True, "score": 1, "msg": "x"}
     crossed = [
-        dataclasses.replace(delivery_of(graded, reply, False), queue_key=run.queue_key),
-        dataclasses.replace(delivery_of(run, reply, False), queue_key=graded.queue_key),
+        dataclasses.replace(to_apply_of(graded, reply, False), queue_key=run.queue_key),
+        dataclasses.replace(to_apply_of(run, reply, False), queue_key=graded.queue_key),
     ]
     before = stored(run)
     recorded, after = agree(crossed, run)

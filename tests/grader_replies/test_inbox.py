@@ -24,7 +24,7 @@ def store(submission, body=GOOD):
 
 
 def test_it_works(submission):
-    """C91: a reply is kept, and delivered later, whatever state the LMS is in now."""
+    """C91: a reply is stored, and applied later, independent of the LMS."""
     row = ReceivedReply.objects.get(pk=store(submission))
     assert (row.body, row.status, row.score_given) == (GOOD, Status.PENDING, 1)
     assert row.next_attempt_at == row.received_at
@@ -49,7 +49,7 @@ def test_text_that_no_database_takes_is_kept_readable(submission):
 
 
 def test_the_notice_is_a_reply_from_us(submission):
-    """C123: the failure notice takes the same way as a grader's reply."""
+    """C123: a failure reply is stored and applied like a grader's reply."""
     row = ReceivedReply.objects.get(pk=api.store_failure_reply(submission.pk))
     assert (row.body, row.source, row.status) == (failure_reply(), "system", Status.PENDING)
 

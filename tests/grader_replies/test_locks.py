@@ -1,4 +1,4 @@
-"""One deliverer at a time for one learner's block."""
+"""The block lock: one process at a time applies replies to one learner's block."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ OTHER = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@lists
 pytestmark = pytest.mark.django_db
 
 
-def test_a_turn_is_held_by_one():
-    """C118: while one delivers to a learner's block, nobody else does."""
+def test_lock_has_one_owner():
+    """C118: while one process has the lock of a learner's block, no other one gets it."""
     with block_lock(7, BLOCK) as first, block_lock(7, BLOCK) as second:
         assert (first, second) == (True, False)
     with block_lock(7, BLOCK) as third:
@@ -29,7 +29,7 @@ def test_a_turn_is_held_by_one():
     assert not BlockLock.objects.exists()
 
 
-def test_who_had_no_turn_takes_none_away():
+def test_failed_acquire_does_not_release_the_lock():
     with block_lock(7, BLOCK):
         with block_lock(7, BLOCK):
             pass
@@ -37,7 +37,7 @@ def test_who_had_no_turn_takes_none_away():
             assert not third
 
 
-def test_other_places_are_free():
+def test_other_blocks_and_learners_have_other_locks():
     with (
         block_lock(7, BLOCK),
         block_lock(8, BLOCK) as neighbour,
@@ -47,28 +47,28 @@ def test_other_places_are_free():
         assert next_problem
 
 
-def test_a_turn_is_given_back_after_an_exception():
+def test_lock_is_released_after_an_exception():
     with pytest.raises(ZeroDivisionError), block_lock(7, BLOCK):
         raise ZeroDivisionError
     with block_lock(7, BLOCK) as again:
         assert again
 
 
-def test_a_lost_turn_ends_by_itself():
-    """C118: a killed process keeps nobody from delivering."""
+def test_lock_of_a_killed_process_expires():
+    """C118: after a process was killed, another one gets the lock when it has expired."""
     with block_lock(7, BLOCK):
         with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS + 1)):
             with block_lock(7, BLOCK) as heir:
                 assert heir
-                # The first holder is late, not dead: its turn is not its own any more.
+                # The first owner is late, not killed: the lock is no longer its own.
         with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS - 1)):
             with block_lock(7, BLOCK) as after:
                 assert after
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_collision_neither_costs_a_turn_nor_leaves_one():
-    """C118: where several ask at once, MySQL and its kin may call that a deadlock."""
+def test_deadlock_of_concurrent_acquires_leaves_no_lock():
+    """C118: MySQL and MariaDB may report a deadlock if several processes acquire at once."""
     met = set()
 
     def collide_once(execute, sql, *args):
@@ -84,8 +84,8 @@ def test_a_collision_neither_costs_a_turn_nor_leaves_one():
     assert not BlockLock.objects.exists()
 
 
-def test_a_lost_turn_elsewhere_is_not_this_one():
-    """C118: that somebody was killed at another block frees no turn that is held."""
+def test_expired_lock_of_another_block_releases_no_lock():
+    """C118: a process that was killed at another block releases no lock of this one."""
     with (
         block_lock(7, OTHER),
         time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS + 1)),
@@ -94,7 +94,7 @@ def test_a_lost_turn_elsewhere_is_not_this_one():
             assert not second
 
 
-def test_the_former_holder_does_not_end_the_heirs_turn():
+def test_former_owner_does_not_release_the_next_owners_lock():
     former = block_lock(7, BLOCK)
     former.__enter__()
     with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS + 1)):

@@ -40,7 +40,7 @@ def test_a_fraction_is_one_of_the_answers_points(score, expected):
 
 @given(numbers, st.integers(0, 1000), st.booleans())
 def test_points_are_always_possible(score, maximum, is_fraction):
-    """C94, C95: nobody gets less than nothing or more than everything."""
+    """C94, C95: a score is at least 0 and at most the points of the answer."""
     assert 0 <= points(score, maximum, is_fraction=is_fraction) <= maximum
 
 

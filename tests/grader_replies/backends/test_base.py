@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.grader_replies.factories import ScriptedRecorder
+from tests.grader_replies.factories import ScriptedBackend
 from xqueue_bridge.grader_replies.backends.base import get_reply_backend
 from xqueue_bridge.grader_replies.backends.block import BlockBackend
 from xqueue_bridge.grader_replies.backends.callback import CallbackBackend
@@ -17,7 +17,7 @@ from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBa
         ("state", StudentModuleBackend),
         ("block", BlockBackend),
         ("callback", CallbackBackend),
-        ("tests.grader_replies.factories.ScriptedRecorder", ScriptedRecorder),
+        ("tests.grader_replies.factories.ScriptedBackend", ScriptedBackend),
     ],
 )
 def test_the_setting_chooses(settings, name, backend):

@@ -17,9 +17,9 @@ from tests.grader_replies import real_block
 from tests.grader_replies.factories import (
     COURSE,
     OLD,
-    make_delivery,
     make_learner,
     make_reply,
+    make_reply_to_apply,
     make_submission,
 )
 from tests.grader_replies.test_apply import due_again
@@ -81,8 +81,8 @@ def loads(monkeypatch, settings):
     def install(found):
         asked: list[Any] = []
 
-        def load(*place):
-            asked.append(place)
+        def load(*key):
+            asked.append(key)
             if isinstance(found, Exception):
                 raise found
             return found
@@ -95,7 +95,7 @@ def loads(monkeypatch, settings):
 
 def record(**changes):
     marked: list[ApplyResult] = []
-    result = BlockBackend().apply(make_delivery(**changes), marked.append)
+    result = BlockBackend().apply(make_reply_to_apply(**changes), marked.append)
     assert marked == ([result] if result.applied else [])
     return result
 
@@ -104,16 +104,16 @@ def test_what_the_block_is_given(loads):
     """C109: handle_ajax with header, body and key, then save."""
     block = Block()
     asked = loads(block)
-    delivery = make_delivery()
+    to_apply = make_reply_to_apply()
     assert record() == ApplyResult(True, 1, 2)
     (dispatch, data), saved = block.calls
     assert dispatch == "score_update"
-    assert data["xqueue_header"] == delivery.header
+    assert data["xqueue_header"] == to_apply.header
     assert data["queuekey"] == "key-1"
     assert json.loads(data["xqueue_body"]) == {"correct": True, "score": 1, "msg": "<p>ok</p>"}
     assert set(data) == {"xqueue_header", "xqueue_body", "queuekey"}
     assert saved == "save"
-    target = delivery.target
+    target = to_apply.target
     assert asked == [(target.user_id, target.course_key, target.usage_key)]
 
 
@@ -214,7 +214,7 @@ class TestRealBlock:
     """From the stored reply to the learner's state, by the real problem block."""
 
     @pytest.fixture(autouse=True)
-    def _block_recorder(self, settings):
+    def _block_backend(self, settings):
         settings.XQUEUE_BRIDGE = {
             "REPLY_BACKEND": "block",
             "BLOCK_LOADER": "tests.grader_replies.real_block.load_block",
@@ -324,7 +324,7 @@ class TestRealBlock:
         assert StudentModule.objects.get().version == version
 
     def test_the_notice(self):
-        """C123: the learner reads that the submission was given up."""
+        """C123: the learner reads that the submission has failed."""
         (submission,) = real_block.answer(make_learner(), "one")
         reply_id = api.store_failure_reply(submission.pk)
         assert ReceivedReply.objects.get(pk=reply_id).status == Status.APPLIED
@@ -337,8 +337,8 @@ class TestRealBlock:
         (submission,) = real_block.answer(make_learner(), "one")
         closed = real_block.load_block
 
-        def load_closed(*place):
-            block = closed(*place)
+        def load_closed(*key):
+            block = closed(*key)
             monkeypatch.setattr(type(block), "closed", lambda self: True)
             return block
 

@@ -1,4 +1,4 @@
-"""The reply goes to an LMS in another process, over HTTP."""
+"""The backend "callback": replies are posted to an LMS over HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
-from tests.grader_replies.factories import CALLBACK_URL, make_delivery
+from tests.grader_replies.factories import CALLBACK_URL, make_reply_to_apply
 from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies.backends.callback import CallbackBackend
@@ -31,9 +31,9 @@ def lms():
         yield mocked
 
 
-def record(delivery=None):
+def record(to_apply=None):
     marked: list[ApplyResult] = []
-    result = CallbackBackend().apply(delivery or make_delivery(), marked.append)
+    result = CallbackBackend().apply(to_apply or make_reply_to_apply(), marked.append)
     assert marked == [result]
     return result
 
@@ -44,15 +44,15 @@ def posted(lms):
 
 
 def with_url(url):
-    return make_delivery(header=json.dumps({"lms_callback_url": url, "lms_key": "key-1"}))
+    return make_reply_to_apply(header=json.dumps({"lms_callback_url": url, "lms_key": "key-1"}))
 
 
 def test_header_and_reply_are_posted(lms):
-    """C103: the header goes as it came; the reply keeps its meaning, cleaned."""
+    """C103: the header is posted unchanged, the reply sanitised."""
     lms.post(CALLBACK_URL, status=200)
     header = '{"lms_key":"key-1",  "queue_name": "é", "lms_callback_url": "%s"}' % CALLBACK_URL
-    delivery = make_delivery(header=header, reply=GraderReply(False, 0.5, "<p>half</p>"))
-    assert record(delivery).applied
+    to_apply = make_reply_to_apply(header=header, reply=GraderReply(False, 0.5, "<p>half</p>"))
+    assert record(to_apply).applied
     form = posted(lms)
     assert form["xqueue_header"] == header
     assert json.loads(form["xqueue_body"]) == {
@@ -65,14 +65,14 @@ def test_header_and_reply_are_posted(lms):
 
 @pytest.mark.parametrize("status", [200])
 def test_200_is_an_acknowledgement(lms, status):
-    """C104: 200 means that the LMS has taken it."""
+    """C104: after a response 200 the reply is applied."""
     lms.post(CALLBACK_URL, status=status, body="anything")
     assert record().applied
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 400, 401, 403, 408, 429, 500, 502, 503, 504])
-def test_anything_else_is_not(lms, status):
-    """C104, C106: every other answer is a reason to try again."""
+def test_other_status_is_transient(lms, status):
+    """C104, C106: after every other response the reply is retried."""
     lms.post(CALLBACK_URL, status=status)
     with pytest.raises(TransientApplyError, match=str(status)):
         record()
@@ -80,7 +80,7 @@ def test_anything_else_is_not(lms, status):
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_are_not_followed(lms, status):
-    """C105: the POST stays where it is."""
+    """C105: a redirect of the POST is a transient error."""
     elsewhere = "https://lms.example.com/courses/elsewhere/score_update"
     lms.post(CALLBACK_URL, status=status, headers={"Location": elsewhere})
     with pytest.raises(TransientApplyError):
@@ -89,8 +89,8 @@ def test_redirects_are_not_followed(lms, status):
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_gone_is_permanent(lms, status):
-    """C107: the LMS does not know the learner or the block."""
+def test_404_and_410_are_permanent(lms, status):
+    """C107: the LMS has no such learner or block."""
     lms.post(CALLBACK_URL, status=status)
     with pytest.raises(PermanentApplyError, match=str(status)):
         record()
@@ -107,14 +107,14 @@ def test_gone_is_permanent(lms, status):
         requests.exceptions.ChunkedEncodingError,
     ],
 )
-def test_no_answer_is_transient(lms, error):
-    """C106: what goes wrong on the way may go right later; addresses stay out of messages."""
+def test_connection_error_is_transient(lms, error):
+    """C106: the reply is retried; the message contains no URL."""
     lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
-    with pytest.raises(TransientApplyError) as problem:
+    with pytest.raises(TransientApplyError) as raised:
         record()
-    assert error.__name__ in str(problem.value)
-    assert "lms.example.com" not in str(problem.value)
-    assert problem.value.__suppress_context__
+    assert error.__name__ in str(raised.value)
+    assert "lms.example.com" not in str(raised.value)
+    assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize(
@@ -125,18 +125,18 @@ def test_no_answer_is_transient(lms, error):
         requests.exceptions.MissingSchema,
     ],
 )
-def test_an_address_that_is_none_is_permanent(lms, error):
-    """C107: it will be none tomorrow; addresses stay out of messages."""
+def test_invalid_url_is_permanent(lms, error):
+    """C107: a retry cannot help; the message contains no URL."""
     lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
-    with pytest.raises(PermanentApplyError, match=r"^The callback URL is not one\.$") as problem:
+    with pytest.raises(PermanentApplyError, match=r"^The callback URL is not one\.$") as raised:
         record()
-    assert problem.value.__suppress_context__
+    assert raised.value.__suppress_context__
 
 
 def test_certificates_are_verified_and_time_is_limited(monkeypatch):
-    """C108: TLS is verified, and nobody waits for ever."""
+    """C108: TLS is verified, and each wait has a limit."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)  # another bundle, where the machine has one
+        monkeypatch.delenv(name, raising=False)  # The machine may set another bundle.
     seen = {}
 
     def send(self, prepared, **how):
@@ -175,7 +175,7 @@ def test_certificates_are_verified_and_time_is_limited(monkeypatch):
         "",
     ],
 )
-def test_only_listed_places_are_posted_to(lms, url):
+def test_only_listed_urls_are_posted_to(lms, url):
     """C108: scheme, host, port and path must be below a listed prefix."""
     with pytest.raises(PermanentApplyError, match=r"CALLBACK_PREFIXES|no callback URL"):
         record(with_url(url))
@@ -191,14 +191,14 @@ def test_a_prefix_may_be_a_whole_host(lms, settings):
 
 
 def test_a_prefix_without_a_host_allows_nothing(lms, settings):
-    """C108: a place is a host's."""
+    """C108: a prefix without a host matches no URL."""
     settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ["/courses/"]}
     with pytest.raises(PermanentApplyError, match="CALLBACK_PREFIXES"):
         record(with_url("/courses/x/score_update"))
 
 
 def test_nothing_is_posted_without_a_list(lms, settings):
-    """C108: no list, no posting."""
+    """C108: without CALLBACK_PREFIXES no URL is allowed."""
     settings.XQUEUE_BRIDGE = {}
     with pytest.raises(PermanentApplyError):
         record()
@@ -210,25 +210,25 @@ def test_nothing_is_posted_without_a_list(lms, settings):
 )
 def test_a_header_without_a_url(lms, header):
     with pytest.raises(PermanentApplyError):
-        record(make_delivery(header=header))
+        record(make_reply_to_apply(header=header))
     assert not lms.calls
 
 
 @pytest.mark.parametrize("dispatch", ["problem_reset", "", "score_update/", "ungraded_response"])
-def test_only_the_submissions_own_dispatch(lms, dispatch):
-    """C110: the URL's last segment is what the submission was sent with, and nothing else."""
+def test_url_with_another_dispatch_is_permanent(lms, dispatch):
+    """C110: the URL's last segment must be the submission's dispatch."""
     with pytest.raises(PermanentApplyError, match="dispatch"):
         record(with_url(f"https://lms.example.com/courses/x/{dispatch}"))
     assert not lms.calls
 
 
-def test_a_trial_runs_output(lms):
-    """C110, C117: the other dispatch goes to its own URL."""
+def test_reply_to_a_trial_run_is_posted(lms):
+    """C110, C117: the dispatch ungraded_response is posted to its own URL."""
     url = CALLBACK_URL.replace("score_update", "ungraded_response")
     lms.post(url, status=200)
     header = json.dumps({"lms_callback_url": url})
-    delivery = make_delivery(dispatch=Dispatch.UNGRADED_RESPONSE, header=header)
-    assert record(delivery).applied
+    to_apply = make_reply_to_apply(dispatch=Dispatch.UNGRADED_RESPONSE, header=header)
+    assert record(to_apply).applied
 
 
 @pytest.mark.parametrize(
@@ -243,11 +243,11 @@ def test_a_trial_runs_output(lms):
         (0.5, {"a": 10, "b": 10}, True, 5),
     ],
 )
-def test_points(lms, score, points, is_fraction, sent):
-    """C94, C95, C96: what is known of the answer's points is kept to."""
+def test_score_is_clamped_and_scaled(lms, score, points, is_fraction, sent):
+    """C94, C95, C96: a score is clamped to the answer's points, and a fraction is scaled."""
     lms.post(CALLBACK_URL, status=200)
     record(
-        make_delivery(
+        make_reply_to_apply(
             reply=GraderReply(True, score, "x"), points=points, score_is_fraction=is_fraction
         )
     )
@@ -255,15 +255,15 @@ def test_points(lms, score, points, is_fraction, sent):
 
 
 @pytest.mark.parametrize("points", [{}, {"a": 1, "b": 10}])
-def test_a_fraction_of_unknown_points_is_not_guessed(lms, points):
-    """C95: without the answer's points there is nothing to multiply with."""
+def test_fraction_of_unknown_points_is_permanent(lms, points):
+    """C95: without the answer's points a fraction cannot be scaled."""
     with pytest.raises(PermanentApplyError, match="SCORE_SCALE"):
-        record(make_delivery(points=points, score_is_fraction=True))
+        record(make_reply_to_apply(points=points, score_is_fraction=True))
     assert not lms.calls
 
 
-def test_the_lms_is_asked_once_per_attempt(lms):
-    """C106: no immediate repetition; the schedule is the deliverer's."""
+def test_one_request_is_sent_in_an_attempt(lms):
+    """C106: the backend does not repeat a request; the caller schedules the retry."""
     lms.post(CALLBACK_URL, status=503)
     with pytest.raises(TransientApplyError):
         record()
@@ -285,8 +285,8 @@ def test_no_transaction_is_open_during_the_request(lms):
 
 
 def test_nothing_is_posted_before_the_state_can_be_saved(lms):
-    """C20, C111: the LMS would acknowledge an early reply, and forget it."""
+    """C20, C111: the LMS would acknowledge an early reply, and drop it."""
     with time_machine.travel(timezone.now(), tick=False):
         with pytest.raises(TransientApplyError, match="not be saved yet"):
-            record(make_delivery(sent_at=timezone.now()))
+            record(make_reply_to_apply(sent_at=timezone.now()))
     assert not lms.calls
