@@ -24,6 +24,7 @@ from tests.grader_replies.factories import (
 from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
 from xqueue_bridge import api as public
+from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.grader_replies import api, batch
 from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBackend
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -31,6 +32,7 @@ from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.signals import reply_applied, reply_not_applied
+from xqueue_bridge.worker import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,6 +91,18 @@ def test_fifty_learners_are_one_transaction(batches, django_assert_num_queries):
     assert StudentModuleHistory.objects.filter(reason="reply").count() == 50
     assert {said["user_id"]: said["points"] for said in received} == expected
     assert api.apply_due() == 0
+
+
+def test_grades_of_fifty_learners_are_requested_by_one_statement(
+    settings, monkeypatch, django_assert_num_queries
+):
+    """SG39, SG43: in the transaction of the scores, for all of them."""
+    settings.XQUEUE_BRIDGE = {}
+    monkeypatch.setitem(enqueue._kinds, "recalculate_grade", enqueue.Kind(task=None))
+    replies_of(50)
+    with django_assert_num_queries(9 + LOCK):
+        assert api.apply_due() == 50
+    assert GradeRecalculation.objects.exclude(next_attempt_at=None).count() == 50
 
 
 def test_replies_to_one_block_are_applied_in_order(batches):
