@@ -75,15 +75,19 @@ def _decompress(body: bytes, encoding: str) -> bytes:
     if encoding not in _GZIP_NAMES:
         raise InvalidField("Content-Encoding", "must be gzip, deflate, or left out")
     limit = _limit()
-    reader = zlib.decompressobj(_ANY_FORMAT)
-    try:
-        plain = reader.decompress(body, 0 if limit is None else limit + 1)
-    except zlib.error:
-        raise InvalidField("body", "is not in the Content-Encoding of the request") from None
-    plain = _bounded(plain, limit)
-    if not reader.eof:
-        raise InvalidField("body", "ends before its Content-Encoding does")
-    return plain
+    for window_bits in (_ANY_FORMAT, -zlib.MAX_WBITS):  # some clients leave out zlib's header
+        reader = zlib.decompressobj(window_bits)
+        try:
+            plain = reader.decompress(body, 0 if limit is None else limit + 1)
+        except zlib.error:
+            continue
+        plain = _bounded(plain, limit)
+        if reader.unused_data:
+            raise InvalidField("body", "goes on after its Content-Encoding has ended")
+        if not reader.eof:
+            raise InvalidField("body", "ends before its Content-Encoding does")
+        return plain
+    raise InvalidField("body", "is not in the Content-Encoding of the request")
 
 
 def _limit() -> int | None:
