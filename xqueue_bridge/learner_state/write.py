@@ -148,8 +148,6 @@ def save_rows(
     ``only_if_higher`` as an argument. Raises IntegrityError, and inserts no row, if another
     process has inserted one of the new rows.
     """
-    if not rows:
-        return
     record_unreadable(rows)
     now = timezone.now()
     for row in rows:
@@ -160,8 +158,7 @@ def save_rows(
     old = [row for row in rows if row.pk is not None]
     if new:
         _insert(new)
-    if old:
-        bulk_insert.insert(StudentModule, old, overwrite=_WRITTEN)
+    bulk_insert.insert(StudentModule, old, overwrite=_WRITTEN)
     record(rows, reason)
     send_score_signals(rows, reason, only_if_higher=only_if_higher)
 
