@@ -9,10 +9,10 @@ from typing import Any
 import requests
 
 from xqueue_bridge import http_client
-from xqueue_bridge.conf import CredentialsOptions
 from xqueue_bridge.course_grades.api import PersistentCourseGrade
 from xqueue_bridge.credentials.errors import GradeSendError, error_of_response
 from xqueue_bridge.credentials.tokens import access_token
+from xqueue_bridge.option_groups import CredentialsOptions
 
 #: Credentials stores a percent as Decimal(5, 4).
 _PRECISION = Decimal("0.0001")

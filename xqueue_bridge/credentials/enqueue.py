@@ -7,11 +7,12 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from xqueue_bridge.conf import CredentialsOptions, credentials_options
+from xqueue_bridge.conf import credentials_options
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
+from xqueue_bridge.option_groups import CredentialsOptions
 
 #: A younger change may still be in processing or not yet committed.
 SETTLE = timedelta(seconds=60)

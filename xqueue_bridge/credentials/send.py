@@ -12,13 +12,14 @@ from functools import partial
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.conf import CredentialsOptions, credentials_options
+from xqueue_bridge.conf import credentials_options
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.client import grade_message, post_grade
 from xqueue_bridge.credentials.errors import GradeSendError
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.lms.users import user_id_of, username_of
+from xqueue_bridge.option_groups import CredentialsOptions
 from xqueue_bridge.worker.backoff import backoff
 
 #: Seconds before the second attempt, and between two attempts, at most; at least two thirds of it.

@@ -9,8 +9,8 @@ import time
 import requests
 
 from xqueue_bridge import http_client
-from xqueue_bridge.conf import CredentialsOptions
 from xqueue_bridge.credentials.errors import GradeSendError
+from xqueue_bridge.option_groups import CredentialsOptions
 
 #: A token is replaced this long before it expires, or a tenth of its lifetime.
 MARGIN_SECONDS = 30.0

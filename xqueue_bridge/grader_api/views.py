@@ -33,6 +33,7 @@ from xqueue_bridge.grader_api.throttling import FailedLoginThrottle
 from xqueue_bridge.protocol import fields as protocol_fields
 from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
+from xqueue_bridge.submission_queue.models import QueueGrant
 from xqueue_bridge.worker.after_response import defer_jobs
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class QueueLengthView(XQueueView):
     """Return how many submissions a grader could pull now."""
 
     def get(self, request: Request) -> Envelope:
-        granted = sorted(self.grader.queue_names - {accounts.QueueGrant.EVERY_QUEUE})
+        granted = sorted(self.grader.queue_names - {QueueGrant.EVERY_QUEUE})
         unknown = f"Valid queue names are: {', '.join(granted)}"
         return success(
             queue.queue_length(requested_queue(request, self.grader, "get_queuelen", unknown))
