@@ -1,0 +1,81 @@
+"""The real Tutor renders its environment with the plugin; run by tox -e tutor22."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+SWEEP = "xqueue_bridge_sweep --forever --interval 2"
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment that ``tutor config save`` writes."""
+    root = tmp_path_factory.mktemp("tutor")
+    variables = {
+        **os.environ,
+        "TUTOR_ROOT": str(root),
+        "TUTOR_PLUGINS_ROOT": str(root / "plugins"),
+    }
+    for arguments in (
+        ["plugins", "enable", "xqueue-bridge"],
+        ["config", "save", "--set", "XQUEUE_BRIDGE_SETTINGS={LEASE_SECONDS: 600}"],
+    ):
+        done = subprocess.run(
+            ["tutor", *arguments], env=variables, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return root / "env"
+
+
+def assigned(path: Path, name: str) -> Any:
+    """Return the last value that a settings file assigns to a name."""
+    found = None
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            found = eval(ast.unparse(node.value), {})
+    return found
+
+
+@pytest.mark.parametrize("kind", ["production", "development"])
+def test_settings(env: Path, kind: str) -> None:
+    """The LMS's settings are Python, with the configured keys."""
+    path = env / "apps" / "openedx" / "settings" / "lms" / f"{kind}.py"
+    bridge = assigned(path, "XQUEUE_BRIDGE")
+    assert bridge["LEASE_SECONDS"] == 600
+    assert bridge["PUBLIC_URL"].startswith("http")
+    storage = assigned(path, "STORAGES['xqueue_bridge']")
+    assert storage["OPTIONS"]["location"] == "/openedx/media-private/xqueue_bridge"
+
+
+def test_image_is_built_without_upgrades(env: Path) -> None:
+    text = (env / "build" / "openedx" / "Dockerfile").read_text()
+    assert 'pip install --constraint /tmp/installed.txt "xqueue-bridge"' in text
+
+
+def test_sweeper_of_docker_compose(env: Path) -> None:
+    """It has the volumes and settings of the LMS's worker."""
+    services = yaml.safe_load((env / "local" / "docker-compose.prod.yml").read_text())["services"]
+    sweeper, worker = services["xqueue-bridge-sweeper"], services["lms-worker"]
+    assert sweeper["command"] == f"./manage.py lms {SWEEP}"
+    assert sweeper["image"] == worker["image"]
+    assert sweeper["volumes"] == worker["volumes"]
+    assert sweeper["environment"] == worker["environment"]
+
+
+def test_sweeper_of_kubernetes(env: Path) -> None:
+    """It is the LMS's worker with another command."""
+    documents = list(yaml.safe_load_all((env / "k8s" / "deployments.yml").read_text()))
+    by_name = {each["metadata"]["name"]: each for each in documents if each}
+    spec = by_name["xqueue-bridge-sweeper"]["spec"]["template"]["spec"]
+    worker = by_name["lms-worker"]["spec"]["template"]["spec"]
+    assert " ".join(spec["containers"][0].pop("args")) == f"./manage.py lms {SWEEP}"
+    worker["containers"][0].pop("args")
+    worker["containers"][0]["name"] = "xqueue-bridge-sweeper"
+    assert spec == worker

@@ -1,0 +1,1 @@
+"""Tutor plugin that installs xqueue_bridge."""
