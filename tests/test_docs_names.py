@@ -131,6 +131,15 @@ def test_each_make_target_in_a_page_exists() -> None:
         assert set(named) <= targets, page
 
 
+def test_each_name_in_contributing_is_in_the_code() -> None:
+    """The answers to "Where do I change ...?" name classes, functions and settings that exist."""
+    answers = text_of(ROOT / "CONTRIBUTING.rst").partition("Where do I change")[2]
+    literals = [each for each in LITERAL.findall(answers) if not PATH.match(f"``{each}``")]
+    names = {name for each in literals for name in re.findall(r"[A-Za-z_]\w+", each)}
+    assert "XQueueInterface" in names
+    assert names <= code_names(), names - code_names()
+
+
 def glossary() -> dict[str, str]:
     """Return the glossary's terms and definitions, in the order of the page."""
     return dict(ENTRY.findall(text_of(DOCS / "references" / "glossary.rst")))

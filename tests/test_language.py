@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from tests import language
 from tests.language_rules import EXCEPTIONS, RULES
 
-BASELINE = language.ROOT / "tests" / "language_baseline.txt"
 
-
-def baseline() -> dict[str, int]:
-    """Return the number of findings that each file may still have; it may only shrink."""
-    lines = BASELINE.read_text(encoding="utf-8").splitlines()
-    return {path: int(count) for count, path in (line.split(" ", 1) for line in lines)}
-
-
-def test_no_file_has_more_denied_terms_than_the_baseline() -> None:
-    allowed = baseline()
+def test_no_file_has_a_denied_term() -> None:
     found = language.find_all()
-    counts = Counter(each.path for each in found)
-    over = {path for path, count in counts.items() if count > allowed.get(path, 0)}
-    assert not over, "\n" + "\n".join(str(each) for each in found if each.path in over)
+    assert not found, "\n" + "\n".join(str(each) for each in found)
 
 
 def test_each_exception_is_still_needed() -> None:
