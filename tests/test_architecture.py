@@ -51,6 +51,7 @@ PURE_MAY_IMPORT = {
 #: Import names of setup.py's CORE; everything else is an extra. asgiref comes with Django, kombu
 #: with Celery.
 CORE = {"django", "asgiref", "rest_framework", "requests", "opaque_keys", "celery", "kombu", "nh3"}
+CORE |= {"dateutil"}  # Celery requires it
 CORE |= {PACKAGE}
 RECEIVERS = "handlers"
 MAX_LINES = 300

@@ -87,3 +87,7 @@ class RetirementUnfinished(XQueueBridgeError):
 
 class InvalidCourse(InvalidField, ValueError):
     """A course structure or grading policy is not usable; ``field`` names file and element."""
+
+
+class CourseTooLarge(InvalidCourse):
+    """The files of a course reference each other in a cycle, or are too many."""

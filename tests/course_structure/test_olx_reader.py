@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opaque_keys.edx.keys import CourseKey
 
 from demo.course import OLX
@@ -15,6 +17,7 @@ from tests.course_structure import olx_factories
 from xqueue_bridge.course_grades.graders import zero_totals
 from xqueue_bridge.course_structure.course import ShowCorrectness
 from xqueue_bridge.course_structure.json_format import read_json, write_json
+from xqueue_bridge.course_structure.olx.author_values import date_from
 from xqueue_bridge.course_structure.olx.reader import read_olx
 from xqueue_bridge.exceptions import InvalidCourse
 
@@ -243,6 +246,32 @@ def test_blocks_that_know_their_own_points(read):
             "points to course/Q.xml, which is missing",
         ),
         (
+            {"vertical__v": VERTICAL.format('<vertical url_name="v"/>')},
+            "vertical/v.xml, line 1, vertical 'v'",
+            "stands too deep",
+        ),
+        (
+            {"vertical__v": VERTICAL.format('<vertical url_name="v"/>' * 2)},
+            "vertical/v.xml, line 1, vertical 'v'",
+            "stands too deep",
+        ),
+    ],
+)
+def test_errors_of_the_course_name_file_and_element(read, changed, where, reason):
+    """The error names file, line and element."""
+    with pytest.raises(InvalidCourse) as caught:
+        read(**changed)
+    assert caught.value.field == where
+    assert caught.value.reason.startswith(reason)
+
+
+OTHER = '<sequential url_name="other" graded="true"><problem url_name="q" weight="1"/></sequential>'
+
+
+@pytest.mark.parametrize(
+    ("changed", "where", "reason"),
+    [
+        (
             {"chapter__one": None},
             "course/R.xml, line 1, chapter 'one'",
             "points to chapter/one.xml, which is missing",
@@ -275,7 +304,7 @@ def test_blocks_that_know_their_own_points(read):
         (
             {"sequential__s": '<sequential due="in May"/>'},
             "sequential/s.xml, line 1, sequential 's', attribute 'due'",
-            "must be a time",
+            "must be a date",
         ),
         (
             {"sequential__s": '<sequential show_correctness="later"/>'},
@@ -303,16 +332,6 @@ def test_blocks_that_know_their_own_points(read):
             "must be a number",
         ),
         (
-            {"vertical__v": VERTICAL.format('<vertical url_name="v"/>')},
-            "vertical/v.xml, line 1, vertical 'v'",
-            "stands too deep",
-        ),
-        (
-            {"vertical__v": VERTICAL.format('<vertical url_name="v"/>' * 2)},
-            "vertical/v.xml, line 1, vertical 'v'",
-            "stands too deep",
-        ),
-        (
             {"vertical__v": VERTICAL.format(f'<split_test url_name="x">{TWO}</split_test>')},
             "vertical/v.xml, line 1, split_test 'x'",
             "has blocks that are scored",
@@ -331,14 +350,92 @@ def test_blocks_that_know_their_own_points(read):
             "sequential/s.xml, line 1, sequential 's', attribute 'format'",
             "is longer than 255",
         ),
+        (
+            {"problem__p": "<problem>"},
+            "problem/p.xml, line 1",
+            "is not XML",
+        ),
+        (
+            {"problem__p": None},
+            "vertical/v.xml, line 1, problem 'p'",
+            "points to problem/p.xml, which is missing",
+        ),
     ],
 )
-def test_errors_name_file_and_element(read, changed, where, reason):
-    """The error names file, line and element."""
-    with pytest.raises(InvalidCourse) as caught:
-        read(**changed)
-    assert caught.value.field == where
-    assert caught.value.reason.startswith(reason)
+def test_errors_of_one_element_are_reported(tmp_path, changed, where, reason):
+    """Kind 11: the error names file, line and element; the other chapter is read."""
+    made = olx_factories.files(**changed)
+    made["course/R.xml"] = made["course/R.xml"].replace(
+        "</course>", f'<chapter url_name="two" display_name="Two">{OTHER}</chapter></course>'
+    )
+    reported = []
+    course = read_olx(olx_factories.folder(tmp_path, made), report=reported.append)
+    assert [error.field for error in reported] == [where]
+    assert reported[0].reason.startswith(reason)
+    last = course.chapters[-1].subsections[0]
+    assert (last.usage_key.block_id, len(last.blocks), last.graded) == ("other", 1, True)
+
+
+def test_without_a_receiver_errors_are_logged(read, caplog):
+    read(problem__p='<problem weight="heavy"/>')
+    assert "attribute 'weight'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"problem__p": '<problem weight="heavy"><coderesponse><textbox/></coderesponse>'
+                        "</problem>"}, (None, 1.0)),
+        ({"problem__p": '<problem weight="3"><coderesponse><textbox points="$pts"/></coderesponse>'
+                        "</problem>"}, (3.0, None)),
+        ({"problem__p": '<problem weight="3"><coderesponse><textbox points="1.5"/></coderesponse>'
+                        "</problem>"}, (3.0, None)),
+    ],
+)  # fmt: skip
+def test_numbers_that_only_the_block_knows(read, changed, expected):
+    """Kind 11: such a maximum or weight is unknown, and the problem is in the course."""
+    (block,) = read(**changed).blocks.values()
+    assert (block.weight, block.max_score) == expected
+
+
+YEAR = datetime.now(UTC).year
+
+
+@pytest.mark.parametrize(
+    ("due", "expected"),
+    [
+        ("May 20 2013 23:30 UTC", datetime(2013, 5, 20, 23, 30, tzinfo=UTC)),
+        ("2013-05-20", datetime(2013, 5, 20, tzinfo=UTC)),
+        ("March 20 17:00", datetime(YEAR, 3, 20, 17, tzinfo=UTC)),
+        ("12 Oct 2012 23:00 +0200", datetime(2012, 10, 12, 21, tzinfo=UTC)),
+        ('"2012-10-12T23:00:00Z"', datetime(2012, 10, 12, 23, tzinfo=UTC)),
+        ("in May", None),
+        ("17:00", None),
+        ("1" * 5000, None),
+        ("9999-99-99", None),
+        ("99999999999999999999 May", None),
+    ],
+)
+def test_dates_as_authors_write_them(read, due, expected):
+    """Kind 11: as the platform's Date field reads them; without month and day there is no date."""
+    made = f"<sequential due='{due}'><vertical url_name=\"v\"/></sequential>"
+    (subsection,) = read(sequential__s=made).subsections
+    assert subsection.due == expected
+
+
+@given(st.text(max_size=120))
+def test_any_text_as_a_date(text):
+    """A date, or InvalidCourse."""
+    try:
+        assert date_from(text, "due").tzinfo is UTC
+    except InvalidCourse as exc:
+        assert exc.field == "due"
+
+
+def test_a_split_test_is_left_out_with_its_blocks(read):
+    """The blocks beside it are read."""
+    made = f'<split_test url_name="x">{TWO}</split_test><problem url_name="p"/>'
+    assert [key.block_id for key in read(vertical__v=VERTICAL.format(made)).blocks] == ["p"]
 
 
 def test_the_grading_policy_is_needed(tmp_path):

@@ -74,7 +74,7 @@ def _without(name):
         (document({**LAB, "min_count": True}), "grading_policy.GRADER[0] ('Lab').min_count"),
         (document({**LAB, "drop_count": -1}), "grading_policy.GRADER[0] ('Lab').drop_count"),
         (document({**LAB, "drop_count": 0.5}), "grading_policy.GRADER[0] ('Lab').drop_count"),
-        (document({**LAB, "weight": "0.5"}), "grading_policy.GRADER[0] ('Lab').weight"),
+        (document({**LAB, "weight": "half"}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "weight": float("nan")}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "weight": 10**400}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "weight": -0.1}), "grading_policy.GRADER[0] ('Lab').weight"),
@@ -95,6 +95,15 @@ def test_errors_name_the_entry(given, named):
         parse_policy(given)
     assert isinstance(caught.value, InvalidCourse)
     assert caught.value.field == named
+
+
+@pytest.mark.parametrize("name", ["min_count", "drop_count", "weight"])
+def test_numbers_that_are_written_as_text(name):
+    """Kind 11: Studio has written all three as text."""
+    entry = {"type": "Lab", "min_count": 2, "drop_count": 1, "weight": 0.25}
+    plain, text = document(entry), document({**entry, name: f" {entry[name]} "})
+    assert parse_policy(text).assignments == parse_policy(plain).assignments
+    assert parse_policy(document(LAB, Pass="0.5")).cutoffs == (("Pass", 0.5),)
 
 
 json_values = st.recursive(

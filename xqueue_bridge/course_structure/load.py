@@ -9,19 +9,22 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_structure.json_format import read_json
 from xqueue_bridge.course_structure.olx.reader import read_olx
+from xqueue_bridge.course_structure.olx.tree import Report
 from xqueue_bridge.exceptions import InvalidCourse
 
 MAX_BYTES = 50_000_000
 
 
-def read_course(path: Path, course_key: CourseKey | None = None) -> Course:
+def read_course(
+    path: Path, course_key: CourseKey | None = None, report: Report | None = None
+) -> Course:
     """Return the course in an OLX folder, a tar.gz, or a JSON document (``*.json``).
 
-    ``course_key`` replaces the course key of an OLX course; a document contains its own. Raises
-    InvalidCourse, which names file and element.
+    ``course_key`` replaces the course key of an OLX course; a document contains its own.
+    ``report``: see ``read_olx``. Raises InvalidCourse, which names file and element.
     """
     if path.suffix != ".json":
-        return read_olx(path, course_key)
+        return read_olx(path, course_key, report)
     course = read_json(_text(path))
     if course_key not in (None, course.course_key):
         raise InvalidCourse("course_key", f"is {course.course_key}, not {course_key}")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 #: Bounded because a placeholder is created for each assignment up to min_count.
 MAX_COUNT = 1000
 MAX_WEIGHT = 1000.0
+#: A number as text; without exponents, infinity and NaN.
+NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?")
 MAX_LETTER = 255  # the column length in a stored grade
 
 
@@ -146,6 +149,9 @@ def _count(entry: Mapping[str, Any], name: str, where: str) -> int:
 
 
 def _number(value: Any, where: str, limit: float) -> float:
+    """Return a number; Studio has written them as numbers and as text."""
+    if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+        value = float(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= limit:
         raise InvalidCourse(where, f"must be a number from 0 to {limit:g}")

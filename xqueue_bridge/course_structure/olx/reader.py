@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, UsageKey
 from opaque_keys.edx.locator import CourseLocator
 
-from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsection
+from xqueue_bridge.course_structure.course import (
+    Block,
+    Chapter,
+    Course,
+    ShowCorrectness,
+    Subsection,
+)
 from xqueue_bridge.course_structure.json_format import content_version, show_correctness_from
+from xqueue_bridge.course_structure.olx.author_values import date_from, flag_from
 from xqueue_bridge.course_structure.olx.files import open_olx
 from xqueue_bridge.course_structure.olx.max_scores import may_be_scored, number_of, points_of
-from xqueue_bridge.course_structure.olx.tree import CONTAINERS, OlxTree
+from xqueue_bridge.course_structure.olx.tree import CONTAINERS, OlxTree, Report
 from xqueue_bridge.course_structure.olx.xml import Element, unquoted
 from xqueue_bridge.course_structure.policy import parse_policy
-from xqueue_bridge.course_structure.validation import MAX_TEXT, time_from
-from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.validation import MAX_TEXT
+from xqueue_bridge.exceptions import CourseTooLarge, InvalidCourse
 
 #: Attributes that all descendants inherit until one of them overrides the value.
 INHERITED = ("graded", "format", "due", "show_correctness")
@@ -27,14 +37,22 @@ MAX_DEPTH = 20  # levels of containers in a subsection
 
 Inherited = Mapping[str, str]
 
+T = TypeVar("T")
 
-def read_olx(path: Path, course_key: CourseKey | None = None) -> Course:
+log = logging.getLogger(__name__)
+
+
+def read_olx(
+    path: Path, course_key: CourseKey | None = None, report: Report | None = None
+) -> Course:
     """Return the course in a folder or tar.gz; its version is the hash of its content.
 
-    ``course_key`` replaces the key that the course's own org, course and run make. Raises
-    InvalidCourse, which names file and element.
+    ``course_key`` replaces the key that the course's own org, course and run make. ``report`` is
+    called with each error that concerns one element: an attribute that cannot be read has no value,
+    an element without a usable key or file is left out. Without it, they are logged. Raises
+    InvalidCourse, which names file and element, if the course itself or its policy is invalid.
     """
-    tree = OlxTree(open_olx(path))
+    tree = OlxTree(open_olx(path), report or _log_error)
     course = _Reader(tree, course_key or _course_key(tree.pointer, tree.run)).course()
     return replace(course, version=content_version(course))
 
@@ -65,20 +83,31 @@ class _Reader:
             course_key=self.course_key,
             version="",
             edited_on=None,
-            end=_time(root, root.attributes, "end"),
+            end=self._read(partial(_time, root, root.attributes, "end"), None),
             policy=parse_policy(policy, file),
             chapters=tuple(self._chapters(root)),
             display_name=_name(root),
         )
+
+    def _read(self, read: Callable[[], T], otherwise: T) -> T:
+        """Return what ``read`` returns; report its error, and return ``otherwise``."""
+        try:
+            return read()
+        except CourseTooLarge:
+            raise
+        except InvalidCourse as exc:
+            self.tree.report(exc)
+            return otherwise
 
     def _chapters(self, root: Element) -> list[Chapter]:
         inherited = _inherited(root, {})
         found = []
         for element in self.tree.children(root):
             if element.tag == "chapter":
-                found.append(self._chapter(element, inherited))
+                chapter = self._read(partial(self._chapter, element, inherited), None)
+                found += [chapter] if chapter else []
             elif element.tag in CONTAINERS or element.tag == "problem":
-                raise element.error("must stand in a chapter")
+                self.tree.report(element.error("must stand in a chapter"))
         return found
 
     def _chapter(self, chapter: Element, inherited: Inherited) -> Chapter:
@@ -86,8 +115,11 @@ class _Reader:
         found = []
         for element in self.tree.children(chapter):
             if element.tag not in CONTAINERS:
-                raise element.error("must stand in a subsection")
-            found.append(self._subsection(element, _inherited(element, inherited)))
+                self.tree.report(element.error("must stand in a subsection"))
+                continue
+            given = _inherited(element, inherited)
+            subsection = self._read(partial(self._subsection, element, given), None)
+            found += [subsection] if subsection else []
         return Chapter(self._key(chapter), _name(chapter), tuple(found))
 
     def _subsection(self, element: Element, given: Inherited) -> Subsection:
@@ -99,11 +131,14 @@ class _Reader:
             self.subsections[usage_key] = Subsection(
                 usage_key=usage_key,
                 display_name=_name(element),
-                format=_format(element, given),
-                graded=_flag(element, given, "graded") or False,
-                due=_time(element, given, "due"),
-                show_correctness=show_correctness_from(
-                    given.get("show_correctness"), element.location()
+                format=self._read(partial(_format, element, given), None),
+                graded=self._read(partial(_flag, element, given, "graded"), None) or False,
+                due=self._read(partial(_time, element, given, "due"), None),
+                show_correctness=self._read(
+                    partial(
+                        show_correctness_from, given.get("show_correctness"), element.location()
+                    ),
+                    ShowCorrectness.ALWAYS,
                 ),
                 blocks=tuple(found.blocks.values()),
                 selection_counts=found.selection_counts,
@@ -121,30 +156,36 @@ class _Reader:
     ) -> None:
         """Add the blocks below ``parent`` that can be scored, and the number each pool selects."""
         if depth > MAX_DEPTH:
-            raise parent.error("stands too deep: do files point at each other?")
-        drawn = _selection_count(parent)
+            error = parent.error("stands too deep: do files point at each other?")
+            raise CourseTooLarge(error.field, error.reason)
+        one: int | None = 1
+        drawn = self._read(partial(_selection_count, parent), one)
         if drawn is not None:
             pool = self._key(parent)
             found.selection_counts[pool] = drawn
-        before = len(found.blocks)
+        before = set(found.blocks)
         for child in self.tree.children(parent):
-            said = _flag(child, child.attributes, "graded")
+            said = self._read(partial(_flag, child, child.attributes, "graded"), None)
             if said is None:
                 said = graded
             if child.tag in CONTAINERS:
-                self._collect(child, found, pool=pool, graded=said, depth=depth + 1)
+                collect = partial(self._collect, child, found, graded=said, depth=depth + 1)
+                self._read(partial(collect, pool=pool), None)
             elif may_be_scored(child):
-                block = self._block(child, said, pool)
-                found.blocks.setdefault(block.usage_key, block)
-        if parent.tag == "split_test" and len(found.blocks) > before:
+                block = self._read(partial(self._block, child, said, pool), None)
+                if block is not None:
+                    found.blocks.setdefault(block.usage_key, block)
+        if parent.tag == "split_test" and found.blocks.keys() > before:
+            for usage_key in found.blocks.keys() - before:
+                del found.blocks[usage_key]
             raise parent.error("has blocks that are scored; its groups cannot be told apart here")
 
     def _block(self, element: Element, graded: bool | None, pool: UsageKey | None) -> Block:
         return Block(
             usage_key=self._key(element),
             block_type=element.tag,
-            weight=number_of(element, "weight"),
-            max_score=points_of(element),
+            weight=self._read(partial(number_of, element, "weight"), None),
+            max_score=self._read(partial(points_of, element), None),
             graded=graded,
             pool=pool,
         )
@@ -159,6 +200,10 @@ class _Reader:
         if len(str(usage_key)) > MAX_TEXT:
             raise element.error(f"makes a key of more than {MAX_TEXT} characters", "url_name")
         return usage_key
+
+
+def _log_error(error: InvalidCourse) -> None:
+    log.warning("%s", error)
 
 
 def _course_key(pointer: Element, run: str) -> CourseKey:
@@ -200,14 +245,12 @@ def _format(element: Element, given: Inherited) -> str | None:
 
 
 def _flag(element: Element, given: Inherited, name: str) -> bool | None:
-    text = unquoted(given.get(name, "")).strip().lower()
-    if text in ("", "null", "none"):
-        return None
-    if text not in ("true", "false"):
-        raise element.error("must be true or false", name)
-    return text == "true"
+    try:
+        return flag_from(unquoted(given.get(name, "")))
+    except ValueError:
+        raise element.error("must be true or false", name) from None
 
 
 def _time(element: Element, given: Inherited, name: str) -> datetime | None:
     text = unquoted(given.get(name, "")).strip()
-    return None if text in ("", "null", "None") else time_from(text, element.location(name))
+    return None if text in ("", "null", "None") else date_from(text, element.location(name))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from xqueue_bridge.course_structure.olx.files import OlxFiles
 from xqueue_bridge.course_structure.olx.max_scores import UNSCORED
 from xqueue_bridge.course_structure.olx.xml import Element, parse_xml
 from xqueue_bridge.course_structure.validation import json_from
-from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.exceptions import CourseTooLarge, InvalidCourse
+
+#: Called with each error that concerns one element only; the rest of the course is read.
+Report: TypeAlias = Callable[[InvalidCourse], object]
 
 #: Containers whose blocks are in the course for all learners or for some.
 CONTAINERS = frozenset(
@@ -39,8 +42,9 @@ MAX_VISITS = 200_000
 class OlxTree:
     """Follow elements that only point to a file, and merge their settings in ``policy.json``."""
 
-    def __init__(self, files: OlxFiles) -> None:
+    def __init__(self, files: OlxFiles, report: Report) -> None:
         self.files = files
+        self.report = report
         pointer = self._parsed("course.xml")
         if pointer is None or pointer.tag != "course":
             raise InvalidCourse("course.xml", "must hold a course element")
@@ -59,14 +63,24 @@ class OlxTree:
         return self._resolved(self.pointer)
 
     def children(self, parent: Element) -> Iterator[Element]:
-        """Yield the children that affect learners' grades or may contain such elements."""
+        """Yield the children that affect learners' grades or may contain such elements.
+
+        A child whose file is missing or invalid is reported, and not yielded.
+        """
         for child in parent.children:
             self.visits += 1
             if self.visits > MAX_VISITS:
-                raise child.error("is one too many: do files point at each other?")
+                error = child.error("is one too many: do files point at each other?")
+                raise CourseTooLarge(error.field, error.reason)
             if child.tag in UNSCORED:
                 continue
-            element = self._resolved(child)
+            try:
+                element = self._resolved(child)
+            except CourseTooLarge:
+                raise
+            except InvalidCourse as exc:
+                self.report(exc)
+                continue
             if element.attributes.get("visible_to_staff_only", "").lower() != "true":
                 yield element
 

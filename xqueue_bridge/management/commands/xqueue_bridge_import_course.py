@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,14 @@ from xqueue_bridge.course_structure.api import (
 )
 from xqueue_bridge.exceptions import InvalidCourse
 
+#: Elements that could not be read and are listed.
+MAX_REPORTS = 100
+
 
 class Command(BaseCommand):
     help = "Import a course's subsections, maximum scores and grading policy, and publish them."
+
+    _reports: list[InvalidCourse]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -55,16 +61,25 @@ class Command(BaseCommand):
             raise CommandError(f"{path}: {exc}") from None
         for line in summary(course):
             self.stdout.write(line)
-        for warning in warnings(course):
+        for warning in self._warnings(course):
             self.stderr.write(self.style.WARNING(f"Warning: {warning}."))
         self.stdout.write(_outcome(course, previous, dry_run))
+
+    def _warnings(self, course: Course) -> Iterator[str]:
+        """Yield what could not be read, element by element, and probable mistakes."""
+        for error in self._reports[:MAX_REPORTS]:
+            yield str(error)
+        if len(self._reports) > MAX_REPORTS:
+            yield f"{len(self._reports) - MAX_REPORTS} more elements could not be read"
+        yield from warnings(course)
 
     def _read(self, path: Path, course_key: str | None, version: str | None) -> Course:
         try:
             key = CourseKey.from_string(course_key) if course_key else None
         except InvalidKeyError:
             raise CommandError(f"{course_key!r} is not a course key.") from None
-        course = read_course(path, key)
+        self._reports = []
+        course = read_course(path, key, self._reports.append)
         return replace(course, version=version_from(version, "version")) if version else course
 
 
