@@ -1,1 +1,1 @@
-"""What the bridge is measured by. Not part of the package."""
+"""Benchmarks of the bridge. Not part of the package."""

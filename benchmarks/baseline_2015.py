@@ -1,8 +1,8 @@
-"""How the 2015 client read and wrote, rebuilt from its description; not its code.
+"""The algorithm of the 2015 client, rebuilt from its description; not its code.
 
-Writing: block by block, look for the row or insert it; if it was there, lay the new fields over
-its old ones and save it. A receiver of ``post_save`` adds a history row for each problem that is
-saved. Reading: by chunks of keys, as model instances.
+Writing: for each block, get or create the row; if it existed, merge the new fields into the old
+ones and save it. A receiver of ``post_save`` adds a history row for each saved problem. Reading: by
+chunks of keys, as model instances.
 """
 
 from __future__ import annotations

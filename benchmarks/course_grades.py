@@ -1,9 +1,8 @@
-"""Course grades: all learners of a course from nothing, by one process and by two, in one run.
+"""Measure course grades: all learners of a course, computed by one process and by two.
 
     python -m benchmarks.course_grades --database postgres
 
-A learner has a score at every second problem. Ratios are of one run: times of different runs
-cannot be compared.
+A learner has a score at every second problem. Compare only times of the same run.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from typing import Any
 
 PROBLEMS_IN_A_SUBSECTION = 5
-#: A course of a tenth of the size takes as many statements for a learner.
+#: A course of a tenth of the size must take the same number of statements for a learner.
 SMALLER = 10
 
 
@@ -96,7 +95,7 @@ def make_course(name: str, problems: int, learners: int) -> Any:
 
 
 def is_per_learner(course_key: Any) -> int:
-    """Return how many statements a learner's first grade takes."""
+    """Return the number of statements of a learner's first grade."""
     from benchmarks.database import statements
     from xqueue_bridge.course_grades import api
     from xqueue_bridge.course_structure import api as course_structure

@@ -12,7 +12,7 @@ def block_key(number: int) -> Any:
 
 
 def state(number: int) -> dict[str, Any]:
-    """Return what a problem of one answer keeps."""
+    """Return the state of a problem with one answer."""
     answer = f"{number:032x}_2_1"
     return {
         "attempts": 1,

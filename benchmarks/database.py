@@ -1,4 +1,4 @@
-"""A database for one benchmark, and what is asked of it. Import this when Django is set up."""
+"""A database for one benchmark, and its count of statements. Import this when Django is set up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 @contextmanager
 def a_database(*others: type[models.Model]) -> Iterator[str]:
-    """Make a database with our tables, and those of ``others``; remove it afterwards."""
+    """Create a database with the app's tables and those of ``others``; drop it afterwards."""
     former = connection.settings_dict["NAME"]
     name = connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
@@ -24,7 +24,7 @@ def a_database(*others: type[models.Model]) -> Iterator[str]:
 
 
 def statements(do: Callable[[], object]) -> int:
-    """Return how many statements ``do`` takes, BEGIN and COMMIT among them."""
+    """Return the number of statements of ``do``, including BEGIN and COMMIT."""
     connection.queries_log.clear()  # it is of limited length
     with CaptureQueriesContext(connection) as queries:
         do()

@@ -1,4 +1,4 @@
-"""Walking all states of a course: how much memory it takes, in a process that does nothing else."""
+"""Measure the memory of an iteration over all states of a course, in a separate process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.data import block_key, state
 
-#: MiB above the start, however many rows are walked.
+#: Target: maximum of MiB above the start, for any number of rows.
 LIMIT = 50.0
 BLOCKS = 1_000
 LEARNERS_IN_A_COPY = 50
@@ -20,7 +20,7 @@ PAGE = os.sysconf("SC_PAGESIZE")
 
 
 def walk_elsewhere(database_name: str, rows: int) -> str:
-    """Fill a course, and walk it in a process that has done nothing else."""
+    """Fill a course, and iterate over its states in a new process."""
     fill(rows)
     environment = {**os.environ, "XQUEUE_BRIDGE_BENCHMARK_DB": database_name}
     done = subprocess.run(
@@ -40,7 +40,7 @@ def walk_elsewhere(database_name: str, rows: int) -> str:
 
 
 def fill(rows: int) -> None:
-    """Make a course with that many states: one learner's are written, the rest are copies."""
+    """Create a course with ``rows`` states: one learner's are written, the others are copies."""
     from django.contrib.auth import get_user_model
     from django.db import connection
 
@@ -69,17 +69,17 @@ def fill(rows: int) -> None:
                 f"AND m.course_id = %s AND u.id BETWEEN %s AND %s",
                 [first.pk, str(course_key), ids[0], ids[-1]],
             )
-    with connection.cursor() as cursor:  # what a database does by itself, in time
+    with connection.cursor() as cursor:  # A database does this itself, later.
         cursor.execute(f"ANALYZE {'TABLE ' if connection.vendor == 'mysql' else ''}{table}")
 
 
 def walk() -> dict[str, float]:
-    """Walk the course; return rows, seconds and the most memory in use above the start, in MiB."""
+    """Iterate over the states; return rows, seconds and the maximum memory above the start (MiB)."""
     from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 
     client = DjangoXBlockUserStateClient()
     for _ in client.iter_all_for_block(block_key(0)):
-        pass  # connections and modules are there now
+        pass  # Connections are open and modules imported now.
     begin, started = resident(), time.perf_counter()
     most, rows = begin, 0
     for rows, _ in enumerate(client.iter_all_for_course(walked_course()), 1):
@@ -99,7 +99,7 @@ def walked_course() -> Any:
 
 
 def resident() -> int:
-    """Return how much memory this process has now, in bytes (Linux)."""
+    """Return the resident memory of this process in bytes (Linux)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
 
 

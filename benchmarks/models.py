@@ -1,4 +1,4 @@
-"""The two tables that the 2015 client wrote, with the indexes that they had."""
+"""The two tables of the 2015 client, with their indexes."""
 
 from django.conf import settings
 from django.db import models
@@ -30,7 +30,7 @@ class Module2015(models.Model):
 
 
 class History2015(models.Model):
-    """What a problem held after one save."""
+    """State of a problem after one save."""
 
     student_module = models.ForeignKey(Module2015, on_delete=models.CASCADE)
     version = models.CharField(max_length=255, null=True, blank=True, db_index=True)

@@ -1,4 +1,4 @@
-"""The tests' settings, with a database and tables of the benchmarks' own."""
+"""The tests' settings, with another database and the benchmarks' tables."""
 
 import os
 
@@ -13,6 +13,6 @@ if _database["ENGINE"].endswith("sqlite3"):
     _database["TEST"]["NAME"] = f"{_database['NAME']}.benchmark"
 else:
     _database["TEST"]["NAME"] = f"xqueue_bridge_benchmark_{os.getpid()}"
-# A process that was started by another one uses the database which that one has made.
+# A child process uses the database that its parent has created.
 if made := os.environ.get("XQUEUE_BRIDGE_BENCHMARK_DB"):
     _database["NAME"] = made

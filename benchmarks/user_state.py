@@ -1,4 +1,4 @@
-"""Learner state: our client beside the 2015 algorithm, in one run, on one database.
+"""Compare the user-state client with the 2015 algorithm, in one run, on one database.
 
     python -m benchmarks.user_state --database postgres
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.data import block_key, state
 
-#: What is aimed at: kind of work -> how many times as fast as 2015.
+#: Targets: kind of work -> speed relative to the 2015 algorithm.
 TARGETS = {"insert": 8.0, "update": 8.0, "read": 4.0}
 #: One block must not be slower. What is less than this is noise.
 ONE_BLOCK = 0.95
@@ -53,7 +53,7 @@ def main() -> None:
 
 @dataclass
 class Measured:
-    """One kind of work by one of the two: seconds of each round, and statements."""
+    """One kind of work by one algorithm: seconds of each round, and statements."""
 
     seconds: list[float] = field(default_factory=list)
     statements: int = 0
@@ -67,7 +67,7 @@ class Measured:
 
 
 class Learner:
-    """A new learner, and the same three kinds of work by either algorithm."""
+    """A new learner, and three kinds of work by each algorithm."""
 
     def __init__(self, name: str, is_ours: bool) -> None:
         from django.contrib.auth import get_user_model
@@ -97,7 +97,7 @@ class Learner:
 
 
 def compare(blocks: int, rounds: int) -> Iterator[str]:
-    """Measure both, and yield a line for each kind of work."""
+    """Measure both algorithms and yield a line for each kind of work."""
     from benchmarks.database import statements
 
     keys = [block_key(number) for number in range(blocks)]
@@ -122,7 +122,7 @@ def compare(blocks: int, rounds: int) -> Iterator[str]:
 def _works(
     learner: Learner, one: Learner, keys: list[Any]
 ) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Name each kind of work: how often it is done, and how."""
+    """Return each kind of work with its number of repetitions and its function."""
     new, changed = state(0), {"attempts": 2, "done": True}
     singles = keys[:SINGLES]
 
