@@ -74,7 +74,7 @@ def fill(rows: int) -> None:
 
 
 def walk() -> dict[str, float]:
-    """Iterate over the states; return rows, seconds and the maximum memory above the start (MiB)."""
+    """Iterate over the states; return rows, seconds and the most memory above the start (MiB)."""
     from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 
     client = DjangoXBlockUserStateClient()
