@@ -42,7 +42,7 @@ lint: $(VENV)/.lint ## Check style, types, terms and migrations.
 		$(BIN)/code_annotations static_find_annotations --config_file .$${kind}_annotations.yml \
 			--lint --no_report; done
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/code_annotations django_find_annotations \
-		--config_file .pii_annotations.yml --lint --coverage
+		--config_file .pii_annotations.yml --app_name xqueue_bridge --lint --coverage
 	@$(BIN)/python -m pytest -q -n 0 tests/test_language.py
 	@$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
 

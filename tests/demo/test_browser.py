@@ -291,7 +291,7 @@ def test_grade_pages_have_no_serious_accessibility_violations(
         page.get_by_role("link", name="Warm-up, Amara Okafor").click()
         page.get_by_label("Points").fill("5")
         page.get_by_label("Reason").first.fill("Explained at the blackboard.")
-        page.get_by_role("button", name="Set").click()
+        page.get_by_role("button", name="Override").click()
         expect(page.get_by_role("row", name="blackboard").first).to_contain_text("set to 5")
         assert_accessible(page)
 
