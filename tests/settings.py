@@ -93,6 +93,9 @@ if name := os.environ.get("XQUEUE_BRIDGE_TEST_NAME"):
     for choice in ("postgres", "mariadb"):
         DATABASE_CHOICES[choice].setdefault("TEST", {})["NAME"] = f"test_xqueue_bridge_{name}"
 _choice = DATABASE_CHOICES[os.environ.get("XQUEUE_BRIDGE_TEST_DB", "sqlite")]
+if _choice is DATABASE_CHOICES["mariadb"]:
+    # One of its migrations fails on MariaDB: it reads a column before another one adds it.
+    INSTALLED_APPS.remove("tests.edx_submissions_app.EdxSubmissionsConfig")
 _test_name = _choice.get("TEST", {}).get("NAME", f"test_{_choice['NAME']}")
 DATABASES = {
     "default": _choice,
