@@ -288,6 +288,14 @@ class TestPoints:
         assert not StudentModule.objects.exists()
 
 
+def test_published_score_without_points_has_a_finite_maximum(ada):
+    """SG55: points may be missing; a maximum that is not finite is not stored."""
+    assert not api.publish_score(ada, COURSE, BLOCK, None, math.inf)
+    assert not StudentModule.objects.exists()
+    assert api.publish_score(ada, COURSE, BLOCK, None, 3)
+    assert api.read_score(ada, BLOCK, COURSE) == api.RawScore(None, 3)
+
+
 class TestSignals:
     def test_of_a_change(self, committed_ada):
         with heard(signals.scores_saving) as notes, heard(signals.score_saved) as received:
