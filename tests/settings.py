@@ -95,9 +95,6 @@ if os.environ.get("XQUEUE_BRIDGE_TEST_DB", "sqlite") == "sqlite":
     # Submissions are imported from it. Its migrations do not run on MariaDB.
     INSTALLED_APPS.append("tests.edx_submissions_app.EdxSubmissionsConfig")
 _choice = DATABASE_CHOICES[os.environ.get("XQUEUE_BRIDGE_TEST_DB", "sqlite")]
-if _choice is DATABASE_CHOICES["mariadb"]:
-    # One of its migrations fails on MariaDB: it reads a column before another one adds it.
-    INSTALLED_APPS.remove("tests.edx_submissions_app.EdxSubmissionsConfig")
 _test_name = _choice.get("TEST", {}).get("NAME", f"test_{_choice['NAME']}")
 DATABASES = {
     "default": _choice,
