@@ -41,14 +41,15 @@ def main() -> int:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     heard = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]  # nohup
     children = Children()
-    with StopSignals(heard, interrupt=True, before_exit=children.kill) as stop:
-        try:
-            with contextlib.ExitStack() as until_the_end:
-                until_the_end.callback(children.stop)
-                return _demo(arguments, until_the_end, children, stop)
-        except KeyboardInterrupt:
-            print("\nStopping.")
-            return 1 if arguments.exit else 0
+    signals = StopSignals(heard, interrupt=True, before_exit=children.kill)
+    # The exception can be raised as soon as the handlers are set, and until they are restored.
+    try:
+        with signals as stop, contextlib.ExitStack() as until_the_end:
+            until_the_end.callback(children.stop)
+            return _demo(arguments, until_the_end, children, stop)
+    except KeyboardInterrupt:
+        print("\nStopping.")
+        return 1 if arguments.exit else 0
 
 
 class Children:

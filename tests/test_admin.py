@@ -30,6 +30,11 @@ OURS = [model for model in admin.site._registry if model._meta.app_label == "xqu
 READ_ONLY = [each for each in admin.site._registry.values() if isinstance(each, ReadOnlyAdmin)]
 
 
+def permission(codename: str) -> Permission:
+    """Return a permission of our own; edx-submissions has a model Submission, too."""
+    return Permission.objects.get(codename=codename, content_type__app_label="xqueue_bridge")
+
+
 @pytest.fixture(autouse=True)
 def _empty_principal_cache():
     cache.clear()
@@ -95,7 +100,7 @@ def test_new_secret_requires_the_change_permission(client, right):
     """C130: staff with only the view permission cannot create a grader's secret."""
     make_grader()
     staff = get_user_model().objects.create_user("staff", is_staff=True)
-    staff.user_permissions.add(Permission.objects.get(codename=f"{right}_grader"))
+    staff.user_permissions.add(permission(f"{right}_grader"))
     client.force_login(staff)
     form = {"action": "rotate_secret", "_selected_action": Grader.objects.get().pk}
     response = client.post(page("grader"), form, follow=True)
@@ -122,7 +127,7 @@ def test_requeue_of_a_waiting_submission_says_why_nothing_changed(admin_client):
 def test_requeue_requires_the_change_permission(client):
     """C130: staff with only the view permission cannot requeue a submission."""
     staff = get_user_model().objects.create_user("staff", is_staff=True)
-    staff.user_permissions.add(Permission.objects.get(codename="view_submission"))
+    staff.user_permissions.add(permission("view_submission"))
     client.force_login(staff)
     queue.enqueue(new_submission())
     Submission.objects.update(status=Status.FAILED, available_at=None)
@@ -135,7 +140,7 @@ def test_requeue_requires_the_change_permission(client):
 def test_retry_sets_a_dead_reply_to_pending(client, right, monkeypatch):
     """C127, C130: staff with the change permission can retry a dead reply; others cannot."""
     staff = get_user_model().objects.create_user("staff", is_staff=True)
-    staff.user_permissions.add(Permission.objects.get(codename=f"{right}_receivedreply"))
+    staff.user_permissions.add(permission(f"{right}_receivedreply"))
     client.force_login(staff)
     grader = make_grader()
     queue.enqueue(new_submission())
