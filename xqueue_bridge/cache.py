@@ -23,13 +23,13 @@ class BestEffortCache:
     It has those methods of Django's caches that the package calls.
     """
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> Any:
         return self._call("get", default, key, default)
 
-    def set(self, key: str, value: Any, timeout: float) -> None:
+    def set(self, key: str, value: object, timeout: float) -> None:
         self._call("set", None, key, value, timeout)
 
-    def add(self, key: str, value: Any, timeout: float) -> bool:
+    def add(self, key: str, value: object, timeout: float) -> bool:
         """Set a key that is not set; return whether it was not. True while the cache is down."""
         return bool(self._call("add", True, key, value, timeout))
 
@@ -40,10 +40,10 @@ class BestEffortCache:
         found: dict[str, Any] = self._call("get_many", {}, keys)
         return found
 
-    def set_many(self, data: Mapping[str, Any], timeout: float) -> None:
+    def set_many(self, data: Mapping[str, object], timeout: float) -> None:
         self._call("set_many", None, data, timeout)
 
-    def _call(self, method: str, default: Any, *args: Any) -> Any:
+    def _call(self, method: str, default: object, *args: object) -> Any:
         if not breaker.allows():
             return default
         alias = options().CACHE_ALIAS

@@ -19,7 +19,7 @@ class InvalidField(XQueueBridgeError):
     can be learners' work or secrets, and messages reach logs.
     """
 
-    def __init__(self, field: str, reason: Any) -> None:
+    def __init__(self, field: str, reason: object) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason

@@ -77,7 +77,7 @@ def apply_waiting_replies(
     user_id: int,
     usage_key: UsageKey,
     waiting_keys: frozenset[str],
-    **kwargs: Any,
+    **kwargs: object,
 ) -> None:
     """Apply the replies that a saved state waits for, and supersede replaced submissions."""
     from xqueue_bridge.grader_replies import api as grader_replies
@@ -88,7 +88,7 @@ def apply_waiting_replies(
 
 
 def delete_history_of(
-    sender: object, *, instance: StudentModule, using: str, **kwargs: Any
+    sender: object, *, instance: StudentModule, using: str, **kwargs: object
 ) -> None:
     """Delete or keep the history of a deleted row, which has no foreign key to it."""
     from xqueue_bridge.learner_state.history import store
@@ -96,7 +96,7 @@ def delete_history_of(
     store.delete_history_of(instance.pk, using)
 
 
-def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -> None:
+def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: object) -> None:
     """Mark course grades dirty in the scores' transaction, and compute them after commit."""
     from xqueue_bridge.course_grades import api as course_grades
 
@@ -116,7 +116,7 @@ def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: Any) -
 
 
 def request_grade_of_deleted(
-    sender: object, *, instance: StudentModule, origin: object = None, **kwargs: Any
+    sender: object, *, instance: StudentModule, origin: object = None, **kwargs: object
 ) -> None:
     """Mark a course grade dirty if a row with a score is deleted.
 
@@ -171,7 +171,7 @@ def store_published_score(
 
 
 def request_course_regrade(
-    sender: object, *, course_key: CourseKey, policy_changed: bool, **kwargs: Any
+    sender: object, *, course_key: CourseKey, policy_changed: bool, **kwargs: object
 ) -> None:
     """Request the regrade of a course whose policy has changed; the sweeper runs it."""
     from xqueue_bridge.course_grades import api as course_grades
@@ -181,7 +181,7 @@ def request_course_regrade(
 
 
 def send_platform_grade_signals(
-    sender: object, *, update: GradeUpdate, user: Any, **kwargs: Any
+    sender: object, *, update: GradeUpdate, user: object, **kwargs: object
 ) -> None:
     """Send the platform's own signals about a course grade."""
     from xqueue_bridge.course_grades import api as course_grades
@@ -189,7 +189,7 @@ def send_platform_grade_signals(
     course_grades.send_grade_signals(update, user)
 
 
-def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: Any) -> None:
+def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: object) -> None:
     """Enqueue a course grade that passes the GRADE_FILTER, and send it after commit."""
     from xqueue_bridge.credentials import api as credentials
 

@@ -51,7 +51,7 @@ def recalculate_grade(user_id: int, course_id: str) -> None:
     max_retries=credentials.MAX_ATTEMPTS - 1,
 )
 def send_grade_to_credentials(
-    self: Any,
+    self: object,
     username: str,
     course_run_key: str,
     verified: bool,
@@ -79,7 +79,7 @@ def send_grade_to_credentials(
     ignore_result=True,
     max_retries=credentials.MAX_ATTEMPTS - 1,
 )
-def send_grade(self: Any, row_id: int) -> None:
+def send_grade(self: object, row_id: int) -> None:
     """Send the stored grade of one outbox row to Credentials."""
     _retry_if_due(self, credentials.send_enqueued(row_id))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 from django.core import checks
 from django.utils.module_loading import import_string
@@ -12,7 +12,7 @@ from xqueue_bridge.conf import Options
 
 
 def wrong_values(
-    group: type, given: Mapping[str, Any], where: str
+    group: type, given: Mapping[str, object], where: str
 ) -> Iterator[checks.CheckMessage]:
     types = get_type_hints(group)
     for name, value in given.items():

@@ -109,9 +109,9 @@ class CourseGradeFactory:
 
     def iter(
         self,
-        users: Iterable[Any],
-        course: Any = None,
-        collected_block_structure: Any = None,
+        users: Iterable[object],
+        course: object = None,
+        collected_block_structure: object = None,
         course_key: CourseKey | None = None,
         force_update: bool = False,
     ) -> Iterator[Result]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from django.utils.functional import SimpleLazyObject
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
@@ -36,7 +35,7 @@ def send_score_signals(
     *,
     earned: float | None,
     possible: float | None,
-    **others: Any,
+    **others: object,
 ) -> None:
     """Send upstream's two signals about a stored score if they have receivers.
 
@@ -65,7 +64,7 @@ def send_score_signals(
     )
 
 
-def send_grade_signals(update: GradeUpdate, user: Any = None) -> None:
+def send_grade_signals(update: GradeUpdate, user: object = None) -> None:
     """Send all signals about a committed grade; one receiver's error stops no other.
 
     ``user`` is the learner, if the caller has loaded them.

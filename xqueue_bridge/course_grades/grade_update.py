@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -125,7 +124,7 @@ def compute_grade(
     )
 
 
-def store_grade(computed: ComputedGrade, user: Any = None) -> CourseGrade:
+def store_grade(computed: ComputedGrade, user: object = None) -> CourseGrade:
     """Store the changed rows, and send ``grade_updated`` after commit; at most three statements."""
     now, before, course = timezone.now(), computed.before, computed.course
     grade = computed.course_grade

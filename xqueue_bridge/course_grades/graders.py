@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from opaque_keys.edx.keys import UsageKey
 
@@ -152,7 +152,7 @@ class WeightedSubsectionsGrader:
         return {"percent": percent, "section_breakdown": sections, "grade_breakdown": categories}
 
 
-def grader_from_conf(conf: Sequence[Mapping[str, Any]]) -> WeightedSubsectionsGrader:
+def grader_from_conf(conf: Sequence[Mapping[str, object]]) -> WeightedSubsectionsGrader:
     """Return the grader that a policy's ``GRADER`` list describes. Raises InvalidCourse."""
     return grader_for(parse_assignments(conf))
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -47,7 +47,7 @@ def recalculate(
     course: Course,
     plan: RecalculationPlan,
     *,
-    user: Any = None,
+    user: object = None,
     reject_stale: bool = True,
 ) -> CourseGrade:
     """Compute a learner's course grade, store the changes, and send signals after commit.

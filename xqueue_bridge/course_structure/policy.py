@@ -67,7 +67,7 @@ class GradingPolicy:
         return base64.b64encode(digest).decode()
 
 
-def parse_policy(document: Any, where: str = "grading_policy") -> GradingPolicy:
+def parse_policy(document: object, where: str = "grading_policy") -> GradingPolicy:
     """Return the policy in ``{"GRADER": [...], "GRADE_CUTOFFS": {...}}``.
 
     Raises InvalidCourse (a ValueError), which names the entry below ``where``.
@@ -80,7 +80,7 @@ def parse_policy(document: Any, where: str = "grading_policy") -> GradingPolicy:
     return GradingPolicy(assignments, cutoffs, source)
 
 
-def parse_assignments(entries: Any, where: str = "GRADER") -> tuple[AssignmentFormat, ...]:
+def parse_assignments(entries: object, where: str = "GRADER") -> tuple[AssignmentFormat, ...]:
     """Return the assignment formats in a ``GRADER`` list. Raises InvalidCourse."""
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise InvalidCourse(where, "must be a list of assignment types")
@@ -94,7 +94,7 @@ def parse_assignments(entries: Any, where: str = "GRADER") -> tuple[AssignmentFo
     return found
 
 
-def _assignment(entry: Any, where: str) -> AssignmentFormat:
+def _assignment(entry: object, where: str) -> AssignmentFormat:
     if not isinstance(entry, Mapping):
         raise InvalidCourse(where, "must be an object")
     kind = entry.get("type")
@@ -118,7 +118,7 @@ def _assignment(entry: Any, where: str) -> AssignmentFormat:
     )
 
 
-def _cutoffs(given: Any, where: str) -> tuple[tuple[str, float], ...]:
+def _cutoffs(given: object, where: str) -> tuple[tuple[str, float], ...]:
     if not isinstance(given, Mapping):
         raise InvalidCourse(where, "must be an object of letters and percents, 0 to 1")
     found: dict[float, str] = {}
@@ -134,7 +134,7 @@ def _cutoffs(given: Any, where: str) -> tuple[tuple[str, float], ...]:
     return tuple((found[percent], percent) for percent in sorted(found, reverse=True))
 
 
-def _count(entry: Mapping[str, Any], name: str, where: str) -> int:
+def _count(entry: Mapping[str, object], name: str, where: str) -> int:
     """Return a count; Studio has written them as numbers and as text."""
     where = f"{where}.{name}"
     if name not in entry:
@@ -158,14 +158,14 @@ def _number(value: Any, where: str, limit: float) -> float:
     return float(value)
 
 
-def _text(entry: Mapping[str, Any], name: str, where: str) -> str:
+def _text(entry: Mapping[str, object], name: str, where: str) -> str:
     value = entry.get(name)
     if value is not None and not isinstance(value, str):
         raise InvalidCourse(f"{where}.{name}", "must be text")
     return value or ""
 
 
-def _flag(entry: Mapping[str, Any], name: str, where: str) -> bool:
+def _flag(entry: Mapping[str, object], name: str, where: str) -> bool:
     value = entry.get(name, False)
     if not isinstance(value, bool):
         raise InvalidCourse(f"{where}.{name}", "must be true or false")

@@ -122,7 +122,7 @@ def time_from(text: str, where: str) -> datetime:
         raise InvalidCourse(where, "must be a time such as 2026-12-31T23:59:00Z") from None
 
 
-def course_key_from(value: Any, where: str) -> CourseKey:
+def course_key_from(value: object, where: str) -> CourseKey:
     """Return the course key. Raises InvalidCourse."""
     key = _key(CourseKey, value, where)
     if not isinstance(key, CourseLocator):
@@ -130,7 +130,7 @@ def course_key_from(value: Any, where: str) -> CourseKey:
     return key
 
 
-def usage_key_from(value: Any, where: str, course_key: CourseKey) -> UsageKey:
+def usage_key_from(value: object, where: str, course_key: CourseKey) -> UsageKey:
     """Return a key in this course, or of a library. Raises InvalidCourse.
 
     Deprecated keys have no run; they get this course's.

@@ -39,7 +39,7 @@ def quantised(percent: float) -> float:
 
 def post_grade(
     service: CredentialsOptions,
-    message: Mapping[str, Any],
+    message: Mapping[str, object],
     is_in_time: Callable[[], bool] = lambda: True,
 ) -> None:
     """Post one grade; retry once with a new token if the token was refused. Raises GradeSendError.
@@ -58,7 +58,7 @@ def post_grade(
 
 def _post(
     service: CredentialsOptions,
-    message: Mapping[str, Any],
+    message: Mapping[str, object],
     token: str,
     is_in_time: Callable[[], bool],
 ) -> requests.Response:

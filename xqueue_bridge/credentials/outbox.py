@@ -121,7 +121,7 @@ def _new_values(grade: Grade) -> dict[str, Any]:
     }
 
 
-def _unless_being_sent(column: str, value: Any) -> Case:
+def _unless_being_sent(column: str, value: object) -> Case:
     being_sent = When(status=Status.SENDING, then=F(column))
     return Case(being_sent, default=value if hasattr(value, "resolve_expression") else Value(value))
 
@@ -198,7 +198,7 @@ def schedule_retry(row: GradeOutbox, error: str, at: datetime) -> bool:
 
 
 def _enqueue_changed(
-    row: GradeOutbox, claimed_until: datetime | None, at: datetime, error: str, **values: Any
+    row: GradeOutbox, claimed_until: datetime | None, at: datetime, error: str, **values: object
 ) -> bool:
     """End the claim of a row whose grade has changed meanwhile; its first attempt is due ``at``.
 

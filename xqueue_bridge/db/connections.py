@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,7 +23,7 @@ def retry_on_lost_connection(work: Callable[..., Result]) -> Callable[..., Resul
     """
 
     @wraps(work)
-    def repeated_once(*args: Any, **kwargs: Any) -> Result:
+    def repeated_once(*args: object, **kwargs: object) -> Result:
         before = {each.alias: each.connection for each in _opened()}
         try:
             return work(*args, **kwargs)
@@ -36,7 +36,7 @@ def retry_on_lost_connection(work: Callable[..., Result]) -> Callable[..., Resul
     return repeated_once
 
 
-def _close_lost(before: Mapping[str, Any]) -> bool:
+def _close_lost(before: Mapping[str, object]) -> bool:
     """Close this thread's connections that cannot be used; return whether any was lost.
 
     ``before``: the drivers' connections before the error. At the end of a failed transaction
@@ -49,7 +49,7 @@ def _close_lost(before: Mapping[str, Any]) -> bool:
     return bool(lost)
 
 
-def _is_lost(connection: BaseDatabaseWrapper, before: Mapping[str, Any]) -> bool:
+def _is_lost(connection: BaseDatabaseWrapper, before: Mapping[str, object]) -> bool:
     former = before.get(connection.alias)
     was_replaced = former is not None and connection.connection is not former
     if connection.connection is None:

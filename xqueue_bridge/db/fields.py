@@ -45,7 +45,7 @@ class NameField(CaseSensitiveCharField):
 
     default_validators = [validate_name]
 
-    def get_prep_value(self, value: Any) -> Any:
+    def get_prep_value(self, value: object) -> Any:
         value = super().get_prep_value(value)
         return value.strip() if isinstance(value, str) else value
 

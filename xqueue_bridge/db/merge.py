@@ -39,7 +39,7 @@ class Merge:
 
 def insert_or_merge(
     model: type[Model],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     *,
     key: Sequence[str],
     merge: Callable[[Merge], Mapping[str, str]],
@@ -60,7 +60,7 @@ def insert_or_merge(
 
 def _merge_some(
     model: type[Model],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     key: Sequence[str],
     merge: Callable[[Merge], Mapping[str, str]],
     returning: str,
@@ -98,7 +98,7 @@ def _merge_some(
     return [by_key.get(_stored(model, row, key)) for row in rows]
 
 
-def _stored(model: type[Model], row: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+def _stored(model: type[Model], row: Mapping[str, object], names: Sequence[str]) -> tuple[Any, ...]:
     meta: Any = model._meta
     fields = (meta.get_field(name) for name in names)
     return tuple(f.get_db_prep_save(row[f.name], connection) for f in fields)

@@ -34,7 +34,7 @@ class WorkItemQuerySet(models.QuerySet[Any]):
         same = {name: getattr(row, name) for name in row.compared_fields}
         return self.filter(pk=row.pk, **same)
 
-    def claim(self, row: WorkItem, until: datetime, **values: Any) -> bool:
+    def claim(self, row: WorkItem, until: datetime, **values: object) -> bool:
         """Claim ``row`` until a time at which the claim of a killed process ends.
 
         The caller adds the attempt to ``row.attempts`` before, so that a killed attempt counts.
@@ -42,24 +42,24 @@ class WorkItemQuerySet(models.QuerySet[Any]):
         """
         return self._set(row, attempts=row.attempts, next_attempt_at=until, **values)
 
-    def schedule_retry(self, row: WorkItem, error: str, at: datetime, **values: Any) -> bool:
+    def schedule_retry(self, row: WorkItem, error: str, at: datetime, **values: object) -> bool:
         """Store why the attempt failed and when the next one is due; False if the row changed."""
         return self._set(
             row, attempts=row.attempts, next_attempt_at=at, last_error=error[:MAX_ERROR], **values
         )
 
-    def mark_final(self, row: WorkItem, error: str = "", **values: Any) -> bool:
+    def mark_final(self, row: WorkItem, error: str = "", **values: object) -> bool:
         """End the work on ``row``, with an ``error`` or without; False if the row changed."""
         return self._set(
             row, attempts=row.attempts, next_attempt_at=None, last_error=error[:MAX_ERROR], **values
         )
 
-    def retry(self, ids: Iterable[int], **values: Any) -> int:
+    def retry(self, ids: Iterable[int], **values: object) -> int:
         """Make those of the query's rows due now whose id is given; return how many."""
         rows = self.filter(pk__in=list(ids))
         return rows.update(attempts=0, next_attempt_at=timezone.now(), **values)
 
-    def _set(self, row: WorkItem, **values: Any) -> bool:
+    def _set(self, row: WorkItem, **values: object) -> bool:
         if not self.as_read(row).update(**values):
             return False
         for name, value in values.items():

@@ -55,7 +55,7 @@ def from_gradescope(text: str | bytes, *, max_score: float | None = None) -> Res
     )
 
 
-def _gradescope_test(each: Any, index: int) -> Test:
+def _gradescope_test(each: object, index: int) -> Test:
     where = f"tests[{index}]"
     if not isinstance(each, Mapping):
         raise ResultFileError(f"{where}: is not an object")
@@ -94,7 +94,7 @@ def from_prairielearn(text: str | bytes, *, points: float = 1.0) -> Result:
     )
 
 
-def _prairielearn_test(each: Any, index: int) -> Test:
+def _prairielearn_test(each: object, index: int) -> Test:
     where = f"tests[{index}]"
     if not isinstance(each, Mapping):
         raise ResultFileError(f"{where}: is not an object")
@@ -129,7 +129,7 @@ def _object(text: str | bytes) -> Mapping[str, Any]:
     return data
 
 
-def _list(data: Mapping[str, Any], name: str) -> list[Any]:
+def _list(data: Mapping[str, object], name: str) -> list[Any]:
     value = data.get(name)
     if value is None:
         return []
@@ -138,7 +138,7 @@ def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def _text(data: Mapping[str, Any], name: str) -> str:
+def _text(data: Mapping[str, object], name: str) -> str:
     value = data.get(name)
     if value is None:
         return ""

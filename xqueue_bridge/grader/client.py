@@ -126,7 +126,7 @@ class QueueClient:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise QueueUnavailable("get_submission answered in an unknown form") from None
 
-    def put_result(self, header: str, reply: Mapping[str, Any]) -> str:
+    def put_result(self, header: str, reply: Mapping[str, object]) -> str:
         """Send a reply; the same reply sent twice counts once. Return the server's warnings."""
         form = {"xqueue_header": header, "xqueue_body": json.dumps(reply)}
         response = self._call_raw("POST", "put_result/", data=form)
@@ -149,10 +149,10 @@ class QueueClient:
             raise QueueUnavailable(f"a file has more than {MAX_FILE_BYTES} bytes")
         return bytes(content)
 
-    def _call(self, method: str, path: str, **content: Any) -> tuple[int, Any]:
+    def _call(self, method: str, path: str, **content: object) -> tuple[int, Any]:
         return _envelope(self._call_raw(method, path, **content))
 
-    def _call_raw(self, method: str, path: str, **content: Any) -> requests.Response:
+    def _call_raw(self, method: str, path: str, **content: object) -> requests.Response:
         """Send a request; without a session, log in and send it once more."""
         response = self._request(method, path, **content)
         if response.status_code in NO_SESSION:
@@ -184,7 +184,7 @@ def _envelope(response: requests.Response) -> tuple[int, Any]:
         raise QueueUnavailable("the server answered in an unknown form") from None
 
 
-def _json_or_text(value: Any) -> Any:
+def _json_or_text(value: object) -> Any:
     if not isinstance(value, str):
         return value
     try:

@@ -32,7 +32,7 @@ class Preview:
     problem: str = ""
 
 
-def preview(reply: Mapping[str, Any]) -> Preview:
+def preview(reply: Mapping[str, object]) -> Preview:
     """Check a reply as the bridge's server does. PreviewUnavailable without nh3."""
     try:
         from xqueue_bridge.exceptions import InvalidReply

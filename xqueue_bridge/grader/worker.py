@@ -101,7 +101,7 @@ class Worker:
             failed = Result(score=0, message="Your answer could not be graded.", staff_note=note)
             return failed.to_reply(as_fraction=self.as_fraction)
 
-    def _put(self, submission: Submission, reply: dict[str, Any]) -> bool:
+    def _put(self, submission: Submission, reply: dict[str, object]) -> bool:
         for pause in (*PUT_RETRY_SECONDS, None):
             try:
                 warning = self.client.put_result(submission.header, reply)

@@ -13,7 +13,7 @@ Address = IPv4Address | IPv6Address
 _IPV6_PREFIX = 64
 
 
-def source_address(meta: dict[str, Any]) -> str:
+def source_address(meta: dict[str, object]) -> str:
     """Return the client's address, from the ``META`` of a request; "unknown" if there is none.
 
     X-Forwarded-For is read from its end, and only as far as the addresses before are those of

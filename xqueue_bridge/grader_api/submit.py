@@ -7,7 +7,6 @@ server here. Graders pull what they submit; the result is posted to the submitte
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from rest_framework.request import Request
@@ -49,7 +48,7 @@ class SubmitView(XQueueView):
     unreadable = INVALID
     wrong_method = WRONG_METHOD
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         if media_type(request._request) != "multipart/form-data":
             super().initial(request, *args, **kwargs)
             return

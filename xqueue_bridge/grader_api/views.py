@@ -99,7 +99,7 @@ class XQueueView(APIView):
         except (LookupError, UnicodeError) as exc:  # unknown charset, or undecodable text
             raise exceptions.ParseError from exc
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         try:
             prepare_body(request._request)

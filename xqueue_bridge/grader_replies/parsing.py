@@ -54,13 +54,13 @@ def write_reply(reply: GraderReply, *, score: float) -> str:
     return json.dumps({"correct": reply.correct, "score": score, "msg": reply.msg})
 
 
-def _required(members: dict[str, Any], name: str) -> Any:
+def _required(members: dict[str, object], name: str) -> Any:
     if name not in members:
         raise InvalidReply(name, "is missing")
     return members[name]
 
 
-def _correct(value: Any) -> bool:
+def _correct(value: object) -> bool:
     """XQueue's failure reply has null here; some graders write "True" and "False"."""
     if value is None:
         return False
@@ -71,7 +71,7 @@ def _correct(value: Any) -> bool:
     raise InvalidReply("correct", "must be true or false")
 
 
-def _score(value: Any) -> float:
+def _score(value: object) -> float:
     if isinstance(value, bool):
         return int(value)
     if not isinstance(value, int | float):
@@ -85,7 +85,7 @@ def _score(value: Any) -> float:
     return value
 
 
-def _msg(value: Any) -> str:
+def _msg(value: object) -> str:
     if isinstance(value, list | dict):
         raise InvalidReply("msg", "must be text")
     return "" if value is None else str(value)

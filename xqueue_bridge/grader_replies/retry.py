@@ -78,7 +78,7 @@ def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = Non
         _send_applied_on_commit(each.reply, each.result)
 
 
-def _per_reply(name: str, applied: Sequence[Applied], value_of: Callable[[Applied], Any]) -> Any:
+def _per_reply(name: str, applied: Sequence[Applied], value_of: Callable[[Applied], object]) -> Any:
     """Return what an UPDATE of several rows sets a field to: one value, or one for each id."""
     values = [value_of(each) for each in applied]
     if len(set(values)) == 1:

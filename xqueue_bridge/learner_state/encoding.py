@@ -96,7 +96,7 @@ def _culprit(fields: Mapping[str, object]) -> str:
     return "the fields"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(member) for key, member in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

@@ -104,5 +104,5 @@ def _converted(rows: Values, fields: Sequence[Field]) -> Values:
     return converted
 
 
-def _bound(convert: Callable[..., Any], column: Any) -> Convert:
+def _bound(convert: Callable[..., object], column: object) -> Convert:
     return lambda value: convert(value, column, connection)

@@ -179,7 +179,7 @@ def missing_client_attributes(client: object) -> str:
     return ", ".join(missing)
 
 
-def state_client(user: Any = None) -> Any:
+def state_client(user: object = None) -> Any:
     """Return a new client of the class that ``USER_STATE_CLIENT`` names.
 
     ``user``, if given, is the learner whose state is mostly read: it saves a look-up of the name.

@@ -135,7 +135,7 @@ def _answer(state: State, answer_id: str) -> Any:
     return answers.get(answer_id) if isinstance(answers, Mapping) else None
 
 
-def _earned(entry: Any) -> float:
+def _earned(entry: object) -> float:
     """Return an answer's points as capa counts them: 1 for a correct answer without points."""
     if not isinstance(entry, Mapping):
         return 0
@@ -145,7 +145,7 @@ def _earned(entry: Any) -> float:
     return 1 if entry.get("correctness") in ("correct", "partially-correct") else 0
 
 
-def _is_points(value: Any) -> bool:
+def _is_points(value: object) -> bool:
     """Return whether a stored value is a number of points; migrated states contain NaN, too."""
     return isinstance(value, int | float) and math.isfinite(value) and value >= 0
 

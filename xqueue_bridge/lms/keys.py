@@ -36,6 +36,6 @@ def without_branch(key: Any) -> Any:
     return key
 
 
-def stored_text(key: Any) -> str:
+def stored_text(key: object) -> str:
     """Return the text that the key's column holds."""
     return str(without_branch(key))

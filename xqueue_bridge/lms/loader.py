@@ -63,7 +63,7 @@ class _Track:
     def __init__(self, course_key: CourseKey, user_id: int) -> None:
         self._course_key, self._user_id = course_key, user_id
 
-    def __call__(self, event_type: str, event: dict[str, Any]) -> None:
+    def __call__(self, event_type: str, event: dict[str, object]) -> None:
         from common.djangoapps.track import contexts
         from eventtracking import tracker
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 CLASS_NAME = "XQueueService"
 #: The modules that hold the name: in releases of 2026, then in those before.
@@ -45,7 +44,7 @@ def install(service: type) -> Installation:
     return Installation(None, f"neither {' nor '.join(MODULES)} has a {CLASS_NAME}")
 
 
-def _unlike_what_we_know(theirs: Any) -> str | None:
+def _unlike_what_we_know(theirs: object) -> str | None:
     """Return how a class differs from the platform's XQueueService, or None.
 
     Another form is another release, whose blocks may call the service otherwise.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
 
 from xqueue_bridge.data import LeaseHeader, XHeader
 from xqueue_bridge.exceptions import InvalidField, InvalidHeader
@@ -118,7 +117,7 @@ def parse_xreply(text: object) -> tuple[int, str]:
 
 
 def _member(
-    members: dict[str, Any],
+    members: dict[str, object],
     name: str,
     longest: int,
     *,

@@ -20,7 +20,7 @@ _FILE_SYSTEM = "django.core.files.storage.FileSystemStorage"
 _IN_A_DIRECTORY = (_FILE_SYSTEM, "django.core.files.storage.filesystem.FileSystemStorage")
 
 
-def plugin_settings(settings: Any) -> None:
+def plugin_settings(settings: object) -> None:
     """Add what the bridge needs to the settings module of an LMS or CMS."""
     ignore_in_tracking_log(settings)
     add_health_check(settings)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from xqueue_bridge.settings import common
 
 
-def plugin_settings(settings: Any) -> None:
+def plugin_settings(settings: object) -> None:
     """Add what "common" adds, and the storage."""
     common.plugin_settings(settings)
     common.add_storage(settings)

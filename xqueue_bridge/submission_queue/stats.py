@@ -116,7 +116,7 @@ def _seconds_since(time: datetime | None, now: datetime) -> float | None:
     return None if time is None else max((now - time).total_seconds(), 0.0)
 
 
-def _by_queue(submissions: QuerySet[Submission], **figures: Any) -> dict[str, dict[str, Any]]:
+def _by_queue(submissions: QuerySet[Submission], **figures: object) -> dict[str, dict[str, Any]]:
     rows = submissions.order_by().values("queue_name").annotate(**figures)
     return {
         row["queue_name"]: {name: value for name, value in row.items() if name in figures}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from django.utils import translation
 from django.utils.module_loading import import_string
@@ -47,7 +46,7 @@ class XQueueInterface:
         self._use_submission_service = use_submission_service
 
     def send_to_queue(
-        self, header: str, body: str, files_to_upload: Iterable[Any] | None = None
+        self, header: str, body: str, files_to_upload: Iterable[object] | None = None
     ) -> tuple[int, str]:
         """Send one submission, byte for byte; return ``(0, "<queue length>")``.
 

@@ -125,5 +125,5 @@ def _url_name(element: Element) -> str:
     return url_name
 
 
-def _as_attribute(value: Any) -> str:
+def _as_attribute(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)

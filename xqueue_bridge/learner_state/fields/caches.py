@@ -73,7 +73,7 @@ class FieldCache(ABC):
             group, key.field_name
         )
 
-    def set_many(self, values: Mapping[FieldKey, Any]) -> None:
+    def set_many(self, values: Mapping[FieldKey, object]) -> None:
         """Store all of the values, or none; they must be in their JSON form."""
         groups: dict[CacheGroup, dict[str, Any]] = defaultdict(dict)
         for key, value in values.items():
@@ -123,7 +123,7 @@ class FieldCache(ABC):
             self._known |= unknown
 
     def _remember(
-        self, group: CacheGroup, field_name: str, value: Any, modified: datetime | None
+        self, group: CacheGroup, field_name: str, value: object, modified: datetime | None
     ) -> None:
         self._values[group][field_name] = value
         self._modified[group, field_name] = modified
@@ -149,7 +149,7 @@ def usage_keys(blocks: Iterable[Block], aside_types: Sequence[str]) -> set[Usage
 class UserStateCache(FieldCache):
     """Scope user_state: the learner's fields at each block; uses the user-state client."""
 
-    def __init__(self, user: User, course_id: LearningContextKey, client: Any = None) -> None:
+    def __init__(self, user: User, course_id: LearningContextKey, client: object = None) -> None:
         super().__init__()
         self.user = user
         self.course_id = course_id

@@ -140,11 +140,11 @@ class FieldDataCache:
         cache = self._cache_of(key)
         return cache.last_modified(key) if self._is_kept(cache) else None
 
-    def set(self, key: FieldKey, value: Any) -> None:
+    def set(self, key: FieldKey, value: object) -> None:
         """Store one field; see ``set_many``."""
         self.set_many({key: value})
 
-    def set_many(self, kv_dict: Mapping[FieldKey, Any]) -> None:
+    def set_many(self, kv_dict: Mapping[FieldKey, object]) -> None:
         """Store fields, one scope after another, and all fields of one scope together.
 
         (The state client splits a write only if it has hundreds of blocks.) Raises TypeError or
@@ -196,7 +196,7 @@ class FieldDataCache:
         return not (cache.is_per_learner and self.user.is_anonymous)
 
 
-def _as_read(field_name: str, value: Any) -> Any:
+def _as_read(field_name: str, value: object) -> Any:
     """Return a value's JSON form: tuples as lists, capa's scores as objects."""
     return decode(encode({field_name: value}))[field_name]
 

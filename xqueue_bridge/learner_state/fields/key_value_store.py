@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class _InvalidScopeError(Exception):
-    def __init__(self, invalid_scope: Any, valid_scopes: Iterable[Any] | None = None) -> None:
+    def __init__(self, invalid_scope: object, valid_scopes: Iterable[object] | None = None) -> None:
         self.message = f"Invalid scope: {invalid_scope}"
         if valid_scopes:
             self.message += f". Valid scopes are: {valid_scopes}"
@@ -56,7 +56,7 @@ class Fields(Protocol):
 
     def has(self, key: FieldKey) -> bool: ...
 
-    def set_many(self, kv_dict: Mapping[FieldKey, Any]) -> None: ...
+    def set_many(self, kv_dict: Mapping[FieldKey, object]) -> None: ...
 
     def delete(self, key: FieldKey) -> None: ...
 
@@ -77,11 +77,11 @@ class DjangoKeyValueStore:
         """Return a copy of the field's value, which the caller may change."""
         return self._fields.get(key)
 
-    def set(self, key: FieldKey, value: Any) -> None:
+    def set(self, key: FieldKey, value: object) -> None:
         """Store the value of one field."""
         self._fields.set_many({key: value})
 
-    def set_many(self, update_dict: Mapping[FieldKey, Any]) -> None:
+    def set_many(self, update_dict: Mapping[FieldKey, object]) -> None:
         """Store the values of several fields."""
         self._fields.set_many(update_dict)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -17,7 +16,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-network", action="store_true", help="Send no requests.")
 
-    def handle(self, *args: Any, no_network: bool, **options: Any) -> None:
+    def handle(self, *args: object, no_network: bool, **options: object) -> None:
         failed = False
         for finding in doctor.examine(network=not no_network):
             mark = "ERROR" if finding.is_error else "check" if finding.advice else "ok"

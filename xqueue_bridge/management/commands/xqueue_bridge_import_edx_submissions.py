@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys import InvalidKeyError
@@ -20,7 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=int, default=1000, help="At most so many (1000).")
         parser.add_argument("--dry-run", action="store_true", help="Print the report only.")
 
-    def handle(self, *args: Any, course: str | None, limit: int, **options: Any) -> None:
+    def handle(self, *args: object, course: str | None, limit: int, **options: object) -> None:
         if not apps.is_installed("submissions"):
             raise CommandError("The app 'submissions' (edx-submissions) is not installed.")
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
@@ -25,7 +24,7 @@ class Command(BlockCommand):
         )
 
     def learners(
-        self, course_key: LearningContextKey, usage_key: UsageKey, **options: Any
+        self, course_key: LearningContextKey, usage_key: UsageKey, **options: object
     ) -> Sequence[int]:
         if not options["everyone"]:
             return super().learners(course_key, usage_key, **options)

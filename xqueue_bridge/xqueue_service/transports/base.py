@@ -41,7 +41,7 @@ def check_body(body: object) -> str:
     return check_text("xqueue_body", body, limit=limit, too_large=too_large)
 
 
-def read_files(files: Iterable[Any] | None) -> tuple[UploadedFile, ...]:
+def read_files(files: Iterable[object] | None) -> tuple[UploadedFile, ...]:
     """Read a block's files; raise InvalidField if there are too many or one is too large.
 
     A file object needs only ``name`` and ``read()``. The real block's objects delegate ``read`` to
@@ -72,7 +72,7 @@ def plain_name(name: object) -> str:
     return _NAMELESS if short in ("", ".", "..") else short
 
 
-def _read(file: Any, number: int, limit: int) -> UploadedFile:
+def _read(file: object, number: int, limit: int) -> UploadedFile:
     try:
         content = _content(file, limit + 1)
     except Exception:  # a file object of the block, whose error may quote a path
