@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from django.utils.functional import SimpleLazyObject
@@ -12,6 +13,7 @@ from xqueue_bridge.course_grades.course_grade import GradeUpdate
 from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
 from xqueue_bridge.course_grades.scores import weighted_score
 from xqueue_bridge.course_structure.api import course_structures
+from xqueue_bridge.lms.events import send_grade_summary
 from xqueue_bridge.lms.keys import with_run
 from xqueue_bridge.lms.users import get_user
 from xqueue_bridge.signals import (
@@ -26,6 +28,8 @@ from xqueue_bridge.signals import (
 
 #: Upstream's name for the table that scores come from.
 SCORE_TABLE = "courseware_studentmodule"
+
+log = logging.getLogger(__name__)
 
 
 def send_score_signals(
@@ -98,6 +102,8 @@ def send_grade_signals(update: GradeUpdate, user: object = None) -> None:
         deadline=course.end,
         **ours,
     )
+    if update.changed:
+        _send_summary(update)
     if update.transition is None and options().GRADE_SIGNALS == "transitions":
         return
     common = {"sender": CourseGradeFactory, "user": learner, "course_id": course.course_key}
@@ -105,6 +111,26 @@ def send_grade_signals(update: GradeUpdate, user: object = None) -> None:
         COURSE_GRADE_NOW_PASSED.send_robust(**common, **ours)
     else:
         COURSE_GRADE_NOW_FAILED.send_robust(**common, grade=grade, **ours)
+
+
+def _send_summary(update: GradeUpdate) -> None:
+    grade, course = update.course_grade, update.course
+    try:
+        send_grade_summary(
+            user_id=grade.user_id,
+            course_key=course.course_key,
+            display_name=course.display_name,
+            end=course.end,
+            edited_on=course.edited_on,
+            version=course.version,
+            policy_hash=course.policy.hash,
+            percent=grade.percent,
+            letter_grade=grade.letter_grade,
+            passed_timestamp=grade.passed_timestamp,
+        )
+    except Exception as exc:  # the event bus is the host's; the grade is stored
+        name = type(exc).__name__
+        log.error("PERSISTENT_GRADE_SUMMARY_CHANGED of learner %s: %s", grade.user_id, name)
 
 
 def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None:
