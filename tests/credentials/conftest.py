@@ -25,13 +25,13 @@ def credentials(settings) -> Iterator[Credentials]:
 
 @pytest.fixture
 def service(credentials) -> CredentialsOptions:
-    """What the host says about it."""
+    """Return the host's settings of that service."""
     return CredentialsOptions(**credentials.settings)
 
 
 @pytest.fixture
 def ada(transactional_db, credentials) -> int:
-    """A learner whose grade is entered, and not sent."""
+    """Return the id of a learner whose grade is enqueued, and not sent."""
     learner = make_learner("ada")
     store_grade(learner, 0.8)
     enqueue_grade(learner)

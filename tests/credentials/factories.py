@@ -1,4 +1,4 @@
-"""A learner with a stored course grade, and what Credentials is expected to make of it."""
+"""Factories of learners, their stored course grades and their rows of the outbox."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ def row_of(user_id: int, course_key: CourseKey = COURSE) -> GradeOutbox:
 
 
 def make_due(**where: Any) -> None:
-    """Let the waiting time of rows be over."""
+    """Make rows due whose next attempt is later."""
     rows = GradeOutbox.objects.filter(next_attempt_at__isnull=False, **where)
     rows.update(next_attempt_at=THE_PAST)

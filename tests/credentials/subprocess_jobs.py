@@ -1,4 +1,4 @@
-"""What the processes of the race tests do."""
+"""Functions that the processes of the race tests run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAD = 5
 
 
 def change_often(user_id: int, times: int) -> None:
-    """Store one grade after the other, and enter each."""
+    """Store ``times`` grades one after the other, and enqueue each."""
     for number in range(times):
         while number - (sent_version(user_id) or 0) > LEAD:
             time.sleep(0.01)
@@ -27,8 +27,8 @@ def change_often(user_id: int, times: int) -> None:
 
 
 def send_until(username: str, user_id: int, version: int) -> None:
-    """Try to send a grade, whatever the outbox says of its time, until this version was sent."""
-    random.seed()  # forked, it has the luck of its parent
+    """Send a grade until Credentials has this version; due at once after a transient error."""
+    random.seed()  # a forked process has the seed of its parent
     while sent_version(user_id) != version:
         if api.send_grade(username, COURSE).outcome is Outcome.RETRY:
             make_due(status="pending")
@@ -41,7 +41,7 @@ def sent_version(user_id: int) -> int | None:
     return rows.values_list("sent_version", flat=True).first()
 
 
-def enter_and_send(user_id: int, username: str) -> str:
-    """What a worker does that has just heard of a grade."""
+def enqueue_and_send(user_id: int, username: str) -> str:
+    """Enqueue a grade and send it, as a worker does; return the outcome."""
     enqueue_grade(user_id)
     return api.send_grade(username, COURSE).outcome

@@ -1,4 +1,4 @@
-"""The request itself."""
+"""The POST of a grade to Credentials: its message, errors, timeouts and log."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def stored(
     )
 
 
-def test_what_is_posted(credentials, service):
-    """SG79: username, run, letter, percent, verified, and the grade's own time with a zone."""
+def test_post_has_the_grade_and_its_time(credentials, service):
+    """SG79: the POST has username, run, letter, percent, verified, and the grade's time."""
     post_grade(service, grade_message("ada", stored(), verified=True))
     assert [post.message for post in credentials.posts] == [
         {
@@ -51,7 +51,7 @@ def test_what_is_posted(credentials, service):
     assert credentials.grade("ada", COURSE)["lms_last_updated_at"] == MODIFIED
 
 
-def test_times_keep_their_zone():
+def test_message_keeps_the_time_zone_of_the_grade():
     zone = timezone(timedelta(hours=2))
     message = grade_message("ada", stored(modified=MODIFIED.astimezone(zone)), verified=False)
     assert message["lms_last_updated_at"].endswith("+02:00")
@@ -59,8 +59,8 @@ def test_times_keep_their_zone():
 
 
 @pytest.mark.parametrize("letter", ["", None])
-def test_a_failing_grade(credentials, service, letter):
-    """SG82: no letter is an empty one, and is accepted."""
+def test_grade_without_a_letter_is_sent_with_an_empty_one(credentials, service, letter):
+    """SG82: Credentials accepts a grade with an empty letter."""
     post_grade(service, grade_message("ada", stored(0.33, letter), verified=True))
     grade = credentials.grade("ada", COURSE)
     assert (grade["letter_grade"], grade["percent_grade"]) == ("", Decimal("0.3300"))
@@ -78,19 +78,19 @@ def test_a_failing_grade(credentials, service, letter):
         (99, 9.9999),
     ],
 )
-def test_percents(percent, sent):
-    """SG82: never more than four decimal places, and never more than the receiver can store."""
+def test_percent_is_rounded_to_four_decimal_places(percent, sent):
+    """SG82: at most four decimal places are sent, and at most 9.9999, which fits Credentials."""
     assert quantised(percent) == sent
 
 
 @given(st.floats(min_value=0, max_value=20))
 def test_any_percent_is_accepted(percent):
-    """SG82: whatever a policy's weights make of it."""
+    """SG82: Credentials' serializer accepts every percent after it was rounded."""
     message = grade_message("ada", stored(percent), verified=True)
     assert UserGradeSerializer(data=message).is_valid()
 
 
-def test_a_token_that_has_ended_is_renewed(credentials, service):
+def test_post_after_the_token_was_revoked_is_repeated_with_a_new_token(credentials, service):
     message = grade_message("ada", stored(), verified=True)
     post_grade(service, message)
     credentials.revoke_tokens()
@@ -99,7 +99,7 @@ def test_a_token_that_has_ended_is_renewed(credentials, service):
     assert len(credentials.token_requests) == 2
 
 
-def test_a_second_401_ends_the_attempt(credentials, service):
+def test_second_401_is_a_transient_error(credentials, service):
     credentials.always = Fault(401)
     with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
@@ -118,36 +118,38 @@ def test_a_second_401_ends_the_attempt(credentials, service):
         (DROPPED, "no connection", False),
     ],
 )
-def test_a_service_that_refuses(credentials, service, fault, code, permanent):
-    """SG80: the answer's status is all that is kept of it."""
+def test_error_has_the_status_and_says_whether_it_is_permanent(
+    credentials, service, fault, code, permanent
+):
+    """SG80: only the response's status is kept."""
     credentials.faults = [fault]
     with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
     assert (caught.value.code, caught.value.permanent) == (code, permanent)
 
 
-def test_retry_after_is_handed_on(credentials, service):
+def test_retry_after_header_is_in_the_error(credentials, service):
     credentials.faults = [Fault(429, retry_after="77")]
     with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
     assert (caught.value.code, caught.value.retry_after) == ("HTTP 429", 77)
 
 
-def test_a_slow_service(credentials, service):
+def test_response_after_the_timeout_is_a_timeout_error(credentials, service):
     credentials.faults = [Fault(201, seconds=60)]
     with pytest.raises(GradeSendError, match="timeout"):
         post_grade(replace(service, TIMEOUT=0.2), grade_message("ada", stored(), verified=True))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/api/v2", "nonsense", "http://[::1"])
-def test_service_that_does_not_respond(credentials, service, url):
+def test_unreachable_service_is_a_transient_error_without_its_url(credentials, service, url):
     with pytest.raises(GradeSendError) as caught:
         post_grade(replace(service, URL=url), grade_message("ada", stored(), verified=True))
     assert url not in str(caught.value)
     assert not caught.value.permanent
 
 
-def test_certificates_are_verified(credentials, service, monkeypatch):
+def test_each_request_verifies_certificates_and_has_timeouts(credentials, service, monkeypatch):
     seen = []
     send = requests.Session.send
     monkeypatch.setattr(
@@ -158,7 +160,7 @@ def test_certificates_are_verified(credentials, service, monkeypatch):
     assert [(bool(each["verify"]), each["timeout"]) for each in seen] == [(True, (3.05, 20))] * 2
 
 
-def test_a_netrc_does_not_replace_our_token(credentials, service, monkeypatch, tmp_path: Path):
+def test_netrc_file_does_not_replace_the_token(credentials, service, monkeypatch, tmp_path: Path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someuser password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -166,7 +168,7 @@ def test_a_netrc_does_not_replace_our_token(credentials, service, monkeypatch, t
     assert credentials.posts[0].authorization.startswith("JWT header.")
 
 
-def test_nothing_secret_is_logged(credentials, service, caplog):
+def test_log_has_no_token_secret_or_username(credentials, service, caplog):
     caplog.set_level(logging.DEBUG)
     post_grade(service, grade_message("ada", stored(), verified=True))
     token = credentials.posts[0].authorization.removeprefix("JWT ")

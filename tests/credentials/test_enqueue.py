@@ -42,8 +42,8 @@ def rule(credentials, settings):
     return use
 
 
-def test_a_change_is_entered(credentials):
-    """SG79: the row's id is returned; the row has the revision of the grade."""
+def test_changed_grade_is_enqueued_with_its_version(credentials):
+    """SG79: the row's id is returned; the row has the version of the grade."""
     learner = make_learner("ada")
     grade = store_grade(learner, 1 / 3, "")
     row_id = enqueue_grade(learner)
@@ -53,7 +53,7 @@ def test_a_change_is_entered(credentials):
     assert row.next_attempt_at <= timezone.now()
 
 
-def test_the_same_grade_is_entered_once(credentials):
+def test_unchanged_grade_is_not_enqueued_again(credentials):
     """SG67: a grade that did not change is not enqueued again."""
     learner = make_learner()
     store_grade(learner)
@@ -63,7 +63,7 @@ def test_the_same_grade_is_entered_once(credentials):
     assert row_of(learner).status == "sent"
 
 
-def test_another_grade_is_entered_afresh(credentials):
+def test_new_grade_makes_a_failed_row_pending_with_0_attempts(credentials):
     learner = make_learner()
     store_grade(learner)
     enqueue_grade(learner)
@@ -82,8 +82,8 @@ def test_another_grade_is_entered_afresh(credentials):
     assert row.next_attempt_at
 
 
-def test_a_grade_that_was_deleted_and_made_again(credentials):
-    """Its version begins anew, and it is another grade all the same."""
+def test_grade_created_again_with_the_sent_version_is_enqueued(credentials):
+    """The version begins at 1 again, but the time differs from that of the sent grade."""
     learner = make_learner()
     store_grade(learner)
     enqueue_grade(learner)
@@ -95,8 +95,8 @@ def test_a_grade_that_was_deleted_and_made_again(credentials):
     assert row_of(learner).wanted_modified == grade.modified
 
 
-def test_a_wait_goes_on_when_the_grade_changes(credentials):
-    """SG80: a service in trouble is not asked sooner because a grade has changed."""
+def test_changed_grade_keeps_the_time_of_the_next_attempt(credentials):
+    """SG80: after an error of the service a changed grade is not sent sooner."""
     learner = make_learner()
     store_grade(learner)
     enqueue_grade(learner)
@@ -108,8 +108,8 @@ def test_a_wait_goes_on_when_the_grade_changes(credentials):
     assert (row.next_attempt_at, row.attempts) == (later, 0)
 
 
-def test_what_is_being_sent_keeps_its_claim(credentials):
-    """SG81: a change while a grade is sent is seen by the one who sends."""
+def test_grade_changed_during_a_send_keeps_the_claim(credentials):
+    """SG81: the row keeps status and claim of its sender, and gets the new version."""
     learner = make_learner()
     store_grade(learner)
     enqueue_grade(learner)
@@ -122,11 +122,11 @@ def test_what_is_being_sent_keeps_its_claim(credentials):
     assert now.wanted_version == grade.version
 
 
-class TestNothingIsEnqueued:
-    """SG83 in its parts."""
+class TestNotEnqueued:
+    """Grades that are not sent to Credentials."""
 
-    def test_credentials_off(self, settings):
-        """SG83: without a service nothing is asked and nothing written."""
+    def test_no_row_without_the_setting(self, settings):
+        """SG83: without the setting the filter is not called and no row is written."""
         settings.XQUEUE_BRIDGE = {}
         learner = make_learner()
         store_grade(learner)
@@ -148,8 +148,8 @@ class TestNothingIsEnqueued:
             (None, False),
         ],
     )
-    def test_mode_and_status(self, rule, certificate, is_sent):
-        """SG83: an uninteresting mode or status, or no certificate record at all."""
+    def test_filter_takes_certificates_by_mode_and_status(self, rule, certificate, is_sent):
+        """SG83: an uninteresting mode or status, or no certificate record, enqueues no grade."""
         learner = make_learner()
         if certificate:
             CERTIFICATES[learner] = certificate
@@ -157,15 +157,15 @@ class TestNothingIsEnqueued:
         assert bool(enqueue_grade(learner)) is is_sent
         assert GradeOutbox.objects.exists() is is_sent
 
-    def test_no_grade(self, credentials):
-        """SG83: a learner without a stored grade has none to send, not a zero."""
+    def test_learner_without_a_stored_grade_is_not_enqueued(self, credentials):
+        """SG83: no zero is sent for a learner without a stored grade."""
         make_learner()
         assert api.enqueue_missed() == 0
         assert not GradeOutbox.objects.exists()
 
 
-def test_a_rule_that_fails_is_seen(rule, caplog):
-    """The grade is not lost: an operator finds it among the failed ones."""
+def test_filter_that_raises_gives_a_failed_row(rule, caplog):
+    """An operator finds the grade among the failed ones; the exception's text is not logged."""
     rule("rule_that_fails")
     learner = make_learner()
     store_grade(learner)
@@ -180,8 +180,8 @@ def test_a_rule_that_fails_is_seen(rule, caplog):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_transaction_that_is_rolled_back(credentials):
-    """SG84: the entry goes the way of the grade."""
+def test_rolled_back_transaction_leaves_no_row(credentials):
+    """SG84: the row is rolled back with the grade, and nothing is sent."""
     learner = make_learner()
     with transaction.atomic():
         store_grade(learner)
@@ -199,7 +199,7 @@ class TestMissed:
     def _at_once(self, monkeypatch):
         monkeypatch.setattr(enqueue, "SETTLE", timedelta(0))
 
-    def test_they_are_found_once(self, credentials):
+    def test_missed_changes_are_enqueued_once(self, credentials):
         """SG84, SG44: a committed grade is sent even if its signal was never sent."""
         heard, missed, changed = (make_learner(name) for name in ("heard", "missed", "changed"))
         for learner in (heard, missed, changed):
@@ -212,7 +212,7 @@ class TestMissed:
         assert row_of(changed).wanted_version == latest.version
         assert api.enqueue_missed() == 0
 
-    def test_each_change_is_looked_at_once(self, rule, monkeypatch):
+    def test_filter_is_called_once_for_each_change(self, rule, monkeypatch):
         """Grades that the filter excludes do not delay those after them."""
         asked = []
         monkeypatch.setattr(
@@ -226,8 +226,8 @@ class TestMissed:
             api.enqueue_missed(limit=2)
         assert asked == learners
 
-    def test_what_is_very_young_is_left_alone(self, credentials, monkeypatch):
-        """Its signal is on its way, and older ones may still be uncommitted."""
+    def test_change_younger_than_settle_is_not_enqueued(self, credentials, monkeypatch):
+        """Its signal may still be sent, and older changes may not be committed yet."""
         monkeypatch.setattr(enqueue, "SETTLE", timedelta(seconds=60))
         learner = make_learner()
         store_grade(learner)
@@ -235,30 +235,30 @@ class TestMissed:
         store_grade(learner, modified=timezone.now() - timedelta(seconds=61))
         assert api.enqueue_missed() == 1
 
-    def test_the_first_look_goes_back_a_day(self, credentials):
-        """Who switches Credentials on does not send the grades of all former years."""
+    def test_first_run_enqueues_changes_of_the_last_day(self, credentials):
+        """A site that adds the setting does not send the grades of all former years."""
         learner = make_learner()
         store_grade(learner, modified=timezone.now() - timedelta(days=2))
         store_grade(learner, course_key=OTHER_COURSE, modified=timezone.now() - timedelta(hours=2))
         assert api.enqueue_missed() == 1
         assert row_of(learner, OTHER_COURSE)
 
-    def test_a_pause_is_caught_up(self, credentials, settings):
-        """What changed while the service was switched off is found afterwards."""
+    def test_changes_since_the_cursor_are_enqueued_after_30_days(self, credentials, settings):
+        """Changes from the time without the setting are enqueued afterwards."""
         learner = make_learner()
         GradeOutboxCursor.objects.create(modified=timezone.now() - timedelta(days=30))
         store_grade(learner, modified=timezone.now() - timedelta(days=20))
         assert api.enqueue_missed() == 1
 
-    def test_two_statements_when_there_is_nothing(self, credentials, django_assert_num_queries):
+    def test_run_without_changes_takes_two_statements(self, credentials, django_assert_num_queries):
         api.enqueue_missed()
         with django_assert_num_queries(2):
             api.enqueue_missed()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_statements(credentials, django_assert_num_queries):
-    """The grade itself is not read: its key and revision are known to the caller."""
+def test_enqueue_takes_one_to_four_statements(credentials, django_assert_num_queries):
+    """The grade itself is not read: the caller has its key and version."""
     learner = make_learner()
     grade = store_grade(learner)
     with django_assert_num_queries(4):  # SELECT; BEGIN, INSERT, COMMIT
@@ -271,7 +271,7 @@ def test_statements(credentials, django_assert_num_queries):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_row_that_another_process_inserts(credentials, monkeypatch):
+def test_insert_that_meets_another_row_updates_that_row(credentials, monkeypatch):
     """SG79: an INSERT that meets the row of another process enqueues the grade in that row."""
     learner = make_learner()
     old = store_grade(learner)

@@ -1,4 +1,4 @@
-"""Handlers, system checks of the settings, and the admin of the outbox."""
+"""System checks of the settings, and the admin of the outbox."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def found(settings, value) -> dict[str, str]:
         {**GOOD, "GRADE_FILTER": None},
     ],
 )
-def test_right_settings(settings, value):
+def test_valid_settings_give_no_message(settings, value):
     assert found(settings, value) == {}
 
 
 @pytest.mark.parametrize(
-    ("value", "number", "words"),
+    ("value", "number", "text"),
     [
         ([], "E001", "['CREDENTIALS'] is list, not Mapping"),
         ({**GOOD, "URI": "x"}, "E001", "['CREDENTIALS']['URI'] is not a setting"),
@@ -76,10 +76,10 @@ def test_right_settings(settings, value):
         ),
     ],
 )
-def test_wrong_settings(settings, value, number, words):
-    """SG85: an error at start, with the setting's name."""
+def test_invalid_setting_is_named_by_a_check(settings, value, number, text):
+    """SG85: an invalid setting is an error at start, which names it and has no secret."""
     problems = found(settings, value)
-    assert words in problems[number]
+    assert text in problems[number]
     assert "sssh" not in "".join(problems.values())
 
 
@@ -97,21 +97,21 @@ class TestAdmin:
         address = reverse("admin:xqueue_bridge_gradeoutbox_changelist")
         client.post(address, {"action": "retry", "_selected_action": row.pk}, follow=True)
 
-    def test_what_failed_is_visible(self, admin_client, row):
-        """SG80: with its reason, and without any secret."""
+    def test_failed_row_is_shown_with_its_error(self, admin_client, row):
+        """SG80: the pages show the error and no secret."""
         GradeOutbox.objects.update(status="failed", last_error="HTTP 400")
         for name, args in (("changelist", []), ("change", [row.pk])):
             page = admin_client.get(reverse(f"admin:xqueue_bridge_gradeoutbox_{name}", args=args))
             assert "HTTP 400" in page.text
             assert CLIENT_SECRET not in page.text
 
-    def test_it_can_be_sent_again(self, admin_client, credentials, row):
+    def test_retry_action_sends_a_sent_grade_again(self, admin_client, credentials, row):
         self.resend(admin_client, row)
         assert api.send_due() == 1
         assert credentials.statuses == [201, 201]
 
-    def test_all_that_failed_can_be_sent_again_at_once(self, db, admin_client):
-        """SG80: after an outage; no statement names more rows than SQLite allows."""
+    def test_retry_action_takes_1100_failed_rows(self, db, admin_client):
+        """SG80: no statement names more rows than SQLite allows."""
         now = timezone.now()
         GradeOutbox.objects.bulk_create(
             GradeOutbox(

@@ -1,4 +1,4 @@
-"""An old grade never arrives after a newer one."""
+"""An older grade is never sent after a newer one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from xqueue_bridge.credentials.send import Outcome, send_grade
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_an_old_retry_sends_nothing(credentials, ada):
-    """SG81: a task for an older grade is dropped; the newer one has its own."""
+def test_retry_for_an_older_grade_sends_nothing(credentials, ada):
+    """SG81: a task for an older grade is superseded; the newer one has its own task."""
     old = row_of(ada).wanted_modified
     credentials.faults = [Fault(503)]
     assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.RETRY
@@ -36,8 +36,8 @@ def test_an_old_retry_sends_nothing(credentials, ada):
     assert credentials.grade("ada", COURSE)["percent_grade"] == Decimal("0.9000")
 
 
-def test_an_old_task_before_the_new_one(credentials, ada):
-    """SG81: it sends nothing either, and takes nothing from the newer one."""
+def test_task_for_an_older_grade_before_the_newer_one_sends_nothing(credentials, ada):
+    """SG81: an older task sends nothing, and the newer grade is sent by its own task."""
     old = row_of(ada).wanted_modified
     new = store_grade(ada, 0.9)
     assert send_grade("ada", COURSE, last_updated=old).outcome is Outcome.SUPERSEDED
@@ -46,8 +46,8 @@ def test_an_old_task_before_the_new_one(credentials, ada):
     assert send_grade("ada", COURSE, last_updated=new.modified).outcome is Outcome.SENT
 
 
-def test_a_grade_that_changes_while_it_is_sent(credentials, ada, monkeypatch):
-    """SG81: the newer one goes out behind the older one, by the same sender."""
+def test_grade_that_changes_during_a_send_is_sent_after_it(credentials, ada, monkeypatch):
+    """SG81: the sender of the older grade sends the newer one after it."""
     post = sending.post_grade
 
     def post_and_change(*args):
@@ -64,8 +64,8 @@ def test_a_grade_that_changes_while_it_is_sent(credentials, ada, monkeypatch):
     assert row_of(ada).status == "sent"
 
 
-def test_a_change_while_an_attempt_fails(credentials, ada, monkeypatch):
-    """SG80, SG81: the newer grade has its own eleven attempts, after the same wait."""
+def test_grade_that_changes_during_a_failing_attempt_has_0_attempts(credentials, ada, monkeypatch):
+    """SG80, SG81: the newer grade has its own eleven attempts, after the same interval."""
     post = sending.post_grade
     credentials.faults = [Fault(503)]
 
@@ -82,8 +82,8 @@ def test_a_change_while_an_attempt_fails(credentials, ada, monkeypatch):
     assert row.next_attempt_at > timezone.now() + timedelta(seconds=60)
 
 
-def test_a_change_that_was_sent_before_it_was_heard_of(credentials, ada):
-    """The latest grade is what is sent, so its own entry finds nothing left to do."""
+def test_grade_that_was_sent_before_it_is_enqueued_is_posted_once(credentials, ada):
+    """A send takes the latest stored grade; the row that is enqueued later needs no POST."""
     store_grade(ada, 0.95)
     assert api.send_due() == 1
     assert enqueue_grade(ada)
@@ -92,29 +92,29 @@ def test_a_change_that_was_sent_before_it_was_heard_of(credentials, ada):
 
 
 @pytest.mark.parametrize("answers", [[], [401]])
-def test_a_process_that_stood_still(credentials, ada, monkeypatch, answers):
-    """SG81: a process whose claim is about to end sends nothing: another one may claim the row.
+def test_process_whose_claim_is_about_to_end_posts_nothing(credentials, ada, monkeypatch, answers):
+    """SG81: a process whose claim is about to end posts nothing: another one may claim the row.
 
-    Also after it has waited for a token, be it the first one or the one after a refusal.
+    The time passes while it requests a token: the first one, or the one after a 401.
     """
     credentials.faults = [Fault(status) for status in answers]
     tokens = iter([*answers, "the last one"])
     access_token, now = client.access_token, timezone.now()
 
-    def stand_still(*args, **kwargs):
+    def take_long(*args, **kwargs):
         if next(tokens) == "the last one":
             late = now + outbox.CLAIM * 0.75
             monkeypatch.setattr(outbox.timezone, "now", lambda: late)
         return access_token(*args, **kwargs)
 
-    monkeypatch.setattr(client, "access_token", stand_still)
+    monkeypatch.setattr(client, "access_token", take_long)
     assert send_grade("ada", COURSE).outcome is Outcome.RETRY
     assert credentials.statuses == answers
     assert (row_of(ada).status, row_of(ada).last_error) == ("pending", "no time left")
 
 
-def test_an_end_that_comes_too_late(credentials, ada):
-    """A claim that was lost writes nothing over what its next holder wrote."""
+def test_sender_that_lost_its_claim_does_not_change_the_row(credentials, ada):
+    """A late sender does not overwrite the status that the next sender wrote."""
     lost = row_of(ada)
     assert outbox.claim(lost)
     make_due()
@@ -124,8 +124,8 @@ def test_an_end_that_comes_too_late(credentials, ada):
 
 
 @pytest.mark.parametrize("attempts", [0, outbox.MAX_ATTEMPTS - 1])
-def test_a_change_after_a_sender_was_killed(credentials, ada, attempts):
-    """SG79, SG80: the new grade has attempts of its own, however many the former one had."""
+def test_grade_that_changes_after_a_kill_has_0_attempts(credentials, ada, attempts):
+    """SG79, SG80: the new grade has its own attempts, however many the former one had."""
     GradeOutbox.objects.update(attempts=attempts)
     assert outbox.claim(row_of(ada))
     store_grade(ada, 0.9)
@@ -136,8 +136,8 @@ def test_a_change_after_a_sender_was_killed(credentials, ada, attempts):
     assert (row_of(ada).status, row_of(ada).attempts) == ("sent", 1)
 
 
-def test_change_while_the_former_grade_fails(credentials, ada):
-    """SG79, SG80: the grade that was read fails; the newer one stays due."""
+def test_change_before_the_last_attempt_fails_keeps_the_row_due(credentials, ada):
+    """SG79, SG80: the claim for the grade that was read fails; the newer grade stays due."""
     GradeOutbox.objects.update(attempts=outbox.MAX_ATTEMPTS - 1)
     assert outbox.claim(row_of(ada))
     make_due()
@@ -149,7 +149,7 @@ def test_change_while_the_former_grade_fails(credentials, ada):
     assert row_of(ada).status == "sent"
 
 
-def test_threads_that_meet(credentials, ada):
+def test_eight_concurrent_threads_post_a_grade_once(credentials, ada):
     """SG79, SG81: eight senders at once post one grade once."""
     start = threading.Barrier(8)
     credentials.always = Fault(201, seconds=0.1, after_work=True)

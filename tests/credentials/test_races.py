@@ -1,4 +1,4 @@
-"""Processes that meet over one grade."""
+"""Concurrent processes that enqueue and send the same grades."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _the_same_luck() -> None:
+def _same_random_seed() -> None:
     random.seed(4)
 
 
-def test_the_latest_grade_wins(credentials):
-    """SG81: while a grade changes 40 times, five senders, a slow service, answers that get lost."""
+def test_last_of_40_changes_is_the_stored_grade(credentials):
+    """SG81: five senders, a grade that changes 40 times, a slow service, and lost responses."""
     learner = make_learner("ada")
     credentials.pause = lambda: random.uniform(0, 0.05)
     credentials.faults = [
@@ -40,19 +40,19 @@ def test_the_latest_grade_wins(credentials):
     assert len(credentials.posts) >= 40 / (subprocess_jobs.LEAD + 1)
 
 
-def test_one_post_for_one_grade(credentials):
-    """SG79: six processes hear of the same grade at once, and one of them sends it."""
+def test_six_concurrent_processes_post_a_grade_once(credentials):
+    """SG79: six processes enqueue the same grade at once, and one of them sends it."""
     learner = make_learner("ada")
     credentials.pause = lambda: 0.05
     for number in range(1, 6):
         store_grade(learner, number / 10)
-        in_processes([partial(subprocess_jobs.enter_and_send, learner, "ada")] * 6)
+        in_processes([partial(subprocess_jobs.enqueue_and_send, learner, "ada")] * 6)
         assert len(credentials.posts) == number
         assert row_of(learner).status == "sent"
 
 
-def test_sweepers_that_meet(credentials):
-    """SG79, SG84: four sweepers find what was missed, and send each grade once."""
+def test_four_concurrent_sweepers_post_each_grade_once(credentials):
+    """SG79, SG84: four sweepers enqueue what was missed, and send each grade once."""
     learners = [make_learner(f"learner {number}") for number in range(20)]
     for learner in learners:
         store_grade(learner, modified=timezone.now() - timedelta(hours=1))

@@ -28,7 +28,7 @@ def run(*args: str) -> list[str]:
 
 @pytest.fixture
 def learners(credentials) -> list[int]:
-    """Three learners: sent, refused, and never entered. The service starts counting anew."""
+    """Return three learners: grade sent, refused, never enqueued. The double has no posts yet."""
     sent, refused, unknown = (make_learner(name) for name in ("sent", "refused", "unknown"))
     for learner in (sent, refused):
         store_grade(learner)
@@ -47,14 +47,14 @@ def sent_by(service_double) -> list[str]:
     return sorted(post.message["username"] for post in service_double.posts)
 
 
-def test_a_course(credentials, learners):
-    """SG80: all of its grades, whether they were sent, refused or never entered."""
+def test_course_option_resends_all_grades_of_the_course(credentials, learners):
+    """SG80: grades are sent again, whether they were sent, refused or never enqueued."""
     assert run("--course", str(COURSE)) == ["3 grades will be sent again."]
     assert sent_by(credentials) == ["refused", "sent", "unknown"]
     assert set(GradeOutbox.objects.values_list("status", "last_error")) == {("sent", "")}
 
 
-def test_only_failed_ones(credentials, learners):
+def test_failed_option_resends_only_failed_grades(credentials, learners):
     """SG80: a failed grade can be sent again."""
     assert run("--failed") == ["1 grades will be sent again."]
     assert (row_of(learners[1]).status, row_of(learners[1]).attempts) == ("pending", 0)
@@ -62,7 +62,7 @@ def test_only_failed_ones(credentials, learners):
     assert run("--failed") == ["0 grades will be sent again."]
 
 
-def test_since(credentials, learners):
+def test_since_option_resends_grades_from_a_time_on(credentials, learners):
     yesterday = (timezone.now() - timedelta(days=1)).isoformat()
     assert run("--since", yesterday) == ["3 grades will be sent again."]
     assert run("--since", "2020-02-29") == ["4 grades will be sent again."]
@@ -70,8 +70,8 @@ def test_since(credentials, learners):
     assert run("--since", tomorrow) == ["0 grades will be sent again."]
 
 
-def test_together(credentials, learners):
-    """Each option leaves fewer; courses add up."""
+def test_combined_options_resend_only_the_intersection(credentials, learners):
+    """Different options leave fewer grades; several courses add up."""
     assert run("--failed", "--course", str(OTHER_COURSE)) == ["0 grades will be sent again."]
     assert run("--failed", "--since", "2020-01-01T00:00:00") == ["1 grades will be sent again."]
     tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
@@ -80,7 +80,7 @@ def test_together(credentials, learners):
     assert both == ["4 grades will be sent again."]
 
 
-def test_dry_run(credentials, learners):
+def test_dry_run_lists_grades_and_sends_none(credentials, learners):
     assert run("--failed", "--dry-run") == [
         f"{COURSE}  user {learners[1]}",
         "1 grades would be sent again.",
@@ -89,7 +89,7 @@ def test_dry_run(credentials, learners):
     assert sent_by(credentials) == []
 
 
-def test_the_hosts_rule_holds(credentials, learners, settings):
+def test_grades_that_the_filter_excludes_are_not_sent(credentials, learners, settings):
     """SG83: the command does not send grades that the filter excludes."""
     rule = {"GRADE_FILTER": "tests.credentials.test_resend.exclude_all"}
     settings.XQUEUE_BRIDGE = {"CREDENTIALS": {**credentials.settings, **rule}}
@@ -100,7 +100,7 @@ def exclude_all(user_id: int, course_key: object) -> bool:
     return False
 
 
-def test_what_is_being_sent_is_left_alone(credentials, learners):
+def test_row_that_is_being_sent_does_not_change(credentials, learners):
     GradeOutbox.objects.filter(user_id=learners[0]).update(
         status="sending", next_attempt_at=timezone.now() + timedelta(minutes=1)
     )
@@ -108,25 +108,25 @@ def test_what_is_being_sent_is_left_alone(credentials, learners):
     assert row_of(learners[0]).status == "sending"
 
 
-def test_a_grade_that_is_gone(credentials, learners):
+def test_deleted_grade_is_not_sent(credentials, learners):
     PersistentCourseGrade.objects.all().delete()
     assert run("--failed") == ["0 grades will be sent again."]
 
 
-def test_batches(credentials, learners, monkeypatch):
+def test_three_grades_in_batches_of_two_are_all_sent(credentials, learners, monkeypatch):
     monkeypatch.setattr(resend, "BATCH", 2)
     assert len(list(api.resend(course_keys=(COURSE,)))) == 3
     assert sent_by(credentials) == ["refused", "sent", "unknown"]
 
 
-def test_batches_of_failed_ones(credentials, learners, monkeypatch):
+def test_failed_grades_in_batches_of_one_are_all_found(credentials, learners, monkeypatch):
     GradeOutbox.objects.update(status="failed")
     monkeypatch.setattr(resend, "BATCH", 1)
     grades = list(api.resend(only_failed=True))
     assert [grade.user_id for grade in grades] == learners[:2]
 
 
-def test_four_statements_for_any_number(credentials, django_assert_num_queries):
+def test_resend_of_20_grades_takes_four_statements(credentials, django_assert_num_queries):
     for number in range(20):
         store_grade(make_learner(f"learner {number}"))
     with django_assert_num_queries(4):
@@ -134,7 +134,7 @@ def test_four_statements_for_any_number(credentials, django_assert_num_queries):
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("args", "text"),
     [
         ([], "At least one of"),
         (["--since", "yesterday"], "--since: 'yesterday'"),
@@ -143,14 +143,14 @@ def test_four_statements_for_any_number(credentials, django_assert_num_queries):
         (["--course", "CS101"], "--course: 'CS101'"),
     ],
 )
-def test_what_it_does_not_understand(credentials, args, words):
-    with pytest.raises(CommandError, match=words):
+def test_invalid_option_is_a_command_error(credentials, args, text):
+    with pytest.raises(CommandError, match=text):
         run(*args)
 
 
 @pytest.mark.parametrize("args", [["--since", "yesterday"], ["--course", "CS101"]])
-def test_what_an_operator_types_is_answered_without_a_traceback(capsys, args):
-    """Django does not catch what a parser raises."""
+def test_invalid_option_ends_without_a_traceback(capsys, args):
+    """Django does not catch exceptions of an argument's parser."""
     command = Command()
     command._called_from_command_line = True
     with pytest.raises(SystemExit):
@@ -158,7 +158,7 @@ def test_what_an_operator_types_is_answered_without_a_traceback(capsys, args):
     assert f"{args[0]}: '{args[1]}' is " in capsys.readouterr().err
 
 
-def test_without_a_service(settings):
+def test_command_without_the_setting_is_an_error(settings):
     settings.XQUEUE_BRIDGE = {}
     with pytest.raises(CommandError, match="CREDENTIALS"):
         run("--failed")

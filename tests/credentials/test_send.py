@@ -1,4 +1,4 @@
-"""A grade is sent once, in its latest form, as long as it takes, and not longer."""
+"""Attempts to send a grade: outcomes, retries, the sweeper and the outbox."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from xqueue_bridge.credentials.send import LONGEST_DELAY, Outcome, retry_delay, 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_grade_is_sent_once(credentials, ada):
+def test_second_send_of_a_grade_posts_nothing(credentials, ada):
     """SG79: one change leads to one POST, also after several calls."""
     assert send_grade("ada", COURSE).outcome is Outcome.SENT
     assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
@@ -45,8 +45,8 @@ def test_a_grade_is_sent_once(credentials, ada):
     assert row.sent_at
 
 
-def test_whole_percents(credentials):
-    """SG82: the stored percent is a whole one, and goes out as it is."""
+def test_whole_percent_is_sent_unchanged(credentials):
+    """SG82: the stored percent is a whole one and is sent unchanged."""
     learner = make_learner("ada")
     store_grade(learner, 0.33, "")
     send_grade("ada", COURSE)
@@ -54,8 +54,8 @@ def test_whole_percents(credentials):
     assert credentials.posts[0].message["letter_grade"] == ""
 
 
-def test_a_call_without_an_entry(credentials):
-    """Code of the platform's may send the task itself."""
+def test_grade_that_was_not_enqueued_is_sent(credentials):
+    """Code of the platform may call the task itself."""
     learner = make_learner("ada")
     grade = store_grade(learner)
     sent = send_grade("ada", COURSE, verified=False, last_updated=grade.modified)
@@ -64,15 +64,15 @@ def test_a_call_without_an_entry(credentials):
 
 
 @pytest.mark.parametrize("name", ["ada", "unknown"])
-def test_nothing_to_send(credentials, name):
-    """SG83: no learner, or no grade."""
+def test_unknown_learner_or_missing_grade_is_skipped(credentials, name):
+    """SG83: nothing is sent without a learner or a stored grade."""
     make_learner("ada")
     assert send_grade(name, COURSE).outcome is Outcome.SKIPPED
     assert not GradeOutbox.objects.exists()
 
 
-def test_switched_off_meanwhile(credentials, ada, settings):
-    """SG83: entries wait until there is a service again."""
+def test_rows_stay_pending_without_the_setting(credentials, ada, settings):
+    """SG83: rows stay pending until the setting is there again."""
     settings.XQUEUE_BRIDGE = {}
     assert send_grade("ada", COURSE).outcome is Outcome.SKIPPED
     assert api.send_due() == 0
@@ -81,8 +81,8 @@ def test_switched_off_meanwhile(credentials, ada, settings):
 
 class TestRetries:
     @pytest.mark.parametrize("fault", [Fault(500), Fault(503), DROPPED, Fault(401), Fault(408)])
-    def test_what_may_pass_is_tried_again(self, credentials, ada, fault):
-        """SG80: after 30 to 45 s the first time; not before."""
+    def test_transient_error_is_retried_after_30_to_45_seconds(self, credentials, ada, fault):
+        """SG80: the first retry is due after 30 to 45 s, and not sooner."""
         credentials.faults = [fault] * (2 if fault.status == 401 else 1)
         before = timezone.now()
         sent = send_grade("ada", COURSE)
@@ -98,7 +98,7 @@ class TestRetries:
         assert row_of(ada).status == "sent"
         assert row_of(ada).last_error == ""
 
-    def test_eleven_attempts(self, credentials, ada, caplog):
+    def test_row_fails_after_eleven_attempts(self, credentials, ada, caplog):
         """SG80: after the last attempt the row is failed and listed."""
         credentials.always = Fault(503)
         outcomes = []
@@ -116,8 +116,8 @@ class TestRetries:
         )
         assert "failed: HTTP 503" in caplog.text
 
-    def test_a_refused_grade_is_not_sent_again(self, credentials, ada):
-        """SG80: a 400 ends it at once, visibly."""
+    def test_grade_refused_with_400_is_not_sent_again(self, credentials, ada):
+        """SG80: the row fails at once, with the error."""
         credentials.course_runs = set()
         assert send_grade("ada", COURSE).outcome is Outcome.FAILED
         assert api.send_due() == 0
@@ -125,41 +125,41 @@ class TestRetries:
         row = row_of(ada)
         assert (row.status, row.last_error, row.next_attempt_at) == ("failed", "HTTP 400", None)
 
-    def test_a_name_that_is_too_long(self, credentials, monkeypatch):
-        """SG80: the receiver's own rule refuses it, and that is final."""
+    def test_username_that_is_too_long_fails_the_row(self, credentials, monkeypatch):
+        """SG80: Credentials refuses it by its own rule, and that is final."""
         learner = make_learner("x" * 150)
         store_grade(learner)
         monkeypatch.setattr(send, "username_of", lambda user_id: "x" * 151)
         assert send_grade("x" * 150, COURSE).outcome is Outcome.FAILED
         assert credentials.statuses == [400]
 
-    def test_a_new_grade_after_a_refusal(self, credentials, ada):
+    def test_new_grade_after_a_refusal_is_sent(self, credentials, ada):
         credentials.faults = [Fault(400)]
         send_grade("ada", COURSE)
         store_grade(ada, 0.9)
         enqueue_grade(ada)
         assert send_grade("ada", COURSE).outcome is Outcome.SENT
 
-    def test_the_service_may_ask_for_more_time(self, credentials, ada):
-        """SG80: Retry-After is kept, where it is longer than our own wait."""
+    def test_retry_after_that_exceeds_the_interval_is_used(self, credentials, ada):
+        """SG80: Retry-After is used if it is longer than our own interval."""
         credentials.faults = [Fault(429, retry_after="300")]
         assert send_grade("ada", COURSE).retry_in == 300
 
     @pytest.mark.parametrize(("asked", "least", "most"), [("3", 30, 45), ("999999", 3600, 3600)])
-    def test_within_bounds(self, credentials, ada, asked, least, most):
-        """SG80: neither sooner than our own wait, nor ever so late."""
+    def test_retry_after_is_limited_to_an_hour(self, credentials, ada, asked, least, most):
+        """SG80: the interval is at least our own and at most an hour."""
         credentials.faults = [Fault(503, retry_after=asked)]
         assert least <= send_grade("ada", COURSE).retry_in <= most
 
-    def test_a_token_endpoint_in_trouble(self, credentials, ada):
-        """SG80: a wrong secret refuses no grade for good."""
+    def test_error_of_the_token_endpoint_is_retried(self, credentials, ada):
+        """SG80: a wrong client secret fails no grade."""
         credentials.token_faults = [Fault(401)]
         assert send_grade("ada", COURSE).outcome is Outcome.RETRY
         assert row_of(ada).last_error == "token: HTTP 401"
         assert credentials.posts == []
 
-    def test_a_process_that_died(self, credentials, ada):
-        """SG80: its claim ends by itself, and its attempt counts."""
+    def test_claim_of_a_killed_process_expires(self, credentials, ada):
+        """SG80: the claim expires by itself, and its attempt counts."""
         row = row_of(ada)
         assert outbox.claim(row)
         assert send_grade("ada", COURSE).outcome is Outcome.NOT_DUE
@@ -168,7 +168,7 @@ class TestRetries:
         assert row_of(ada).attempts == 2
 
     def test_grade_that_kills_its_process_fails(self, credentials, ada):
-        """SG80: eleven attempts in all, also where none of them ever came back."""
+        """SG80: the row fails after eleven attempts, also if none of them ended."""
         GradeOutbox.objects.update(status="sending", attempts=11, next_attempt_at=THE_PAST)
         assert api.send_due() == 1
         row = row_of(ada)
@@ -177,21 +177,21 @@ class TestRetries:
 
 
 @given(st.integers(min_value=1, max_value=10_000))
-def test_backoff_is_within_its_bounds(attempts):
-    """SG80: 30 to 600 seconds."""
+def test_interval_is_30_to_600_seconds(attempts):
+    """SG80: the interval is 30 to 600 s after any number of attempts."""
     assert 30 <= retry_delay(attempts) <= LONGEST_DELAY
 
 
-def test_backoff_doubles_with_jitter():
-    """SG80: two grades do not come back together."""
+def test_interval_doubles_with_jitter():
+    """SG80: two grades are not retried at the same time."""
     for attempts, least in ((1, 30), (2, 60), (3, 120), (4, 240), (5, 400), (10, 400)):
         waits = {retry_delay(attempts) for _ in range(50)}
         assert len(waits) > 40
         assert least <= min(waits) <= max(waits) <= least * 1.5
 
 
-class TestTheSweeper:
-    def test_it_sends_what_is_due(self, credentials):
+class TestSweeper:
+    def test_due_rows_are_sent_up_to_the_limit(self, credentials):
         for number in range(5):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
@@ -200,8 +200,8 @@ class TestTheSweeper:
         assert api.send_due() == 2
         assert set(GradeOutbox.objects.values_list("status", flat=True)) == {"sent"}
 
-    def test_a_service_in_trouble_is_left_alone(self, credentials):
-        """SG80: other grades keep their attempts and do not wait for it."""
+    def test_sweep_ends_after_an_error_of_the_service(self, credentials):
+        """SG80: other grades keep their attempts and stay due."""
         for number in range(3):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
@@ -210,15 +210,15 @@ class TestTheSweeper:
         assert api.send_due() == 1
         assert sorted(GradeOutbox.objects.values_list("attempts", flat=True)) == [0, 0, 1]
 
-    def test_one_refused_grade_stops_no_other(self, credentials, ada):
-        """SG80: a refusal is about one grade."""
+    def test_refused_grade_does_not_stop_the_others(self, credentials, ada):
+        """SG80: a refusal concerns one grade."""
         store_grade(ada, course_key=OTHER_COURSE)
         enqueue_grade(ada, OTHER_COURSE)
         credentials.faults = [Fault(400)]
         assert api.send_due() == 2
         assert credentials.statuses == [400, 201]
 
-    def test_its_time_is_bounded(self, credentials):
+    def test_sweep_ends_after_its_seconds(self, credentials):
         for number in range(3):
             learner = make_learner(f"learner {number}")
             store_grade(learner)
@@ -226,8 +226,8 @@ class TestTheSweeper:
         credentials.always = Fault(200, seconds=0.2)
         assert api.send_due(seconds=0.1) == 1
 
-    def test_a_grade_or_learner_that_is_gone(self, credentials, ada):
-        """SG83: what is gone cannot be sent, and is not asked for again."""
+    def test_row_without_grade_or_learner_fails(self, credentials, ada):
+        """SG83: a row whose grade or learner was deleted is not retried."""
         PersistentCourseGrade.objects.all().delete()
         assert api.send_due() == 1
         assert (row_of(ada).status, row_of(ada).last_error) == ("failed", "no grade")
@@ -238,8 +238,8 @@ class TestTheSweeper:
         assert credentials.posts == []
 
 
-class TestTheOutbox:
-    def test_a_row_is_one_learners_in_one_course(self, credentials, ada):
+class TestOutbox:
+    def test_row_of_one_learner_and_course_does_not_change_others(self, credentials, ada):
         """SG79, SG80: only that grade is enqueued, claimed or failed."""
         store_grade(ada, 0.6, course_key=OTHER_COURSE)
         enqueue_grade(ada, OTHER_COURSE)
@@ -254,15 +254,15 @@ class TestTheOutbox:
         assert row_of(ada, OTHER_COURSE).status == "failed"
 
     @pytest.mark.parametrize("status", ["sent", "failed", "pending"])
-    def test_a_grade_that_is_entered_again(self, credentials, ada, status):
-        """SG79: a row of any status is not changed."""
+    def test_grade_that_is_enqueued_again_changes_no_row(self, credentials, ada, status):
+        """SG79: a row of any status is not changed by the same grade."""
         GradeOutbox.objects.update(status=status, attempts=3, next_attempt_at=THE_PAST)
         before = GradeOutbox.objects.values().get()
         assert outbox.enqueue(stored(ada), row_of(ada)) == row_of(ada).pk
         assert GradeOutbox.objects.values().get() == before
 
-    def test_a_grade_that_cannot_be_sent(self, credentials, ada):
-        """SG80: it is entered for operators; what fits of the problem says why."""
+    def test_grade_that_cannot_be_sent_is_a_failed_row(self, credentials, ada):
+        """SG80: the row has the first 255 characters of the error, for operators."""
         new = make_learner("bob")
         for learner in (ada, new):
             store_grade(learner, 0.9)
@@ -272,7 +272,7 @@ class TestTheOutbox:
             assert row.last_error == "x" * 255
         assert api.send_due() == 0
 
-    def test_the_longest_overdue_comes_first(self, credentials, ada):
+    def test_longest_overdue_row_is_first(self, credentials, ada):
         bob, eve = make_learner("bob"), make_learner("eve")
         for learner, minutes in ((bob, -1), (eve, 1)):
             store_grade(learner)
@@ -283,7 +283,9 @@ class TestTheOutbox:
         assert [row.user_id for row in GradeOutbox.objects.due(1)] == [bob]
 
     @pytest.mark.parametrize(("early", "is_taken"), [(0.5, True), (2, False)])
-    def test_clocks_that_differ(self, credentials, ada, early, is_taken):
+    def test_row_is_claimed_half_a_second_early_and_not_two(
+        self, credentials, ada, early, is_taken
+    ):
         due_at = timezone.now()
         GradeOutbox.objects.update(next_attempt_at=due_at)
         with time_machine.travel(due_at - timedelta(seconds=early), tick=False):
@@ -303,7 +305,7 @@ def test_no_transaction_is_open_during_a_request(credentials, ada, monkeypatch):
     assert seen == [False, False]
 
 
-def test_statements(credentials, ada, django_assert_num_queries):
+def test_send_takes_five_or_seven_statements(credentials, ada, django_assert_num_queries):
     """Row, claim, grade, username, end; the platform's task has two more to find the row."""
     row_id = row_of(ada).pk
     with django_assert_num_queries(5):

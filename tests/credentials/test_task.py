@@ -1,4 +1,4 @@
-"""The task with the platform's arguments, and the wires that lead to it."""
+"""The tasks that send grades, and the signal that enqueues them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def send_updated(learner: int) -> None:
     signals.grade_updated.send_robust(sender=None, update=update, user=None)
 
 
-def test_arguments_are_the_platforms():
+def test_task_has_the_parameters_and_retries_of_the_platform():
     assert list(inspect.signature(send_grade_to_credentials.run).parameters) == [
         "username",
         "course_run_key",
@@ -87,7 +87,7 @@ def test_arguments_are_the_platforms():
     assert send_grade_to_credentials.max_retries == 10
 
 
-def test_the_task_of_a_row(credentials, ada):
+def test_repeated_task_of_a_row_posts_once(credentials, ada):
     """SG79: one change, one task, one POST; a task for a row that is deleted sends nothing."""
     row_id = enqueue_grade(ada)
     tasks.send_grade.apply(args=[row_id]).get()
@@ -98,7 +98,7 @@ def test_the_task_of_a_row(credentials, ada):
     assert credentials.statuses == [201]
 
 
-def test_it_sends(credentials, ada):
+def test_platform_task_posts_once(credentials, ada):
     """SG79: one change, one task, one POST with the grade's own time."""
     send_grade_to_credentials.apply(kwargs=arguments(ada)).get()
     send_grade_to_credentials.apply(
@@ -109,7 +109,7 @@ def test_it_sends(credentials, ada):
     ]
 
 
-def test_eleven_attempts(credentials, ada, monkeypatch):
+def test_task_is_retried_up_to_eleven_attempts(credentials, ada, monkeypatch):
     """SG80: Celery's retries and the outbox count the same attempts."""
     monkeypatch.setattr(send, "retry_delay", lambda attempts: 0.0)
     credentials.always = Fault(503)
@@ -118,14 +118,14 @@ def test_eleven_attempts(credentials, ada, monkeypatch):
     assert row_of(ada).status == "failed"
 
 
-def test_a_refusal_is_no_error_of_the_task(credentials, ada):
-    """SG80: it is not retried; the outbox shows it."""
+def test_refused_grade_does_not_fail_the_task(credentials, ada):
+    """SG80: the task is not retried; the outbox has the error."""
     credentials.faults = [Fault(400)]
     send_grade_to_credentials.apply(kwargs=arguments(ada)).get()
     assert credentials.statuses == [400]
 
 
-def test_a_retry_that_a_sweeper_was_faster_with(credentials, ada, monkeypatch):
+def test_retry_sends_nothing_if_a_sweeper_has_sent_the_grade(credentials, ada, monkeypatch):
     """SG80, SG81: the second process does nothing."""
     credentials.faults = [Fault(503)]
     kwargs = arguments(ada)
@@ -144,8 +144,8 @@ def test_a_retry_that_a_sweeper_was_faster_with(credentials, ada, monkeypatch):
     assert credentials.statuses == [503, 201]
 
 
-def test_a_long_wait_is_the_sweepers(credentials, ada, monkeypatch):
-    """SG80: no worker holds a task that its broker would not wait for.
+def test_interval_of_an_hour_is_left_to_the_sweeper(credentials, ada, monkeypatch):
+    """SG80: no worker holds a task for longer than its broker waits.
 
     RabbitMQ ends the channel after half an hour, and with it the worker's other tasks.
     """
@@ -161,20 +161,20 @@ def test_a_long_wait_is_the_sweepers(credentials, ada, monkeypatch):
 
 
 @pytest.mark.parametrize("date", ["2019-12-31T23:59:59", datetime(2019, 12, 31, tzinfo=UTC)])
-def test_an_old_grade_is_dropped(credentials, ada, date):
-    """SG81: whatever form its date has."""
+def test_task_with_an_older_date_sends_nothing(credentials, ada, date):
+    """SG81: the date may be a text or a datetime."""
     send_grade_to_credentials.run("ada", str(COURSE), True, "Pass", 0.1, date)
     assert credentials.posts == []
 
 
-def test_without_a_date_the_stored_grade_is_sent(credentials, ada):
-    """SG79: as callers of the platform's have it."""
+def test_task_without_a_date_sends_the_stored_grade(credentials, ada):
+    """SG79: callers of the platform's task may leave the date out."""
     send_grade_to_credentials.run("ada", str(COURSE), True, None, None)
     assert credentials.posts[0].message["percent_grade"] == 0.8
 
 
-class TestTheWires:
-    def test_a_worker_is_woken(self, credentials, ada, queued):
+class TestGradeUpdated:
+    def test_changed_grade_enqueues_one_task(self, credentials, ada, queued):
         """SG79: one change enqueues one task; an unchanged grade enqueues none."""
         send_updated(ada)
         send_updated(ada)
@@ -182,8 +182,8 @@ class TestTheWires:
         tasks.send_grade.run(*queued)
         assert credentials.statuses == [201]
 
-    def test_a_commit_that_fails(self, credentials, ada, queued):
-        """SG84: no task, no entry, nothing sent."""
+    def test_rolled_back_change_enqueues_no_task(self, credentials, ada, queued):
+        """SG84: no task, no row, and nothing is sent."""
         with transaction.atomic():
             store_grade(ada, 0.9)
             send_updated(ada)
@@ -193,16 +193,18 @@ class TestTheWires:
         assert not GradeOutbox.objects.exists()
         assert credentials.posts == []
 
-    def test_without_a_broker_the_sweeper_sends(self, credentials, ada, monkeypatch):
-        """SG79: the same grade by the same function."""
+    def test_sweeper_sends_without_a_broker(self, credentials, ada, monkeypatch):
+        """SG79: the sweeper sends the same grade by the same function."""
         monkeypatch.setattr(current_app.conf, "broker_url", None)
         send_updated(ada)
         assert credentials.posts == []
         assert tasks.sweep()["grades sent"] == 1
         assert credentials.statuses == [201]
 
-    def test_a_broker_that_is_down(self, credentials, ada, settings, monkeypatch, caplog):
-        """SG44: the entry is there, and the sweeper finds it."""
+    def test_sweeper_sends_if_the_broker_is_down(
+        self, credentials, ada, settings, monkeypatch, caplog
+    ):
+        """SG44: the row is stored, and the sweeper finds it."""
 
         def down(*args, **kwargs):
             raise OperationalError("broker is down")
@@ -214,7 +216,7 @@ class TestTheWires:
         assert tasks.sweep()["grades sent"] == 1
         assert credentials.statuses == [201]
 
-    def test_credentials_off(self, settings, queued):
+    def test_no_task_is_enqueued_without_the_setting(self, settings, queued):
         """SG83: a change of a grade enqueues no task."""
         settings.XQUEUE_BRIDGE = {}
         learner = make_learner("ada")

@@ -1,4 +1,4 @@
-"""Tokens: one for many requests, until it expires or is refused."""
+"""Access tokens: one for many requests, until it expires or is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xqueue_bridge.credentials import tokens
 from xqueue_bridge.credentials.errors import GradeSendError
 
 
-def test_one_token_serves_until_it_expires(credentials, service, monkeypatch):
+def test_token_is_reused_until_it_expires(credentials, service, monkeypatch):
     first = tokens.access_token(service)
     assert tokens.access_token(service) == first
     assert len(credentials.token_requests) == 1
@@ -22,7 +22,7 @@ def test_one_token_serves_until_it_expires(credentials, service, monkeypatch):
     assert tokens.access_token(service) != first
 
 
-def test_what_is_asked_for(credentials, service):
+def test_token_request_has_client_id_and_secret(credentials, service):
     tokens.access_token(service)
     assert credentials.token_requests == [
         {
@@ -34,7 +34,7 @@ def test_what_is_asked_for(credentials, service):
     ]
 
 
-def test_a_token_that_was_refused_is_replaced_once(credentials, service):
+def test_refused_token_is_replaced_once(credentials, service):
     first = tokens.access_token(service)
     second = tokens.access_token(service, instead_of=first)
     assert second != first
@@ -42,7 +42,7 @@ def test_a_token_that_was_refused_is_replaced_once(credentials, service):
     assert len(credentials.token_requests) == 2
 
 
-def test_many_threads_fetch_one_token(credentials, service):
+def test_eight_threads_fetch_one_token(credentials, service):
     credentials.token_faults = []
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: tokens.access_token(service), range(8)))
@@ -67,8 +67,8 @@ def test_many_threads_fetch_one_token(credentials, service):
         (Fault(200, body='{"access_token": "a\\r\\nX: y", "expires_in": 5}'), "token: unreadable"),
     ],
 )
-def test_an_endpoint_in_trouble(credentials, service, fault, code):
-    """SG80: without a token the grade waits, and nothing secret is in the message."""
+def test_error_of_the_token_endpoint_is_transient(credentials, service, fault, code):
+    """SG80: the error has a code and no secret; the next request succeeds."""
     credentials.token_faults = [fault]
     with pytest.raises(GradeSendError) as caught:
         tokens.access_token(service)
@@ -76,7 +76,7 @@ def test_an_endpoint_in_trouble(credentials, service, fault, code):
     assert tokens.access_token(service).startswith("header.")
 
 
-def test_a_slow_endpoint(credentials, service):
+def test_token_response_after_the_timeout_is_an_error(credentials, service):
     from dataclasses import replace
 
     credentials.token_faults = [Fault(500, seconds=60)]
@@ -84,7 +84,7 @@ def test_a_slow_endpoint(credentials, service):
         tokens.access_token(replace(service, TIMEOUT=0.2))
 
 
-def test_secrets_are_nowhere_to_be_read(credentials, service, caplog):
+def test_log_repr_and_error_have_no_secret(credentials, service, caplog):
     caplog.set_level(logging.DEBUG)
     token = tokens.access_token(service)
     credentials.token_faults = [Fault(401)]
