@@ -9,7 +9,7 @@ from tests.course_grades import factories
 
 @pytest.fixture
 def course(db):
-    """A course that is published, in a test that is rolled back."""
+    """Publish a course in a test that is rolled back."""
     return factories.publish()
 
 
@@ -20,7 +20,7 @@ def ada(course):
 
 @pytest.fixture
 def committed_course(transactional_db):
-    """A course that is published, in a test whose transactions are real."""
+    """Publish a course in a test whose transactions are committed."""
     return factories.publish()
 
 

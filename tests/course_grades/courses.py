@@ -1,4 +1,4 @@
-"""Courses for tests, written small."""
+"""Factories of courses, subsections, blocks and grading policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A learner, a published course, scores in it, and what is stored of the grade."""
+"""Factories of learners, courses and scores, and functions that read and compute grades."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def percent(user: Any) -> float:
 
 
 def settle(user: Any) -> bool:
-    """Do what is requested for the learner, as a worker does."""
+    """Compute the grade that is requested for the learner, as a worker does."""
     return api.recalculate_requested(user.pk, COURSE_KEY)
 
 
 def sweep_later() -> int:
-    """Do what is due in a while."""
+    """Compute the grades that are due in a minute."""
     with time_machine.travel(timezone.now() + timedelta(minutes=1), tick=False):
         return api.recalculate_due()
 
 
 @contextmanager
 def heard_of_grades() -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """Collect what all signals about grades say."""
+    """Collect the arguments of all signals about grades."""
     names = {
         "subsection": signals.SUBSECTION_SCORE_CHANGED,
         "changed": signals.COURSE_GRADE_CHANGED,

@@ -66,8 +66,8 @@ def score_elsewhere(user) -> bool:
 
 
 class TestUpdate:
-    def test_it_is_stored_after_the_commit(self, ada):
-        """The grade is returned at once; its row is written, and signals are sent, after commit."""
+    def test_grade_is_returned_at_once_and_stored_after_the_commit(self, ada):
+        """Write the row and send the signals only after the caller's commit."""
         score(ada, P1)
         with heard_of_grades() as received:
             with transaction.atomic():
@@ -76,15 +76,15 @@ class TestUpdate:
             assert percent(ada) == 0.5
         assert len(received["changed"]) == 1
 
-    def test_a_transaction_that_is_rolled_back(self, ada):
+    def test_rollback_stores_no_grade_and_sends_no_signal(self, ada):
         with heard_of_grades() as received, transaction.atomic():
             update(ada)
             transaction.set_rollback(True)
         assert not PersistentCourseGrade.objects.exists()
         assert not any(received.values())
 
-    def test_it_does_not_lock_the_learners_scores(self, ada):
-        """A score of another connection is stored while the caller's transaction is open."""
+    def test_open_transaction_does_not_lock_the_learners_scores(self, ada):
+        """Store a score on another connection while the caller's transaction is open."""
         score(ada, P1)
         settle(ada)
         with transaction.atomic():
@@ -92,7 +92,7 @@ class TestUpdate:
             is_stored = score_elsewhere(ada)
         assert percent(ada) == (1.0 if is_stored else 0.5)
 
-    def test_scores_after_the_callers_snapshot(self, ada):
+    def test_stored_grade_has_scores_after_the_callers_snapshot(self, ada):
         """At REPEATABLE READ the caller sees the former score; the stored grade has the new one."""
         score(ada, P1)
         settle(ada)
@@ -102,8 +102,8 @@ class TestUpdate:
             update(ada)
         assert percent(ada) == (1.0 if is_stored else 0.5)
 
-    def test_an_error_after_the_commit(self, ada, monkeypatch):
-        """The sweeper computes what could not be computed after the commit."""
+    def test_error_after_the_commit_leaves_a_due_recalculation(self, ada, monkeypatch):
+        """Leave the grade to the sweeper if computing it after the commit fails."""
         score(ada, P1)
         settle(ada)
         with transaction.atomic():
@@ -116,8 +116,8 @@ class TestUpdate:
 
 
 class TestOverrides:
-    def test_it_counts_from_the_commit_on(self, ada):
-        """SG76: before the commit there is a history entry, and the grade is returned."""
+    def test_override_is_stored_and_counts_after_the_commit(self, ada):
+        """SG76: return the grade and write a history entry at once, the override after commit."""
         score(ada, P1)
         settle(ada)
         with transaction.atomic():
@@ -134,15 +134,15 @@ class TestOverrides:
         entries = PersistentSubsectionGradeOverrideHistory.objects.all()
         assert set(entries.values_list("pending_since", flat=True)) == {None}
 
-    def test_a_transaction_that_is_rolled_back(self, ada):
+    def test_rollback_stores_no_override_and_no_grade(self, ada):
         with transaction.atomic():
             override(ada)
             transaction.set_rollback(True)
         assert not PersistentSubsectionGradeOverrideHistory.objects.exists()
         assert not PersistentCourseGrade.objects.exists()
 
-    def test_a_process_that_is_killed_after_the_commit(self, ada, monkeypatch):
-        """SG44: the sweeper applies the override, a minute later."""
+    def test_sweep_applies_override_of_a_process_killed_after_the_commit(self, ada, monkeypatch):
+        """SG44: apply the pending override in a sweep more than a minute later, once."""
         monkeypatch.setattr(overrides, "_apply_pending", lambda *args: None)
         with transaction.atomic():
             override(ada)
@@ -153,8 +153,8 @@ class TestOverrides:
             assert sweep()["pending overrides applied"] == 0
         assert percent(ada) == 1.0
 
-    def test_a_later_override_applies_the_pending_one_first(self, ada, monkeypatch):
-        """In the order of the history entries: the last one counts."""
+    def test_later_override_applies_the_pending_one_first(self, ada, monkeypatch):
+        """Apply overrides in the order of their history entries, so that the last one counts."""
         apply = overrides._apply_pending
         monkeypatch.setattr(overrides, "_apply_pending", lambda *args: None)
         with transaction.atomic():
@@ -165,7 +165,7 @@ class TestOverrides:
         assert percent(ada) == 0.5
         assert api.apply_pending_overrides() == 0
 
-    def test_one_learners_error_stops_no_other(self, ada, monkeypatch, caplog):
+    def test_error_of_one_pending_override_is_logged_and_not_raised(self, ada, monkeypatch, caplog):
         monkeypatch.setattr(overrides, "_apply_pending", lambda *args: None)
         with transaction.atomic():
             override(ada)

@@ -1,4 +1,4 @@
-"""Course grades as values."""
+"""Scores of problems, grades of subsections and of courses, as values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 P1 = key("problem", "p1")
 
 
-def had(earned: float | None, possible: float) -> BlockScore:
+def block_score(earned: float | None, possible: float) -> BlockScore:
     return BlockScore(earned, possible, NOW, 1)
 
 
@@ -44,51 +44,51 @@ class TestProblems:
             (None, 0, (2, 0, False)),
         ],
     )
-    def test_weights(self, weight, possible, expected):
-        """SG50, SG61: the weighted table; where nothing is possible, nothing is graded."""
-        found = problem_score(block("p1", 9, weight=weight), had(2, possible))
+    def test_score_is_multiplied_by_the_weight(self, weight, possible, expected):
+        """SG50, SG61: A score is graded only if its weighted possible points exceed 0."""
+        found = problem_score(block("p1", 9, weight=weight), block_score(2, possible))
         assert (found.earned, found.possible, found.graded) == expected
         assert found.first_attempted == NOW
 
-    def test_a_newcomer_has_the_block_s_maximum(self):
-        """SG51, SG52: without a score it is what the course says now."""
+    def test_learner_without_score_gets_the_blocks_current_maximum(self):
+        """SG51, SG52: without a score, use the maximum and weight of the published course."""
         found = problem_score(block("p1", 4, weight=8), None)
         assert (found.earned, found.possible, found.first_attempted) == (0, 8, None)
 
     def test_block_without_score_and_maximum_is_left_out(self):
         assert problem_score(block("p1", None), None) is None
-        assert problem_score(block("p1", None), had(1, 2)).possible == 2
+        assert problem_score(block("p1", None), block_score(1, 2)).possible == 2
 
-    def test_scored_without_an_attempt(self):
-        found = problem_score(block("p1", 4), had(None, 4))
+    def test_score_without_points_counts_zero_and_has_no_attempt(self):
+        found = problem_score(block("p1", 4), block_score(None, 4))
         assert (found.earned, found.possible, found.first_attempted) == (0, 4, None)
 
-    def test_ungraded(self):
-        assert problem_score(block("p1", 4, graded=False), had(1, 4)).graded is False
+    def test_score_of_an_ungraded_block_is_not_graded(self):
+        assert problem_score(block("p1", 4, graded=False), block_score(1, 4)).graded is False
 
 
 class TestSubsections:
-    def test_sums(self):
+    def test_totals_of_all_and_of_graded_blocks(self):
         graded, practice = block("p1", 2), block("p2", 3, graded=False)
-        found = compute_subsection(subsection("s", graded, practice), {P1: had(1, 2)})
+        found = compute_subsection(subsection("s", graded, practice), {P1: block_score(1, 2)})
         assert (found.all_total.earned, found.all_total.possible) == (1, 5)
         assert (found.graded_total.earned, found.graded_total.possible) == (1, 2)
         assert found.attempted
         assert found.percent_graded == 0.5
 
-    def test_other_subsections_scores_are_ignored(self):
-        found = compute_subsection(subsection("s", block("p2", 3)), {P1: had(1, 2)})
+    def test_scores_of_other_subsections_are_ignored(self):
+        found = compute_subsection(subsection("s", block("p2", 3)), {P1: block_score(1, 2)})
         assert (found.all_total.earned, found.attempted) == (0, False)
 
-    def test_an_override(self):
-        """SG76: what it names counts instead; the computed sums stay beside it."""
+    def test_override_replaces_the_points_that_it_names(self):
+        """SG76: keep the computed points beside the override."""
         found = replace(grade_of(1, 4), override=SubsectionOverride(earned_graded=3))
         assert (found.graded_total.earned, found.graded_total.possible) == (3, 4)
         assert found.all_total.earned == found.computed_graded.earned == 1
 
-    def test_the_same_blocks_are_the_same_list(self):
+    def test_visible_blocks_are_equal_if_the_blocks_are_equal(self):
         one = compute_subsection(subsection("s", block("p1", 2)), {})
-        two = compute_subsection(subsection("s", block("p1", 2)), {P1: had(2, 2)})
+        two = compute_subsection(subsection("s", block("p1", 2)), {P1: block_score(2, 2)})
         other = compute_subsection(subsection("s", block("p1", 3)), {})
         assert one.visible_blocks == two.visible_blocks != other.visible_blocks
 
@@ -98,7 +98,7 @@ class TestCourses:
         ("earned", "percent", "letter", "passed"),
         [(5945, 0.6, "Pass", True), (5944, 0.59, None, False)],
     )
-    def test_the_step_up(self, earned, percent, letter, passed):
+    def test_percent_is_rounded_up_from_45_hundredths(self, earned, percent, letter, passed):
         """SG59: 0.5945 is 60 % and passed, 0.5944 is 59 % and failed; the exact value is kept."""
         course = courses.course(subsection("homework", block("p1", 10_000)))
         grades = {key("sequential", "homework"): grade_of(earned, 10_000)}
@@ -106,8 +106,8 @@ class TestCourses:
         assert (found.percent, found.letter_grade, found.passed) == (percent, letter, passed)
         assert found.exact_percent == earned / 10_000
 
-    def test_a_subsection_under_two_chapters(self):
-        """SG62: it counts once."""
+    def test_subsection_in_two_chapters_counts_once(self):
+        """SG62: list and count a subsection once, if two chapters contain it."""
         shared = subsection("homework", block("p1"))
         course = courses.course(
             chapters=[courses.chapter("a", shared), courses.chapter("b", shared)]
@@ -118,7 +118,7 @@ class TestCourses:
 
 
 class TestHiddenResults:
-    """SG77: what a learner sees, and what not."""
+    """SG77: grades as a learner sees them, for each value of show_correctness."""
 
     @pytest.mark.parametrize(
         ("show", "due", "counts", "shown"),
@@ -130,8 +130,8 @@ class TestHiddenResults:
             ("never_but_include_grade", None, True, False),
         ],
     )
-    def test_the_learner_s_view(self, show, due, counts, shown):
-        """SG77: hidden results are left out of the view; the grade itself has them."""
+    def test_hidden_results_are_left_out_of_the_learners_view(self, show, due, counts, shown):
+        """SG77: leave hidden results out of the learner's view, but not out of the grade."""
         open_one = subsection("open", block("p1", 4))
         other = subsection(
             "homework", block("p2", 4), show_correctness=ShowCorrectness(show), due=due

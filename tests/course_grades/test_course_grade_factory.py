@@ -1,4 +1,4 @@
-"""CourseGradeFactory, as upstream's callers know it."""
+"""``CourseGradeFactory`` with the arguments and results of upstream's, and the grades for pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ factory = api.CourseGradeFactory()
 
 
 class TestRead:
-    def test_it_works(self, ada):
+    def test_stored_grade_is_returned(self, ada):
         score(ada)
         settle(ada)
         grade = factory.read(ada, course_key=COURSE_KEY)
@@ -42,8 +42,8 @@ class TestRead:
         assert grade.attempted is True
         assert grade.last_updated == stored(ada).modified
 
-    def test_nothing_is_stored(self, ada):
-        """SG65: a zero grade; None for who does not need one."""
+    def test_learner_without_grade_gets_zero_grade_or_none(self, ada):
+        """SG65: return a zero grade, or None with ``create_if_needed=False``."""
         grade = factory.read(ada, course_key=COURSE_KEY)
         assert isinstance(grade, api.ZeroCourseGrade)
         assert (grade.percent, grade.letter_grade, grade.passed) == (0.0, None, False)
@@ -62,24 +62,24 @@ class TestRead:
         ],
         ids=lambda form: next(iter(form)),
     )
-    def test_every_form_of_a_course(self, ada, form):
+    def test_course_is_accepted_in_each_argument(self, ada, form):
         assert factory.read(ada, **form).course_key == COURSE_KEY
 
-    def test_no_course(self, ada):
+    def test_call_without_course_is_an_error(self, ada):
         for call in (factory.read, factory.update):
             with pytest.raises(ValueError, match="which course"):
                 call(ada)
         with pytest.raises(ValueError, match="which course"):
             factory.iter([ada])
 
-    def test_one_statement(self, ada, django_assert_num_queries):
+    def test_read_takes_one_statement(self, ada, django_assert_num_queries):
         with django_assert_num_queries(1):
             factory.read(ada, course_key=COURSE_KEY)
 
 
 class TestUpdate:
-    def test_stored_subsections_are_used(self, ada):
-        """SG64: without force what is stored counts, and what is not counts zero."""
+    def test_update_without_force_uses_stored_subsections(self, ada):
+        """SG64: without force, a subsection that is not stored counts 0."""
         score(ada, P1, 1)
         assert factory.update(ada, course_key=COURSE_KEY).percent == 0.0
         assert not PersistentSubsectionGrade.objects.exists()
@@ -88,8 +88,8 @@ class TestUpdate:
         score(ada, P2, 2)
         assert factory.update(ada, course_key=COURSE_KEY).percent == 0.25
 
-    def test_with_force_all_are_computed(self, ada):
-        """SG64: with force every subsection is computed from scores."""
+    def test_update_with_force_computes_every_subsection(self, ada):
+        """SG64: compute every subsection from scores, with force."""
         score(ada, P1, 1)
         grade = factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
         assert grade.percent == stored(ada).percent_grade == 0.25
@@ -99,7 +99,7 @@ class TestUpdate:
             "exercise": False,
         }
 
-    def test_it_returns_everything(self, ada):
+    def test_update_returns_grade_with_breakdown_and_problem_scores(self, ada):
         score(ada, P1)
         score(ada, P2)
         grade = factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
@@ -110,19 +110,19 @@ class TestUpdate:
         assert (homework.graded_total.earned, homework.percent_graded) == (4, 1.0)
         assert homework.problem_scores[P1].earned == 2
 
-    def test_an_unknown_course(self, db):
+    def test_update_of_an_unknown_course_is_an_error(self, db):
         with pytest.raises(api.UnknownCourse, match="No structure"):
             factory.update(make_learner(), course_key=COURSE_KEY)
 
-    def test_what_is_requested_stays_so(self, ada):
+    def test_update_keeps_requested_recalculation_due(self, ada):
         score(ada)
         factory.update(ada, course_key=COURSE_KEY)
         assert request_of(ada).next_attempt_at is not None
 
 
 class TestIter:
-    def test_some_fail(self, course, monkeypatch):
-        """SG66: five results in order, two with an error, and one look at the structure."""
+    def test_failed_learners_have_an_error_in_their_result(self, course, monkeypatch):
+        """SG66: return five results in order, two with an error; read the structure once."""
         learners = [make_learner(name) for name in "abcde"]
         for learner in learners:
             score(learner)
@@ -150,7 +150,9 @@ class TestIter:
         assert [r.course_grade.percent for r in results if r.course_grade] == [0.5] * 3
         assert len(looks) == 1
 
-    def test_stored_ones(self, course, django_assert_num_queries):
+    def test_stored_grades_of_20_learners_take_one_statement(
+        self, course, django_assert_num_queries
+    ):
         learners = [make_learner(f"l{n}") for n in range(20)]
         score(learners[7])
         settle(learners[7])
@@ -163,8 +165,8 @@ class TestIter:
         assert factory.GradeResult is api.GradeResult
 
     @pytest.mark.parametrize("edited_on", [datetime(2026, 2, 1, tzinfo=UTC), COURSE.edited_on])
-    def test_a_publish_meanwhile(self, course, edited_on):
-        """SG70: a document may have been changed, and its date left as it was."""
+    def test_course_published_during_iter_is_used_for_the_next_learner(self, course, edited_on):
+        """SG70: use the new content, also if its ``edited_on`` is unchanged."""
         first, second = make_learner("a"), make_learner("b")
         for learner in (first, second):
             score(learner)
@@ -177,7 +179,9 @@ class TestIter:
 
 
 class TestPages:
-    def test_progress(self, ada, django_assert_num_queries):
+    def test_progress_has_the_stored_grade_and_the_current_problem_scores(
+        self, ada, django_assert_num_queries
+    ):
         score(ada, P1, 1)
         settle(ada)
         score(ada, P2, 2)  # not yet computed
@@ -188,8 +192,8 @@ class TestPages:
         assert homework.problem_scores[P2].earned == 2
         assert grade.summary["percent"] == 0.25
 
-    def test_progress_of_a_newcomer(self, ada):
-        """SG52: who never tried sees the same maximum as all the others."""
+    def test_progress_without_scores_has_the_same_maximum_for_each_learner(self, ada):
+        """SG52: show each learner without an attempt the same maximum."""
         grades = [api.read_progress(user.pk, COURSE) for user in (ada, make_learner("bob"))]
         assert [g.subsection_grade(HOMEWORK.usage_key).graded_total.possible for g in grades] == [
             4,
@@ -197,7 +201,9 @@ class TestPages:
         ]
         assert [grade.attempted for grade in grades] == [False, False]
 
-    def test_gradebook(self, course, django_assert_num_queries):
+    def test_gradebook_of_five_learners_takes_two_statements(
+        self, course, django_assert_num_queries
+    ):
         learners = [make_learner(f"l{n}") for n in range(5)]
         score(learners[2])
         settle(learners[2])
@@ -207,7 +213,7 @@ class TestPages:
         sums = book[learners[2].pk].subsection_grade(HOMEWORK.usage_key).graded_total
         assert (sums.earned, sums.possible) == (2, 4)
 
-    def test_gradebook_of_some_subsections(self, ada, django_assert_num_queries):
+    def test_gradebook_has_only_the_requested_subsections(self, ada, django_assert_num_queries):
         score(ada)
         score(ada, E1, 5, 5)
         settle(ada)

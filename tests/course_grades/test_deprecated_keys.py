@@ -44,8 +44,8 @@ def score(user: User, number: int, earned: float) -> None:
     api.recalculate_requested(user.pk, KEY)
 
 
-def test_scores_are_found_and_stored_grades_are_kept(ada):
-    """SG13, SG64: each recalculation sees its score, and what the others have stored."""
+def test_recalculations_find_scores_and_keep_other_subsections(ada):
+    """SG13, SG64: read the score at a deprecated key, and keep what other recalculations stored."""
     for number in (1, 2):
         score(ada, number, 2)
         assert GradeRecalculation.objects.get().last_error == ""
@@ -54,8 +54,8 @@ def test_scores_are_found_and_stored_grades_are_kept(ada):
     assert factories.percent(ada) == 0.75
 
 
-def test_grades_set_by_hand(client, ada):
-    """SG76: an override counts, is shown, survives a recalculation and is removed."""
+def test_override_is_set_shown_kept_and_removed(client, ada):
+    """SG76: count and show an override, keep it in a recalculation, and remove it."""
     score(ada, 1, 1)
     client.force_login(User.objects.create(username="teacher", is_staff=True))
     url = f"/xqueue/grades/{KEY}/override/{ada.pk}/{FIRST}/"
@@ -70,8 +70,8 @@ def test_grades_set_by_hand(client, ada):
     assert factories.percent(ada) == 0.0
 
 
-def test_gradebook_is_sorted(client, ada):
-    """SG13: a column is found by its keys as they are stored, without the run."""
+def test_gradebook_is_sorted_by_a_subsection_with_deprecated_key(client, ada):
+    """SG13: find a column by its key as it is stored, without the run."""
     bob = factories.make_learner("bob")
     score(ada, 1, 2)
     score(bob, 1, 1)

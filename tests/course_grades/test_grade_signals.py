@@ -1,4 +1,4 @@
-"""What receivers hear of scores and grades: after the commit, and robustly."""
+"""Signals of scores and grades, sent after the commit; errors of receivers."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def passing(user) -> None:
 
 
 class TestCourseGrades:
-    def test_of_a_fail(self, ada):
-        """SG71: CHANGED and FAILED, with the documented arguments."""
+    def test_fail_sends_changed_and_failed(self, ada):
+        """SG71: send CHANGED and FAILED with the documented arguments."""
         score(ada)
         with heard_of_grades() as received:
             settle(ada)
@@ -59,8 +59,8 @@ class TestCourseGrades:
         assert part["user"] == ada
         assert part["subsection_grade"].usage_key == HOMEWORK.usage_key
 
-    def test_of_a_pass(self, ada):
-        """SG71: CHANGED and PASSED."""
+    def test_pass_sends_changed_and_passed(self, ada):
+        """SG71: send CHANGED and PASSED with the documented arguments."""
         passing(ada)
         with heard_of_grades() as received:
             settle(ada)
@@ -70,8 +70,8 @@ class TestCourseGrades:
         assert received["failed"] == []
         assert received["first"] == [{"course_id": COURSE_KEY, "user_id": ada.pk}]
 
-    def test_senders(self, ada):
-        """SG71: as upstream has them."""
+    def test_senders_are_those_of_upstream(self, ada):
+        """SG71: send CHANGED from None and FAILED from ``CourseGradeFactory``."""
         senders = []
 
         def listen(sender, **received):
@@ -86,8 +86,8 @@ class TestCourseGrades:
                 signal.disconnect(listen)
         assert senders == [None, api.CourseGradeFactory]
 
-    def test_there_and_back(self, ada):
-        """SG68: passes and fails are told as transitions; the first pass is told once."""
+    def test_transitions_are_sent_and_first_pass_only_once(self, ada):
+        """SG68: send each pass and fail as a transition, and the first pass once."""
         said = []
         for points in (2, 2, 0, 0, 2):
             score(ada, P1, points)
@@ -105,7 +105,9 @@ class TestCourseGrades:
         ]
 
     @pytest.mark.parametrize(("setting", "told"), [("every", 3), ("transitions", 1)])
-    def test_every_one_or_transitions(self, ada, settings, setting, told):
+    def test_grade_signals_setting_sends_each_pass_or_transitions_only(
+        self, ada, settings, setting, told
+    ):
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": setting}
         passing(ada)
         with heard_of_grades() as received:
@@ -114,7 +116,7 @@ class TestCourseGrades:
         assert len(received["passed"]) == told
         assert len(received["changed"]) == 3
 
-    def test_the_first_fail_is_no_transition(self, ada, settings):
+    def test_first_fail_is_no_transition(self, ada, settings):
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": "transitions"}
         with heard_of_grades() as received:
             factory.update(ada, course_key=COURSE_KEY)
@@ -129,8 +131,8 @@ class TestCourseGrades:
             signals.COURSE_GRADE_NOW_PASSED,
         ],
     )
-    def test_a_receiver_that_raises(self, ada, signal):
-        """SG71: it stops neither the other receivers nor the grade."""
+    def test_receiver_that_raises_stops_neither_other_receivers_nor_grade(self, ada, signal):
+        """SG71: call the other receivers and store the grade, although one receiver raises."""
 
         def fail(**received):
             raise RuntimeError
@@ -145,8 +147,8 @@ class TestCourseGrades:
         assert all(received[name] for name in ("subsection", "first", "changed", "passed"))
         assert stored(ada).passed
 
-    def test_after_the_commit(self, ada):
-        """SG71, SG72: what others are told is stored, and can be read by them."""
+    def test_receivers_run_after_the_commit_and_read_the_stored_grade(self, ada):
+        """SG71, SG72: send the signal outside of a transaction, when the grade can be read."""
         seen = []
 
         def look(user_id, **received):
@@ -162,8 +164,8 @@ class TestCourseGrades:
 
 
 class TestScores:
-    def test_raw_and_weighted(self, transactional_db, by_workers):
-        """SG50: both of upstream's signals, with the block's weight as published."""
+    def test_score_sends_raw_and_weighted_signals(self, transactional_db, by_workers):
+        """SG50: send both of upstream's signals, with the block's weight as published."""
         publish(courses.course(subsection("homework", block("p1", 4, weight=12))))
         ada = make_learner()
         with (
@@ -188,14 +190,14 @@ class TestScores:
         del said["modified"]
         assert said == {**both, "weighted_earned": 9, "weighted_possible": 12}
 
-    def test_of_a_deleted_score(self, ada):
+    def test_deleted_score_sends_score_deleted_with_zero_points(self, ada):
         score(ada)
         with heard(signals.PROBLEM_RAW_SCORE_CHANGED) as raw:
             learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
         assert [(said["score_deleted"], said["raw_earned"]) for said in raw] == [(True, 0)]
 
-    def test_a_block_publishes(self, ada):
-        """SG45: a published score is stored; the answer says whether it was."""
+    def test_published_score_is_stored_and_the_receiver_says_so(self, ada):
+        """SG45: store a published score, and return whether it was stored."""
         block_double = type("Block", (), {"scope_ids": type("Ids", (), {"usage_id": P1})})()
 
         def publish_score(earned: float, **options) -> bool:

@@ -1,4 +1,4 @@
-"""From subsections to a course grade."""
+"""Grades of assignment types and courses from the totals of subsections."""
 
 from __future__ import annotations
 
@@ -42,27 +42,29 @@ def dropped(entries) -> list[str]:
 
 
 class TestPublishedTables:
-    """SG54's tables; documented_grading_cases.py says where they come from."""
+    """SG54's tables; documented_grading_cases.py gives their origin."""
 
     @pytest.mark.parametrize(
         ("percents", "min_count", "drop_count", "average"), documented_grading_cases.ASSIGNMENTS
     )
-    def test_assignments(self, percents, min_count, drop_count, average):
-        """SG54: the average of one assignment type."""
+    def test_assignment_type_has_the_documented_average(
+        self, percents, min_count, drop_count, average
+    ):
+        """SG54: compute the average of one assignment type."""
         grader = AssignmentFormatGrader("Homework", min_count, drop_count)
         assert grader.grade(sheet("Homework", percents))[0] == pytest.approx(average, abs=1e-15)
 
     @pytest.mark.parametrize(("types", "exact"), documented_grading_cases.COURSE)
-    def test_courses(self, types, exact):
-        """SG54, SG58: types are added by their weights, and not normalised."""
+    def test_course_has_the_documented_percent(self, types, exact):
+        """SG54, SG58: add assignment types by their weights, without normalising."""
         conf = [entry(f"{n} type", weight=weight) for n, (weight, _) in enumerate(types)]
         sheets: dict = {}
         for n, (_, average) in enumerate(types):
             sheets |= sheet(f"{n} type", [average])
         assert grader_from_conf(conf).grade(sheets)["percent"] == pytest.approx(exact, abs=1e-15)
 
-    def test_there_are_as_many_as_promised(self):
-        """SG54: 83 cases, in this file and in test_arithmetic.py."""
+    def test_tables_have_83_cases(self):
+        """SG54: count the cases in this file and in test_scores.py."""
         tables = (
             documented_grading_cases.PERCENT,
             documented_grading_cases.WEIGHTED,
@@ -75,49 +77,49 @@ class TestPublishedTables:
 
 class TestAssignmentFormat:
     def test_missing_assignments_count_as_zero(self):
-        """SG55: one perfect homework of ten is a tenth."""
+        """SG55: one perfect homework of ten expected ones gives 0.1."""
         average, entries = AssignmentFormatGrader("Homework", 10, 0).grade(sheet("Homework", [1]))
         assert average == 0.1
         assert [each["percent"] for each in entries] == [1.0, *[0.0] * 9, 0.1]
         assert entries[1]["detail"] == "Homework 2 Unreleased - 0% (?/?)"
 
-    def test_more_than_expected_all_count(self):
-        """SG56: min_count is no maximum."""
+    def test_assignments_beyond_min_count_all_count(self):
+        """SG56: ``min_count`` is no maximum."""
         grader = AssignmentFormatGrader("Homework", 1, 0)
         average, entries = grader.grade(sheet("Homework", [1, 1, 0.5, 0.5]))
         assert average == 0.75
         assert len(entries) == 5
 
     @pytest.mark.parametrize("drop_count", [2, 3, 100])
-    def test_everything_dropped_is_zero(self, drop_count):
-        """SG56: drop_count reaches the number of assignments, or exceeds it."""
+    def test_average_is_zero_if_every_assignment_is_dropped(self, drop_count):
+        """SG56: ``drop_count`` equals or exceeds the number of assignments."""
         grader = AssignmentFormatGrader("Homework", 2, drop_count)
         average, entries = grader.grade(sheet("Homework", [1, 1]))
         assert average == 0.0
         assert len(dropped(entries)) == 2
 
-    def test_of_equals_the_later_is_dropped(self):
-        """SG57: and a placeholder comes after all that is there."""
+    def test_later_of_equal_assignments_is_dropped(self):
+        """SG57: drop the later of equal assignments; placeholders come last."""
         grader = AssignmentFormatGrader("Homework", 4, 2, short_label="HW")
         assert dropped(grader.grade(sheet("Homework", [0, 1, 0, 0]))[1]) == ["HW 03", "HW 04"]
         assert dropped(grader.grade(sheet("Homework", [0, 0]))[1]) == ["HW 03", "HW 04"]
 
-    def test_marks_say_why(self):
+    def test_mark_of_a_dropped_assignment_gives_the_reason(self):
         grader = AssignmentFormatGrader("Homework", 2, 1)
         (low,) = (each for each in grader.grade(sheet("Homework", [1, 0]))[1] if "mark" in each)
         assert low["mark"] == {"detail": "The lowest 1 Homework scores are dropped."}
 
-    def test_points_do_not_weigh(self):
+    def test_assignments_count_equally_whatever_their_points(self):
         large, small = GradedSubsection("a", 0, 100), GradedSubsection("b", 1, 1)
         grader = AssignmentFormatGrader("Homework", 0, 0)
         assert grader.grade({"Homework": [large, small]})[0] == 0.5
 
-    def test_percents_are_rounded_before_they_are_averaged(self):
+    def test_percents_are_rounded_before_the_average(self):
         third = GradedSubsection("a", 1, 3)
         grader = AssignmentFormatGrader("Homework", 0, 0)
         assert grader.grade({"Homework": [third]})[0] == 0.3333
 
-    def test_a_single_entry_is_the_total(self):
+    def test_single_assignment_is_listed_as_the_total(self):
         _, entries = AssignmentFormatGrader("Exam", 1, 0, short_label="Ex").grade(
             sheet("Exam", [1])
         )
@@ -131,7 +133,7 @@ class TestAssignmentFormat:
             }
         ]
 
-    def test_labels(self):
+    def test_labels_have_number_name_percent_and_points(self):
         grader = AssignmentFormatGrader("Homework", 2, 0, short_label="HW", starting_index=0)
         _, entries = grader.grade({"Homework": [GradedSubsection("Loops", 1.5, 3)]})
         assert labels(entries) == ["HW 00", "HW 01", "HW Avg"]
@@ -149,15 +151,15 @@ class TestAssignmentFormat:
 
 class TestWeightedSubsections:
     def test_weight_zero_is_listed_and_adds_nothing(self):
-        """SG58: a practice type is shown."""
+        """SG58: list an assignment type of weight 0, and add nothing for it."""
         grader = grader_from_conf([entry("Homework"), entry("Practice", weight=0)])
         found = grader.grade({**sheet("Homework", [0.5]), **sheet("Practice", [1])})
         assert found["percent"] == 0.5
         assert found["grade_breakdown"]["Practice"]["percent"] == 0.0
         assert labels(found["section_breakdown"]) == ["HO", "PR"]
 
-    def test_extra_credit_exceeds_the_whole(self):
-        """SG58: and rounding goes on above 1."""
+    def test_weights_above_one_give_percent_above_one(self):
+        """SG58: round the percent above 1 as below."""
         grader = grader_from_conf([entry("Homework"), entry("Extra", weight=0.125)])
         found = grader.grade({**sheet("Homework", [1]), **sheet("Extra", [1])})
         assert found["percent"] == 1.125
@@ -173,25 +175,25 @@ class TestWeightedSubsections:
             }
         }
 
-    def test_an_entry_without_counts_is_refused(self):
-        """SG63: a grader object that code creates is validated, too."""
+    def test_entry_without_min_count_is_an_error(self):
+        """SG63: validate a grader that code creates, too."""
         with pytest.raises(ValueError, match="min_count"):
             grader_from_conf([{"type": "Homework", "drop_count": 0}])
 
 
 class TestCourse:
-    def test_it_works(self):
+    def test_percent_is_the_average_of_the_subsections(self):
         loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
         totals = {loops.usage_key: ProblemScore(1, 2), files.usage_key: ProblemScore(1, 1)}
         assert grade(course(loops, files), totals)["percent"] == 0.75
 
-    def test_what_is_not_known_counts_as_untouched(self):
+    def test_subsection_without_total_counts_as_zero(self):
         loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
         assert grade(course(loops, files), {loops.usage_key: ProblemScore(2, 2)})["percent"] == 0.5
         assert grade(course(loops, files), {})["percent"] == 0.0
 
-    def test_without_points_or_ungraded_it_does_not_enter(self):
-        """SG61: neither as an assignment nor as a zero."""
+    def test_subsections_without_points_or_ungraded_are_left_out(self):
+        """SG61: count them neither as an assignment nor as zero."""
         one = subsection("one", block("a"))
         others = [
             subsection("empty"),
@@ -206,14 +208,14 @@ class TestCourse:
         totals = {one.usage_key: ProblemScore(1, 1), others[2].usage_key: ProblemScore(1, 1)}
         assert grade(course(one, *others), totals)["percent"] == 1.0
 
-    def test_a_subsection_in_two_chapters_counts_once(self):
-        """SG62: the outline may show it twice."""
+    def test_subsection_in_two_chapters_counts_once(self):
+        """SG62: count a subsection once, if two chapters contain it."""
         shared, other = subsection("shared", block("a")), subsection("other", block("b"))
         made = course(chapters=[chapter("one", shared, other), chapter("two", shared)])
         assert grade(made, {shared.usage_key: ProblemScore(1, 1)})["percent"] == 0.5
 
-    def test_a_part_of_the_course(self):
-        """SG77: what a learner may not see is left out."""
+    def test_given_subsections_are_graded_and_the_rest_left_out(self):
+        """SG77: leave out the subsections that the learner may not see."""
         shown = subsection("shown", block("a"))
         hidden = subsection("hidden", block("b"), show_correctness="never")
         totals = {shown.usage_key: ProblemScore(1, 1), hidden.usage_key: ProblemScore(0, 1)}
@@ -236,14 +238,16 @@ class TestCourse:
             ("never_but_include_grade", NOW - timedelta(days=1), False, True),
         ],
     )
-    def test_who_sees_what_when(self, show_correctness, due, shows, counts):
-        """SG77: each value of show_correctness, before and after the due date."""
+    def test_show_correctness_and_due_date_decide_what_is_shown(
+        self, show_correctness, due, shows, counts
+    ):
+        """SG77: try each value of show_correctness, before and after the due date."""
         made = subsection("s", block("a"), show_correctness=show_correctness, due=due)
         assert made.shows_scores(NOW) is shows
         assert made.counts_in_view(NOW) is counts
 
-    def test_untouched_totals_have_the_weights(self):
-        """SG52: one maximum for all who never tried."""
+    def test_zero_totals_have_the_weighted_maxima(self):
+        """SG52: give each learner without an attempt the same maximum."""
         made = subsection(
             "s", block("a", 4, weight=2.0), block("b", 3, graded=False), block("c", 0)
         )
@@ -263,7 +267,7 @@ types = st.lists(
 
 
 def expected_average(values: list[Fraction], min_count: int, drop_count: int) -> Fraction:
-    """The best that is left when ``drop_count`` are taken away."""
+    """Return the best average that remains when ``drop_count`` values are dropped."""
     values = values + [Fraction(0)] * (min_count - len(values))
     kept = len(values) - drop_count
     if kept <= 0:
@@ -272,8 +276,8 @@ def expected_average(values: list[Fraction], min_count: int, drop_count: int) ->
 
 
 @given(types)
-def test_any_course_is_what_fractions_say(given):
-    """SG54, SG56: every policy and every result, to the last whole percent."""
+def test_course_grade_equals_independent_sum_of_fractions(given):
+    """SG54, SG56: compare random policies and scores, down to the last whole percent."""
     subsections, totals, conf, expected = [], {}, [], Fraction(0)
     for number, (scores, min_count, drop_count, weight) in enumerate(given):
         kind = f"type {number}"
@@ -297,8 +301,10 @@ def test_any_course_is_what_fractions_say(given):
 
 
 @given(percents, st.integers(0, 7), st.integers(0, 4))
-def test_as_many_are_dropped_as_the_policy_says(scores, min_count, drop_count):
-    """SG57: never more than there are, and none better than one that counts."""
+def test_drop_count_assignments_are_dropped_and_none_better_than_a_kept_one(
+    scores, min_count, drop_count
+):
+    """SG57: drop at most as many as exist, and only the lowest."""
     grader = AssignmentFormatGrader("Homework", min_count, drop_count, hide_average=True)
     given = [GradedSubsection("s", earned, possible) for earned, possible in scores]
     entries = grader.grade({"Homework": given})[1]

@@ -1,4 +1,4 @@
-"""Overrides, and what the tables keep of them."""
+"""Overrides of subsection grades, their history, and the texts of rows."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def remove(user):
 
 
 class TestOverrides:
-    def test_it_wins(self, ada):
-        """SG76: the override counts, at once and on reading; the computed points are kept."""
+    def test_override_counts_and_computed_points_are_kept(self, ada):
+        """SG76: count the override at once and on reading; keep the computed points."""
         score(ada, P1, 1)
         settle(ada)
         grade = override(ada, 3)
@@ -56,8 +56,8 @@ class TestOverrides:
         assert (read.graded_total.earned, read.graded_total.possible) == (3, 4)
         assert (read.override.reason, read.override.author_id) == ("ill", 99)
 
-    def test_it_survives(self, ada):
-        """SG76: later scores are computed, and do not count as long as it is there."""
+    def test_override_counts_after_later_scores(self, ada):
+        """SG76: compute later scores, but count the override while it is set."""
         score(ada, P1, 1)
         settle(ada)
         override(ada, 3)
@@ -67,15 +67,15 @@ class TestOverrides:
         assert percent(ada) == 0.75
         assert PersistentSubsectionGrade.objects.get(usage_key=KEY).earned_graded == 3
 
-    def test_it_is_removed(self, ada):
-        """SG76: without it the computed grade counts again."""
+    def test_removed_override_gives_the_computed_grade(self, ada):
+        """SG76: count the computed grade again after the override is removed."""
         score(ada, P1, 1)
         settle(ada)
         override(ada, 4)
         assert remove(ada).percent == percent(ada) == 0.25
         assert not PersistentSubsectionGradeOverride.objects.exists()
 
-    def test_before_any_score(self, ada):
+    def test_override_before_any_score_counts_until_it_is_removed(self, ada):
         grade = override(ada, 4)
         assert (grade.percent, grade.passed) == (1.0, True)
         score(ada, P1, 1)
@@ -84,13 +84,13 @@ class TestOverrides:
         remove(ada)
         assert percent(ada) == 0.25
 
-    def test_the_possible_points(self, ada):
+    def test_override_of_possible_points_only_keeps_the_earned_ones(self, ada):
         score(ada, P1, 2)
         settle(ada)
         assert override(ada, None, possible_graded=2).percent == 1.0
 
-    def test_history(self, ada):
-        """SG76: who changed what, when and why, newest first."""
+    def test_history_has_author_action_reason_newest_first(self, ada):
+        """SG76: list who changed what, when and why, newest first."""
         override(ada, 3)
         override(ada, 2, reason="recount", author_id=97, system="GRADEBOOK")
         remove(ada)
@@ -117,32 +117,34 @@ class TestOverrides:
             ({"author_id": None}, "author_id"),
         ],
     )
-    def test_what_is_refused(self, ada, fields, named):
+    def test_invalid_override_is_an_error_that_names_the_field(self, ada, fields, named):
         with pytest.raises(InvalidField) as refused:
             override(ada, **fields)
         assert refused.value.field == named
         assert not list(api.override_history(ada.pk, COURSE_KEY))
 
-    def test_unknown_or_ungraded_subsection(self, ada):
+    def test_unknown_subsection_is_an_error_and_ungraded_one_does_not_count(self, ada):
         given = api.SubsectionOverride(earned_graded=1, reason="ill", author_id=1)
         with pytest.raises(LookupError):
             api.set_override(ada.pk, COURSE_KEY, courses.key("sequential", "other"), given)
         api.set_override(ada.pk, COURSE_KEY, EXERCISE.usage_key, given)
         assert percent(ada) == 0.0, "an ungraded subsection does not count"
 
-    def test_it_is_told(self, committed_ada, by_workers):
+    def test_override_sends_each_signal_once(self, committed_ada, by_workers):
         with heard_of_grades() as received:
             override(committed_ada, 4)
         assert len(received["changed"]) == len(received["first"]) == len(received["passed"]) == 1
 
-    def test_what_it_costs(self, committed_ada, by_workers, django_assert_max_num_queries):
+    def test_override_takes_at_most_20_statements(
+        self, committed_ada, by_workers, django_assert_max_num_queries
+    ):
         score(committed_ada)
         settle(committed_ada)
         with django_assert_max_num_queries(20):
             override(committed_ada, 4)
 
-    def test_at_once(self, committed_ada, by_workers):
-        """SG76: overrides and scores that meet leave the last override, and a right grade."""
+    def test_concurrent_overrides_and_scores_leave_last_override(self, committed_ada, by_workers):
+        """SG76: store the last override and the grade with it, if four processes write at once."""
 
         def work(number: int) -> None:
             score(committed_ada, P1, number % 3, 2)
@@ -156,7 +158,7 @@ class TestOverrides:
 
 
 class TestNames:
-    def test_rows_say_what_they_are(self, ada):
+    def test_texts_of_rows_name_learner_subsection_and_grade(self, ada):
         score(ada)
         settle(ada)
         override(ada)

@@ -1,8 +1,4 @@
-"""The same grade, in whatever order scores, resets, deletions, policies and overrides come.
-
-The expected grade is computed from nothing: from the stored scores and overrides, with the
-published course (issue 9, kind 16).
-"""
+"""The same grade for each order of scores, resets, deletions, policies and overrides."""
 
 from __future__ import annotations
 
@@ -55,7 +51,7 @@ def publish_policy(number: int) -> None:
     publish(courses.course(*PARTS, grading=POLICIES[number]))
 
 
-def computed_from_nothing(user_id: int) -> CourseGrade:
+def computed_from_scores(user_id: int) -> CourseGrade:
     course = course_structure.course_structures().get(COURSE_KEY)
     scores = learner_state.read_course_scores(user_id, COURSE_KEY)
     rows = PersistentSubsectionGradeOverride.objects.filter(grade__user_id=user_id)
@@ -68,7 +64,7 @@ def computed_from_nothing(user_id: int) -> CourseGrade:
 
 
 def process_all() -> None:
-    """Sweep until no recalculation is due, a while later each time."""
+    """Sweep until no recalculation is due, each time a minute later."""
     for minutes in range(1, 30):
         with time_machine.travel(timezone.now() + timedelta(minutes=minutes), tick=False):
             api.request_due_courses()
@@ -79,7 +75,7 @@ def process_all() -> None:
 
 
 class Learner:
-    """A learner in a new course, and the events that may happen to the learner's grade."""
+    """A learner in a new course, and the events that can change the learner's grade."""
 
     def __init__(self, policy: int) -> None:
         for table in (
@@ -172,7 +168,7 @@ def check(policy: int, happened: list[tuple]) -> None:
     for event in happened:
         learner.do(event)
     process_all()
-    expected = computed_from_nothing(learner.user.pk)
+    expected = computed_from_scores(learner.user.pk)
     row = PersistentCourseGrade.objects.filter(user_id=learner.user.pk).first()
     if row is None:
         assert expected.percent == 0.0
@@ -187,15 +183,15 @@ def check(policy: int, happened: list[tuple]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("by_workers")
-def test_every_order_ends_in_the_same_grade():
-    """SG47, SG64, SG70, SG76: the stored grade is the one that is computed from nothing."""
+def test_grade_after_random_events_equals_full_computation():
+    """SG47, SG64, SG70, SG76: the stored grade equals the one computed from all scores and overrides."""
     examples = 150 if connection.vendor == "sqlite" else 60
     given(policies, events)(settings(max_examples=examples)(check))()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("by_workers")
-def test_an_open_attempt_in_another_subsection():
+def test_open_attempt_in_another_subsection_counts_in_partial_computation():
     """Kind 16b: partial computations count a score without points as a full one does."""
     opened = ("score", "c", None, 5)
     check(0, [("score", "a", 2, 2), opened, ("compute",), ("score", "a", 1, 2), ("compute",)])

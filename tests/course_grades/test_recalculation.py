@@ -1,4 +1,4 @@
-"""One learner's course grade, recomputed after scores."""
+"""Recalculations of one learner's course grade after a change of scores or of the course."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def sums(user) -> dict[str, tuple[float, float]]:
 
 
 class TestInline:
-    """Without a worker: computed right after the commit."""
+    """Compute without a worker, right after the commit."""
 
-    def test_it_works(self, committed_ada):
+    def test_score_below_the_cutoff_stores_a_failing_grade(self, committed_ada):
         score(committed_ada, P1, 2)
         assert percent(committed_ada) == 0.5
         assert sums(committed_ada) == {"homework": (2, 4)}
@@ -76,7 +76,7 @@ class TestInline:
         assert (request.wanted, request.done, request.next_attempt_at) == (1, 1, None)
         assert (request.changes, request.last_error) == ("", "")
 
-    def test_a_pass(self, committed_ada, settings):
+    def test_score_above_the_cutoff_stores_a_passing_grade(self, committed_ada, settings):
         settings.XQUEUE_BRIDGE = {"RECALCULATE_GRADE_DELAY_SECONDS": 0}
         score(committed_ada, P1)
         score(committed_ada, P2)
@@ -84,8 +84,8 @@ class TestInline:
         assert (row.percent_grade, row.letter_grade, row.passed) == (1.0, "Pass", True)
         assert row.passed_timestamp == row.modified
 
-    def test_a_burst_is_two_recalculations(self, committed_ada):
-        """SG73: what comes within the delay is left to the sweeper, which sees all of it."""
+    def test_twenty_scores_within_the_delay_take_two_recalculations(self, committed_ada):
+        """SG73: leave the scores within the delay to the sweeper, which reads all of them."""
         with heard_of_grades() as received:
             with time_machine.travel(timezone.now(), tick=False):
                 for number in range(20):
@@ -96,12 +96,12 @@ class TestInline:
         assert request_of(committed_ada).done == 20
         assert sums(committed_ada) == {"homework": (19, 22)}
 
-    def test_without_course_grades(self, committed_ada, settings):
+    def test_score_without_course_structures_requests_nothing(self, committed_ada, settings):
         settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
         score(committed_ada)
         assert not GradeRecalculation.objects.exists()
 
-    def test_a_course_that_is_not_known(self, transactional_db):
+    def test_score_in_an_unknown_course_is_computed_after_publish(self, transactional_db):
         ada = make_learner()
         score(ada)
         request = request_of(ada)
@@ -113,8 +113,10 @@ class TestInline:
 
 
 class TestByWorkers:
-    def test_twenty_scores_within_the_delay(self, committed_ada, by_workers):
-        """SG73: one task, one recalculation, and it sees all twenty."""
+    def test_twenty_scores_within_the_delay_take_one_task_and_recalculation(
+        self, committed_ada, by_workers
+    ):
+        """SG73: send one task, whose recalculation reads all twenty scores."""
         twenty = [block(f"b{n}", 1) for n in range(20)]
         publish(courses.course(subsection("homework", *twenty)))
         for each in twenty:
@@ -127,8 +129,8 @@ class TestByWorkers:
         assert percent(committed_ada) == 1.0
         assert request_of(committed_ada).done == 20
 
-    def test_a_crash_before_the_task_is_sent(self, committed_ada, by_workers):
-        """SG44: the note is kept with the score, and the sweeper finds it."""
+    def test_sweeper_computes_the_grade_if_no_task_was_sent(self, committed_ada, by_workers):
+        """SG44: store the request with the score, so that the sweeper finds it."""
         with time_machine.travel(timezone.now(), tick=False):
             score(committed_ada)
             by_workers.clear()  # no worker was called
@@ -137,8 +139,10 @@ class TestByWorkers:
         assert percent(committed_ada) == 0.5
         assert sweep_later() == 0
 
-    def test_a_broker_that_is_down(self, committed_ada, settings, monkeypatch, caplog):
-        """SG44: the score is stored all the same, and the sweeper computes the grade."""
+    def test_score_is_stored_and_swept_if_the_broker_is_down(
+        self, committed_ada, settings, monkeypatch, caplog
+    ):
+        """SG44: store the score, log the error, and compute the grade in the sweep."""
 
         def down(*args, **options):
             raise OperationalError("broker is down")
@@ -150,8 +154,8 @@ class TestByWorkers:
         assert sweep_later() == 1
         assert percent(committed_ada) == 0.5
 
-    def test_a_rolled_back_score(self, committed_ada, by_workers):
-        """SG72: neither a task nor a signal nor a note."""
+    def test_rolled_back_score_leaves_no_task_signal_or_request(self, committed_ada, by_workers):
+        """SG72: send neither a task nor a signal, and store no request."""
         with heard_of_grades() as received, transaction.atomic():
             score(committed_ada)
             api.CourseGradeFactory().update(committed_ada, course_key=COURSE_KEY)
@@ -161,8 +165,10 @@ class TestByWorkers:
         assert not GradeRecalculation.objects.exists()
         assert not PersistentCourseGrade.objects.exists()
 
-    def test_all_ways_give_the_same(self, committed_course, settings, by_workers):
-        """SG44, SG73: inline, worker and sweeper come to the same grade."""
+    def test_inline_worker_and_sweeper_compute_the_same_grade(
+        self, committed_course, settings, by_workers
+    ):
+        """SG44, SG73: compute the same grade inline, in a worker and in a sweep."""
         workers, sweepers, inline = (make_learner(name) for name in ("w", "s", "i"))
         for learner in (workers, sweepers):
             score(learner, P1, 1)
@@ -175,8 +181,8 @@ class TestByWorkers:
         assert percent(workers) == percent(sweepers) == percent(inline) == 0.75
         assert sums(workers) == sums(sweepers) == sums(inline)
 
-    def test_a_score_that_comes_while_it_is_computed(self, committed_ada, by_workers, monkeypatch):
-        """SG70: a score of which the note came later has a recalculation of its own."""
+    def test_score_during_a_recalculation_stays_due(self, committed_ada, by_workers, monkeypatch):
+        """SG70: keep a request due that was made after the recalculation had read the scores."""
         score(committed_ada, P1)
         finish = recalculation_queue.finish
 
@@ -193,16 +199,16 @@ class TestByWorkers:
 
 
 class TestVisibility:
-    """A score whose commit is seen later than the note of it, as on another database."""
+    """Scores that the recalculation cannot read yet, as in another database."""
 
-    def note(self, user, version: int) -> None:
+    def request(self, user, version: int) -> None:
         api.request_recalculation(user.pk, COURSE_KEY, usage_key=P1, version=version)
 
-    def test_it_is_waited_for(self, ada):
-        """SG74: by its version, not by a time."""
+    def test_recalculation_is_retried_until_the_requested_version_is_read(self, ada):
+        """SG74: compare the version of the score, not a time."""
         score(ada, P1, 1)
         settle(ada)
-        self.note(ada, 2)
+        self.request(ada, 2)
         before = timezone.now()
         settle(ada)
         request = request_of(ada)
@@ -215,8 +221,8 @@ class TestVisibility:
         assert (request.wanted, request.done, request.last_error) == (3, 3, "")
         assert percent(ada) == 0.5
 
-    def test_a_row_that_was_deleted_by_sql(self, ada):
-        """A version that is never seen does not delay the scores that are seen."""
+    def test_row_deleted_by_sql_does_not_delay_other_scores(self, ada):
+        """Compute the scores that can be read, although one version never appears."""
         score(ada, P1, 2)
         score(ada, P2, 2)
         StudentModule.objects.filter(module_state_key=P1)._raw_delete("default")
@@ -229,9 +235,9 @@ class TestVisibility:
         settle(ada)
         assert percent(ada) == 0.0
 
-    def test_if_it_never_comes(self, ada):
-        """SG74: it is listed as failed, and can be run again."""
-        self.note(ada, 1)
+    def test_version_that_never_appears_fails_and_can_be_retried(self, ada):
+        """SG74: list the recalculation as failed after MAX_ATTEMPTS, and compute it in a retry."""
+        self.request(ada, 1)
         for _ in range(recalculation_queue.MAX_ATTEMPTS):
             with time_machine.travel(request_of(ada).next_attempt_at, tick=False):
                 assert api.recalculate_due() == 1
@@ -253,7 +259,7 @@ class TestVisibility:
         assert percent(ada) == 0.25
         assert not api.failed_recalculations().exists()
 
-    def test_a_deleted_score(self, ada):
+    def test_deleted_score_counts_zero(self, ada):
         score(ada, P1, 2)
         settle(ada)
         learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
@@ -261,9 +267,9 @@ class TestVisibility:
         assert percent(ada) == 0.0
         assert sums(ada) == {"homework": (0, 4)}
 
-    def test_failing_does_not_pile_up(self, ada):
+    def test_requests_of_one_block_are_merged_after_a_failed_attempt(self, ada):
         for version in range(1, 6):
-            self.note(ada, version)
+            self.request(ada, version)
         settle(ada)
         assert request_of(ada).changes == f"{P1}\t5\n"
 
@@ -287,8 +293,8 @@ class TestFailures:
         assert (request.last_error, request.attempts) == ("RuntimeError", 1)
         assert "RuntimeError" in caplog.text
 
-    def test_one_that_has_failed_very_often(self, ada, monkeypatch):
-        """The command can be run again and again: it is noted each time, and not due."""
+    def test_failure_after_max_attempts_is_counted_and_not_due(self, ada, monkeypatch):
+        """Count each further attempt of an operator's command, without making it due."""
         score(ada)
         GradeRecalculation.objects.update(attempts=60, next_attempt_at=None)
         monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
@@ -296,7 +302,7 @@ class TestFailures:
         request = request_of(ada)
         assert (request.attempts, request.next_attempt_at) == (61, None)
 
-    def test_pauses_double(self, ada, monkeypatch):
+    def test_delay_doubles_after_each_failed_attempt(self, ada, monkeypatch):
         score(ada)
         monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
         pauses = []
@@ -309,14 +315,14 @@ class TestFailures:
             assert longest / 2 <= pause <= longest
 
 
-class TestNotesOfOthers:
-    """A row is one learner's in one course; what is done to it is done to no other."""
+class TestOtherRows:
+    """Rows of other learners and courses, which no change of one row may touch."""
 
     OTHER = CourseKey.from_string("course-v1:DemoX+CS102+2026")
 
     @pytest.fixture
-    def others(self, ada):
-        """Notes of the same course's other learner, and of the same learner's other course."""
+    def other_rows(self, ada):
+        """Check that the rows of another learner and of another course are unchanged."""
         score(ada)
         bob = make_learner("bob")
         score(bob)
@@ -328,29 +334,29 @@ class TestNotesOfOthers:
         yield
         assert list(rows.order_by("pk").values()) == before
 
-    def test_one_is_done(self, ada, others):
-        """SG70: what is not computed stays noted."""
+    def test_recalculation_changes_no_other_row(self, ada, other_rows):
+        """SG70: finish only the row that was computed."""
         assert settle(ada)
         assert not settle(ada)
 
-    def test_one_fails(self, ada, others, monkeypatch):
-        """SG74: an attempt that fails is one learner's."""
+    def test_failed_attempt_changes_no_other_row(self, ada, other_rows, monkeypatch):
+        """SG74: count the failed attempt for one learner in one course."""
         monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
         assert settle(ada)
 
-    def test_a_retry(self, ada, others):
-        """SG74: only the failed one is retried."""
+    def test_retry_changes_only_the_failed_row(self, ada, other_rows):
+        """SG74: retry only the failed recalculation."""
         mine = GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY)
         mine.update(next_attempt_at=None)
         everyone = GradeRecalculation.objects.values_list("pk", flat=True)
         assert api.retry_failed(everyone) == 1
         assert mine.get().next_attempt_at is not None
 
-    def test_one_more_note(self, ada, others):
+    def test_second_request_changes_no_other_row(self, ada, other_rows):
         assert not api.request_recalculation(ada.pk, COURSE_KEY)
 
-    def test_all_of_a_course(self, ada, others):
-        """SG74: with attempts of its own, due now, however often it had failed before."""
+    def test_full_recalculation_resets_attempts_and_is_due(self, ada, other_rows):
+        """SG74: reset the attempts and make it due now, also after MAX_ATTEMPTS failures."""
         GradeRecalculation.objects.filter(user_id=ada.pk, course_id=COURSE_KEY).update(
             attempts=recalculation_queue.MAX_ATTEMPTS, next_attempt_at=None, last_error="no"
         )
@@ -361,9 +367,9 @@ class TestNotesOfOthers:
         assert api.recalculate_due(course_key=self.OTHER) == 0
 
 
-class TestWhatIsComputed:
-    def test_only_what_the_score_is_in(self, ada):
-        """SG64: other subsections are used as they are stored, though the course has changed."""
+class TestComputation:
+    def test_only_the_subsection_of_the_score_is_computed(self, ada):
+        """SG64: use other subsections as they are stored, although the course has changed."""
         score(ada, P1, 2)
         score(ada, E1, 5, 5)
         settle(ada)
@@ -378,16 +384,16 @@ class TestWhatIsComputed:
         settle(ada)
         assert sums(ada)["homework"] == (4.5, 18)
 
-    def test_a_block_in_two_subsections(self, ada):
-        """SG62: both are updated."""
+    def test_block_in_two_subsections_updates_both(self, ada):
+        """SG62: compute both subsections that contain the block."""
         shared = block("p1", 2)
         publish(courses.course(subsection("one", shared), subsection("two", shared, block("p2"))))
         score(ada, P1, 1)
         settle(ada)
         assert sums(ada) == {"one": (1, 2), "two": (1, 3)}
 
-    def test_a_maximum_that_has_changed(self, ada):
-        """SG51: who was scored when it was worth 5 keeps 5; newcomers have 4."""
+    def test_changed_maximum_applies_to_learners_without_a_score_only(self, ada):
+        """SG51: keep the maximum of a stored score; use the new one for learners without."""
         publish(courses.course(subsection("homework", block("p1", 5), block("p2", 4))))
         score(ada, P1, 5, 5)
         publish(
@@ -403,22 +409,22 @@ class TestWhatIsComputed:
         assert sums(ada) == {"homework": (5, 9)}
         assert sums(bob) == {"homework": (0, 8)}
 
-    def test_a_score_without_an_attempt(self, ada):
+    def test_score_without_points_stores_no_subsection(self, ada):
         score(ada, P1, None, 2)
         settle(ada)
         assert sums(ada) == {}
         assert percent(ada) == 0.0
 
     @pytest.mark.parametrize("points", [(1, 5e-324), (-3, 1), (1e308, 1)])
-    def test_odd_points(self, ada, points):
-        """SG46: what the host has stored as a score stands in the way of no grade."""
+    def test_tiny_negative_or_huge_points_are_computed(self, ada, points):
+        """SG46: compute a grade from any points that the host has stored."""
         learner_state.set_score(ada.pk, COURSE_KEY, P1, *points)
         settle(ada)
         request = request_of(ada)
         assert (request.done, request.last_error) == (1, "")
         assert percent(ada) >= 0
 
-    def test_the_first_attempt_is_kept(self, ada):
+    def test_time_of_the_first_attempt_is_kept(self, ada):
         score(ada, P1)
         settle(ada)
         first = PersistentSubsectionGrade.objects.get().first_attempted
@@ -429,8 +435,8 @@ class TestWhatIsComputed:
         settle(ada)
         assert PersistentSubsectionGrade.objects.get().first_attempted == first
 
-    def test_hidden_results_are_stored(self, ada):
-        """SG77: hiding results changes what a learner sees, not what is stored."""
+    def test_hidden_results_count_in_the_stored_grade(self, ada):
+        """SG77: hide results in the learner's view, not in the stored grade."""
         hidden = replace(HOMEWORK, show_correctness="never")
         publish(courses.course(hidden, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
         score(ada, P1)
@@ -438,7 +444,7 @@ class TestWhatIsComputed:
         settle(ada)
         assert percent(ada) == 1.0
 
-    def test_learners_share_the_list_of_blocks(self, course):
+    def test_learners_share_one_row_of_visible_blocks(self, course):
         for name in ("a", "b", "c"):
             learner = make_learner(name)
             score(learner)
@@ -448,9 +454,9 @@ class TestWhatIsComputed:
         assert str(P1) in shared.blocks_json
 
 
-class TestWhatIsWritten:
-    def test_an_unchanged_grade(self, ada):
-        """SG67: the last change does not move, the last look does."""
+class TestStoredGrade:
+    def test_unchanged_grade_keeps_modified_and_moves_computed_at(self, ada):
+        """SG67: move only ``computed_at`` if the grade is unchanged."""
         score(ada)
         settle(ada)
         before, subsection_before = stored(ada), PersistentSubsectionGrade.objects.get()
@@ -464,8 +470,8 @@ class TestWhatIsWritten:
         subsection_after = PersistentSubsectionGrade.objects.get(pk=subsection_before.pk)
         assert subsection_after.modified == subsection_before.modified
 
-    def test_a_pass_and_then_a_fail(self, ada):
-        """SG68: the time of the first pass stays; letter and pass do not."""
+    def test_fail_after_a_pass_keeps_the_time_of_the_first_pass(self, ada):
+        """SG68: keep ``passed_timestamp``; change the letter and ``passed``."""
         score(ada, P1)
         score(ada, P2)
         settle(ada)
@@ -479,8 +485,8 @@ class TestWhatIsWritten:
         settle(ada)
         assert stored(ada).passed_timestamp == first
 
-    def test_no_cutoff(self, ada):
-        """SG60: no learner passes, and the stored grade says the same."""
+    def test_policy_without_a_cutoff_above_zero_passes_no_learner(self, ada):
+        """SG60: store and read ``passed`` as False."""
         for number, policy in enumerate((courses.policy(), courses.policy(Pass=0.0)), start=2):
             publish(
                 courses.course(
@@ -493,8 +499,8 @@ class TestWhatIsWritten:
             read = api.CourseGradeFactory().read(ada, course_key=COURSE_KEY)
             assert read.passed is False
 
-    def test_a_grade_above_one(self, ada):
-        """SG58: weights over 1 give a percent over 1, stored and read as it is."""
+    def test_weights_above_one_store_a_percent_above_one(self, ada):
+        """SG58: store and read a percent above 1 unchanged."""
         generous = courses.policy({**courses.HOMEWORK, "weight": 1.5}, Pass=0.6)
         publish(
             courses.course(HOMEWORK, grading=generous, edited_on=datetime(2026, 2, 1, tzinfo=UTC))
@@ -518,8 +524,10 @@ class TestFrozen:
     @pytest.mark.parametrize(
         ("days", "freeze", "moves"), [(31, 30, False), (29, 30, True), (400, None, True)]
     )
-    def test_after_the_end(self, ada, settings, days, freeze, moves):
-        """SG75: grades of a course that ended long ago do not move; scores do."""
+    def test_grade_is_frozen_after_grade_freeze_days_and_the_score_is_stored(
+        self, ada, settings, days, freeze, moves
+    ):
+        """SG75: store scores, but no grade, GRADE_FREEZE_DAYS after the course's end."""
         settings.XQUEUE_BRIDGE = {"GRADE_FREEZE_DAYS": freeze}
         score(ada, P1, 1)
         settle(ada)
@@ -531,17 +539,17 @@ class TestFrozen:
         request = request_of(ada)
         assert (request.done, request.next_attempt_at) == (request.wanted, None)
 
-    def test_a_course_that_ends_with_all_dates(self, ada):
-        """SG75: what ends on the last day there is never freezes."""
+    def test_course_with_the_largest_end_date_is_never_frozen(self, ada):
+        """SG75: compute the grade of a course that ends on the largest date."""
         publish(courses.course(HOMEWORK, end=datetime.max.replace(tzinfo=UTC), edited_on=LATER))
         score(ada, P1, 2)
         settle(ada)
         assert percent(ada) == 0.5
 
 
-class TestPublishedMeanwhile:
-    def test_an_older_structure_does_not_win(self, ada, monkeypatch):
-        """SG70: who has read the course before a publish computes by the new one after all."""
+class TestConcurrentPublish:
+    def test_structure_read_before_a_publish_is_replaced_by_the_new_one(self, ada, monkeypatch):
+        """SG70: compute again if the structure was read before a publish."""
         score(ada, P1, 1)
         settle(ada)
         published = publish(
@@ -559,10 +567,10 @@ class TestPublishedMeanwhile:
         assert (row.percent_grade, row.course_version) == (1.0, published.version)
 
     @pytest.mark.parametrize("known", [True, False])
-    def test_a_new_policy_while_the_course_is_read(
+    def test_policy_published_during_a_recalculation_is_applied(
         self, transactional_db, by_workers, monkeypatch, known
     ):
-        """What a publish has noted is not ticked off by who has read the course before it."""
+        """Finish a publish's request only by a computation with its structure."""
         if known:
             publish()
         ada = make_learner()
@@ -581,8 +589,8 @@ class TestPublishedMeanwhile:
         assert stored(ada).passed
         assert request_of(ada).done == request_of(ada).wanted
 
-    def test_a_course_that_is_published_all_the_time(self, ada, monkeypatch):
-        """It is left to the sweeper after some readings, and stays due."""
+    def test_repeated_publishes_leave_the_recalculation_to_the_sweeper(self, ada, monkeypatch):
+        """Stop after some readings of the structure, and keep the recalculation due."""
         noted = recalculation_queue.requested_version
 
         def and_then(*key):
@@ -598,7 +606,7 @@ class TestPublishedMeanwhile:
         assert sweep_later() == 1
         assert percent(ada) == 0.25
 
-    def test_a_course_that_is_taken_back(self, ada):
+    def test_republished_older_version_is_used(self, ada):
         score(ada, P1, 1)
         settle(ada)
         newer = publish(courses.course(HOMEWORK, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
@@ -614,7 +622,7 @@ class TestPublishedMeanwhile:
         settle(ada)
         assert stored(ada).course_version == older.version
 
-    def test_new_policy_regrades_all_learners(self, committed_course):
+    def test_new_policy_recalculates_all_learners(self, committed_course):
         learners = [make_learner(name) for name in "abc"]
         for learner in learners:
             score(learner, P1, 1)
@@ -625,7 +633,7 @@ class TestPublishedMeanwhile:
         assert sweep_later() == 3
         assert [stored(learner).passed for learner in learners] == [True] * 3
 
-    def test_policy_is_regraded_if_its_publisher_is_killed(self, committed_course):
+    def test_sweeper_requests_recalculations_if_the_publisher_is_killed(self, committed_course):
         ada = make_learner()
         score(ada, P1, 1)
         settle(ada)
@@ -642,16 +650,18 @@ class TestPublishedMeanwhile:
         settle(ada)
         assert stored(ada).passed
 
-    def test_a_policy_that_is_published_while_another_is_noted(self, committed_course, monkeypatch):
-        """What the earlier publish had noted does not tick off the later one."""
-        note, lenient = recalculation_queue.request_full_recalculations, courses.policy(Pass=0.2)
+    def test_policy_published_during_another_ones_requests_stays_due(
+        self, committed_course, monkeypatch
+    ):
+        """Keep the later publish due when the requests of the earlier one are done."""
+        request, lenient = recalculation_queue.request_full_recalculations, courses.policy(Pass=0.2)
         score(make_learner(), P1, 1)
 
         def publish_and_note(*args):
-            monkeypatch.setattr(recalculation_queue, "request_full_recalculations", note)
+            monkeypatch.setattr(recalculation_queue, "request_full_recalculations", request)
             row = CourseStructureVersion.objects.filter(is_current=True)
             row.update(regrade_due_at=timezone.now())
-            note(*args)
+            request(*args)
 
         publish(courses.course(HOMEWORK, grading=lenient, edited_on=LATER))
         assert api.request_due_courses() == 0
@@ -662,13 +672,13 @@ class TestPublishedMeanwhile:
 
 
 class TestStatements:
-    """BEGIN and COMMIT included; the structure is read before, by one statement."""
+    """Statements including BEGIN and COMMIT; the structure is read before, by one statement."""
 
     @pytest.mark.parametrize("blocks", [10, 200])
-    def test_of_a_recalculation(
+    def test_recalculation_takes_the_same_number_for_10_and_200_blocks(
         self, transactional_db, by_workers, django_assert_num_queries, blocks
     ):
-        """SG78: the same number for 10 blocks and for 200; one more for the first grade."""
+        """SG78: one statement more inserts the first grade."""
         names = [f"b{number}" for number in range(blocks)]
         publish(
             courses.course(
@@ -692,23 +702,27 @@ class TestStatements:
         with django_assert_num_queries(1):
             settle(ada)
 
-    def test_of_a_request(self, committed_ada, by_workers, django_assert_num_queries):
-        """One statement, whether a recalculation is scheduled, was done, or never was requested."""
+    def test_request_takes_one_statement(
+        self, committed_ada, by_workers, django_assert_num_queries
+    ):
+        """Take one statement for a first, a repeated and a finished request."""
 
-        def note():
+        def request():
             with transaction.atomic():
                 return recalculation_queue.request_recalculation(committed_ada.pk, COURSE_KEY)
 
         with django_assert_num_queries(1 + 2):
-            assert note() is True
+            assert request() is True
         with django_assert_num_queries(1 + 2):
-            assert note() is False
+            assert request() is False
         settle(committed_ada)
         with django_assert_num_queries(1 + 2):
-            assert note() is True
+            assert request() is True
 
-    def test_of_requests_for_fifty_learners(self, committed_course, django_assert_num_queries):
-        """One statement for all; a learner's own two requests are merged before."""
+    def test_requests_for_50_learners_take_one_statement(
+        self, committed_course, django_assert_num_queries
+    ):
+        """Merge two requests of one learner before the statement."""
         learners = [make_learner(f"l{n}").pk for n in range(50)]
         score_of = partial(api.RecalculationRequest, course_key=COURSE_KEY, version=1)
         requests = [score_of(user_id, usage_key=each) for user_id in learners for each in (P1, P2)]
@@ -722,7 +736,9 @@ class TestStatements:
         (changes,) = set(rows.values_list("changes", flat=True))
         assert changes.splitlines() == [f"{key}\t1" for key in (P1, P2, P2, P1)]
 
-    def test_of_regrades(self, committed_course, django_assert_num_queries):
+    def test_requests_for_a_whole_course_take_eight_statements(
+        self, committed_course, django_assert_num_queries
+    ):
         learners = [make_learner(f"l{n}") for n in range(30)]
         for learner in learners:
             score(learner)
@@ -733,13 +749,15 @@ class TestStatements:
 
 
 class TestDeletedRows:
-    """A row of StudentModule that is deleted by the ORM."""
+    """Rows of StudentModule that are deleted by the ORM."""
 
     def rows(self, user, usage_key=P1):
         return StudentModule.objects.filter(student=user, module_state_key=usage_key)
 
-    def test_under_a_pending_recalculation(self, committed_ada, by_workers):
-        """The deleted score does not count, and no recalculation waits for it."""
+    def test_deletion_before_a_pending_recalculation_removes_the_score(
+        self, committed_ada, by_workers
+    ):
+        """Finish the recalculation without waiting for the deleted score."""
         score(committed_ada, P1)
         score(committed_ada, P2)
         self.rows(committed_ada).delete()
@@ -747,15 +765,15 @@ class TestDeletedRows:
         assert percent(committed_ada) == 0.5
         assert (request_of(committed_ada).done, request_of(committed_ada).last_error) == (3, "")
 
-    def test_with_nothing_pending(self, committed_ada, by_workers):
+    def test_deletion_without_pending_recalculation_requests_one(self, committed_ada, by_workers):
         score(committed_ada, P1)
         settle(committed_ada)
         self.rows(committed_ada).get().delete()
         assert sweep_later() == 1
         assert percent(committed_ada) == 0.0
 
-    def test_of_a_deleted_user(self, committed_ada, by_workers):
-        """A stored grade outlives the account."""
+    def test_stored_grade_remains_after_the_user_is_deleted(self, committed_ada, by_workers):
+        """Keep the stored grade after the account is deleted."""
         score(committed_ada, P1)
         settle(committed_ada)
         user_id = committed_ada.pk
@@ -763,14 +781,14 @@ class TestDeletedRows:
         assert sweep_later() == 0
         assert PersistentCourseGrade.objects.get(user_id=user_id).percent_grade == 0.5
 
-    def test_a_row_without_a_score(self, committed_ada, by_workers):
+    def test_deletion_of_a_row_without_score_requests_nothing(self, committed_ada, by_workers):
         learner_state.save_fields(committed_ada.pk, COURSE_KEY, P1, {"attempts": 1})
         self.rows(committed_ada).delete()
         assert not GradeRecalculation.objects.exists()
 
 
-def test_a_purged_learner_in_a_whole_course_computation(committed_ada, by_workers):
-    """A request that was made before the purge stores no grade after it."""
+def test_full_recalculation_of_a_purged_learner_stores_no_grade(committed_ada, by_workers):
+    """Store no grade after a purge, although a request was made."""
     score(committed_ada, P1)
     settle(committed_ada)
     retire_learner(committed_ada.pk, "purge")
@@ -782,8 +800,10 @@ def test_a_purged_learner_in_a_whole_course_computation(committed_ada, by_worker
     assert not GradeRecalculation.objects.exists()
 
 
-def test_a_score_without_an_attempt_whose_maximum_is_not_the_blocks(committed_ada, by_workers):
-    """Partial and full computations count it alike."""
+def test_score_without_points_counts_alike_in_partial_and_full_computation(
+    committed_ada, by_workers
+):
+    """Count its maximum alike, although it is not the block's."""
     publish(courses.course(subsection("one", block("p1", 2)), subsection("two", block("p2", None))))
     found = []
     for change in (

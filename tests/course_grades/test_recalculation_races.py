@@ -1,4 +1,4 @@
-"""Recalculations that meet, in real processes."""
+"""Concurrent recalculations in real processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ada(committed_ada, by_workers):
 
 
 def update(user) -> dict[str, int]:
-    """Compute a learner's grade from scores; return how often which signal was heard."""
+    """Compute a learner's grade from scores; return how often each signal was received."""
     with (
         heard(signals.COURSE_GRADE_PASSED_FIRST_TIME) as first,
         heard(signals.COURSE_GRADE_CHANGED) as changed,
@@ -49,8 +49,8 @@ def update(user) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("round_", range(3))
-def test_the_first_pass_is_told_once(ada, round_):
-    """SG69: six processes update at once to a first pass; one of them tells of it."""
+def test_first_pass_computed_by_six_processes_sends_one_signal(ada, round_):
+    """SG69: six processes compute the first pass at once; one sends the signal."""
     score(ada, P1)
     score(ada, P2)
     heard_by = in_processes([lambda: update(ada)] * PROCESSES)
@@ -59,8 +59,8 @@ def test_the_first_pass_is_told_once(ada, round_):
     assert PersistentCourseGrade.objects.get().version == 1
 
 
-def test_an_older_recalculation_that_ends_last(ada):
-    """SG70: a recalculation that was overtaken while it was slow does not store what it knew."""
+def test_slow_recalculation_does_not_overwrite_a_newer_grade(ada):
+    """SG70: a recalculation that read older scores and ends last does not store their grade."""
     score(ada, P1, 0)
 
     def slow() -> float:
@@ -87,8 +87,8 @@ def test_an_older_recalculation_that_ends_last(ada):
     assert request.done == request.wanted == 2
 
 
-def test_scores_and_recalculations_mixed(ada):
-    """SG70, SG73: whatever meets whatever, in the end the grade is that of the last scores."""
+def test_grade_after_concurrent_scores_and_recalculations_has_the_last_scores(ada):
+    """SG70, SG73: six processes store scores and compute; the grade has every last score."""
     names = [f"b{n}" for n in range(PROCESSES)]
     publish(courses.course(subsection("homework", *(block(name, 10) for name in names))))
 
@@ -109,8 +109,8 @@ def test_scores_and_recalculations_mixed(ada):
     assert (row.earned_graded, row.possible_graded) == (60, 60)
 
 
-def test_learners_of_one_course_at_once(committed_course, by_workers):
-    """Many learners' first grades insert the same list of blocks without an error."""
+def test_first_grades_of_six_learners_at_once_share_visible_blocks(committed_course, by_workers):
+    """Insert the same list of blocks in six processes without an error."""
     learners = [make_learner(f"l{n}") for n in range(PROCESSES)]
     for learner in learners:
         score(learner, P1)
@@ -120,7 +120,7 @@ def test_learners_of_one_course_at_once(committed_course, by_workers):
     assert PersistentSubsectionGrade.objects.count() == PROCESSES
 
 
-def test_first_notes_at_once(ada):
-    """SG73: notes that meet before there is a row for them are all counted."""
+def test_concurrent_first_requests_are_all_counted(ada):
+    """SG73: count each request of six processes, although the row does not exist yet."""
     in_processes([lambda n=n: score(ada, key("problem", f"b{n}"), 1, 1) for n in range(PROCESSES)])
     assert request_of(ada).wanted == PROCESSES

@@ -1,4 +1,4 @@
-"""Points to percents to letters, to the last digit."""
+"""Computing percents from points, and letters from percents, down to the last digit."""
 
 from __future__ import annotations
 
@@ -30,31 +30,33 @@ counts = st.integers(0, 500)
 
 
 @pytest.mark.parametrize(("earned", "possible", "percent"), documented_grading_cases.PERCENT)
-def test_percents_have_four_digits(earned, possible, percent):
-    """SG54: what part of its points a subsection earned."""
+def test_percent_of_a_subsection_is_rounded_to_four_digits(earned, possible, percent):
+    """SG54: divide the earned by the possible points, as the documented cases say."""
     assert compute_percent(earned, possible) == percent
 
 
 @pytest.mark.parametrize(
     ("raw", "out_of", "weight", "earned", "possible"), documented_grading_cases.WEIGHTED
 )
-def test_weights(raw, out_of, weight, earned, possible):
-    """SG50, SG54: a problem counts its weight; without one, or without points, it stays."""
+def test_weighted_score_has_the_documented_points(raw, out_of, weight, earned, possible):
+    """SG50, SG54: scale the points to the weight; keep them without a weight or possible points."""
     assert weighted_score(raw, out_of, weight) == (earned, possible)
 
 
 @pytest.mark.parametrize(
     ("exact", "cutoffs", "percent", "letter", "passed"), documented_grading_cases.RESULTS
 )
-def test_results(exact, cutoffs, percent, letter, passed):
-    """SG54, SG59, SG60: rounded first, then compared; passed is a bool whatever the cutoffs."""
+def test_percent_letter_and_passing_are_the_documented_ones(
+    exact, cutoffs, percent, letter, passed
+):
+    """SG54, SG59, SG60: round first, then compare; passed is a bool for any cutoffs."""
     pairs = tuple(cutoffs.items())
     assert course_percent(exact) == percent
     assert letter_grade(percent, pairs) == letter
     assert has_passed(percent, pairs) is passed
 
 
-def test_a_course_steps_up_at_45_hundredths_of_a_percent():
+def test_course_percent_is_rounded_up_from_45_hundredths():
     """SG59: every grade of four digits up to 200%, against whole numbers.
 
     At 28 of the 200 steps the float of the grade is too small to take it, there as here.
@@ -70,8 +72,8 @@ def test_a_course_steps_up_at_45_hundredths_of_a_percent():
 
 
 @given(st.integers(0, 100_000), st.integers(1, 100_000))
-def test_percents_are_those_of_numpy(earned, possible):
-    """SG54: bit for bit what the LMS computes."""
+def test_percents_equal_numpys_rounding(earned, possible):
+    """SG54: return the same bits as the LMS, which uses numpy."""
     assert compute_percent(earned, possible) == np.around(earned / possible, 4)
 
 
@@ -96,21 +98,21 @@ def test_percents_round_half_to_even(earned, possible):
         (1e308, 1.0, MAX_PERCENT),
     ],
 )
-def test_odd_points_have_a_percent_too(earned, possible, percent):
-    """SG46: what a block has published is no reason to fail; as much as there is, and no less."""
+def test_negative_infinite_or_tiny_points_give_a_percent_within_limits(earned, possible, percent):
+    """SG46: return 0 or the largest percent, and raise no error."""
     assert compute_percent(earned, possible) == percent
     assert course_percent(percent * MAX_WEIGHT) >= 0
 
 
-def test_percents_differ_from_pythons_own_rounding():
-    """The shorter way to write it gives another grade."""
+def test_percents_differ_from_rounding_with_python():
+    """Show that the built-in ``round`` gives another grade."""
     assert compute_percent(1, 160) == 0.0062
     assert round(1 / 160, 4) == 0.0063
 
 
 @given(points, points.filter(bool), st.none() | points)
-def test_weights_keep_the_ratio(earned, possible, weight):
-    """SG50: what changes is the scale."""
+def test_weighted_score_keeps_the_ratio(earned, possible, weight):
+    """SG50: change the scale of the points only."""
     weighted, out_of = weighted_score(earned, possible, weight)
     expected = Fraction(earned) / Fraction(possible) * Fraction(out_of)
     assert weighted == pytest.approx(float(expected), rel=1e-12)
@@ -130,19 +132,19 @@ def test_totals_of_all_and_of_graded_problems():
     assert graded == ProblemScore(1.0, 7.0, graded=True, first_attempted=late)
 
 
-def test_totals_of_nothing():
+def test_totals_without_scores_are_zero():
     everything, graded = aggregate_scores([])
     assert everything == ProblemScore(0.0, 0.0, graded=False)
     assert graded == ProblemScore(0.0, 0.0, graded=True)
 
 
-def test_sums_do_not_depend_on_the_python():
-    """From 3.12 on the built-in sum gives 1.0 here."""
+def test_plain_sum_is_the_same_in_every_python_version():
+    """Return 0.9999999999999999, where the built-in sum gives 1.0 from Python 3.12 on."""
     assert plain_sum([0.1] * 10) == 0.9999999999999999
 
 
 @given(st.lists(st.tuples(counts, counts, st.booleans())))
-def test_totals_are_sums(scores):
+def test_totals_equal_the_sums_of_points(scores):
     everything, graded = aggregate_scores(ProblemScore(*score) for score in scores)
     assert everything.earned == sum(earned for earned, _, _ in scores)
     assert everything.possible == sum(possible for _, possible, _ in scores)
@@ -150,8 +152,8 @@ def test_totals_are_sums(scores):
 
 
 @given(st.dictionaries(st.text(min_size=1), st.floats(0, 1)), st.floats(0, 2))
-def test_letters_and_passing_agree(cutoffs, exact):
-    """SG60: who passed has a letter; who has no letter has not passed."""
+def test_passing_grade_has_a_letter(cutoffs, exact):
+    """SG60: no learner passes without a letter; the letter is that of the highest cutoff reached."""
     pairs = tuple(cutoffs.items())
     percent = course_percent(exact)
     letter = letter_grade(percent, pairs)
