@@ -45,7 +45,7 @@ class TestProblems:
         ],
     )
     def test_score_is_multiplied_by_the_weight(self, weight, possible, expected):
-        """SG50, SG61: A score is graded only if its weighted possible points exceed 0."""
+        """SG50, SG61: a score is graded only if its weighted possible points exceed 0."""
         found = problem_score(block("p1", 9, weight=weight), block_score(2, possible))
         assert (found.earned, found.possible, found.graded) == expected
         assert found.first_attempted == NOW

@@ -184,7 +184,7 @@ def check(policy: int, happened: list[tuple]) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("by_workers")
 def test_grade_after_random_events_equals_full_computation():
-    """SG47, SG64, SG70, SG76: the stored grade equals the one computed from all scores and overrides."""
+    """SG47, SG64, SG70, SG76: the stored grade equals a computation from all scores."""
     examples = 150 if connection.vendor == "sqlite" else 60
     given(policies, events)(settings(max_examples=examples)(check))()
 

@@ -578,12 +578,12 @@ class TestConcurrentPublish:
         lenient = courses.course(HOMEWORK, grading=courses.policy(Pass=0.2), edited_on=LATER)
         structures = recalculation.course_structures()
 
-        def read_and_dawdle(self, course_key):
+        def read_and_publish(self, course_key):
             before = structures.get(course_key)
             publish(lenient)
             return before
 
-        read = type("Structures", (), {"get": read_and_dawdle})
+        read = type("Structures", (), {"get": read_and_publish})
         monkeypatch.setattr(recalculation, "course_structures", read)
         assert settle(ada) is True
         assert stored(ada).passed

@@ -66,12 +66,12 @@ def test_slow_recalculation_does_not_overwrite_a_newer_grade(ada):
     def slow() -> float:
         read = learner_state.read_course_scores
 
-        def read_and_dawdle(user_id, course_key):
+        def read_slowly(user_id, course_key):
             scores = read(user_id, course_key)
             time.sleep(1)
             return scores
 
-        learner_state.read_course_scores = read_and_dawdle  # this process is ours alone
+        learner_state.read_course_scores = read_slowly  # this process is ours alone
         settle(ada)
         return stored(ada).percent_grade
 

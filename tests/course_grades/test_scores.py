@@ -153,7 +153,7 @@ def test_totals_equal_the_sums_of_points(scores):
 
 @given(st.dictionaries(st.text(min_size=1), st.floats(0, 1)), st.floats(0, 2))
 def test_passing_grade_has_a_letter(cutoffs, exact):
-    """SG60: no learner passes without a letter; the letter is that of the highest cutoff reached."""
+    """SG60: pass no learner without a letter; give the letter of the highest cutoff reached."""
     pairs = tuple(cutoffs.items())
     percent = course_percent(exact)
     letter = letter_grade(percent, pairs)
