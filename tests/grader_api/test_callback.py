@@ -16,7 +16,7 @@ from tests.submission_queue.factories import (
     COURSE,
     GOOD_REPLY,
     PROBLEM,
-    HangsUp,
+    DisconnectedBody,
     make_grader,
     new_submission,
 )
@@ -175,7 +175,9 @@ def test_forms_that_cannot_be_read(client, waiting, content_type, settings, capl
 
 def test_a_sender_that_hangs_up(client, waiting):
     """C115: a form that is cut off is not a server error."""
-    response = client.post(address(waiting.pk), CONTENT_LENGTH=5, **{"wsgi.input": HangsUp(b"")})
+    response = client.post(
+        address(waiting.pk), CONTENT_LENGTH=5, **{"wsgi.input": DisconnectedBody(b"")}
+    )
     assert response.status_code == 400
 
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tests.submission_queue.factories import (
     GOOD_REPLY,
     PROBLEM,
+    DisconnectedBody,
     GraderClient,
-    HangsUp,
     make_grader,
     new_submission,
 )
@@ -214,7 +214,7 @@ class TestLogin:
     @pytest.mark.parametrize("endpoint", ["login", "put_result"])
     def test_a_grader_that_hangs_up(self, grader, endpoint):
         """C44, C84: a form that is cut off is not a server error."""
-        body = {"wsgi.input": HangsUp(b""), "CONTENT_LENGTH": 5}
+        body = {"wsgi.input": DisconnectedBody(b""), "CONTENT_LENGTH": 5}
         answer = grader.http.post(f"/xqueue/{endpoint}/", **body)
         assert (answer.status_code, answer.json()["return_code"]) == (200, 1)
 

@@ -1,4 +1,4 @@
-"""A learner's submission, and a grader that speaks the protocol through Django's test client."""
+"""Factories of submissions and graders, and a grader that uses Django's test client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def new_submission(
     dispatch: Dispatch = Dispatch.SCORE_UPDATE,
     files: tuple[UploadedFile, ...] = (),
 ) -> NewSubmission:
-    """Return a submission as the submissions transport hands it over."""
+    """Return a submission as the submissions transport passes it on."""
     header = {"lms_callback_url": "http://lms/x", "lms_key": queue_key, "queue_name": queue_name}
     return NewSubmission(
         target=Target(user_id, COURSE, usage_key, dispatch),
@@ -44,8 +44,8 @@ def new_submission(
 
 
 @dataclass(frozen=True)
-class Handed:
-    """What a grader got, unpacked."""
+class PulledSubmission:
+    """A pulled submission, with its JSON read."""
 
     header: str
     body: str
@@ -61,7 +61,7 @@ class Handed:
 
 
 class GraderClient:
-    """One grader at one machine; ``login`` first."""
+    """One grader process; call ``login`` first."""
 
     def __init__(self, secret: str, name: str = "watcher") -> None:
         self.http = Client(enforce_csrf_checks=True)
@@ -78,12 +78,12 @@ class GraderClient:
         assert response.status_code == 200, response
         return response.json()
 
-    def pull(self, queue_name: str = "python") -> Handed | None:
-        answer = self.ask("get_submission", queue_name=queue_name)
-        if answer["return_code"]:
+    def pull(self, queue_name: str = "python") -> PulledSubmission | None:
+        envelope = self.ask("get_submission", queue_name=queue_name)
+        if envelope["return_code"]:
             return None
-        content = json.loads(answer["content"])
-        return Handed(
+        content = json.loads(envelope["content"])
+        return PulledSubmission(
             content["xqueue_header"], content["xqueue_body"], json.loads(content["xqueue_files"])
         )
 
@@ -95,15 +95,15 @@ class GraderClient:
         return response.json()
 
 
-class HangsUp(BytesIO):
-    """A request's body whose sender hangs up."""
+class DisconnectedBody(BytesIO):
+    """A request's body whose sender disconnects."""
 
     def read(self, *args: Any) -> bytes:
         raise ConnectionResetError
 
 
 def upload(name: str = "a.py", content: bytes = b"print(1)") -> UploadedFile:
-    """Return a file as a transport hands it over."""
+    """Return a file as a transport passes it on."""
     return UploadedFile(name, BytesIO(content), len(content))
 
 

@@ -1,4 +1,4 @@
-"""Secrets and grants of the machines that grade."""
+"""Grader accounts: names, secrets and queue grants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xqueue_bridge.submission_queue.models import Grader, GraderSecret
 pytestmark = pytest.mark.django_db
 
 
-def test_it_works():
+def test_grader_with_its_secret_is_authenticated_for_its_queues():
     secret = accounts.create_grader("watcher", ["python", "java"])
     principal = accounts.authenticate("watcher", secret)
     assert principal.queue_names == {"python", "java"}
@@ -29,19 +29,19 @@ def test_it_works():
     assert not principal.may_use("rust")
 
 
-def test_a_star_is_every_queue():
+def test_star_grants_every_queue():
     principal = accounts.authenticate("w", accounts.create_grader("w", ["*"]))
     assert principal.may_use("anything")
 
 
 @pytest.mark.parametrize(("name", "secret"), [("other", None), ("watcher", "wrong"), ("", "")])
-def test_name_and_secret_must_both_fit(name, secret):
+def test_wrong_name_or_secret_is_not_authenticated(name, secret):
     real = accounts.create_grader("watcher")
     assert accounts.authenticate(name, real if secret is None else secret) is None
 
 
 def test_secrets_are_stored_as_keyed_hashes(settings):
-    """C86: what the database holds is of no use to its readers."""
+    """C86: the row has a hash that depends on SECRET_KEY, and not the secret."""
     secret = accounts.create_grader("watcher")
     assert secret not in str(GraderSecret.objects.values().get())
     settings.SECRET_KEY = "another site's key"
@@ -50,7 +50,7 @@ def test_secrets_are_stored_as_keyed_hashes(settings):
     assert accounts.authenticate("watcher", secret)
 
 
-def test_two_secrets_live_at_once_for_rotation():
+def test_former_secret_is_valid_during_the_overlap():
     old = accounts.create_grader("watcher")
     grader = Grader.objects.get()
     new = accounts.issue_secret(grader, overlap=timedelta(hours=1))
@@ -62,27 +62,27 @@ def test_two_secrets_live_at_once_for_rotation():
     assert accounts.authenticate("watcher", newest)
 
 
-def test_without_overlap_the_former_secret_ends_now():
+def test_former_secret_is_invalid_without_an_overlap():
     old = accounts.create_grader("watcher")
     accounts.issue_secret(Grader.objects.get())
     assert accounts.authenticate("watcher", old) is None
 
 
-def test_an_inactive_grader_cannot_log_in():
+def test_inactive_grader_is_not_authenticated():
     secret = accounts.create_grader("watcher")
     Grader.objects.update(is_active=False)
     assert accounts.authenticate("watcher", secret) is None
 
 
-def test_names_are_unique():
+def test_second_account_of_one_name_is_refused():
     accounts.create_grader("watcher")
     with pytest.raises(IntegrityError):
         accounts.create_grader("watcher")
 
 
 @pytest.mark.parametrize("name", ["watcher ", " watcher", "watcher\u00a0", "watcher\n"])
-def test_names_that_differ_in_outer_spaces_are_one(name):
-    """MariaDB compares without trailing spaces; here every database does."""
+def test_spaces_around_a_name_are_ignored(name):
+    """MariaDB ignores trailing spaces in comparisons; on every database the name has none."""
     secret = accounts.create_grader(name, ["python "])
     with pytest.raises(IntegrityError), transaction.atomic():
         accounts.create_grader("watcher")
@@ -94,8 +94,8 @@ def test_names_that_differ_in_outer_spaces_are_one(name):
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 129, "a\0b", "a\nb", "\ud800"])
-def test_text_that_is_not_a_name(name):
-    """It is refused the same on every database, before any statement."""
+def test_invalid_name_is_refused(name):
+    """The name is refused before any statement, on every database."""
     with pytest.raises(InvalidField):
         accounts.create_grader(name)
     with pytest.raises(InvalidField):
@@ -104,13 +104,13 @@ def test_text_that_is_not_a_name(name):
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 129])
-def test_form_refuses_text_that_is_not_a_name(name):
-    """The admin's form says so; the command and ``create_grader`` refuse the same names."""
+def test_invalid_name_is_refused_by_the_form(name):
+    """The admin's form refuses the same names as the command and ``create_grader``."""
     with pytest.raises(ValidationError):
         Grader(name=name).full_clean()
 
 
-def test_failed_login_is_written_down_once_a_minute(django_assert_num_queries):
+def test_failed_login_is_stored_once_a_minute(django_assert_num_queries):
     accounts.create_grader("watcher")
     with django_assert_num_queries(2):
         grader_id = accounts.record_failed_login("watcher")
@@ -124,8 +124,8 @@ def test_failed_login_is_written_down_once_a_minute(django_assert_num_queries):
     assert Grader.objects.get().last_failed_login_at > first
 
 
-def test_no_lms_account_is_made_or_accepted():
-    """C60: machine credentials and people's are two things."""
+def test_user_account_is_not_accepted_as_a_grader_account():
+    """C60: no user account is created for a grader, and none is authenticated."""
     get_user_model().objects.create_user("learner", password="learner's")
     accounts.create_grader("watcher")
     assert accounts.authenticate("learner", "learner's") is None
@@ -134,18 +134,18 @@ def test_no_lms_account_is_made_or_accepted():
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(name=st.text(), secret=st.text())
-def test_any_text_is_an_answerable_login(name, secret):
+def test_any_name_and_secret_are_refused_without_an_error(name, secret):
     assert accounts.authenticate(name, secret) is None
 
 
-def test_what_is_no_text_is_no_login():
-    """C44: half of a surrogate pair, which JSON can hold, is neither a name nor a secret."""
+def test_half_of_a_surrogate_pair_is_not_authenticated():
+    """C44: half of a surrogate pair, which JSON can contain, is neither a name nor a secret."""
     secret = accounts.create_grader("watcher")
     assert accounts.authenticate("\ud800", secret) is None
     assert accounts.authenticate("watcher", "\ud800") is None
 
 
-def test_first_login_in_a_minute_costs_four_statements_and_the_next_one(
+def test_first_login_in_a_minute_takes_four_statements_and_the_next_one(
     django_assert_num_queries,
 ):
     secret = accounts.create_grader("watcher", ["python"])
@@ -155,7 +155,7 @@ def test_first_login_in_a_minute_costs_four_statements_and_the_next_one(
         accounts.authenticate("watcher", secret)
 
 
-def test_request_of_a_grader_is_written_down_once_in_a_minute(settings):
+def test_last_request_of_a_grader_is_stored_once_a_minute(settings):
     settings.XQUEUE_BRIDGE = {"GRADER_CACHE_SECONDS": 0}
     secret = accounts.create_grader("watcher", ["python"])
     start, seen = timezone.now(), []

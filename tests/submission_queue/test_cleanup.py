@@ -1,4 +1,4 @@
-"""What interrupted sends have left."""
+"""Deletion of content and files of sends that were interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xqueue_bridge.submission_queue.models import SubmissionContent
 pytestmark = pytest.mark.django_db
 
 
-def test_unpublished_content_is_swept():
+def test_unpublished_content_is_deleted_after_two_days():
     before = stored_files()
     queue.enqueue(new_submission())
     file = files.store_file(upload("a.py"))
@@ -31,8 +31,8 @@ def test_unpublished_content_is_swept():
     assert queue.pull("python", grader_id=None)
 
 
-def test_a_look_for_unpublished_content_is_short(monkeypatch):
-    """A sweep costs the same, however much was ever sent; in the end all is found."""
+def test_each_run_reads_a_bounded_number_of_contents(monkeypatch):
+    """A sweep costs the same, however much was ever sent; in the end all is deleted."""
     monkeypatch.setattr(cleanup, "PURGE_WINDOW", 2)
     for _ in range(6):
         SubmissionContent.objects.create(header="{}", body="{}")
@@ -44,8 +44,8 @@ def test_a_look_for_unpublished_content_is_short(monkeypatch):
     assert cleanup.purge_unpublished() == 0
 
 
-def test_unpublished_files_that_cannot_be_removed_yet(monkeypatch):
-    """The row stays as long as a file does: it alone says where that is."""
+def test_content_stays_until_its_files_are_deleted(monkeypatch):
+    """Only this row has the names of its files in the storage."""
     stored = files.store_file(upload("a.py"))
     entry = [stored.name, stored.storage_name, stored.size]
     SubmissionContent.objects.create(header="{}", body="{}", files=[entry])
@@ -83,7 +83,7 @@ class TestStrayFiles:
         assert stored_files() == before
 
     def test_files_of_a_process_that_was_killed_are_deleted(self, monkeypatch):
-        """C11, C19: it stored a file and then nothing else."""
+        """C11, C19: the process stored a file and no row."""
         before = stored_files()
         files.store_file(upload("a.py"), files.new_folder())
         with time_machine.travel(timezone.now() + timedelta(days=31)):
@@ -98,8 +98,8 @@ class TestStrayFiles:
                 assert cleanup.purge_stray_files() == 0
             assert cleanup.purge_stray_files() == 1
 
-    def test_storage_that_cannot_be_listed(self, monkeypatch, caplog):
-        """One line in the log; the other kinds of work are swept."""
+    def test_storage_that_cannot_be_listed_is_one_line_in_the_log(self, monkeypatch, caplog):
+        """The other kinds of work are swept."""
 
         def down(day):
             raise OSError("/secret/path")

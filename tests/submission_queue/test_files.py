@@ -45,8 +45,8 @@ def files_in(folder) -> list[str]:
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
 
-def test_it_works(folder) -> None:
-    """C16: content and name come back as they were."""
+def test_stored_file_has_its_content_and_name(folder) -> None:
+    """C16: content and name are read as they were stored."""
     stored = store_file(upload("größe.txt", b"\x00\xff\r\n"))
     assert (stored.name, stored.size) == ("größe.txt", 4)
     with open_file(stored) as opened:
@@ -56,8 +56,8 @@ def test_it_works(folder) -> None:
 
 
 @time_machine.travel("2026-11-20T08:00:00Z")
-def test_name_in_storage_is_opaque(folder) -> None:
-    """C16: a date and random numbers; learner and author cannot influence the path."""
+def test_storage_name_is_a_date_and_random_numbers(folder) -> None:
+    """C16: neither learner nor author can influence the path."""
     stored = [store_file(upload("../../secret.py")) for _twice in range(2)]
     assert sorted(files_in(folder)) == sorted(file.storage_name for file in stored)
     for file in stored:
@@ -81,22 +81,22 @@ class BreaksHalfWay(BytesIO):
         return super().read(4)
 
 
-def test_half_a_file_is_removed(folder, monkeypatch) -> None:
-    """C11: a file that cannot be stored whole is not stored."""
+def test_file_that_cannot_be_read_whole_is_not_stored(folder, monkeypatch) -> None:
+    """C11: the stored part of the file is deleted."""
     monkeypatch.setattr(File, "DEFAULT_CHUNK_SIZE", 4)
     with pytest.raises(OSError, match="gone"):
         store_file(UploadedFile("a.py", BreaksHalfWay(b"print(1)"), 8))
     assert files_in(folder) == []
 
 
-def test_missing_file(folder) -> None:
-    """C16: a file that is gone says so."""
+def test_missing_file_is_a_file_not_found_error(folder) -> None:
+    """C16: a file that was deleted raises FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         open_file(StoredFile("a.py", "2026/11/20/gone", 8))
 
 
-def test_what_cannot_be_removed_stops_nothing(folder, monkeypatch, caplog) -> None:
-    """C11: the rest is removed, and the log names what is left."""
+def test_file_that_cannot_be_deleted_does_not_stop_the_others(folder, monkeypatch, caplog) -> None:
+    """C11: the others are deleted, and the log names the file that is left."""
     first, second = store_file(upload()), store_file(upload())
     real_delete = FileSystemStorage.delete
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_removed_stops_nothing(folder, monkeypatch, caplog) -> No
     assert first.storage_name in caplog.text
 
 
-def test_default_storage_is_our_alias() -> None:
+def test_files_are_in_the_storage_xqueue_bridge_by_default() -> None:
     """C16: learners' files do not go to the host's public storage."""
     assert Options().FILES_STORAGE_ALIAS == "xqueue_bridge"
     stored = store_file(upload())
@@ -139,13 +139,13 @@ def named(*names: str) -> list[StoredFile]:
     ],
 )
 def test_equal_names_are_numbered(names: list[str], shown: list[str]) -> None:
-    """C18: two files of one name are two entries; the ending, which graders look at, stays."""
+    """C18: two files of one name get different names with the same extension."""
     assert display_names(named(*names)) == shown
 
 
 @given(st.lists(st.sampled_from(["a", "a-2", "a-3", "a.py", "a-2.py", "."]) | st.text(min_size=1)))
-def test_names_are_distinct(names: list[str]) -> None:
-    """C18: as many names as files, and the first of each name keeps it."""
+def test_any_names_become_distinct(names: list[str]) -> None:
+    """C18: there are as many names as files, and the first of each name keeps it."""
     shown = display_names(named(*names))
     assert len(set(shown)) == len(names)
     assert all(shown[names.index(name)] == name for name in names)
@@ -154,21 +154,21 @@ def test_names_are_distinct(names: list[str]) -> None:
 # --- tokens
 
 
-def test_token_is_read_back() -> None:
+def test_token_is_read_as_it_was_made() -> None:
     """C98: a token names the file and the delivery for which it is valid."""
     token = make_file_token(5, 1, 2)
     assert read_file_token(token) == FileToken(submission_id=5, index=1, delivery=2)
     assert re.fullmatch(r"[\w:.-]+", token)
 
 
-def test_each_pull_makes_links_of_its_own() -> None:
-    """C98: tokens of different deliveries, files and submissions differ."""
+def test_tokens_of_other_deliveries_files_and_submissions_differ() -> None:
+    """C98: each delivery has its own tokens."""
     tokens = {make_file_token(*args) for args in [(5, 1, 2), (5, 1, 3), (5, 0, 2), (6, 1, 2)]}
     assert len(tokens) == 4
 
 
-def test_token_expires(settings) -> None:
-    """C98: links are short-lived."""
+def test_token_expires_after_file_url_seconds(settings) -> None:
+    """C98: a token is valid for FILE_URL_SECONDS."""
     settings.XQUEUE_BRIDGE = {"FILE_URL_SECONDS": 60}
     with time_machine.travel("2026-11-20T08:00:00Z", tick=False) as clock:
         token = make_file_token(5, 1, 2)
@@ -184,21 +184,21 @@ def test_token_expires(settings) -> None:
     ["", ":", "a:b:c", "\ud800:\ud800:\ud800", signing.dumps([5, 1, 2]), "x" * 10_000],
     ids=["empty", "colon", "three parts", "no text", "another salt", "long"],
 )
-def test_false_tokens(token: str) -> None:
-    """C98: a token with a wrong signature is rejected."""
+def test_invalid_token_is_refused(token: str) -> None:
+    """C98: a token with a wrong signature is refused."""
     with pytest.raises(signing.BadSignature):
         read_file_token(token)
 
 
 @given(st.text(st.characters()))
-def test_no_text_is_a_token(text: str) -> None:
-    """C98: nor by guessing."""
+def test_any_text_without_a_signature_is_refused(text: str) -> None:
+    """C98: no text is accepted as a token by chance."""
     with pytest.raises(signing.BadSignature):
         read_file_token(text)
 
 
-def test_changed_token_is_false(settings) -> None:
-    """C98: a link cannot be turned into another."""
+def test_changed_token_is_refused(settings) -> None:
+    """C98: a token with another submission's payload, or another site's key, is refused."""
     token = make_file_token(5, 1, 2)
     payload, rest = token.split(":", 1)
     other = make_file_token(6, 1, 2).split(":", 1)[0]

@@ -63,8 +63,8 @@ def reply_of(score):
     return json.dumps({"correct": True, "score": score, "msg": ""})
 
 
-def test_awaited_reply_is_taken_after_any_number_of_made_up_keys(learner_id):
-    """C115: other keys fill their bound; the reply that the state waits for is applied."""
+def test_awaited_reply_is_accepted_after_20_unknown_keys(learner_id):
+    """C115: replies with other keys are bounded; the reply that the state waits for is applied."""
     wait_for(learner_id, "live")
     assert statuses(learner_id, 20) == [200] * 16 + [503] * 4
     assert receive(learner_id).status == 200
@@ -80,8 +80,8 @@ def test_awaited_reply_is_taken_after_any_number_of_made_up_keys(learner_id):
         ("MAX_UNMATCHED", 3),
     ],
 )
-def test_unmatched_submissions_are_bounded(learner_id, monkeypatch, bound, value):
-    """C115: at a block, of a learner, in a course and in total."""
+def test_unmatched_submissions_over_a_bound_are_refused(learner_id, monkeypatch, bound, value):
+    """C115: the bounds are for a block, a learner, a course and in total."""
     monkeypatch.setattr(legacy, bound, value)
     assert statuses(learner_id, 5) == [200, 200, 200, 503, 503]
     assert Submission.objects.filter(status=Status.UNMATCHED).count() == 3
@@ -91,22 +91,22 @@ def test_unmatched_submissions_are_bounded(learner_id, monkeypatch, bound, value
     ("bound", "status"),
     [("MAX_UNMATCHED_AT_BLOCK", 200), ("MAX_UNMATCHED_OF_LEARNER", 503)],
 )
-def test_bound_at_one_block_leaves_other_blocks_alone(learner_id, monkeypatch, bound, status):
+def test_bound_at_one_block_does_not_hold_at_another(learner_id, monkeypatch, bound, status):
     monkeypatch.setattr(legacy, bound, 1)
     assert receive(learner_id, "a").status == 200
     assert receive(learner_id, "b", usage_key=OTHER_PROBLEM).status == status
 
 
-def test_unmatched_reply_that_breaks_the_grade_contract_is_not_stored(learner_id):
-    """C112, C115: nothing of it is kept; sent again later, the state may wait for it."""
+def test_unmatched_invalid_reply_is_refused_and_not_stored(learner_id):
+    """C112, C115: the state may wait for the reply when it is posted again."""
     receipt = receive(learner_id, body="{}")
     assert receipt.status == 400
     assert "correct: is missing" in receipt.text
     assert not Submission.objects.exists()
 
 
-def test_unmatched_reply_over_the_size_limit_is_not_stored(learner_id):
-    """C115: 65,536 bytes are stored, more are refused for good."""
+def test_unmatched_reply_over_65536_bytes_is_refused(learner_id):
+    """C115: a reply that the state waits for has no such limit."""
     empty = len(json.dumps({"correct": True, "score": 1, "msg": ""}))
     fits = json.dumps({"correct": True, "score": 1, "msg": "x" * (65_536 - empty)})
     assert receive(learner_id, body=fits + " ").status == 413
@@ -116,8 +116,8 @@ def test_unmatched_reply_over_the_size_limit_is_not_stored(learner_id):
 
 
 @pytest.mark.parametrize("backend", ["block", "callback"])
-def test_a_state_that_is_stored_elsewhere_may_wait_for_it(learner_id, settings, backend):
-    """C112: with another reply backend an invalid reply is stored, and the learner is told."""
+def test_invalid_reply_is_stored_with_another_reply_backend(learner_id, settings, backend):
+    """C112: with another backend, the state may wait for it, so a failure reply is stored too."""
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": backend}
     assert receive(learner_id, body="{}").status == 200
     assert [*ReceivedReply.objects.order_by("pk").values_list("source", flat=True)] == [
@@ -126,8 +126,8 @@ def test_a_state_that_is_stored_elsewhere_may_wait_for_it(learner_id, settings, 
     ]
 
 
-def test_different_replies_to_one_submission_are_bounded(learner_id, monkeypatch):
-    """C115, C116: once the state has taken one, others are kept, but only so many of them."""
+def test_further_replies_to_one_submission_are_bounded(learner_id, monkeypatch):
+    """C115, C116: after the first reply was applied, MAX_REPLIES different ones are stored."""
     monkeypatch.setattr(legacy, "MAX_REPLIES", 3)
     wait_for(learner_id, "live")
     replies = [reply_of(n / 10) for n in range(5)]
@@ -137,8 +137,8 @@ def test_different_replies_to_one_submission_are_bounded(learner_id, monkeypatch
     assert points(learner_id) == 0, "the first one counts"
 
 
-def test_bound_on_replies_does_not_hold_while_the_state_waits(learner_id, monkeypatch):
-    """C115: earlier replies to the submission do not keep out the one that the state waits for."""
+def test_awaited_reply_is_accepted_over_the_bound_on_replies(learner_id, monkeypatch):
+    """C115: earlier replies do not exclude the one that the state waits for."""
     monkeypatch.setattr(legacy, "MAX_REPLIES", 1)
     wait_for(learner_id, "live")
     assert receive(learner_id, body=reply_of(0)).status == 200
@@ -147,7 +147,7 @@ def test_bound_on_replies_does_not_hold_while_the_state_waits(learner_id, monkey
 
 
 def test_repeated_reply_is_applied_if_the_state_waits_again(learner_id):
-    """C116, C118: an applied reply was overwritten by a page that was loaded before."""
+    """C116, C118: a page that was loaded before had overwritten the applied reply."""
     wait_for(learner_id, "live")
     receive(learner_id)
     ReceivedReply.objects.update(status="dead", next_attempt_at=None)
@@ -158,7 +158,7 @@ def test_repeated_reply_is_applied_if_the_state_waits_again(learner_id):
 
 class TestPurge:
     def test_unmatched_submissions_are_deleted_after_an_hour(self, learner_id, settings):
-        """C115: with content, replies and what the score ledger has of them."""
+        """C115: content, replies and rows of the score ledger are deleted with them."""
         settings.XQUEUE_BRIDGE = {"STALE_AFTER_SECONDS": 0}
         receive(learner_id, "made up")
         assert ScoreLedger.objects.count() == 1
@@ -169,8 +169,8 @@ class TestPurge:
         for model in (Submission, SubmissionContent, ReceivedReply, ScoreLedger):
             assert not model.objects.exists()
 
-    def test_one_with_an_applied_reply_becomes_answered(self, learner_id):
-        """C20, C115: the reply came before the state was saved."""
+    def test_unmatched_submission_with_an_applied_reply_becomes_answered(self, learner_id):
+        """C20, C115: the reply was received before the state was saved."""
         receive(learner_id, "early")
         wait_for(learner_id, "early")
         assert points(learner_id) == 1
@@ -178,7 +178,7 @@ class TestPurge:
         assert legacy.purge_unmatched() == 0
         assert Submission.objects.get().status == Status.ANSWERED
 
-    def test_one_with_a_pending_reply_stays(self, learner_id):
+    def test_unmatched_submission_with_a_pending_reply_stays(self, learner_id):
         """C115: a reply backend may fail for hours."""
         receive(learner_id, "early")
         Submission.objects.update(finished_at=timezone.now() - timedelta(hours=2))
@@ -187,28 +187,30 @@ class TestPurge:
 
 
 class TestStatements:
-    """Statements of each way, without those that apply the reply after the response."""
+    """Number of statements, without those that apply the reply after the response."""
 
     @pytest.fixture(autouse=True)
     def receiver(self, monkeypatch):
         monkeypatch.setitem(enqueue._kinds, "apply_reply", enqueue.Kind(task=None))
 
-    def test_awaited(self, learner_id, django_assert_num_queries):
+    def test_awaited_reply_takes_seven_statements(self, learner_id, django_assert_num_queries):
         """Two SELECTs; BEGIN, content, submission, reply, COMMIT."""
         wait_for(learner_id, "live")
         with django_assert_num_queries(7):
             receive(learner_id)
 
-    def test_unmatched(self, learner_id, django_assert_num_queries):
+    def test_unmatched_reply_takes_eight_statements(self, learner_id, django_assert_num_queries):
         """Three SELECTs; BEGIN, content, submission, reply, COMMIT."""
         with django_assert_num_queries(8):
             receive(learner_id)
 
-    def test_refused_by_a_bound(self, learner_id, django_assert_num_queries, monkeypatch):
+    def test_reply_refused_by_a_bound_takes_three_statements(
+        self, learner_id, django_assert_num_queries, monkeypatch
+    ):
         monkeypatch.setattr(legacy, "MAX_UNMATCHED", 0)
         with django_assert_num_queries(3):
             receive(learner_id)
 
-    def test_unknown_learner(self, django_assert_num_queries):
+    def test_reply_to_an_unknown_learner_takes_three_statements(self, django_assert_num_queries):
         with django_assert_num_queries(3):
             assert receive(4711).status == 404

@@ -36,7 +36,7 @@ def end_pauses():
 
 
 def test_grader_with_three_invalid_replies_in_a_row_gets_no_submission(caplog):
-    """C92: the queue looks empty to it; other graders and queues are not concerned."""
+    """C92: the queue is empty for it; other graders and its other queues are not paused."""
     grader = make_grader("python", "java")
     with heard(grader_paused) as received:
         assert [put(grader, "{}") for _ in range(4)] == [True, True, True, False]
@@ -48,15 +48,15 @@ def test_grader_with_three_invalid_replies_in_a_row_gets_no_submission(caplog):
     assert [each.paused_graders for each in queue_stats() if each.queue_name == "python"] == [1]
 
 
-def test_valid_reply_ends_the_series():
-    """C92: two invalid replies, a valid one, and two more pause nothing."""
+def test_valid_reply_resets_the_count_of_invalid_replies():
+    """C92: two invalid replies, a valid one, and two more pause no grader."""
     grader = make_grader()
     for body in ("{}", "{}", GOOD_REPLY, "{}", "{}"):
         assert put(grader, body)
     assert not GraderPause.objects.filter(paused_until__isnull=False).exists()
 
 
-def test_valid_reply_of_another_grader_does_not_end_the_series():
+def test_valid_reply_of_another_grader_does_not_reset_the_count():
     grader, other = make_grader(), make_grader(name="other")
     for each, body in ((grader, "{}"), (grader, "{}"), (other, GOOD_REPLY), (grader, "{}")):
         assert put(each, body)
@@ -76,7 +76,7 @@ def test_each_further_invalid_reply_doubles_the_pause(caplog):
     assert seconds == [60, 120, 240, 480, 960, 1920, 3600, 3600]
 
 
-def test_replies_to_one_submission_count_once(settings):
+def test_invalid_replies_to_one_submission_count_once(settings):
     """C92: an answer that no grader can grade pauses no grader."""
     settings.XQUEUE_BRIDGE = {"PAUSE_AFTER_INVALID_REPLIES": 2, "REDELIVERY_BACKOFF": 0}
     grader = make_grader()
@@ -93,8 +93,8 @@ def test_without_the_setting_no_grader_is_paused(settings):
     assert not GraderPause.objects.exists()
 
 
-def test_resume_lets_the_grader_pull_again():
-    """C127: the admin action."""
+def test_resume_ends_the_pause():
+    """C127: the admin's action calls ``resume``; the grader pulls again."""
     grader = make_grader()
     for _ in range(3):
         put(grader, "{}")

@@ -43,7 +43,7 @@ def status_of(queue_key: str) -> str:
     return Submission.objects.get(queue_key=queue_key).status
 
 
-def test_what_goes_in_comes_out(grader_id):
+def test_pulled_body_is_equal_to_the_enqueued_one(grader_id):
     """C13: the body reaches the grader byte for byte."""
     body = '{"b": 1,  "a":"é\\u0000\U0001f40d",\n"unknown": [null]}'
     assert queue.enqueue(new_submission(body=body)) == 1
@@ -52,13 +52,13 @@ def test_what_goes_in_comes_out(grader_id):
     assert pulled.files == ()
 
 
-def test_length_counts_this_one_and_those_before(grader_id):
+def test_enqueue_returns_the_length_of_its_queue(grader_id):
     assert [queue.enqueue(new_submission(queue_key=str(n))) for n in range(3)] == [1, 2, 3]
     assert queue.enqueue(new_submission("other")) == 1
 
 
-def test_the_length_has_a_limit_and_may_be_unknown(monkeypatch):
-    """C11: what is in the queue was accepted, though it could not be counted."""
+def test_enqueue_returns_the_limit_or_1_if_the_length_is_unknown(monkeypatch):
+    """C11: a stored submission is accepted, also if the queue cannot be counted."""
     monkeypatch.setattr(queue, "LENGTH_LIMIT", 2)
     assert [queue.enqueue(new_submission(queue_key=str(n))) for n in range(3)] == [1, 2, 2]
 
@@ -70,8 +70,8 @@ def test_the_length_has_a_limit_and_may_be_unknown(monkeypatch):
     assert status_of("uncounted") == Status.WAITING
 
 
-def test_oldest_first(grader_id):
-    """C71: submissions are delivered in the order of arrival, also those of the same time."""
+def test_oldest_submission_is_delivered_first(grader_id):
+    """C71: submissions are delivered in the order of arrival, also with equal times."""
     with time_machine.travel(timezone.now(), tick=False):
         for number in range(5):
             queue.enqueue(new_submission(body=f'"{number}"'))
@@ -86,8 +86,8 @@ def test_leased_submission_is_not_delivered(grader_id):
     assert queue.queue_length("python") == 0
 
 
-def test_each_delivery_is_a_new_lease(grader_id):
-    """C74: after its lease a submission is served again, with a new key and a new lease."""
+def test_delivery_after_a_lease_has_a_new_lease_and_key(grader_id):
+    """C74: after its lease a submission is delivered with a new pull key and lease."""
     queue.enqueue(new_submission())
     first = queue.pull("python", grader_id)
     end_lease(first.submission_id)
@@ -109,8 +109,10 @@ def test_each_delivery_is_a_new_lease(grader_id):
     ],
     ids=["pulled", "superseded", "answered"],
 )
-def test_changed_candidate_is_not_delivered(grader_id, meanwhile, monkeypatch):
-    """C72: a claim is good for what was looked at, and for nothing else."""
+def test_submission_that_changes_before_the_claim_is_not_delivered(
+    grader_id, meanwhile, monkeypatch
+):
+    """C72: the claim is for the row as it was read."""
     queue.enqueue(new_submission())
     make_pullkey = queue.secrets.token_urlsafe
 
@@ -124,8 +126,8 @@ def test_changed_candidate_is_not_delivered(grader_id, meanwhile, monkeypatch):
     assert Submission.objects.get().grader_id is None
 
 
-def test_an_expired_one_goes_behind_those_that_waited(grader_id):
-    """C76: an expired submission does not delay the ones that are waiting."""
+def test_submission_with_an_ended_lease_is_delivered_after_waiting_ones(grader_id):
+    """C76: an ended lease does not delay the submissions that are waiting."""
     queue.enqueue(new_submission(body='"slow"'))
     slow = queue.pull("python", grader_id)
     queue.enqueue(new_submission(body='"a"'))
@@ -134,8 +136,8 @@ def test_an_expired_one_goes_behind_those_that_waited(grader_id):
     assert [queue.pull("python", grader_id).body for _ in range(3)] == ['"a"', '"b"', '"slow"']
 
 
-def test_leases_are_set_for_each_queue(grader_id, settings):
-    """C78: the length of a lease is set for all queues, and for one."""
+def test_lease_seconds_are_those_of_the_queue(grader_id, settings):
+    """C78: LEASE_SECONDS is set for all queues, and for one."""
     settings.XQUEUE_BRIDGE = {"LEASE_SECONDS": 60, "QUEUES": {"slow": {"LEASE_SECONDS": 3600}}}
     for queue_name, seconds in (("python", 60), ("slow", 3600)):
         queue.enqueue(new_submission(queue_name))
@@ -144,7 +146,7 @@ def test_leases_are_set_for_each_queue(grader_id, settings):
         assert row.available_at - row.leased_at == timedelta(seconds=seconds)
 
 
-def test_too_many_deliveries_fail_with_a_notice(grader_id, settings):
+def test_pull_fails_a_submission_after_max_deliveries(grader_id, settings):
     """C77: after MAX_DELIVERIES without a result a submission fails with a failure reply."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 2}
     queue.enqueue(new_submission())
@@ -155,8 +157,8 @@ def test_too_many_deliveries_fail_with_a_notice(grader_id, settings):
     assert ReceivedReply.objects.get().source == ReceivedReply.Source.SYSTEM
 
 
-def test_sweeper_fails_submissions_of_queues_without_graders(grader_id, settings):
-    """C77: exhausted submissions fail without a poll."""
+def test_sweeper_fails_a_submission_after_max_deliveries(grader_id, settings):
+    """C77: a submission without deliveries left fails without a pull."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
     assert finish.fail_exhausted() == 0
@@ -169,8 +171,8 @@ def test_sweeper_fails_submissions_of_queues_without_graders(grader_id, settings
 
 
 @pytest.mark.parametrize("other", ["Python", "pythón"])
-def test_queues_are_told_apart_by_each_character(grader_id, other):
-    """C66: on hosts whose database takes the names for one, too."""
+def test_queue_names_that_differ_in_case_or_accent_are_two_queues(grader_id, other):
+    """C66: also on a database that compares the names as equal."""
     queue.enqueue(new_submission(other))
     assert queue.pull("python", grader_id) is None
     assert queue.queue_length("python") == 0
@@ -178,8 +180,8 @@ def test_queues_are_told_apart_by_each_character(grader_id, other):
 
 
 @pytest.mark.parametrize(("everywhere", "here"), [(1, 2), (2, 1)])
-def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
-    """C77, C78: the number of deliveries is that of the queue, or else of all queues."""
+def test_max_deliveries_is_that_of_the_queue(grader_id, settings, everywhere, here):
+    """C77, C78: the maximum of the queue is used, or else that of all queues."""
     own = {"python": {"MAX_DELIVERIES": here}}
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": everywhere, "QUEUES": own}
     for queue_name, most in (("python", here), ("java", everywhere)):
@@ -194,7 +196,7 @@ def test_the_sweeper_minds_each_queue(grader_id, settings, everywhere, here):
 
 
 def test_sweeper_keeps_submissions_with_deliveries_left(grader_id, settings):
-    """C77: the end of a lease alone fails nothing; and one sweep does as much as it is told."""
+    """C77: the end of a lease alone fails no submission; a sweep fails up to its limit."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 2}
     for _ in range(2):
         queue.enqueue(new_submission())
@@ -207,10 +209,10 @@ def test_sweeper_keeps_submissions_with_deliveries_left(grader_id, settings):
 
 
 @pytest.mark.parametrize("has_moved", ["an answer", "a new lease"])
-def test_a_submission_that_changed_meanwhile_does_not_fail(
+def test_submission_that_changes_during_a_sweep_does_not_fail(
     grader_id, settings, has_moved, monkeypatch
 ):
-    """C75, C77: a result that comes while the sweeper looks is the one that counts."""
+    """C75, C77: a result that arrives during the sweep counts."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
     end_lease(queue.pull("python", grader_id).submission_id)
@@ -230,7 +232,7 @@ def test_a_submission_that_changed_meanwhile_does_not_fail(
 
 
 def test_status_failed_and_failure_reply_are_written_together(grader_id, settings, monkeypatch):
-    """C77: status and notice are written together, or not at all."""
+    """C77: status and failure reply are written in one transaction."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
     end_lease(queue.pull("python", grader_id).submission_id)
@@ -245,8 +247,8 @@ def test_status_failed_and_failure_reply_are_written_together(grader_id, setting
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_host_hears_of_a_failure(grader_id, settings):
-    """C77: once it is committed; a receiver that raises changes nothing."""
+def test_signal_is_sent_after_the_commit_of_a_failure(grader_id, settings):
+    """C77: a receiver that raises changes nothing."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     queue.enqueue(new_submission())
     submission_id = queue.pull("python", grader_id).submission_id
@@ -267,7 +269,7 @@ def test_the_host_hears_of_a_failure(grader_id, settings):
     assert received == [{"submission_id": submission_id, "reason": reason}]
 
 
-def test_requeue_starts_afresh(grader_id, settings):
+def test_requeued_submission_has_0_deliveries_and_no_pull_key(grader_id, settings):
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     for _ in range(2):
         queue.enqueue(new_submission())
@@ -280,8 +282,8 @@ def test_requeue_starts_afresh(grader_id, settings):
     assert queue.pull("python", grader_id).delivery == 1
 
 
-def test_only_listed_queues(settings):
-    """C11, C27: an unknown queue is refused where queues are listed; nothing is left behind."""
+def test_unknown_queue_is_refused_if_queues_are_listed(settings):
+    """C11, C27: nothing is stored of the refused submission."""
     settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True, "QUEUES": {"python": {}}}
     assert queue.enqueue(new_submission("python")) == 1
     with pytest.raises(QueueNotFound, match="Queue 'rust' not found"):
@@ -291,8 +293,8 @@ def test_only_listed_queues(settings):
 
 @pytest.mark.parametrize("fault", [DatabaseError, SystemExit])
 @pytest.mark.parametrize("model", [Submission, SubmissionContent])
-def test_a_failed_enqueue_leaves_nothing(model, fault, monkeypatch):
-    """C11: whatever fails, no row and no file is left."""
+def test_failed_enqueue_stores_no_row_and_no_file(model, fault, monkeypatch):
+    """C11: after any exception no row and no file is left."""
     before = stored_files()
 
     def broken(*args, **kwargs):
@@ -306,8 +308,8 @@ def test_a_failed_enqueue_leaves_nothing(model, fault, monkeypatch):
     assert stored_files() == before
 
 
-def test_an_enqueue_that_breaks_its_callers_transaction(monkeypatch):
-    """C11: the files go, and the fault stays the database's own."""
+def test_enqueue_that_breaks_the_callers_transaction_stores_no_file(monkeypatch):
+    """C11: the files are deleted, and the database's exception is raised."""
     before = stored_files()
 
     def broken(*args, **kwargs):
@@ -321,8 +323,8 @@ def test_an_enqueue_that_breaks_its_callers_transaction(monkeypatch):
     assert stored_files() == before
 
 
-def test_never_published_without_its_files(grader_id, monkeypatch):
-    """C19: a grader that polls while files are being stored gets nothing yet."""
+def test_submission_is_not_delivered_before_its_files_are_stored(grader_id, monkeypatch):
+    """C19: a pull while files are being stored gets nothing."""
     seen = []
     create = SubmissionContent.objects.create
 
@@ -338,8 +340,8 @@ def test_never_published_without_its_files(grader_id, monkeypatch):
     assert [file.name for file in queue.pull("python", grader_id).files] == ["a.py"]
 
 
-def test_others_were_always_faster(grader_id, monkeypatch):
-    """The oldest is tried first, the others in no fixed order, and there is an end to it."""
+def test_pull_fails_if_other_graders_claim_every_row(grader_id, monkeypatch):
+    """The oldest is tried first, the others in random order; the number of rounds is bounded."""
     tried = []
     monkeypatch.setattr(queue, "_claim", lambda submission_id, *args: tried.append(submission_id))
     monkeypatch.setattr(queue.random, "shuffle", list.reverse)
@@ -353,18 +355,18 @@ def test_others_were_always_faster(grader_id, monkeypatch):
 
 
 class TestSuperseded:
-    """A learner answers again while the former answer waits."""
+    """A learner submits again while the former submission waits."""
 
-    def test_the_replaced_answer_is_superseded(self, grader_id):
-        """C22: a submission that a newer answer replaced is not handed to graders any more."""
+    def test_replaced_submission_is_superseded(self, grader_id):
+        """C22: a submission that a newer one replaced is not delivered any more."""
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
         finish.supersede_replaced(7, PROBLEM, {"new"})
         assert (status_of("old"), status_of("new")) == (Status.SUPERSEDED, Status.WAITING)
         assert queue.queue_length("python") == 1
 
-    def test_other_problems_and_learners_stay(self):
-        """C23: an answer to one problem never supersedes an answer to another."""
+    def test_submissions_of_other_problems_and_learners_are_not_superseded(self):
+        """C23: a submission to one problem never supersedes one to another."""
         queue.enqueue(new_submission(queue_key="a", usage_key=OTHER_PROBLEM))
         queue.enqueue(new_submission(queue_key="b", user_id=8))
         queue.enqueue(new_submission(queue_key="c", dispatch=Dispatch.UNGRADED_RESPONSE))
@@ -372,30 +374,32 @@ class TestSuperseded:
         finish.supersede_replaced(7, PROBLEM, {"new"})
         assert {status_of(key) for key in "abc"} == {Status.WAITING}
 
-    def test_parts_of_one_problem_stay(self):
+    def test_parts_of_one_problem_are_not_superseded(self):
         """C24: the parts of one problem do not supersede one another."""
         queue.enqueue(new_submission(queue_key="part 1"))
         queue.enqueue(new_submission(queue_key="part 2"))
         finish.supersede_replaced(7, PROBLEM, {"part 1", "part 2"})
         assert status_of("part 1") == status_of("part 2") == Status.WAITING
 
-    def test_an_answer_whose_state_is_not_saved_yet_stays(self):
-        """C22: only what is older than an answer that the state waits for is superseded."""
+    def test_submission_whose_state_is_not_saved_is_not_superseded(self):
+        """C22: only submissions older than one that the state waits for are superseded."""
         queue.enqueue(new_submission(queue_key="saved"))
         queue.enqueue(new_submission(queue_key="just sent"))
         queue.enqueue(new_submission(queue_key="sent again"))
         finish.supersede_replaced(7, PROBLEM, {"saved"})
         assert status_of("just sent") == status_of("sent again") == Status.WAITING
 
-    def test_requests_that_crossed(self, grader_id):
-        """C22: a superseded submission that the state waits for after all is offered again."""
+    def test_superseded_submission_that_the_state_waits_for_is_offered_again(self, grader_id):
+        """C22: the saves of two requests may be in another order than their submissions."""
         queue.enqueue(new_submission(queue_key="first"))
         queue.enqueue(new_submission(queue_key="second"))
         finish.supersede_replaced(7, PROBLEM, {"second"})
         finish.supersede_replaced(7, PROBLEM, {"first"})
         assert status_of("first") == Status.WAITING
 
-    def test_superseded_during_its_last_delivery(self, grader_id, settings):
+    def test_submission_superseded_in_its_last_delivery_has_0_deliveries_again(
+        self, grader_id, settings
+    ):
         """C22, C77: a submission that waits again has 0 deliveries."""
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         queue.enqueue(new_submission(queue_key="first"))
@@ -404,15 +408,15 @@ class TestSuperseded:
         finish.supersede_replaced(7, PROBLEM, {"first"})
         assert queue.pull("python", grader_id).delivery == 1
 
-    def test_a_pulled_one_is_left_to_its_grader(self, grader_id):
+    def test_pulled_submission_is_not_superseded(self, grader_id):
         queue.enqueue(new_submission(queue_key="old"))
         queue.pull("python", grader_id)
         queue.enqueue(new_submission(queue_key="new"))
         finish.supersede_replaced(7, PROBLEM, {"new"})
         assert status_of("old") == Status.LEASED
 
-    def test_one_that_is_pulled_meanwhile(self, grader_id):
-        """C22: what a grader got between the look and the change is left to it."""
+    def test_submission_pulled_during_the_change_is_not_superseded(self, grader_id):
+        """C22: a submission that is pulled between SELECT and UPDATE stays leased."""
 
         class Keys(set):
             def __contains__(self, key):
@@ -427,22 +431,22 @@ class TestSuperseded:
 
 @pytest.mark.django_db(transaction=True)
 class TestStatements:
-    """What each change costs, BEGIN and COMMIT included."""
+    """Number of statements of each change, BEGIN and COMMIT included."""
 
-    def test_pull(self, grader_id, django_assert_num_queries):
+    def test_pull_takes_three_statements(self, grader_id, django_assert_num_queries):
         queue.enqueue(new_submission())
         with django_assert_num_queries(3):
             assert queue.pull("python", grader_id)
 
-    def test_empty_poll(self, grader_id, django_assert_num_queries):
+    def test_pull_of_an_empty_queue_takes_one_statement(self, grader_id, django_assert_num_queries):
         with django_assert_num_queries(1):
             assert queue.pull("python", grader_id) is None
 
-    def test_enqueue(self, django_assert_num_queries):
+    def test_enqueue_takes_three_statements(self, django_assert_num_queries):
         with django_assert_num_queries(3):
             queue.enqueue(new_submission())
 
-    def test_settle(self, django_assert_num_queries):
+    def test_supersede_takes_two_statements_or_one(self, django_assert_num_queries):
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
         with django_assert_num_queries(2):
@@ -451,7 +455,7 @@ class TestStatements:
             finish.supersede_replaced(7, PROBLEM, {"new"})
 
 
-def test_make_grader_pulls_for_its_own_queue_only():
+def test_queue_without_a_grant_is_not_found():
     """C99: a queue that was not granted does not exist for a grader."""
     queue.enqueue(new_submission("other"))
     answer = make_grader("python").ask("get_submission", queue_name="other")
@@ -460,7 +464,7 @@ def test_make_grader_pulls_for_its_own_queue_only():
 
 @pytest.mark.parametrize("name", [" python", "python ", "python\t", "\u2003python"])
 def test_white_space_around_a_queue_name_is_ignored(name):
-    """C66: at every entry point and on every database, also on those that pad with spaces."""
+    """C66: at every entry point and on every database."""
     grader = make_grader(name)
     queue.enqueue(new_submission(name))
     assert queue.queue_length("python") == 1
@@ -469,7 +473,7 @@ def test_white_space_around_a_queue_name_is_ignored(name):
 
 
 class TestReplacedDuringItsLease:
-    """A learner corrects an answer while a grader holds the former one."""
+    """A learner submits again while a grader has the former submission."""
 
     @pytest.fixture(autouse=True)
     def replaced(self, grader_id):
@@ -478,12 +482,12 @@ class TestReplacedDuringItsLease:
         queue.enqueue(new_submission(queue_key="new"))
         finish.supersede_replaced(7, PROBLEM, {"new"})
 
-    def test_its_grader_may_still_answer(self, grader_id):
-        """C22, C75: the lease is not shortened."""
+    def test_lease_is_not_shortened(self, grader_id):
+        """C22, C75: the grader may still return its result."""
         assert status_of("old") == Status.LEASED
 
     @pytest.mark.parametrize("by", ["pull", "sweeper"])
-    def test_it_is_not_delivered_after_its_lease(self, grader_id, by):
+    def test_replaced_submission_is_not_delivered_after_its_lease(self, grader_id, by):
         """C22: the newer answer is delivered; nothing fails and no failure reply is stored."""
         end_lease(self.pulled.submission_id)
         if by == "sweeper":
@@ -494,8 +498,8 @@ class TestReplacedDuringItsLease:
         assert status_of("old") == Status.SUPERSEDED
         assert not ReceivedReply.objects.exists()
 
-    def test_it_is_delivered_if_the_state_waits_for_it_again(self, grader_id):
-        """C22: two requests crossed."""
+    def test_replaced_submission_is_delivered_if_the_state_waits_for_it_again(self, grader_id):
+        """C22: the saves of two requests may be in another order than their submissions."""
         finish.supersede_replaced(7, PROBLEM, {"old"})
         end_lease(self.pulled.submission_id)
         Submission.objects.filter(queue_key="new").delete()
@@ -516,15 +520,15 @@ class TestMaximumAge:
         assert finish.fail_exhausted() == 1
         assert status_of("pull") == status_of("sweeper") == Status.FAILED
 
-    def test_old_submission_without_a_delivery_waits_on(self, grader_id):
+    def test_old_submission_without_a_delivery_does_not_fail(self, grader_id):
         """C77: no grader has had it."""
         queue.enqueue(new_submission())
         Submission.objects.update(retry_until=timezone.now())
         assert finish.fail_exhausted() == 0
         assert queue.pull("python", grader_id)
 
-    def test_maximum_age_is_set_for_each_queue(self, settings):
-        """C78: the bridge's own, or the queue's."""
+    def test_maximum_age_is_that_of_the_queue(self, settings):
+        """C78: MAX_AGE_SECONDS is set for all queues, and for one."""
         settings.XQUEUE_BRIDGE = {"MAX_AGE_SECONDS": 60, "QUEUES": {"slow": {"MAX_AGE_SECONDS": 5}}}
         for queue_name, seconds in (("python", 60), ("slow", 5)):
             queue.enqueue(new_submission(queue_name))
@@ -532,7 +536,7 @@ class TestMaximumAge:
             assert row.retry_until - row.created_at == timedelta(seconds=seconds)
 
 
-def test_host_whose_clock_is_ahead(grader_id, monkeypatch):
+def test_lease_ends_by_the_database_clock(grader_id, monkeypatch):
     """C66, C76: the database's clock decides; on SQLite it is this process's own."""
     if connection.vendor == "sqlite":
         assert queue.enqueue(new_submission()) == 1

@@ -74,7 +74,7 @@ def entry_of(learner_id):
     return state_of(learner_id)["correct_map"][ANSWER]
 
 
-def test_failure_is_told_as_ours_and_costs_no_attempt(learner_id, grader):
+def test_failure_reply_says_it_is_no_fault_of_the_answer_and_costs_no_attempt(learner_id, grader):
     """C77, C123: the answer is not called incorrect, and the attempt is not counted."""
     submit(learner_id)
     fail(grader)
@@ -84,7 +84,7 @@ def test_failure_is_told_as_ours_and_costs_no_attempt(learner_id, grader):
     assert state_of(learner_id)["attempts"] == 0
 
 
-def test_result_after_a_requeue_is_the_grade(learner_id, grader):
+def test_result_after_a_requeue_is_applied(learner_id, grader):
     """C127: the block waits again, a grader grades it, and the learner gets the points."""
     submit(learner_id)
     submission_id = fail(grader).submission_id
@@ -99,7 +99,7 @@ def test_result_after_a_requeue_is_the_grade(learner_id, grader):
 
 
 def test_late_result_is_applied_by_a_requeue(learner_id, grader):
-    """C127: graders do not grade again what a valid result exists for."""
+    """C127: a submission with a valid late result is not delivered again."""
     submit(learner_id)
     pulled = fail(grader)
     assert "is kept" in grader.put(pulled.header)["content"]
@@ -111,7 +111,7 @@ def test_late_result_is_applied_by_a_requeue(learner_id, grader):
 
 
 def test_late_result_is_not_applied_by_a_save_of_an_old_page(learner_id, grader):
-    """C118, C127: only staff decide, also if the state waits for its key again."""
+    """C118, C127: only a requeue applies it, also if the state waits for its key again."""
     submit(learner_id)
     waiting = state_of(learner_id)
     pulled = fail(grader)
@@ -121,8 +121,8 @@ def test_late_result_is_not_applied_by_a_save_of_an_old_page(learner_id, grader)
     assert entry_of(learner_id)["npoints"] != 1
 
 
-def test_late_result_counts_at_once_if_the_learner_waits(learner_id, grader, settings):
-    """C77, C127: LATE_RESULTS "if_waiting": the grader's result is accepted after all."""
+def test_late_result_is_applied_at_once_with_if_waiting(learner_id, grader, settings):
+    """C77, C127: LATE_RESULTS "if_waiting": the result is accepted."""
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LATE_RESULTS": "if_waiting"}
     submit(learner_id)
     pulled = fail(grader)
@@ -133,8 +133,8 @@ def test_late_result_counts_at_once_if_the_learner_waits(learner_id, grader, set
     assert grader.put(pulled.header)["content"] == "Incorrect key for submission"
 
 
-def test_late_result_is_kept_if_the_learner_has_answered_again(learner_id, grader, settings):
-    """C21, C127: LATE_RESULTS "if_waiting" changes no newer answer."""
+def test_late_result_is_kept_if_the_learner_has_submitted_again(learner_id, grader, settings):
+    """C21, C127: LATE_RESULTS "if_waiting" does not change a newer answer's state."""
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LATE_RESULTS": "if_waiting"}
     submit(learner_id)
     pulled = fail(grader)
@@ -145,8 +145,8 @@ def test_late_result_is_kept_if_the_learner_has_answered_again(learner_id, grade
     assert ReceivedReply.objects.get(source="put_result").status == "late"
 
 
-def test_late_result_never_counts(learner_id, grader, settings):
-    """C127: LATE_RESULTS "never": it is kept, and a requeued submission is graded again."""
+def test_late_result_is_not_applied_with_never(learner_id, grader, settings):
+    """C127: LATE_RESULTS "never": the result is kept, and a requeued submission is graded again."""
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LATE_RESULTS": "never"}
     submit(learner_id)
     pulled = fail(grader)
@@ -168,7 +168,7 @@ def test_submission_can_fail_again_after_a_requeue(learner_id, grader):
 
 @pytest.mark.parametrize("text", ["print(1)", "print(2)"])
 def test_newer_answer_is_not_overwritten_by_a_requeue(learner_id, grader, text):
-    """C21, C127: neither one that was graded, nor one that waits."""
+    """C21, C127: the newer answer may be graded or waiting."""
     submit(learner_id)
     submission_id = fail(grader).submission_id
     submit(learner_id, "key-2", text)
@@ -190,7 +190,7 @@ def test_requeue_without_history_is_refused(learner_id, grader, caplog):
     assert ReceivedReply.objects.get().status == "applied"
 
 
-def test_requeue_of_a_state_that_is_stored_elsewhere(learner_id, grader):
+def test_requeue_without_a_stored_state_writes_none(learner_id, grader):
     """C127: with another state store, the submission is delivered again and nothing is written."""
     queue.enqueue(new_submission(user_id=learner_id))
     submission_id = fail(grader).submission_id
@@ -199,7 +199,7 @@ def test_requeue_of_a_state_that_is_stored_elsewhere(learner_id, grader):
     assert grader.pull().submission_id == submission_id
 
 
-def test_requeue_of_others_is_refused(learner_id, grader):
+def test_requeue_of_waiting_answered_or_unknown_submissions_is_refused(learner_id, grader):
     submit(learner_id)
     ids = list(Submission.objects.values_list("pk", flat=True))
     assert finish.requeue(ids) == 0
@@ -215,7 +215,7 @@ def test_age_counts_from_the_requeue(learner_id, grader):
     assert Submission.objects.get().retry_until > timezone.now() + timedelta(hours=23)
 
 
-def test_two_parts_of_a_problem_are_requeued_by_themselves(learner_id, grader):
+def test_requeue_of_one_part_keeps_the_grade_of_the_other(learner_id, grader):
     """C24, C127: the other part of the problem keeps its grade."""
     other = {"correctness": "correct", "npoints": 1, "msg": "", "queuestate": None}
     submit(learner_id)

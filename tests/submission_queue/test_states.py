@@ -1,4 +1,4 @@
-"""The legal changes of status, as a table."""
+"""The allowed changes of a submission's status."""
 
 from itertools import pairwise
 
@@ -7,27 +7,27 @@ import pytest
 from xqueue_bridge.submission_queue.states import TRANSITIONS, Status, sources_of
 
 
-def test_every_status_has_its_line():
+def test_table_has_every_status():
     assert set(TRANSITIONS) == set(Status)
 
 
-def test_sources_are_the_table_read_backwards():
+def test_sources_of_a_status_are_those_that_may_change_to_it():
     for target in Status:
         for source in Status:
             assert (source in sources_of(target)) == (target in TRANSITIONS[source])
 
 
-def test_an_answer_is_final():
+def test_answered_is_final():
     assert TRANSITIONS[Status.ANSWERED] == frozenset()
 
 
-def test_a_retirement_is_final_and_spares_no_other():
+def test_retired_is_final_and_follows_every_status_but_answered():
     assert TRANSITIONS[Status.RETIRED] == frozenset()
     assert {*sources_of(Status.RETIRED)} == {*Status} - {Status.ANSWERED, Status.RETIRED}
 
 
 @pytest.mark.parametrize(
-    "life",
+    "sequence",
     [
         [Status.WAITING, Status.LEASED, Status.ANSWERED],
         [Status.WAITING, Status.LEASED, Status.LEASED, Status.FAILED, Status.WAITING],
@@ -36,6 +36,6 @@ def test_a_retirement_is_final_and_spares_no_other():
         [Status.WAITING, Status.LEASED, Status.FAILED, Status.RETIRED],
     ],
 )
-def test_the_lives_of_a_submission_are_legal(life):
-    for former, latter in pairwise(life):
+def test_usual_sequence_of_statuses_is_allowed(sequence):
+    for former, latter in pairwise(sequence):
         assert latter in TRANSITIONS[former]

@@ -1,4 +1,4 @@
-"""What learners and operators are told of the queues."""
+"""Positions of a learner's submissions in their queues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xqueue_bridge.submission_queue.models import Submission
 pytestmark = pytest.mark.django_db
 
 
-def test_position_in_the_queue():
+def test_position_counts_submissions_that_are_available_earlier():
     for user_id in (1, 2, 3):
         queue.enqueue(new_submission(user_id=user_id, queue_key=f"key {user_id}"))
     assert queue_positions(3, PROBLEM) == [QueuePosition("key 3", 3)]
