@@ -1,4 +1,4 @@
-"""Rows with history entries, for the tests of history."""
+"""Factories of rows with history entries, and functions that read the entries."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_row(usage_key: UsageKey = BLOCK, student_id: int = ADA, **columns: Any)
 
 
 def write(row: StudentModule, reason: Reason = Reason.STATE, **columns: Any) -> None:
-    """Write the row as our client does: one version, one minute and one entry further."""
+    """Write the row as the client does: one version, one minute and one entry more."""
     row.version += 1
     row.modified = START + timedelta(minutes=row.version)
     for name, value in {"state": f'{{"n": {row.version}}}', **columns}.items():
@@ -54,8 +54,8 @@ def write(row: StudentModule, reason: Reason = Reason.STATE, **columns: Any) -> 
 
 
 @contextmanager
-def undone() -> Iterator[None]:
-    """A transaction that is rolled back in the end."""
+def rolled_back() -> Iterator[None]:
+    """Run the code in a transaction, and roll the transaction back."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -78,7 +78,7 @@ def fill(
     created: datetime = START,
     **columns: Any,
 ) -> None:
-    """Put entries straight into a table: one minute for each version."""
+    """Insert entries directly into a table, one minute apart for each version."""
     about = {"student_id": ADA, "course_id": COURSE, "module_state_key": BLOCK, "reason": "state"}
     table.objects.using(using).bulk_create(
         table(

@@ -1,4 +1,4 @@
-"""Who only reads, and that graders are never among them."""
+"""Detection of crawlers, and requests of graders, which never count as crawlers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def configure(agents="edX-downloader", enabled=True):
     CrawlersConfig.objects.create(known_user_agents=agents, enabled=enabled)
 
 
-def test_it_works():
-    """SG36: an agent that begins as one on the list is a crawler, another one is not."""
+def test_agent_that_begins_with_a_listed_name_is_a_crawler():
+    """SG36: find a crawler by the beginning of its agent, and no browser."""
     configure()
     assert is_crawler(request(CRAWLER))
     assert not is_crawler(request(BROWSER))
@@ -43,7 +43,7 @@ def test_it_works():
 )
 @pytest.mark.parametrize("agent", [BROWSER, "", None])
 def test_blank_entries_match_no_agent(agents, agent):
-    """SG37: blank lists, commas at the end and blanks between commas stand for no agent."""
+    """SG37: ignore blank lists, commas at the end and blanks between commas."""
     configure(agents)
     assert not is_crawler(request(agent))
 
@@ -51,14 +51,14 @@ def test_blank_entries_match_no_agent(agents, agent):
 @pytest.mark.parametrize(
     "agents", ["edX-downloader,", " edX-downloader ,x", "wget,  edX-downloader", "a,\r\nedX-down"]
 )
-def test_listed_agents_match_whatever_stands_around_them(agents):
-    """SG37: blanks around an entry do not belong to it."""
+def test_listed_agent_matches_with_blanks_or_commas_around_it(agents):
+    """SG37: ignore the blanks around an entry."""
     configure(agents)
     assert is_crawler(request(CRAWLER))
 
 
-def test_letters_count_and_so_does_the_beginning():
-    """SG37: the comparison is exact, and with the beginning of the agent."""
+def test_agent_that_differs_in_case_or_beginning_is_no_crawler():
+    """SG37: compare exactly, and with the beginning of the agent."""
     configure()
     assert not is_crawler(request("edx-Downloader/0.5"))
     assert not is_crawler(request(f"Mozilla/5.0 {CRAWLER}"))
@@ -67,8 +67,8 @@ def test_letters_count_and_so_does_the_beginning():
 
 @given(st.lists(st.text(alphabet="ab ,\t\n"), max_size=4), st.text(alphabet="abc"))
 @example([""], "")
-def test_any_list(entries, agent):
-    """SG37: a crawler's agent begins with an entry that is not blank, whatever the list."""
+def test_crawlers_of_random_lists_begin_with_an_entry(entries, agent):
+    """SG37: match exactly the agents that begin with an entry that is not blank."""
     config = CrawlersConfig(known_user_agents=",".join(entries))
     expected = any(
         agent.startswith(entry.strip()) for entry in ",".join(entries).split(",") if entry.strip()
@@ -76,19 +76,19 @@ def test_any_list(entries, agent):
     assert agent.startswith(config.agents) is expected
 
 
-def test_nothing_is_a_crawler_until_it_is_enabled():
+def test_no_agent_is_a_crawler_unless_the_list_is_enabled():
     assert not is_crawler(request(CRAWLER))
     configure(enabled=False)
     assert not is_crawler(request(CRAWLER))
 
 
-def test_there_is_one_row():
+def test_second_configuration_replaces_the_first():
     configure("wget")
     configure("curl")
     assert CrawlersConfig.objects.get().agents == ("curl",)
 
 
-def test_a_change_is_seen_at_once():
+def test_changed_or_deleted_list_applies_at_once():
     configure()
     assert is_crawler(request(CRAWLER))
     config = CrawlersConfig.objects.get()
@@ -100,8 +100,8 @@ def test_a_change_is_seen_at_once():
     assert not is_crawler(request("wget/1.21"))
 
 
-def test_a_change_by_another_process_is_seen_within_a_minute(django_assert_num_queries):
-    """One statement in a minute, whether there is a row or not."""
+def test_list_changed_by_another_process_applies_within_a_minute(django_assert_num_queries):
+    """Read the row once a minute, whether it exists or not."""
     with django_assert_num_queries(1):
         for _ in range(5):
             assert not is_crawler(request(CRAWLER))
@@ -120,14 +120,14 @@ def every_request(request):
     return True
 
 
-def test_a_host_may_have_its_own_detector(settings):
+def test_crawler_detector_setting_replaces_the_list(settings):
     settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.every_request"}
     assert is_crawler(request(BROWSER))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_reply_is_stored_whatever_brings_it(client):
-    """SG38: a callback whose sender looks like a crawler still brings the score."""
+def test_result_posted_by_a_crawler_is_applied(client):
+    """SG38: apply the score of a callback whose agent is that of a crawler."""
     configure()
     learner = make_learner()
     make_state(learner)
@@ -145,8 +145,8 @@ def test_a_reply_is_stored_whatever_brings_it(client):
     "path",
     [quote(f"/courses/{COURSE}/xqueue/7/{BLOCK}/score_update"), "/xqueue/put_result/"],
 )
-def test_our_own_addresses_are_never_read_only(path, settings):
-    """SG38: where replies come in, a host that asks is told that it is no crawler."""
+def test_requests_to_the_bridges_urls_are_no_crawlers(path, settings):
+    """SG38: find no crawler at a callback URL or put_result, also with the host's detector."""
     settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.every_request"}
     asked = request(CRAWLER, path)
     asked.resolver_match = resolve(path)

@@ -1,4 +1,4 @@
-"""Fields to JSON text and back: pure."""
+"""Converting fields to JSON text and back."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), json_values))
-def test_what_goes_in_comes_out(fields):
+def test_decoded_fields_equal_the_encoded_ones(fields):
     assert decode(encode(fields)) == fields
 
 
 @given(st.dictionaries(st.text(st.characters()), json_values))
-def test_text_fits_every_database(fields):
+def test_encoded_text_is_ascii_without_nul(fields):
     encode(fields).encode("ascii")
     assert "\x00" not in encode(fields)
 
 
-def test_capas_scores_become_objects():
+def test_named_tuples_become_json_objects():
     text = encode({"score": Score(1, 2), "score_history": [Score(0, 2)]})
     assert json.loads(text) == {
         "score": {"raw_earned": 1, "raw_possible": 2},
@@ -44,13 +44,13 @@ def test_capas_scores_become_objects():
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"x", float("nan"), float("inf")])
-def test_what_json_cannot_hold_is_refused(value):
+def test_value_that_is_no_json_is_an_error(value):
     with pytest.raises((TypeError, ValueError)):
         encode({"deep": [{"er": value}]})
 
 
-def test_the_field_is_named():
-    """SG16: an error says which field it is about, and not what is in it."""
+def test_error_names_the_field_and_not_its_value():
+    """SG16: name the field in the error, and do not repeat its value."""
     with pytest.raises(TypeError, match="field 'odd'") as caught:
         encode({"fine": "a secret", "odd": {1}})
     assert "secret" not in str(caught.value)
@@ -62,5 +62,5 @@ def test_the_field_is_named():
         encode(["a"])
 
 
-def test_no_state_is_no_fields():
+def test_empty_or_missing_text_decodes_to_no_fields():
     assert decode(None) == decode("") == decode("{}") == {}

@@ -1,4 +1,4 @@
-"""History with the database: what is written, what is read, from which table."""
+"""Writing, reading and deleting history entries, in one or two tables and databases."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.learner_state.history_factories import (
     fill,
     identities,
     make_row,
-    trail,
-    undone,
+    read_entries,
+    rolled_back,
     versions,
     write,
 )
@@ -36,40 +36,40 @@ pytestmark = pytest.mark.django_db
 both_databases = pytest.mark.django_db(databases=["default", "history"], transaction=True)
 
 
-def test_it_works():
-    """SG27: newest first, times not rising, each aware and the row's own."""
+def test_entries_are_read_newest_first():
+    """SG27: read entries by falling time, aware, each with its row's state."""
     row, modified = make_row(), []
     for _ in range(3):
         write(row)
         modified.append(row.modified)
-    entries = trail()
+    entries = read_entries()
     assert [entry.state for entry in entries] == ['{"n": 3}', '{"n": 2}', '{"n": 1}']
     assert [entry.created for entry in entries] == modified[::-1]
     assert all(entry.created.tzinfo for entry in entries)
 
 
-def test_an_entry_has_its_own_copies():
+def test_entry_has_copies_of_the_rows_columns():
     write(make_row(grade=1.5, max_grade=3), Reason.SCORE)
-    (entry,) = trail()
+    (entry,) = read_entries()
     assert (entry.student_id, entry.course_id, entry.module_state_key) == (ADA, COURSE, BLOCK)
     assert (entry.grade, entry.max_grade, entry.reason) == (1.5, 3, "score")
     assert entry.batch is None
     assert str(entry) == f"version 1 of student module {entry.student_module_id}"
 
 
-def test_a_deleted_state_is_told_from_one_that_never_was():
-    """SG28: the entry holds what the row held."""
+def test_entry_of_a_deleted_state_differs_from_one_without_state():
+    """SG28: store in the entry what the row holds: "{}" or NULL."""
     row = make_row(state=None)
     write(row, Reason.SCORE, state=None)
     write(row, Reason.DELETE, state="{}")
-    assert [entry.state for entry in trail()] == ["{}", None]
+    assert [entry.state for entry in read_entries()] == ["{}", None]
 
 
-def test_nothing_written_is_nothing_read():
-    """SG29: no trail, no entries; of another learner or block neither."""
+def test_row_without_entries_has_no_history():
+    """SG29: read no entries of another learner or block."""
     make_row()
     write(make_row(student_id=ADA + 1))
-    assert trail() == trail(OTHER) == []
+    assert read_entries() == read_entries(OTHER) == []
     store.record([], Reason.STATE)
 
 
@@ -77,7 +77,7 @@ def test_nothing_written_is_nothing_read():
     ("options", "table"),
     [({}, PLAIN), ({"HISTORY_EXTENDED": True}, EXTENDED), ({"HISTORY_READ_BOTH": True}, PLAIN)],
 )
-def test_flags_choose_the_table(settings, options, table):
+def test_settings_select_the_table_that_is_written(settings, options, table):
     settings.XQUEUE_BRIDGE = options
     row = make_row()
     write(row)
@@ -88,8 +88,8 @@ def test_flags_choose_the_table(settings, options, table):
 
 
 @pytest.mark.parametrize(("before", "after"), [(TO_PLAIN, TO_EXTENDED), (TO_EXTENDED, TO_PLAIN)])
-def test_two_tables_are_read_as_one(settings, before, after):
-    """SG34: entries come by time, whichever table they are in."""
+def test_entries_of_both_tables_are_merged_by_time(settings, before, after):
+    """SG34: merge the entries of both tables by time."""
     row = make_row()
     for options in (before, after, before, after):
         settings.XQUEUE_BRIDGE = options
@@ -97,7 +97,7 @@ def test_two_tables_are_read_as_one(settings, before, after):
     assert versions() == [4, 3, 2, 1]
 
 
-def test_one_table_is_read_unless_both_are_wanted(settings):
+def test_second_table_is_read_only_with_history_read_both(settings):
     row = make_row()
     write(row)
     settings.XQUEUE_BRIDGE = {"HISTORY_EXTENDED": True}
@@ -106,61 +106,61 @@ def test_one_table_is_read_unless_both_are_wanted(settings):
     assert versions() == [1]
 
 
-def test_an_entry_that_is_just_being_moved_is_read_once(settings):
-    """SG34: in both tables at once, it is still one entry."""
+def test_entry_in_both_tables_is_read_once(settings):
+    """SG34: read an entry once that is in both tables while it is moved."""
     settings.XQUEUE_BRIDGE = TO_EXTENDED
     for table in (PLAIN, EXTENDED):
         fill(table, 5, [1, 2])
     assert versions() == [2, 1]
 
 
-def test_a_version_that_is_written_again_replaces_its_entry():
+def test_rewritten_version_replaces_its_entry():
     row = make_row()
     write(row, state='{"who": "a write that failed"}')
     row.version = 0
     write(row, state='{"who": "the next one"}')
-    assert [entry.state for entry in trail()] == ['{"who": "the next one"}']
+    assert [entry.state for entry in read_entries()] == ['{"who": "the next one"}']
 
 
 @pytest.mark.parametrize("options", [{}, TO_EXTENDED])
-def test_large_numbers(settings, options):
-    """SG35: ids above 2^31, of the learner, the row and the entry."""
+def test_ids_above_32_bits_are_stored_and_read(settings, options):
+    """SG35: store ids above 2^31 of the learner, the row and the entry."""
     settings.XQUEUE_BRIDGE = options
     large = 2**40
     row = make_row(pk=large, version=2**33)
     store.record([row], Reason.STATE)
     table = store.written_table()
     table.objects.update(id=large + 1, student_id=large + 2)
-    (entry,) = trail(student_id=large + 2)
+    (entry,) = read_entries(student_id=large + 2)
     assert (entry.pk, entry.student_module_id, entry.version) == (large + 1, large, 2**33)
     assert store.delete_history([large]) == 1
 
 
 class TestDeletedRows:
     @pytest.mark.parametrize("options", [TO_PLAIN, TO_EXTENDED])
-    def test_the_trail_goes_with_its_row(self, settings, options):
-        """SG32: by policy; the trails of other rows stay."""
+    def test_history_is_deleted_with_its_row(self, settings, options):
+        """SG32: delete the history of the row in both tables, and keep that of other rows."""
         settings.XQUEUE_BRIDGE = options
         row, other = make_row(), make_row(OTHER)
         for each in (row, other):
             write(each)
         fill(PLAIN if options is TO_EXTENDED else EXTENDED, row.pk, [7])
         StudentModule.objects.filter(pk=row.pk).delete()
-        assert trail() == []
+        assert read_entries() == []
         assert versions(OTHER) == [1]
 
-    def test_the_trail_may_stay(self, settings):
-        """SG32: with HISTORY_KEEP_AFTER_DELETE it can still be read."""
+    def test_history_stays_with_history_keep_after_delete(self, settings):
+        """SG32: keep the history with HISTORY_KEEP_AFTER_DELETE, so that it can be read."""
         settings.XQUEUE_BRIDGE = {"HISTORY_KEEP_AFTER_DELETE": True}
         row = make_row()
         write(row)
         row.delete()
         assert versions() == [1]
 
-    def test_a_deletion_that_is_undone_takes_nothing(self):
+    def test_rolled_back_deletion_keeps_the_history(self):
         row = make_row()
         write(row)
-        with undone():
+        with rolled_back():
             row.delete()
         assert versions() == [1]
 
@@ -178,40 +178,40 @@ class TestTwoDatabases:
     def _two_databases(self, settings):
         settings.XQUEUE_BRIDGE = TWO_DATABASES
 
-    def test_entries_go_to_the_other_database(self):
+    def test_entries_are_written_to_the_history_database(self):
         row = make_row()
         write(row)
         assert identities(EXTENDED, "history") == [(row.pk, 1)]
         assert identities(EXTENDED, "default") == []
         assert versions() == [1]
 
-    def test_both_are_read_as_one(self, settings):
-        """SG34: by time, across two databases."""
+    def test_entries_of_both_databases_are_merged_by_time(self, settings):
+        """SG34: merge the entries of two databases by time."""
         row = make_row()
         for extended in (False, True, False):
             settings.XQUEUE_BRIDGE = {**TWO_DATABASES, "HISTORY_EXTENDED": extended}
             write(row)
         assert versions() == [3, 2, 1]
 
-    def test_a_write_that_fails_leaves_nothing_to_see(self):
+    def test_entry_of_a_rolled_back_write_is_not_read(self):
         row = make_row()
         write(row)
-        with undone():
+        with rolled_back():
             write(row, state='{"lost": true}')
         assert identities(EXTENDED, "history") == [(row.pk, 1), (row.pk, 2)]
         assert versions() == [1]
         row.refresh_from_db()
         write(row)
-        assert [entry.state for entry in trail()] == ['{"n": 2}', '{"n": 1}']
+        assert [entry.state for entry in read_entries()] == ['{"n": 2}', '{"n": 1}']
 
-    def test_a_first_write_that_fails_leaves_nothing_to_see(self):
-        with undone():
+    def test_entry_of_a_rolled_back_first_write_is_not_read(self):
+        with rolled_back():
             write(make_row())
         assert len(identities(EXTENDED, "history")) == 1
-        assert trail() == []
+        assert read_entries() == []
 
-    def test_the_trail_goes_once_the_deletion_is_certain(self):
-        """SG32: after commit, and without a foreign key."""
+    def test_history_is_deleted_after_the_commit(self):
+        """SG32: delete the history after the row's commit, without a foreign key."""
         row = make_row()
         write(row)
         fill(PLAIN, row.pk, [7])
@@ -220,16 +220,16 @@ class TestTwoDatabases:
             assert len(identities(EXTENDED, "history")) == 1
         assert identities(EXTENDED, "history") == identities(PLAIN) == []
 
-    def test_a_deletion_that_is_undone_takes_nothing(self):
-        """SG32: the row is still there, and so is its trail."""
+    def test_rolled_back_deletion_keeps_the_history(self):
+        """SG32: keep the history if the deletion of the row is rolled back."""
         row = make_row()
         write(row)
-        with undone():
+        with rolled_back():
             row.delete()
         assert versions() == [1]
 
-    def test_the_trail_may_stay(self, settings):
-        """SG32: by policy, and it can still be read."""
+    def test_history_stays_with_history_keep_after_delete(self, settings):
+        """SG32: keep the history with HISTORY_KEEP_AFTER_DELETE, so that it can be read."""
         settings.XQUEUE_BRIDGE = {**TWO_DATABASES, "HISTORY_KEEP_AFTER_DELETE": True}
         row = make_row()
         write(row)
@@ -239,15 +239,17 @@ class TestTwoDatabases:
 
 @pytest.mark.django_db(databases=["default", "history"], transaction=True)
 class TestStatements:
-    """What each access costs; BEGIN and COMMIT are counted."""
+    """Statements of each access, BEGIN and COMMIT included."""
 
     @pytest.mark.parametrize("count", [5, 50])
     @pytest.mark.parametrize(
         ("options", "default", "other"),
         [({}, 1, 0), (TO_EXTENDED, 2, 0), (TWO_DATABASES, 2, 1)],
     )
-    def test_read(self, settings, django_assert_num_queries, count, options, default, other):
-        """SG31: one for each table; one more to know what was committed in another database."""
+    def test_read_takes_one_statement_for_each_table(
+        self, settings, django_assert_num_queries, count, options, default, other
+    ):
+        """SG31: take one more to learn what was committed, with another database."""
         settings.XQUEUE_BRIDGE = options
         row = make_row(version=count)
         alias = options.get("HISTORY_DATABASE", "default")
@@ -256,17 +258,19 @@ class TestStatements:
             django_assert_num_queries(default),
             django_assert_num_queries(other, connection=connections["history"]),
         ):
-            assert len(trail()) == count
+            assert len(read_entries()) == count
 
     @pytest.mark.parametrize("count", [1, 50])
-    def test_record(self, django_assert_num_queries, count):
+    def test_record_takes_one_statement(self, django_assert_num_queries, count):
         rows = self.rows(count)
         with transaction.atomic(), django_assert_num_queries(1):
             store.record(rows, Reason.STATE)
 
     @pytest.mark.parametrize("count", [1, 50])
-    def test_record_in_another_database(self, settings, django_assert_num_queries, count):
-        """One INSERT there; nothing here."""
+    def test_record_takes_one_statement_in_the_history_database(
+        self, settings, django_assert_num_queries, count
+    ):
+        """Take one INSERT in the history database, and no statement in the default one."""
         settings.XQUEUE_BRIDGE = TWO_DATABASES
         rows = self.rows(count)
         with (
@@ -277,8 +281,8 @@ class TestStatements:
             store.record(rows, Reason.STATE)
 
     @pytest.mark.parametrize("count", [1, 50])
-    def test_record_in_a_scope(self, django_assert_num_queries, count):
-        """The second time there is an entry of this scope to delete."""
+    def test_second_record_in_a_batch_takes_two_statements(self, django_assert_num_queries, count):
+        """Delete the entry of the batch before inserting the second one."""
         rows = self.rows(count)
         with history_batch(), transaction.atomic():
             with django_assert_num_queries(1):
@@ -289,7 +293,9 @@ class TestStatements:
                 store.record(rows, Reason.SCORE)
         assert PLAIN.objects.count() == count
 
-    def test_record_in_a_scope_and_another_database(self, settings, django_assert_num_queries):
+    def test_second_record_in_a_batch_takes_four_in_the_history_database(
+        self, settings, django_assert_num_queries
+    ):
         """INSERT; after the write's commit BEGIN, DELETE, COMMIT."""
         settings.XQUEUE_BRIDGE = TWO_DATABASES
         rows = self.rows(50)
@@ -302,7 +308,7 @@ class TestStatements:
                     store.record(rows, Reason.SCORE)
         assert EXTENDED.objects.count() == 50
 
-    def test_delete_history_is_one_statement_for_each_table(self, django_assert_num_queries):
+    def test_delete_history_takes_one_transaction_for_each_table(self, django_assert_num_queries):
         """BEGIN, DELETE, COMMIT for each table."""
         fill(PLAIN, 1, range(1, 20))
         with django_assert_num_queries(6):

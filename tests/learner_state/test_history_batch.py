@@ -1,4 +1,4 @@
-"""Collapsing: several writes in one scope leave one entry."""
+"""History batches: several writes of a row in one batch leave one entry."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.learner_state.history_factories import (
     TWO_DATABASES,
     identities,
     make_row,
-    trail,
-    undone,
+    read_entries,
+    rolled_back,
     versions,
     write,
 )
@@ -34,13 +34,13 @@ from xqueue_bridge.learner_state.history.models import Reason
 pytestmark = pytest.mark.django_db
 
 
-def test_it_works():
-    """SG30: one entry with the final state and score; outside of a scope one each."""
+def test_writes_in_a_batch_leave_one_entry():
+    """SG30: keep one entry with the last state and score; after the batch, one for each write."""
     row = make_row()
     with history_batch():
         write(row, state='{"n": "first"}')
         write(row, Reason.SCORE, state='{"n": "last"}', grade=1, max_grade=2)
-    (entry,) = trail()
+    (entry,) = read_entries()
     assert (entry.version, entry.state, entry.reason) == (2, '{"n": "last"}', "score")
     assert (entry.grade, entry.max_grade, entry.created) == (1, 2, row.modified)
     write(row)
@@ -49,8 +49,8 @@ def test_it_works():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_our_own_writes():
-    """SG30: by the functions that blocks and graders use."""
+def test_save_fields_and_set_score_in_a_batch_leave_one_entry():
+    """SG30: keep one entry of the functions that blocks and graders use."""
     learner = get_user_model().objects.create_user("ada").pk
     with history_batch():
         api.save_fields(learner, COURSE, BLOCK, {"seed": 1})
@@ -62,8 +62,8 @@ def test_our_own_writes():
     assert len(list(api.read_history(learner, BLOCK, COURSE))) == 3
 
 
-def test_the_entry_is_there_at_once():
-    """SG30: a process that ends within the scope loses nothing."""
+def test_entry_is_stored_before_the_batch_ends():
+    """SG30: store each entry at once, so that a process that ends loses none."""
     with history_batch():
         row = make_row()
         write(row)
@@ -72,7 +72,7 @@ def test_the_entry_is_there_at_once():
         assert versions() == [2]
 
 
-def test_rows_are_collapsed_each_for_itself():
+def test_each_row_has_its_own_entry():
     row, other = make_row(), make_row(OTHER)
     with history_batch():
         write(row)
@@ -82,7 +82,7 @@ def test_rows_are_collapsed_each_for_itself():
     assert versions(OTHER) == [1]
 
 
-def test_what_others_write_meanwhile_stays():
+def test_entry_of_another_context_stays():
     row = make_row()
     with history_batch():
         write(row)
@@ -91,7 +91,7 @@ def test_what_others_write_meanwhile_stays():
     assert versions() == [3, 2]
 
 
-def test_a_scope_in_a_scope_is_part_of_it():
+def test_nested_batch_is_part_of_the_outer_one():
     row = make_row()
     with history_batch():
         write(row)
@@ -101,7 +101,7 @@ def test_a_scope_in_a_scope_is_part_of_it():
     assert versions() == [3]
 
 
-def test_scopes_one_after_the_other_are_two():
+def test_two_batches_leave_two_entries():
     row = make_row()
     for _ in range(2):
         with history_batch():
@@ -110,7 +110,7 @@ def test_scopes_one_after_the_other_are_two():
     assert versions() == [4, 2]
 
 
-def test_an_exception_ends_the_scope_and_takes_nothing():
+def test_exception_ends_the_batch_and_keeps_the_entry():
     row = make_row()
 
     def fail():
@@ -125,12 +125,12 @@ def test_an_exception_ends_the_scope_and_takes_nothing():
     assert versions() == [3, 2, 1]
 
 
-def test_a_write_that_is_undone_is_no_part_of_it():
-    """The entry before it comes back, and goes when the next write replaces it."""
+def test_rolled_back_write_keeps_the_entry_before_it():
+    """Keep the entry before it until the next write replaces it."""
     row = make_row()
     with history_batch():
         write(row)
-        with undone():
+        with rolled_back():
             write(row)
         assert versions() == [1]
         row.refresh_from_db()
@@ -138,7 +138,7 @@ def test_a_write_that_is_undone_is_no_part_of_it():
     assert versions() == [2]
 
 
-def test_a_thread_begins_outside():
+def test_new_thread_is_outside_of_the_batch():
     seen = []
     with history_batch():
         thread = threading.Thread(target=lambda: seen.append(batch.current_batch()))
@@ -148,7 +148,7 @@ def test_a_thread_begins_outside():
     assert seen == [None]
 
 
-def test_a_task_that_outlives_the_scope_has_left_it():
+def test_task_that_continues_after_the_batch_is_outside_of_it():
     async def story() -> list[bool]:
         go_on = asyncio.Event()
 
@@ -167,8 +167,8 @@ def test_a_task_that_outlives_the_scope_has_left_it():
 
 
 @pytest.mark.django_db(databases=["default", "history"], transaction=True)
-def test_in_another_database(settings):
-    """SG30: collapsed where the history is."""
+def test_batch_leaves_one_entry_in_the_history_database(settings):
+    """SG30: keep one entry in the database that has the history."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     row = make_row()
     with history_batch():
@@ -179,12 +179,12 @@ def test_in_another_database(settings):
 
 
 @pytest.mark.django_db(databases=["default", "history"], transaction=True)
-def test_in_another_database_a_write_that_fails_replaces_nothing(settings):
+def test_rolled_back_write_keeps_the_entry_in_the_history_database(settings):
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     row = make_row()
     with history_batch():
         write(row)
-        with undone():
+        with rolled_back():
             write(row)
         assert versions() == [1]
         row.refresh_from_db()
@@ -194,8 +194,8 @@ def test_in_another_database_a_write_that_fails_replaces_nothing(settings):
 
 
 class TestMiddleware:
-    def test_a_request_is_one_scope(self):
-        """SG30: whatever the request writes, each block gets one entry."""
+    def test_request_is_one_batch(self):
+        """SG30: keep one entry of each block for all writes of a request."""
         row = make_row()
 
         def view(request):
@@ -209,7 +209,7 @@ class TestMiddleware:
         handler(RequestFactory().get("/"))
         assert versions() == [4, 2]
 
-    def test_an_async_request_too(self):
+    def test_async_request_is_one_batch(self):
         async def view(request):
             return HttpResponse(str(batch.current_batch() is not None))
 
@@ -218,7 +218,7 @@ class TestMiddleware:
 
         assert asyncio.run(ask()).content == b"True"
 
-    def test_its_path_can_be_written_in_settings(self, settings, client):
+    def test_middleware_is_loaded_by_its_path(self, settings, client):
         settings.MIDDLEWARE = [
             "xqueue_bridge.learner_state.history.middleware.history_batch_middleware",
             *settings.MIDDLEWARE,

@@ -1,4 +1,4 @@
-"""Moving history, and being killed while moving it."""
+"""Moving history between tables and databases, also if the process is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.learner_state.history_factories import (
     fill,
     identities,
     make_row,
-    undone,
+    rolled_back,
     versions,
     write,
 )
@@ -58,7 +58,7 @@ def contents(history: HistoryTable) -> list[tuple]:
     [(HERE, BESIDE), (HERE, THERE), (BESIDE, THERE), (THERE, HERE)],
     ids=lambda history: f"{history.table.__name__}@{history.alias}",
 )
-def test_it_works(source, target):
+def test_move_copies_all_entries_and_deletes_them_at_the_source(source, target):
     for row in (1, 2, 3):
         fill(source.table, row, range(1, 11), using=source.alias, grade=0.1, max_grade=1)
     before = contents(source)
@@ -68,13 +68,13 @@ def test_it_works(source, target):
     assert move(source, target) == 0
 
 
-def test_what_cannot_be_moved():
+def test_move_to_the_same_table_is_an_error():
     with pytest.raises(ValueError, match="the same"):
         move(HERE, HERE)
 
 
-def test_an_entry_is_read_wherever_it_is(settings):
-    """SG34: at every step of the move, all of them, once each."""
+def test_entries_are_read_once_at_every_step_of_a_move(settings):
+    """SG34: read every entry once after each chunk of the move."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES | {"HISTORY_KEEP_AFTER_DELETE": True}
     fill(PLAIN, 1, range(1, 21))
     for _ in moving.move(HERE, THERE, chunk=3):
@@ -84,8 +84,10 @@ def test_an_entry_is_read_wherever_it_is(settings):
 @pytest.mark.parametrize(
     ("source", "target", "extended"), [(HERE, THERE, True), (THERE, HERE, False)]
 )
-def test_an_entry_that_moves_while_it_is_read(settings, monkeypatch, source, target, extended):
-    """SG34: all of it moves after the first table was read, and before the second."""
+def test_entries_moved_between_the_reads_of_both_tables_are_read(
+    settings, monkeypatch, source, target, extended
+):
+    """SG34: move all entries after the first table was read, and before the second."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES | {
         "HISTORY_EXTENDED": extended,
         "HISTORY_KEEP_AFTER_DELETE": True,
@@ -102,7 +104,7 @@ def test_an_entry_that_moves_while_it_is_read(settings, monkeypatch, source, tar
     assert versions() == list(range(20, 0, -1))
 
 
-def test_a_copy_that_is_there_already_is_not_made_twice():
+def test_existing_copies_are_not_copied_again():
     fill(PLAIN, 1, range(1, 21))
     fill(EXTENDED, 1, range(1, 6), using="history")
     before = contents(HERE)
@@ -110,8 +112,8 @@ def test_a_copy_that_is_there_already_is_not_made_twice():
     assert contents(THERE) == before
 
 
-def test_of_two_with_one_identity_the_later_is_right():
-    """A write that failed may have left one, whose version was then taken in the other table."""
+def test_later_entry_of_one_version_is_kept():
+    """Keep the later of two entries: the earlier may be of a write that failed."""
     later = START.replace(hour=9)
     fill(PLAIN, 1, [1], created=later, state="right")
     fill(EXTENDED, 1, [1], using="history", state="never committed")
@@ -123,13 +125,13 @@ def test_of_two_with_one_identity_the_later_is_right():
     assert len(contents(THERE)) == 2
 
 
-def test_what_was_never_committed_does_not_come_home(settings):
-    """SG33, SG34: an entry whose write failed is no row's history, wherever that is kept."""
+def test_entry_of_a_rolled_back_write_is_not_moved(settings):
+    """SG33, SG34: move no entry whose write failed, and never read it."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     row, busy = make_row(), make_row(OTHER)
     for each in (row, busy):
         write(each)
-        with undone():
+        with rolled_back():
             write(each, state='{"lost": true}')
     THERE.entries.filter(student_module_id=busy.pk).update(created=timezone.now())
     assert move(THERE, HERE) == 2
@@ -142,7 +144,7 @@ def test_what_was_never_committed_does_not_come_home(settings):
 
 
 @pytest.mark.parametrize("loses", ["nothing arrives", "it arrives changed", "it cannot be changed"])
-def test_nothing_is_deleted_that_was_not_read_back(monkeypatch, loses):
+def test_chunk_whose_copy_differs_is_not_deleted(monkeypatch, loses):
     fill(PLAIN, 1, range(1, 11))
     if loses == "nothing arrives":
         monkeypatch.setattr(moving, "_copy", lambda chunk, target: None)
@@ -156,8 +158,8 @@ def test_nothing_is_deleted_that_was_not_read_back(monkeypatch, loses):
     assert len(contents(HERE)) == 10
 
 
-def test_a_chunk_takes_the_same_number_of_statements(django_assert_num_queries):
-    """Here: BEGIN, (the lock), SELECT, DELETE, COMMIT; there: BEGIN, INSERT, COMMIT, SELECT."""
+def test_chunks_take_the_same_number_of_statements(django_assert_num_queries):
+    """Source: BEGIN, (lock), SELECT, DELETE, COMMIT; target: BEGIN, INSERT, COMMIT, SELECT."""
     for row in range(1, 31):
         fill(PLAIN, row, [1, row + 1])
     lock = 1 if connection.features.has_select_for_update else 2
@@ -170,8 +172,8 @@ def test_a_chunk_takes_the_same_number_of_statements(django_assert_num_queries):
             assert moving._move_chunk(HERE, THERE, chunk) == len(chunk)
 
 
-def test_large_entries_go_in_several_statements(monkeypatch, django_assert_num_queries):
-    """SG34: a chunk that is more than one statement takes is moved all the same."""
+def test_large_entries_are_inserted_in_several_statements(monkeypatch, django_assert_num_queries):
+    """SG34: move a chunk that is larger than one statement may be."""
     monkeypatch.setattr(bulk_insert, "_CHARACTERS", 5_000)
     fill(PLAIN, 1, range(1, 21), state="x" * 1_000)
     before = contents(HERE)
@@ -180,7 +182,7 @@ def test_large_entries_go_in_several_statements(monkeypatch, django_assert_num_q
     assert contents(THERE) == before
 
 
-def test_two_at_once():
+def test_two_moves_at_once_move_each_entry_once():
     fill(PLAIN, 1, range(1, 201))
     before = contents(HERE)
     counts = []
@@ -202,8 +204,8 @@ def test_two_at_once():
 
 
 @pytest.mark.parametrize("options", [TO_EXTENDED, TWO_DATABASES])
-def test_while_the_site_goes_on(settings, options):
-    """Learners write, the history moves after them: nothing is lost or doubled."""
+def test_entries_written_during_a_move_are_neither_lost_nor_doubled(settings, options):
+    """Write and read at every step of the move."""
     settings.XQUEUE_BRIDGE = {**options, "HISTORY_EXTENDED": False}
     learner = get_user_model().objects.create_user("ada").pk
     for n in range(40):
@@ -219,12 +221,12 @@ def test_while_the_site_goes_on(settings, options):
 
 
 class TestKilled:
-    """SIGKILL, in a process of its own, at each step of a chunk; then run again."""
+    """Kill a process with SIGKILL while it moves entries, then move again."""
 
     @pytest.mark.parametrize("target", [BESIDE, THERE], ids=["one database", "two databases"])
     @pytest.mark.parametrize("step", ["_lock", "_copy", "_verify", "_delete"])
     @pytest.mark.parametrize("when", ["before", "after"])
-    def test_at_a_step(self, target, step, when, monkeypatch):
+    def test_process_killed_at_a_step_loses_no_entry(self, target, step, when, monkeypatch):
         for row in (1, 2):
             fill(PLAIN, row, range(1, 16))
         before = contents(HERE)
@@ -250,8 +252,8 @@ class TestKilled:
         assert contents(target) == before
         assert contents(HERE) == []
 
-    def test_at_any_moment(self):
-        """Before or after any statement, in either database, and each time run again."""
+    def test_process_killed_at_any_statement_loses_no_entry(self):
+        """Kill it before or after each of the first 40 statements in either database."""
         for row in range(1, 11):
             fill(PLAIN, row, range(1, 61))
         before = contents(HERE)
@@ -269,7 +271,7 @@ class TestKilled:
 
 
 def in_a_process(job) -> int:
-    """Run in a child process; return its exit code."""
+    """Run a job in a child process; return its exit code."""
     connections.close_all()  # a connection must not be in two processes
     child = get_context("fork").Process(target=job)
     child.start()

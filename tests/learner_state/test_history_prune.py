@@ -1,4 +1,4 @@
-"""Keeping history small."""
+"""Pruning history by number and age, and deleting the history of deleted rows."""
 
 from __future__ import annotations
 
@@ -45,36 +45,36 @@ def small_pages(monkeypatch):
 @given(
     rank=st.integers(0, 50), last=st.none() | st.integers(1, 50), age=st.integers(-5, 5) | st.none()
 )
-def test_a_policy_keeps_what_either_part_keeps(rank, last, age):
+def test_policy_keeps_entries_by_number_or_by_age(rank, last, age):
     since = None if age is None else START + timedelta(days=age)
     keeps = Policy(last, since).keeps(rank, START)
     assert keeps == (rank == 0 or rank < (last or 0) or (since is not None and since <= START))
 
 
-def test_it_works():
-    """SG33: of 50 the newest 10 stay; a second run deletes nothing."""
+def test_keep_last_deletes_all_but_the_newest():
+    """SG33: keep the newest 10 of 50; delete nothing in a second run."""
     fill(PLAIN, 1, range(1, 51))
     assert prune(Policy(keep_last=10)) == 40
     assert kept(1) == list(range(41, 51))
     assert prune(Policy(keep_last=10)) == 0
 
 
-def test_a_dry_run_counts(small_pages):
-    """SG33: the number that a run would delete."""
+def test_dry_run_returns_the_count_and_deletes_nothing(small_pages):
+    """SG33: return the number that a run would delete."""
     fill(PLAIN, 1, range(1, 51))
     fill(EXTENDED, 2, range(1, 12))
     assert prune(Policy(keep_last=10), dry_run=True) == 41
     assert len(kept(1)) == 50
 
 
-def test_the_newest_always_stays():
+def test_newest_entry_stays_whatever_its_age():
     fill(PLAIN, 1, [1, 2, 3])
     fill(PLAIN, 2, [1])
     assert prune(Policy(since=timezone.now() + timedelta(days=9))) == 2
     assert identities(PLAIN) == [(1, 3), (2, 1)]
 
 
-def test_by_age_and_by_number():
+def test_keep_last_and_since_keep_the_larger_part():
     fill(PLAIN, 1, range(1, 21))  # version n is n minutes old history
     since = START + timedelta(minutes=16)
     assert prune(Policy(keep_last=2, since=since), dry_run=True) == 15
@@ -84,7 +84,7 @@ def test_by_age_and_by_number():
 
 
 @pytest.mark.parametrize("options", [{}, TO_EXTENDED])
-def test_both_tables_count_as_one(settings, options, small_pages):
+def test_keep_last_counts_entries_of_both_tables(settings, options, small_pages):
     settings.XQUEUE_BRIDGE = options
     for row in (1, 2, 3):
         fill(PLAIN, row, range(1, 30, 2))
@@ -96,8 +96,8 @@ def test_both_tables_count_as_one(settings, options, small_pages):
     assert kept(2, EXTENDED) == [26, 28, 29]
 
 
-def test_it_goes_on_where_it_was_interrupted(small_pages):
-    """SG33: what was deleted stays deleted, and the rest is found from the row on."""
+def test_interrupted_prune_continues_at_the_reported_row(small_pages):
+    """SG33: keep deleted entries deleted, and delete the rest from the reported row on."""
     for row in range(1, 21):
         fill(PLAIN, row, range(1, 11))
     walk = retention.prune(Policy(keep_last=3))
@@ -111,7 +111,7 @@ def test_it_goes_on_where_it_was_interrupted(small_pages):
     assert identities(PLAIN) == [(row, v) for row in range(1, 21) for v in (8, 9, 10)]
 
 
-def test_what_is_written_meanwhile_stays(small_pages):
+def test_entries_written_during_a_prune_stay(small_pages):
     fill(PLAIN, 1, range(1, 30))
     walk = retention.prune(Policy(keep_last=3))
     next(walk)
@@ -121,8 +121,8 @@ def test_what_is_written_meanwhile_stays(small_pages):
 
 
 @pytest.mark.django_db(databases=["default", "history"], transaction=True)
-def test_in_two_databases(settings, small_pages):
-    """SG33: as if they were one."""
+def test_keep_last_counts_entries_of_both_databases(settings, small_pages):
+    """SG33: count the entries of two databases together."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     fill(PLAIN, 1, range(1, 20))
     fill(EXTENDED, 1, range(20, 40), using="history")
@@ -132,8 +132,8 @@ def test_in_two_databases(settings, small_pages):
 
 
 @pytest.mark.django_db(databases=["default", "history"], transaction=True)
-def test_what_was_never_committed_is_not_the_newest(settings):
-    """SG33: an entry whose write failed does not count as a newest entry, and is kept."""
+def test_entry_of_a_rolled_back_write_does_not_count_as_newest(settings):
+    """SG33: keep an entry whose write failed, without counting it as a newest one."""
     settings.XQUEUE_BRIDGE = TWO_DATABASES
     row, gone = make_row(version=2), make_row(student_id=1, version=2)
     for each in (row, gone):
@@ -146,7 +146,7 @@ def test_what_was_never_committed_is_not_the_newest(settings):
 
 
 def test_memory_does_not_grow_with_the_table(monkeypatch):
-    """SG33: an entry more takes no memory more. (Held in a list, it takes 250 bytes and up.)"""
+    """SG33: take less than 50 bytes for each further entry; in a list, it takes 250."""
     monkeypatch.setattr(retention, "PAGE", 200)
     monkeypatch.setattr(retention, "CHUNK", 50)
     fill(PLAIN, 1, range(1, 1_001), state="x")
@@ -166,9 +166,10 @@ def peak() -> int:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_statements(django_assert_num_queries, monkeypatch):
-    """Where to begin (2), then a SELECT for each page (one more tells it was the last), and
-    BEGIN, DELETE, COMMIT for each chunk."""
+def test_prune_takes_a_select_for_each_page_and_a_transaction_for_each_chunk(
+    django_assert_num_queries, monkeypatch
+):
+    """2 find the first row, SELECT for each page and one more, BEGIN, DELETE, COMMIT each chunk."""
     monkeypatch.setattr(retention, "PAGE", 50)
     monkeypatch.setattr(retention, "CHUNK", 20)
     fill(PLAIN, 1, range(1, 101))
@@ -177,8 +178,8 @@ def test_statements(django_assert_num_queries, monkeypatch):
 
 
 class TestOrphans:
-    def test_trails_of_rows_that_are_gone_go(self, monkeypatch):
-        """SG32: what a crash between two databases left behind."""
+    def test_history_of_deleted_rows_is_deleted(self, monkeypatch):
+        """SG32: delete the history that a crash between two databases has left."""
         monkeypatch.setattr(retention, "CHUNK", 3)
         rows = [make_row(student_id=n).pk for n in range(1, 6)]
         gone = range(max(rows) + 1, max(rows) + 6)
@@ -190,11 +191,11 @@ class TestOrphans:
         assert counted.deleted == deleted.deleted == 15
         assert {row for row, _ in identities(PLAIN) + identities(EXTENDED)} == set(rows)
 
-    def test_a_row_that_is_not_yet_committed_is_not_gone(self):
+    def test_history_of_a_row_that_may_be_uncommitted_stays(self):
         fill(PLAIN, 1, [1], created=timezone.now())
         *_, last = retention.prune_orphans()
         assert last.deleted == 0
 
-    def test_no_history_at_all(self):
+    def test_empty_tables_delete_nothing(self):
         assert list(retention.prune_orphans()) == [PruneProgress(0)]
         assert prune(Policy(keep_last=1)) == 0

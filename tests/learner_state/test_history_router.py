@@ -1,4 +1,4 @@
-"""Which database the extended history is in."""
+"""Routing of the extended history to its database."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def databases() -> dict[type, str]:
 @pytest.mark.parametrize(
     "options", [{}, {"HISTORY_DATABASE": None}, {"HISTORY_DATABASE": "default"}]
 )
-def test_without_the_setting_it_has_no_opinion(settings, options):
+def test_router_without_history_database_changes_nothing(settings, options):
     settings.XQUEUE_BRIDGE = options
     assert set(databases().values()) == {"default default"}
     assert router.allow_migrate_model("default", StudentModule)
     assert router.allow_migrate_model("history", StudentModule)
 
 
-def test_only_the_extended_history_goes_elsewhere(settings):
-    """SG32: there it stands alone; here it exists too, as the way back."""
+def test_extended_history_is_routed_to_the_history_database(settings):
+    """SG32: migrate it alone there; migrate it in the default database, too, for a move back."""
     settings.XQUEUE_BRIDGE = {"HISTORY_DATABASE": "history"}
     assert databases() == {
         StudentModule: "default default",
