@@ -61,12 +61,14 @@ def rolled_back() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def trail(usage_key: UsageKey = BLOCK, student_id: int = ADA) -> list[BaseStudentModuleHistory]:
+def read_entries(
+    usage_key: UsageKey = BLOCK, student_id: int = ADA
+) -> list[BaseStudentModuleHistory]:
     return list(store.read(student_id, usage_key, COURSE))
 
 
 def versions(usage_key: UsageKey = BLOCK) -> list[int]:
-    return [entry.version for entry in trail(usage_key)]
+    return [entry.version for entry in read_entries(usage_key)]
 
 
 def fill(
