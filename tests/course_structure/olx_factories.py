@@ -1,4 +1,4 @@
-"""Exported courses for tests, written small."""
+"""Factories of small exported courses, as folders and archives."""
 
 from __future__ import annotations
 

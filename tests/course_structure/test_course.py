@@ -1,4 +1,4 @@
-"""What grading knows of a course."""
+"""Course structures: subsections of a block, and the blocks that a pool draws for a learner."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def names(blocks) -> list[str]:
     return [each.usage_key.block_id for each in blocks]
 
 
-def test_a_block_in_two_subsections():
-    """SG62: both are to be graded again when its score changes."""
+def test_block_in_two_subsections_belongs_to_both():
+    """SG62: both are graded again when its score changes."""
     shared = block("shared")
     one, two = subsection("one", shared, block("a")), subsection("two", shared)
     made = course(one, two, subsection("three", block("b")))
@@ -28,8 +28,8 @@ def test_a_block_in_two_subsections():
     assert names(made.blocks.values()) == ["shared", "a", "b"]
 
 
-def test_a_subsection_under_two_chapters():
-    """SG62: it stands in the course once, where it stands first."""
+def test_subsection_in_two_chapters_is_listed_once():
+    """SG62: the first of its positions counts."""
     shared, other = subsection("shared", block("a")), subsection("other", block("b"))
     made = course(chapters=[chapter("one", other, shared), chapter("two", shared)])
     assert made.subsections == (other, shared)
@@ -44,33 +44,33 @@ def pooled(name: str, points: float = 1.0):
     return block(name, points, pool=POOL)
 
 
-def test_a_pool_counts_as_many_blocks_as_it_draws():
-    """SG52: all who never tried have the same maximum, whatever was drawn for them."""
+def test_pool_of_three_that_draws_two_counts_two_blocks():
+    """SG52: the maximum is the same for each learner without an attempt, whatever was drawn."""
     made = drawing(2, block("first", 3), pooled("a"), pooled("b"), pooled("c"))
     assert names(made.blocks_for_learner(())) == ["first", "a", "b"]
     assert zero_totals(made)[1].possible == 5.0
 
 
-def test_learners_own_blocks_replace_others():
+def test_blocks_with_a_score_replace_others_of_the_pool():
     made = drawing(2, block("first"), pooled("a"), pooled("b"), pooled("c"))
     assert names(made.blocks_for_learner({key("problem", "c")})) == ["first", "a", "c"]
     both = {key("problem", "b"), key("problem", "c")}
     assert names(made.blocks_for_learner(both)) == ["first", "b", "c"]
 
 
-def test_work_done_counts_even_if_the_pool_draws_less_now():
+def test_blocks_with_a_score_count_if_the_pool_draws_fewer():
     made = drawing(1, pooled("a"), pooled("b"), pooled("c"))
     done = {key("problem", "a"), key("problem", "c")}
     assert names(made.blocks_for_learner(done)) == ["a", "c"]
 
 
-def test_without_pools_every_block_is_everyones():
+def test_subsection_without_pools_has_all_blocks_for_each_learner():
     made = subsection("s", block("a"), block("b"))
     assert made.blocks_for_learner({key("problem", "b")}) == made.blocks
 
 
 @given(st.integers(0, 6), st.sets(st.integers(0, 5)), st.integers(0, 8))
-def test_pools_are_drawn_from_exactly(size, done, selection_counts):
+def test_pool_of_any_size_gives_the_drawn_number_of_blocks(size, done, selection_counts):
     made = drawing(selection_counts, *(pooled(str(n)) for n in range(size)))
     scored = {key("problem", str(n)) for n in done}
     found = made.blocks_for_learner(scored)
@@ -79,10 +79,10 @@ def test_pools_are_drawn_from_exactly(size, done, selection_counts):
     assert len(found) == max(len(own), min(selection_counts, size))
 
 
-def test_the_store_is_a_source_of_structures():
+def test_store_implements_course_structures():
     assert isinstance(StoredStructures(), CourseStructures)
 
 
-def test_structures_do_not_change():
+def test_assignment_to_a_structure_is_an_error():
     with pytest.raises(AttributeError):
         course().version = "2"

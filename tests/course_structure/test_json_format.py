@@ -1,4 +1,4 @@
-"""One JSON document, whose form is published."""
+"""The published JSON format of a course structure: reading, writing and errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def document(**fields):
 
 
 def change(path: str, value):
-    """Return a document with the value put at a path such as chapters.0.key."""
+    """Return a document with the value set at a path such as chapters.0.key."""
     made = document()
     *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
     node = made
@@ -59,7 +59,7 @@ def change(path: str, value):
 BLOCKS = "chapters.0.subsections.0.blocks"
 
 
-def test_it_works():
+def test_document_gives_a_course_structure():
     found = read_json(json.dumps(document()))
     assert found.course_key == CourseKey.from_string("course-v1:O+C+R")
     assert found.version == "7"
@@ -70,7 +70,7 @@ def test_it_works():
     ]
 
 
-def test_what_is_written_is_read_back():
+def test_written_course_is_read_as_equal():
     pool = key("library_content", "pool")
     made = course(
         chapters=[
@@ -93,16 +93,16 @@ def test_what_is_written_is_read_back():
     assert read_json(write_json(made)) == made
 
 
-def test_without_version_it_is_that_of_the_content():
-    """The same content is the same version, in whatever order it is written."""
+def test_document_without_a_version_gets_that_of_its_content():
+    """The same content has the same version, whatever the order of the members."""
     one = course_from(document(version=None))
     other = course_from(dict(reversed(document(version="").items())))
     assert one.version == other.version == content_version(one)
     assert course_from(document(version=None, display_name="New")).version != one.version
 
 
-def test_old_keys_belong_to_the_run():
-    """An i4x key does not say its run; it must not mix with another run's."""
+def test_deprecated_usage_key_gets_the_run_of_the_course():
+    """An i4x key has no run; the key that is read has the run of its course."""
     made = change("course_key", "O/C/R")
     made["chapters"][0]["key"] = "i4x://O/C/chapter/c"
     made["chapters"][0]["subsections"][0]["key"] = "i4x://O/C/sequential/s"
@@ -111,7 +111,7 @@ def test_old_keys_belong_to_the_run():
     assert found.course_key == CourseKey.from_string("O/C/R")
 
 
-def test_times_without_zone_are_utc():
+def test_time_without_a_zone_is_utc():
     found = course_from(document(end="2026-12-31T23:59:00", edited_on="2026-12-31T23:59:00+02:00"))
     assert found.end == datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
     assert found.edited_on == datetime(2026, 12, 31, 21, 59, tzinfo=UTC)
@@ -183,8 +183,8 @@ def _twice(path: str, **changed):
         (_twice("chapters.0.subsections", format="Exam"), "chapters[0].subsections[1]"),
     ],
 )
-def test_errors_name_the_element(made, named):
-    """What cannot be used is refused when it is loaded, with the way to it."""
+def test_invalid_member_is_named_in_the_error(made, named):
+    """An invalid document is refused when it is loaded; the error has the path of the member."""
     with pytest.raises(InvalidCourse) as caught:
         course_from(made)
     assert caught.value.field == named
@@ -200,19 +200,19 @@ def test_errors_name_the_element(made, named):
         ('{"display_name": "\\ud800"}', "document"),
     ],
 )
-def test_other_texts_are_refused(text, named):
+def test_text_that_is_not_json_is_refused(text, named):
     with pytest.raises(InvalidCourse) as caught:
         read_json(text)
     assert caught.value.field == named
 
 
-def test_the_same_subsection_twice_is_one():
-    """SG62: a document may repeat it, if it says the same."""
+def test_equal_repeated_subsection_is_read_once():
+    """SG62: a document may repeat a subsection with the same content."""
     assert len(course_from(_twice("chapters.0.subsections")).subsections) == 1
 
 
-def test_the_published_schema_names_the_same_members():
-    """The schema is for tools and editors; what is read is checked by the reader."""
+def test_published_schema_has_the_members_of_the_reader():
+    """The schema is for tools and editors; the reader does not use it."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     described = {"course": schema, **schema["$defs"]}
     read = {"course": COURSE, "chapter": CHAPTER, "subsection": SUBSECTION, "block": BLOCK}
@@ -223,7 +223,7 @@ def test_the_published_schema_names_the_same_members():
     assert values == [*ShowCorrectness, None]
 
 
-words = st.text(max_size=12)
+texts = st.text(max_size=12)
 numbers = st.none() | st.floats(0, 1000)
 blocks = st.builds(
     lambda n, points, weight, graded: block(f"b{n}", points, weight=weight, graded=graded),
@@ -243,15 +243,15 @@ subsections = st.builds(
     ),
     st.integers(0, 99),
     st.lists(blocks, max_size=5),
-    words,
-    words,
+    texts,
+    texts,
     st.booleans(),
     st.sampled_from(ShowCorrectness),
 )
 
 
 @given(st.lists(subsections, max_size=4, unique_by=lambda each: each.usage_key))
-def test_any_course_is_read_back(found):
+def test_any_written_course_is_read_as_equal(found):
     made = course(*found)
     assert read_json(write_json(made)) == made
 
@@ -275,8 +275,8 @@ json_values = st.recursive(
     ),
     json_values,
 )
-def test_any_member_is_read_or_refused(path, value):
-    """Never another error, whatever the JSON."""
+def test_any_value_of_a_member_is_read_or_invalid_course(path, value):
+    """No JSON value causes another exception."""
     try:
         found = course_from(change(path, value))
     except InvalidCourse:

@@ -1,4 +1,4 @@
-"""Courses come from people we need not trust."""
+"""Files of an exported course from an untrusted source: folders, archives, links and limits."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def member(name: str, size: int = 1, **attributes) -> tarfile.TarInfo:
     return made
 
 
-def test_folder(tmp_path):
+def test_file_of_a_folder_is_read_or_none(tmp_path):
     found = open_olx(olx_factories.folder(tmp_path, olx_factories.FILES))
     assert found.read("course.xml") == olx_factories.FILES["course.xml"].encode()
     assert found.read("nothing.xml") is None
     assert found.read("chapter") is None
 
 
-def test_links_out_of_the_folder_lead_nowhere(tmp_path):
+def test_link_or_path_out_of_the_folder_is_none(tmp_path):
     secret = tmp_path / "secret.xml"
     secret.write_text("<secret/>")
     root = olx_factories.folder(tmp_path / "course", COURSE)
@@ -51,19 +51,19 @@ def test_links_out_of_the_folder_lead_nowhere(tmp_path):
     assert found.read(str(secret)) is None
 
 
-def test_links_inside_of_the_folder_are_followed(tmp_path):
+def test_link_inside_the_folder_is_followed(tmp_path):
     root = olx_factories.folder(tmp_path, {**COURSE, "a.xml": "<a/>"})
     os.symlink("a.xml", root / "b.xml")
     assert open_olx(root).read("b.xml") == b"<a/>"
 
 
-def test_a_name_that_no_file_can_have(tmp_path):
+def test_name_that_is_too_long_for_a_file_is_refused(tmp_path):
     found = open_olx(olx_factories.folder(tmp_path, COURSE))
     with pytest.raises(InvalidCourse, match="cannot be read"):
         found.read(f"{'a' * 300}.xml")
 
 
-def test_links_in_a_circle(tmp_path):
+def test_circular_links_are_none_or_refused(tmp_path):
     root = olx_factories.folder(tmp_path, COURSE)
     os.symlink("b.xml", root / "a.xml")
     os.symlink("a.xml", root / "b.xml")
@@ -73,7 +73,7 @@ def test_links_in_a_circle(tmp_path):
         assert str(exc) == "a.xml: cannot be read: links in a circle"
 
 
-def test_archive(tmp_path):
+def test_archive_keeps_xml_and_not_other_files(tmp_path):
     films = {"static/film.mp4": b"0" * 100_000, "static/page.html": "<p>"}
     found = open_olx(olx_factories.archive(tmp_path / "c.tar.gz", {**COURSE, **films}))
     assert found.read("course.xml") == b"<course/>"
@@ -81,13 +81,13 @@ def test_archive(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["/etc/course.xml", "../course.xml", "a/../../course.xml"])
-def test_members_outside_of_the_archive_are_refused(tmp_path, name):
+def test_archive_member_with_a_path_outside_is_refused(tmp_path, name):
     path = olx_factories.archive(tmp_path / "c.tar.gz", {name: "<course/>"}, prefix="")
     with pytest.raises(InvalidCourse, match="outside of its own folder"):
         open_olx(path)
 
 
-def test_links_in_an_archive_are_no_files(tmp_path):
+def test_link_in_an_archive_is_not_read(tmp_path):
     link = member("course/course.xml", 0, type=tarfile.SYMTYPE, linkname="/etc/passwd")
     with pytest.raises(InvalidCourse, match=r"no course\.xml"):
         open_olx(pack(tmp_path / "c.tar.gz", link))
@@ -102,7 +102,7 @@ def test_links_in_an_archive_are_no_files(tmp_path):
         ("MAX_MEMBERS", 2),
     ],
 )
-def test_archives_have_limits(tmp_path, monkeypatch, limit, value):
+def test_archive_over_a_limit_is_refused(tmp_path, monkeypatch, limit, value):
     path = olx_factories.archive(
         tmp_path / "c.tar.gz", {**COURSE, "a.xml": "<aaaaaaa/>", "b.xml": "<b/>"}
     )
@@ -112,7 +112,7 @@ def test_archives_have_limits(tmp_path, monkeypatch, limit, value):
         open_olx(path)
 
 
-def test_a_film_counts_for_what_it_unpacks_to(tmp_path, monkeypatch):
+def test_limit_is_on_the_unpacked_size_of_an_archive(tmp_path, monkeypatch):
     path = olx_factories.archive(
         tmp_path / "c.tar.gz", {**COURSE, "static/film.mp4": b"0" * 1_000_000}
     )
@@ -123,13 +123,13 @@ def test_a_film_counts_for_what_it_unpacks_to(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
-def test_endless_names_are_refused(tmp_path, kind):
+def test_header_with_a_name_of_200000_bytes_is_refused(tmp_path, kind):
     path = pack(tmp_path / "c.tar.gz", member("name", 200_000, type=kind), member("course.xml"))
     with pytest.raises(InvalidCourse, match="too long a name"):
         open_olx(path)
 
 
-def test_files_of_a_folder_have_a_limit(tmp_path, monkeypatch):
+def test_file_over_the_limit_in_a_folder_is_refused(tmp_path, monkeypatch):
     root = olx_factories.folder(tmp_path, COURSE)
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 3)
     with pytest.raises(InvalidCourse, match=r"course.xml: is larger"):
@@ -146,21 +146,21 @@ def test_files_of_a_folder_have_a_limit(tmp_path, monkeypatch):
     ],
     ids=["empty", "text", "gzip", "cut"],  # gzip writes the time into its header
 )
-def test_other_files_are_no_courses(tmp_path, content):
+def test_file_that_is_no_archive_is_refused(tmp_path, content):
     path = tmp_path / "course.tar.gz"
     path.write_bytes(content)
     with pytest.raises(InvalidCourse, match=r"neither a folder nor an intact|has no course"):
         open_olx(path)
 
 
-def test_a_cut_archive_is_refused(tmp_path):
+def test_truncated_archive_is_refused(tmp_path):
     path = olx_factories.archive(tmp_path / "c.tar.gz", {**COURSE, "b.xml": os.urandom(9000).hex()})
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(InvalidCourse, match="neither a folder nor an intact"):
         open_olx(path)
 
 
-def test_an_endless_chain_of_headers_is_refused(tmp_path):
+def test_chain_of_5000_headers_is_refused(tmp_path):
     # Each is read inside the one before.
     chain = [member("x", 8, type=tarfile.XHDTYPE) for _ in range(5000)]
     path = pack(tmp_path / "c.tar.gz", *chain, member("course.xml"))
@@ -168,12 +168,12 @@ def test_an_endless_chain_of_headers_is_refused(tmp_path):
         open_olx(path)
 
 
-def test_what_is_not_there(tmp_path):
+def test_missing_path_is_refused(tmp_path):
     with pytest.raises(InvalidCourse, match="is not there"):
         open_olx(tmp_path / "nothing.tar.gz")
 
 
-def test_two_courses_are_one_too_many(tmp_path):
+def test_folder_with_two_courses_is_refused(tmp_path):
     made = {f"{name}/course.xml": "<course/>" for name in ("one", "two")}
     with pytest.raises(InvalidCourse, match=r"nor one folder with a course\.xml"):
         open_olx(olx_factories.folder(tmp_path, made))

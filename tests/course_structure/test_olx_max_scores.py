@@ -1,4 +1,4 @@
-"""How many points a block is worth."""
+"""The maximum score of a block, from its OLX."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def element(text: str):
         ("<done max_score='1'/>", 1.0),
     ],
 )
-def test_points(text, points):
-    """What the block itself would answer to max_score()."""
+def test_element_gives_the_maximum_score_of_the_block(text, points):
+    """It is what the block's max_score() returns."""
     assert points_of(element(text)) == points
 
 
@@ -81,7 +81,7 @@ def test_points(text, points):
         ('<problem max_score="1e400"/>', "f.xml, line 1, problem, attribute 'max_score': must be"),
     ],
 )
-def test_wrong_points_are_refused(text, message):
+def test_invalid_points_are_refused_with_file_and_line(text, message):
     with pytest.raises(InvalidCourse) as caught:
         points_of(element(text))
     assert str(caught.value).startswith(message)
@@ -99,18 +99,18 @@ def test_wrong_points_are_refused(text, message):
         ("<lti_consumer has_score='true'/>", True),
     ],
 )
-def test_what_may_be_scored(text, expected):
+def test_element_may_be_scored_by_its_type_and_has_score(text, expected):
     assert may_be_scored(element(text)) is expected
 
 
-def test_every_input_of_the_real_problem_block_is_known():
+def test_each_input_type_of_capa_is_known():
     assert set(inputtypes.registry.registered_tags()) <= INPUTS
 
 
 @pytest.mark.parametrize("problem", demo_course().problems, ids=lambda problem: problem.url_name)
 @pytest.mark.django_db
-def test_points_are_those_of_the_real_problem_block(problem, django_user_model):
-    """Asked of capa itself, for each problem of the demo's course."""
+def test_maximum_score_equals_that_of_the_real_problem_block(problem, django_user_model):
+    """Compared with capa, for each problem of the demo's course."""
     learner = django_user_model.objects.create_user("learner")
     block = runtime.load_block(learner.pk, demo_course().key, problem.usage_key)
     assert points_of(element(problem.olx)) == block.lcp.get_max_score()

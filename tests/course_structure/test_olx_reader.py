@@ -1,4 +1,4 @@
-"""A course as Studio exports it."""
+"""Reading a course that Studio has exported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def names(blocks) -> list[str]:
     return [each.usage_key.block_id for each in blocks]
 
 
-def test_it_works(read):
+def test_exported_course_gives_a_course_structure(read):
     found = read()
     assert found.course_key == CourseKey.from_string("course-v1:O+C+R")
     assert found.display_name == "Small"
@@ -52,8 +52,8 @@ def test_it_works(read):
     assert read_json(write_json(found)) == found
 
 
-def test_the_demos_course():
-    """Its points are those that the demo's pages show."""
+def test_demo_course_has_the_points_of_its_pages():
+    """Maximum scores and order are those that the demo's pages show."""
     found = read_olx(OLX)
     shown = {problem.usage_key: float(sum(problem.points)) for problem in demo_course().problems}
     assert {key: block.max_score for key, block in found.blocks.items()} == shown
@@ -61,7 +61,7 @@ def test_the_demos_course():
     assert found.course_key == demo_course().key
 
 
-def test_an_archive_is_read_as_the_folder_is(tmp_path):
+def test_archive_gives_the_same_course_as_its_folder(tmp_path):
     folder = read_olx(olx_factories.folder(tmp_path / "folder", olx_factories.FILES))
     assert (
         read_olx(olx_factories.archive(tmp_path / "course.tar.gz", olx_factories.FILES)) == folder
@@ -76,20 +76,20 @@ def test_an_archive_is_read_as_the_folder_is(tmp_path):
     )
 
 
-def test_the_version_is_that_of_the_content(read, tmp_path):
+def test_version_changes_with_the_content_only(read, tmp_path):
     before = read()
     assert read().version == before.version
     assert read(problem__p='<problem weight="5"/>').version != before.version
 
 
-def test_a_course_may_be_known_by_another_key(tmp_path):
+def test_course_is_read_with_another_course_key(tmp_path):
     other = CourseKey.from_string("course-v1:O+C+Again")
     found = read_olx(olx_factories.folder(tmp_path, olx_factories.FILES), other)
     assert found.course_key == other
     assert {key.course_key for key in found.blocks} == {other}
 
 
-def test_elements_may_be_written_in_place(read):
+def test_element_inside_its_parent_is_read(read):
     found = read(
         course='<course url_name="R" org="O" course="C"><chapter url_name="c">'
         '<sequential url_name="s" graded="true" format="Homework"><vertical>'
@@ -99,13 +99,13 @@ def test_elements_may_be_written_in_place(read):
     assert names(found.blocks.values()) == ["p"]
 
 
-def test_colons_in_names_are_folders(tmp_path):
+def test_colon_in_a_url_name_is_a_folder(tmp_path):
     made = olx_factories.files(vertical__v='<vertical><problem url_name="week1:p"/></vertical>')
     made["problem/week1/p.xml"] = made.pop("problem/p.xml")
     assert names(read_olx(olx_factories.folder(tmp_path, made)).blocks.values()) == ["week1:p"]
 
 
-def test_values_may_be_json(read):
+def test_quoted_attribute_is_read_as_json(read):
     """Studio has written dates and texts with their quotation marks."""
     found = read(
         course__R='<course end="&quot;2026-07-01T00:00:00Z&quot;" display_name="&quot;A&quot;">'
@@ -117,7 +117,7 @@ def test_values_may_be_json(read):
     assert [each.weight for each in found.blocks.values()] == [3.0]
 
 
-def test_settings_are_inherited(read):
+def test_subsection_inherits_settings_of_its_chapter(read):
     found = read(
         chapter__one='<chapter due="2026-05-01T12:00:00Z" show_correctness="past_due">'
         '<sequential url_name="s"/></chapter>',
@@ -129,7 +129,7 @@ def test_settings_are_inherited(read):
     assert made.format == "Exam"
 
 
-def test_policy_json_has_the_last_word(tmp_path):
+def test_policy_json_overrides_attributes(tmp_path):
     made = olx_factories.files()
     made["policies/R/policy.json"] = json.dumps(
         {
@@ -156,8 +156,8 @@ def test_policy_json_has_the_last_word(tmp_path):
         ('graded="true"', "", True),
     ],
 )
-def test_a_problem_is_graded_as_it_or_its_unit_says(read, unit, problem, graded):
-    """Not as its subsection says: that one decides whether the subsection counts."""
+def test_graded_of_a_problem_is_its_own_or_that_of_its_unit(read, unit, problem, graded):
+    """The subsection's value says whether the subsection counts, and not the problem."""
     found = read(
         sequential__s='<sequential graded="false"><vertical url_name="v"/></sequential>',
         vertical__v=f'<vertical {unit}><problem url_name="p"/></vertical>',
@@ -166,15 +166,15 @@ def test_a_problem_is_graded_as_it_or_its_unit_says(read, unit, problem, graded)
     assert [each.graded for each in found.blocks.values()] == [graded]
 
 
-def test_what_only_staff_sees_is_not_graded(read):
+def test_block_visible_to_staff_only_is_left_out(read):
     hidden = PROBLEM.format("b").replace("<problem", '<problem visible_to_staff_only="true"')
     assert names(
         read(vertical__v=VERTICAL.format(PROBLEM.format("a") + hidden)).blocks.values()
     ) == ["a"]
 
 
-def test_a_block_in_two_subsections(read):
-    """SG62: it stands in both."""
+def test_block_in_two_subsections_is_in_both(read):
+    """SG62: a block belongs to each subsection that contains it."""
     unit = '<vertical url_name="v"/>'
     found = read(
         chapter__one=f'<chapter><sequential url_name="s">{unit}</sequential>'
@@ -184,8 +184,8 @@ def test_a_block_in_two_subsections(read):
     assert names(found.subsections_of(key)) == ["s", "t"]
 
 
-def test_a_subsection_in_two_chapters(read):
-    """SG62: it is read and graded once."""
+def test_subsection_in_two_chapters_is_read_once(read):
+    """SG62: it is graded once."""
     found = read(
         course__R='<course><chapter url_name="one"/><chapter url_name="two"/></course>',
         chapter__two='<chapter format="Exam"><sequential url_name="s"/></chapter>',
@@ -207,15 +207,15 @@ def test_a_subsection_in_two_chapters(read):
         ('<conditional url_name="l">{}</conditional>', 2),
     ],
 )
-def test_library_content_counts_what_it_draws(read, pool, possible):
-    """SG52: everyone's maximum is the same before the first try."""
+def test_pool_counts_the_number_of_blocks_that_it_draws(read, pool, possible):
+    """SG52: the maximum is the same for each learner before the first attempt."""
     found = read(vertical__v=VERTICAL.format(pool.format(TWO)))
     assert names(found.blocks.values()) == ["a", "b"]
     assert zero_totals(found.subsections[0])[1].possible == possible
 
 
-def test_blocks_that_know_their_own_points(read):
-    """They count for learners who have a score there."""
+def test_block_whose_points_are_not_in_the_olx_has_no_maximum(read):
+    """It counts for learners who have a score there."""
     found = read(vertical__v='<vertical><done url_name="d"/><poll url_name="q"/></vertical>')
     assert [(each.block_type, each.max_score) for each in found.blocks.values()] == [("done", None)]
 
@@ -257,8 +257,8 @@ def test_blocks_that_know_their_own_points(read):
         ),
     ],
 )
-def test_errors_of_the_course_name_file_and_element(read, changed, where, reason):
-    """The error names file, line and element."""
+def test_invalid_course_is_refused_with_file_line_and_element(read, changed, where, reason):
+    """No part of the course is read."""
     with pytest.raises(InvalidCourse) as caught:
         read(**changed)
     assert caught.value.field == where
@@ -362,7 +362,7 @@ OTHER = '<sequential url_name="other" graded="true"><problem url_name="q" weight
         ),
     ],
 )
-def test_errors_of_one_element_are_reported(tmp_path, changed, where, reason):
+def test_invalid_element_is_reported_and_the_others_are_read(tmp_path, changed, where, reason):
     """Kind 11: the error names file, line and element; the other chapter is read."""
     made = olx_factories.files(**changed)
     made["course/R.xml"] = made["course/R.xml"].replace(
@@ -376,7 +376,7 @@ def test_errors_of_one_element_are_reported(tmp_path, changed, where, reason):
     assert (last.usage_key.block_id, len(last.blocks), last.graded) == ("other", 1, True)
 
 
-def test_without_a_receiver_errors_are_logged(read, caplog):
+def test_error_without_a_report_function_is_logged(read, caplog):
     read(problem__p='<problem weight="heavy"/>')
     assert "attribute 'weight'" in caplog.text
 
@@ -392,7 +392,7 @@ def test_without_a_receiver_errors_are_logged(read, caplog):
                         "</problem>"}, (3.0, None)),
     ],
 )  # fmt: skip
-def test_numbers_that_only_the_block_knows(read, changed, expected):
+def test_number_that_cannot_be_read_is_none(read, changed, expected):
     """Kind 11: such a maximum or weight is unknown, and the problem is in the course."""
     (block,) = read(**changed).blocks.values()
     assert (block.weight, block.max_score) == expected
@@ -416,30 +416,30 @@ YEAR = datetime.now(UTC).year
         ("99999999999999999999 May", None),
     ],
 )
-def test_dates_as_authors_write_them(read, due, expected):
-    """Kind 11: as the platform's Date field reads them; without month and day there is no date."""
+def test_date_is_read_as_by_the_platform(read, due, expected):
+    """Kind 11: as the platform's Date field reads it; without month and day there is no date."""
     made = f"<sequential due='{due}'><vertical url_name=\"v\"/></sequential>"
     (subsection,) = read(sequential__s=made).subsections
     assert subsection.due == expected
 
 
 @given(st.text(max_size=120))
-def test_any_text_as_a_date(text):
-    """A date, or InvalidCourse."""
+def test_any_text_is_a_date_or_invalid_course(text):
+    """No other exception is raised."""
     try:
         assert date_from(text, "due").tzinfo is UTC
     except InvalidCourse as exc:
         assert exc.field == "due"
 
 
-def test_a_split_test_is_left_out_with_its_blocks(read):
+def test_split_test_is_left_out_with_its_blocks(read):
     """The blocks beside it are read."""
     made = f'<split_test url_name="x">{TWO}</split_test><problem url_name="p"/>'
     assert [key.block_id for key in read(vertical__v=VERTICAL.format(made)).blocks] == ["p"]
 
 
-def test_the_grading_policy_is_needed(tmp_path):
-    """SG63: at load time, with the file's name."""
+def test_missing_grading_policy_is_refused(tmp_path):
+    """SG63: the error has the file's name."""
     made = olx_factories.files()
     del made["policies/R/grading_policy.json"]
     with pytest.raises(InvalidCourse, match=r"^policies/R/grading_policy.json: is missing$"):
@@ -458,21 +458,21 @@ def test_the_grading_policy_is_needed(tmp_path):
         ),
     ],
 )
-def test_the_grading_policy_is_checked(tmp_path, text, message):
-    """SG63: an entry that cannot be used is named, with its file."""
+def test_invalid_grading_policy_is_refused(tmp_path, text, message):
+    """SG63: the error names the entry and its file."""
     made = {**olx_factories.FILES, "policies/R/grading_policy.json": text}
     with pytest.raises(ValueError, match=f"^{message}$"):
         read_olx(olx_factories.folder(tmp_path, made))
 
 
-def test_the_other_policy_is_checked(tmp_path):
+def test_policy_json_that_is_not_an_object_is_refused(tmp_path):
     made = {**olx_factories.FILES, "policies/R/policy.json": "[1]"}
     with pytest.raises(InvalidCourse, match=r"^policies/R/policy.json: must be an object$"):
         read_olx(olx_factories.folder(tmp_path, made))
 
 
-def test_files_that_multiply_have_an_end(tmp_path):
-    """Each unit holds the next one ten times: a million units from seven files."""
+def test_units_that_multiply_are_refused(tmp_path):
+    """Each unit contains the next one ten times: a million units from seven files."""
     made = olx_factories.files(vertical__v=VERTICAL.format('<vertical url_name="v1"/>' * 10))
     for number in range(1, 8):
         following = f'<vertical url_name="v{number + 1}"/>' * 10 if number < 7 else ""

@@ -1,4 +1,4 @@
-"""OLX files are read for their elements, and for nothing else."""
+"""Parsing of one OLX file: elements with their lines, and nothing that XML could load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xqueue_bridge.course_structure.olx.xml import MAX_DEPTH, parse_xml, unquote
 from xqueue_bridge.exceptions import InvalidCourse
 
 
-def test_elements_know_where_they_stand():
+def test_elements_have_their_file_and_line():
     root = parse_xml(b'<a>\n <b url_name="x"><c/></b>\n text <d/></a>', "a.xml")
     assert [each.tag for each in root.descendants()] == ["b", "c", "d"]
     (first, second) = root.children
@@ -32,7 +32,7 @@ def test_elements_know_where_they_stand():
         ('<problem url_name="p" org="O"/>', False),
     ],
 )
-def test_what_only_points_to_a_file(text, is_pointer):
+def test_element_with_only_a_url_name_is_a_pointer(text, is_pointer):
     assert parse_xml(text.encode(), "f.xml").is_pointer is is_pointer
 
 
@@ -45,7 +45,7 @@ def test_what_only_points_to_a_file(text, is_pointer):
         "<!DOCTYPE a><a/>",
     ],
 )
-def test_document_types_are_refused(text):
+def test_document_type_is_refused(text):
     with pytest.raises(InvalidCourse, match=r"^f.xml, line 1: must not have a document type$"):
         parse_xml(text.encode(), "f.xml")
 
@@ -63,14 +63,14 @@ def test_document_types_are_refused(text):
         (b"<a>" + b"<b/>" * 100_001 + b"</a>", "f.xml, line 1, b: stands too deep, or after"),
     ],
 )
-def test_other_content_is_refused(content, message):
+def test_content_that_is_not_xml_is_refused_with_its_line(content, message):
     with pytest.raises(InvalidCourse) as caught:
         parse_xml(content, "f.xml")
     assert str(caught.value).startswith(message)
 
 
 @given(st.binary(max_size=60) | st.text(alphabet="<>/ab=\"'&;!?[] ", max_size=60).map(str.encode))
-def test_any_bytes_are_read_or_refused(content):
+def test_any_bytes_are_parsed_or_invalid_course(content):
     try:
         parse_xml(content, "f.xml")
     except InvalidCourse as exc:
@@ -89,5 +89,5 @@ def test_any_bytes_are_read_or_refused(content):
         ('"\\ud800"', '"\\ud800"'),
     ],
 )
-def test_values_lose_their_quotation_marks(value, expected):
+def test_json_string_is_unquoted_and_other_text_is_kept(value, expected):
     assert unquoted(value) == expected

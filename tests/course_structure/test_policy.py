@@ -1,4 +1,4 @@
-"""A grading policy is refused when it is loaded, not when a learner is graded."""
+"""Parsing of a grading policy, which is refused when it is loaded."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ def document(*entries, **cutoffs):
     return {"GRADER": list(entries), "GRADE_CUTOFFS": cutoffs}
 
 
-def test_it_works():
+def test_policy_gives_assignments_and_sorted_cutoffs():
     policy = parse_policy(document(LAB, C=0.5, A=0.9))
     assert policy.assignments == (AssignmentFormat("Lab", 2, 1, short_label="L", weight=0.25),)
     assert policy.cutoffs == (("A", 0.9), ("C", 0.5))
 
 
-def test_what_is_left_out_has_upstreams_defaults():
+def test_missing_fields_have_the_defaults_of_upstream():
     (found,) = parse_policy(document({"type": "Lab", "min_count": 0, "drop_count": 0})).assignments
     assert (found.category, found.section_type, found.short_label) == ("Lab", "Lab", "Lab")
     assert (found.weight, found.starting_index, found.hide_average) == (0.0, 1, False)
 
 
-def test_counts_may_be_text():
+def test_count_as_text_or_float_is_read_as_int():
     """Studio has written both."""
     (found,) = parse_policy(document({**LAB, "min_count": "12", "drop_count": 2.0})).assignments
     assert (found.min_count, found.drop_count) == (12, 2)
 
 
-def test_unknown_arguments_are_logged_and_ignored(caplog):
+def test_unknown_field_is_logged_and_ignored(caplog):
     with caplog.at_level(logging.WARNING):
         parse_policy(document({**LAB, "colour": "red"}))
     assert "('Lab'): ignored: colour" in caplog.text
 
 
-def test_hash_is_that_of_the_lms():
-    """Of the policy as written, as compact JSON with sorted keys."""
+def test_hash_equals_that_of_the_lms():
+    """It is of the policy as written, as compact JSON with sorted keys."""
     written = document({**LAB, "colour": "red"}, Pass=0.5)
     text = json.dumps(written, sort_keys=True, separators=(",", ":"))
     digest = base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
@@ -89,8 +89,8 @@ def _without(name):
         (document(LAB, **{"A" * 256: 0.5}), "grading_policy.GRADE_CUTOFFS"),
     ],
 )
-def test_errors_name_the_entry(given, named):
-    """SG63: a policy that cannot be used is a ValueError that names the entry."""
+def test_invalid_policy_is_a_value_error_that_names_the_entry(given, named):
+    """SG63: an unusable entry is refused with its path."""
     with pytest.raises(ValueError, match=r".+: .+") as caught:
         parse_policy(given)
     assert isinstance(caught.value, InvalidCourse)
@@ -98,7 +98,7 @@ def test_errors_name_the_entry(given, named):
 
 
 @pytest.mark.parametrize("name", ["min_count", "drop_count", "weight"])
-def test_numbers_that_are_written_as_text(name):
+def test_number_as_text_is_read(name):
     """Kind 11: Studio has written all three as text."""
     entry = {"type": "Lab", "min_count": 2, "drop_count": 1, "weight": 0.25}
     plain, text = document(entry), document({**entry, name: f" {entry[name]} "})
@@ -121,8 +121,8 @@ entries = st.dictionaries(st.sampled_from(fields), json_values)
         {"GRADER": st.lists(entries), "GRADE_CUTOFFS": st.dictionaries(st.text(), json_values)}
     )
 )
-def test_any_document_is_read_or_refused(given):
-    """SG63: never another error, whatever the JSON."""
+def test_any_json_is_a_policy_or_invalid_course(given):
+    """SG63: no JSON causes another exception."""
     try:
         policy = parse_policy(given)
     except InvalidCourse:

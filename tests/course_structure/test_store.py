@@ -1,4 +1,4 @@
-"""Publications of a course, and which is current."""
+"""Publishing of course structures, and which version is current."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _remember_nothing():
+def _empty_cache():
     store._cache.clear()
 
 
 @pytest.fixture
-def heard():
-    """What course_published has told."""
-    told: list[dict] = []
+def published_signals():
+    """Collect the arguments of course_published."""
+    received: list[dict] = []
 
     def listen(**kwargs):
-        told.append({k: v for k, v in kwargs.items() if k not in ("signal", "sender")})
+        received.append({k: v for k, v in kwargs.items() if k not in ("signal", "sender")})
 
     course_published.connect(listen)
-    yield told
+    yield received
     course_published.disconnect(listen)
 
 
@@ -48,7 +48,7 @@ def current() -> str | None:
     return found.version if found else None
 
 
-def test_it_works():
+def test_published_course_is_current():
     made = worth(5)
     published = publish(made)
     assert published.course == made
@@ -56,11 +56,11 @@ def test_it_works():
     assert StoredStructures().get(COURSE_KEY) == made
 
 
-def test_an_unknown_course_is_none():
+def test_unknown_course_has_no_structure():
     assert StoredStructures().get(COURSE_KEY) is None
 
 
-def test_a_publish_changes_the_maximum_for_all_who_never_tried():
+def test_publish_changes_the_maximum_of_learners_without_an_attempt():
     """SG52: there is one current structure, so there is one maximum."""
     for points in (5, 4):
         publish(worth(points))
@@ -68,34 +68,40 @@ def test_a_publish_changes_the_maximum_for_all_who_never_tried():
         assert zero_totals(found.subsections[0])[1].possible == points
 
 
-def test_the_same_content_is_no_publication(django_capture_on_commit_callbacks, heard):
+def test_publish_of_the_same_content_is_not_new(
+    django_capture_on_commit_callbacks, published_signals
+):
     with django_capture_on_commit_callbacks(execute=True):
         publish(worth(5))
         again = publish(replace(worth(5), edited_on=None))
     assert not again.is_new
     assert CourseStructureVersion.objects.count() == 1
-    assert len(heard) == 1
+    assert len(published_signals) == 1
 
 
-def test_an_older_version_can_come_back(django_capture_on_commit_callbacks, heard):
+def test_publish_of_an_older_version_makes_it_current(
+    django_capture_on_commit_callbacks, published_signals
+):
     with django_capture_on_commit_callbacks(execute=True):
         for made in (worth(5, "1"), worth(4, "2"), worth(5, "1")):
             publish(made)
     assert current() == "1"
     assert CourseStructureVersion.objects.count() == 2
-    assert [(each["previous_version"], each["version"]) for each in heard] == [
+    assert [(each["previous_version"], each["version"]) for each in published_signals] == [
         (None, "1"),
         ("1", "2"),
         ("2", "1"),
     ]
-    assert [each["policy_changed"] for each in heard] == [True, False, False]
+    assert [each["policy_changed"] for each in published_signals] == [True, False, False]
 
 
-def test_receivers_are_told_of_another_policy(django_capture_on_commit_callbacks, heard):
+def test_signal_says_that_the_policy_has_changed(
+    django_capture_on_commit_callbacks, published_signals
+):
     with django_capture_on_commit_callbacks(execute=True):
         publish(course(version="1"))
         publish(course(version="2", grading=policy(Pass=0.7)))
-    assert heard[1] == {
+    assert published_signals[1] == {
         "course_key": COURSE_KEY,
         "version": "2",
         "previous_version": "1",
@@ -103,31 +109,31 @@ def test_receivers_are_told_of_another_policy(django_capture_on_commit_callbacks
     }
 
 
-def test_a_version_is_one_content():
+def test_same_version_with_other_content_is_refused():
     publish(worth(5, "1"))
     with pytest.raises(InvalidCourse, match="'1' was loaded with another content"):
         publish(worth(4, "1"))
     assert zero_totals(StoredStructures().get(COURSE_KEY).subsections[0])[1].possible == 5
 
 
-def test_a_course_without_date_was_edited_when_it_was_loaded():
+def test_course_without_edited_on_gets_the_time_of_the_publish():
     before = datetime.now(UTC)
     publish(replace(worth(5), edited_on=None))
     assert before <= StoredStructures().get(COURSE_KEY).edited_on <= datetime.now(UTC)
 
 
-def test_what_is_rolled_back_was_never_published(heard):
+def test_rolled_back_publish_is_not_current_and_sends_no_signal(published_signals):
     publish(worth(5, "1"))
     with transaction.atomic():
         publish(worth(4, "2"))
         transaction.set_rollback(True)
     assert current() == "1"
-    assert heard == []
+    assert published_signals == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_statements(django_assert_num_queries, monkeypatch):
-    """Reading: one; two for a version this process has not read yet."""
+def test_publish_takes_ten_statements_and_get_one_or_two(django_assert_num_queries, monkeypatch):
+    """A version that this process has not read yet takes two."""
     monkeypatch.setattr(course_published, "receivers", [])
     # This version, BEGIN, INSERT, COMMIT; BEGIN, the lock, current, two moves, COMMIT.
     with django_assert_num_queries(10):
@@ -143,7 +149,7 @@ def test_statements(django_assert_num_queries, monkeypatch):
         publish(worth(4, "2"))
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
+def test_cache_has_at_most_max_cached_versions(monkeypatch):
     monkeypatch.setattr(store, "MAX_CACHED", 2)
     for points in range(5):
         publish(worth(points))
@@ -151,8 +157,8 @@ def test_what_is_remembered_is_bounded(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_publishing_at_once_leaves_one_current():
-    """The last publish is the current version, and no process fails."""
+def test_eight_concurrent_publishes_give_one_current_version():
+    """The last publish is the current version, and no thread fails."""
     ready = threading.Barrier(8)
     problems: list[Exception] = []
 
@@ -180,7 +186,7 @@ class OtherStructures:
         return worth(9)
 
 
-def test_a_host_may_keep_structures_elsewhere():
+def test_setting_replaces_the_store():
     assert isinstance(course_structures(), StoredStructures)
     path = f"{__name__}.OtherStructures"
     with override_settings(XQUEUE_BRIDGE={"COURSE_STRUCTURE_BACKEND": path}):
