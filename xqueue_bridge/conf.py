@@ -247,7 +247,7 @@ class Options:
 
 #: Defaults that differ in an LMS. Learner state and grades are the platform's there, so replies
 #: are applied by the block itself, and we compute no grades.
-LMS_DEFAULTS: Mapping[str, Any] = {
+LMS_DEFAULTS: Mapping[str, object] = {
     "REPLY_BACKEND": "block",
     "BLOCK_LOADER": "xqueue_bridge.lms.loader.load_block",
     "COURSE_STRUCTURE_BACKEND": None,

@@ -198,7 +198,7 @@ def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: ob
         after_commit(partial(enqueue, "send_grade", row_id))
 
 
-def retire_user(sender: object, *, user: Any, **kwargs: Any) -> None:
+def retire_user(sender: object, *, user: Any, **kwargs: object) -> None:
     """Retire what is stored about a user of the LMS; raise RetirementUnfinished.
 
     Runs in the request of the retirement pipeline, which repeats the step after an exception.

@@ -59,8 +59,8 @@ class CourseGradeFactory:
     def read(
         self,
         user: Any,
-        course: Any = None,
-        collected_block_structure: Any = None,
+        course: object = None,
+        collected_block_structure: object = None,
         course_structure: Any = None,
         course_key: CourseKey | None = None,
         create_if_needed: bool = True,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -208,7 +208,7 @@ def _grade_id(user_id: int, course: Course, usage_key: UsageKey) -> int:
     return found
 
 
-def _columns(override: SubsectionOverride) -> dict[str, Any]:
+def _columns(override: SubsectionOverride) -> dict[str, object]:
     values = asdict(override)
     points = {f"{name}_override": values[name] for name in _POINTS}
     return points | {

@@ -152,7 +152,7 @@ def write_course_grade(
 def _subsection_row(
     user_id: int, course: Course, grade: SubsectionGrade, now: datetime
 ) -> PersistentSubsectionGrade:
-    sums: dict[str, Any] = _sums(grade)
+    sums: dict[str, object] = _sums(grade)
     return PersistentSubsectionGrade(
         user_id=user_id,
         course_id=course.course_key,
@@ -165,7 +165,7 @@ def _subsection_row(
     )
 
 
-def _sums(grade: SubsectionGrade) -> dict[str, Any]:
+def _sums(grade: SubsectionGrade) -> dict[str, object]:
     return {
         "earned_all": grade.computed_all.earned,
         "possible_all": grade.computed_all.possible,

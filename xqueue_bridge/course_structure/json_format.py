@@ -143,7 +143,7 @@ def show_correctness_from(given: str | None, where: str) -> ShowCorrectness:
         raise InvalidCourse(f"{where}.show_correctness", f"is not one of {known}") from None
 
 
-def document_of(course: Course) -> dict[str, Any]:
+def document_of(course: Course) -> dict[str, object]:
     """Return the course as a document, ready for ``json.dumps``."""
     return {
         "course_key": str(course.course_key),
@@ -163,7 +163,7 @@ def document_of(course: Course) -> dict[str, Any]:
     }
 
 
-def _subsection_document(subsection: Subsection) -> dict[str, Any]:
+def _subsection_document(subsection: Subsection) -> dict[str, object]:
     return {
         "key": str(subsection.usage_key),
         "display_name": subsection.display_name,
@@ -178,7 +178,7 @@ def _subsection_document(subsection: Subsection) -> dict[str, Any]:
     }
 
 
-def _block_document(block: Block) -> dict[str, Any]:
+def _block_document(block: Block) -> dict[str, object]:
     return {
         "key": str(block.usage_key),
         "type": block.block_type,

@@ -29,7 +29,7 @@ class Node:
     """
 
     path: str
-    value: Mapping[str, Any]
+    value: Mapping[str, object]
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Mapping):
@@ -44,7 +44,7 @@ class Node:
         for name in sorted(self.value.keys() - set(known)):
             raise InvalidCourse(self.at(name), f"is not one of {', '.join(known)}")
 
-    def need(self, name: str) -> Any:
+    def need(self, name: str) -> object:
         """Return a required member."""
         if self.value.get(name) is None:
             raise InvalidCourse(self.at(name), "is missing")

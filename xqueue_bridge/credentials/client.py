@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
 
 import requests
 
@@ -19,7 +18,9 @@ _PRECISION = Decimal("0.0001")
 _MOST = Decimal("9.9999")
 
 
-def grade_message(username: str, grade: PersistentCourseGrade, *, verified: bool) -> dict[str, Any]:
+def grade_message(
+    username: str, grade: PersistentCourseGrade, *, verified: bool
+) -> dict[str, object]:
     """Return the JSON body of the request, with Credentials' field names."""
     return {
         "username": username,

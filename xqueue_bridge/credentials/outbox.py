@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, QuerySet, Value, When
@@ -111,7 +111,7 @@ def _insert(grade: Grade, verified: bool, error: str) -> GradeOutbox | None:
         return None
 
 
-def _new_values(grade: Grade) -> dict[str, Any]:
+def _new_values(grade: Grade) -> dict[str, object]:
     (user_id, course_key), (version, modified) = grade.key, grade.revision
     return {
         "user_id": user_id,

@@ -32,7 +32,7 @@ def id_batches(rows: QuerySet[Any], size: int = BATCH_SIZE) -> Iterator[list[int
     return by_key(rows.values_list("pk", flat=True), size=size)
 
 
-def _key_of(result: object, key: str) -> Any:
+def _key_of(result: object, key: str) -> object:
     if isinstance(result, dict):
         return result[key]
     return getattr(result, key, result)

@@ -35,10 +35,10 @@ class DatabaseNow(Func):
         value = Value(self._here + self._offset, output_field=DateTimeField())
         return value.as_sql(compiler, connection)
 
-    def as_postgresql(self, compiler: object, connection: object, **context: object) -> Any:
+    def as_postgresql(self, compiler: object, connection: object, **context: object) -> object:
         return f"(STATEMENT_TIMESTAMP() + INTERVAL '{self._microseconds} microseconds')", []
 
-    def as_mysql(self, compiler: object, connection: object, **context: object) -> Any:
+    def as_mysql(self, compiler: object, connection: object, **context: object) -> object:
         return f"(UTC_TIMESTAMP(6) + INTERVAL {self._microseconds} MICROSECOND)", []
 
     @property

@@ -77,7 +77,7 @@ class BlockTypeKeyField(_CaseSensitiveKeys, opaque_keys.BlockTypeKeyField):
     """Stores the key of a type of blocks."""
 
 
-def _case_sensitive(parameters: Any, connection: BaseDatabaseWrapper) -> Any:
+def _case_sensitive(parameters: Any, connection: BaseDatabaseWrapper) -> object:
     if connection.vendor == "mysql":
         parameters["collation"] = MYSQL_COLLATION
     return parameters

@@ -119,7 +119,7 @@ def _hidden(test: Test) -> Test:
     )
 
 
-def _object(text: str | bytes) -> Mapping[str, Any]:
+def _object(text: str | bytes) -> Mapping[str, object]:
     try:
         data = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError):
@@ -129,7 +129,7 @@ def _object(text: str | bytes) -> Mapping[str, Any]:
     return data
 
 
-def _list(data: Mapping[str, object], name: str) -> list[Any]:
+def _list(data: Mapping[str, object], name: str) -> list[object]:
     value = data.get(name)
     if value is None:
         return []

@@ -75,14 +75,14 @@ class Result:
         """Whether the answer has all points."""
         return self.score >= self.max_score
 
-    def to_reply(self, *, as_fraction: bool = False) -> dict[str, Any]:
+    def to_reply(self, *, as_fraction: bool = False) -> dict[str, object]:
         """Return the XQueue reply: ``correct``, ``score``, ``msg``, and the tests as data.
 
         ``as_fraction``: the score is a part of 1, for a queue with ``SCORE_SCALE`` "fraction"
         and for problems whose points differ from ``max_score``.
         """
         score = self.score / self.max_score if as_fraction and self.max_score else self.score
-        reply: dict[str, Any] = {
+        reply: dict[str, object] = {
             "correct": self.correct,
             "score": score,
             "msg": self.to_html(),

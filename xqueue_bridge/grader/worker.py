@@ -87,7 +87,7 @@ class Worker:
             log.info("submission %s of %s graded in %.2f s", submission.id, queue_name, seconds)
         return True
 
-    def _reply_to(self, submission: Submission) -> dict[str, Any] | None:
+    def _reply_to(self, submission: Submission) -> dict[str, object] | None:
         try:
             result = self.grade(submission)
             if isinstance(result, Result):

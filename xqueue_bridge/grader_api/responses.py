@@ -47,7 +47,7 @@ class Envelope(Response):
         # Views outside of DRF may return it, too; DRF sets these attributes again.
         self.accepted_renderer = EnvelopeRenderer()
         self.accepted_media_type = EnvelopeRenderer.media_type
-        self.renderer_context: dict[str, Any] = {}
+        self.renderer_context: dict[str, object] = {}
         if problem:
             self[PROBLEM_HEADER] = problem
         self.jobs: list[Callable[[], object]] = []

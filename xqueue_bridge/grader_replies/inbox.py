@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Collection
 from functools import partial
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Count
@@ -197,7 +196,7 @@ def send_after_commit_not_applied(reply_id: int, status: str, error: str) -> Non
     )
 
 
-def _columns(text: str, reply: GraderReply | None) -> dict[str, Any]:
+def _columns(text: str, reply: GraderReply | None) -> dict[str, object]:
     """Return the columns of a text and of what was parsed of it."""
     body = text[: options().MAX_REPLY_BYTES]
     if reply is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from math import isfinite
-from typing import Any
 
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.exceptions import InvalidReply
@@ -54,7 +53,7 @@ def write_reply(reply: GraderReply, *, score: float) -> str:
     return json.dumps({"correct": reply.correct, "score": score, "msg": reply.msg})
 
 
-def _required(members: dict[str, object], name: str) -> Any:
+def _required(members: dict[str, object], name: str) -> object:
     if name not in members:
         raise InvalidReply(name, "is missing")
     return members[name]

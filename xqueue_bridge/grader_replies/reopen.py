@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 from django.utils import timezone
 
@@ -40,7 +39,7 @@ def reopen(target: Target, queue_key: str) -> bool:
     return True
 
 
-def _state_that_waited(target: Target, queue_key: str) -> dict[str, Any] | None:
+def _state_that_waited(target: Target, queue_key: str) -> dict[str, object] | None:
     """Return the newest state that waited for the key; None if its answer waited again."""
     entries = learner_state.read_history(target.user_id, target.usage_key, target.course_key)
     answered_since: set[str] = set()

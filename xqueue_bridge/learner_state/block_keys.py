@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
@@ -44,7 +44,7 @@ def block_key_of(usage_key: UsageKey) -> BlockKey:
 
 
 @lru_cache(maxsize=4096)
-def context_key_from(context: str) -> Any:
+def context_key_from(context: str) -> object:
     """Return the course key or library key that a row stores."""
     return LearningContextKey.from_string(context)
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 #: A block's fields: name -> JSON value.
-Fields: TypeAlias = dict[str, Any]
+Fields: TypeAlias = dict[str, object]
 
 
 def encode(fields: Mapping[str, object]) -> str:
@@ -50,7 +50,7 @@ def read_object(text: str) -> Fields | None:
     return found if isinstance(found, dict) else None
 
 
-def read_value(text: str) -> Any:
+def read_value(text: str) -> object:
     """Return the JSON value that a text holds. Raises ValueError if it is not JSON.
 
     Numbers that JSON does not have, or that no float can hold, are None. A byte order mark, and
@@ -96,7 +96,7 @@ def _culprit(fields: Mapping[str, object]) -> str:
     return "the fields"
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _plain(member) for key, member in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

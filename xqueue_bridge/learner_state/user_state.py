@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.utils.module_loading import import_string
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
@@ -188,7 +188,7 @@ def state_client(user: object = None) -> Any:
 
 
 @cache
-def user_state_scope() -> Any:
+def user_state_scope() -> object:
     """Return XBlock's ``Scope.user_state``, or its name if XBlock is not installed."""
     try:
         return import_module("xblock.fields").Scope.user_state

@@ -101,7 +101,7 @@ def failed(state: State, answer_id: str, msg: str, *, possible: float) -> dict[s
     return after
 
 
-def reopened(state: State, before: State, queue_key: str, time: str) -> dict[str, Any] | None:
+def reopened(state: State, before: State, queue_key: str, time: str) -> dict[str, object] | None:
     """Return the state in which an answer waits again, as it did in ``before``.
 
     None if the learner has changed that answer since, or it waits for another reply. ``time`` is
@@ -119,7 +119,7 @@ def reopened(state: State, before: State, queue_key: str, time: str) -> dict[str
     return {**state, "correct_map": {**entries, answer_id: entry}}
 
 
-def shown(state: State, input_id: str, msg: str) -> dict[str, Any]:
+def shown(state: State, input_id: str, msg: str) -> dict[str, object]:
     """Return the state after a trial run has received its output and no longer waits."""
     entry = {
         **state["input_state"][input_id],

@@ -35,7 +35,7 @@ def load_block(user_id: int, course_key: CourseKey, usage_key: UsageKey) -> Prob
         return _bind(user, course_key, course, block)
 
 
-def _bind(user: Any, course_key: CourseKey, course: Any, block: Any) -> ProblemBlock:
+def _bind(user: Any, course_key: CourseKey, course: object, block: object) -> ProblemBlock:
     """Bind the block to the learner, as the platform does for a request."""
     from lms.djangoapps.courseware.block_render import get_block_for_descriptor
     from lms.djangoapps.courseware.model_data import FieldDataCache

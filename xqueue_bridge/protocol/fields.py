@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from xqueue_bridge.exceptions import InvalidField
 
@@ -21,7 +20,7 @@ def text_field(fields: object, name: str) -> str:
 
 def json_object(
     text: object, field: str, *, error: type[InvalidField] = InvalidField
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the JSON object in a text field; raise ``error`` with the field's name."""
     if not isinstance(text, str):
         raise error(field, "must be text")

@@ -48,7 +48,7 @@ _CHARACTERS_READ = 2_000
 _URL = re.compile(r"\S*://\S*")
 
 
-def fill(message: Any, *values: object) -> Any:
+def fill(message: Any, *values: object) -> object:
     """Return a message with its values, still to be translated."""
     return format_lazy(message, *values)
 

@@ -51,7 +51,7 @@ class OlxTree:
         self.pointer = pointer
         self.run = _url_name(self.pointer)
         file = f"policies/{self.run}/policy.json"
-        self.policy: Mapping[str, Any] = self.json(file) or {}
+        self.policy: Mapping[str, object] = self.json(file) or {}
         if not isinstance(self.policy, Mapping):
             raise InvalidCourse(file, "must be an object")
         self.visits = 0

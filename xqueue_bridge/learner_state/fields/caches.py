@@ -31,7 +31,7 @@ CacheGroup: TypeAlias = Hashable
 #: An XBlock, whose package is optional.
 Block: TypeAlias = Any
 #: cache group, field name, value, time of the last change
-Found: TypeAlias = tuple[CacheGroup, str, Any, datetime | None]
+Found: TypeAlias = tuple[CacheGroup, str, object, datetime | None]
 
 
 class FieldCache(ABC):
@@ -42,7 +42,7 @@ class FieldCache(ABC):
 
     def __init__(self) -> None:
         self._known: set[CacheGroup] = set()
-        self._values: dict[CacheGroup, dict[str, Any]] = defaultdict(dict)
+        self._values: dict[CacheGroup, dict[str, object]] = defaultdict(dict)
         self._modified: dict[tuple[CacheGroup, str], datetime | None] = {}
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class FieldCache(ABC):
         """Mark blocks as loaded without fields of this scope, so that no query is made for them."""
         self._known |= self._groups(blocks, ())
 
-    def get(self, key: FieldKey) -> Any:
+    def get(self, key: FieldKey) -> object:
         """Return a copy of the value. Raises KeyError if the field is not stored."""
         return copy.deepcopy(self._fields_at(self.group_of(key))[key.field_name])
 
@@ -75,7 +75,7 @@ class FieldCache(ABC):
 
     def set_many(self, values: Mapping[FieldKey, object]) -> None:
         """Store all of the values, or none; they must be in their JSON form."""
-        groups: dict[CacheGroup, dict[str, Any]] = defaultdict(dict)
+        groups: dict[CacheGroup, dict[str, object]] = defaultdict(dict)
         for key, value in values.items():
             groups[self.group_of(key)][key.field_name] = value
         modified = self._write(groups)

@@ -44,7 +44,7 @@ class FieldKey(NamedTuple):
 
     scope: object
     user_id: int | None
-    block_scope_id: Any
+    block_scope_id: object
     field_name: str
     block_family: str = "xblock.v1"
 
@@ -52,7 +52,7 @@ class FieldKey(NamedTuple):
 class Fields(Protocol):
     """The interface that the store uses; ``FieldDataCache`` implements it."""
 
-    def get(self, key: FieldKey) -> Any: ...
+    def get(self, key: FieldKey) -> object: ...
 
     def has(self, key: FieldKey) -> bool: ...
 
@@ -73,7 +73,7 @@ class DjangoKeyValueStore:
     def __init__(self, field_data_cache: Fields) -> None:
         self._fields = field_data_cache
 
-    def get(self, key: FieldKey) -> Any:
+    def get(self, key: FieldKey) -> object:
         """Return a copy of the field's value, which the caller may change."""
         return self._fields.get(key)
 
@@ -93,6 +93,6 @@ class DjangoKeyValueStore:
         """Return whether a value is stored; a default value is not."""
         return self._fields.has(key)
 
-    def default(self, key: FieldKey) -> Any:
+    def default(self, key: FieldKey) -> object:
         """Raise ``KeyError``, so that XBlock uses the field's own default."""
         raise KeyError(key.field_name)

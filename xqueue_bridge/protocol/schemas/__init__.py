@@ -20,7 +20,7 @@ def schema(name: str) -> dict[str, Any]:
 
 
 @cache
-def openapi() -> dict[str, Any]:
+def openapi() -> dict[str, object]:
     """Return the OpenAPI 3.1 description of the graders' endpoints, the two schemas included."""
     document = schema("openapi")
     schemas = {"Submission": schema("submission-1"), "Result": schema("result-1")}

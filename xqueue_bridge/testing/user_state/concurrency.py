@@ -23,7 +23,7 @@ class ConcurrentUserStateContract(UserStateCase):
     With a Django database, mark your class with ``pytest.mark.django_db(transaction=True)``.
     """
 
-    def together(self, jobs: Sequence[Callable[[], Any]]) -> None:
+    def together(self, jobs: Sequence[Callable[[], object]]) -> None:
         """Run all jobs at once and raise the exception of one that failed; default: threads."""
         with ThreadPoolExecutor(len(jobs)) as pool:
             running = [pool.submit(self.in_thread, job) for job in jobs]

@@ -154,7 +154,7 @@ class ReadingAndWriting(UserStateCase):
         client, ada = self.make_client(), self.make_user("ada")
         client.set(ada, BLOCK, {"a": 1})
         for bad in (object(), {1, 2}, float("nan"), b"bytes"):
-            states: dict[Any, dict[str, Any]] = {block: {"a": 2} for block in BLOCKS}
+            states: dict[object, dict[str, object]] = {block: {"a": 2} for block in BLOCKS}
             states[BLOCKS[25]] = {"fine": 1, "bad": [bad]}
             with raises(TypeError, ValueError):
                 client.set_many(ada, states)

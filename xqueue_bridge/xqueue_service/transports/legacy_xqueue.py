@@ -136,7 +136,7 @@ def _basic_auth(pair: Any) -> Auth | None:
     return HTTPBasicAuth(*pair) if pair else None
 
 
-def _reason(fault: Exception) -> Any:
+def _reason(fault: Exception) -> object:
     if isinstance(fault, requests.ConnectionError):
         return messages.NO_CONNECTION
     if isinstance(fault, requests.Timeout | requests.exceptions.ChunkedEncodingError):
