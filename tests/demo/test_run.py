@@ -187,4 +187,5 @@ def test_signal_during_the_start_ends_all_processes(tmp_path: Path, seconds: flo
     # The children inherit the pipe, so it is closed when the last of them has ended.
     demo.communicate(timeout=60)
     assert time.monotonic() - started < 5
-    assert demo.returncode in (0, -signal.SIGTERM)
+    # Python drops an exception that is raised in a weak reference's callback: SystemExit follows.
+    assert demo.returncode in (0, -signal.SIGTERM, 128 + signal.SIGTERM)

@@ -22,6 +22,14 @@ LIMIT_SECONDS = 4.5
 _STEP_SECONDS = 0.1
 
 
+class Stopped(KeyboardInterrupt):
+    """Raised for a signal.
+
+    A class of its own, because Python exits as killed by SIGINT after a KeyboardInterrupt itself
+    that was raised in ``exec`` of a text, as dataclasses do, even if it was caught.
+    """
+
+
 class StopFlag:
     """Says whether to stop. ``received`` is the number of the signal, 0 before there is one."""
 
@@ -41,8 +49,8 @@ class StopFlag:
 class StopSignals(StopFlag):
     """A StopFlag that signals set, and a limit to the time until the process ends.
 
-    The first signal sets the flag; with ``interrupt``, it raises KeyboardInterrupt, too. A second
-    one, or GRACE_SECONDS, raise SystemExit in the main thread. If the process still runs after
+    The first signal sets the flag; with ``interrupt``, it raises Stopped (a KeyboardInterrupt),
+    too. A second one, or GRACE_SECONDS, raise SystemExit in the main thread. If it still runs after
     LIMIT_SECONDS, because the main thread is in a C function or catches everything,
     ``before_exit`` is called in another thread, and the process exits. Use it in the main thread.
     """
@@ -87,14 +95,14 @@ class StopSignals(StopFlag):
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Raise no KeyboardInterrupt inside the block, but after it."""
+        """Raise no Stopped inside the block, but after it."""
         self._is_deferred = True
         try:
             yield
         finally:
             self._is_deferred = False
         if self.received and self._interrupt:
-            raise KeyboardInterrupt
+            raise Stopped
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         is_first, self.received = not self.received, self.received or number
@@ -103,7 +111,7 @@ class StopSignals(StopFlag):
         if not is_first:
             raise SystemExit(128 + number)
         if self._interrupt:
-            raise KeyboardInterrupt
+            raise Stopped
 
     def _watch(self) -> None:
         received = self._await_signal()
