@@ -23,29 +23,7 @@ def check_host(**kwargs: object) -> list[checks.CheckMessage]:
     found: list[checks.CheckMessage] = []
     if is_cms():
         return found  # a CMS has neither submissions nor graders
-    alias = options().FILES_STORAGE_ALIAS
-    if not isinstance(alias, str):
-        pass  # check_options reports it
-    elif alias not in settings.STORAGES:
-        found.append(
-            warning(
-                "W001",
-                f"STORAGES has no {alias!r}: answers with files will be refused.",
-                f"STORAGES[{alias!r}] = {{'BACKEND': "
-                "'django.core.files.storage.FileSystemStorage', 'OPTIONS': "
-                "{'location': '/a/private/directory'}}",
-            )
-        )
-    elif alias == "default" or settings.STORAGES[alias] == settings.STORAGES.get("default"):
-        found.append(
-            warning(
-                "W002",
-                f"STORAGES[{alias!r}] is the default storage, which is usually public.",
-                f"STORAGES[{alias!r}] = ... of its own, in a private directory or bucket",
-            )
-        )
-    else:
-        found.extend(_unusable(storages, "FILES_STORAGE_ALIAS", alias, "STORAGES"))
+    found.extend(_wrong_files_storage())
     if isinstance(options().CACHE_ALIAS, str):
         found.extend(_unusable(caches, "CACHE_ALIAS", options().CACHE_ALIAS, "CACHES"))
     found.extend(_wrong_xqueue_settings())
@@ -70,6 +48,24 @@ def check_host(**kwargs: object) -> list[checks.CheckMessage]:
             )
         )
     return found
+
+
+def _wrong_files_storage() -> list[checks.CheckMessage]:
+    alias = options().FILES_STORAGE_ALIAS
+    if not isinstance(alias, str):
+        return []  # check_options reports it
+    if alias not in settings.STORAGES:
+        example = (
+            f"STORAGES[{alias!r}] = {{'BACKEND': 'django.core.files.storage.FileSystemStorage', "
+            "'OPTIONS': {'location': '/a/private/directory'}}"
+        )
+        text = f"STORAGES has no {alias!r}: answers with files will be refused."
+        return [warning("W001", text, example)]
+    if alias == "default" or settings.STORAGES[alias] == settings.STORAGES.get("default"):
+        example = f"STORAGES[{alias!r}] = ... of its own, in a private directory or bucket"
+        text = f"STORAGES[{alias!r}] is the default storage, which is usually public."
+        return [warning("W002", text, example)]
+    return list(_unusable(storages, "FILES_STORAGE_ALIAS", alias, "STORAGES"))
 
 
 def check_files_storage(**kwargs: object) -> list[checks.CheckMessage]:

@@ -83,6 +83,12 @@ def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
     for prefix in prefixes if isinstance(prefixes, list | tuple) else ():
         if not is_address(prefix):
             found.append(error("E009", f"{line}: {prefix!r} is no address.", example))
+    found.extend(_wrong_choices(given))
+    return found
+
+
+def _wrong_choices(given: Mapping[str, object]) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
     if given.get("TASK_RUNNER") not in (None, "inline", "celery"):
         found.append(
             error(

@@ -58,26 +58,7 @@ def enqueue(new: NewSubmission) -> int:
             files=[[file.name, file.storage_name, file.size] for file in stored],
             files_folder=folder,
         )
-        now = DatabaseNow()
-        max_age = timedelta(seconds=queue_options(new.queue_name).MAX_AGE_SECONDS)
-        submission = Submission.objects.create(
-            content=content,
-            transport=(
-                Submission.Transport.SUBMIT
-                if new.answers_by_callback
-                else Submission.Transport.TABLE
-            ),
-            queue_name=new.queue_name,
-            status=Status.WAITING,
-            available_at=now,
-            retry_until=now.plus(max_age),
-            created_at=now,
-            user_id=new.target.user_id,
-            course_key=new.target.course_key,
-            usage_key=new.target.usage_key,
-            dispatch=new.target.dispatch,
-            queue_key=new.queue_key,
-        )
+        submission = _publish(new, content)
     except BaseException:  # also when a worker is terminated
         # In a caller's transaction that is already broken, the rollback removes the row.
         if content is not None and not connection.needs_rollback:
@@ -89,6 +70,25 @@ def enqueue(new: NewSubmission) -> int:
         return _available(new.queue_name, DatabaseNow())[:LENGTH_LIMIT].count()
     except DatabaseError:  # the submission is stored even if counting fails
         return 1
+
+
+def _publish(new: NewSubmission, content: SubmissionContent) -> Submission:
+    now, transports = DatabaseNow(), Submission.Transport
+    max_age = timedelta(seconds=queue_options(new.queue_name).MAX_AGE_SECONDS)
+    return Submission.objects.create(
+        content=content,
+        transport=transports.SUBMIT if new.answers_by_callback else transports.TABLE,
+        queue_name=new.queue_name,
+        status=Status.WAITING,
+        available_at=now,
+        retry_until=now.plus(max_age),
+        created_at=now,
+        user_id=new.target.user_id,
+        course_key=new.target.course_key,
+        usage_key=new.target.usage_key,
+        dispatch=new.target.dispatch,
+        queue_key=new.queue_key,
+    )
 
 
 def is_known_queue(queue_name: str) -> bool:
