@@ -363,7 +363,7 @@ OTHER = '<sequential url_name="other" graded="true"><problem url_name="q" weight
     ],
 )
 def test_invalid_element_is_reported_and_the_others_are_read(tmp_path, changed, where, reason):
-    """Kind 11: the error names file, line and element; the other chapter is read."""
+    """The error names file, line and element; the other chapter is read."""
     made = olx_factories.files(**changed)
     made["course/R.xml"] = made["course/R.xml"].replace(
         "</course>", f'<chapter url_name="two" display_name="Two">{OTHER}</chapter></course>'
@@ -393,7 +393,7 @@ def test_error_without_a_report_function_is_logged(read, caplog):
     ],
 )  # fmt: skip
 def test_number_that_cannot_be_read_is_none(read, changed, expected):
-    """Kind 11: such a maximum or weight is unknown, and the problem is in the course."""
+    """Such a maximum or weight is unknown, and the problem is in the course."""
     (block,) = read(**changed).blocks.values()
     assert (block.weight, block.max_score) == expected
 
@@ -417,7 +417,7 @@ YEAR = datetime.now(UTC).year
     ],
 )
 def test_date_is_read_as_by_the_platform(read, due, expected):
-    """Kind 11: as the platform's Date field reads it; without month and day there is no date."""
+    """It is read as by the platform's Date field; without month and day there is no date."""
     made = f"<sequential due='{due}'><vertical url_name=\"v\"/></sequential>"
     (subsection,) = read(sequential__s=made).subsections
     assert subsection.due == expected

@@ -99,7 +99,7 @@ def test_invalid_policy_is_a_value_error_that_names_the_entry(given, named):
 
 @pytest.mark.parametrize("name", ["min_count", "drop_count", "weight"])
 def test_number_as_text_is_read(name):
-    """Kind 11: Studio has written all three as text."""
+    """Studio has written all three numbers as text."""
     entry = {"type": "Lab", "min_count": 2, "drop_count": 1, "weight": 0.25}
     plain, text = document(entry), document({**entry, name: f" {entry[name]} "})
     assert parse_policy(text).assignments == parse_policy(plain).assignments

@@ -1,4 +1,4 @@
-"""xqueue_callback: the address, the fields, and what each answer says."""
+"""Xqueue_callback: the URL, the fields, and the text and status of each response."""
 
 from __future__ import annotations
 
@@ -52,14 +52,16 @@ def wait_for_live(learner):
     learner_state.save_fields(learner.pk, COURSE, PROBLEM, state)
 
 
-def address(learner_id, *, dispatch="score_update", usage=PROBLEM, course=COURSE):
+def callback_url(learner_id, *, dispatch="score_update", usage=PROBLEM, course=COURSE):
     return quote(f"/courses/{course}/xqueue/{learner_id}/{usage}/{dispatch}")
 
 
 def post(client, learner_id, *, dispatch="score_update", usage=PROBLEM, course=COURSE, **fields):
     form = {"xqueue_header": HEADER, "xqueue_body": GOOD_REPLY, **fields}
     form = {name: value for name, value in form.items() if value is not None}
-    return client.post(address(learner_id, dispatch=dispatch, usage=usage, course=course), form)
+    return client.post(
+        callback_url(learner_id, dispatch=dispatch, usage=usage, course=course), form
+    )
 
 
 def entry_of(learner):
@@ -67,8 +69,8 @@ def entry_of(learner):
     return state["correct_map"][ANSWER]
 
 
-def test_it_works(client, waiting):
-    """C41, C110, C113: a reply posted to the LMS's address is graded."""
+def test_awaited_reply_is_stored_and_applied(client, waiting):
+    """C41, C110, C113: a reply posted to the callback URL is applied to the learner's state."""
     response = post(client, waiting.pk)
     assert response.status_code == 200
     assert response.text == "stored\n"
@@ -76,13 +78,13 @@ def test_it_works(client, waiting):
     assert learner_state.read_score(waiting.pk, PROBLEM, COURSE).earned == 1
 
 
-def test_it_needs_no_csrf_token(waiting):
+def test_post_without_a_csrf_token_is_accepted(waiting):
     from django.test import Client
 
     assert post(Client(enforce_csrf_checks=True), waiting.pk).status_code == 200
 
 
-def test_repeated(client, waiting):
+def test_repeated_reply_is_stored_once(client, waiting):
     """C116: the same reply posted again has no second effect."""
     post(client, waiting.pk)
     response = post(client, waiting.pk)
@@ -90,7 +92,7 @@ def test_repeated(client, waiting):
     assert ReceivedReply.objects.count() == 1
 
 
-def test_a_key_that_does_not_match(client, waiting):
+def test_reply_with_another_queue_key_changes_no_state(client, waiting):
     """C115: a reply with a key that the state does not wait for changes nothing."""
     before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
     response = post(client, waiting.pk, xqueue_header='{"lms_key": "other"}')
@@ -99,7 +101,7 @@ def test_a_key_that_does_not_match(client, waiting):
     assert learner_state.read_state(waiting.pk, PROBLEM, COURSE) == before
 
 
-def test_before_the_state_is_saved(client, learner):
+def test_reply_before_the_save_of_the_state_is_applied_after_it(client, learner):
     """C20, C111: a reply that comes before the state is saved is applied once it is."""
     assert post(client, learner.pk).text == "stored\n"
     entry = {"correctness": "incomplete", "npoints": None, "msg": ""}
@@ -109,8 +111,8 @@ def test_before_the_state_is_saved(client, learner):
     assert entry_of(learner)["npoints"] == 1
 
 
-def test_a_reply_that_is_no_grade(client, waiting):
-    """C112: an invalid reply never reaches the block; the learner is told instead."""
+def test_invalid_reply_stores_a_failure_reply(client, waiting):
+    """C112: an invalid reply is never applied; the learner gets the failure reply."""
     response = post(client, waiting.pk, xqueue_body='{"correct": true, "score": NaN, "msg": ""}')
     assert response.status_code == 200
     assert "score" in response.text
@@ -120,16 +122,16 @@ def test_a_reply_that_is_no_grade(client, waiting):
     assert "could not be graded" in entry["msg"]
 
 
-def test_a_reply_that_is_no_grade_with_a_wrong_key(client, waiting):
-    """C112, C115: without the right key it changes nothing at all."""
+def test_invalid_reply_with_another_queue_key_changes_no_state(client, waiting):
+    """C112, C115: without the awaited queue key an invalid reply changes nothing."""
     before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
     post(client, waiting.pk, xqueue_body="garbage", xqueue_header='{"lms_key": "other"}')
     assert learner_state.read_state(waiting.pk, PROBLEM, COURSE) == before
 
 
 @pytest.mark.parametrize("dispatch", Dispatch)
-def test_a_submission_in_our_table(client, waiting, dispatch):
-    """C115: a submission in the table is answered by put_result with its pull key only."""
+def test_reply_to_a_submission_of_our_queue_is_refused(client, waiting, dispatch):
+    """C115: a submission of our queue is answered by put_result with its pull key only."""
     api.enqueue(new_submission(user_id=waiting.pk, queue_key="live"))
     before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
     response = post(client, waiting.pk, dispatch=dispatch)
@@ -142,15 +144,15 @@ def test_a_submission_in_our_table(client, waiting, dispatch):
 
 
 @pytest.mark.parametrize("dispatch", ["problem_get", "problem_show", "SCORE_UPDATE", ""])
-def test_two_dispatches_and_no_others(client, waiting, dispatch):
-    """C110: anything but the two dispatches of a reply is refused."""
+def test_other_dispatch_is_not_found(client, waiting, dispatch):
+    """C110: a dispatch other than the two of a reply is refused."""
     response = post(client, waiting.pk, dispatch=dispatch)
     assert response.status_code == 404
     assert response.text.startswith("dispatch:")
 
 
 @pytest.mark.parametrize("field", ["xqueue_header", "xqueue_body"])
-def test_a_missing_field(client, waiting, field):
+def test_missing_field_is_named(client, waiting, field):
     response = post(client, waiting.pk, **{field: None})
     assert (response.status_code, response.text) == (404, f"{field}: is missing\n")
 
@@ -159,29 +161,31 @@ FORM = "multipart/form-data; boundary=x"
 
 
 @pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=hex", f"{FORM}; charset=idna"])
-def test_forms_that_cannot_be_read(client, waiting, content_type, settings, caplog):
-    """C115: malformed, too long, or in no charset of text: one line in the log, and no mail."""
+def test_unreadable_form_is_a_bad_request_with_one_line_in_the_log(
+    client, waiting, content_type, settings, caplog
+):
+    """C115: a malformed form, one that is too long, or one in an unknown charset sends no mail."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     part = '--x\r\nContent-Disposition: form-data; name="xqueue_header"\r\n\r\n{}\r\n'
     size = 2000 if content_type == FORM else 1
     form = (part * size + "--x--").encode()
-    response = client.generic("POST", address(waiting.pk), form, content_type)
+    response = client.generic("POST", callback_url(waiting.pk), form, content_type)
     assert response.status_code == 400
     assert [record.name for record in caplog.records if record.levelname != "INFO"] == [
         callback.__name__
     ]
-    assert client.post(address(waiting.pk), "x", "multipart/form-data").status_code == 400
+    assert client.post(callback_url(waiting.pk), "x", "multipart/form-data").status_code == 400
 
 
-def test_a_sender_that_hangs_up(client, waiting):
+def test_form_whose_sender_disconnects_is_a_bad_request(client, waiting):
     """C115: a form that is cut off is not a server error."""
     response = client.post(
-        address(waiting.pk), CONTENT_LENGTH=5, **{"wsgi.input": DisconnectedBody(b"")}
+        callback_url(waiting.pk), CONTENT_LENGTH=5, **{"wsgi.input": DisconnectedBody(b"")}
     )
     assert response.status_code == 400
 
 
-def test_get_has_no_fields(client, waiting):
+def test_get_is_not_found(client, waiting):
     assert (
         client.get(f"/courses/{COURSE}/xqueue/{waiting.pk}/{PROBLEM}/score_update").status_code
         == 404
@@ -191,27 +195,27 @@ def test_get_has_no_fields(client, waiting):
 @pytest.mark.parametrize(
     "header", ["", "x", "[]", "{}", '{"lms_key": 5}', '{"lms_key": ""}', '{"lms_key": "\\u0000"}']
 )
-def test_headers_that_are_none(client, waiting, header):
+def test_invalid_header_is_a_bad_request(client, waiting, header):
     response = post(client, waiting.pk, xqueue_header=header)
     assert response.status_code == 400
     assert response.text.startswith("xqueue_header")
 
 
 @pytest.mark.parametrize("learner_id", ["4711", "x", "-1", "1.5", "٣", "9" * 40, ""])
-def test_unknown_learners(client, waiting, learner_id):
-    """C107: an unknown learner is a 404, so that the server does not repeat it for long."""
+def test_unknown_learner_is_not_found(client, waiting, learner_id):
+    """C107: the status is 404, so that the server does not repeat the request for long."""
     response = post(client, learner_id)
     assert response.status_code == 404
     assert response.text.startswith("userid:")
 
 
-def test_addresses_that_are_none(client, waiting):
+def test_invalid_key_in_the_url_is_named(client, waiting):
     assert post(client, waiting.pk, usage="no-key").text == "mod_id: is not a key\n"
     assert post(client, waiting.pk, course="no-key").text.startswith("course_id:")
 
 
-def test_before_a_submission_in_our_table(client, learner):
-    """What is posted here is no reply to what graders pull from us, however early it is."""
+def test_reply_before_a_submission_of_our_queue_is_not_applied(client, learner):
+    """A reply posted to the callback URL never answers a submission that graders pull from us."""
     post(client, learner.pk)
     queue.enqueue(new_submission(user_id=learner.pk, queue_key="live"))
     wait_for_live(learner)
@@ -232,7 +236,7 @@ def test_before_a_submission_in_our_table(client, learner):
     header=st.text(),
     body=st.text(),
 )
-def test_anything_is_answered(client, user_id, usage, dispatch, header, body):
+def test_any_url_and_fields_get_400_or_404(client, user_id, usage, dispatch, header, body):
     """C110: no URL and no fields cause a server error."""
     anywhere = f"/courses/{COURSE}/xqueue/{user_id}/{usage}/{dispatch}"
     response = client.post(

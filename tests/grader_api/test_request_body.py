@@ -110,20 +110,20 @@ def grader(transactional_db) -> GraderClient:
 
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
 def test_chunked_body_is_stored(grader, content_type):
-    """C79: a result without Content-Length, whose end the server finds, is taken."""
+    """C79: a result without Content-Length, whose end the server finds, is stored."""
     body = encode(pulled(grader), content_type)
     assert post(grader, body, content_type, **CHUNKED)[0] == STORED
 
 
-def test_chunked_login(grader):
-    """C43: a login in chunks, as Go and Node send it, is taken."""
+def test_chunked_login_is_accepted(grader):
+    """C43: a login in chunks, as Go and Node send it, is accepted."""
     body = urlencode({"username": grader.name, "password": grader.secret}).encode()
     answer, _ = post(grader, body, FORM, "/xqueue/login/", **CHUNKED)
     assert answer == {"return_code": 0, "content": "Logged in"}
 
 
-def test_chunked_body_on_a_server_that_reads_none(grader):
-    """C83: the reason names the length, not a field that was sent."""
+def test_chunked_body_on_a_server_without_chunks_is_refused(grader):
+    """C83: the error names the length, and not a field that was sent."""
     body = encode(pulled(grader), FORM)
     answer, headers = post(grader, body, FORM, HTTP_TRANSFER_ENCODING="chunked")
     assert answer == {"return_code": 1, "content": "Incorrect reply format"}
@@ -131,8 +131,8 @@ def test_chunked_body_on_a_server_that_reads_none(grader):
     assert Submission.objects.get().status == "leased"
 
 
-def test_chunked_body_that_is_too_long(grader, settings):
-    """C84: reading stops at Django's limit, which holds without a Content-Length, too."""
+def test_chunked_body_over_djangos_limit_is_refused(grader, settings):
+    """C84: reading stops at Django's limit, also without a Content-Length."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     endless = io.BytesIO(b"x" * 10_000)
     answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": endless})
@@ -141,7 +141,7 @@ def test_chunked_body_that_is_too_long(grader, settings):
     assert endless.tell() == 1001
 
 
-def test_chunked_body_whose_sender_disconnects(grader):
+def test_chunked_body_whose_sender_disconnects_is_refused(grader):
     """C84: a body that is cut off is refused, with status 200."""
 
     class Broken(io.BytesIO):
@@ -164,14 +164,14 @@ def test_chunked_body_whose_sender_disconnects(grader):
     ],
 )
 def test_compressed_body_is_stored(grader, content_type, encoding, compress):
-    """C79: a result with Content-Encoding gzip or deflate is taken."""
+    """C79: a result with Content-Encoding gzip or deflate is stored."""
     body = compress(encode(pulled(grader), content_type))
     more = {"HTTP_CONTENT_ENCODING": encoding, **length_of(body)}
     assert post(grader, body, content_type, **more)[0] == STORED
 
 
 def test_compressed_and_chunked_body_is_stored(grader):
-    """C79: both at once are taken."""
+    """C79: a body with both is stored."""
     body = gzip.compress(encode(pulled(grader), FORM))
     assert post(grader, body, FORM, HTTP_CONTENT_ENCODING="gzip", **CHUNKED)[0] == STORED
 
@@ -191,8 +191,8 @@ def test_compressed_and_chunked_body_is_stored(grader):
         ("gzip", gzip.compress(b"x" * 2_000_000, mtime=0), "body: RequestDataTooBig"),
     ],
 )
-def test_body_that_cannot_be_decompressed(grader, settings, encoding, body, reason):
-    """C83, C84: the reason names the encoding; decompression stops at Django's limit."""
+def test_body_that_cannot_be_decompressed_is_refused(grader, settings, encoding, body, reason):
+    """C83, C84: the error names the encoding; decompression stops at Django's limit."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
     more = {"HTTP_CONTENT_ENCODING": encoding, **length_of(body)}
     answer, headers = post(grader, body, FORM, **more)
@@ -201,16 +201,16 @@ def test_body_that_cannot_be_decompressed(grader, settings, encoding, body, reas
 
 
 @pytest.mark.parametrize("content_type", [FORM, "application/json"])
-def test_byte_order_mark_before_the_request(grader, content_type):
-    """C79: a request that begins with a byte order mark is taken."""
+def test_body_with_a_byte_order_mark_is_stored(grader, content_type):
+    """C79: a byte order mark before the body is ignored."""
     body = BOM + encode(pulled(grader), content_type)
     assert post(grader, body, content_type, **length_of(body))[0] == STORED
 
 
 @pytest.mark.parametrize("field", ["xqueue_header", "xqueue_body"])
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
-def test_byte_order_mark_before_a_field(grader, content_type, field):
-    """C79: a field that begins with a byte order mark is taken."""
+def test_field_with_a_byte_order_mark_is_stored(grader, content_type, field):
+    """C79: a byte order mark before a field is ignored."""
     fields = pulled(grader)
     fields[field] = "\ufeff" + fields[field]
     body = encode(fields, content_type)
@@ -218,7 +218,7 @@ def test_byte_order_mark_before_a_field(grader, content_type, field):
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
-def test_json_in_another_charset(grader, charset):
+def test_json_in_the_charset_of_its_media_type_is_stored(grader, charset):
     """C79: JSON is read in the charset that its media type names."""
     body = json.dumps(pulled(grader)).encode(charset)
     content_type = f"application/json; charset={charset}"
@@ -237,8 +237,8 @@ def read_forms(get_response: Any) -> Any:
 
 @pytest.mark.parametrize("content_type", [FORM, "application/json"])
 @pytest.mark.parametrize("encoding", ["", "gzip"])
-def test_host_middleware_that_reads_forms(grader, settings, content_type, encoding):
-    """C79: what that middleware could not read is still read."""
+def test_body_is_stored_if_middleware_reads_forms(grader, settings, content_type, encoding):
+    """C79: a body that the middleware could not read is still read."""
     settings.MIDDLEWARE = [f"{__name__}.read_forms", *settings.MIDDLEWARE]
     body = encode(pulled(grader), content_type)
     if encoding:
@@ -248,7 +248,7 @@ def test_host_middleware_that_reads_forms(grader, settings, content_type, encodi
 
 
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
-def test_chunked_body_over_asgi(grader, content_type):
+def test_chunked_body_over_asgi_is_stored(grader, content_type):
     """C79: an ASGI server passes a chunked body on in parts, without its length."""
     body = encode(pulled(grader), content_type)
     scope = {
@@ -309,7 +309,7 @@ def post_to_callback(user_id: int, body: bytes, encoding: str = "") -> HttpRespo
 
 
 @pytest.mark.parametrize("field", ["xqueue_header", "xqueue_body"])
-def test_callback_field_with_a_byte_order_mark(waiting, field):
+def test_callback_field_with_a_byte_order_mark_is_applied(waiting, field):
     """C110: a field that begins with a byte order mark is read."""
     fields = {"xqueue_header": '{"lms_key": "live"}', "xqueue_body": GOOD_REPLY}
     fields[field] = "\ufeff" + fields[field]
@@ -319,7 +319,7 @@ def test_callback_field_with_a_byte_order_mark(waiting, field):
     assert score.earned == 1
 
 
-def test_compressed_callback(waiting):
+def test_compressed_callback_is_applied_or_names_the_encoding(waiting):
     """C110, C115: gzip is read; another encoding is refused by its name."""
     fields = {"xqueue_header": '{"lms_key": "live"}', "xqueue_body": GOOD_REPLY}
     body = gzip.compress(encode(fields, FORM))

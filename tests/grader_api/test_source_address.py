@@ -38,19 +38,21 @@ def meta(remote: str, forwarded: str | None = None) -> dict[str, str]:
         ("nonsense", "203.0.113.9", "unknown"),
     ],
 )
-def test_behind_trusted_proxies(settings, remote, forwarded, expected):
-    """C61: only the last address that no trusted proxy has is believed."""
+def test_address_behind_trusted_proxies_is_the_last_untrusted_one(
+    settings, remote, forwarded, expected
+):
+    """C61: addresses before the last one that is not a trusted proxy's are ignored."""
     settings.XQUEUE_BRIDGE = {"TRUSTED_PROXIES": PROXIES}
     assert source_address(meta(remote, forwarded)) == expected
 
 
 @pytest.mark.parametrize("remote", ["10.0.0.1", "192.0.2.7"])
-def test_header_without_trusted_proxies(remote):
-    """C61: any client can send the header, so it changes nothing."""
+def test_header_without_trusted_proxies_is_ignored(remote):
+    """C61: any client can send the header."""
     assert source_address(meta(remote, "203.0.113.9")) == remote
 
 
-def test_socket_without_trusted_proxies():
+def test_missing_address_without_trusted_proxies_is_unknown():
     assert source_address(meta("", "203.0.113.9")) == "unknown"
 
 
@@ -62,8 +64,8 @@ def test_socket_without_trusted_proxies():
         ("unknown", "unknown"),
     ],
 )
-def test_network_by_which_requests_are_counted(address, network):
-    """C61: a client has as many IPv6 addresses as it likes, in one network."""
+def test_network_is_the_ipv4_address_or_the_ipv6_prefix(address, network):
+    """C61: a client may have many IPv6 addresses in one network."""
     assert network_of(address) == network
 
 

@@ -1,4 +1,4 @@
-"""What the endpoint status and the log say when something is down or a request is refused."""
+"""The endpoint status, and the lines of the log about refused requests."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ FEEDBACK = "private feedback"
 
 
 class TestStatus:
-    def test_everything_works(self, client):
-        """C53: OK, without a session."""
+    def test_status_is_ok_without_a_session(self, client):
+        """C53: the envelope says OK, without a session."""
         response = client.get("/xqueue/status/")
         assert response.content == b'{"return_code": 0, "content": "OK"}'
         assert "X-XQueue-Problem" not in response
 
-    def test_cache_that_is_down(self, client, settings):
-        """C53: the queue works without it, so it is OK; the header names it."""
+    def test_cache_that_is_down_is_named_in_the_header(self, client, settings):
+        """C53: the queue works without the cache, so the status is OK."""
         settings.CACHES = DOWN
         response = client.get("/xqueue/status/")
         assert response.json() == {"return_code": 0, "content": "OK"}
         assert response["X-XQueue-Problem"] == "cache: is down"
 
-    def test_database_that_is_down(self, client):
-        """C53, C54: an envelope says so, with HTTP status 200."""
+    def test_database_that_is_down_is_named_in_the_envelope(self, client):
+        """C53, C54: the HTTP status is 200."""
 
         def fail(*args: Any) -> None:
             raise OperationalError("the host db.example.com does not answer")
@@ -51,7 +51,7 @@ class TestStatus:
         assert response.status_code == 200
         assert response.json() == {"return_code": 1, "content": "Unavailable: database"}
 
-    def test_it_costs_one_statement(self, client, django_assert_num_queries):
+    def test_status_takes_one_statement(self, client, django_assert_num_queries):
         with django_assert_num_queries(1):
             client.get("/xqueue/status/")
 
@@ -76,7 +76,7 @@ class TestLog:
         assert submission
         return submission.header
 
-    def test_invalid_reply(self, grader, header, caplog):
+    def test_invalid_reply_is_logged_without_feedback(self, grader, header, caplog):
         """C129: the line names grader, submission, queue, learner and block, and no feedback."""
         caplog.clear()
         grader.put(header, json.dumps({"correct": "perhaps", "score": 1, "msg": FEEDBACK}))
@@ -88,7 +88,7 @@ class TestLog:
         )
         assert FEEDBACK not in caplog.text
 
-    def test_wrong_key(self, grader, header, caplog):
+    def test_wrong_pull_key_is_not_in_the_log(self, grader, header, caplog):
         """C129: the key that was sent is not in the line."""
         number = json.loads(header)["submission_id"]
         grader.put(json.dumps({"submission_id": number, "submission_key": "private key"}))
@@ -96,29 +96,29 @@ class TestLog:
         assert warnings(caplog)[-1].endswith("'Incorrect key for submission' (None)")
         assert "private key" not in caplog.text
 
-    def test_unknown_submission(self, grader, caplog):
+    def test_unknown_submission_is_logged_with_its_id(self, grader, caplog):
         grader.put(json.dumps({"submission_id": 99, "submission_key": "a"}))
         assert f"(put_result, {account()}, submission 99)" in warnings(caplog)[-1]
 
-    def test_header_that_names_none(self, grader, caplog):
+    def test_unreadable_header_is_not_in_the_log(self, grader, caplog):
         grader.put("private text", GOOD_REPLY)
         assert f"(put_result, {account()}, no submission named)" in warnings(caplog)[-1]
         assert "private text" not in caplog.text
 
-    def test_queue_without_a_grant(self, grader, caplog):
+    def test_queue_without_a_grant_is_logged(self, grader, caplog):
         grader.ask("get_submission", queue_name="java")
         assert warnings(caplog) == [
             f"Refused a grader's request (get_submission, {account()}): "
             "\"Queue 'java' not found\" (None)"
         ]
 
-    def test_body_that_cannot_be_read(self, grader, caplog):
+    def test_unreadable_body_is_logged_by_its_exception(self, grader, caplog):
         grader.http.post("/xqueue/put_result/", "{private", content_type="application/json")
         assert warnings(caplog) == [
             f"A grader's request cannot be read (put_result, {account()}): ParseError"
         ]
 
-    def test_callback(self, caplog):
+    def test_refused_callback_is_logged_with_its_path(self, caplog):
         """C129: the path names course, learner and block."""
         path = f"/courses/{COURSE}/xqueue/4711/{PROBLEM}/score_update"
         assert Client().post(path, {"xqueue_header": "private text"}).status_code == 404

@@ -37,7 +37,7 @@ def _site(settings, db) -> None:
 
 @pytest.fixture
 def lms() -> GraderClient:
-    """An LMS that is logged in with its account."""
+    """Return an LMS that is logged in with its account."""
     client = GraderClient(api.create_grader("lms", may_submit=True), "lms")
     assert client.login()["return_code"] == 0
     return client
@@ -65,23 +65,23 @@ def test_submission_is_stored(lms, django_assert_num_queries):
     assert stored.content.body == BODY
 
 
-def test_get(lms):
-    """C46: submit insists on POST."""
+def test_get_is_refused(lms):
+    """C46: submit requires POST."""
     answer = lms.http.get("/xqueue/submit/").json()
     assert answer == {"return_code": 1, "content": "Queue requests should use HTTP POST"}
 
 
 @pytest.mark.parametrize("path", ["/xqueue/submit/", "/xqueue/submit"])
-def test_without_a_session(path):
-    """C45: redirected to the login, which says login_required."""
+def test_submit_without_a_session_redirects_to_login(path):
+    """C45: the login that follows says login_required."""
     response = Client().post(path, {"xqueue_header": json.dumps(HEADER), "xqueue_body": BODY})
     assert response.status_code == 302
     assert response["Location"].startswith("/xqueue/login/?next=")
     assert not Submission.objects.exists()
 
 
-def test_grader_may_not_submit(grader):
-    """An account of a grader proves nothing about submissions."""
+def test_grader_account_may_not_submit(grader):
+    """Only an account with ``may_submit`` can submit."""
     grader.login()
     assert post(grader) == {"return_code": 1, "content": "This account may not submit"}
     assert not Submission.objects.exists()
@@ -103,27 +103,27 @@ def test_grader_may_not_submit(grader):
         (HEADER, {"xqueue_header": None}),
     ],
 )
-def test_unusable_header_or_body(lms, header, form):
-    """C47: refused; results are posted to callback URLs of the LMS and below CALLBACK_PREFIXES."""
+def test_invalid_header_or_body_is_refused(lms, header, form):
+    """C47: callback URLs must be those of the LMS and below CALLBACK_PREFIXES."""
     answer = post(lms, header, **form)
     assert answer == {"return_code": 1, "content": "Queue request has invalid format"}
     assert not Submission.objects.exists()
 
 
-def test_unknown_queue(lms, settings):
-    """C48: refused with the queue's name."""
+def test_unknown_queue_is_refused_by_its_name(lms, settings):
+    """C48: the response has the queue's name."""
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "REJECT_UNKNOWN_QUEUES": True}
     assert post(lms) == {"return_code": 1, "content": "Queue 'python' not found"}
 
 
-def test_queue_name_that_is_a_number(lms):
-    """C51: it is taken as its text."""
+def test_queue_name_that_is_a_number_is_stored_as_text(lms):
+    """C51: the number is stored as text."""
     assert post(lms, {**HEADER, "queue_name": 5})["return_code"] == 0
     assert Submission.objects.get().queue_name == "5"
 
 
-def test_files(lms, settings):
-    """C52: the name of the part is the file's name; larger files than a form may be are taken."""
+def test_files_have_the_name_of_their_part(lms, settings):
+    """C52: files may be larger than DATA_UPLOAD_MAX_MEMORY_SIZE."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
     big = b"x" * 100_000
     files = {
@@ -136,15 +136,15 @@ def test_files(lms, settings):
 
 
 @pytest.mark.parametrize("limit", ["MAX_FILES", "MAX_FILE_BYTES"])
-def test_too_many_or_too_large_files(lms, settings, limit):
+def test_files_over_a_limit_are_refused(lms, settings, limit):
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, limit: 1}
     files = {name: SimpleUploadedFile(name, b"print(1)") for name in ("a.py", "b.py")}
     assert post(lms, **files)["return_code"] == 1
     assert not Submission.objects.exists()
 
 
-def test_database_fault(lms, monkeypatch, caplog):
-    """C54, C129: an envelope; the log has the kind of fault and nothing of the submission."""
+def test_database_error_is_an_envelope_and_its_text_is_not_logged(lms, monkeypatch, caplog):
+    """C54, C129: the log has the exception's class and nothing of the submission."""
 
     def fail(new: object) -> int:
         raise DatabaseError("INSERT print(1)")
@@ -156,7 +156,7 @@ def test_database_fault(lms, monkeypatch, caplog):
 
 
 class TestForwarding:
-    """Courses that are not switched go on to the legacy server."""
+    """Submissions of courses without a transport override are forwarded to the legacy server."""
 
     @pytest.fixture
     def server(self, settings):
@@ -170,7 +170,7 @@ class TestForwarding:
             }
             yield double
 
-    def test_course_is_not_switched(self, lms, server):
+    def test_submission_without_an_override_is_forwarded_unchanged(self, lms, server):
         """C28: header, body and files reach the legacy server unchanged."""
         file = SimpleUploadedFile("a.py", b"print(1)")
         assert post(lms, **{"a.py": file}) == {"return_code": 0, "content": "1"}
@@ -179,23 +179,25 @@ class TestForwarding:
         assert item.files == [("a.py", "a.py", b"print(1)")]
         assert not Submission.objects.exists()
 
-    def test_course_is_switched(self, lms, server):
+    def test_submission_with_an_override_is_stored(self, lms, server):
         TransportOverride.objects.create(scope="course", name=str(COURSE))
         assert post(lms)["return_code"] == 0
         assert server.items == []
         assert Submission.objects.count() == 1
 
-    def test_legacy_server_refuses(self, lms, server):
+    def test_refusal_of_the_legacy_server_is_returned(self, lms, server):
         server.queues.clear()
         assert post(lms) == {"return_code": 1, "content": "Queue 'python' not found"}
 
-    def test_legacy_server_is_down(self, lms, server, settings):
+    def test_legacy_server_that_is_down_is_a_connection_error(self, lms, server, settings):
         settings.XQUEUE_BRIDGE["LEGACY_XQUEUE_INTERFACE"] = {"url": "http://127.0.0.1:9"}
         assert post(lms) == {"return_code": 1, "content": "cannot connect to server"}
 
 
-def test_loopback(settings, transactional_db, live_server):
-    """C28, C41: a block that sends over HTTP to this site gets its grade by the callback URL."""
+def test_block_that_submits_over_http_to_this_site_gets_its_score(
+    settings, transactional_db, live_server
+):
+    """C28, C41: the result is posted to the callback URL of the same site."""
     learner = get_user_model().objects.create_user("learner").pk
     secret = api.create_grader("lms", may_submit=True)
     watcher = GraderClient(api.create_grader("watcher", ["*"]))

@@ -1,4 +1,4 @@
-"""The protocol's endpoints as a grader meets them."""
+"""The endpoints of the XQueue protocol, used by Django's test client."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ ENDPOINTS = ["get_queuelen", "get_submission", "put_result"]
 
 class TestLogin:
     def test_get_sets_a_csrf_cookie(self, client):
-        """C55: GET login answers 200 and sets a csrftoken cookie."""
+        """C55: the response to GET login has status 200 and a csrftoken cookie."""
         response = client.get("/xqueue/login/")
         assert response.status_code == 200
         assert response.cookies["csrftoken"].value
 
-    def test_get_is_no_success(self, client):
-        """C42, C56: GET login says login_required, so it cannot be taken for a login."""
+    def test_get_says_login_required(self, client):
+        """C42, C56: GET login is not acknowledged as a login."""
         assert client.get("/xqueue/login/").json() == {
             "return_code": 1,
             "content": "login_required",
         }
 
-    def test_post(self):
+    def test_valid_login_sets_the_session_cookie(self):
         """C43: a good login says so and sets the session's cookie."""
         grader = GraderClient(api.create_grader("watcher", ["python"]))
         assert grader.login() == {"return_code": 0, "content": "Logged in"}
         assert grader.http.cookies["xqueue_session_key"].value
 
-    def test_a_bad_login(self, grader):
+    def test_wrong_secret_is_refused(self, grader):
         """C43: the response to a failed login is the protocol's text."""
         assert grader.login(password="wrong") == {
             "return_code": 1,
@@ -61,36 +61,36 @@ class TestLogin:
         }
 
     @pytest.mark.parametrize("missing", ["username", "password"])
-    def test_a_missing_field(self, grader, missing):
-        """C43, C44: a login without name or password is insufficient, never a fault."""
+    def test_missing_name_or_secret_is_refused(self, grader, missing):
+        """C43, C44: the response says that the login info is insufficient."""
         assert grader.login(**{missing: None}) == {
             "return_code": 1,
             "content": "Insufficient login info",
         }
 
-    def test_without_csrf_token_and_with_a_stale_session(self, grader):
-        """C57: login needs no token, whatever cookies come with it."""
+    def test_login_without_a_csrf_token_and_with_an_expired_session_succeeds(self, grader):
+        """C57: login needs no CSRF token, whatever the cookies are."""
         grader.http.cookies["sessionid"] = "stale"
         grader.http.cookies["xqueue_session_key"] = "stale"
         assert grader.login()["return_code"] == 0
 
-    def test_with_a_csrf_token(self, grader):
-        """C57: a token does no harm either."""
+    def test_login_with_a_csrf_token_succeeds(self, grader):
+        """C57: a CSRF token has no effect."""
         token = grader.http.get("/xqueue/login/").cookies["csrftoken"].value
         form = {"username": grader.name, "password": grader.secret}
         response = grader.http.post("/xqueue/login/", form, headers={"x-csrftoken": token})
         assert response.json()["return_code"] == 0
 
     def test_basic_auth_header_is_ignored(self, grader):
-        """C58: an Authorization header meant for a proxy changes nothing."""
+        """C58: an Authorization header for a proxy has no effect."""
         basic = {"authorization": "Basic eDp5"}
         login = grader.http.get("/xqueue/login/", headers=basic)
         assert login.status_code == 200
         answer = grader.http.get("/xqueue/get_queuelen/?queue_name=python", headers=basic)
         assert answer.json() == {"return_code": 0, "content": 0}
 
-    def test_many_workers_one_name(self, grader):
-        """C59: workers that log in with one name do not log one another out."""
+    def test_four_sessions_of_one_name_are_valid_at_once(self, grader):
+        """C59: a login does not end other sessions of the same name."""
         workers = [GraderClient(grader.secret) for _ in range(4)]
         for worker in workers:
             worker.login()
@@ -98,46 +98,46 @@ class TestLogin:
             0
         ] * 4
 
-    def test_people_do_not_get_in(self):
-        """C60: an LMS user's name and password open no grader's session."""
+    def test_user_account_cannot_log_in_as_a_grader(self):
+        """C60: a user account's name and password open no grader's session."""
         get_user_model().objects.create_superuser("staff", password="their own")
         assert GraderClient("their own", "staff").login()["return_code"] == 1
 
-    def test_graders_do_not_get_out(self, grader):
-        """C60: a grader's session is no LMS session."""
+    def test_session_of_a_grader_is_no_session_of_the_lms(self, grader):
+        """C60: the admin redirects a logged-in grader to its login."""
         assert "sessionid" not in grader.http.cookies
         assert grader.http.get("/admin/").status_code == 302
 
-    def test_the_cookie_stays_below_the_queue(self, grader):
-        """C60: the session's cookie is sent to the queue's addresses only, and not to scripts."""
+    def test_session_cookie_is_limited_to_the_path_of_the_queue(self, grader):
+        """C60: the cookie is sent to the queue's URLs only, and scripts cannot read it."""
         cookie = grader.http.cookies["xqueue_session_key"]
         assert cookie["path"] == "/xqueue/"
         assert cookie["httponly"]
         assert cookie["samesite"] == "Strict"
 
-    def test_failures_are_throttled(self, grader, settings):
-        """C61: after too many failures, a source is told to wait; a right secret is taken."""
+    def test_failed_logins_over_the_rate_are_refused(self, grader, settings):
+        """C61: after too many failed logins a source must wait; a valid secret is accepted."""
         settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "3/min"}
         wrong = [grader.login(password="wrong")["content"] for _ in range(4)]
         assert wrong[:3] == ["Incorrect login credentials"] * 3
         assert wrong[3] == "Too many failed logins. Please try again later."
         assert grader.login() == {"return_code": 0, "content": "Logged in"}
 
-    def test_good_logins_are_not(self, grader, settings):
-        """C61: a client may log in before every poll."""
+    def test_valid_logins_have_no_rate(self, grader, settings):
+        """C61: a client may log in before every pull."""
         settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "3/min"}
         assert {grader.login()["return_code"] for _ in range(10)} == {0}
 
-    def test_failures_of_others_with_its_name_keep_no_grader_out(self, grader, settings):
-        """C61: failed logins with a grader's name, from many addresses, do not lock it out."""
+    def test_failed_logins_from_other_addresses_do_not_lock_out_a_grader(self, grader, settings):
+        """C61: failed logins with a grader's name do not refuse the grader."""
         settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "1/min"}
         form = {"username": grader.name, "password": "wrong"}
         for number in range(30):
             grader.http.post("/xqueue/login/", form, REMOTE_ADDR=f"10.0.0.{number}")
         assert grader.login() == {"return_code": 0, "content": "Logged in"}
 
-    def test_failures_are_counted_for_each_client_of_a_trusted_proxy(self, grader, settings):
-        """C61: one client's failures are not another's, and not the proxy's."""
+    def test_failed_logins_are_counted_for_each_client_of_a_trusted_proxy(self, grader, settings):
+        """C61: failed logins count for the client, and not for the proxy or other clients."""
         settings.XQUEUE_BRIDGE = {
             "LOGIN_FAILURE_RATE": "1/min",
             "TRUSTED_PROXIES": ["127.0.0.1"],
@@ -149,8 +149,8 @@ class TestLogin:
         ]
         assert [answer["content"][:9] for answer in told] == ["Incorrect", "Too many ", "Incorrect"]
 
-    def test_failures_are_logged_and_written_down(self, grader, settings, caplog):
-        """C129: the account and the source are named, up to the rate; no text of the form is."""
+    def test_failed_logins_are_logged_and_stored(self, grader, settings, caplog):
+        """C129: account and source are logged, up to the rate, and no text of the form."""
         settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "2/min"}
         grader.login(password="private-text")
         grader.login(username="private-text", password=grader.secret)
@@ -165,8 +165,8 @@ class TestLogin:
         assert account.last_failed_login_at is not None
 
     @pytest.mark.parametrize("name", ["watcher ", " watcher", "watcher\t"])
-    def test_name_with_spaces_around_it(self, grader, name):
-        """C43: it is the same name, on every database."""
+    def test_spaces_around_a_name_are_ignored(self, grader, name):
+        """C43: spaces around the name are ignored on every database."""
         assert grader.login(username=name) == {"return_code": 0, "content": "Logged in"}
 
     @hypothesis_settings(
@@ -177,20 +177,20 @@ class TestLogin:
             st.sampled_from(["username", "password", "next"]), st.text(st.characters())
         )
     )
-    def test_any_form_is_answered_with_an_envelope(self, client, form):
+    def test_any_form_gets_an_envelope(self, client, form):
         """C44: no login form causes a server error."""
         response = client.post("/xqueue/login/", json.dumps(form), content_type="application/json")
         assert response.status_code == 200
         assert response.json()["return_code"] == 1
 
     @pytest.mark.parametrize("field", ["username", "password"])
-    def test_a_field_that_is_no_text(self, grader, field):
-        """C44: half of a surrogate pair, which JSON can hold, is a bad login and no fault."""
+    def test_half_of_a_surrogate_pair_is_a_failed_login(self, grader, field):
+        """C44: JSON can contain half of a surrogate pair; it is no server error."""
         form = {"username": grader.name, "password": grader.secret, field: "\ud800"}
         response = grader.http.post("/xqueue/login/", form, content_type="application/json")
         assert response.json() == {"return_code": 1, "content": "Incorrect login credentials"}
 
-    def test_a_form_that_is_too_long(self, client, settings):
+    def test_form_over_djangos_limit_is_refused(self, client, settings):
         """C44: a large request without a session fills neither memory nor disk."""
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
         answers = [
@@ -202,7 +202,7 @@ class TestLogin:
         assert {answer.json()["content"] for answer in answers} == {"Insufficient login info"}
 
     @pytest.mark.parametrize("endpoint", ["login", "put_result"])
-    def test_a_charset_of_no_text(self, grader, endpoint):
+    def test_form_with_an_unknown_charset_is_refused(self, grader, endpoint):
         """C44, C84: a form with an unknown charset is not a server error."""
         part = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--x--'
         answer = grader.http.generic(
@@ -212,27 +212,27 @@ class TestLogin:
         assert answer["X-XQueue-Problem"] == "body: ParseError"
 
     @pytest.mark.parametrize("endpoint", ["login", "put_result"])
-    def test_a_grader_that_hangs_up(self, grader, endpoint):
+    def test_form_whose_sender_disconnects_is_refused(self, grader, endpoint):
         """C44, C84: a form that is cut off is not a server error."""
         body = {"wsgi.input": DisconnectedBody(b""), "CONTENT_LENGTH": 5}
         answer = grader.http.post(f"/xqueue/{endpoint}/", **body)
         assert (answer.status_code, answer.json()["return_code"]) == (200, 1)
 
-    def test_an_unreadable_form(self, client):
+    def test_unreadable_json_is_refused(self, client):
         response = client.post("/xqueue/login/", "{", content_type="application/json")
         assert response.json() == {"return_code": 1, "content": "Insufficient login info"}
 
 
 class TestSession:
     @pytest.mark.parametrize("endpoint", ENDPOINTS)
-    def test_without_one(self, client, endpoint):
-        """C45, C62: without a session the answer is a redirect to login."""
+    def test_request_without_a_session_redirects_to_login(self, client, endpoint):
+        """C45, C62: the response is a redirect to login, for GET and POST."""
         for response in (client.get(f"/xqueue/{endpoint}/"), client.post(f"/xqueue/{endpoint}/")):
             assert response.status_code == 302
             assert response["Location"] == f"/xqueue/login/?next=%2Fxqueue%2F{endpoint}%2F"
 
-    def test_expired_then_renewed(self, grader, settings):
-        """C62: an expired session redirects; logging in again helps."""
+    def test_expired_session_redirects_until_the_next_login(self, grader, settings):
+        """C62: after a new login the requests succeed."""
         settings.XQUEUE_BRIDGE = {"SESSION_SECONDS": -1}
         assert grader.http.get("/xqueue/get_queuelen/?queue_name=python").status_code == 302
         settings.XQUEUE_BRIDGE = {}
@@ -240,7 +240,7 @@ class TestSession:
         assert grader.ask("get_queuelen", queue_name="python")["return_code"] == 0
 
     def test_logout_ends_this_session_only(self, grader):
-        """C53, C102: logout, by GET or POST, ends the session it came with and no other."""
+        """C53, C102: logout, by GET or POST, ends the session of its request and no other."""
         other = GraderClient(grader.secret)
         other.login()
         kept = grader.http.cookies["xqueue_session_key"].value
@@ -253,14 +253,14 @@ class TestSession:
         assert other.ask("get_queuelen", queue_name="python")["return_code"] == 0
         assert other.http.post("/xqueue/logout/").json()["return_code"] == 0
 
-    def test_status_needs_none(self, client):
+    def test_status_needs_no_session(self, client):
         """C53: the status needs no login."""
         assert client.get("/xqueue/status/").json() == {"return_code": 0, "content": "OK"}
 
 
 class TestQueueLength:
-    def test_it_counts_what_can_be_had_now(self, grader):
-        """C63: the length is an int and leaves out what is leased."""
+    def test_queue_length_does_not_count_leased_submissions(self, grader):
+        """C63: the length is an int."""
         for number in range(3):
             queue.enqueue(new_submission(queue_key=str(number)))
         grader.pull()
@@ -270,20 +270,20 @@ class TestQueueLength:
         }
 
     @pytest.mark.parametrize("endpoint", ["get_queuelen", "get_submission"])
-    def test_the_parameter_is_required(self, grader, endpoint):
-        """C64: a request without queue_name is told so."""
+    def test_request_without_a_queue_name_is_refused(self, grader, endpoint):
+        """C64: the response names the parameter."""
         assert grader.ask(endpoint) == {
             "return_code": 1,
             "content": f"'{endpoint}' must provide parameter 'queue_name'",
         }
 
-    def test_queue_name_with_spaces_around_it(self, grader):
-        """C63: it is the same queue, on every database."""
+    def test_spaces_around_a_queue_name_are_ignored(self, grader):
+        """C63: spaces around the queue name are ignored on every database."""
         queue.enqueue(new_submission())
         assert grader.ask("get_queuelen", queue_name="python ")["content"] == 1
 
-    def test_an_unknown_queue(self):
-        """C65: the answer lists the queues that were granted, and no others."""
+    def test_unknown_queue_gets_the_names_of_the_granted_ones(self):
+        """C65: the response lists the queues that were granted, and no others."""
         make_grader("secret-queue", name="other")
         grader = make_grader("python", "java", name="both")
         assert grader.ask("get_queuelen", queue_name="rust") == {
@@ -293,8 +293,8 @@ class TestQueueLength:
 
 
 class TestSubmission:
-    def test_it_works(self, grader):
-        """C67, C68, C69, C70: three texts, as every known grader unpacks them."""
+    def test_pulled_submission_is_three_texts(self, grader):
+        """C67, C68, C69, C70: header, body and files are texts, as each known grader reads them."""
         payload = json.dumps({"grader": "x/y.py", "lang": "fr", "hide_output": True})
         body = json.dumps({"grader_payload": payload, "student_response": "print(1)"})
         queue.enqueue(new_submission(body=body))
@@ -310,16 +310,16 @@ class TestSubmission:
         assert content["xqueue_body"] == body
         assert content["xqueue_files"] == "{}"
 
-    def test_the_lms_header_stays_here(self, grader):
-        """C31: nothing of the LMS's header reaches a grader."""
+    def test_header_of_the_lms_is_not_delivered(self, grader):
+        """C31: no part of the LMS's header is sent to a grader."""
         queue.enqueue(new_submission(queue_key="the learner's key", user_id=987654))
         answer = json.dumps(grader.ask("get_submission", queue_name="python"))
         assert "the learner's key" not in answer
         assert "987654" not in answer
         assert "lms_callback_url" not in answer
 
-    def test_empty_unknown_and_not_granted(self, grader):
-        """C66: an empty queue is empty; one that was not granted is not found."""
+    def test_empty_queue_is_empty_and_queue_without_a_grant_is_not_found(self, grader):
+        """C66: an unknown queue is not found either."""
         queue.enqueue(new_submission("java"))
         assert grader.ask("get_submission", queue_name="python") == {
             "return_code": 1,
@@ -332,19 +332,19 @@ class TestSubmission:
             }
 
     @pytest.mark.parametrize("path", ["get_submission", "get_queuelen", "login", "status"])
-    def test_with_and_without_the_last_slash(self, grader, path):
-        """C100: both forms of an address are answered."""
+    def test_url_with_and_without_the_last_slash_is_found(self, grader, path):
+        """C100: both forms of a URL have status 200."""
         for form in (f"/xqueue/{path}", f"/xqueue/{path}/"):
             assert grader.http.get(form, {"queue_name": "python"}).status_code == 200
 
     @pytest.mark.parametrize("path", ["put_result", "login", "logout"])
-    def test_a_post_is_never_redirected(self, grader, path):
-        """C50, C81, C100: a POST is answered where it arrives, without a CSRF token."""
+    def test_post_without_the_last_slash_is_not_redirected(self, grader, path):
+        """C50, C81, C100: a POST is processed under both forms of a URL, without a CSRF token."""
         for form in (f"/xqueue/{path}", f"/xqueue/{path}/"):
             grader.login()
             assert grader.http.post(form).status_code == 200
 
-    def test_put_result_by_get(self, grader):
+    def test_put_result_by_get_is_refused(self, grader):
         """C82: the response to a wrong method is the protocol's text."""
         assert grader.ask("put_result") == {
             "return_code": 1,
@@ -352,16 +352,16 @@ class TestSubmission:
         }
 
     @pytest.mark.parametrize("method", ["head", "options", "put", "patch", "delete"])
-    def test_only_get_pulls(self, grader, method):
-        """C72: no other method leases a submission."""
+    def test_method_other_than_get_leases_no_submission(self, grader, method):
+        """C72: a submission is leased by GET only."""
         queue.enqueue(new_submission())
         response = getattr(grader.http, method)("/xqueue/get_submission/?queue_name=python")
         assert response.status_code == 200
         assert grader.pull() is not None
 
     @pytest.mark.parametrize("accept", ["text/html", "application/xml", "", "*/*"])
-    def test_whatever_a_client_accepts(self, grader, accept):
-        """C54: there is one form of answer."""
+    def test_any_accept_header_gets_json(self, grader, accept):
+        """C54: the form of the response does not depend on the header Accept."""
         response = grader.http.get(
             "/xqueue/get_queuelen/?queue_name=python", headers={"accept": accept}
         )
@@ -371,7 +371,7 @@ class TestSubmission:
         suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
     )
     @given(queue_name=st.text(min_size=1))
-    def test_any_queue_name_is_answered(self, queue_name):
+    def test_any_queue_name_gets_an_envelope(self, queue_name):
         """C66: no queue name causes a server error."""
         everything = make_grader("*", name=f"star {len(queue_name)} {hash(queue_name)}")
         try:
@@ -393,8 +393,8 @@ class TestFiles:
         queue.enqueue(new_submission(files=uploads))
         return grader.pull().files
 
-    def test_plain_gets_bring_the_content(self, files):
-        """C16, C18, C98: each file is one plain GET away, under a name of its own."""
+    def test_get_of_a_file_url_returns_the_content(self, files):
+        """C16, C18, C98: each file has its own name and is returned by a GET without a session."""
         assert len(files) == 3
         for url, content in zip(
             files.values(), [b"print(1)", b"print(2)", b"print(3)"], strict=True
@@ -405,34 +405,34 @@ class TestFiles:
             assert response["Content-Type"] == "application/octet-stream"
             assert response["Content-Disposition"].startswith("attachment")
 
-    def test_names_end_as_they_were_uploaded(self, files):
+    def test_file_urls_keep_the_extension(self, files):
         assert all(url.endswith(".py") for url in files.values())
 
-    def test_the_public_address_can_be_set(self, grader, settings):
-        """C98: links lead to where graders reach us."""
+    def test_file_urls_begin_with_public_url(self, grader, settings):
+        """C98: PUBLIC_URL is the address under which graders reach this site."""
         settings.XQUEUE_BRIDGE = {"PUBLIC_URL": "https://queue.example.com/"}
         queue.enqueue(new_submission(files=(UploadedFile("a.py", io.BytesIO(b"x"), 1),)))
         assert grader.pull().files["a.py"].startswith("https://queue.example.com/xqueue/files/")
 
-    def test_links_expire(self, files, settings):
-        """C98: a link is good for a while."""
+    def test_expired_file_url_is_not_found(self, files, settings):
+        """C98: a file URL is valid for FILE_URL_SECONDS."""
         settings.XQUEUE_BRIDGE = {"FILE_URL_SECONDS": -1}
         assert {Client().get(url).status_code for url in files.values()} == {404}
 
-    def test_a_changed_link_is_none(self, files):
+    def test_changed_file_url_is_not_found(self, files):
         url = next(iter(files.values()))
         token = url.split("/files/")[1].split("/")[0]
         for other in (token[:-1], token[1:], "x", "é", "a:b:c"):
             assert Client().get(f"/xqueue/files/{other}/main.py").status_code == 404
 
     @pytest.mark.parametrize("left", [[], [["", "2026/11/20/another", 8]]])
-    def test_a_retired_learners_link(self, files, left):
-        """C98, C125: a link that outlives the file leads nowhere, and to no other file."""
+    def test_file_url_of_a_retired_learner_is_not_found(self, files, left):
+        """C98, C125: the URL of a deleted file returns neither it nor another file."""
         SubmissionContent.objects.update(files=left)
         assert {Client().get(url).status_code for url in files.values()} == {404}
 
-    def test_a_storage_that_is_down(self, files, monkeypatch, caplog):
-        """C129: the address, which is a key to the file, is not in the log."""
+    def test_storage_that_is_down_is_logged_without_the_url(self, files, monkeypatch, caplog):
+        """C129: the URL, which gives access to the file, is not in the log."""
 
         def down(stored):
             raise ConnectionError
@@ -443,22 +443,22 @@ class TestFiles:
         assert "/files/" not in caplog.text
         assert "ConnectionError" in caplog.text
 
-    def test_each_pull_has_links_of_its_own(self, grader, files):
-        """C98: each delivery has new file URLs."""
+    def test_each_delivery_has_other_file_urls(self, grader, files):
+        """C98: the file URLs of each delivery are new."""
         Submission.objects.update(available_at=timezone.now())
         assert set(grader.pull().files.values()).isdisjoint(files.values())
 
 
-class TestHostsThatReadForms:
-    """The middleware of some hosts, the LMS's tracking for one, reads each form that is posted."""
+class TestMiddlewareThatReadsForms:
+    """The middleware of some hosts, such as the LMS's tracking, reads each form that is posted."""
 
     @pytest.fixture(autouse=True)
     def _read_forms(self, settings):
         settings.MIDDLEWARE = [f"{__name__}.read_forms", *settings.MIDDLEWARE]
 
     @pytest.mark.parametrize("content_type", [MULTIPART_CONTENT, "application/json", FORM])
-    def test_a_cycle(self, grader, content_type):
-        """C43, C79: logging in, pulling and posting work there, in every form."""
+    def test_login_pull_and_put_result_succeed(self, grader, content_type):
+        """C43, C79: login and put_result succeed with each content type."""
         queue.enqueue(new_submission())
 
         def post(endpoint, **fields):
@@ -481,7 +481,7 @@ def read_forms(get_response):
 
 @pytest.mark.django_db(transaction=True)
 class TestStatements:
-    """What a request costs in all, authentication, BEGIN and COMMIT included."""
+    """Number of statements of a whole request, with authentication, BEGIN and COMMIT."""
 
     @pytest.fixture
     def warm(self):
@@ -489,11 +489,11 @@ class TestStatements:
         grader.ask("get_queuelen", queue_name="python")
         return grader
 
-    def test_an_empty_poll(self, warm, django_assert_num_queries):
+    def test_pull_of_an_empty_queue_takes_one_statement(self, warm, django_assert_num_queries):
         with django_assert_num_queries(1):
             assert warm.pull() is None
 
-    def test_a_pull(self, warm, django_assert_num_queries):
+    def test_pull_takes_three_statements(self, warm, django_assert_num_queries):
         queue.enqueue(new_submission(usage_key=PROBLEM))
         with django_assert_num_queries(3):
             assert warm.pull()
@@ -512,8 +512,8 @@ def remember_email(get_response):
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_host_middleware_sees_no_user(settings, endpoint):
-    """A grader is no account of the host: its middleware finds an anonymous user, no session."""
+def test_host_middleware_gets_an_anonymous_user(settings, endpoint):
+    """A grader is no user account of the host, and has no session there."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.remember_email"]
     grader = make_grader()
     method = grader.http.post if endpoint == "put_result" else grader.http.get
