@@ -1,4 +1,4 @@
-"""The fields of one learner at many blocks, read before they are asked for."""
+"""Reading the fields of one learner at many blocks in advance, and writing them."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def keys_of_every_scope(user):
 
 
 def cache_of(user, *names, **kwargs):
-    """Return a cache that knows blocks, each of which is on it."""
+    """Return a cache to which the named blocks are added."""
     cache = FieldDataCache([], COURSE, user, **kwargs)
     cache.add_blocks_to_cache([make_block(user, cache, name) for name in names])
     return cache
 
 
-def test_it_works(ada):
+def test_fields_of_every_scope_are_read_by_a_new_cache(ada):
     written = keys_of_every_scope(ada)
     cache_of(ada, "poll-lunch").set_many(written)
     cache = cache_of(ada, "poll-lunch")
@@ -77,19 +77,21 @@ def test_it_works(ada):
     assert len(cache) == 4
 
 
-def test_scopes_by_name_alone(ada):
-    """SG86: a key may name its scope without XBlock."""
+def test_key_with_the_name_of_a_scope_is_accepted(ada):
+    """SG86: accept a key that names its scope, without XBlock."""
     cache = cache_of(ada, "poll-lunch")
     cache.set(FieldKey("preferences", ada.pk, "poll", "speed"), 3)
     assert cache.get(key_of(ada, "speed", "preferences")) == 3
 
 
 class TestStatements:
-    """What reading and writing cost."""
+    """Statements of reads and writes."""
 
     @pytest.mark.parametrize("many", [1, 40])
-    def test_one_for_each_scope_in_use(self, ada, many, django_assert_num_queries):
-        """SG24: polls use four scopes, problems one, pages none; however many there are."""
+    def test_blocks_take_one_statement_for_each_scope_in_use(
+        self, ada, many, django_assert_num_queries
+    ):
+        """SG24: polls use four scopes, problems one, pages none, for any number of blocks."""
         cache = FieldDataCache([], COURSE, ada)
         polls = [make_block(ada, cache, f"poll-{n}") for n in range(many)]
         problems = [make_block(ada, cache, f"problem-{n}") for n in range(many)]
@@ -98,8 +100,8 @@ class TestStatements:
             with django_assert_num_queries(statements):
                 FieldDataCache(blocks, COURSE, ada)
 
-    def test_thousands_of_blocks(self, ada, django_assert_max_num_queries):
-        """SG25: no database is asked for more than it takes at once."""
+    def test_2500_blocks_take_at_most_ten_statements(self, ada, django_assert_max_num_queries):
+        """SG25: stay within the number of parameters that each database accepts."""
         values = {
             key_of(ada, "field", scope, group=usage_key(f"poll-{n}")): n
             for scope in ("user_state", "user_state_summary")
@@ -119,8 +121,8 @@ class TestStatements:
             cache = FieldDataCache(blocks, COURSE, ada)
         assert {key: cache.get(key) for key in values} == values
 
-    def test_reading_what_is_known(self, ada, django_assert_num_queries):
-        """Not a statement for a field that is there, nor for one that is not."""
+    def test_cached_fields_are_read_without_a_statement(self, ada, django_assert_num_queries):
+        """Take no statement for a field that exists, nor for one that does not."""
         cache_of(ada, "poll-lunch").set_many(keys_of_every_scope(ada))
         cache = cache_of(ada, "poll-lunch", "problem-sums")
         with django_assert_num_queries(0):
@@ -131,14 +133,14 @@ class TestStatements:
             assert not cache.has(key_of(ada, "total", "user_state_summary", group=SUMS))
 
     def test_block_that_was_not_added_is_read_once(self, ada, django_assert_num_queries):
-        """It costs one statement, once, and never looks as if it had no state."""
+        """Read its state with one statement, once."""
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 3})
         cache = cache_of(ada, "poll-lunch")
         with django_assert_num_queries(1):
             assert cache.get(key_of(ada, "attempts", group=SUMS)) == 3
             assert not cache.has(key_of(ada, "answers", group=SUMS))
 
-    def test_what_is_known_is_not_read_again(self, ada, django_assert_num_queries):
+    def test_added_block_is_not_read_again(self, ada, django_assert_num_queries):
         cache = FieldDataCache([], COURSE, ada)
         blocks = [make_block(ada, cache, name) for name in ("problem-a", "problem-b")]
         cache.add_blocks_to_cache(blocks[:1])
@@ -149,15 +151,17 @@ class TestStatements:
 
     @pytest.mark.parametrize("many", [1, 30])
     @pytest.mark.parametrize("scope", ["user_state_summary", "preferences", "user_info"])
-    def test_writing_fields(self, committed_ada, scope, many, django_assert_num_queries):
-        """BEGIN, one INSERT that updates what is there, COMMIT; first write or not."""
+    def test_set_many_takes_one_insert_for_any_number_of_fields(
+        self, committed_ada, scope, many, django_assert_num_queries
+    ):
+        """BEGIN, one INSERT that updates existing rows, COMMIT; on the first write and later."""
         cache = cache_of(committed_ada, "poll-lunch")
         values = {key_of(committed_ada, f"field {n}", scope): n for n in range(many)}
         for _ in range(2):
             with django_assert_num_queries(3):
                 cache.set_many(values)
 
-    def test_deleting_a_field(self, committed_ada, django_assert_num_queries):
+    def test_delete_takes_one_statement(self, committed_ada, django_assert_num_queries):
         """BEGIN, DELETE, COMMIT."""
         cache = cache_of(committed_ada, "poll-lunch")
         key = key_of(committed_ada, "speed", "preferences")
@@ -167,8 +171,8 @@ class TestStatements:
 
 
 class TestWrites:
-    def test_the_other_fields_stay(self, ada):
-        """SG2: a write adds to what is cached of a block, and takes nothing away."""
+    def test_write_keeps_the_other_cached_fields(self, ada):
+        """SG2: add to the cached fields of a block, and remove none."""
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 1, "answers": ["a"]})
         cache = cache_of(ada, "problem-sums")
         cache.set(key_of(ada, "attempts", group=SUMS), 2)
@@ -177,7 +181,7 @@ class TestWrites:
         stored = api.read_state(ada.pk, SUMS, COURSE)
         assert stored == {"attempts": 2, "answers": ["a"]}
 
-    def test_the_other_fields_of_an_unannounced_block_stay(self, ada):
+    def test_write_at_a_block_that_was_not_added_keeps_its_other_fields(self, ada):
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 1, "answers": ["a"]})
         cache = cache_of(ada)
         cache.set(key_of(ada, "attempts", group=SUMS), 2)
@@ -194,8 +198,8 @@ class TestWrites:
             cache.get(key)["soup"].append(3)
             assert cache.get(key) == {"soup": [1]}
 
-    def test_values_are_as_they_will_be_read(self, ada):
-        """SG14: unicode, NUL, big numbers and tuples read alike before and after a reload."""
+    def test_written_value_equals_the_value_after_a_reload(self, ada):
+        """SG14: return unicode, NUL, large numbers and tuples as a new cache reads them."""
         value = {"text": "ß\x00漢", "big": 2**70, "pair": (1, [2, (3,)]), "none": None}
         for scope in ("user_state", "user_state_summary", "preferences", "user_info"):
             key = key_of(ada, "field", scope)
@@ -204,15 +208,15 @@ class TestWrites:
             read = cache_of(ada, "poll-lunch").get(key)
             assert cache.get(key) == read == {**value, "pair": [1, [2, [3]]]}
 
-    def test_none_is_a_value(self, ada):
+    def test_none_is_stored_as_a_value(self, ada):
         cache = cache_of(ada, "poll-lunch")
         for key in keys_of_every_scope(ada):
             cache.set(key, None)
             assert cache.has(key)
             assert cache.get(key) is None
 
-    def test_nothing_is_stored_of_what_is_no_json(self, ada):
-        """SG16: one value that JSON cannot hold, and no scope is written."""
+    def test_value_that_is_no_json_stores_no_field(self, ada):
+        """SG16: write no scope if one value cannot be JSON."""
         cache = cache_of(ada, "poll-lunch")
         values = {**keys_of_every_scope(ada), key_of(ada, "bad"): object()}
         with pytest.raises(TypeError, match="bad"):
@@ -220,8 +224,8 @@ class TestWrites:
         assert len(cache) == 0
         assert_nothing_stored()
 
-    def test_delete(self, ada):
-        """SG5: what is deleted is gone here and there, and the field's neighbours are not."""
+    def test_deleted_field_is_absent_and_other_fields_stay(self, ada):
+        """SG5: remove the field from the cache and the table, and keep the block's other fields."""
         values = {**keys_of_every_scope(ada), key_of(ada, "again"): True}
         cache = cache_of(ada, "poll-lunch")
         cache.set_many(values)
@@ -236,7 +240,7 @@ class TestWrites:
             with pytest.raises(KeyError, match=key.field_name):
                 cache.delete(key)
 
-    def test_when_it_was_modified(self, ada):
+    def test_last_modified_rises_with_each_write(self, ada):
         cache = cache_of(ada, "poll-lunch")
         cache.set_many(keys_of_every_scope(ada))
         for key in keys_of_every_scope(ada):
@@ -248,8 +252,8 @@ class TestWrites:
 
 
 @pytest.mark.parametrize("scope", ["user_state_summary", "preferences", "user_info", "user_state"])
-def test_writers_at_once(committed_ada, scope):
-    """SG21: writers of the same fields in opposite orders do not fail, and all fields are there."""
+def test_concurrent_writes_in_opposite_orders_store_all_fields(committed_ada, scope):
+    """SG21: write the same fields in opposite orders without an error, and store all of them."""
     names = [f"field {n}" for n in range(20)]
     orders = [names, names[::-1]] * 3
 
@@ -275,7 +279,7 @@ class TestFailedSaves:
 
         monkeypatch.setattr(cache.cache[scope], "_write", refuse)
 
-    def test_only_what_was_saved_is_named(self, ada, monkeypatch):
+    def test_error_names_only_the_saved_fields(self, ada, monkeypatch):
         cache = cache_of(ada, "poll-lunch")
         self.fail(monkeypatch, cache, "preferences")
         with pytest.raises(KeyValueMultiSaveError) as caught:
@@ -286,7 +290,7 @@ class TestFailedSaves:
             held = [key.field_name for key in keys_of_every_scope(ada) if now.has(key)]
             assert held == ["choice", "counts"]
 
-    def test_a_name_that_was_not_saved_everywhere_is_not_named(self, ada, monkeypatch):
+    def test_name_that_was_saved_in_one_scope_only_is_not_named(self, ada, monkeypatch):
         cache = cache_of(ada, "poll-lunch")
         self.fail(monkeypatch, cache, "user_info")
         values = {key_of(ada, "speed", "preferences"): 1, key_of(ada, "speed", "user_info"): 2}
@@ -295,7 +299,7 @@ class TestFailedSaves:
         assert caught.value.saved_field_names == []
 
     @pytest.mark.parametrize("scope", list(FieldDataCache([], COURSE, AnonymousUser()).cache))
-    def test_the_former_value_stays(self, ada, monkeypatch, scope):
+    def test_failed_write_keeps_the_former_value(self, ada, monkeypatch, scope):
         cache = cache_of(ada, "poll-lunch")
         key = key_of(ada, "field", scope)
         cache.set(key, "old")
@@ -304,7 +308,7 @@ class TestFailedSaves:
             cache.set(key, "new")
         assert cache.get(key) == cache_of(ada, "poll-lunch").get(key) == "old"
 
-    def test_a_block_that_changes_in_place_does_not_reach_the_cache(self, ada, monkeypatch):
+    def test_failed_save_of_a_field_changed_in_place_keeps_the_cached_value(self, ada, monkeypatch):
         cache = cache_of(ada)
         problem = make_block(ada, cache, "problem-sums")
         problem.answers = ["a"]
@@ -317,7 +321,7 @@ class TestFailedSaves:
         assert caught.value.saved_fields == []
         assert make_block(ada, cache, "problem-sums").answers == ["a"]
 
-    def test_a_block_learns_which_of_its_fields_were_saved(self, ada, monkeypatch):
+    def test_xblock_save_error_has_the_saved_fields(self, ada, monkeypatch):
         cache = cache_of(ada)
         poll = make_block(ada, cache, "poll-lunch")
         poll.choice, poll.language = "soup", "eo"
@@ -331,7 +335,7 @@ class TestFailedSaves:
 
 
 class TestLearners:
-    def test_another_learners_key(self, ada):
+    def test_key_of_another_learner_is_an_error(self, ada):
         bo = get_user_model().objects.create_user("bo")
         cache = cache_of(ada, "poll-lunch")
         for scope in ("user_state", "preferences", "user_info"):
@@ -348,14 +352,14 @@ class TestLearners:
         assert issubclass(WrongLearner, AssertionError)
         assert_nothing_stored()
 
-    def test_learners_do_not_see_each_other(self, ada):
+    def test_learners_share_only_the_summary_fields(self, ada):
         bo = get_user_model().objects.create_user("bo")
         cache_of(ada, "poll-lunch").set_many(keys_of_every_scope(ada))
         seen = cache_of(bo, "poll-lunch")
         assert [seen.has(key) for key in keys_of_every_scope(bo)] == [False, True, False, False]
 
-    def test_anonymous_learner_has_no_fields(self, db, django_assert_num_queries):
-        """SG17: what is saved for a learner who is not signed in is not kept; summaries are."""
+    def test_anonymous_learners_fields_are_not_stored(self, db, django_assert_num_queries):
+        """SG17: store no field of a learner who is not signed in, except summaries."""
         anonymous = AnonymousUser()
         with django_assert_num_queries(1):  # the summary
             cache = cache_of(anonymous, "poll-lunch")
@@ -376,8 +380,8 @@ class TestLearners:
 
 
 class TestReadOnly:
-    def test_nothing_is_stored_and_nothing_is_deleted(self, ada, django_assert_num_queries):
-        """SG36: reads work, writes and deletes do nothing."""
+    def test_writes_and_deletes_change_nothing(self, ada, django_assert_num_queries):
+        """SG36: read fields, and ignore writes and deletes."""
         written = keys_of_every_scope(ada)
         cache_of(ada, "poll-lunch").set_many(written)
         cache = cache_of(ada, "poll-lunch", read_only=True)
@@ -391,8 +395,8 @@ class TestReadOnly:
             assert {key: now.get(key) for key in written} == written
             assert not now.has(key_of(ada, "other"))
 
-    def test_a_block_does_not_notice(self, ada):
-        """SG36: what the block shows after it has saved is what it would show otherwise."""
+    def test_saved_block_shows_the_new_values(self, ada):
+        """SG36: let the block show after a save what it shows with a writable cache."""
         shown = []
         for read_only in (True, False):
             cache = cache_of(ada, read_only=read_only)
@@ -404,7 +408,7 @@ class TestReadOnly:
             shown.append((problem.attempts, problem.answers))
         assert shown[0] == shown[1] == (1, ["a"])
 
-    def test_errors_of_the_caller_are_still_told(self, ada):
+    def test_key_of_another_learner_is_an_error(self, ada):
         cache = cache_of(ada, "poll-lunch", read_only=True)
         with pytest.raises(WrongLearner):
             cache.set(FieldKey(Scope.user_state, ada.pk + 1, POLL, "choice"), 1)
@@ -422,8 +426,8 @@ class TestReadOnly:
         None,
     ],
 )
-def test_scopes_that_are_not_kept(ada, scope):
-    """SG9: any other scope is an error, and nothing is written."""
+def test_unsupported_scope_is_an_error_and_writes_nothing(ada, scope):
+    """SG9: raise an error for any other scope, and write nothing."""
     cache = cache_of(ada, "poll-lunch")
     key = FieldKey(scope, ada.pk, POLL, "field")
     good = key_of(ada, "choice")
@@ -439,13 +443,13 @@ def test_scopes_that_are_not_kept(ada, scope):
     assert_nothing_stored()
 
 
-def test_a_course_is_a_key(ada):
+def test_course_id_of_text_is_an_error(ada):
     with pytest.raises(TypeError, match="course_id"):
         FieldDataCache([], str(COURSE), ada)
 
 
-class TestFamilies:
-    """A page with a problem, a poll and a page below it; the problem stands on both pages."""
+class TestDescendants:
+    """A page with a problem, a poll and a page below it; the problem is on both pages."""
 
     @pytest.fixture
     def top(self, ada):
@@ -456,7 +460,7 @@ class TestFamilies:
         return make_block(ada, cache, "page-top", [problem, poll, low])
 
     def known(self, cache):
-        """Return the blocks whose state has been asked for."""
+        """Return the blocks whose state has been read."""
         return {key.block_id for key in cache.cache["user_state"]._known}
 
     @pytest.mark.parametrize(
@@ -468,12 +472,14 @@ class TestFamilies:
             (None, {"page-top", "problem-sums", "poll-lunch", "page-low", "problem-deep"}),
         ],
     )
-    def test_depth(self, ada, top, depth, names):
+    def test_blocks_down_to_the_depth_are_read(self, ada, top, depth, names):
         cache = FieldDataCache.cache_for_block_descendents(COURSE, ada, top, depth)
         assert self.known(cache) == names
 
-    def test_only_what_counts_for_grades(self, ada, top, django_assert_num_queries):
-        """Polls are left out, and with them the scopes that only they use."""
+    def test_scores_or_children_reads_scorable_blocks_only(
+        self, ada, top, django_assert_num_queries
+    ):
+        """Leave out polls, and the scopes that only they use."""
         with django_assert_num_queries(1):
             cache = FieldDataCache.cache_for_block_descendents(
                 COURSE, ada, top, block_filter=scores_or_children
@@ -481,20 +487,20 @@ class TestFamilies:
         assert self.known(cache) == {"page-top", "page-low", "problem-sums", "problem-deep"}
         assert cache.scorable_locations == {SUMS, usage_key("problem-deep")}
 
-    def test_what_is_below_a_block_that_is_left_out(self, ada, top):
+    def test_descendants_of_a_filtered_block_are_read(self, ada, top):
         cache = FieldDataCache.cache_for_block_descendents(
             COURSE, ada, top, block_filter=lambda block: not block.has_children
         )
         assert self.known(cache) == {"problem-sums", "poll-lunch", "problem-deep"}
 
-    def test_options_are_passed_on(self, ada, top):
+    def test_asides_and_read_only_are_passed_to_the_cache(self, ada, top):
         cache = FieldDataCache.cache_for_block_descendents(
             COURSE, ada, top, asides=["notes"], read_only=True
         )
         assert cache.read_only
         assert cache.asides == ("notes",)
 
-    def test_a_family_that_goes_in_circles(self, ada):
+    def test_circular_children_are_read_once(self, ada):
         cache = FieldDataCache([], COURSE, ada)
         first, second = (make_block(ada, cache, f"page-{n}", [None]) for n in (1, 2))
         first.get_children = lambda: [second]
@@ -505,7 +511,9 @@ class TestFamilies:
 
 class TestAsides:
     @pytest.mark.parametrize("version", [1, 2])
-    def test_their_fields_are_read_with_the_blocks(self, ada, version, django_assert_num_queries):
+    def test_fields_of_asides_are_read_with_the_blocks(
+        self, ada, version, django_assert_num_queries
+    ):
         from opaque_keys.edx import asides
 
         group = getattr(asides, f"AsideUsageKeyV{version}")(POLL, "notes")
@@ -520,13 +528,13 @@ class TestAsides:
         with django_assert_num_queries(0):
             assert [cache.get(key) for key in keys] == ["x", "x", "x"]
 
-    def test_a_scope_that_only_they_use(self, ada):
-        """Which scopes asides use is not known beforehand; their fields are found all the same."""
+    def test_scope_used_only_by_asides_is_read(self, ada):
+        """Find the fields of asides, although their scopes are not known in advance."""
         key = FieldKey(Scope.preferences, ada.pk, "notes", "colour", "xblock_asides.v1")
         cache_of(ada).set(key, "red")
         assert cache_of(ada, "problem-sums", asides=["notes"]).get(key) == "red"
 
-    def test_a_block_and_an_aside_of_one_name(self, ada):
+    def test_block_and_aside_of_one_type_have_separate_preferences(self, ada):
         block = FieldKey(Scope.preferences, ada.pk, "poll", "speed")
         aside = block._replace(block_family="xblock_asides.v1")
         cache_of(ada).set_many({block: 1, aside: 2})
@@ -535,7 +543,7 @@ class TestAsides:
 
 
 class TestKeys:
-    def test_branch_and_version_make_no_difference(self, ada):
+    def test_branch_and_version_are_ignored(self, ada):
         draft = POLL.for_branch("draft-branch").for_version("519665f6223ebd6980884f2b")
         cache = cache_of(ada, "poll-lunch")
         for scope in ("user_state", "user_state_summary"):
@@ -544,8 +552,8 @@ class TestKeys:
                 assert now.get(key_of(ada, "field", scope)) == 1
                 assert now.get(key_of(ada, "field", scope, group=draft)) == 1
 
-    def test_upper_and_lower_case(self, ada):
-        """SG10: what differs in nothing but case is not the same block, nor the same type."""
+    def test_blocks_and_types_that_differ_in_case_are_separate(self, ada):
+        """SG10: treat block ids and types that differ in case as different."""
         upper = usage_key("Poll-lunch")
         for scope, group in (
             ("user_state", upper),
@@ -557,8 +565,8 @@ class TestKeys:
             assert cache_of(ada).get(key_of(ada, "field", scope)) == "lower"
             assert cache_of(ada).get(key_of(ada, "field", scope, group=group)) == "upper"
 
-    def test_names_that_nearly_are_the_same(self, ada):
-        """SG14: fields whose names differ in case, or in an accent, do not mix."""
+    def test_field_names_that_differ_in_case_or_accent_are_separate(self, ada):
+        """SG14: keep fields separate whose names differ in case or in an accent."""
         for scope in ("user_state", "user_state_summary", "preferences", "user_info"):
             values = {key_of(ada, name, scope): name for name in ("voice", "Voice", "voïce")}
             cache_of(ada).set_many(values)
@@ -568,8 +576,8 @@ class TestKeys:
             cache_of(ada).delete(gone)
             assert [cache_of(ada).get(key) for key in others] == [values[key] for key in others]
 
-    def test_two_runs_of_a_course_with_deprecated_keys(self, ada):
-        """SG13: their keys are stored without a run, and do not mix all the same."""
+    def test_runs_with_deprecated_keys_are_separate(self, ada):
+        """SG13: keep two runs separate, although their keys are stored without a run."""
         old = UsageKey.from_string("i4x://DemoX/CS101/poll/lunch")
         runs = [CourseKey.from_string(f"DemoX/CS101/{year}") for year in (2015, 2016)]
         for scope in ("user_state", "user_state_summary"):
@@ -581,8 +589,8 @@ class TestKeys:
                 found = cache_of(ada).get(key_of(ada, "field", scope, group=group))
                 assert found == run.run
 
-    def test_blocks_of_a_library(self, ada):
-        """SG11: blocks of a course and of a library are read and written together."""
+    def test_blocks_of_a_library_and_a_course_are_read_together(self, ada):
+        """SG11: read and write blocks of a course and of a library together."""
         group = UsageKey.from_string("lb:DemoX:lib:poll:lunch")
         values = {
             key_of(ada, "field", scope, group=where): str(where)
@@ -594,8 +602,8 @@ class TestKeys:
         assert {key: cache.get(key) for key in values} == values
 
 
-def test_a_deep_copy_of_keys_is_the_same_key(ada):
-    """Keys go through caches and pickles of runtimes."""
+def test_copied_key_equals_the_key(ada):
+    """Compare and hash equal after a copy, as in caches and pickles of runtimes."""
     key = key_of(ada, "choice")
     assert {key: 1}[copy.copy(key)] == 1
 

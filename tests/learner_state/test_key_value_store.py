@@ -1,4 +1,4 @@
-"""The key value store, alone and below XBlock's own runtime."""
+"""The key value store, alone and with XBlock's own runtime."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def keys(user):
     }
 
 
-def test_it_works(ada, kvs):
+def test_fields_are_set_read_and_deleted(ada, kvs):
     for key, value in keys(ada).items():
         assert not kvs.has(key)
         kvs.set(key, value)
@@ -60,14 +60,14 @@ def test_it_works(ada, kvs):
                 missing(key)
 
 
-def test_many_at_once(ada, kvs):
+def test_set_many_stores_fields_of_every_scope(ada, kvs):
     kvs.set_many(keys(ada))
     fresh = DjangoKeyValueStore(FieldDataCache([], COURSE, ada))
     assert {key: fresh.get(key) for key in keys(ada)} == keys(ada)
 
 
-def test_other_scopes(ada, kvs):
-    """SG9: content is not ours to keep."""
+def test_unsupported_scope_is_an_error(ada, kvs):
+    """SG9: raise an error that names the scope and the supported ones."""
     key = DjangoKeyValueStore.Key(Scope.content, None, POLL, "data")
     for access in (kvs.get, kvs.has, kvs.delete, lambda key: kvs.set(key, 1)):
         with pytest.raises(InvalidScopeError) as caught:
@@ -76,7 +76,7 @@ def test_other_scopes(ada, kvs):
         assert "user_state_summary" in caught.value.message
 
 
-def test_keys_are_xblocks_own():
+def test_field_key_equals_xblocks_key():
     ours = FieldKey(Scope.user_state, 7, POLL, "choice")
     theirs = KeyValueStore.Key(Scope.user_state, 7, POLL, "choice")
     assert ours == theirs
@@ -84,18 +84,18 @@ def test_keys_are_xblocks_own():
     assert KeyValueStore.Key._fields == FieldKey._fields
 
 
-def test_it_has_all_that_a_store_has():
+def test_store_has_every_public_method_of_xblocks_store():
     needed = {name for name in vars(KeyValueStore) if not name.startswith("_")}
     assert needed <= set(dir(DjangoKeyValueStore))
 
 
-def test_exceptions_are_those_that_blocks_catch():
+def test_exceptions_are_those_of_xblock():
     assert key_value_store.InvalidScopeError is InvalidScopeError
     assert key_value_store.KeyValueMultiSaveError is KeyValueMultiSaveError
 
 
-def test_without_xblock():
-    """SG86: everything can be imported and used where XBlock is not installed."""
+def test_modules_are_imported_and_used_without_xblock():
+    """SG86: import and use the modules where XBlock is not installed."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_XBLOCK],
         cwd=ROOT,
@@ -137,9 +137,9 @@ print(key_value_store.KeyValueMultiSaveError(["a"]).saved_field_names)
 
 
 class TestBlocks:
-    """Blocks on XBlock's own runtime."""
+    """Blocks with XBlock's own runtime."""
 
-    def test_every_scope(self, ada, cache):
+    def test_saved_fields_of_every_scope_are_read_by_a_new_block(self, ada, cache):
         poll = make_block(ada, cache, "poll-lunch")
         poll.choice, poll.counts, poll.speed, poll.language = "soup", {"soup": 1}, 2, "eo"
         poll.save()
@@ -151,7 +151,7 @@ class TestBlocks:
             "eo",
         )
 
-    def test_who_shares_what(self, ada, cache):
+    def test_each_scope_is_shared_by_its_blocks_and_learners(self, ada, cache):
         poll = make_block(ada, cache, "poll-lunch")
         poll.choice, poll.counts, poll.speed, poll.language = "soup", {"soup": 1}, 2, "eo"
         poll.save()
@@ -163,13 +163,13 @@ class TestBlocks:
             seen = make_block(user, FieldDataCache([], COURSE, user), name)
             assert (seen.choice, seen.counts, seen.speed, seen.language) == shared
 
-    def test_defaults_are_the_fields_own_and_are_not_stored(self, ada, cache):
+    def test_defaults_are_read_and_not_stored(self, ada, cache):
         problem = make_block(ada, cache, "problem-sums")
         assert (problem.attempts, problem.answers) == (0, [])
         problem.save()
         assert api.read_state(ada.pk, usage_key("problem-sums"), COURSE) is None
 
-    def test_a_change_in_place_is_saved(self, ada, cache):
+    def test_field_changed_in_place_is_saved(self, ada, cache):
         for answer in "ab":
             problem = make_block(ada, cache, "problem-sums")
             problem.answers.append(answer)
@@ -177,7 +177,7 @@ class TestBlocks:
         state = api.read_state(ada.pk, usage_key("problem-sums"), COURSE)
         assert state == {"answers": ["a", "b"]}
 
-    def test_a_field_that_is_deleted_has_its_default_again(self, ada, cache):
+    def test_deleted_field_has_its_default(self, ada, cache):
         problem = make_block(ada, cache, "problem-sums")
         problem.attempts, problem.answers = 3, ["a"]
         problem.save()
@@ -185,15 +185,15 @@ class TestBlocks:
         assert problem.attempts == 0
         assert api.read_state(ada.pk, usage_key("problem-sums"), COURSE) == {"answers": ["a"]}
 
-    def test_one_save_is_one_write(self, ada, cache):
+    def test_save_of_two_fields_is_one_history_entry(self, ada, cache):
         problem = make_block(ada, cache, "problem-sums")
         problem.attempts, problem.answers = 3, ["a"]
         problem.save()
         entries = list(api.read_history(ada.pk, usage_key("problem-sums"), COURSE))
         assert [entry.state for entry in entries] == [{"attempts": 3, "answers": ["a"]}]
 
-    def test_a_namedtuple_is_stored_as_an_object(self, ada, cache):
-        """Capa's scores are namedtuples; read as lists, they would lock the learner out."""
+    def test_named_tuple_is_stored_as_an_object(self, ada, cache):
+        """Store capa's scores as objects: capa fails on a state with lists."""
         key = FieldKey(Scope.user_state, ada.pk, POLL, "score")
         cache.set(key, namedtuple("Score", "raw_earned raw_possible")(1, 2))
         expected = {"raw_earned": 1, "raw_possible": 2}

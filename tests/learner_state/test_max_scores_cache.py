@@ -1,4 +1,4 @@
-"""What a problem is worth to those who have not tried it."""
+"""Caching the maximum scores of problems for learners without an attempt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def of_course(edited_on=MONDAY, locations=(SUMS, PRIMES)):
 
 
 class CountingCache:
-    """Django's cache, and what was asked of it."""
+    """A cache that records the calls of its methods."""
 
     def __init__(self):
         self.kept = {}
@@ -48,8 +48,8 @@ def remote(monkeypatch):
     return counting
 
 
-def test_it_works():
-    """SG52: a score that one learner's visit has set is read for the next learner."""
+def test_maximum_set_for_one_learner_is_read_for_the_next():
+    """SG52: store a maximum in one visit, and read it in the next."""
     first = of_course()
     assert first.get(SUMS) is None
     first.set(SUMS, 5)
@@ -58,8 +58,8 @@ def test_it_works():
     assert of_course().get(PRIMES) is None
 
 
-def test_a_publish_changes_it_for_all_learners():
-    """SG52: what was known before a publish is not believed after it."""
+def test_publish_invalidates_the_cached_maxima():
+    """SG52: read no maximum after a publish that was stored before it."""
     before = of_course()
     before.set(SUMS, 5)
     before.push_to_remote()
@@ -71,12 +71,12 @@ def test_a_publish_changes_it_for_all_learners():
 
 
 @pytest.mark.parametrize("course", [SimpleNamespace(id=COURSE, subtree_edited_on=None), None])
-def test_a_course_without_a_date(course):
+def test_prefix_of_a_course_without_a_date_is_its_key(course):
     scores = MaxScoresCache.create_for_course(course or SimpleNamespace(id=COURSE))
     assert scores.cache_prefix == str(COURSE)
 
 
-def test_courses_are_kept_apart():
+def test_maxima_of_another_course_are_not_read():
     ours = of_course()
     ours.set(SUMS, 5)
     ours.push_to_remote()
@@ -85,8 +85,8 @@ def test_courses_are_kept_apart():
     assert other.get(SUMS) is None
 
 
-def test_the_newest_value_wins(remote):
-    """A value that is pending comes before the fetched one, also if it is 0."""
+def test_pending_value_replaces_the_fetched_one(remote):
+    """Return the pending value, also if it is 0."""
     first = of_course()
     first.set(SUMS, 5)
     first.push_to_remote()
@@ -95,7 +95,7 @@ def test_the_newest_value_wins(remote):
     assert scores.get(SUMS) == 0
 
 
-def test_counts(remote):
+def test_counts_of_fetched_and_changed_maxima(remote):
     scores = of_course()
     scores.set(SUMS, 5)
     scores.push_to_remote()
@@ -108,7 +108,7 @@ def test_counts(remote):
     assert (scores.num_cached_from_remote(), scores.num_cached_updates()) == (1, 2)
 
 
-def test_one_call_each_and_none_without_updates(remote):
+def test_fetch_and_push_take_one_call_each(remote):
     scores = of_course(locations=[usage_key(f"problem-{n}") for n in range(50)])
     scores.push_to_remote()
     assert remote.calls == ["get_many"]
@@ -120,7 +120,7 @@ def test_one_call_each_and_none_without_updates(remote):
 
 
 @pytest.mark.parametrize("name", ["sums", "s" * 200, "приклад", "два слова"])
-def test_any_key_is_one_that_memcached_takes(remote, name):
+def test_cache_keys_are_valid_for_memcached(remote, name):
     location = SimpleNamespace(__str__=lambda: name)
     location = type("Location", (), {"__str__": lambda self: f"lb:org:lib:problem:{name}"})()
     scores = of_course()

@@ -1,4 +1,4 @@
-"""States and scores that other programs wrote: read as far as possible, written correctly."""
+"""States and scores written by other programs: reading, replacing and deleting them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ada(db):
 
 
 def store(user, text: str, **columns: object) -> StudentModule:
-    """Store a text as a migration would, without the write path and without history."""
+    """Store a text without the write path and without history, as a migration does."""
     row = make_state(user.pk)
     StudentModule.objects.filter(pk=row.pk).update(state=text, **columns)
     return row
@@ -61,8 +61,8 @@ def unreadable_entries() -> list[str]:
 
 class TestUnreadableState:
     @pytest.mark.parametrize("text", UNREADABLE)
-    def test_it_reads_as_no_state(self, ada, text, caplog):
-        """SG1: every read finds no state, staff are told where, and the text is not logged."""
+    def test_unreadable_state_reads_as_absent_and_is_logged(self, ada, text, caplog):
+        """SG1: return no state on every read, log the block, and do not log the text."""
         store(ada, text)
         client = api.state_client(ada)
         assert fields_of(ada) is None
@@ -74,8 +74,8 @@ class TestUnreadableState:
         assert len(text) < 3 or text not in caplog.text
 
     @pytest.mark.parametrize("text", UNREADABLE)
-    def test_a_save_replaces_it_and_the_history_keeps_it(self, ada, text):
-        """SG2, SG28: the new fields are stored; the old text is an entry before theirs."""
+    def test_save_replaces_the_text_and_the_history_keeps_it(self, ada, text):
+        """SG2, SG28: store the new fields, and the former text as an entry before them."""
         store(ada, text, version=7)
         api.save_fields(ada.pk, COURSE, BLOCK, {"a": 1})
         assert fields_of(ada) == {"a": 1}
@@ -90,8 +90,8 @@ class TestUnreadableState:
         found = list(api.read_history(ada.pk, BLOCK, COURSE))
         assert [entry.state for entry in found] == [{"a": 1, "b": 2}, {"a": 1}, None]
 
-    def test_an_entry_that_the_history_has_stays(self, ada):
-        """SG28: the write that stored the text has an entry; the repair adds no second one."""
+    def test_save_adds_no_second_entry_of_the_text(self, ada):
+        """SG28: add no entry of the text, if the write that stored it has one."""
         store(ada, "[]", version=7)
         row = StudentModule.objects.get()
         StudentModuleHistory.objects.create(
@@ -109,8 +109,8 @@ class TestUnreadableState:
         assert list(reasons) == ["state", "state"]
 
     @pytest.mark.parametrize("text", UNREADABLE)
-    def test_deleted_state_is_kept_in_the_history(self, ada, text):
-        """SG45: a delete empties the row, and its text can still be found."""
+    def test_delete_empties_the_row_and_the_history_keeps_the_text(self, ada, text):
+        """SG45: empty the row, and keep its text in the history."""
         store(ada, text)
         assert deletion.has_state(ada.pk, COURSE, BLOCK)
         assert deletion.clear_state(ada.pk, COURSE, BLOCK)
@@ -118,8 +118,8 @@ class TestUnreadableState:
         assert unreadable_entries() == [text]
         assert not deletion.has_state(ada.pk, COURSE, BLOCK)
 
-    def test_the_client_deletes_all_fields_of_it(self, ada):
-        """SG5, SG6: the client's delete works as for any other state."""
+    def test_client_delete_of_all_fields_empties_the_state(self, ada):
+        """SG5, SG6: delete all fields with the client, as of any other state."""
         store(ada, "[1]")
         client = api.state_client(ada)
         client.delete("ada", BLOCK, fields=["a"])
@@ -128,22 +128,22 @@ class TestUnreadableState:
         assert StudentModule.objects.get().state == "{}"
         assert unreadable_entries() == ["[1]"]
 
-    def test_a_score_is_set_and_the_text_stays(self, ada):
-        """SG18: a write of the score does not touch the state's text."""
+    def test_set_score_keeps_the_text(self, ada):
+        """SG18: write the score without changing the state's text."""
         store(ada, "[1]")
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         assert StudentModule.objects.get().state == "[1]"
         assert api.read_score(ada.pk, BLOCK, COURSE) == api.RawScore(1, 2)
 
-    def test_attempts_of_it_are_not_reset(self, ada):
-        """SG46: without attempts there is nothing to reset, and nothing is written."""
+    def test_reset_without_attempts_writes_nothing(self, ada):
+        """SG46: write nothing if the state has no attempts."""
         store(ada, "null")
         assert not api.reset_attempts(ada.pk, COURSE, BLOCK)
         assert not StudentModuleHistory.objects.exists()
 
     @pytest.mark.parametrize("text", UNREADABLE)
-    def test_a_reply_is_stale(self, ada, text):
-        """C24: a reply to such a state ends at its first attempt after the grace period."""
+    def test_reply_to_an_unreadable_state_is_stale(self, ada, text):
+        """C24: set the reply to stale at its first attempt after the grace period."""
         store(ada, text)
         reply = make_reply(make_submission(ada.pk, age=OLD))
         grader_replies.apply_reply(reply.pk)
@@ -151,8 +151,8 @@ class TestUnreadableState:
         assert (reply.status, reply.attempts, reply.next_attempt_at) == ("stale", 1, None)
 
     @pytest.mark.parametrize("text", UNREADABLE)
-    def test_retirement_empties_it(self, ada, text):
-        """SG81: no text is left, readable or not."""
+    def test_retirement_empties_an_unreadable_state(self, ada, text):
+        """SG81: remove every text, readable or not."""
         store(ada, text)
         api.retire_learner(ada.pk)
         assert StudentModule.objects.get().state == "{}"
@@ -162,8 +162,8 @@ class TestUnreadableState:
 
 class TestNotFinite:
     @pytest.mark.parametrize("number", NOT_FINITE)
-    def test_a_reply_beside_it_is_applied(self, ada, number):
-        """C113: a number that is not finite at one answer does not stop the reply to another."""
+    def test_reply_is_applied_beside_a_number_that_is_not_finite(self, ada, number):
+        """C113: apply the reply to one answer, although another has a number that is not finite."""
         state = waiting_state(a_2_1="key-1", a_3_1=None)
         text = json.dumps(state).replace('"npoints": null', f'"npoints": {number}', 2)
         store(ada, text)
@@ -180,8 +180,8 @@ class TestNotFinite:
         json.loads(StudentModule.objects.get().state, parse_constant=pytest.fail)
 
     @pytest.mark.parametrize("number", NOT_FINITE)
-    def test_the_stored_score_of_the_problem(self, ada, number):
-        """C113: a total that is not finite is computed again from the answers."""
+    def test_total_that_is_not_finite_is_computed_from_the_answers(self, ada, number):
+        """C113: compute a total that is not finite again from the answers."""
         text = json.dumps(waiting_state(a_2_1="key-1"))
         text = text.replace('"raw_possible": 1', f'"raw_possible": {number}')
         store(ada, text)
@@ -189,14 +189,14 @@ class TestNotFinite:
         assert fields_of(ada)["score"] == {"raw_earned": 1, "raw_possible": 1}
 
     @pytest.mark.parametrize("number", NOT_FINITE)
-    def test_attempts_are_reset(self, ada, number):
-        """SG46: a reset keeps the other fields."""
+    def test_reset_keeps_the_other_fields(self, ada, number):
+        """SG46: set the attempts to 0, and keep the other fields."""
         store(ada, f'{{"attempts": 3, "weight": {number}, "seed": 1}}')
         assert api.reset_attempts(ada.pk, COURSE, BLOCK)
         assert fields_of(ada) == {"attempts": 0, "weight": None, "seed": 1}
 
-    def test_staff_are_told_when_it_is_rewritten(self, ada, caplog):
-        """SG16: the log names the row; NaN within a learner's text is a text."""
+    def test_rewrite_of_a_number_that_is_not_finite_is_logged(self, ada, caplog):
+        """SG16: name the row in the log, and keep the text "NaN" of a learner."""
         row = store(ada, '{"a": "NaN", "b": [Infinity]}')
         api.save_fields(ada.pk, COURSE, BLOCK, {"c": 1})
         assert fields_of(ada) == {"a": "NaN", "b": [None], "c": 1}
@@ -206,8 +206,8 @@ class TestNotFinite:
         assert caplog.text == ""
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-    def test_it_is_not_written(self, ada, value):
-        """SG16: a block's own number that is not finite is refused, and nothing is stored."""
+    def test_save_of_a_number_that_is_not_finite_is_an_error(self, ada, value):
+        """SG16: refuse a block's number that is not finite, and store nothing."""
         with pytest.raises(ValueError, match="field 'a'"):
             api.save_fields(ada.pk, COURSE, BLOCK, {"a": [value]})
         assert not StudentModule.objects.exists()
@@ -224,8 +224,8 @@ def odd_numbers() -> Iterator[float]:
 
 
 class TestScores:
-    def test_they_count_as_absent(self, ada):
-        """SG55: points that are not finite are none, everywhere that scores are read."""
+    def test_points_that_are_not_finite_are_read_as_absent(self, ada):
+        """SG55: return None for points that are not finite, wherever scores are read."""
         for number in odd_numbers():
             StudentModule.objects.all().delete()
             store(ada, "{}", grade=number, max_grade=2)
@@ -235,8 +235,8 @@ class TestScores:
             found = api.ScoresClient.create_for_locations(COURSE, ada.pk, [BLOCK]).get(BLOCK)
             assert (found.correct, found.total) == (earned, 2)
 
-    def test_a_maximum_leaves_the_block_out(self, ada):
-        """SG55: other blocks' scores are read, and the sum is not changed by this one."""
+    def test_block_with_a_maximum_that_is_not_finite_is_left_out(self, ada):
+        """SG55: read the scores of other blocks, and leave this one out of the sum."""
         other = usage_key("problem-other")
         for number in odd_numbers():
             if math.isfinite(number):
@@ -247,8 +247,8 @@ class TestScores:
             scores = read_course_scores(ada.pk, COURSE)
             assert {key: score.earned for key, score in scores.items()} == {other: 1}
 
-    def test_a_new_score_replaces_them(self, ada):
-        """SG53: a score that is not finite is never the higher one."""
+    def test_new_score_replaces_one_that_is_not_finite(self, ada):
+        """SG53: treat no score that is not finite as the higher one."""
         for number in odd_numbers():
             StudentModule.objects.all().delete()
             store(ada, "{}", grade=number, max_grade=number)
@@ -257,8 +257,8 @@ class TestScores:
                 is_higher
             )
 
-    def test_a_save_of_the_state_repairs_the_row(self, ada):
-        """SG18: a state is saved beside such a score, on every database."""
+    def test_save_of_the_state_repairs_the_score(self, ada):
+        """SG18: save a state beside a score that is not finite, in every database."""
         for number in odd_numbers():
             StudentModule.objects.all().delete()
             store(ada, "{}", grade=number, max_grade=2)
@@ -268,8 +268,8 @@ class TestScores:
             assert grade is None or math.isfinite(grade)
 
 
-def test_a_broken_field_reads_as_its_default(ada, caplog):
-    """SG31: a value that is not JSON is as if not stored; the learner's other fields are read."""
+def test_field_that_is_no_json_reads_as_absent(ada, caplog):
+    """SG31: read a value that is no JSON as absent, and the learner's other fields."""
     now = get_user_model().objects.get().date_joined
     for name, value in {"broken": "{", "number": "NaN", "good": '"eo"'}.items():
         XModuleStudentInfoField.objects.create(
@@ -285,8 +285,8 @@ def test_a_broken_field_reads_as_its_default(ada, caplog):
 
 
 @given(st.text())
-def test_any_text_is_decoded(text):
-    """SG14: no stored text raises, and what is read can be written again."""
+def test_random_texts_are_decoded_without_an_error(text):
+    """SG14: decode any stored text into fields that can be encoded again."""
     fields = decode(text)
     assert decode(encode(fields)) == fields
     assert decode(merge_texts(fields, '{"a": 1}')) == fields | {"a": 1}
@@ -299,8 +299,8 @@ json_texts = st.recursive(
 
 
 @given(json_texts)
-def test_any_json_is_decoded(text):
-    """SG14: NaN and Infinity, at any depth, are read as null, and never written."""
+def test_numbers_that_are_not_finite_are_decoded_as_null(text):
+    """SG14: read NaN and Infinity at any depth as null, and never write them."""
     fields = decode(text)
     json.loads(encode(fields), parse_constant=pytest.fail)
     assert decode(encode(fields)) == fields

@@ -1,4 +1,4 @@
-"""The contract tests of a user-state client, on a client that uses no database."""
+"""The contract tests of user-state clients, with a client that uses no database."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _empty_store():
     STORE.clear()
 
 
-class Foreign:
-    """A client that is not ours, and needs no database."""
+class MemoryClientMixin:
+    """A client of the host that uses no database."""
 
     def make_client(self, username=None):
         return MemoryUserStateClient()
@@ -30,12 +30,12 @@ class Foreign:
         return name
 
 
-class TestContract(Foreign, UserStateClientContract):
-    """SG87: the contract can be kept by others."""
+class TestContract(MemoryClientMixin, UserStateClientContract):
+    """SG87: run the contract with a client of the host."""
 
 
-class TestContractTogether(Foreign, ConcurrentUserStateContract):
-    """SG87: with many writers, too."""
+class TestConcurrentContract(MemoryClientMixin, ConcurrentUserStateContract):
+    """SG87: run the contract with concurrent writers."""
 
 
 class Replaces(MemoryUserStateClient):
@@ -55,7 +55,7 @@ class LeavesOut(MemoryUserStateClient):
         yield from (state for state in found if state.state)
 
 
-class AsksAtOnce(MemoryUserStateClient):
+class ReadsAtOnce(MemoryUserStateClient):
     def get_many(self, username, block_keys, scope="user_state", fields=None):
         return iter(list(super().get_many(username, block_keys, scope, fields)))
 
@@ -77,16 +77,16 @@ class WritesHalf(MemoryUserStateClient):
         (Replaces, "test_set_overlays"),
         (Sorts, "test_in_the_order_asked"),
         (LeavesOut, "test_fields_that_are_not_there"),
-        (AsksAtOnce, "test_other_scopes_in_generators"),
+        (ReadsAtOnce, "test_other_scopes_in_generators"),
         (DeletesAll, "test_delete_no_fields"),
         (WritesHalf, "test_one_bad_value_stores_nothing"),
     ],
 )
-def test_the_contract_sees_what_is_wrong(wrong, name):
-    """SG87: a client that breaks a rule of the contract fails the test of that rule."""
+def test_client_that_breaks_a_rule_fails_the_test_of_the_rule(wrong, name):
+    """SG87: fail the test of each rule that a client breaks."""
 
     class Contract(UserStateClientContract):
-        make_user = Foreign.make_user
+        make_user = MemoryClientMixin.make_user
 
         def make_client(self, username=None):
             return wrong()
@@ -95,8 +95,8 @@ def test_the_contract_sees_what_is_wrong(wrong, name):
         getattr(Contract(), name)()
 
 
-def test_ours_is_the_default():
-    """SG86: without a setting our own client is used."""
+def test_default_client_is_the_bridges():
+    """SG86: use the bridge's client without a setting."""
     user = get_user_model()(username="ada")
     client = api.state_client(user)
     assert type(client) is DjangoXBlockUserStateClient
@@ -104,8 +104,8 @@ def test_ours_is_the_default():
 
 
 @pytest.mark.django_db
-def test_scores_do_not_mind(settings):
-    """SG87: with a client plugged in, states are in it, and scores where they were."""
+def test_plugged_client_has_states_and_the_row_has_scores(settings):
+    """SG87: store states in the plugged client, and scores in StudentModule."""
     settings.XQUEUE_BRIDGE = {"USER_STATE_CLIENT": PATH}
     ada = get_user_model().objects.create_user("ada")
     client = api.state_client(ada)

@@ -1,4 +1,4 @@
-"""Reset, delete and retire reach the states in a host's own user-state client."""
+"""Resetting, deleting and retiring states in a user-state client of the host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from xqueue_bridge.testing.user_state.base import (
 HERE = "tests.learner_state.test_plugged_client_operations"
 
 
-class Complete(MemoryUserStateClient):
+class RetiringClient(MemoryUserStateClient):
     """A client that retires learners itself."""
 
     def retire_learner(self, username):
@@ -38,7 +38,7 @@ class Complete(MemoryUserStateClient):
         return len(mine)
 
 
-class Failing(MemoryUserStateClient):
+class FailingClient(MemoryUserStateClient):
     def retire_learner(self, username):
         raise ConnectionError(f"{username} is not to be logged")
 
@@ -68,8 +68,8 @@ def client(use):
 
 
 class TestDelete:
-    def test_state_is_deleted(self, ada, client):
-        """SG45, SG87: fields and score are gone, other blocks stay, and the signal is sent once."""
+    def test_fields_and_score_are_deleted_and_one_signal_is_sent(self, ada, client):
+        """SG45, SG87: delete fields and score, keep other blocks, and send the signal once."""
         client.set_many("ada", {BLOCK: {"a": 1}, OTHER: {"a": 2}})
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         assert deletion.has_state(ada.pk, COURSE, BLOCK)
@@ -82,7 +82,7 @@ class TestDelete:
         assert not deletion.delete_state(ada.pk, COURSE, BLOCK)
 
     def test_state_without_a_row_is_deleted(self, ada, client):
-        """SG45, SG87: a learner who has no score, and so no row, is reached, too."""
+        """SG45, SG87: delete the state of a learner who has no score and no row."""
         client.set("ada", BLOCK, {"a": 1})
         with heard(signals.state_deleted) as received:
             assert deletion.delete_state(ada.pk, COURSE, BLOCK)
@@ -90,15 +90,17 @@ class TestDelete:
         assert len(received) == 1
         assert not StudentModule.objects.exists()
 
-    def test_a_deprecated_key_is_mapped_into_its_run(self, ada, client):
-        """SG13: of two runs with the same key, only the requested one's state is deleted."""
+    def test_deprecated_key_deletes_the_state_of_the_requested_run(self, ada, client):
+        """SG13: delete the state of the requested run only, of two runs with the same key."""
         first, second = (DEPRECATED_KEY.map_into_course(run) for run in OLD_RUNS)
         client.set_many("ada", {first: {"a": 1}, second: {"a": 2}})
         assert deletion.delete_state(ada.pk, OLD_RUNS[0], DEPRECATED_KEY)
         assert [found.block_key for found in client.get_many("ada", [first, second])] == [second]
 
-    def test_a_failing_client_leaves_all(self, ada, client, monkeypatch):
-        """SG48: if the client fails, the score stays, and the operation can be repeated."""
+    def test_client_error_keeps_the_score_and_the_delete_can_be_repeated(
+        self, ada, client, monkeypatch
+    ):
+        """SG48: keep the score if the client fails, and delete both in a repetition."""
         client.set("ada", BLOCK, {"a": 1})
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         with monkeypatch.context() as broken:
@@ -110,8 +112,8 @@ class TestDelete:
 
 
 class TestReset:
-    def test_attempts_are_reset(self, ada, client):
-        """SG46, SG87: other fields stay; the second time there is nothing to reset."""
+    def test_attempts_are_zero_and_other_fields_stay(self, ada, client):
+        """SG46, SG87: keep other fields; return False for the second reset."""
         client.set("ada", BLOCK, {"attempts": 3, "seed": 1})
         assert deletion.has_attempts(ada.pk, COURSE, BLOCK)
         assert deletion.reset_attempts(ada.pk, COURSE, BLOCK)
@@ -119,8 +121,8 @@ class TestReset:
         assert not deletion.has_attempts(ada.pk, COURSE, BLOCK)
         assert not deletion.reset_attempts(ada.pk, COURSE, BLOCK)
 
-    def test_everyone(self, ada, client, capsys):
-        """SG46: learners with state in the client only, and those with a score, are found once."""
+    def test_reset_of_everyone_finds_learners_in_client_and_table_once(self, ada, client, capsys):
+        """SG46: find each learner once, with state in the client only or with a score."""
         ben = get_user_model().objects.create_user("ben")
         for name in ("ada", "ben"):
             client.set(name, BLOCK, {"attempts": 3})
@@ -135,9 +137,9 @@ class TestReset:
 
 class TestRetire:
     @pytest.mark.parametrize("mode", ["scrub", "purge"])
-    def test_the_client_retires_the_learner(self, ada, use, mode):
-        """SG81, SG87: the client's own method is called, outside a transaction, once a run."""
-        client = use("Complete")
+    def test_retire_learner_of_the_client_is_called_once_a_run(self, ada, use, mode):
+        """SG81, SG87: call the client's method outside of a transaction, once a run."""
+        client = use("RetiringClient")
         client.set_many("ada", {BLOCK: {"a": 1}, LIBRARY_BLOCK: {"a": 1}})
         client.set("ben", BLOCK, {"a": 1})
         assert retire_learner(ada.pk, mode)["client states"] == 2
@@ -146,8 +148,10 @@ class TestRetire:
         assert unfinished_retirements() == []
 
     @pytest.mark.parametrize("mode", ["scrub", "purge"])
-    def test_a_client_without_the_method(self, ada, client, mode, caplog):
-        """SG81: states at blocks with a score are deleted, and the log says what remains."""
+    def test_client_without_retire_learner_deletes_states_at_blocks_with_a_score(
+        self, ada, client, mode, caplog
+    ):
+        """SG81: delete the states at blocks with a score, and log that others may remain."""
         client.set_many("ada", {BLOCK: {"a": 1}, LIBRARY_BLOCK: {"a": 1}, OTHER: {"a": 1}})
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         api.set_score(ada.pk, LIBRARY, LIBRARY_BLOCK, 1, 2)
@@ -156,31 +160,31 @@ class TestRetire:
         assert [found.block_key for found in left] == [OTHER]
         assert "retire_learner" in caplog.text
 
-    def test_a_failing_client_leaves_the_retirement_unfinished(self, ada, use, caplog):
-        """SG81: the error names the setting and no learner's name; a repetition completes it."""
-        use("Failing")
+    def test_client_error_leaves_the_retirement_unfinished(self, ada, use, caplog):
+        """SG81: name the setting and no learner in the error; finish in a repetition."""
+        use("FailingClient")
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         with pytest.raises(RetirementUnfinished, match="USER_STATE_CLIENT") as caught:
             retire_learner(ada.pk, "purge")
         assert "not to be logged" not in str(caught.value) + caplog.text
         assert [user_id for user_id, _ in unfinished_retirements()] == [ada.pk]
         assert StudentModule.objects.exists()
-        use("Complete")
+        use("RetiringClient")
         call_command("xqueue_bridge_retire_learner", "--unfinished", "--no-progress")
         assert RetiredLearner.objects.get().finished_at is not None
         assert not StudentModule.objects.exists()
 
-    def test_an_account_that_is_gone(self, ada, use, caplog):
-        """SG81: without a username the client cannot be asked; the log says so."""
-        use("Complete")
+    def test_deleted_account_is_logged_and_the_client_is_not_called(self, ada, use, caplog):
+        """SG81: log that no username is known, and call no client."""
+        use("RetiringClient")
         user_id = ada.pk
         ada.delete()
         assert list(plugged_client.retire_states(user_id)) == []
         assert f"Learner {user_id} has no account" in caplog.text
 
 
-def test_our_client_costs_no_statement(ada, django_assert_num_queries):
-    """SG87: with the bridge's client these functions execute nothing."""
+def test_operations_take_no_statement_with_the_bridges_client(ada, django_assert_num_queries):
+    """SG87: execute no statement with the bridge's client."""
     with django_assert_num_queries(0):
         assert plugged_client.read_fields(ada.pk, COURSE, BLOCK) == {}
         assert not plugged_client.reset_attempts(ada.pk, COURSE, BLOCK)
