@@ -1,4 +1,4 @@
-"""Scores and replies are applied once, in whatever order and however often they come."""
+"""Applying scores and replies once, in any order and with any number of repetitions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def learner_score(user_id: int) -> api.RawScore | None:
 
 
 class TestOnce:
-    def test_it_works(self, ada):
+    def test_applied_score_has_one_ledger_entry(self, ada):
         assert apply(ada) == api.LedgerResult(Outcome.APPLIED)
         assert score_of(ada) == (3, 4)
         entry = ScoreLedger.objects.get()
@@ -76,8 +76,8 @@ class TestOnce:
         assert (entry.usage_key, entry.earned, entry.possible) == (BLOCK, 3, 4)
         assert (entry.outcome, entry.duplicate_count) == ("applied", 0)
 
-    def test_five_times(self, committed_ada):
-        """SG39, SG43: repeated after whatever happened, a reply changes nothing, successfully."""
+    def test_score_applied_five_times_is_written_once(self, committed_ada):
+        """SG39, SG43: return success for each repetition, count it, and change nothing."""
         apply(committed_ada + 1, "another")
         with heard(signals.score_saved) as received:
             answers = [apply(committed_ada) for _ in range(5)]
@@ -90,20 +90,20 @@ class TestOnce:
         entries = ScoreLedger.objects.order_by("pk").values_list("outcome", "duplicate_count")
         assert list(entries) == [("rejected", 0), ("applied", 4)]
 
-    def test_keys_that_differ_in_case(self, ada):
-        """SG39: a reply is not taken for another one whose key is nearly the same."""
+    def test_keys_that_differ_in_case_or_accent_are_separate(self, ada):
+        """SG39: treat idempotency keys that differ in case or in an accent as different."""
         assert [apply(ada, key).repeated for key in ("r1", "R1", "ŕ1")] == [False] * 3
 
-    def test_in_eight_processes(self, committed_ada):
-        """SG40: the same reply in eight processes at once is applied by one of them."""
+    def test_score_applied_by_eight_processes_is_written_once(self, committed_ada):
+        """SG40: write the score in one of eight processes that apply it at once."""
         answers = in_processes([lambda: apply(committed_ada)] * 8)
         assert [answer.repeated for answer in answers].count(False) == 1
         assert {answer.outcome for answer in answers} == {Outcome.APPLIED}
         assert StudentModuleHistory.objects.count() == 1
         assert ScoreLedger.objects.get().duplicate_count == 7
 
-    def test_a_crash_before_the_commit_leaves_nothing(self, committed_ada, monkeypatch):
-        """SG43: what was not committed is done when the reply comes again."""
+    def test_crash_before_the_commit_leaves_no_row(self, committed_ada, monkeypatch):
+        """SG43: apply the score in the next attempt, if nothing was committed."""
 
         def crash(**received):
             raise SystemExit
@@ -121,8 +121,8 @@ class TestOnce:
 
 class TestOrder:
     @pytest.mark.parametrize("second_first", [False, True])
-    def test_two_submissions(self, ada, second_first):
-        """SG41: the score of the later submission stays, in whatever order they come."""
+    def test_score_of_the_later_submission_stays_in_each_order(self, ada, second_first):
+        """SG41: keep the score of the later submission, whichever comes first."""
         first = ("r1", 1), ("r2", 2)
         replies = reversed(first) if second_first else first
         outcomes = {key: apply(ada, key, attempt, attempt=attempt) for key, attempt in replies}
@@ -132,14 +132,14 @@ class TestOrder:
         entries = ScoreLedger.objects.values_list("idempotency_key", "outcome")
         assert dict(entries) == {key: settled.outcome for key, settled in outcomes.items()}
 
-    def test_blocks_that_differ_in_case(self, ada):
-        """SG41: a later submission at another block overtakes nothing."""
+    def test_later_submission_at_a_block_that_differs_in_case_makes_none_stale(self, ada):
+        """SG41: apply both scores, because the blocks are different."""
         upper = UsageKey.from_string(str(BLOCK).replace("@loops", "@Loops"))
         later = api.apply_score("r2", ada, COURSE, upper, 2, 4, attempt=2)
         assert later.outcome == apply(ada, "r1", 1, attempt=1).outcome == Outcome.APPLIED
 
-    def test_many_submissions_in_processes(self, committed_ada):
-        """SG41: of eight submissions' replies at once the last submission's counts in the end."""
+    def test_scores_of_eight_submissions_at_once_leave_that_of_the_last(self, committed_ada):
+        """SG41: apply eight submissions' scores at once, and keep that of the last."""
         in_processes(
             [
                 lambda n=n: apply(committed_ada, f"r{n}", n, 8, attempt=n).outcome
@@ -148,7 +148,7 @@ class TestOrder:
         )
         assert score_of(committed_ada) == (8, 8)
 
-    def test_the_same_reply_under_another_key(self, ada):
+    def test_same_digest_of_the_same_attempt_is_a_duplicate(self, ada):
         apply(ada, "r1", attempt=1, digest="d")
         assert apply(ada, "r2", 1, attempt=1, digest="d").outcome == Outcome.DUPLICATE
         assert apply(ada, "r3", 1, attempt=1, digest="e").outcome == Outcome.APPLIED
@@ -156,15 +156,15 @@ class TestOrder:
         assert score_of(ada) == (1, 4)
         assert apply(ada, "r5", attempt=2, digest="d").outcome == Outcome.APPLIED
 
-    def test_what_overtakes_nothing(self, ada):
-        """SG41: another learner's submission, and one whose score did not count."""
+    def test_other_learners_and_rejected_scores_make_none_stale(self, ada):
+        """SG41: apply a score after another learner's and after a rejected one."""
         bob = get_user_model().objects.create_user("bob").pk
         assert apply(bob, "bob's", attempt=2).outcome == Outcome.APPLIED
         assert apply(ada, "r2", math.nan, attempt=2).outcome == Outcome.REJECTED
         assert apply(ada, "r1", attempt=1).outcome == Outcome.APPLIED
 
-    def test_a_queue_key_that_is_not_waited_for(self, committed_ada):
-        """SG42: state and score are unchanged, and no signal is sent."""
+    def test_queue_key_that_the_state_does_not_wait_for_is_stale(self, committed_ada):
+        """SG42: leave state and score unchanged, and send no signal."""
         api.save_fields(committed_ada, COURSE, BLOCK, waiting_state(a_2_1="key-2"))
         before = StudentModule.objects.values().get()
         with heard(signals.score_saved) as received:
@@ -175,14 +175,14 @@ class TestOrder:
         assert not GradeRecalculation.objects.exists()
         assert apply(committed_ada, "r2", expected_queue_key="key-2").outcome == Outcome.APPLIED
 
-    def test_state_and_score_are_one_write(self, ada):
+    def test_state_and_score_are_one_history_entry(self, ada):
         api.save_fields(ada, COURSE, BLOCK, waiting_state(a_2_1="key"))
         apply(ada, expected_queue_key="key", patch_state=lambda state: {**state, "done": False})
         newest = next(api.read_history(ada, BLOCK, COURSE))
         assert (newest.version, newest.state["done"]) == (2, False)
         assert (newest.grade, newest.max_grade, newest.reason) == (3, 4, "reply")
 
-    def test_no_state_waits_for_any_key(self, ada):
+    def test_queue_key_without_a_state_is_stale(self, ada):
         assert apply(ada, expected_queue_key="key").outcome == Outcome.STALE
         assert not StudentModule.objects.exists()
 
@@ -199,15 +199,15 @@ class TestPoints:
             ((0, 0), (0, 4), True),
         ],
     )
-    def test_only_if_higher(self, ada, old, new, is_written):
-        """SG45: an equal share replaces, a lower one is reported; 0 of 0 is a share of 0."""
+    def test_only_if_higher_replaces_an_equal_or_lower_share(self, ada, old, new, is_written):
+        """SG45: replace an equal share, report a lower one; 0 of 0 is a share of 0."""
         apply(ada, "r1", *old)
         answer = apply(ada, "r2", *new, only_if_higher=True)
         assert answer.outcome == (Outcome.APPLIED if is_written else Outcome.LOWER)
         assert score_of(ada) == (new if is_written else old)
 
-    def test_published_only_if_higher(self, ada):
-        """SG45: the block's own scores keep the same rule, and say whether they were written."""
+    def test_published_score_with_only_if_higher_returns_if_it_was_written(self, ada):
+        """SG45: compare a block's own scores alike, and return whether they were written."""
         block = ada, COURSE, BLOCK
         assert api.publish_score(*block, 2, 4, only_if_higher=True)
         assert not api.publish_score(*block, 1, 4, only_if_higher=True)
@@ -222,8 +222,8 @@ class TestPoints:
         ("earned", "possible", "score"),
         [(-1, 4, (0, 4)), (5, 4, (4, 4)), (0.5, 4, (0.5, 4)), (3, 0, (0, 0))],
     )
-    def test_points_out_of_range(self, ada, earned, possible, score):
-        """SG46: below nothing is nothing, above the maximum is the maximum."""
+    def test_points_out_of_range_are_limited(self, ada, earned, possible, score):
+        """SG46: store points below 0 as 0, and above the maximum as the maximum."""
         assert apply(ada, "r1", earned, possible).outcome == Outcome.APPLIED
         assert score_of(ada) == score
 
@@ -231,8 +231,10 @@ class TestPoints:
         ("earned", "possible"),
         [(math.nan, 4), (math.inf, 4), (1, math.nan), (1, math.inf), (1, -4), (1, -0.5)],
     )
-    def test_what_is_no_score(self, ada, earned, possible):
-        """SG46: what is not a finite number of points is rejected, visibly."""
+    def test_points_that_are_not_finite_or_negative_maxima_are_rejected(
+        self, ada, earned, possible
+    ):
+        """SG46: write the outcome "rejected" to the ledger, and no score."""
         assert apply(ada, "r1", earned, possible).outcome == Outcome.REJECTED
         assert score_of(ada) is None
         entry = ScoreLedger.objects.get()
@@ -251,20 +253,20 @@ class TestPoints:
             ((1, -2), None),
         ],
     )
-    def test_what_a_block_computes(self, ada, published, stored):
-        """SG46: a block's own points are numbers of any kind, and kept within 0 and its maximum."""
+    def test_published_numbers_of_each_type_are_stored_within_limits(self, ada, published, stored):
+        """SG46: accept numbers of any type, and limit them to 0 and the maximum."""
         assert api.publish_score(ada, COURSE, BLOCK, *published) is (stored is not None)
         assert score_of(ada) == stored
 
-    def test_text_is_no_score(self, ada):
-        """SG46: a block that publishes something else hears of it."""
+    def test_published_text_is_an_error(self, ada):
+        """SG46: raise an error if a block publishes no number."""
         with pytest.raises(ValueError, match="many"):
             api.publish_score(ada, COURSE, BLOCK, "many", 1)
         assert score_of(ada) is None
 
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-    def test_what_is_no_score_from_a_block(self, ada, bad):
-        """SG46: a block's own score that is not finite is not stored, and the old one stays."""
+    def test_published_points_that_are_not_finite_keep_the_former_score(self, ada, bad):
+        """SG46: store no points that are not finite, and keep the former ones."""
         block = ada, COURSE, BLOCK
         assert api.publish_score(*block, 1, 4)
         for points in ((bad, 4), (1, bad)):
@@ -274,14 +276,14 @@ class TestPoints:
         assert score_of(ada) == (1, 4)
         assert StudentModuleHistory.objects.count() == 1
 
-    def test_a_rescore_that_lowers(self, ada):
-        """SG47: a rescore may lower a score, unless it is only to raise it."""
+    def test_rescore_lowers_the_score(self, ada):
+        """SG47: lower the score in a rescore, without ``only_if_higher``."""
         apply(ada, "r1", 4, attempt=1)
         rescored = apply(ada, "rescore:1", 1, attempt=1, reason=Reason.SCORE)
         assert rescored.outcome == Outcome.APPLIED
         assert score_of(ada) == (1, 4)
 
-    def test_an_unknown_learner(self, ada):
+    def test_score_of_an_unknown_learner_is_rejected(self, ada):
         for options in ({}, {"expected_queue_key": "key"}):
             answer = apply(ada + 1, f"r{len(options)}", **options)
             assert answer.outcome == Outcome.REJECTED
@@ -289,7 +291,7 @@ class TestPoints:
 
 
 def test_published_score_without_points_has_a_finite_maximum(ada):
-    """SG55: points may be missing; a maximum that is not finite is not stored."""
+    """SG55: accept a score without points, and no maximum that is not finite."""
     assert not api.publish_score(ada, COURSE, BLOCK, None, math.inf)
     assert not StudentModule.objects.exists()
     assert api.publish_score(ada, COURSE, BLOCK, None, 3)
@@ -297,7 +299,7 @@ def test_published_score_without_points_has_a_finite_maximum(ada):
 
 
 class TestSignals:
-    def test_of_a_change(self, committed_ada):
+    def test_changed_score_sends_each_signal_once(self, committed_ada):
         with heard(signals.scores_saving) as notes, heard(signals.score_saved) as received:
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
@@ -318,7 +320,7 @@ class TestSignals:
         }
 
     @pytest.mark.parametrize("signal", [signals.score_saved])
-    def test_a_receiver_that_raises(self, committed_ada, signal: Signal):
+    def test_receiver_that_raises_does_not_stop_the_score(self, committed_ada, signal: Signal):
         def fail(**received):
             raise RuntimeError
 
@@ -328,8 +330,8 @@ class TestSignals:
         finally:
             signal.disconnect(fail)
 
-    def test_a_library_s_score(self, committed_ada):
-        """SG49: a score in a library is stored, and no course grade is touched."""
+    def test_score_in_a_library_requests_no_recalculation(self, committed_ada):
+        """SG49: store a score in a library, and request no course grade."""
         library = LibraryLocatorV2("DemoX", "LIB")
         usage_key = LibraryUsageLocatorV2(library, "problem", "loops")
         api.apply_score("r1", committed_ada, library, usage_key, 1, 2)
@@ -343,8 +345,8 @@ class TestReplies:
     def entry(self, reply) -> ScoreLedger:
         return ScoreLedger.objects.get(idempotency_key=f"reply:{reply.pk}")
 
-    def test_applied(self, ada):
-        """SG39: one reply has one entry, however often it is applied."""
+    def test_reply_applied_five_times_has_one_entry(self, ada):
+        """SG39: write one entry for one reply, for any number of repetitions."""
         make_state(ada)
         reply = make_reply(make_submission(ada))
         for _ in range(5):
@@ -357,8 +359,8 @@ class TestReplies:
         assert len(entry.digest) == 64
         assert ScoreLedger.objects.count() == StudentModuleHistory.objects.count() == 1
 
-    def test_sent_five_times(self, ada):
-        """SG39: a queue that posts a reply five times is told of success, and counted."""
+    def test_duplicates_of_an_applied_reply_are_counted(self, ada):
+        """SG39: return success for four repetitions, and count them."""
         submission = make_submission(ada)
         reply = make_reply(submission)
         make_state(ada)
@@ -369,8 +371,8 @@ class TestReplies:
         assert self.entry(reply).duplicate_count == 4
 
     @pytest.mark.parametrize("at_once", [False, True])
-    def test_posted_five_times(self, committed_ada, at_once):
-        """SG39, SG40: five posts to the LMS's address, as XQueue does, have one effect."""
+    def test_result_posted_five_times_is_applied_once(self, committed_ada, at_once):
+        """SG39, SG40: apply one of five posts to the callback URL, in order or at once."""
         make_state(committed_ada)
         block = f"/courses/{COURSE}/xqueue/{committed_ada}/{WAITING_BLOCK}/score_update"
         header = json.dumps({"lms_callback_url": "x", "lms_key": "key-1", "queue_name": "python"})
@@ -383,8 +385,8 @@ class TestReplies:
         assert GradeRecalculation.objects.get().wanted == 1
         assert ScoreLedger.objects.filter(outcome="applied").count() == 1
 
-    def test_in_eight_processes(self, committed_ada):
-        """SG40: eight processes that apply one reply write one score and one entry."""
+    def test_reply_applied_by_eight_processes_writes_one_score_and_entry(self, committed_ada):
+        """SG40: write one score and one entry in eight processes."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         statuses = in_processes([lambda: str(grader_replies.apply_reply(reply.pk))] * 8)
@@ -393,8 +395,8 @@ class TestReplies:
         assert ScoreLedger.objects.count() == 1
         assert GradeRecalculation.objects.get().wanted == 1
 
-    def test_an_overtaken_reply(self, ada):
-        """SG41, SG42: the reply to the former submission is stale, and its entry says so."""
+    def test_reply_to_the_former_submission_is_stale(self, ada):
+        """SG41, SG42: set the reply to the former submission and its entry to stale."""
         make_state(ada, waiting_state(a_2_1="key-2"))
         second = make_reply(make_submission(ada, "key-2"))
         first = make_reply(make_submission(ada, "key-1", age=OLD))
@@ -403,15 +405,15 @@ class TestReplies:
         assert self.entry(first).outcome == "stale"
         assert self.entry(second).outcome == "applied"
 
-    def test_rejected(self, ada):
-        """SG39: a stored reply without valid content is rejected when it is applied."""
+    def test_reply_without_valid_content_is_rejected(self, ada):
+        """SG39: write the outcome "rejected" when the stored reply is applied."""
         make_state(ada)
         reply = make_reply(make_submission(ada), message="")
         grader_replies.apply_reply(reply.pk)
         assert self.entry(reply).outcome == "rejected"
 
-    def test_one_that_got_further(self, ada):
-        """SG39: a stale reply that the state waits for after all keeps its one entry."""
+    def test_stale_reply_that_is_applied_later_has_one_entry(self, ada):
+        """SG39: change the entry of a stale reply to applied, when the state waits for it."""
         reply = make_reply(make_submission(ada, age=OLD))
         grader_replies.apply_reply(reply.pk)
         assert self.entry(reply).outcome == "stale"
@@ -419,8 +421,8 @@ class TestReplies:
         grader_replies.apply_waiting(ada, WAITING_BLOCK, frozenset({"key-1"}))
         assert self.entry(reply).outcome == "applied"
 
-    def test_a_trial_run(self, ada):
-        """SG39: the output of a trial run is no score, whatever becomes of it."""
+    def test_ungraded_response_has_no_entry(self, ada):
+        """SG39: write no entry for an ungraded response, applied or stale."""
         run = {"dispatch": Dispatch.UNGRADED_RESPONSE, "age": OLD}
         state = {"input_state": {"a_2_1": {"queuestate": "queued", "queuekey": "key-1"}}}
         make_state(ada, state)
@@ -428,8 +430,8 @@ class TestReplies:
         assert [grader_replies.apply_reply(reply.pk) for reply in replies] == ["applied", "stale"]
         assert not ScoreLedger.objects.exists()
 
-    def test_an_outcome_and_its_entry_are_one_write(self, ada, monkeypatch):
-        """SG39, SG43: what the ledger could not take is not over."""
+    def test_reply_stays_pending_if_its_entry_cannot_be_written(self, ada, monkeypatch):
+        """SG39, SG43: roll the reply's status back, if the ledger's entry fails."""
 
         def refuse(*args, **kwargs):
             raise DatabaseError
@@ -441,32 +443,34 @@ class TestReplies:
         reply.refresh_from_db()
         assert (reply.status, reply.attempts) == ("pending", 0)
 
-    def test_not_yet_and_never(self, ada):
-        """A reply that can still be applied has no entry."""
+    def test_pending_reply_has_no_entry(self, ada):
+        """Write no entry for a reply that can still be applied."""
         grader_replies.apply_reply(make_reply(make_submission(ada)).pk)
         assert not ScoreLedger.objects.exists()
 
 
 class TestStatements:
-    """BEGIN, COMMIT and savepoints included; course grades are counted there."""
+    """Statements including BEGIN, COMMIT and savepoints, without those of course grades."""
 
     @pytest.fixture(autouse=True)
     def _without_course_grades(self, settings):
         settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
-    def test_applied(self, committed_ada, django_assert_num_queries):
+    def test_applied_score_takes_a_constant_number_of_statements(
+        self, committed_ada, django_assert_num_queries
+    ):
         """BEGIN, ledger in a savepoint (3), lock, attempts, UPDATE, history, COMMIT."""
         api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
         with django_assert_num_queries(8 + LOCK):
             apply(committed_ada, attempt=1)
 
-    def test_repeated(self, committed_ada, django_assert_num_queries):
+    def test_repeated_score_takes_eight_statements(self, committed_ada, django_assert_num_queries):
         """BEGIN, ledger in a savepoint (4), count, first outcome, COMMIT."""
         apply(committed_ada)
         with django_assert_num_queries(8):
             apply(committed_ada)
 
-    def test_scores_of_a_course(self, committed_ada, django_assert_num_queries):
+    def test_scores_of_a_course_take_one_statement(self, committed_ada, django_assert_num_queries):
         for number in range(20):
             usage_key = BLOCK.replace(name=f"b{number}")
             api.set_score(committed_ada, COURSE, usage_key, number, 20)

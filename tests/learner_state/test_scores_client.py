@@ -1,4 +1,4 @@
-"""A learner's scores at many blocks."""
+"""Reading a learner's scores at many blocks with ``ScoresClient``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def score(learner, location, grade, max_grade):
     api.set_score(learner.pk, location.context_key, location, grade, max_grade)
 
 
-def test_it_works(ada):
+def test_score_is_read_with_points_maximum_and_time(ada):
     score(ada, SUMS, 3, 4)
     client = ScoresClient.create_for_locations(COURSE, ada.pk, [SUMS, PRIMES])
     row = StudentModule.objects.get()
@@ -36,8 +36,8 @@ def test_it_works(ada):
     assert PRIMES not in client
 
 
-def test_before_fetching(ada):
-    """SG53: who asks before anything was fetched gets an error and no wrong answer."""
+def test_get_before_fetch_is_an_error(ada):
+    """SG53: raise an error that names the course, instead of returning no score."""
     client = ScoresClient(COURSE, ada.pk)
     with pytest.raises(ValueError, match="CS101"):
         client.get(SUMS)
@@ -46,8 +46,8 @@ def test_before_fetching(ada):
 
 
 @pytest.mark.parametrize("many", [1, 5, 500, 501, 2500])
-def test_one_statement_for_any_number(ada, many, django_assert_num_queries):
-    """SG53: one location or thousands, it is one statement."""
+def test_fetch_takes_one_statement_for_1_to_2500_blocks(ada, many, django_assert_num_queries):
+    """SG53: read the scores of any number of blocks with one statement."""
     score(ada, SUMS, 1, 1)
     score(ada, LOOPS, 1, 1)
     locations = [usage_key(f"problem-{n}") for n in range(many - 1)] + [SUMS]
@@ -58,7 +58,7 @@ def test_one_statement_for_any_number(ada, many, django_assert_num_queries):
     assert LOOPS not in client, "it was not asked for"
 
 
-def test_a_second_fetch_adds(ada):
+def test_second_fetch_keeps_the_scores_of_the_first(ada):
     score(ada, SUMS, 1, 1)
     score(ada, PRIMES, 2, 2)
     client = ScoresClient(COURSE, ada.pk)
@@ -67,7 +67,7 @@ def test_a_second_fetch_adds(ada):
     assert (client.get(SUMS).total, client.get(PRIMES).total) == (1, 2)
 
 
-def test_branch_and_version_make_no_difference(ada):
+def test_branch_and_version_are_ignored(ada):
     score(ada, SUMS, 1, 1)
     draft = SUMS.for_branch("draft-branch").for_version("519665f6223ebd6980884f2b")
     client = ScoresClient.create_for_locations(COURSE, ada.pk, [draft])
@@ -75,18 +75,18 @@ def test_branch_and_version_make_no_difference(ada):
     assert draft in client
 
 
-def test_no_score_yet(ada):
+def test_state_without_score_has_no_points(ada):
     api.save_fields(ada.pk, COURSE, SUMS, {"seed": 1})
     client = ScoresClient.create_for_locations(COURSE, ada.pk, [SUMS])
     assert client.get(SUMS)[:2] == (None, None)
 
 
-def test_scores_of_others_are_not_seen(ada):
+def test_scores_of_another_learner_are_not_read(ada):
     score(get_user_model().objects.create_user("bo"), SUMS, 1, 1)
     assert ScoresClient.create_for_locations(COURSE, ada.pk, [SUMS]).get(SUMS) is None
 
 
-def test_deprecated_keys(ada):
+def test_deprecated_key_reads_the_score_of_its_run(ada):
     course = CourseKey.from_string("DemoX/CS101/2015")
     location = UsageKey.from_string("i4x://DemoX/CS101/problem/sums").map_into_course(course)
     score(ada, location, 2, 3)
@@ -97,7 +97,7 @@ def test_deprecated_keys(ada):
     assert ScoresClient.create_for_locations(other_run, ada.pk, [there]).get(there) is None
 
 
-def test_of_a_field_data_cache(ada, django_assert_num_queries):
+def test_scores_of_a_field_data_caches_blocks_take_one_statement(ada, django_assert_num_queries):
     score(ada, SUMS, 3, 4)
     cache = FieldDataCache([], COURSE, ada)
     blocks = [make_block(ada, cache, name) for name in ("problem-sums", "poll-lunch")]

@@ -1,4 +1,4 @@
-"""One learner at one block, with the database."""
+"""Reading and writing the state, score and history of one learner at one block."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def committed_ada(transactional_db) -> int:
     return get_user_model().objects.create_user("ada").pk
 
 
-def test_it_works(ada):
+def test_saved_fields_are_added_to_the_state(ada):
     assert api.read_state(ada, BLOCK, COURSE) is None
     api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
     api.save_fields(ada, COURSE, BLOCK, {"done": True})
@@ -40,7 +40,7 @@ def test_it_works(ada):
     assert api.read_state(ada, OTHER, COURSE) is None
 
 
-def test_the_row_says_what_it_is_about(ada):
+def test_row_has_learner_course_block_type_and_version(ada):
     api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
     row = StudentModule.objects.get()
     assert (row.student_id, row.course_id, row.module_state_key) == (ada, COURSE, BLOCK)
@@ -48,24 +48,24 @@ def test_the_row_says_what_it_is_about(ada):
     assert row.version == 1
 
 
-def test_none_is_a_value(ada):
+def test_none_is_stored_as_a_value(ada):
     api.save_fields(ada, COURSE, BLOCK, {"seed": 1})
     api.save_fields(ada, COURSE, BLOCK, {"seed": None})
     assert api.read_state(ada, BLOCK, COURSE) == {"seed": None}
 
 
-def test_no_fields_leave_no_trace(ada):
+def test_save_without_fields_creates_no_row(ada):
     api.save_fields(ada, COURSE, BLOCK, {})
     assert not StudentModule.objects.exists()
 
 
-def test_nothing_is_stored_of_fields_that_are_no_json(ada):
+def test_field_that_is_no_json_stores_no_field(ada):
     with pytest.raises(TypeError):
         api.save_fields(ada, COURSE, BLOCK, {"good": 1, "bad": object()})
     assert not StudentModule.objects.exists()
 
 
-def test_an_unknown_learner_is_an_error(ada):
+def test_unknown_learner_is_an_error(ada):
     for write in (
         lambda: api.save_fields(ada + 1, COURSE, BLOCK, {"seed": 1}),
         lambda: api.set_score(ada + 1, COURSE, BLOCK, 1, 1),
@@ -75,7 +75,7 @@ def test_an_unknown_learner_is_an_error(ada):
     assert not StudentModule.objects.exists()
 
 
-def test_a_score_and_a_state_leave_each_other_alone(ada):
+def test_writes_of_score_and_state_keep_each_other(ada):
     api.set_score(ada, COURSE, BLOCK, 0.5, 2)
     assert api.read_state(ada, BLOCK, COURSE) is None
     assert StudentModule.objects.get().state is None
@@ -85,7 +85,7 @@ def test_a_score_and_a_state_leave_each_other_alone(ada):
     assert api.read_state(ada, BLOCK, COURSE) == {"seed": 1}
 
 
-def test_no_row_has_no_score(ada):
+def test_score_without_a_row_is_none(ada):
     assert api.read_score(ada, BLOCK, COURSE) is None
 
 
@@ -108,12 +108,12 @@ def test_history_is_newest_first(ada):
     assert entries[0].created >= entries[1].created >= entries[2].created
 
 
-def test_no_history_where_nothing_was_written(ada):
+def test_block_without_a_row_has_no_history(ada):
     assert list(api.read_history(ada, BLOCK, COURSE)) == []
 
 
-def test_a_saved_state_tells_what_it_waits_for(ada, django_capture_on_commit_callbacks):
-    """C20: once a state that waits is saved, replies that came before it are looked for."""
+def test_save_of_a_waiting_state_sends_its_queue_keys(ada, django_capture_on_commit_callbacks):
+    """C20: send the queue keys after the commit, to find replies that came before."""
     heard = []
 
     def listen(sender, **received):
@@ -134,13 +134,15 @@ def test_a_saved_state_tells_what_it_waits_for(ada, django_capture_on_commit_cal
 
 
 class TestStatements:
-    """What each access itself costs, BEGIN and COMMIT included."""
+    """Statements of each access, BEGIN and COMMIT included."""
 
     @pytest.fixture(autouse=True)
     def _without_course_grades(self, settings):
         settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
-    def test_read(self, committed_ada, django_assert_num_queries):
+    def test_state_score_and_history_take_one_statement_each(
+        self, committed_ada, django_assert_num_queries
+    ):
         api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
         with django_assert_num_queries(1):
             api.read_state(committed_ada, BLOCK, COURSE)
@@ -149,12 +151,16 @@ class TestStatements:
         with django_assert_num_queries(1):
             assert len(list(api.read_history(committed_ada, BLOCK, COURSE))) == 1
 
-    def test_first_write(self, committed_ada, django_assert_num_queries):
-        """BEGIN, lock, is there a learner, savepoint, INSERT, release, history, COMMIT."""
+    def test_first_write_takes_a_constant_number_of_statements(
+        self, committed_ada, django_assert_num_queries
+    ):
+        """BEGIN, lock, read the learner, savepoint, INSERT, release, history, COMMIT."""
         with django_assert_num_queries(7 + LOCK):
             api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
 
-    def test_next_writes(self, committed_ada, django_assert_num_queries):
+    def test_later_writes_take_lock_update_and_history(
+        self, committed_ada, django_assert_num_queries
+    ):
         """BEGIN, lock, UPDATE, history, COMMIT."""
         api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})
         with django_assert_num_queries(4 + LOCK):
@@ -176,8 +182,8 @@ def in_threads(jobs):
         return [future.result() for future in [pool.submit(run, job) for job in jobs]]
 
 
-def test_concurrent_first_writers_all_get_in(committed_ada):
-    """C118: writers of one learner's block lose nothing, though none of them found a row."""
+def test_eight_concurrent_first_writes_store_all_fields(committed_ada):
+    """C118: store the fields of all writers, although none of them found a row."""
     in_threads(
         [
             lambda n=n: api.save_fields(committed_ada, COURSE, BLOCK, {f"field {n}": n})
@@ -190,8 +196,8 @@ def test_concurrent_first_writers_all_get_in(committed_ada):
     assert list(versions) == list(range(1, 9))
 
 
-def test_concurrent_writers_lose_nothing(committed_ada):
-    """C118: states and scores written at once all survive."""
+def test_concurrent_states_and_scores_are_all_stored(committed_ada):
+    """C118: store all states and scores that are written at once."""
 
     def write(writer):
         for n in range(6):

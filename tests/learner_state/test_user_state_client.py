@@ -1,4 +1,4 @@
-"""Our user-state client, with the database; what every client must do, it does too."""
+"""The bridge's user-state client: the contract of every client, and what it stores in tables."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def client(db) -> DjangoXBlockUserStateClient:
 
 @pytest.mark.django_db
 class TestContract(UserStateClientContract):
-    """What every client must do, ours does."""
+    """Run the contract tests of user-state clients."""
 
     def make_client(self, username=None):
         user = username and get_user_model().objects.get_by_natural_key(username)
@@ -63,25 +63,25 @@ class TestContract(UserStateClientContract):
         return get_user_model().objects.create_user(name).get_username()
 
 
-class TestWhatTheTableHolds:
-    def test_a_deleted_state(self, client, ada):
-        """SG5: without its last field the row stays, with an empty state."""
+class TestStoredRows:
+    def test_deleted_state_is_an_empty_object(self, client, ada):
+        """SG5: keep the row with an empty state, after its last field is deleted."""
         client.set("ada", BLOCK, {"a": 1})
         client.delete("ada", BLOCK, fields=["a"])
         assert StudentModule.objects.get().state == "{}"
         client.delete("ada", BLOCK)
         assert StudentModule.objects.get().version == 2, "there was nothing left to delete"
 
-    def test_nothing(self, client, ada):
-        """SG7, SG8: deleting nothing, and setting nothing, leave no row and no history."""
+    def test_empty_deletes_and_sets_create_no_row(self, client, ada):
+        """SG7, SG8: create no row and no history for a delete or set of nothing."""
         client.delete_many("ada", BLOCKS)
         client.set_many("ada", {BLOCK: {}, OTHER: {}})
         client.set_many("ada", {})
         assert not StudentModule.objects.exists()
         assert not StudentModuleHistory.objects.exists()
 
-    def test_other_scopes_write_nothing(self, client, ada):
-        """SG9: Scope is understood as XBlock has it; any but user_state is refused."""
+    def test_other_scopes_are_an_error_and_write_nothing(self, client, ada):
+        """SG9: accept XBlock's ``Scope.user_state``, and refuse any other scope."""
         for scope in Scope.scopes():
             if scope != Scope.user_state:
                 with pytest.raises(ValueError, match="user_state"):
@@ -90,8 +90,8 @@ class TestWhatTheTableHolds:
         client.set("ada", BLOCK, {"a": 1}, Scope.user_state)
         assert client.get("ada", BLOCK, scope=Scope.user_state).scope is Scope.user_state
 
-    def test_a_library_block(self, client, ada):
-        """SG12: the row names the library, which is no course."""
+    def test_row_of_a_library_block_has_the_librarys_key(self, client, ada):
+        """SG12: store the library's key, which is no course key."""
         client.set("ada", LIBRARY_BLOCK, {"a": 1})
         texts = StudentModule.objects.values_list("course_id", flat=True)
         assert list(texts) == [LIBRARY]
@@ -100,8 +100,8 @@ class TestWhatTheTableHolds:
         assert LearningContextKey.from_string(str(texts[0])) == LIBRARY
         assert [found.state for found in client.iter_all_for_course(LIBRARY)] == [{"a": 1}]
 
-    def test_deprecated_key(self, client, ada):
-        """SG13: stored under a course without its run, an i4x key is found with it."""
+    def test_deprecated_key_is_stored_without_and_read_with_its_run(self, client, ada):
+        """SG13: store an i4x key without its run, and return it with the run."""
         for run in OLD_RUNS:
             api.save_fields(ada.pk, run, DEPRECATED_KEY, {"run": run.run})
         assert set(StudentModule.objects.values_list("module_state_key", flat=True)) == {
@@ -116,8 +116,8 @@ class TestWhatTheTableHolds:
             assert (found.block_key, found.state) == (mapped, {"run": run.run})
 
     @pytest.mark.parametrize("form", [AsideUsageKeyV1, AsideUsageKeyV2])
-    def test_aside_of_a_deprecated_key(self, client, ada, form):
-        """SG13: an aside's key comes back with the run, too, and runs do not mix."""
+    def test_aside_of_a_deprecated_key_is_returned_with_its_run(self, client, ada, form):
+        """SG13: return the key of an aside with its run, and keep runs separate."""
         first, second = (form(DEPRECATED_KEY.map_into_course(run), "notes") for run in OLD_RUNS)
         client.set_many("ada", {first: {"run": 1}, second: {"run": 2}})
         assert [f.state["run"] for f in client.get_many("ada", [second, first])] == [2, 1]
@@ -127,8 +127,8 @@ class TestWhatTheTableHolds:
         with pytest.raises(ValueError, match="run"):
             client.get("ada", form(DEPRECATED_KEY, "notes"))
 
-    def test_a_key_that_names_no_run(self, client, ada):
-        """SG13: by itself such a key could mean any run, so it is refused."""
+    def test_deprecated_key_without_a_run_is_an_error(self, client, ada):
+        """SG13: refuse a key without a run, because it could mean any run."""
         for ask in (
             lambda: client.set("ada", DEPRECATED_KEY, {"a": 1}),
             lambda: client.get("ada", DEPRECATED_KEY),
@@ -138,8 +138,8 @@ class TestWhatTheTableHolds:
                 ask()
         assert not StudentModule.objects.exists()
 
-    def test_branches_and_versions(self, client, ada):
-        """SG10: a block has one state, on whichever branch it is looked at."""
+    def test_branches_and_versions_of_a_block_have_one_state(self, client, ada):
+        """SG10: read and write one state of a block, on each branch."""
         client.set("ada", BLOCK.for_branch("draft"), {"a": 1})
         client.set("ada", BLOCK.for_version("0123456789abcdef01234567"), {"b": 2})
         assert client.get("ada", BLOCK).state == {"a": 1, "b": 2}
@@ -148,15 +148,15 @@ class TestWhatTheTableHolds:
         assert found.block_key == draft
         assert StudentModule.objects.count() == 1
 
-    def test_two_keys_of_one_block(self, client, ada):
-        """SG2, SG10: given on two branches in one call, a block gets the fields of both."""
+    def test_two_branches_of_a_block_in_one_call_are_merged(self, client, ada):
+        """SG2, SG10: store the fields given on two branches in one call at one block."""
         draft = BLOCK.for_branch("draft")
         client.set_many("ada", {draft: {"a": 1, "c": 1}, BLOCK: {"b": 2, "c": 2}, OTHER: {}})
         assert client.get("ada", BLOCK).state == {"a": 1, "b": 2, "c": 2}
         assert StudentModule.objects.count() == 1
 
-    def test_a_long_block_type(self, client, ada):
-        """SG12: a walk finds the blocks of a type whose name is longer than its column."""
+    def test_block_type_longer_than_its_column_is_found(self, client, ada):
+        """SG12: iterate over the blocks of a type whose name is longer than its column."""
         long_type = "a_block_type_with_a_rather_long_name"
         first, second = (
             UsageKey.from_string(f"block-v1:DemoX+CS101+2026+type@{long_type}{n}+block@b")
@@ -166,8 +166,8 @@ class TestWhatTheTableHolds:
         found = list(client.iter_all_for_course(COURSE, first.block_type))
         assert [state.block_key for state in found] == [first]
 
-    def test_what_cannot_be_stored_is_named(self, client, ada):
-        """SG16: the error names the field; nothing at all is written."""
+    def test_field_that_is_no_json_is_named_and_writes_nothing(self, client, ada):
+        """SG16: name the field in the error, and write no block."""
         states = {block: {"a": 1} for block in BLOCKS} | {OTHER: {"fine": 1, "odd": {1}}}
         with pytest.raises(TypeError, match="'odd'"):
             client.set_many("ada", states)
@@ -178,8 +178,8 @@ class TestWhatTheTableHolds:
         assert not StudentModule.objects.exists()
         assert not StudentModuleHistory.objects.exists()
 
-    def test_a_score_and_a_state(self, client, ada):
-        """SG18: a state and a score that are written alternately both survive."""
+    def test_alternate_writes_of_score_and_state_keep_both(self, client, ada):
+        """SG18: keep the score when the state is written, and the state when the score is."""
         client.set("ada", BLOCK, {"a": 1})
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         client.set("ada", BLOCK, {"b": 2})
@@ -187,8 +187,8 @@ class TestWhatTheTableHolds:
         row = StudentModule.objects.get()
         assert (row.state, row.grade, row.max_grade) == ('{"b": 2}', 1, 2)
 
-    def test_only_a_score(self, client, ada):
-        """SG26: a row with a score and no state is absent, everywhere, and no error."""
+    def test_row_with_a_score_only_is_absent_in_each_method(self, client, ada):
+        """SG26: treat a row without a state as absent in every method, without an error."""
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         with pytest.raises(client.DoesNotExist):
             client.get("ada", BLOCK)
@@ -200,8 +200,8 @@ class TestWhatTheTableHolds:
         assert StudentModule.objects.get().state is None
         assert [entry.state for entry in client.get_history("ada", BLOCK)] == [None]
 
-    def test_large_ids(self, client, ada):
-        """SG35: ids beyond 32 bits are ids like others."""
+    def test_ids_above_32_bits_are_stored_and_read(self, client, ada):
+        """SG35: store and read ids above 32 bits as any others."""
         now = datetime.now(UTC)
         for n, block in enumerate((BLOCK, OTHER)):
             StudentModule.objects.create(
@@ -223,9 +223,9 @@ class TestWhatTheTableHolds:
         assert (entry.student_module_id, entry.version) == (2**33, 2**34 + 1)
 
 
-class TestWho:
-    def test_unknown_username(self, client, ada):
-        """SG17: writing for an unknown username raises, and stores nothing."""
+class TestUsers:
+    def test_write_for_an_unknown_username_is_an_error(self, client, ada):
+        """SG17: raise an error, and store nothing."""
         for write in (
             lambda: client.set("bob", BLOCK, {"a": 1}),
             lambda: client.delete_many("bob", [BLOCK]),
@@ -237,8 +237,8 @@ class TestWho:
         assert list(client.get_many("bob", [BLOCK])) == []
 
     @pytest.mark.parametrize("username", ["", None])
-    def test_anonymous(self, ada, username):
-        """SG17: an anonymous learner has no state; writing it does nothing."""
+    def test_write_for_an_anonymous_learner_does_nothing(self, ada, username):
+        """SG17: store and return no state of an anonymous learner."""
         for client in (
             DjangoXBlockUserStateClient(),
             DjangoXBlockUserStateClient(AnonymousUser()),
@@ -250,8 +250,8 @@ class TestWho:
                 next(client.get_history(username, BLOCK))
         assert not StudentModule.objects.exists()
 
-    def test_a_learner_who_was_never_saved(self, client):
-        """SG17: a user object without an id is an unknown user."""
+    def test_user_without_an_id_is_unknown(self, client):
+        """SG17: treat a user object without an id as an unknown user."""
         client = DjangoXBlockUserStateClient(get_user_model()(username="ghost"))
         with pytest.raises(client.UnknownUser):
             client.set("ghost", BLOCK, {"a": 1})
@@ -260,8 +260,10 @@ class TestWho:
 
 
 class TestSignals:
-    def test_states_that_wait(self, client, ada, django_capture_on_commit_callbacks):
-        """SG2: after the commit, each state that waits for graders is told of."""
+    def test_save_of_waiting_states_sends_their_queue_keys(
+        self, client, ada, django_capture_on_commit_callbacks
+    ):
+        """SG2: send one signal after the commit for each state that waits for graders."""
         heard = []
 
         def listen(sender, **received):
@@ -290,8 +292,8 @@ class TestSignals:
 
 
 class TestWithoutXBlock:
-    def test_its_scope_is_its_name(self, client, ada, monkeypatch):
-        """SG86: where XBlock is not installed the scope is known by its name."""
+    def test_scope_without_xblock_is_its_name(self, client, ada, monkeypatch):
+        """SG86: accept the scope by its name where XBlock is not installed."""
 
         def missing(name):
             raise ImportError(name)
@@ -308,7 +310,7 @@ class TestWithoutXBlock:
 
 
 class TestStatements:
-    """What each call costs. A transaction's BEGIN and COMMIT, and savepoints, are told apart."""
+    """Statements of each call; BEGIN and COMMIT, and savepoints, are counted apart."""
 
     #: BEGIN, COMMIT.
     ENDS = 2
@@ -318,8 +320,10 @@ class TestStatements:
         return DjangoXBlockUserStateClient(committed_ada if request.param else None)
 
     @pytest.mark.parametrize("number", [1, 5, 50])
-    def test_any_number_of_blocks(self, known, number, django_assert_num_queries):
-        """SG24: 1, 5 or 50 blocks take the same statements, at most five for a write."""
+    def test_1_to_50_blocks_take_the_same_number_of_statements(
+        self, known, number, django_assert_num_queries
+    ):
+        """SG24: take at most five statements for a write of 1, 5 or 50 blocks."""
         look = 0 if known.user else 1
         states = {block: {"a": 1, "b": 2} for block in BLOCKS[:number]}
         savepoint = 2
@@ -335,23 +339,27 @@ class TestStatements:
             known.delete_many("ada", states)
         assert look + LOCK + 2 <= 5
 
-    def test_deleting_nothing(self, known, django_assert_num_queries):
-        """SG7: where nothing is stored, deleting only looks."""
+    def test_delete_without_rows_takes_the_lock_only(self, known, django_assert_num_queries):
+        """SG7: execute no statement but the read with a lock, if no row exists."""
         look = 0 if known.user else 1
         with django_assert_num_queries(look + self.ENDS + LOCK):
             known.delete_many("ada", BLOCKS)
 
     @pytest.mark.parametrize("number", [5, 50])
-    def test_history(self, known, number, django_assert_num_queries):
-        """SG31: 5 or 50 entries take one statement."""
+    def test_history_of_5_or_50_entries_takes_one_statement(
+        self, known, number, django_assert_num_queries
+    ):
+        """SG31: read 5 or 50 entries with one statement."""
         for n in range(number):
             known.set("ada", BLOCK, {"n": n})
         with django_assert_num_queries(1):
             assert len(list(known.get_history("ada", BLOCK))) == number
 
     @pytest.mark.parametrize(("rows", "pages"), [(0, 1), (3, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
-    def test_walks(self, committed_ada, rows, pages, settings, django_assert_num_queries):
-        """SG12: a walk takes a statement for each page of rows, and none for their learners."""
+    def test_iteration_takes_one_statement_for_each_page(
+        self, committed_ada, rows, pages, settings, django_assert_num_queries
+    ):
+        """SG12: take one statement for each page of rows, and none for their learners."""
         settings.XQUEUE_BRIDGE = {"USER_STATE_BATCH_SIZE": 4}
         client = DjangoXBlockUserStateClient()
         client.set_many("ada", {block: {"a": 1} for block in BLOCKS[:rows]})
@@ -363,8 +371,8 @@ class TestStatements:
             list(client.iter_all_for_block(BLOCK))
 
 
-def test_more_blocks_than_a_statement_takes(client, ada):
-    """SG25: 2,500 blocks are set and read in one call each, on every database."""
+def test_2500_blocks_are_set_read_and_deleted_in_one_call(client, ada):
+    """SG25: set and read 2,500 blocks in one call each, on every database."""
     client.set_many("ada", {block: {"n": n} for n, block in enumerate(MANY)})
     found = list(client.get_many("ada", reversed(MANY)))
     assert [state.state["n"] for state in found] == list(reversed(range(2500)))
@@ -372,8 +380,8 @@ def test_more_blocks_than_a_statement_takes(client, ada):
     assert sum(1 for _ in client.iter_all_for_course(COURSE)) == 100
 
 
-def test_a_walk_while_rows_go(client, ada):
-    """SG12: what is deleted during a walk hides nothing else: pages begin after a key."""
+def test_rows_deleted_during_an_iteration_hide_no_other_rows(client, ada):
+    """SG12: begin each page after a key, so that deleted rows hide no others."""
     client.set_many("ada", {block: {"n": n} for n, block in enumerate(BLOCKS)})
     met = Counter()
     for state in client.iter_all_for_course(COURSE, batch_size=10):
@@ -382,8 +390,8 @@ def test_a_walk_while_rows_go(client, ada):
     assert met == Counter(BLOCKS)
 
 
-def test_times_do_not_run_backwards(client, ada):
-    """SG27: a clock that was set back does not make the newest entry look older."""
+def test_clock_set_back_does_not_make_an_entry_older(client, ada):
+    """SG27: give a new entry at least the time of the former one."""
     client.set("ada", BLOCK, {"a": 1})
     later = datetime(2099, 1, 1, tzinfo=UTC)
     StudentModule.objects.update(modified=later)
@@ -394,8 +402,8 @@ def test_times_do_not_run_backwards(client, ada):
     assert client.get("ada", BLOCK).state == {"a": 2}
 
 
-def test_history_reads_by_id_where_it_lives_elsewhere(client, ada, settings):
-    """SG29: with the history in a database of its own, the learner is looked up first."""
+def test_history_database_reads_the_learner_first(client, ada, settings):
+    """SG29: read the learner's id first, if the history is in another database."""
     client.set("ada", BLOCK, {"a": 1})
     settings.XQUEUE_BRIDGE = {"HISTORY_DATABASE": "default"}
     assert [entry.state for entry in client.get_history("ada", BLOCK)] == [{"a": 1}]
@@ -403,8 +411,8 @@ def test_history_reads_by_id_where_it_lives_elsewhere(client, ada, settings):
         next(client.get_history("bob", BLOCK))
 
 
-def test_large_states(client, ada):
-    """SG25: what is too large for one statement is written by several, in one transaction."""
+def test_states_larger_than_one_statement_are_written_in_several(client, ada):
+    """SG25: write states in several statements of one transaction."""
     essays = {block: {"essay": f"{n}" * 400_000} for n, block in enumerate(BLOCKS)}
     client.set_many("ada", essays)
     client.set_many("ada", {block: {"n": 1} for block in BLOCKS})
@@ -412,11 +420,11 @@ def test_large_states(client, ada):
     assert found == {block: {**essay, "n": 1} for block, essay in essays.items()}
 
 
-class TestStatementsOnOurTable:
+class TestContractOnRows:
     """Statements of the contract where the row exists for another reason than its state."""
 
     def test_row_with_a_score_only_has_no_state(self, client, ada):
-        """SG1: a row that was made for a score is no state, for one block and for many."""
+        """SG1: treat a row that was created for a score as absent, for one block and for many."""
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         with pytest.raises(client.DoesNotExist):
             client.get("ada", BLOCK)
@@ -424,7 +432,7 @@ class TestStatementsOnOurTable:
         assert list(client.iter_all_for_course(COURSE)) == []
 
     def test_none_is_stored_as_null(self, client, ada):
-        """SG3: a field that is None is found by name, and its history has it."""
+        """SG3: find a field that is None by its name, also in the history."""
         client.set("ada", BLOCK, {"a": None, "b": 1})
         assert client.get("ada", BLOCK, fields=["a"]).state == {"a": None}
         assert StudentModule.objects.get().state == '{"a": null, "b": 1}'
@@ -433,7 +441,7 @@ class TestStatementsOnOurTable:
         assert client.get("ada", BLOCK, fields=["a"]).state == {}
 
     def test_block_without_the_requested_fields_is_found(self, client, ada):
-        """SG4: other fields, or no fields, are requested: the block is found with {}."""
+        """SG4: return {} for a block that has none of the requested fields."""
         client.set_many("ada", {BLOCK: {"a": 1}, OTHER: {"b": 2}})
         for fields, states in (
             (["b"], [{}, {"b": 2}]),
@@ -443,8 +451,8 @@ class TestStatementsOnOurTable:
             found = client.get_many("ada", [BLOCK, OTHER], fields=fields)
             assert [state.state for state in found] == states
 
-    def test_fields_that_were_deleted_do_not_return(self, client, ada):
-        """SG6: after a delete of all fields, a set and a score bring none of them back."""
+    def test_deleted_fields_stay_absent_after_a_set_and_a_score(self, client, ada):
+        """SG6: keep deleted fields absent after a set of another field and a score."""
         client.set("ada", BLOCK, {"a": 1, "b": 2})
         client.delete("ada", BLOCK)
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)

@@ -1,4 +1,4 @@
-"""Our user-state client under many writers: in threads of one process, and in processes."""
+"""The bridge's user-state client with concurrent writers, in threads and in processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xqueue_bridge.testing.user_state.base import BLOCK, COURSE
 from xqueue_bridge.testing.user_state.concurrency import MANY_BLOCKS
 
 
-class Ours:
+class BridgeClientMixin:
     def make_client(self, username=None):
         return DjangoXBlockUserStateClient()
 
@@ -29,8 +29,8 @@ class Ours:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestThreads(Ours, ConcurrentUserStateContract):
-    """A thread for each."""
+class TestThreads(BridgeClientMixin, ConcurrentUserStateContract):
+    """Run each writer in a thread."""
 
     def in_thread(self, job):
         try:
@@ -40,8 +40,8 @@ class TestThreads(Ours, ConcurrentUserStateContract):
 
 
 @pytest.mark.django_db(transaction=True)
-class TestProcesses(Ours, ConcurrentUserStateContract):
-    """A process for each."""
+class TestProcesses(BridgeClientMixin, ConcurrentUserStateContract):
+    """Run each writer in a process."""
 
     def together(self, jobs):
         connections.close_all()  # a connection must not be shared with a child
@@ -75,8 +75,8 @@ def ada(transactional_db):
     return get_user_model().objects.create_user("ada")
 
 
-def test_states_and_scores_at_once(ada):
-    """SG18: states and scores that are written at the same time all survive."""
+def test_concurrent_states_and_scores_are_all_stored(ada):
+    """SG18: store all states and scores that are written at the same time."""
     client = DjangoXBlockUserStateClient()
 
     def write(writer):
@@ -92,8 +92,8 @@ def test_states_and_scores_at_once(ada):
     assert api.read_score(ada.pk, BLOCK, COURSE) == api.RawScore(7, 8)
 
 
-def test_first_writers_inside_transactions_of_their_own(ada):
-    """SG19: who loses the race for a new row goes on inside the caller's transaction."""
+def test_first_writers_in_callers_transactions_store_all_fields(ada):
+    """SG19: continue the caller's transaction, if another writer has inserted the row."""
 
     def write(n):
         with transaction.atomic():
@@ -107,8 +107,8 @@ def test_first_writers_inside_transactions_of_their_own(ada):
         StudentModule.objects.all().delete()
 
 
-def test_sets_that_overlap(ada):
-    """SG21: writers whose blocks overlap, some new and some old, neither deadlock nor lose."""
+def test_overlapping_sets_neither_deadlock_nor_lose_a_write(ada):
+    """SG21: write overlapping sets of blocks, some new and some with rows."""
     client = DjangoXBlockUserStateClient()
     client.set_many("ada", {block: {"old": 1} for block in MANY_BLOCKS[::3]})
     shares = [MANY_BLOCKS[n : n + 200][:: 1 if n % 20 else -1] for n in range(0, 100, 10)]
@@ -123,8 +123,8 @@ def test_sets_that_overlap(ada):
         assert all(state.state[f"share {n}"] == n for state in found)
 
 
-def test_eight_processes_write_one_row(ada):
-    """SG20: each process adds fields to one row; none is lost, and each write has its version."""
+def test_writes_of_eight_processes_to_one_row_are_all_stored(ada):
+    """SG20: store the fields of each process, and one version for each write."""
 
     def write(writer):
         client = DjangoXBlockUserStateClient()
@@ -138,8 +138,8 @@ def test_eight_processes_write_one_row(ada):
     assert sorted(versions) == list(range(1, 41))
 
 
-def test_processes_delete_and_write_fields_of_one_row(ada):
-    """SG22: deleted fields are gone and written fields are there, whatever the order was."""
+def test_concurrent_deletes_and_writes_of_one_row_are_all_applied(ada):
+    """SG22: remove the deleted fields and store the written ones, in any order."""
     client = DjangoXBlockUserStateClient()
     client.set("ada", BLOCK, {f"old {n}": n for n in range(8)})
 

@@ -1,4 +1,4 @@
-"""The write path: collisions, races and what it stores."""
+"""Writing rows: collisions, races, and the columns that are stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pauses(monkeypatch):
 
 
 def fail(monkeypatch, name: str, times: int, error: Exception) -> list[int]:
-    """Let a step of the write path fail so many times; returns a list of its calls."""
+    """Let a step of a write fail ``times`` times; return the list of its calls."""
     step, calls = getattr(writing, name), []
 
     def sometimes(*args):
@@ -56,8 +56,8 @@ def fail(monkeypatch, name: str, times: int, error: Exception) -> list[int]:
 
 
 @pytest.mark.parametrize("step", ["lock_rows", "_insert", "record"])
-def test_a_collision_is_tried_again(client, monkeypatch, pauses, step):
-    """SG23: after a deadlock or a busy database all is done again, once."""
+def test_collision_is_retried(client, monkeypatch, pauses, step):
+    """SG23: repeat the transaction after a deadlock or an error of a busy database."""
     calls = fail(monkeypatch, step, 2, collision(connection.vendor))
     client.set_many("ada", {BLOCK: {"a": 1}, OTHER: {"a": 1}})
     assert len(calls) == 3
@@ -66,8 +66,8 @@ def test_a_collision_is_tried_again(client, monkeypatch, pauses, step):
     assert list(StudentModuleHistory.objects.values_list("version", flat=True)) == [1, 1]
 
 
-def test_a_lasting_collision_is_raised(client, monkeypatch, pauses):
-    """SG23: if the database keeps refusing, the caller sees its error, and nothing is stored."""
+def test_collision_in_every_attempt_is_raised_and_stores_nothing(client, monkeypatch, pauses):
+    """SG23: raise the database's error after the last attempt, and store nothing."""
     client.set("ada", BLOCK, {"a": 1})
     calls = fail(monkeypatch, "record", 10**6, collision(connection.vendor))
     for write in (
@@ -82,7 +82,7 @@ def test_a_lasting_collision_is_raised(client, monkeypatch, pauses):
 
 
 def test_row_inserted_by_another_process_is_read_again(client, monkeypatch, pauses):
-    """SG19: if another process has inserted the row first, it is read again, at once."""
+    """SG19: read a row again at once, if another process has inserted it first."""
     client.set("ada", OTHER, {"theirs": 1})
     calls = fail(monkeypatch, "_insert", 1, IntegrityError("duplicate key"))
     client.set_many("ada", {BLOCK: {"ours": 1}, OTHER: {"ours": 1}})
@@ -92,8 +92,8 @@ def test_row_inserted_by_another_process_is_read_again(client, monkeypatch, paus
     assert client.get("ada", OTHER).state == {"theirs": 1, "ours": 1}
 
 
-def test_races_are_bounded(client, monkeypatch):
-    """SG23: a row that can be neither found nor inserted is an error in the end."""
+def test_row_that_is_neither_found_nor_inserted_is_an_error(client, monkeypatch):
+    """SG23: raise the error after ``CLAIM_ROUNDS`` attempts."""
     calls = fail(monkeypatch, "_insert", 10**6, IntegrityError("no"))
     with pytest.raises(IntegrityError):
         client.set("ada", BLOCK, {"a": 1})
@@ -101,8 +101,8 @@ def test_races_are_bounded(client, monkeypatch):
     assert not StudentModule.objects.exists()
 
 
-def test_a_database_that_does_not_say_which_ids_it_gave(client, monkeypatch):
-    """SG86: MySQL returns no ids from an INSERT of many rows; they are read."""
+def test_ids_are_read_if_the_insert_returns_none(client, monkeypatch):
+    """SG86: read the ids of inserted rows, because MySQL does not return them."""
     features = connection.features
     monkeypatch.setattr(type(features), "can_return_rows_from_bulk_insert", False)
     monkeypatch.setattr(type(features), "can_return_columns_from_insert", False)
@@ -115,8 +115,8 @@ def test_a_database_that_does_not_say_which_ids_it_gave(client, monkeypatch):
     assert {(key, pk) for key, pk in entries} == set(rows.items())
 
 
-def test_the_rows_say_what_they_are_about(client, ada):
-    """SG86: learner, course, block, type, version and times."""
+def test_row_has_learner_course_block_type_version_and_times(client, ada):
+    """SG86: store learner, course, block, type, version and times."""
     client.set("ada", BLOCK, {"a": 1})
     client.set("ada", BLOCK, {"a": 2})
     row = StudentModule.objects.get()
@@ -128,8 +128,8 @@ def test_the_rows_say_what_they_are_about(client, ada):
     assert list(reasons) == [Reason.STATE, Reason.STATE, Reason.DELETE]
 
 
-def test_locked_rows_are_those_of_the_course(ada):
-    """SG13: runs whose keys are stored alike are told apart when rows are locked."""
+def test_locked_rows_are_those_of_the_requested_run(ada):
+    """SG13: lock the rows of the requested run only, although keys are stored alike."""
     keys = [make_block_key(run, DEPRECATED_KEY) for run in OLD_RUNS]
     assert keys[0] != keys[1]
     assert keys[0] == block_key_of(DEPRECATED_KEY.map_into_course(OLD_RUNS[0]))
@@ -141,8 +141,8 @@ def test_locked_rows_are_those_of_the_course(ada):
         assert writing.lock_rows(rows[1:]) == {}
 
 
-def test_unknown_learner(db):
-    """SG17: a row is never made for a learner who does not exist."""
+def test_write_for_an_unknown_learner_creates_no_row(db):
+    """SG17: raise an error, and create no row, for a learner who does not exist."""
     change = writing.merge_fields([(block_key_of(BLOCK), {"a": 1})])
     with pytest.raises(writing.UnknownLearner):
         writing.update_rows(10**9, [block_key_of(BLOCK)], change, Reason.STATE, create=True)

@@ -1,4 +1,4 @@
-"""Rows of many learners are locked and written together."""
+"""Locking and writing rows of many learners together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keys_of(learners: list[int], *blocks) -> list[learner_state.RowKey]:
 
 
 def grade(keys: list[learner_state.RowKey]) -> int:
-    """Give every learner a score of their id, in one transaction."""
+    """Give each learner a score equal to the user id, in one transaction."""
 
     def work() -> int:
         rows = learner_state.lock_rows(keys)
@@ -60,8 +60,10 @@ def grade(keys: list[learner_state.RowKey]) -> int:
     return in_transaction(work)
 
 
-def test_fifty_learners_are_four_statements(learners, settings, django_assert_num_queries):
-    """SG25: lock, update, history and ledger are one statement each for any number of learners."""
+def test_50_learners_take_one_lock_update_history_and_ledger_statement(
+    learners, settings, django_assert_num_queries
+):
+    """SG25: take one statement of each kind for any number of learners."""
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
     with transaction.atomic(), django_assert_num_queries(LOCK + 3 + 2):  # 2: the savepoint
         assert grade(keys_of(learners)) == LEARNERS
@@ -74,8 +76,8 @@ def test_fifty_learners_are_four_statements(learners, settings, django_assert_nu
     assert {(e.student_id, e.grade, e.version) for e in entries} == {(n, n, 2) for n in learners}
 
 
-def test_the_scores_are_announced_together(learners):
-    """SG52: one signal in the transaction has all scores; after the commit each has its own."""
+def test_scores_saving_is_sent_once_and_score_saved_for_each_learner(learners):
+    """SG52: send all scores in the transaction, and each score after the commit."""
     with heard(signals.scores_saving) as saving, heard(signals.score_saved) as saved:
         grade(keys_of(learners))
     assert [set(sent["scores"]) for sent in saving] == [
@@ -85,16 +87,16 @@ def test_the_scores_are_announced_together(learners):
     assert all(sent["grader_response"] for sent in saved)
 
 
-def test_absent_rows_are_left_out(learners):
-    """SG8: a learner without a row at the block is not in the result, and gets none."""
+def test_learners_without_a_row_are_not_in_the_result(learners):
+    """SG8: leave out a learner without a row at the block, and create none."""
     with transaction.atomic():
         rows = learner_state.lock_rows(keys_of(learners[:2], BLOCK, OTHER))
     assert set(rows) == set(keys_of(learners[:2]))
     assert not StudentModule.objects.filter(module_state_key=OTHER).exists()
 
 
-def test_no_keys_are_no_statement(transactional_db, django_assert_num_queries):
-    """SG25: nothing is read, locked or written for no keys."""
+def test_empty_lists_take_no_statement(transactional_db, django_assert_num_queries):
+    """SG25: read, lock and write nothing for no keys."""
     with transaction.atomic(), django_assert_num_queries(0):
         assert learner_state.lock_rows([]) == {}
     with django_assert_num_queries(0):
@@ -102,8 +104,8 @@ def test_no_keys_are_no_statement(transactional_db, django_assert_num_queries):
         learner_state.record_outcomes([])
 
 
-def test_runs_with_deprecated_keys(learners):
-    """SG13: two learners' rows at a deprecated key are those of the requested runs."""
+def test_deprecated_keys_lock_the_rows_of_the_requested_runs(learners):
+    """SG13: lock two learners' rows at a deprecated key in the requested runs."""
     ada, ben, *_ = learners
     for run in OLD_RUNS:
         for user_id in (ada, ben):
@@ -118,8 +120,8 @@ def test_runs_with_deprecated_keys(learners):
     }
 
 
-def test_batches_of_the_same_learners_at_once(learners):
-    """SG21: eight processes that lock the same rows in any order lose no write."""
+def test_concurrent_batches_of_the_same_learners_store_every_write(learners):
+    """SG21: lock the same rows in different orders in eight processes."""
     keys = keys_of(learners)
     orders = [keys[n:] + keys[:n] if n % 2 else keys[::-1] for n in range(8)]
     assert in_processes([lambda order=order: grade(order) for order in orders]) == [LEARNERS] * 8
@@ -128,8 +130,8 @@ def test_batches_of_the_same_learners_at_once(learners):
     assert ScoreLedger.objects.count() == LEARNERS
 
 
-def test_rows_are_locked_in_a_transaction_only(learners):
-    """SG20: a lock that would end at once is refused where the database has row locks."""
+def test_lock_outside_of_a_transaction_is_an_error(learners):
+    """SG20: refuse to lock rows outside of a transaction where the database has row locks."""
     if connection.features.has_select_for_update:
         with pytest.raises(transaction.TransactionManagementError):
             learner_state.lock_rows(keys_of(learners[:1]))

@@ -1,4 +1,4 @@
-"""The commands, as an operator types them."""
+"""The commands for graders, queues and sweeps, called with an operator's arguments."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestGrader:
         run("xqueue_bridge_grader", "rotate", "watcher", "--overlap-hours", "0")
         assert GraderClient(old).login()["return_code"] == 1
 
-    def test_grant_deny_and_list(self):
+    def test_grant_and_deny_change_the_listed_queues(self):
         run("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
         assert run("xqueue_bridge_grader", "grant", "watcher", "--queue", "java") == (
             "watcher: java, python"
@@ -63,7 +63,7 @@ class TestGrader:
         assert GraderClient(secret).login()["return_code"] == 1
 
     def test_list_marks_graders_that_cannot_log_in(self):
-        """Without a secret that lives: revoked, or expired."""
+        """Mark graders whose secrets are revoked or expired."""
         for name in ("able", "expired", "revoked"):
             run("xqueue_bridge_grader", "create", name)
         run("xqueue_bridge_grader", "revoke", "revoked")
@@ -98,7 +98,7 @@ class TestGrader:
         ],
     )
     def test_invalid_arguments_are_errors(self, arguments):
-        """It is refused by its name, and not by the database."""
+        """Name the invalid argument in the error, before the database refuses it."""
         with pytest.raises(CommandError, match="is not a"):
             run("xqueue_bridge_grader", *arguments)
         assert not Grader.objects.exists()
@@ -112,7 +112,7 @@ class TestGrader:
 
 
 class TestQueues:
-    def test_reports(self):
+    def test_json_has_waiting_and_leased_of_each_queue(self):
         grader = make_grader()
         for number in range(3):
             queue.enqueue(new_submission(queue_key=str(number)))
@@ -127,7 +127,7 @@ class TestQueues:
         ]
         assert reports[1]["oldest_seconds"] >= 0
 
-    def test_finished_ones(self, settings):
+    def test_stats_count_answered_and_failed_submissions(self, settings):
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         grader = make_grader()
         queue.enqueue(new_submission(queue_key="answered"))
@@ -142,13 +142,13 @@ class TestQueues:
         assert (report.answered, report.failed, report.waiting, report.leased) == (1, 1, 0, 0)
         assert report.oldest_seconds is None
 
-    def test_as_a_table(self):
+    def test_table_has_a_header_and_a_row_for_each_queue(self):
         queue.enqueue(new_submission())
         head, row = run("xqueue_bridge_queue_stats").splitlines()
         assert head.split()[:3] == ["queue_name", "waiting", "leased"]
         assert row.split()[:3] == ["python", "1", "0"]
 
-    def test_five_statements_for_any_number_of_queues(self, django_assert_num_queries):
+    def test_stats_take_five_statements_for_any_number_of_queues(self, django_assert_num_queries):
         for number in range(5):
             queue.enqueue(new_submission(f"queue {number}"))
         with django_assert_num_queries(5):
@@ -157,7 +157,7 @@ class TestQueues:
 
 @pytest.mark.django_db(transaction=True)
 class TestSweep:
-    def test_once(self, settings):
+    def test_sweep_prints_counts_and_nothing_the_second_time(self, settings):
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         queue.enqueue(new_submission())
         make_grader().pull()
@@ -165,14 +165,14 @@ class TestSweep:
         assert "1 submissions failed" in run("xqueue_bridge_sweep")
         assert run("xqueue_bridge_sweep") == ""
 
-    def test_one_that_fails(self, settings):
-        """cron sees it by the exit code, and by what is said."""
+    def test_failed_part_of_a_sweep_is_an_error(self, settings):
+        """Raise an error that names the part, so that cron gets an exit code."""
         settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
         with pytest.raises(ExceptionGroup, match="Not swept: replies applied"):
             run("xqueue_bridge_sweep")
 
-    def test_forever_until_it_is_stopped(self, monkeypatch):
-        """SG44: also when the database is away for a while, or a setting is wrong."""
+    def test_forever_continues_after_an_error_until_sigterm(self, monkeypatch):
+        """SG44: continue after a database error or a wrong setting, and print no secret."""
         former = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
         sweeps = iter(["fails", "works", "is stopped"])
 
@@ -200,6 +200,6 @@ class TestSweep:
         assert complained.getvalue() == "Not swept: applied (X)\n"
 
     @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "often"])
-    def test_intervals_that_are_none(self, interval):
+    def test_invalid_interval_is_an_error(self, interval):
         with pytest.raises(CommandError, match="is not a number of seconds above 0"):
             run("xqueue_bridge_sweep", "--forever", f"--interval={interval}")

@@ -1,4 +1,4 @@
-"""The command that computes a whole course."""
+"""The command that computes the grades of a whole course."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ EXPECTED = [0.0, 0.25, 0.5, 0.0, 0.25, 0.5, 0.0]
 
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_grades_of_all_learners_are_computed(learners, workers):
-    """From nothing, in one process or in several, every learner's grade is computed."""
+    """Compute every learner's grade from no rows, in one process or in several."""
     output, _ = compute("--workers", workers, "--batch-size", "2")
     assert grades() == EXPECTED
     assert output == f"7 grades computed in {COURSE_KEY}\n"
 
 
 def test_interrupted_command_continues_with_resume(learners, monkeypatch):
-    """What was not reached is left, for --resume as for the sweeper."""
+    """Compute with --resume only the grades that the first run did not reach."""
     settle = api.recalculate_requested
 
     def stop_at_the_fourth(user_id, course_key):
@@ -96,7 +96,7 @@ def test_failed_grades_are_counted_in_the_error(learners, monkeypatch):
 
 
 def test_score_written_during_the_run_is_not_a_failure(learners, monkeypatch):
-    """A learner who goes on has a recalculation to come, and none that failed."""
+    """Leave its recalculation due, and count no failure."""
     settle = api.recalculate_requested
 
     def settle_and_go_on(user_id, course_key):

@@ -1,4 +1,4 @@
-"""Pruning and moving history, as an operator types it."""
+"""The commands that prune and move history, called with an operator's arguments."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(command: str, *args: str) -> str:
 
 class TestPrune:
     def test_keep_last_deletes_all_but_the_newest(self):
-        """SG33: the newest ten stay; a second run finds nothing."""
+        """SG33: keep the newest ten entries; delete nothing in a second run."""
         fill(PLAIN, 1, range(1, 51))
         assert run(PRUNE, "--keep-last", "10", "--dry-run") == "40 entries would be deleted"
         assert run(PRUNE, "--keep-last", "10") == "40 entries deleted"
@@ -91,7 +91,7 @@ class TestPrune:
         assert len(identities(PLAIN)) == 2
 
     def test_interrupted_prune_prints_where_to_continue(self, monkeypatch):
-        """SG33: and going on there finishes the job."""
+        """SG33: print the row at which the next run continues and finishes."""
         monkeypatch.setattr(prune, "PAGE", 10)
         monkeypatch.setattr(prune, "CHUNK", 5)
         for row in range(1, 11):
@@ -113,7 +113,7 @@ class TestPrune:
 
 
 class TestMove:
-    def test_default_is_to_the_table_that_is_written(self, settings):
+    def test_move_without_options_goes_to_the_written_table(self, settings):
         settings.XQUEUE_BRIDGE = TO_EXTENDED
         fill(PLAIN, 1, [1, 2, 3])
         table = EXTENDED._meta.db_table
@@ -129,7 +129,7 @@ class TestMove:
         assert identities(PLAIN) == [(1, 1), (1, 2), (1, 3)]
 
     @pytest.mark.django_db(databases=["default", "history"], transaction=True)
-    def test_tables_are_chosen_by_name_and_alias(self, settings):
+    def test_tables_are_selected_by_name_and_alias(self, settings):
         fill(EXTENDED, 1, [1, 2])
         run(MOVE, "--from", "extended", "--to", "extended@history")
         assert identities(EXTENDED, "history") == [(1, 1), (1, 2)]
@@ -183,7 +183,7 @@ class TestMove:
 
 
 def test_history_moves_between_two_databases(tmp_path):
-    """SG32, SG90: migrated by the router, written, moved away and back; all by command."""
+    """SG32, SG90: migrate by the router, write, and move entries there and back."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "demo.settings",
         "XQUEUE_BRIDGE_DEMO_VAR": str(tmp_path),

@@ -1,4 +1,4 @@
-"""Loading a course, as an operator types it."""
+"""The command that imports a course, called with an operator's arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return olx_factories.folder(tmp_path / "course", olx_factories.FILES)
 
 
-def test_it_works(folder):
+def test_imported_course_is_published_and_summarised(folder):
     output, notes = load(folder, "--course-version", "7")
     assert output.splitlines() == [
         "course-v1:O+C+R  Small",
@@ -48,13 +48,13 @@ def test_it_works(folder):
     assert StoredStructures().get(KEY).version == "7"
 
 
-def test_the_demos_course():
+def test_course_of_the_demo_is_imported_without_a_warning():
     output, notes = load(OLX)
     assert "Small programs, carefully graded" in output
     assert notes == ""
 
 
-def test_an_archive_and_a_document_are_the_same_course(folder, tmp_path):
+def test_archive_and_json_document_give_the_version_of_the_folder(folder, tmp_path):
     load(folder)
     archive = olx_factories.archive(tmp_path / "course.tar.gz", olx_factories.FILES)
     document = tmp_path / "course.json"
@@ -63,13 +63,13 @@ def test_an_archive_and_a_document_are_the_same_course(folder, tmp_path):
         assert load(path)[0].splitlines()[-1].endswith("is already published")
 
 
-def test_a_dry_run_writes_nothing(folder):
+def test_dry_run_writes_nothing(folder):
     output, _ = load(folder, "--dry-run", "--course-version", "7")
     assert output.splitlines()[-1] == "version 7 would be published; first version of this course"
     assert StoredStructures().get(KEY) is None
 
 
-def test_another_version_replaces_the_one_before(folder):
+def test_new_version_replaces_the_former_one(folder):
     load(folder, "--course-version", "7")
     (folder / "problem" / "p.xml").write_text("<problem/>")
     output, notes = load(folder, "--course-version", "8")
@@ -77,13 +77,13 @@ def test_another_version_replaces_the_one_before(folder):
     assert "nothing in it is known to have points" in notes
 
 
-def test_a_course_may_be_known_by_another_key(folder):
+def test_course_key_option_replaces_the_key(folder):
     load(folder, "--course-key", "course-v1:O+C+Again")
     assert StoredStructures().get(KEY) is None
     assert StoredStructures().get(CourseKey.from_string("course-v1:O+C+Again"))
 
 
-def test_what_is_seldom_meant_is_noted(tmp_path):
+def test_unusual_policy_prints_warnings(tmp_path):
     lab = {"type": "Lab", "min_count": 2, "drop_count": 2, "weight": 0.5}
     made = olx_factories.files(
         sequential__s='<sequential display_name="First" graded="true" format="Exam">'
@@ -111,13 +111,13 @@ def test_what_is_seldom_meant_is_noted(tmp_path):
         (("--course-version", "v" * 256), "version: must be at most 255 printable characters"),
     ],
 )
-def test_options_are_checked(folder, options, message):
+def test_invalid_option_is_an_error(folder, options, message):
     with pytest.raises(CommandError, match=message):
         load(folder, *options)
 
 
-def test_errors_name_file_and_element(folder):
-    """SG63: at load time; what was current stays so."""
+def test_error_names_file_and_element_and_keeps_the_current_version(folder):
+    """SG63: name the file and the element when the course is imported, and publish nothing."""
     load(folder, "--course-version", "7")
     (folder / "policies" / "R" / "grading_policy.json").write_text(
         json.dumps({"GRADER": [{"type": "Lab", "min_count": 1}], "GRADE_CUTOFFS": {}})
@@ -140,14 +140,14 @@ def test_errors_name_file_and_element(folder):
         ("course.tar.gz", b"text", "neither a folder nor an intact tar.gz"),
     ],
 )
-def test_other_files_are_refused(tmp_path, name, content, message):
+def test_unreadable_file_is_an_error(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CommandError, match=message):
         load(tmp_path / name)
 
 
-def test_a_document_says_its_own_key(tmp_path, folder):
+def test_course_key_option_that_differs_from_the_document_is_an_error(tmp_path, folder):
     document = tmp_path / "course.json"
     document.write_text(write_json(read_olx(folder)), encoding="utf-8")
     load(document, "--course-key", str(KEY))

@@ -1,4 +1,4 @@
-"""Retire, reset, delete: the commands about learners, as an operator types them."""
+"""The commands that retire, reset and delete, called with an operator's arguments."""
 
 from __future__ import annotations
 
@@ -58,30 +58,30 @@ def state_of(user_id: int) -> dict | None:
 
 class TestRetire:
     def test_scrub_is_the_default_mode(self, ada, bob):
-        """C125: texts go, numbers stay, and others are left alone."""
+        """C125: remove texts, keep numbers, and leave other learners unchanged."""
         assert run(RETIRE, "ada") == (f"user {ada}: scrub: 2 history, 1 states, 1 submissions")
         assert state_of(ada) is None
         assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
         assert state_of(bob) is not None
 
-    def test_purge_of_several_learners(self, ada, bob):
+    def test_purge_deletes_the_rows_of_each_named_learner(self, ada, bob):
         run(RETIRE, "ada", "--user-id", str(bob), "--purge")
         assert not models.StudentModule.objects.exists()
         assert not models.Submission.objects.exists()
 
-    def test_again(self, ada):
-        """SG88: another run is harmless, and says so."""
+    def test_second_retirement_prints_nothing_to_do(self, ada):
+        """SG88: retire nothing in a second run, and print that."""
         run(RETIRE, "ada")
         assert run(RETIRE, "ada") == f"user {ada}: scrub: nothing"
 
-    def test_dry_run(self, ada):
+    def test_dry_run_prints_counts_and_changes_nothing(self, ada):
         said = run(RETIRE, "ada", "--dry-run", "--purge")
         assert said == f"user {ada}: would purge 1 grades, 2 history, 1 states, 1 submissions"
         assert state_of(ada)["attempts"] == 2
         assert not models.RetiredLearner.objects.exists()
 
     def test_unfinished_continues_interrupted_retirements(self, ada, bob):
-        """SG88: what was begun is finished, each in its own mode."""
+        """SG88: finish each interrupted retirement in its own mode."""
         begin_retirement(ada, "purge")
         begin_retirement(bob, "scrub")
         run(RETIRE, "--unfinished")
@@ -106,7 +106,7 @@ class TestRetire:
         with pytest.raises(CommandError, match=f"Not retired: {ada}. Run it again"):
             run(RETIRE, "ada")
 
-    def test_interrupted(self, ada, monkeypatch):
+    def test_interrupted_retirement_is_an_error_that_asks_to_repeat(self, ada, monkeypatch):
         monkeypatch.setattr(files, "delete_files", interrupt)
         models.SubmissionContent.objects.update(files=[["a.py", "2026/a", 1]])
         with pytest.raises(CommandError, match="Interrupted: nothing; run it again"):
@@ -124,14 +124,14 @@ class TestRetire:
 
 
 class TestReset:
-    def test_named(self, ada, bob):
-        """SG48: one learner may try again."""
+    def test_reset_of_a_named_learner_changes_no_other_learner(self, ada, bob):
+        """SG48: set the attempts of one learner to 0."""
         assert run(RESET, str(PROBLEM), "ada") == "1 of 1 learners reset"
         assert state_of(ada)["attempts"] == 0
         assert state_of(bob)["attempts"] == 2
         assert learner_state.read_score(ada, PROBLEM, COURSE).earned == 1
 
-    def test_everyone(self, ada, bob):
+    def test_everyone_resets_each_learner_once(self, ada, bob):
         assert run(RESET, str(PROBLEM), "--everyone", "--dry-run") == (
             "2 of 2 learners would be reset"
         )
@@ -144,7 +144,7 @@ class TestReset:
         with pytest.raises(CommandError, match="cannot be used with usernames"):
             run(RESET, str(PROBLEM), "ada", "--everyone")
 
-    def test_interrupted(self, ada, bob, monkeypatch):
+    def test_interrupted_reset_prints_the_remaining_learners(self, ada, bob, monkeypatch):
         from xqueue_bridge.management.commands.xqueue_bridge_reset_attempts import Command
 
         monkeypatch.setattr(Command, "perform", interrupt)
@@ -153,8 +153,8 @@ class TestReset:
 
 
 class TestDelete:
-    def test_named(self, ada, bob):
-        """C124, SG48: state, score and what waits for a grader are gone, for that learner."""
+    def test_delete_of_a_named_learner_supersedes_the_submission(self, ada, bob):
+        """C124, SG48: delete state and score, and supersede the submission, of one learner."""
         assert run(DELETE, str(PROBLEM), "ada", "--dry-run") == "1 of 1 learners would be deleted"
         assert run(DELETE, str(PROBLEM), "ada") == "1 of 1 learners deleted"
         assert state_of(ada) is None
@@ -162,7 +162,7 @@ class TestDelete:
         open_ones = models.Submission.objects.filter(available_at__isnull=False)
         assert [submission.user_id for submission in open_ones] == [bob]
 
-    def test_again(self, ada):
+    def test_second_delete_finds_nothing(self, ada):
         run(DELETE, str(PROBLEM), "ada")
         assert run(DELETE, str(PROBLEM), "ada", "--dry-run") == "0 of 1 learners would be deleted"
         assert run(DELETE, str(PROBLEM), "ada") == "0 of 1 learners deleted"

@@ -1,4 +1,4 @@
-"""Progress lines of long commands."""
+"""Progress lines of commands that run for long."""
 
 from __future__ import annotations
 
