@@ -38,7 +38,7 @@ def parse_usage_key(name: str) -> Any:
 
 
 def load_block(user_id: int, course_key: Any, usage_key: Any) -> Any:
-    """What XQUEUE_BRIDGE["BLOCK_LOADER"] is set to; Http404 as the LMS's loader has it."""
+    """Return the learner's block; the setting BLOCK_LOADER names it. Raise Http404 as an LMS."""
     if usage_key.block_id not in OLX:
         raise Http404
     problem = Problem(
@@ -53,8 +53,8 @@ def load_block(user_id: int, course_key: Any, usage_key: Any) -> Any:
     return load(user_id, course_key, usage_key, problem=problem)
 
 
-def answer(user_id: int, name: str) -> list[Submission]:
-    """Answer a problem as a learner does, through our own transport; return what was sent."""
+def submit_answers(user_id: int, name: str) -> list[Submission]:
+    """Submit the answers of a problem by our own transport; return the submissions."""
     TransportOverride.objects.get_or_create(scope="site", name="")
     usage_key = parse_usage_key(name)
     block = load_block(user_id, COURSE, usage_key)
@@ -66,7 +66,7 @@ def answer(user_id: int, name: str) -> list[Submission]:
 
 
 def run_code(user_id: int) -> Submission:
-    """Press "Run Code" in the matlab problem; return what was sent."""
+    """Use "Run Code" of the matlab problem; return the submission."""
     TransportOverride.objects.get_or_create(scope="site", name="")
     usage_key = parse_usage_key("matlab")
     block = load_block(user_id, COURSE, usage_key)

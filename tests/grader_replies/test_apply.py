@@ -151,7 +151,7 @@ class TestState:
         assert status == Status.STALE
         assert reply.attempts >= 5
 
-    def test_reply_counts_after_the_last_attempt_or_the_due_date(self, ada):
+    def test_reply_to_a_closed_problem_is_applied(self, ada):
         """C119: a reply is applied although the problem is closed."""
         closed = {**waiting_state(a_2_1="key-1"), "attempts": 5}
         make_state(ada, closed)
@@ -175,7 +175,7 @@ class TestState:
         assert reply.next_attempt_at is None
         assert received == [{"reply_id": reply.pk, "status": "dead", "error": reply.last_error}]
 
-    def test_two_parts_in_any_order(self, ada):
+    def test_replies_to_two_parts_in_reverse_order_are_applied(self, ada):
         """C24: each of two answers gets its own reply."""
         make_state(ada, waiting_state(a_2_1="key-1", a_3_1="key-2"))
         points = {"a_2_1": 1, "a_3_1": 1}
@@ -194,8 +194,8 @@ class TestState:
         reply = ReceivedReply.objects.get(pk=reply_id)
         assert (reply.score_given, reply.score_applied) == (5, 1)
 
-    def test_fractions(self, ada, settings):
-        """C95: a queue whose scores are fractions."""
+    def test_fraction_is_applied_as_points(self, ada, settings):
+        """C95: the score of a queue with SCORE_SCALE "fraction" is multiplied by the points."""
         settings.XQUEUE_BRIDGE = {"QUEUES": {"python": {"SCORE_SCALE": "fraction"}}}
         make_state(
             ada, {**waiting_state(a_2_1="key-1"), "score": {"raw_earned": 0, "raw_possible": 10}}
@@ -226,7 +226,7 @@ class TestState:
 
 
 class TestApplyWaiting:
-    """Called after a save of a learner's state that waits for queue keys."""
+    """After a save of a learner's state that waits for queue keys."""
 
     def test_early_reply_is_applied_at_once(self, ada):
         """C20: a reply that arrived before the save needs no sweeper."""
@@ -477,7 +477,7 @@ class TestAttempts:
         assert api.apply_reply(reply.pk) == Status.APPLIED
         assert (len(backend.calls), len(calls)) == (1, 2)
 
-    def test_argument_of_the_backend(self, ada, scripted):
+    def test_backend_gets_target_key_header_reply_points_and_time(self, ada, scripted):
         backend = scripted()
         submission = make_submission(ada, points={"a_2_1": 10})
         api.apply_reply(make_reply(submission).pk)
@@ -546,7 +546,9 @@ class TestBlockLock:
         assert late[0].status == Status.APPLIED
         assert [to_apply.queue_key for to_apply in backend.calls] == ["key-1", "key-2"]
 
-    def test_reply_that_was_applied_before_the_lock_was_acquired(self, ada, scripted, monkeypatch):
+    def test_reply_applied_before_the_lock_was_acquired_is_not_applied_again(
+        self, ada, scripted, monkeypatch
+    ):
         """C116: the reply is read again after the lock was acquired."""
         backend = scripted()
         reply = make_reply(make_submission(ada))
@@ -588,8 +590,10 @@ class TestBlockLock:
         assert [to_apply.queue_key for to_apply in backend.calls] == ["key-1"]
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
-    def test_state_saved_during_an_attempt(self, ada, scripted, status, caplog):
-        """C118: an attempt that read the state before the save does not change the new status."""
+    def test_state_saved_during_an_attempt_keeps_the_new_status(
+        self, ada, scripted, status, caplog
+    ):
+        """C118: an attempt that read the state before the save does not change the status."""
 
         def saved_meanwhile(to_apply):
             api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
@@ -606,7 +610,9 @@ class TestBlockLock:
         assert (reply.status, reply.score_applied) == (Status.APPLIED, 1)
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.APPLIED])
-    def test_block_that_saves_and_fails_each_time(self, ada, scripted, settings, status):
+    def test_attempts_of_a_block_that_saves_and_fails_are_bounded(
+        self, ada, scripted, settings, status
+    ):
         """C106: a save by the block during the attempt does not reset the count."""
         settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 3}
 
@@ -665,14 +671,16 @@ class TestSweep:
         assert api.apply_due() == 1
         assert api.apply_due() == 0
 
-    def test_wrong_setting_is_one_error(self, ada, settings, caplog):
+    def test_invalid_backend_setting_raises_import_error_once(self, ada, settings, caplog):
         settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "nowhere.ReplyBackend"}
         make_reply(make_submission(ada))
         with pytest.raises(ImportError):
             api.apply_due()
         assert caplog.text == ""
 
-    def test_one_bad_reply_does_not_stop_the_others(self, ada, scripted, monkeypatch, caplog):
+    def test_exception_for_one_reply_does_not_stop_the_others(
+        self, ada, scripted, monkeypatch, caplog
+    ):
         scripted()
         first, second = (make_reply(make_submission(ada, key)) for key in ("key-1", "key-2"))
         load = apply._load
@@ -689,7 +697,7 @@ class TestSweep:
         assert "RuntimeError" in caplog.text
         assert "key-1" not in caplog.text
 
-    def test_locked_reply_does_not_block_others(self, ada, scripted, settings):
+    def test_replies_that_cannot_be_attempted_do_not_block_others(self, ada, scripted, settings):
         """C106: a reply that cannot be tried has intervals and a maximum of attempts, too."""
         settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 2}
         scripted()
@@ -727,7 +735,7 @@ class TestSweep:
 
 
 class TestSignals:
-    def test_one_signal_is_sent_for_an_applied_reply(self, committed_ada):
+    def test_signal_is_sent_once_for_an_applied_reply(self, committed_ada):
         """C121: exactly one signal is sent for one result, with the applied score."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
@@ -769,7 +777,7 @@ class TestSignals:
                 api.apply_reply(reply.pk)
         assert [said["points"] for said in received] == [None, 1]
 
-    def test_not_applied(self, committed_ada):
+    def test_signal_is_sent_for_a_stale_reply(self, committed_ada):
         reply = make_reply(make_submission(committed_ada, age=OLD))
         with heard(reply_not_applied) as received:
             api.apply_reply(reply.pk)
@@ -796,21 +804,27 @@ class TestStatements:
     def _without_course_grades(self, settings):
         settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
-    def test_applied(self, committed_ada, django_assert_num_queries):
+    def test_applied_reply_takes_seven_statements_and_a_lock(
+        self, committed_ada, django_assert_num_queries
+    ):
         """Read reply, BEGIN, lock row, UPDATE it, history, UPDATE reply, score ledger, COMMIT."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
         with django_assert_num_queries(7 + LOCK):
             assert api.apply_reply(reply.pk) == Status.APPLIED
 
-    def test_not_waiting(self, committed_ada, django_assert_num_queries):
+    def test_stale_reply_takes_seven_statements_and_a_lock(
+        self, committed_ada, django_assert_num_queries
+    ):
         """Read reply, BEGIN, lock row, COMMIT; BEGIN, UPDATE reply, score ledger, COMMIT."""
         make_state(committed_ada, waiting_state(a_2_1="key-2"))
         reply = make_reply(make_submission(committed_ada, age=OLD))
         with django_assert_num_queries(7 + LOCK):
             assert api.apply_reply(reply.pk) == Status.STALE
 
-    def test_nothing_to_do(self, committed_ada, django_assert_num_queries):
+    def test_call_without_a_due_reply_takes_one_statement(
+        self, committed_ada, django_assert_num_queries
+    ):
         reply = make_reply(make_submission(committed_ada), next_attempt_at=None)
         with django_assert_num_queries(1):
             api.apply_reply(reply.pk)
@@ -819,7 +833,9 @@ class TestStatements:
         with django_assert_num_queries(1):
             api.apply_due()
 
-    def test_with_a_block_lock(self, committed_ada, django_assert_num_queries, scripted):
+    def test_reply_with_a_block_lock_takes_thirteen_statements(
+        self, committed_ada, django_assert_num_queries, scripted
+    ):
         """Read reply, lock (3), claim, mark (4), release (3), select other replies."""
         scripted()
         reply = make_reply(make_submission(committed_ada))
@@ -855,7 +871,9 @@ class TestConcurrency:
             json.loads(h.state)["score"]["raw_earned"] for h in StudentModuleHistory.objects.all()
         } == set(range(1, 9))
 
-    def test_foreign_code_never_runs_twice_at_once(self, committed_ada, scripted):
+    def test_concurrent_replies_to_one_block_run_the_backend_one_at_a_time(
+        self, committed_ada, scripted
+    ):
         """C118: replies to one learner's block are applied one after another."""
         running, most = [], []
 

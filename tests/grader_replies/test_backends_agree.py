@@ -85,18 +85,20 @@ def stored(submission: Submission) -> tuple[Any, ...]:
     return json.loads(row.state), row.grade, row.max_grade
 
 
-def recorded_by(backend: Any, deliveries: list[ReplyToApply]) -> list[ApplyResult]:
-    return [backend.apply(to_apply, lambda result: None) for to_apply in deliveries]
+def results_of(backend: Any, replies_to_apply: list[ReplyToApply]) -> list[ApplyResult]:
+    return [backend.apply(to_apply, lambda result: None) for to_apply in replies_to_apply]
 
 
-def agree(deliveries: list[ReplyToApply], submission: Submission) -> tuple[Any, ...]:
-    """Apply the same replies with both backends to the same state; return the equal result."""
+def apply_with_both(
+    replies_to_apply: list[ReplyToApply], submission: Submission
+) -> tuple[Any, ...]:
+    """Apply the replies with both backends to the same state; return the equal result."""
     before = StudentModule.objects.filter(module_state_key=submission.usage_key).values().get()
     left = []
     try:
         for backend in REPLY_BACKENDS:
             StudentModule.objects.filter(pk=before["id"]).update(**before)
-            left.append((recorded_by(backend, deliveries), stored(submission)))
+            left.append((results_of(backend, replies_to_apply), stored(submission)))
             assert can_be_opened(submission)
     finally:
         StudentModule.objects.filter(pk=before["id"]).update(**before)
@@ -112,12 +114,14 @@ def can_be_opened(submission: Submission) -> bool:
 
 
 @pytest.mark.parametrize("name", ["one", "ten", "two", "uneven", "mixed", "files", "matlab"])
-def test_valid_reply(ada, name):
+def test_valid_reply_gives_equal_state_score_and_maximum(ada, name):
     """C109, C113: state, score and maximum are those of the block."""
-    sent = real_block.answer(ada, name)
+    sent = real_block.submit_answers(ada, name)
     reply = {"correct": True, "score": 1, "msg": WATCHER}
-    recorded, (state, grade, max_grade) = agree([to_apply_of(sent[0], reply, False)], sent[0])
-    assert recorded[0].applied
+    results, (state, grade, max_grade) = apply_with_both(
+        [to_apply_of(sent[0], reply, False)], sent[0]
+    )
+    assert results[0].applied
     assert (grade, max_grade) == (state["score"]["raw_earned"], state["score"]["raw_possible"])
     assert grade >= 1
 
@@ -126,12 +130,12 @@ def test_valid_reply(ada, name):
 @pytest.mark.parametrize("name", ["one", "ten"])
 @pytest.mark.parametrize("is_fraction", [False, True])
 @pytest.mark.parametrize("correct", [True, False])
-def test_scores(ada, name, score, is_fraction, correct):
-    """C94, C95, C96: points and fractions, partial, negative and over the maximum."""
-    sent = real_block.answer(ada, name)
+def test_any_kind_of_score_gives_equal_points(ada, name, score, is_fraction, correct):
+    """C94, C95, C96: points and fractions; partial, negative and over the maximum."""
+    sent = real_block.submit_answers(ada, name)
     reply = {"correct": correct, "score": score, "msg": "x"}
     maximum = {"one": 1, "ten": 10}[name]
-    _, (_, grade, max_grade) = agree([to_apply_of(sent[0], reply, is_fraction)], sent[0])
+    _, (_, grade, max_grade) = apply_with_both([to_apply_of(sent[0], reply, is_fraction)], sent[0])
     assert (grade, max_grade) == (
         max(0, min(score * (maximum if is_fraction else 1), maximum)),
         maximum,
@@ -144,77 +148,81 @@ def test_scores(ada, name, score, is_fraction, correct):
     + ["<script>x</script>", "<?xml version='1.0' encoding='utf-8'?><p>x</p>", "<pre>\n\nx</pre>"]
     + [WATCHER, NO_FEEDBACK, "<img src='https://example.com/x.png'>", "<div>" * 5, "\ud800", "😀"],
 )
-def test_messages(ada, msg):
+def test_any_feedback_is_stored_equally(ada, msg):
     """C93: the learner sees the same feedback, and never capa's own error."""
-    sent = real_block.answer(ada, "one")
+    sent = real_block.submit_answers(ada, "one")
     reply = {"correct": True, "score": 1, "msg": msg}
-    _, (state, grade, _) = agree([to_apply_of(sent[0], reply, False)], sent[0])
+    _, (state, grade, _) = apply_with_both([to_apply_of(sent[0], reply, False)], sent[0])
     (entry,) = state["correct_map"].values()
     assert "Invalid grader reply" not in entry["msg"]
     assert (entry["correctness"], grade) == ("correct", 1)
 
 
-def test_wrong_key(ada):
-    """C111, C115: a key that the state does not wait for changes nothing."""
-    sent = real_block.answer(ada, "two")
+def test_reply_with_another_queue_key_changes_nothing(ada):
+    """C111, C115: a queue key that the state does not wait for changes nothing."""
+    sent = real_block.submit_answers(ada, "two")
     before = stored(sent[0])
     stale = dataclasses.replace(
         to_apply_of(sent[0], {"correct": True, "score": 1, "msg": "x"}, False),
         queue_key="old",
     )
-    recorded, after = agree([stale], sent[0])
-    assert recorded == [ApplyResult(False)]
+    results, after = apply_with_both([stale], sent[0])
+    assert results == [ApplyResult(False)]
     assert after == before
 
 
-def test_repeat(ada):
-    """C116: the state no longer waits for the key at the second time."""
-    sent = real_block.answer(ada, "one")
+def test_repeated_reply_is_applied_once(ada):
+    """C116: after the first reply the state does not wait for the queue key."""
+    sent = real_block.submit_answers(ada, "one")
     first = to_apply_of(sent[0], {"correct": True, "score": 1, "msg": "first"}, False)
     second = to_apply_of(sent[0], {"correct": False, "score": 0, "msg": "second"}, False)
-    recorded, (_, grade, _) = agree([first, first, second], sent[0])
-    assert [r.applied for r in recorded] == [True, False, False]
+    results, (_, grade, _) = apply_with_both([first, first, second], sent[0])
+    assert [r.applied for r in results] == [True, False, False]
     assert grade == 1
 
 
 @pytest.fixture
 def answered(ada) -> dict[str, list[Submission]]:
-    return {name: real_block.answer(ada, name) for name in ("two", "uneven", "mixed", "files")}
+    return {
+        name: real_block.submit_answers(ada, name) for name in ("two", "uneven", "mixed", "files")
+    }
 
 
 @many
 @given(plans, st.sampled_from(["two", "uneven", "mixed", "files"]))
 @example([(1, {"correct": True, "score": 0.1, "msg": ""}, True)] * 2, "uneven")
-def test_any_replies_in_any_order(answered, plan, name):
+def test_any_sequence_of_replies_gives_equal_states(answered, plan, name):
     """C24, C113: replies to several parts in any order, with repetitions and unknown keys."""
     sent = answered[name]
-    deliveries = []
+    replies_to_apply = []
     for which, reply, is_fraction in plan:
         to_apply = to_apply_of(sent[(which or 0) % len(sent)], reply, is_fraction)
-        deliveries.append(
+        replies_to_apply.append(
             dataclasses.replace(to_apply, queue_key="unknown") if which is None else to_apply
         )
-    agree(deliveries, sent[0])
+    apply_with_both(replies_to_apply, sent[0])
 
 
 @pytest.mark.parametrize("has_answered", [False, True])
-def test_a_trial_run(ada, has_answered):
+def test_reply_to_a_trial_run_changes_its_input_only(ada, has_answered):
     """C117: the output is stored at the input; score, marks and the graded answer do not change."""
     if has_answered:
-        real_block.answer(ada, "matlab")
+        real_block.submit_answers(ada, "matlab")
     run = real_block.run_code(ada)
     before = stored(run)
-    recorded, (state, *score) = agree([to_apply_of(run, {"msg": "<b>ans = 3</b>"}, False)], run)
-    assert recorded == [ApplyResult(True)]
+    results, (state, *score) = apply_with_both(
+        [to_apply_of(run, {"msg": "<b>ans = 3</b>"}, False)], run
+    )
+    assert results == [ApplyResult(True)]
     (entry,) = state["input_state"].values()
     assert entry["queue_msg"] == "<b>ans = 3</b>"
     assert state | {"input_state": 0} == before[0] | {"input_state": 0}
     assert tuple(score) == before[1:]
 
 
-def test_a_trial_runs_key_grades_nothing(ada):
-    """C110, C117: each dispatch has its own keys, also within one block."""
-    (graded,) = real_block.answer(ada, "matlab")
+def test_queue_key_of_the_other_dispatch_changes_nothing(ada):
+    """C110, C117: each dispatch has its own queue keys, also within one block."""
+    (graded,) = real_block.submit_answers(ada, "matlab")
     with time_machine.travel(timezone.now() + timedelta(seconds=10)):
         run = real_block.run_code(ada)
     assert run.queue_key != graded.queue_key
@@ -224,6 +232,6 @@ def test_a_trial_runs_key_grades_nothing(ada):
         dataclasses.replace(to_apply_of(run, reply, False), queue_key=graded.queue_key),
     ]
     before = stored(run)
-    recorded, after = agree(crossed, run)
-    assert recorded == [ApplyResult(False), ApplyResult(False)]
+    results, after = apply_with_both(crossed, run)
+    assert results == [ApplyResult(False), ApplyResult(False)]
     assert after == before

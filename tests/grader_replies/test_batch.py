@@ -72,7 +72,9 @@ def statuses() -> list[tuple[str, int]]:
     return list(ReceivedReply.objects.order_by("pk").values_list("status", "attempts"))
 
 
-def test_fifty_learners_are_one_transaction(batches, django_assert_num_queries):
+def test_replies_of_fifty_learners_are_applied_in_one_transaction(
+    batches, django_assert_num_queries
+):
     """C90, C113: fifty scores reach fifty states, with a constant number of statements.
 
     They are: due replies, submissions, BEGIN, lock, states, history, replies, ledger, COMMIT.
@@ -106,7 +108,7 @@ def test_grades_of_fifty_learners_are_requested_by_one_statement(
 
 
 def test_replies_to_one_block_are_applied_in_order(batches):
-    """C24, C118: the parts of a problem are one write each; a second reply to a key is too late."""
+    """C24, C118: each part of a problem is one write; a second reply to a key is stale."""
     first, second = make_learner("ada"), make_learner("bob")
     for user_id in (first, second):
         make_state(user_id, waiting_state(a_2_1="key-1", a_3_1="key-2"))
@@ -126,7 +128,7 @@ def test_replies_to_one_block_are_applied_in_order(batches):
 
 
 def test_replies_that_cannot_be_applied_are_attempted_alone(batches):
-    """C20, C107, C111: they do not keep the others from their learners."""
+    """C20, C107, C111: they do not delay the other replies of the batch."""
     good = replies_of(3)
     early = make_reply(make_submission(make_learner("early")))
     unknown = make_reply(make_submission(4711, age=OLD))
@@ -177,7 +179,7 @@ def test_large_feedback_is_split_into_several_transactions(batches, monkeypatch)
 
 
 def test_replaced_and_invalid_replies_are_not_in_a_batch(batches):
-    """C21, C112: they are attempted alone, and change no state."""
+    """C21, C112: they are attempted alone and change no state."""
     replies_of(2)
     user_id = make_learner("ada")
     make_state(user_id)
@@ -190,8 +192,8 @@ def test_replaced_and_invalid_replies_are_not_in_a_batch(batches):
     assert public.read_score(user_id, BLOCK, COURSE).earned == 0
 
 
-def test_two_sweepers_apply_each_reply_once(settings):
-    """C116, C118: both read the same due replies; one finds that no state waits any more."""
+def test_three_concurrent_sweepers_apply_each_reply_once(settings):
+    """C116, C118: all read the same due replies; the first one applies them."""
     replies_of(20)
     connection.close()
     in_processes([api.apply_due] * 3)

@@ -1,4 +1,4 @@
-"""The author changes a problem while a grader works on its answers; with the real problem block."""
+"""Replies after the author has changed the problem, with the real problem block."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def load(user_id: int) -> Any:
     return block
 
 
-def test_points_reduced_between_two_replies(backend, author):
+def test_reply_after_points_were_reduced_is_applied(backend, author):
     """C94, C113: 10 of 10 points become 1 of 1; the page loads, and the second reply counts."""
     author(TEXT % 10, TEXT % 10)
     user_id = make_learner()
-    first, second = real_block.answer(user_id, "changing")
+    first, second = real_block.submit_answers(user_id, "changing")
     assert apply(first, 10) == "applied"
     author(TEXT % 1, TEXT % 1)
     assert apply(second, 10) == "applied"
@@ -65,11 +65,11 @@ def test_points_reduced_between_two_replies(backend, author):
         assert (block.score.raw_earned, block.score.raw_possible) == (2, 2)
 
 
-def test_points_reduced_before_a_wrong_second_answer(backend, author):
-    """C113: the first answer keeps what it can have now, and the second gets nothing for it."""
+def test_wrong_second_answer_after_points_were_reduced_gets_none(backend, author):
+    """C113: the first answer keeps at most its new points; the second gets 0."""
     author(TEXT % 10, TEXT % 10)
     user_id = make_learner()
-    first, second = real_block.answer(user_id, "changing")
+    first, second = real_block.submit_answers(user_id, "changing")
     apply(first, 10)
     author(TEXT % 1, TEXT % 1)
     assert apply(second, 0, correct=False) == "applied"
@@ -78,22 +78,22 @@ def test_points_reduced_before_a_wrong_second_answer(backend, author):
 
 
 @pytest.mark.parametrize(("before", "after", "score"), [(10, 1, 10), (1, 10, 1), (3, 3, 2)])
-def test_points_changed_before_the_only_reply(backend, author, before, after, score):
-    """C94: more or fewer points than when the answer was sent."""
+def test_reply_after_points_were_changed_is_applied(backend, author, before, after, score):
+    """C94: the problem has more or fewer points than when the answer was submitted."""
     author(TEXT % before)
     user_id = make_learner()
-    [only] = real_block.answer(user_id, "changing")
+    [only] = real_block.submit_answers(user_id, "changing")
     author(TEXT % after)
     assert apply(only, score) == "applied"
     load(user_id)
 
 
 @pytest.mark.parametrize("backend", ["block"], indirect=True)
-def test_graded_part_removed_before_the_reply_to_another(backend, author):
-    """C113: the points of the part that is gone do not count for the part that is left."""
+def test_points_of_a_removed_part_do_not_count(backend, author):
+    """C113: the points of the removed part do not count for the remaining one."""
     author(TEXT % 1, TEXT % 10)
     user_id = make_learner()
-    first, second = real_block.answer(user_id, "changing")
+    first, second = real_block.submit_answers(user_id, "changing")
     assert apply(second, 10) == "applied"
     author(TEXT % 1)
     assert apply(first, 0, correct=False) == "applied"
@@ -102,11 +102,11 @@ def test_graded_part_removed_before_the_reply_to_another(backend, author):
 
 
 @pytest.mark.parametrize("backend", ["block"], indirect=True)
-def test_part_removed_before_its_own_reply(backend, author, caplog):
-    """C106, C107: the state no longer waits, after one attempt; the other part is unchanged."""
+def test_reply_to_a_removed_part_ends_the_wait(backend, author, caplog):
+    """C106, C107: the state does not wait after one attempt; the other part is unchanged."""
     author(TEXT % 1, TEXT % 10)
     user_id = make_learner()
-    first, second = real_block.answer(user_id, "changing")
+    first, second = real_block.submit_answers(user_id, "changing")
     assert apply(first, 1) == "applied"
     author(TEXT % 1)
     reply = make_reply(second, json.dumps({"correct": True, "score": 10, "msg": "x"}))
@@ -121,11 +121,11 @@ def test_part_removed_before_its_own_reply(backend, author, caplog):
 
 
 @pytest.mark.parametrize("backend", ["block"], indirect=True)
-def test_number_that_is_not_finite_at_another_answer(backend, author):
-    """C113: a migrated state has NaN there; a correct answer without a number is one point."""
+def test_correct_answer_with_nan_points_counts_as_one_point(backend, author):
+    """C113: a migrated state may contain NaN."""
     author(TEXT % 1, TEXT % 1)
     user_id = make_learner()
-    first, second = real_block.answer(user_id, "changing")
+    first, second = real_block.submit_answers(user_id, "changing")
     assert apply(first, 1) == "applied"
     row = StudentModule.objects.get()
     row.state = row.state.replace('"npoints": 1', '"npoints": NaN')

@@ -50,7 +50,7 @@ def cpu_seconds(text: str) -> float:
 
 @pytest.mark.parametrize("name", UNITS)
 def test_long_feedback_is_sanitised_in_bounded_time(name):
-    """C93: also text that is escaped character by character, inside the grader's request."""
+    """C93: this includes text that is escaped character by character, in the grader's request."""
     unit = UNITS[name]
     begin = "<textarea>" if name == "text area, once" else ""
     assert cpu_seconds(begin + unit * (CHARACTERS // len(unit))) < SECONDS
@@ -58,15 +58,15 @@ def test_long_feedback_is_sanitised_in_bounded_time(name):
 
 @pytest.mark.parametrize("unit", ["&", "& ", "\xa0", UNITS["code"]])
 def test_four_times_the_text_takes_about_four_times_the_time(unit):
-    """C93: by the square it would be sixteen times."""
+    """C93: quadratic time would be sixteen times as long."""
     small, large = (cpu_seconds(unit * (size // len(unit))) for size in (125_000, 500_000))
     assert large < 0.2 or large / small < 8, f"{small:.2f} s, {large:.2f} s"
 
 
 @pytest.mark.parametrize("unit", ["&", "a & b ", "\xa0", "&amp;&lt;", "&no&\xa0", "<b>&&</b>\xa0&"])
 @pytest.mark.parametrize("frame", ["{}", "<pre>{}</pre>", "<p title='&&'>{}</p>", "<table>{}"])
-def test_text_that_is_sanitised_in_pieces_is_the_same(unit, frame, monkeypatch):
-    """C93: the pieces leave no trace."""
+def test_text_sanitised_in_pieces_equals_text_sanitised_at_once(unit, frame, monkeypatch):
+    """C93: no separator of the pieces is left in the feedback."""
     text = frame.format(unit * 1200)
     made = make_feedback(text)
     monkeypatch.setattr("xqueue_bridge.grader_replies.feedback.MAX_ESCAPES", 1_000_000)

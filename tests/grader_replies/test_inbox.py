@@ -1,4 +1,4 @@
-"""Replies are stored as they came."""
+"""The inbox: replies are stored before they are processed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def store(submission, body=GOOD):
     return api.store_reply(submission.pk, "put_result", body, reply=api.parse_reply(body))
 
 
-def test_it_works(submission):
-    """C91: a reply is stored, and applied later, independent of the LMS."""
+def test_valid_reply_is_stored_as_pending(submission):
+    """C91: a reply is stored first and applied later."""
     row = ReceivedReply.objects.get(pk=store(submission))
     assert (row.body, row.status, row.score_given) == (GOOD, Status.PENDING, 1)
     assert row.next_attempt_at == row.received_at
     assert row.submission == submission
 
 
-def test_what_is_no_reply_is_kept_for_operators(submission):
-    """C92, C112: a refused reply is never due."""
+def test_invalid_reply_is_stored_as_rejected(submission):
+    """C92, C112: an invalid reply is kept for operators and never due."""
     reply_id = api.store_reply(
         submission.pk, "callback", "nonsense", reply=None, error="xqueue_body: must be JSON"
     )
@@ -43,19 +43,19 @@ def test_what_is_no_reply_is_kept_for_operators(submission):
     assert api.apply_due() == 0
 
 
-def test_text_that_no_database_takes_is_kept_readable(submission):
+def test_characters_that_databases_refuse_are_replaced(submission):
     reply_id = api.store_reply(submission.pk, "callback", "a\x00b\ud800", reply=None, error="x")
     assert ReceivedReply.objects.get(pk=reply_id).body == "a\ufffdb?"
 
 
-def test_the_notice_is_a_reply_from_us(submission):
+def test_failure_reply_is_stored_as_pending_with_source_system(submission):
     """C123: a failure reply is stored and applied like a grader's reply."""
     row = ReceivedReply.objects.get(pk=api.store_failure_reply(submission.pk))
     assert (row.body, row.source, row.status) == (failure_reply(), "system", Status.PENDING)
 
 
-def test_a_repeated_reply_is_known(submission):
-    """C116: the same reply again is recognised; a refused one does not count."""
+def test_repeated_reply_is_a_duplicate_unless_it_was_rejected(submission):
+    """C116: an equal reply is found, unless it was rejected."""
     assert not api.record_if_duplicate(submission.pk, GOOD)
     store(submission)
     assert api.record_if_duplicate(submission.pk, GOOD)
@@ -64,7 +64,7 @@ def test_a_repeated_reply_is_known(submission):
     assert not api.record_if_duplicate(submission.pk, "nonsense")
 
 
-def test_undelivered_are_counted_by_queue(submission):
+def test_pending_replies_are_counted_by_queue(submission):
     assert api.undelivered_by_queue() == {}
     make_reply(submission)
     make_reply(submission)
@@ -73,7 +73,7 @@ def test_undelivered_are_counted_by_queue(submission):
     assert api.undelivered_by_queue() == {"python": 2}
 
 
-def test_others_hear_of_it_after_the_commit(submission, django_capture_on_commit_callbacks):
+def test_signals_are_sent_after_the_commit(submission, django_capture_on_commit_callbacks):
     with heard(reply_received) as received, heard(reply_not_applied) as refused:
         with django_capture_on_commit_callbacks(execute=True):
             good = store(submission)
@@ -84,8 +84,8 @@ def test_others_hear_of_it_after_the_commit(submission, django_capture_on_commit
 
 
 @pytest.mark.django_db(transaction=True)
-def test_storing_is_one_statement(django_assert_num_queries):
-    """C90: what the grader waits for is one INSERT in the transaction of its caller."""
+def test_store_reply_takes_one_statement(django_assert_num_queries):
+    """C90: the grader waits for one INSERT in the caller's transaction."""
     submission = make_submission(make_learner())
     with transaction.atomic(), django_assert_num_queries(1):
         store(submission)

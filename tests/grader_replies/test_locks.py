@@ -58,8 +58,8 @@ def test_lock_of_a_killed_process_expires():
     """C118: after a process was killed, another one gets the lock when it has expired."""
     with block_lock(7, BLOCK):
         with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS + 1)):
-            with block_lock(7, BLOCK) as heir:
-                assert heir
+            with block_lock(7, BLOCK) as next_owner:
+                assert next_owner
                 # The first owner is late, not killed: the lock is no longer its own.
         with time_machine.travel(timezone.now() + timedelta(seconds=LOCK_SECONDS - 1)):
             with block_lock(7, BLOCK) as after:

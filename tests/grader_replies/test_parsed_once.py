@@ -1,4 +1,4 @@
-"""A result is parsed and sanitised once, however often it is applied."""
+"""A result is parsed and sanitised once, however many attempts apply it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def post_callback(user_id: int) -> int:
 
 
 def test_result_is_sanitised_once_from_the_request_to_the_state(learner_id, sanitised):
-    """C93: put_result parses it; what is applied are the columns of the row."""
+    """C93: put_result parses the result; the attempt reads the columns of the row."""
     grader = make_grader()
     queue.enqueue(new_submission(user_id=learner_id))
     assert grader.put(grader.pull().header)["return_code"] == 0
@@ -67,8 +67,8 @@ def test_result_is_sanitised_once_from_the_request_to_the_state(learner_id, sani
     assert len(sanitised) == 1
 
 
-def test_attempts_that_fail_sanitise_nothing(learner_id, sanitised, monkeypatch):
-    """C93, C106: a retry reads the columns, too."""
+def test_failed_attempts_do_not_sanitise_again(learner_id, sanitised, monkeypatch):
+    """C93, C106: a retry reads the columns of the row."""
     grader = make_grader()
     queue.enqueue(new_submission(user_id=learner_id))
 
@@ -86,7 +86,7 @@ def test_attempts_that_fail_sanitise_nothing(learner_id, sanitised, monkeypatch)
 
 
 def test_callback_is_sanitised_and_applied_once(learner_id, sanitised, monkeypatch):
-    """C93, C116: it takes the same way as put_result."""
+    """C93, C116: a callback is processed like put_result."""
     calls = []
     apply = StudentModuleBackend.apply
 
@@ -101,7 +101,7 @@ def test_callback_is_sanitised_and_applied_once(learner_id, sanitised, monkeypat
 
 
 def test_callback_only_enqueues_with_a_broker(learner_id, monkeypatch):
-    """C90: no foreign code runs in the request; a worker applies the reply."""
+    """C90: the request does not apply the reply; a worker does."""
     sent = []
     monkeypatch.setattr(tasks.apply_reply, "apply_async", lambda args, **kwargs: sent.append(args))
     monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")

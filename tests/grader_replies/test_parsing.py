@@ -1,4 +1,4 @@
-"""A grader's text to a reply: pure."""
+"""Parsing of a grader's text into a reply: pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reply_text(**members):
     return json.dumps({"correct": True, "score": 1, "msg": "<p>ok</p>", **members})
 
 
-def test_it_works():
+def test_valid_text_gives_correct_score_and_msg():
     reply = parse_reply('{"correct": true, "score": 0.5, "msg": "<p>Half of it.</p>"}')
     assert (reply.correct, reply.score, reply.msg) == (True, 0.5, "<p>Half of it.</p>")
 
@@ -32,13 +32,13 @@ def test_it_works():
     [(True, True), (False, False), (None, False), (1, True), (0, False), (1.0, True)]
     + [("True", True), ("False", False), ("true", True), ("FALSE", False)],
 )
-def test_correct(sent, meant):
-    """C92, C123: true and false as graders write them; null means no."""
+def test_correct_is_read_from_bool_number_text_or_null(sent, meant):
+    """C92, C123: the values that graders write are read as true or false; null is false."""
     assert parse_reply(reply_text(correct=sent)).correct is meant
 
 
 @pytest.mark.parametrize("sent", ["yes", "", "1", " true", 2, -1, 0.5, [], {}, [True]])
-def test_doubtful_correct_is_refused(sent):
+def test_other_value_of_correct_is_refused(sent):
     """C92: no other value counts as true."""
     with pytest.raises(InvalidReply, match="^correct: ") as refused:
         parse_reply(reply_text(correct=sent))
@@ -54,7 +54,7 @@ def test_score_is_kept_as_sent(sent):
 
 
 @pytest.mark.parametrize(("sent", "points"), [(True, 1), (False, 0)])
-def test_score_may_be_a_bool(sent, points):
+def test_score_that_is_a_bool_is_0_or_1(sent, points):
     """C96: true is one point, false none."""
     score = parse_reply(reply_text(score=sent)).score
     assert score == points
@@ -73,8 +73,8 @@ def test_score_must_be_a_finite_number(sent):
 
 
 @pytest.mark.parametrize("missing", ["correct", "score"])
-def test_the_grade_must_be_there(missing):
-    """C92: a reply without a grade is no reply."""
+def test_missing_correct_or_score_is_refused(missing):
+    """C92: a reply without a grade is invalid."""
     members = json.loads(reply_text())
     del members[missing]
     with pytest.raises(InvalidReply, match=f"^{missing}: is missing$"):
@@ -82,8 +82,8 @@ def test_the_grade_must_be_there(missing):
 
 
 @pytest.mark.parametrize("msg", ["", " ", "\n\t", None, "\x00\x07", "<script>x</script>"])
-def test_empty_feedback_is_valid(msg):
-    """C93: an empty msg becomes an element that capa takes for a message."""
+def test_empty_msg_becomes_an_empty_element(msg):
+    """C93: capa accepts the element as a message."""
     assert parse_reply(reply_text(msg=msg)).msg == NO_FEEDBACK
     members = json.loads(reply_text())
     del members["msg"]
@@ -91,19 +91,19 @@ def test_empty_feedback_is_valid(msg):
 
 
 @pytest.mark.parametrize(("msg", "shown"), [(3, "3"), (0.5, "0.5"), (True, "True")])
-def test_msg_may_be_a_scalar(msg, shown):
+def test_msg_that_is_a_number_or_bool_is_shown_as_text(msg, shown):
     assert parse_reply(reply_text(msg=msg)).msg == shown
 
 
 @pytest.mark.parametrize("msg", [[], {}, ["x"], {"html": "x"}])
-def test_msg_must_be_text(msg):
+def test_msg_that_is_a_list_or_object_is_refused(msg):
     """C92: msg is text."""
     with pytest.raises(InvalidReply, match="^msg: "):
         parse_reply(reply_text(msg=msg))
 
 
-def test_msg_is_cleaned():
-    """C93: code points that XML cannot hold are taken out, the rest is shown."""
+def test_code_points_that_xml_refuses_are_removed_from_msg():
+    """C93: the other characters are shown."""
     text = '{"correct": true, "score": 1, "msg": "<p>a\\u0007b\\ud800c\\u0000</p>"}'
     assert parse_reply(text).msg == "<p>abc</p>"
 
@@ -113,14 +113,14 @@ def test_msg_is_cleaned():
     ["", " ", "x", "null", "true", "3", "[]", '"{}"', "{", "\ufeff", "[" * 100_000, "{'a': 1}"]
     + ['{"a":' * 100_000, '{"correct": true, "score": ' + "1" * 5000 + ', "msg": "x"}'],
 )
-def test_what_is_no_json_object_is_refused(text):
+def test_text_that_is_no_json_object_is_refused(text):
     """C92: the body is a JSON object."""
     with pytest.raises(InvalidReply, match="^xqueue_body: "):
         parse_reply(text)
 
 
 @pytest.mark.parametrize("text", [None, 3, {"correct": True}, b"{}"])
-def test_what_is_no_text_is_refused(text):
+def test_value_that_is_no_text_is_refused(text):
     with pytest.raises(InvalidReply, match="^xqueue_body: must be text$"):
         parse_reply(text)
 
@@ -129,15 +129,15 @@ def test_extra_members_are_ignored():
     assert parse_reply(reply_text(errors=[], tests=[["a", "b"]])) == parse_reply(reply_text())
 
 
-def test_output_of_a_trial_run_needs_no_grade():
-    """C117: only msg counts where nothing is graded."""
+def test_msg_alone_is_valid_for_a_trial_run():
+    """C117: a reply to a trial run needs msg only."""
     assert parse_reply('{"msg": "<p>ans = 3</p>"}', graded=False).msg == "<p>ans = 3</p>"
     with pytest.raises(InvalidReply, match="^correct: is missing$"):
         parse_reply('{"msg": "<p>ans = 3</p>"}')
 
 
 def test_failure_reply_is_valid_and_calls_it_a_fault_of_the_service():
-    """C123: it is a reply like any other, in the form of XQueue's own."""
+    """C123: it is parsed like a grader's reply and has the form of XQueue's own."""
     assert json.loads(failure_reply()) == {
         "correct": None,
         "score": 0,
@@ -150,7 +150,7 @@ def test_failure_reply_is_valid_and_calls_it_a_fault_of_the_service():
     assert reply.msg == json.loads(failure_reply())["msg"]
 
 
-def test_messages_hold_nothing_of_the_reply():
+def test_error_has_no_text_of_the_reply():
     secret = "hunter2"
     for text in (f"{secret}", reply_text(score=secret), reply_text(correct=secret)):
         with pytest.raises(InvalidReply) as refused:
@@ -160,7 +160,7 @@ def test_messages_hold_nothing_of_the_reply():
         assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-def capa_takes(reply):
+def capa_accepts(reply):
     valid, _correct, score, msg = CodeResponse._parse_score_msg(
         None, write_reply(reply, score=reply.score)
     )
@@ -177,13 +177,13 @@ def check(text):
     assert type(reply.score) in (int, float)
     assert isfinite(reply.score)
     assert reply.msg.strip()
-    assert capa_takes(reply), "no written reply may delete a learner's answer"
+    assert capa_accepts(reply), "no written reply may delete a learner's answer"
     again = parse_reply(write_reply(reply, score=reply.score))
     assert again == reply, "what we write is what we read"
 
 
 @given(st.text(st.characters()))
-def test_any_text_is_a_reply_or_refused(text):
+def test_any_text_is_a_reply_or_invalid_reply(text):
     check(text)
 
 
@@ -193,13 +193,13 @@ def test_any_text_is_a_reply_or_refused(text):
     )
     | st.dictionaries(st.sampled_from(["correct", "score", "msg", "x"]), json_values)
 )
-def test_any_json_is_a_reply_or_refused(members):
+def test_any_json_is_a_reply_or_invalid_reply(members):
     check(json.dumps(members))
 
 
 @given(markup)
-def test_any_feedback_is_what_capa_takes(msg):
-    """C112: capa's own parser accepts every reply that we hand on."""
+def test_any_feedback_is_accepted_by_capa(msg):
+    """C112: capa's own parser accepts every reply that is written for it."""
     check(reply_text(msg=msg))
 
 
@@ -208,8 +208,8 @@ def test_any_feedback_is_what_capa_takes(msg):
     st.floats(allow_nan=False, allow_infinity=False) | st.integers(),
     st.text(),
 )
-def test_good_replies_are_taken(correct, score, msg):
-    """C92: whatever keeps the contract is accepted."""
+def test_any_valid_reply_is_parsed(correct, score, msg):
+    """C92: each reply that follows the grade contract is accepted."""
     text = json.dumps({"correct": correct, "score": score, "msg": msg})
     if abs(score) < 1e300:
         assert parse_reply(text).score == score
@@ -227,8 +227,8 @@ def test_good_replies_are_taken(correct, score, msg):
         ("", NO_FEEDBACK),
     ],
 )
-def test_long_feedback_ends_with_a_notice(msg, made):
-    """C93: it is cut between characters and tags, and stays well-formed."""
+def test_feedback_over_the_limit_is_cut_and_marked(msg, made):
+    """C93: the feedback is cut between characters and tags, and stays well-formed."""
     text = json.dumps({"correct": True, "score": 1, "msg": msg})
     reply = parse_reply(text, max_feedback_bytes=40)
     assert reply.msg == made

@@ -1,4 +1,4 @@
-"""Scores to points: pure."""
+"""Conversion of scores to points: pure."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ def points(score, maximum, *, is_fraction=False):
     ("score", "maximum", "expected"),
     [(0.8, 1, 0.8), (7, 10, 7), (1.0, 1, 1.0), (1, 10, 1), (5, 1, 1), (1.0000000000000002, 1, 1)],
 )
-def test_points_are_points(score, maximum, expected):
-    """C94: within the answer's points the number is untouched."""
+def test_score_up_to_the_maximum_is_kept(score, maximum, expected):
+    """C94: a score up to the answer's points is kept, a higher one is the maximum."""
     assert points(score, maximum) == expected
 
 
 @pytest.mark.parametrize("score", [-1, -0.5, -0.0, 0])
-def test_less_than_nothing_is_nothing(score):
+def test_negative_score_is_0(score):
     """C96: a negative score becomes 0."""
     assert str(points(score, 1)) == "0"
     assert points(score, None) == 0
 
 
 @pytest.mark.parametrize(("score", "expected"), [(0.5, 5), (1, 10), (2, 10), (-1, 0), (0.7, 7)])
-def test_a_fraction_is_one_of_the_answers_points(score, expected):
-    """C95: where a queue's scores are fractions they are multiplied by the answer's points."""
+def test_fraction_is_multiplied_by_the_points(score, expected):
+    """C95: the score of a queue with fractions is multiplied by the answer's points."""
     assert points(score, 10, is_fraction=True) == pytest.approx(expected)
 
 
 @given(numbers, st.integers(0, 1000), st.booleans())
-def test_points_are_always_possible(score, maximum, is_fraction):
+def test_any_score_gives_points_from_0_to_the_maximum(score, maximum, is_fraction):
     """C94, C95: a score is at least 0 and at most the points of the answer."""
     assert 0 <= points(score, maximum, is_fraction=is_fraction) <= maximum
 
 
 @given(st.integers(0, 10))
-def test_an_integer_stays_one(score):
+def test_integer_score_gives_integer_points(score):
     assert type(points(score, 5)) is int
 
 
@@ -60,6 +60,6 @@ def test_an_integer_stays_one(score):
         (True, 0, 1, True),
     ],
 )
-def test_an_answer_with_all_points_is_correct(correct, score, maximum, marked):
-    """C113: "incorrect" is not shown beside full points; a partial score keeps its mark."""
+def test_answer_with_full_points_is_marked_correct(correct, score, maximum, marked):
+    """C113: full points are marked as correct; a partial score keeps its mark."""
     assert with_mark(GraderReply(correct, score, "x"), score, maximum).correct is marked

@@ -183,7 +183,7 @@ def test_block_takes_each_reply_once_if_the_process_is_killed(transactional_db, 
     replies, ends = [], [KILLED]
     with fork_server() as processes:
         while ends[-1] == KILLED:
-            (submission,) = real_block.answer(make_learner(f"learner{len(ends)}"), "one")
+            (submission,) = real_block.submit_answers(make_learner(f"learner{len(ends)}"), "one")
             replies.append(make_reply(submission).pk)
             # A reply whose queue key the state does not wait for is stale at once.
             Submission.objects.update(created_at=timezone.now() - OLD)

@@ -1,4 +1,4 @@
-"""Which backend the host has chosen."""
+"""The setting REPLY_BACKEND."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBa
         ("tests.grader_replies.factories.ScriptedBackend", ScriptedBackend),
     ],
 )
-def test_the_setting_chooses(settings, name, backend):
+def test_setting_gives_the_named_backend(settings, name, backend):
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": name}
     assert type(get_reply_backend()) is backend
 
 
-def test_the_default(settings):
+def test_default_backend_is_state(settings):
     settings.XQUEUE_BRIDGE = {}
     assert type(get_reply_backend()) is StudentModuleBackend
 
 
 @pytest.mark.parametrize("name", ["stat", "tests.nowhere.ReplyBackend"])
-def test_a_wrong_name_is_an_error(settings, name):
+def test_unknown_name_is_an_import_error(settings, name):
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": name}
     with pytest.raises(ImportError):
         get_reply_backend()

@@ -1,4 +1,4 @@
-"""The block takes the reply itself; most of this is shown with the real problem block."""
+"""The backend "block": the block applies the reply itself. The last class has the real block."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Status = ReceivedReply.Status
 
 
 class CorrectMap(dict[str, Any]):
-    """capa's, as far as we ask it."""
+    """The part of capa's correct map that the backend uses."""
 
     block: Block
 
@@ -50,7 +50,7 @@ class CorrectMap(dict[str, Any]):
 
 
 class Block:
-    """Takes notes instead of replies; ``waits_for`` is used up unless it is stubborn."""
+    """Block that stores its calls; after a reply it does not wait, unless it is ``stubborn``."""
 
     def __init__(self, waits_for: str | None = "key-1", *, stubborn: bool = False) -> None:
         self.waits_for, self.stubborn = waits_for, stubborn
@@ -75,7 +75,7 @@ class Block:
 
 @pytest.fixture
 def loads(monkeypatch, settings):
-    """Have the host's loader return something, or raise it."""
+    """Return a function that sets what the host's loader returns or raises."""
     settings.XQUEUE_BRIDGE = {"BLOCK_LOADER": "host.load"}
 
     def install(found):
@@ -93,19 +93,19 @@ def loads(monkeypatch, settings):
     return install
 
 
-def record(**changes):
+def apply(**changes):
     marked: list[ApplyResult] = []
     result = BlockBackend().apply(make_reply_to_apply(**changes), marked.append)
     assert marked == ([result] if result.applied else [])
     return result
 
 
-def test_what_the_block_is_given(loads):
-    """C109: handle_ajax with header, body and key, then save."""
+def test_block_gets_header_body_and_key_and_is_saved(loads):
+    """C109: handle_ajax is called with header, body and queue key, then save."""
     block = Block()
     asked = loads(block)
     to_apply = make_reply_to_apply()
-    assert record() == ApplyResult(True, 1, 2)
+    assert apply() == ApplyResult(True, 1, 2)
     (dispatch, data), saved = block.calls
     assert dispatch == "score_update"
     assert data["xqueue_header"] == to_apply.header
@@ -117,71 +117,71 @@ def test_what_the_block_is_given(loads):
     assert asked == [(target.user_id, target.course_key, target.usage_key)]
 
 
-def test_the_other_dispatch(loads):
-    """C110, C117: the output of a trial run goes by its own dispatch, without points."""
+def test_reply_to_a_trial_run_has_its_dispatch_and_no_points(loads):
+    """C110, C117: the output of a trial run is passed with the dispatch ungraded_response."""
     block = Block(None)
     block.lcp.input_state = {"a_2_1": {"queuestate": "queued", "queuekey": "key-1"}}
     loads(block)
-    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == ApplyResult(True)
+    assert apply(dispatch=Dispatch.UNGRADED_RESPONSE) == ApplyResult(True)
     assert block.calls[0][0] == "ungraded_response"
 
 
 @pytest.mark.parametrize("waits_for", [None, "key-2"])
-def test_a_block_that_does_not_wait_is_left_alone(loads, waits_for):
-    """C111, C115: the key is compared before the block sees anything."""
+def test_block_that_does_not_wait_is_not_called(loads, waits_for):
+    """C111, C115: the queue key is compared before the block is called."""
     block = Block(waits_for)
     loads(block)
-    assert record() == ApplyResult(False)
+    assert apply() == ApplyResult(False)
     assert block.calls == []
 
 
-def test_points_are_kept_to_the_answers(loads):
-    """C94: a block that got more than its maximum could not be opened again."""
+def test_score_over_the_maximum_is_the_maximum(loads):
+    """C94: a block with more than its maximum score cannot be loaded again."""
     block = Block()
     loads(block)
-    assert record(reply=GraderReply(True, 50, "x"), points={}) == ApplyResult(True, 2, 2)
+    assert apply(reply=GraderReply(True, 50, "x"), points={}) == ApplyResult(True, 2, 2)
     assert json.loads(block.calls[0][1]["xqueue_body"])["score"] == 2
 
 
-def test_fractions(loads):
-    """C95: multiplied by the answer's points before the block sees the number."""
+def test_fraction_is_multiplied_by_the_points(loads):
+    """C95: the block gets points."""
     block = Block()
     loads(block)
     reply = GraderReply(True, 0.25, "x")
-    assert record(reply=reply, score_is_fraction=True) == ApplyResult(True, 0.5, 2)
+    assert apply(reply=reply, score_is_fraction=True) == ApplyResult(True, 0.5, 2)
 
 
-def test_a_block_that_does_not_take_it_is_not_saved(loads):
-    """C106, C107: few attempts, because the block publishes a score at each of them."""
+def test_block_that_still_waits_after_the_reply_is_not_saved(loads):
+    """C106, C107: the error is permanent, because the block publishes a score at each attempt."""
     block = Block(stubborn=True)
     loads(block)
     with pytest.raises(PermanentApplyError):
-        record()
+        apply()
     assert "save" not in block.calls
 
 
 @pytest.mark.parametrize(
     "found", [None, Http404(), User.DoesNotExist(), PermanentApplyError("not here")]
 )
-def test_no_learner_or_block_is_permanent(loads, found):
-    """C107: the loader's usual ways to say that there is none."""
+def test_missing_learner_or_block_is_a_permanent_error(loads, found):
+    """C107: a loader returns None or raises one of these exceptions."""
     loads(found)
     with pytest.raises(PermanentApplyError):
-        record()
+        apply()
 
 
-def test_a_learner_that_our_state_does_not_know_is_permanent(loads):
-    """C107: found out only when the block saves."""
+def test_unknown_learner_at_the_save_is_a_permanent_error(loads):
+    """C107: the exception is raised when the block saves."""
     block = Block()
     block.save = lambda: (_ for _ in ()).throw(UnknownLearner())
     loads(block)
     with pytest.raises(PermanentApplyError):
-        record()
+        apply()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_its_save_runs_in_a_transaction(loads, settings):
-    """C109, C116: the block's own work holds no lock; its save is one with our note."""
+def test_block_is_saved_in_a_transaction_and_handles_the_reply_outside(loads, settings):
+    """C109, C116: the save is in one transaction with the reply's status."""
     block, seen = Block(), []
     handle_ajax = block.handle_ajax
 
@@ -197,16 +197,16 @@ def test_only_its_save_runs_in_a_transaction(loads, settings):
     assert seen == [False, True]
 
 
-def test_something_that_is_no_problem_never_waits(loads):
+def test_block_without_capa_does_not_wait(loads):
     loads(SimpleNamespace())
-    assert record() == ApplyResult(False)
-    assert record(dispatch=Dispatch.UNGRADED_RESPONSE) == ApplyResult(False)
+    assert apply() == ApplyResult(False)
+    assert apply(dispatch=Dispatch.UNGRADED_RESPONSE) == ApplyResult(False)
 
 
-def test_no_loader_is_named(settings):
+def test_missing_block_loader_setting_is_named_in_the_error(settings):
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "block"}
     with pytest.raises(Exception, match="BLOCK_LOADER"):
-        record()
+        apply()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -228,26 +228,26 @@ class TestRealBlock:
     def score(self, submission: Submission) -> Any:
         return learner_state.read_score(submission.user_id, submission.usage_key, COURSE)
 
-    def test_it_works(self):
-        """C109, C113: the grade is in the state, and in the score beside it."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_reply_is_in_the_state_and_the_score(self):
+        """C109, C113: the reply is applied to the state and to the stored score."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         reply = make_reply(submission)
         assert api.apply_reply(reply.pk) == Status.APPLIED
         (entry,) = self.state(submission)["correct_map"].values()
         assert (entry["correctness"], entry["queuestate"]) == ("correct", None)
         assert self.score(submission) == learner_state.RawScore(1, 1)
 
-    def test_both_parts(self):
-        """C24: two replies to one block, each to its own answer."""
-        sent = real_block.answer(make_learner(), "uneven")
+    def test_replies_to_both_parts_are_applied(self):
+        """C24: each of two replies is applied to its own answer."""
+        sent = real_block.submit_answers(make_learner(), "uneven")
         for submission, points in zip(reversed(sent), (5, 2), strict=True):
             body = json.dumps({"correct": True, "score": points, "msg": "x"})
             assert api.apply_reply(make_reply(submission, body).pk) == Status.APPLIED
         assert self.score(sent[0]) == learner_state.RawScore(7, 7)
 
-    def test_killed_between_the_blocks_save_and_our_note(self, monkeypatch):
-        """C116, SG43: neither is kept without the other, so the next attempt finds the key."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_kill_before_the_status_is_written_rolls_back_the_save(self, monkeypatch):
+        """C116, SG43: the state still waits, and the next attempt applies the reply."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         Submission.objects.update(created_at=timezone.now() - OLD)
         reply = make_reply(submission)
 
@@ -263,9 +263,9 @@ class TestRealBlock:
         assert self.score(submission) == learner_state.RawScore(1, 1)
         assert not waiting_keys(self.state(submission))
 
-    def test_a_note_that_collides_undoes_the_save(self, monkeypatch):
-        """C106, C116: the block has nothing left to save then; the next attempt loads it anew."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_deadlock_at_the_status_rolls_back_the_save(self, monkeypatch):
+        """C106, C116: the block cannot save twice; the next attempt loads it again."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         reply = make_reply(submission)
 
         def collide(*args, **kwargs):
@@ -278,10 +278,10 @@ class TestRealBlock:
         assert due_again(reply) == Status.APPLIED
         assert not waiting_keys(self.state(submission))
 
-    def test_before_the_state_is_saved(self):
-        """C20: a reply that came first is applied by the save itself."""
+    def test_reply_before_the_save_of_the_state_is_applied_by_the_save(self):
+        """C20: a reply that is received first is applied by the save."""
         ada = make_learner()
-        (submission,) = real_block.answer(ada, "one")
+        (submission,) = real_block.submit_answers(ada, "one")
         row = StudentModule.objects.get()
         saved = json.loads(row.state)
         row.delete()
@@ -292,9 +292,9 @@ class TestRealBlock:
         assert reply.status == Status.APPLIED
         assert self.score(submission).earned == 1
 
-    def test_what_another_save_undid_is_done_again(self):
-        """C118: a save that we do not hear of; the second look finds it."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_reply_overwritten_by_another_save_is_applied_again(self):
+        """C118: no signal is sent for that save; the recheck finds it."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         before = StudentModule.objects.get()
         reply = make_reply(submission)
         api.apply_reply(reply.pk)
@@ -304,18 +304,18 @@ class TestRealBlock:
         assert self.score(submission).earned == 1
         assert not waiting_keys(self.state(submission))
 
-    def test_the_second_look_changes_nothing_where_all_is_well(self):
-        """C116, C118: applied once, looked at twice."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_recheck_of_an_applied_reply_changes_nothing(self):
+        """C116, C118: the reply is applied once and checked again."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         reply = make_reply(submission)
         api.apply_reply(reply.pk)
         version = StudentModule.objects.get().version
         assert due_again(reply) == Status.APPLIED
         assert StudentModule.objects.get().version == version
 
-    def test_a_stale_reply(self):
-        """C111, C115: the block is not even saved."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_stale_reply_does_not_save_the_block(self):
+        """C111, C115: the version of the state does not change."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         version = StudentModule.objects.get().version
         stranger = make_submission(
             submission.user_id, "another key", usage_key=submission.usage_key, age=OLD
@@ -323,18 +323,18 @@ class TestRealBlock:
         assert api.apply_reply(make_reply(stranger).pk) == Status.STALE
         assert StudentModule.objects.get().version == version
 
-    def test_the_notice(self):
-        """C123: the learner reads that the submission has failed."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_failure_reply_is_shown_to_the_learner(self):
+        """C123: the learner reads that the submission could not be graded."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         reply_id = api.store_failure_reply(submission.pk)
         assert ReceivedReply.objects.get(pk=reply_id).status == Status.APPLIED
         (entry,) = self.state(submission)["correct_map"].values()
         assert (entry["correctness"], entry["npoints"]) == ("incorrect", 0)
         assert "could not be graded" in entry["msg"]
 
-    def test_after_the_last_attempt(self, monkeypatch):
-        """C119: a closed problem takes replies."""
-        (submission,) = real_block.answer(make_learner(), "one")
+    def test_reply_to_a_closed_problem_is_applied(self, monkeypatch):
+        """C119: a closed problem accepts replies."""
+        (submission,) = real_block.submit_answers(make_learner(), "one")
         closed = real_block.load_block
 
         def load_closed(*key):
@@ -346,8 +346,8 @@ class TestRealBlock:
         assert api.apply_reply(make_reply(submission).pk) == Status.APPLIED
         assert self.score(submission).earned == 1
 
-    def test_a_block_that_is_gone(self):
-        """C107: few attempts, then operators see it."""
+    def test_reply_to_a_missing_block_is_dead_after_three_attempts(self):
+        """C107: the reply is dead, with the error for operators."""
         submission = make_submission(make_learner(), usage_key=real_block.parse_usage_key("gone"))
         reply = make_reply(submission)
         assert api.apply_reply(reply.pk) == Status.PENDING

@@ -31,7 +31,7 @@ def lms():
         yield mocked
 
 
-def record(to_apply=None):
+def apply(to_apply=None):
     marked: list[ApplyResult] = []
     result = CallbackBackend().apply(to_apply or make_reply_to_apply(), marked.append)
     assert marked == [result]
@@ -52,7 +52,7 @@ def test_header_and_reply_are_posted(lms):
     lms.post(CALLBACK_URL, status=200)
     header = '{"lms_key":"key-1",  "queue_name": "é", "lms_callback_url": "%s"}' % CALLBACK_URL
     to_apply = make_reply_to_apply(header=header, reply=GraderReply(False, 0.5, "<p>half</p>"))
-    assert record(to_apply).applied
+    assert apply(to_apply).applied
     form = posted(lms)
     assert form["xqueue_header"] == header
     assert json.loads(form["xqueue_body"]) == {
@@ -67,7 +67,7 @@ def test_header_and_reply_are_posted(lms):
 def test_200_is_an_acknowledgement(lms, status):
     """C104: after a response 200 the reply is applied."""
     lms.post(CALLBACK_URL, status=status, body="anything")
-    assert record().applied
+    assert apply().applied
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 400, 401, 403, 408, 429, 500, 502, 503, 504])
@@ -75,16 +75,16 @@ def test_other_status_is_transient(lms, status):
     """C104, C106: after every other response the reply is retried."""
     lms.post(CALLBACK_URL, status=status)
     with pytest.raises(TransientApplyError, match=str(status)):
-        record()
+        apply()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects_are_not_followed(lms, status):
+def test_redirect_is_a_transient_error_and_not_followed(lms, status):
     """C105: a redirect of the POST is a transient error."""
     elsewhere = "https://lms.example.com/courses/elsewhere/score_update"
     lms.post(CALLBACK_URL, status=status, headers={"Location": elsewhere})
     with pytest.raises(TransientApplyError):
-        record()
+        apply()
     assert len(lms.calls) == 1
 
 
@@ -93,7 +93,7 @@ def test_404_and_410_are_permanent(lms, status):
     """C107: the LMS has no such learner or block."""
     lms.post(CALLBACK_URL, status=status)
     with pytest.raises(PermanentApplyError, match=str(status)):
-        record()
+        apply()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_connection_error_is_transient(lms, error):
     """C106: the reply is retried; the message contains no URL."""
     lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
     with pytest.raises(TransientApplyError) as raised:
-        record()
+        apply()
     assert error.__name__ in str(raised.value)
     assert "lms.example.com" not in str(raised.value)
     assert raised.value.__suppress_context__
@@ -129,7 +129,7 @@ def test_invalid_url_is_permanent(lms, error):
     """C107: a retry cannot help; the message contains no URL."""
     lms.post(CALLBACK_URL, body=error(f"at {CALLBACK_URL}"))
     with pytest.raises(PermanentApplyError, match=r"^The callback URL is not one\.$") as raised:
-        record()
+        apply()
     assert raised.value.__suppress_context__
 
 
@@ -145,7 +145,7 @@ def test_certificates_are_verified_and_time_is_limited(monkeypatch):
 
     monkeypatch.setattr(requests.Session, "send", send)
     with pytest.raises(TransientApplyError):
-        record()
+        apply()
     assert seen["verify"] is True
     assert seen["timeout"] == (3.05, 10)
     assert seen["allow_redirects"] is False
@@ -175,42 +175,42 @@ def test_certificates_are_verified_and_time_is_limited(monkeypatch):
         "",
     ],
 )
-def test_only_listed_urls_are_posted_to(lms, url):
+def test_url_that_is_not_below_a_prefix_is_a_permanent_error(lms, url):
     """C108: scheme, host, port and path must be below a listed prefix."""
     with pytest.raises(PermanentApplyError, match=r"CALLBACK_PREFIXES|no callback URL"):
-        record(with_url(url))
+        apply(with_url(url))
     assert not lms.calls
 
 
-def test_a_prefix_may_be_a_whole_host(lms, settings):
-    """C108: with or without the slash at its end."""
+def test_prefix_that_is_a_whole_host_is_accepted(lms, settings):
+    """C108: the prefix may end in a slash."""
     lms.post(CALLBACK_URL, status=200)
     for prefix in ("https://lms.example.com", "https://lms.example.com/"):
         settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": [prefix]}
-        assert record().applied
+        assert apply().applied
 
 
-def test_a_prefix_without_a_host_allows_nothing(lms, settings):
+def test_prefix_without_a_host_allows_no_url(lms, settings):
     """C108: a prefix without a host matches no URL."""
     settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ["/courses/"]}
     with pytest.raises(PermanentApplyError, match="CALLBACK_PREFIXES"):
-        record(with_url("/courses/x/score_update"))
+        apply(with_url("/courses/x/score_update"))
 
 
-def test_nothing_is_posted_without_a_list(lms, settings):
+def test_no_url_is_allowed_without_callback_prefixes(lms, settings):
     """C108: without CALLBACK_PREFIXES no URL is allowed."""
     settings.XQUEUE_BRIDGE = {}
     with pytest.raises(PermanentApplyError):
-        record()
+        apply()
     assert not lms.calls
 
 
 @pytest.mark.parametrize(
     "header", ["", "x", "null", "[]", "{}", '{"lms_callback_url": null}', '{"lms_callback_url": 3}']
 )
-def test_a_header_without_a_url(lms, header):
+def test_header_without_a_url_is_a_permanent_error(lms, header):
     with pytest.raises(PermanentApplyError):
-        record(make_reply_to_apply(header=header))
+        apply(make_reply_to_apply(header=header))
     assert not lms.calls
 
 
@@ -218,7 +218,7 @@ def test_a_header_without_a_url(lms, header):
 def test_url_with_another_dispatch_is_permanent(lms, dispatch):
     """C110: the URL's last segment must be the submission's dispatch."""
     with pytest.raises(PermanentApplyError, match="dispatch"):
-        record(with_url(f"https://lms.example.com/courses/x/{dispatch}"))
+        apply(with_url(f"https://lms.example.com/courses/x/{dispatch}"))
     assert not lms.calls
 
 
@@ -228,7 +228,7 @@ def test_reply_to_a_trial_run_is_posted(lms):
     lms.post(url, status=200)
     header = json.dumps({"lms_callback_url": url})
     to_apply = make_reply_to_apply(dispatch=Dispatch.UNGRADED_RESPONSE, header=header)
-    assert record(to_apply).applied
+    assert apply(to_apply).applied
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_reply_to_a_trial_run_is_posted(lms):
 def test_score_is_clamped_and_scaled(lms, score, points, is_fraction, sent):
     """C94, C95, C96: a score is clamped to the answer's points, and a fraction is scaled."""
     lms.post(CALLBACK_URL, status=200)
-    record(
+    apply(
         make_reply_to_apply(
             reply=GraderReply(True, score, "x"), points=points, score_is_fraction=is_fraction
         )
@@ -258,15 +258,15 @@ def test_score_is_clamped_and_scaled(lms, score, points, is_fraction, sent):
 def test_fraction_of_unknown_points_is_permanent(lms, points):
     """C95: without the answer's points a fraction cannot be scaled."""
     with pytest.raises(PermanentApplyError, match="SCORE_SCALE"):
-        record(make_reply_to_apply(points=points, score_is_fraction=True))
+        apply(make_reply_to_apply(points=points, score_is_fraction=True))
     assert not lms.calls
 
 
-def test_one_request_is_sent_in_an_attempt(lms):
+def test_attempt_sends_one_request(lms):
     """C106: the backend does not repeat a request; the caller schedules the retry."""
     lms.post(CALLBACK_URL, status=503)
     with pytest.raises(TransientApplyError):
-        record()
+        apply()
     assert len(lms.calls) == 1
 
 
@@ -280,13 +280,13 @@ def test_no_transaction_is_open_during_the_request(lms):
         return 200, {}, ""
 
     lms.add_callback("POST", CALLBACK_URL, respond)
-    record()
+    apply()
     assert seen == [False]
 
 
-def test_nothing_is_posted_before_the_state_can_be_saved(lms):
-    """C20, C111: the LMS would acknowledge an early reply, and drop it."""
+def test_reply_before_the_save_of_the_state_is_not_posted(lms):
+    """C20, C111: the LMS would acknowledge an early reply and not apply it."""
     with time_machine.travel(timezone.now(), tick=False):
         with pytest.raises(TransientApplyError, match="not be saved yet"):
-            record(make_reply_to_apply(sent_at=timezone.now()))
+            apply(make_reply_to_apply(sent_at=timezone.now()))
     assert not lms.calls
