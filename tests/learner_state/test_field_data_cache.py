@@ -189,7 +189,7 @@ class TestWrites:
         assert cache.get(key_of(ada, "attempts", group=SUMS)) == 2
 
     def test_returned_values_are_copies(self, ada):
-        """SG15: neither what was written nor what was read is the cache's own."""
+        """SG15: keep the cached value unchanged when a written or returned one is changed."""
         cache = cache_of(ada, "poll-lunch")
         for key in (key_of(ada, "counts", "user_state_summary"), key_of(ada, "words")):
             value = {"soup": [1]}

@@ -156,7 +156,7 @@ class TestOrder:
         assert score_of(ada) == (1, 4)
         assert apply(ada, "r5", attempt=2, digest="d").outcome == Outcome.APPLIED
 
-    def test_other_learners_and_rejected_scores_make_none_stale(self, ada):
+    def test_score_after_those_of_another_learner_or_rejected_is_applied(self, ada):
         """SG41: apply a score after another learner's and after a rejected one."""
         bob = get_user_model().objects.create_user("bob").pk
         assert apply(bob, "bob's", attempt=2).outcome == Outcome.APPLIED

@@ -80,7 +80,7 @@ class TestStoredRows:
         assert not StudentModule.objects.exists()
         assert not StudentModuleHistory.objects.exists()
 
-    def test_other_scopes_are_an_error_and_write_nothing(self, client, ada):
+    def test_unsupported_scope_is_an_error_and_writes_nothing(self, client, ada):
         """SG9: accept XBlock's ``Scope.user_state``, and refuse any other scope."""
         for scope in Scope.scopes():
             if scope != Scope.user_state:
