@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.course_grades import courses
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from xqueue_bridge import signals
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
@@ -73,4 +73,6 @@ def heard_of_grades() -> Iterator[dict[str, list[dict[str, Any]]]]:
         "first": signals.COURSE_GRADE_PASSED_FIRST_TIME,
     }
     with ExitStack() as stack:
-        yield {name: stack.enter_context(heard(signal)) for name, signal in names.items()}
+        yield {
+            name: stack.enter_context(received_signals(signal)) for name, signal in names.items()
+        }

@@ -19,7 +19,7 @@ from tests.course_grades.factories import (
     settle,
     stored,
 )
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from xqueue_bridge import signals
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.learner_state import student_module as learner_state
@@ -169,8 +169,8 @@ class TestScores:
         publish(courses.course(subsection("homework", block("p1", 4, weight=12))))
         ada = make_learner()
         with (
-            heard(signals.PROBLEM_RAW_SCORE_CHANGED) as raw,
-            heard(signals.PROBLEM_WEIGHTED_SCORE_CHANGED) as weighted,
+            received_signals(signals.PROBLEM_RAW_SCORE_CHANGED) as raw,
+            received_signals(signals.PROBLEM_WEIGHTED_SCORE_CHANGED) as weighted,
         ):
             score(ada, P1, 3, 4)
         both = {
@@ -192,7 +192,7 @@ class TestScores:
 
     def test_deleted_score_sends_score_deleted_with_zero_points(self, ada):
         score(ada)
-        with heard(signals.PROBLEM_RAW_SCORE_CHANGED) as raw:
+        with received_signals(signals.PROBLEM_RAW_SCORE_CHANGED) as raw:
             learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
         assert [(said["score_deleted"], said["raw_earned"]) for said in raw] == [(True, 0)]
 

@@ -19,7 +19,7 @@ from tests.course_grades.factories import (
     stored,
     sweep_later,
 )
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from tests.processes import in_processes
 from xqueue_bridge import signals
 from xqueue_bridge.course_grades import api
@@ -41,8 +41,8 @@ def ada(committed_ada, by_workers):
 def update(user) -> dict[str, int]:
     """Compute a learner's grade from scores; return how often each signal was received."""
     with (
-        heard(signals.COURSE_GRADE_PASSED_FIRST_TIME) as first,
-        heard(signals.COURSE_GRADE_CHANGED) as changed,
+        received_signals(signals.COURSE_GRADE_PASSED_FIRST_TIME) as first,
+        received_signals(signals.COURSE_GRADE_CHANGED) as changed,
     ):
         api.CourseGradeFactory().update(user, course_key=COURSE_KEY, force_update_subsections=True)
     return {"first": len(first), "changed": sum(received["changed"] for received in changed)}

@@ -1,4 +1,4 @@
-"""Parsing of one OLX file: elements with their lines, and nothing that XML could load."""
+"""Parsing of one OLX file: elements with their lines; document types are refused."""
 
 from __future__ import annotations
 

@@ -201,10 +201,10 @@ class TestMissed:
 
     def test_missed_changes_are_enqueued_once(self, credentials):
         """SG84, SG44: a committed grade is sent even if its signal was never sent."""
-        heard, missed, changed = (make_learner(name) for name in ("heard", "missed", "changed"))
-        for learner in (heard, missed, changed):
+        enqueued, missed, changed = (make_learner(n) for n in ("enqueued", "missed", "changed"))
+        for learner in (enqueued, missed, changed):
             store_grade(learner)
-        for learner in (heard, changed):
+        for learner in (enqueued, changed):
             enqueue_grade(learner)
         latest = store_grade(changed, 0.9)
         assert api.enqueue_missed() == 2

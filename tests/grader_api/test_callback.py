@@ -93,7 +93,7 @@ def test_repeated_reply_is_stored_once(client, waiting):
 
 
 def test_reply_with_another_queue_key_changes_no_state(client, waiting):
-    """C115: a reply with a key that the state does not wait for changes nothing."""
+    """C115: a queue key that the state does not wait for changes no state."""
     before = learner_state.read_state(waiting.pk, PROBLEM, COURSE)
     response = post(client, waiting.pk, xqueue_header='{"lms_key": "other"}')
     assert response.status_code == 200
@@ -102,7 +102,7 @@ def test_reply_with_another_queue_key_changes_no_state(client, waiting):
 
 
 def test_reply_before_the_save_of_the_state_is_applied_after_it(client, learner):
-    """C20, C111: a reply that comes before the state is saved is applied once it is."""
+    """C20, C111: a reply that is received before the save is applied after it."""
     assert post(client, learner.pk).text == "stored\n"
     entry = {"correctness": "incomplete", "npoints": None, "msg": ""}
     entry["queuestate"] = {"key": "live", "time": "20261120101010"}

@@ -48,7 +48,7 @@ class TestLogin:
         }
 
     def test_valid_login_sets_the_session_cookie(self):
-        """C43: a good login says so and sets the session's cookie."""
+        """C43: a valid login is acknowledged and sets the session's cookie."""
         grader = GraderClient(api.create_grader("watcher", ["python"]))
         assert grader.login() == {"return_code": 0, "content": "Logged in"}
         assert grader.http.cookies["xqueue_session_key"].value

@@ -160,12 +160,12 @@ class ScriptedBackend:
 
 
 @contextmanager
-def heard(signal: Signal) -> Iterator[list[dict[str, Any]]]:
-    """Collect the arguments of each sending of a signal."""
+def received_signals(signal: Signal) -> Iterator[list[dict[str, Any]]]:
+    """Collect the arguments of each signal that is sent in the ``with`` block."""
     received: list[dict[str, Any]] = []
 
-    def listen(sender: object, signal: Signal, **said: Any) -> None:
-        received.append(said)
+    def listen(sender: object, signal: Signal, **arguments: Any) -> None:
+        received.append(arguments)
 
     signal.connect(listen)
     try:

@@ -18,11 +18,11 @@ from tests.grader_replies.factories import (
     GOOD,
     OLD,
     ScriptedBackend,
-    heard,
     make_learner,
     make_reply,
     make_state,
     make_submission,
+    received_signals,
     waiting_state,
 )
 from tests.learner_state.test_user_state import LOCK, in_threads
@@ -166,7 +166,7 @@ class TestState:
     def test_reply_to_an_unknown_learner_is_dead_after_three_attempts(self, committed_ada):
         """C107: after three attempts the reply is dead, with the error for operators."""
         reply = make_reply(make_submission(committed_ada + 1))
-        with heard(reply_not_applied) as received:
+        with received_signals(reply_not_applied) as received:
             status = api.apply_reply(reply.pk)
             while status == Status.PENDING:
                 status = due_again(reply)
@@ -739,7 +739,7 @@ class TestSignals:
         """C121: exactly one signal is sent for one result, with the applied score."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
-        with heard(reply_applied) as received:
+        with received_signals(reply_applied) as received:
             api.apply_reply(reply.pk)
             api.apply_reply(reply.pk)
         assert received == [
@@ -760,7 +760,7 @@ class TestSignals:
         reply = make_reply(make_submission(committed_ada))
         api.apply_reply(reply.pk)
         type(row).objects.update(state=row.state)
-        with heard(reply_applied) as received:
+        with received_signals(reply_applied) as received:
             api.apply_waiting(committed_ada, BLOCK, frozenset({"key-1"}))
         assert received == []
         assert waiting_keys(learner_state.read_state(committed_ada, BLOCK, COURSE)) == frozenset()
@@ -770,16 +770,16 @@ class TestSignals:
         backend = scripted(ApplyResult(True), ApplyResult(True), ApplyResult(True, 1, 2))
         backend.recheck_seconds = 30
         reply = make_reply(make_submission(committed_ada))
-        with heard(reply_applied) as received:
+        with received_signals(reply_applied) as received:
             for _ in range(3):
                 reply.refresh_from_db()
                 ReceivedReply.objects.update(status=Status.PENDING, next_attempt_at=timezone.now())
                 api.apply_reply(reply.pk)
-        assert [said["points"] for said in received] == [None, 1]
+        assert [sent["points"] for sent in received] == [None, 1]
 
     def test_signal_is_sent_for_a_stale_reply(self, committed_ada):
         reply = make_reply(make_submission(committed_ada, age=OLD))
-        with heard(reply_not_applied) as received:
+        with received_signals(reply_not_applied) as received:
             api.apply_reply(reply.pk)
         problem = "the learner's state does not wait for it"
         assert received == [{"reply_id": reply.pk, "status": "stale", "error": problem}]
@@ -848,7 +848,7 @@ class TestConcurrency:
         """C116: eight threads with the same reply apply it once."""
         make_state(committed_ada)
         reply = make_reply(make_submission(committed_ada))
-        with heard(reply_applied) as received:
+        with received_signals(reply_applied) as received:
             in_threads([lambda: api.apply_reply(reply.pk)] * 8)
         assert len(received) == 1
         assert StudentModuleHistory.objects.count() == 1

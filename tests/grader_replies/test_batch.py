@@ -14,11 +14,11 @@ from tests.grader_replies.factories import (
     COURSE,
     GOOD,
     OLD,
-    heard,
     make_learner,
     make_reply,
     make_state,
     make_submission,
+    received_signals,
     waiting_state,
 )
 from tests.learner_state.test_user_state import LOCK
@@ -80,7 +80,7 @@ def test_replies_of_fifty_learners_are_applied_in_one_transaction(
     They are: due replies, submissions, BEGIN, lock, states, history, replies, ledger, COMMIT.
     """
     replies = replies_of(50, HALF)
-    with heard(reply_applied) as received, django_assert_num_queries(8 + LOCK):
+    with received_signals(reply_applied) as received, django_assert_num_queries(8 + LOCK):
         assert api.apply_due() == 50
     assert batches == [50]
     assert statuses() == [(Status.APPLIED, 1)] * 50
@@ -91,7 +91,7 @@ def test_replies_of_fifty_learners_are_applied_in_one_transaction(
     assert list(stored) == list(expected.values())
     assert dict(ScoreLedger.objects.values_list("user_id", "earned")) == expected
     assert StudentModuleHistory.objects.filter(reason="reply").count() == 50
-    assert {said["user_id"]: said["points"] for said in received} == expected
+    assert {sent["user_id"]: sent["points"] for sent in received} == expected
     assert api.apply_due() == 0
 
 
@@ -135,7 +135,7 @@ def test_replies_that_cannot_be_applied_are_attempted_alone(batches):
     late_learner = make_learner("late")
     make_state(late_learner, waiting_state(a_2_1="another key"))
     late = make_reply(make_submission(late_learner, age=OLD))
-    with heard(reply_not_applied) as refused:
+    with received_signals(reply_not_applied) as refused:
         assert api.apply_due() == 6
     assert batches == [6]
     assert statuses() == [(Status.APPLIED, 1)] * 3 + [
@@ -143,7 +143,7 @@ def test_replies_that_cannot_be_applied_are_attempted_alone(batches):
         (Status.PENDING, 1),
         (Status.STALE, 1),
     ]
-    assert [said["reply_id"] for said in refused] == [late.pk]
+    assert [sent["reply_id"] for sent in refused] == [late.pk]
     unknown.refresh_from_db()
     assert unknown.last_error == "There is no such learner."
     early.refresh_from_db()

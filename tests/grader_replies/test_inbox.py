@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from tests.grader_replies.factories import GOOD, heard, make_learner, make_reply, make_submission
+from tests.grader_replies.factories import (
+    GOOD,
+    make_learner,
+    make_reply,
+    make_submission,
+    received_signals,
+)
 from xqueue_bridge.grader_replies import api
 from xqueue_bridge.grader_replies.inbox import failure_reply
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -74,7 +80,10 @@ def test_pending_replies_are_counted_by_queue(submission):
 
 
 def test_signals_are_sent_after_the_commit(submission, django_capture_on_commit_callbacks):
-    with heard(reply_received) as received, heard(reply_not_applied) as refused:
+    with (
+        received_signals(reply_received) as received,
+        received_signals(reply_not_applied) as refused,
+    ):
         with django_capture_on_commit_callbacks(execute=True):
             good = store(submission)
             bad = api.store_reply(submission.pk, "callback", "x", reply=None, error="why")

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from xqueue_bridge import api
 from xqueue_bridge.learner_state import deletion
 from xqueue_bridge.learner_state.models import StudentModule
@@ -104,7 +104,7 @@ class TestClearState:
     def test_state_deleted_is_sent_once_after_the_commit(
         self, ada, django_capture_on_commit_callbacks
     ):
-        with heard(state_deleted) as received:
+        with received_signals(state_deleted) as received:
             with django_capture_on_commit_callbacks() as callbacks:
                 deletion.clear_state(ada, COURSE, BLOCK)
                 deletion.clear_state(ada, COURSE, BLOCK)  # nothing more to tell

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests.doubles.memory_state_client import STORE, MemoryUserStateClient
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from xqueue_bridge import api, deletion, signals
 from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.learner_state import plugged_client
@@ -73,7 +73,7 @@ class TestDelete:
         client.set_many("ada", {BLOCK: {"a": 1}, OTHER: {"a": 2}})
         api.set_score(ada.pk, COURSE, BLOCK, 1, 2)
         assert deletion.has_state(ada.pk, COURSE, BLOCK)
-        with heard(signals.state_deleted) as received:
+        with received_signals(signals.state_deleted) as received:
             assert deletion.delete_state(ada.pk, COURSE, BLOCK)
         assert [found.block_key for found in client.get_many("ada", [BLOCK, OTHER])] == [OTHER]
         assert api.read_score(ada.pk, BLOCK, COURSE) == api.RawScore(None, None)
@@ -84,7 +84,7 @@ class TestDelete:
     def test_state_without_a_row_is_deleted(self, ada, client):
         """SG45, SG87: delete the state of a learner who has no score and no row."""
         client.set("ada", BLOCK, {"a": 1})
-        with heard(signals.state_deleted) as received:
+        with received_signals(signals.state_deleted) as received:
             assert deletion.delete_state(ada.pk, COURSE, BLOCK)
         assert list(client.get_many("ada", [BLOCK])) == []
         assert len(received) == 1

@@ -20,10 +20,10 @@ from tests.grader_replies.factories import BLOCK as WAITING_BLOCK
 from tests.grader_replies.factories import (
     GOOD,
     OLD,
-    heard,
     make_reply,
     make_state,
     make_submission,
+    received_signals,
     waiting_state,
 )
 from tests.learner_state.test_user_state import LOCK
@@ -79,7 +79,7 @@ class TestOnce:
     def test_score_applied_five_times_is_written_once(self, committed_ada):
         """SG39, SG43: return success for each repetition, count it, and change nothing."""
         apply(committed_ada + 1, "another")
-        with heard(signals.score_saved) as received:
+        with received_signals(signals.score_saved) as received:
             answers = [apply(committed_ada) for _ in range(5)]
         assert answers == [
             api.LedgerResult(Outcome.APPLIED),
@@ -167,7 +167,7 @@ class TestOrder:
         """SG42: leave state and score unchanged, and send no signal."""
         api.save_fields(committed_ada, COURSE, BLOCK, waiting_state(a_2_1="key-2"))
         before = StudentModule.objects.values().get()
-        with heard(signals.score_saved) as received:
+        with received_signals(signals.score_saved) as received:
             answer = apply(committed_ada, expected_queue_key="key-1")
         assert answer.outcome == Outcome.STALE
         assert StudentModule.objects.values().get() == before
@@ -300,7 +300,10 @@ def test_published_score_without_points_has_a_finite_maximum(ada):
 
 class TestSignals:
     def test_changed_score_sends_each_signal_once(self, committed_ada):
-        with heard(signals.scores_saving) as notes, heard(signals.score_saved) as received:
+        with (
+            received_signals(signals.scores_saving) as notes,
+            received_signals(signals.score_saved) as received,
+        ):
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.set_score(committed_ada, COURSE, BLOCK, 1, 2)
             api.save_fields(committed_ada, COURSE, BLOCK, {"seed": 1})

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
 from xqueue_bridge import api, signals
@@ -78,7 +78,10 @@ def test_50_learners_take_one_lock_update_history_and_ledger_statement(
 
 def test_scores_saving_is_sent_once_and_score_saved_for_each_learner(learners):
     """SG52: send all scores in the transaction, and each score after the commit."""
-    with heard(signals.scores_saving) as saving, heard(signals.score_saved) as saved:
+    with (
+        received_signals(signals.scores_saving) as saving,
+        received_signals(signals.score_saved) as saved,
+    ):
         grade(keys_of(learners))
     assert [set(sent["scores"]) for sent in saving] == [
         {SavedScore(pk, COURSE, BLOCK, 2) for pk in learners}

@@ -41,7 +41,7 @@ def wait_for(learner_id, key, usage_key=PROBLEM):
 
 
 def overwrite_state(key):
-    """Let every state wait for this key, as a page does that was loaded before the reply came."""
+    """Let every state wait for this key, as a save of a page does that was loaded before."""
     entry = {"correctness": "incomplete", "npoints": None, "queuestate": {"key": key}}
     StudentModule.objects.update(state=json.dumps({"correct_map": {ANSWER: entry}}))
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from xqueue_bridge.signals import grader_paused
 from xqueue_bridge.submission_queue import pauses, queue
@@ -38,7 +38,7 @@ def end_pauses():
 def test_grader_with_three_invalid_replies_in_a_row_gets_no_submission(caplog):
     """C92: the queue is empty for it; other graders and its other queues are not paused."""
     grader = make_grader("python", "java")
-    with heard(grader_paused) as received:
+    with received_signals(grader_paused) as received:
         assert [put(grader, "{}") for _ in range(4)] == [True, True, True, False]
     assert put(grader, GOOD_REPLY, "java")
     assert make_grader(name="other").pull()

@@ -9,7 +9,7 @@ import time_machine
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from tests.grader_replies.factories import heard
+from tests.grader_replies.factories import received_signals
 from tests.submission_queue.factories import (
     COURSE,
     OTHER_PROBLEM,
@@ -259,7 +259,7 @@ def test_signal_is_sent_after_the_commit_of_a_failure(grader_id, settings):
 
     submission_failed.connect(fail)
     try:
-        with heard(submission_failed) as received:
+        with received_signals(submission_failed) as received:
             with transaction.atomic():
                 assert finish.fail_exhausted() == 1
                 assert received == []
