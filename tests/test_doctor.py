@@ -28,6 +28,14 @@ def site():
         yield mocked
 
 
+@pytest.fixture(autouse=True)
+def _lasting_connections(settings, monkeypatch):
+    """Configure PostgreSQL and MariaDB as checks W006 and W008 recommend."""
+    for database in settings.DATABASES.values():
+        monkeypatch.setitem(database, "CONN_MAX_AGE", 600)
+        monkeypatch.setitem(database, "CONN_HEALTH_CHECKS", True)
+
+
 def problems() -> dict[str, str]:
     """Return area -> text and advice of everything that is not well."""
     return {f.area: f"{f.text} {f.advice}" for f in doctor.examine() if f.advice}

@@ -25,7 +25,7 @@ def is_drained() -> bool:
     return not (
         Submission.objects.filter(available_at__isnull=False).exists()
         or ReceivedReply.objects.filter(status="pending").exists()
-        or GradeRecalculation.objects.filter(due_at__isnull=False).exists()
+        or GradeRecalculation.objects.filter(next_attempt_at__isnull=False).exists()
     )
 
 
@@ -51,7 +51,7 @@ def violations(folder: Path) -> Iterator[str]:
 def _open_work() -> str:
     statuses = Counter(Submission.objects.values_list("status", flat=True))
     replies = Counter(ReceivedReply.objects.values_list("status", flat=True))
-    due = GradeRecalculation.objects.filter(due_at__isnull=False).count()
+    due = GradeRecalculation.objects.filter(next_attempt_at__isnull=False).count()
     return f"submissions {dict(statuses)}, replies {dict(replies)}, recalculations {due}"
 
 
