@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import hypothesis
 import pytest
 from django.core.cache import caches
+from django.core.management.base import CommandError
+from django.core.servers.basehttp import ServerHandler
+from django.test import TransactionTestCase
 
 from xqueue_bridge import cache
 from xqueue_bridge.worker import enqueue
@@ -62,3 +68,54 @@ def _cache_that_answers() -> Iterator[None]:
 def _broker_that_answers() -> None:
     """Reset the process's memory of a broker that was down."""
     enqueue.broker.record_success()
+
+
+@pytest.fixture
+def live_server(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Run the live server; wait at the end until it has handled all requests.
+
+    A client that was killed leaves its request, and jobs run after a response was sent. Both would
+    use the database while the tables are emptied, which PostgreSQL can report as a deadlock.
+    """
+    lock = threading.Lock()
+    running = 0
+    run = ServerHandler.run
+
+    def counted_run(self: ServerHandler, application: Any) -> None:
+        nonlocal running
+        with lock:
+            running += 1
+        try:
+            run(self, application)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(ServerHandler, "run", counted_run)
+    yield live_server
+    deadline = time.monotonic() + 60
+    while running and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not running, "the live server still handles requests"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _tables_are_emptied_after_a_deadlock() -> Iterator[None]:
+    """Empty the tables again if the first try fails.
+
+    The server ends the last statement of a process that was killed, and a deadlock with it is no
+    fault of the test. pytest-django would also leave its guards on the connections of all later
+    tests of this process.
+    """
+    empty = TransactionTestCase._fixture_teardown
+
+    def empty_twice(self: TransactionTestCase) -> None:
+        try:
+            empty(self)
+        except CommandError:
+            time.sleep(1)
+            empty(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_twice)
+        yield

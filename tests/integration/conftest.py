@@ -16,7 +16,6 @@ from kombu import Queue
 from opaque_keys.edx.keys import UsageKey
 
 from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
-from xqueue_bridge.grader_api.responses import Envelope
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -66,28 +65,6 @@ def _empty_principal_cache():
 @pytest.fixture
 def secret(transactional_db) -> str:
     return submission_queue.create_grader("watcher", ["python"])
-
-
-@pytest.fixture
-def live_server(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Run the live server; wait at the end for the jobs that run after its responses."""
-    open_responses: list[Envelope] = []
-    begin, close = Envelope.__init__, Envelope.close
-
-    def counted_init(self: Envelope, *args: Any, **kwargs: Any) -> None:
-        open_responses.append(self)
-        begin(self, *args, **kwargs)
-
-    def counted_close(self: Envelope) -> None:
-        try:
-            close(self)
-        finally:
-            open_responses.remove(self)
-
-    monkeypatch.setattr(Envelope, "__init__", counted_init)
-    monkeypatch.setattr(Envelope, "close", counted_close)
-    yield live_server
-    assert eventually(lambda: not open_responses, 60)
 
 
 def waiting_state(queue_key: str, points: float = 1) -> dict[str, Any]:
