@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management import get_commands
 
-from xqueue_bridge.conf import Options
+from xqueue_bridge.options import Options
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -20,15 +20,15 @@ COMMAND = re.compile(r"\bxqueue_bridge_[a-z_]+\b")
 
 
 def test_each_setting_is_documented_with_its_default() -> None:
-    """Each field of Options has one `setting` entry with the default of conf.py."""
+    """Each field of Options has one `setting` entry with the default of options.py."""
     page = (DOCS / "references" / "settings.rst").read_text(encoding="utf-8")
     documented = {name: ast.literal_eval(default) for name, default in SETTING.findall(page)}
     assert documented == {option.name: default_of(option) for option in fields(Options)}
 
 
 def test_every_setting_is_annotated_with_its_default() -> None:
-    """OEP-17: the comments in conf.py, which `make lint` checks for their form."""
-    source = (DOCS.parent / "xqueue_bridge" / "conf.py").read_text(encoding="utf-8")
+    """OEP-17: the comments in options.py, which `make lint` checks for their form."""
+    source = (DOCS.parent / "xqueue_bridge" / "options.py").read_text(encoding="utf-8")
     annotated = {name: ast.literal_eval(default) for name, default in ANNOTATION.findall(source)}
     assert annotated == {option.name: default_of(option) for option in fields(Options)}
 

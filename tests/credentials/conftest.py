@@ -9,7 +9,7 @@ import pytest
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.credentials.factories import make_learner, store_grade
 from tests.doubles.credentials import Credentials, running
-from xqueue_bridge.conf import CredentialsOptions
+from xqueue_bridge.option_groups import CredentialsOptions
 from xqueue_bridge.credentials.tokens import clear_token_cache
 
 

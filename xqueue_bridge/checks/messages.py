@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 from django.core import checks
 from django.utils.module_loading import import_string
 
-from xqueue_bridge.conf import Options
+from xqueue_bridge.options import Options
 
 
 def wrong_values(

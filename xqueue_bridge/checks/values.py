@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import checks
 
 from xqueue_bridge.checks.messages import error
-from xqueue_bridge.conf import Options
+from xqueue_bridge.options import Options
 
 _SECONDS = 10 * 365 * 86_400  # now plus this is still a valid date
 _BYTES = 2**31 - 1
