@@ -21,7 +21,8 @@ from xqueue_bridge.learner_state.crawlers import CrawlersConfig
 from xqueue_bridge.learner_state.models import RetiredLearner
 from xqueue_bridge.model_admin import ReadOnlyAdmin
 from xqueue_bridge.submission_queue import queue
-from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
+from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
 pytestmark = pytest.mark.django_db

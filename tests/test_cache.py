@@ -121,7 +121,7 @@ class TestEveryEndpoint:
 
 @pytest.fixture
 def grader_with_odd_cache(db) -> GraderClient:
-    from xqueue_bridge.submission_queue.models import GraderSecret
+    from xqueue_bridge.submission_queue.grader_models import GraderSecret
 
     grader = make_grader()
     key = f"xqueue_bridge.principal.{GraderSecret.objects.get().pk}"

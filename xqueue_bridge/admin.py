@@ -105,13 +105,12 @@ class SubmissionAdmin(RetryAdmin):
 
 @admin.register(models.ReceivedReply)
 class ReceivedReplyAdmin(RetryAdmin):
-    list_display = ("id", "submission_id", "status", "attempts", "last_error", "received_at")
+    list_display = ("id", "submission", "status", "attempts", "last_error", "received_at")
+    list_select_related = ("submission",)
     list_filter = ("status", "source")
     fields = (
-        "id",
-        "submission",
+        *list_display,
         "source",
-        *list_display[2:],
         "score_given",
         "score_applied",
         "is_shortened",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.lms.plugin import Installation
 
@@ -16,7 +17,7 @@ class XQueueBridgeConfig(AppConfig):
     """Configuration of the one app, with one label and one set of migrations."""
 
     name = "xqueue_bridge"
-    verbose_name = "XQueue bridge"
+    verbose_name = _("XQueue bridge")
     default_auto_field = "django.db.models.BigAutoField"
 
     # Read by edx-django-utils if the app is installed as a plugin; ignored elsewhere. Signals are

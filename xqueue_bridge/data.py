@@ -114,7 +114,7 @@ class GraderReply:
 
     ``score`` is a finite number exactly as the grader sent it; the reply backend clamps it to the
     answer's points. ``msg`` is well-formed, sanitised, and never empty; ``is_shortened`` says
-    whether it was too long.
+    whether it is only the beginning of what the grader sent.
     """
 
     correct: bool

@@ -26,7 +26,7 @@ from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.lms.waffle import FLAG_NAME
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import files
-from xqueue_bridge.submission_queue.models import Grader
+from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.worker.enqueue import uses_celery
 from xqueue_bridge.xqueue_service.models import TransportOverride
 

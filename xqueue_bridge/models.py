@@ -23,15 +23,14 @@ from xqueue_bridge.learner_state.history.models import (
 )
 from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.submission_queue.models import (
+from xqueue_bridge.submission_queue.grader_models import (
     Grader,
     GraderPause,
     GraderSecret,
     QueueGrant,
     RevokedSession,
-    Submission,
-    SubmissionContent,
 )
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.worker.models import Heartbeat
 from xqueue_bridge.xqueue_service.models import TransportOverride
 

@@ -11,7 +11,8 @@ from demo.seed import seed
 from tests.demo.conftest import answer, fizzbuzz, sample, submit
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import queue
-from xqueue_bridge.submission_queue.models import Grader, Submission
+from xqueue_bridge.submission_queue.grader_models import Grader
+from xqueue_bridge.submission_queue.models import Submission
 
 
 def pull(grader_name: str = "demo-grader") -> None:

@@ -19,7 +19,8 @@ from tests.submission_queue.factories import (
 )
 from tests.test_cache import DOWN
 from xqueue_bridge.submission_queue import api
-from xqueue_bridge.submission_queue.models import Grader, Submission
+from xqueue_bridge.submission_queue.grader_models import Grader
+from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = pytest.mark.django_db
 

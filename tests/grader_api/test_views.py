@@ -25,7 +25,8 @@ from tests.submission_queue.factories import (
 )
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.submission_queue import api, queue
-from xqueue_bridge.submission_queue.models import Grader, Submission, SubmissionContent
+from xqueue_bridge.submission_queue.grader_models import Grader
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 
 pytestmark = pytest.mark.django_db
 

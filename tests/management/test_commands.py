@@ -15,7 +15,8 @@ from django.utils import timezone
 from tests.submission_queue.factories import GraderClient, make_grader, new_submission
 from xqueue_bridge.management.commands import xqueue_bridge_sweep
 from xqueue_bridge.submission_queue import api, queue
-from xqueue_bridge.submission_queue.models import Grader, GraderSecret, Submission
+from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret
+from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.submission_queue import accounts
-from xqueue_bridge.submission_queue.models import Grader, GraderSecret
+from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret
 
 pytestmark = pytest.mark.django_db
 

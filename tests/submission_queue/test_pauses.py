@@ -11,7 +11,7 @@ from tests.grader_replies.factories import received_signals
 from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from xqueue_bridge.signals import grader_paused
 from xqueue_bridge.submission_queue import pauses, queue
-from xqueue_bridge.submission_queue.models import Grader, GraderPause
+from xqueue_bridge.submission_queue.grader_models import Grader, GraderPause
 from xqueue_bridge.submission_queue.stats import queue_stats
 
 pytestmark = pytest.mark.django_db(transaction=True)

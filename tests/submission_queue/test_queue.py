@@ -24,7 +24,8 @@ from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import finish, queue
-from xqueue_bridge.submission_queue.models import Grader, Submission, SubmissionContent
+from xqueue_bridge.submission_queue.grader_models import Grader
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,8 @@ from tests.db.test_transactions import collision
 from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.grader_replies.inbox import SHORTENED_MESSAGE
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.grader_replies.parsing import SHORTENED
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue import finish, queue, results
 from xqueue_bridge.submission_queue.models import Submission
@@ -246,7 +246,8 @@ class TestRefused:
         stored = ReceivedReply.objects.get()
         assert (stored.correct, stored.score_given, stored.is_shortened) == (True, 1, True)
         assert stored.message.count("é") == 498
-        assert stored.message.endswith(f"</p>{SHORTENED}")
+        notice = f'<div class="external-grader-shortened">{SHORTENED_MESSAGE}</div>'
+        assert stored.message.endswith(f"</p>{notice}")
         assert len(stored.body) == 1000
         submission_id = stored.submission_id
         assert f"reply to submission {submission_id} was shortened" in caplog.text

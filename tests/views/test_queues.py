@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.submission_queue import api, queue
-from xqueue_bridge.submission_queue.models import Grader, GraderPause, Submission
+from xqueue_bridge.submission_queue.grader_models import Grader, GraderPause
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.formatting import format_duration
 from xqueue_bridge.worker import heartbeat
 from xqueue_bridge.worker.models import Heartbeat

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import cast
 
 from django.db import models
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.db.fields import CaseSensitiveCharField, CourseKeyField, UsageKeyField
@@ -22,12 +24,13 @@ class VisibleBlocks(models.Model):
     .. no_pii:
     """
 
-    hashed = CaseSensitiveCharField(max_length=100, unique=True)
-    course_id = CourseKeyField(max_length=255, db_index=True)
-    blocks_json = models.TextField()
+    hashed = CaseSensitiveCharField(_("hash of the blocks"), max_length=100, unique=True)
+    course_id = CourseKeyField(_("course key"), max_length=255, db_index=True)
+    blocks_json = models.TextField(_("blocks as JSON"))
 
     class Meta:
-        verbose_name_plural = "visible blocks"
+        verbose_name = _("visible blocks")
+        verbose_name_plural = _("visible blocks")
 
     def __str__(self) -> str:
         return self.hashed
@@ -39,28 +42,31 @@ class PersistentSubsectionGrade(models.Model):
     .. no_pii:
     """
 
-    user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
-    usage_key = UsageKeyField(max_length=255)
-    subtree_edited_timestamp = models.DateTimeField(null=True)
-    course_version = models.CharField(max_length=255, blank=True)
-    earned_all = models.FloatField()
-    possible_all = models.FloatField()
-    earned_graded = models.FloatField()
-    possible_graded = models.FloatField()
-    first_attempted = models.DateTimeField(null=True)
+    user_id = models.PositiveBigIntegerField(_("user id"))
+    course_id = CourseKeyField(_("course key"), max_length=255)
+    usage_key = UsageKeyField(_("usage key"), max_length=255)
+    subtree_edited_timestamp = models.DateTimeField(_("subsection edited at"), null=True)
+    course_version = models.CharField(_("course version"), max_length=255, blank=True)
+    earned_all = models.FloatField(_("points earned, all problems"))
+    possible_all = models.FloatField(_("points possible, all problems"))
+    earned_graded = models.FloatField(_("points earned, graded problems"))
+    possible_graded = models.FloatField(_("points possible, graded problems"))
+    first_attempted = models.DateTimeField(_("first attempted at"), null=True)
     visible_blocks = models.ForeignKey(
         VisibleBlocks,
+        verbose_name=_("visible blocks"),
         to_field="hashed",
         db_column="visible_blocks_hash",
         db_constraint=False,  # the row is inserted just before, and never deleted
         on_delete=models.PROTECT,
         related_name="+",
     )
-    created = models.DateTimeField()
-    modified = models.DateTimeField()
+    created = models.DateTimeField(_("created"))
+    modified = models.DateTimeField(_("modified"))
 
     class Meta:
+        verbose_name = _("subsection grade")
+        verbose_name_plural = _("subsection grades")
         constraints = [
             models.UniqueConstraint(
                 fields=["user_id", "course_id", "usage_key"], name="xqueue_bridge_subsection_grade"
@@ -74,13 +80,13 @@ class PersistentSubsectionGrade(models.Model):
 class Override(models.Model):
     """Fields of an override of a subsection grade; None leaves the computed value."""
 
-    earned_all_override = models.FloatField(null=True, blank=True)
-    possible_all_override = models.FloatField(null=True, blank=True)
-    earned_graded_override = models.FloatField(null=True, blank=True)
-    possible_graded_override = models.FloatField(null=True, blank=True)
-    system = models.CharField(max_length=100, blank=True)
-    override_reason = models.CharField(max_length=300, blank=True)
-    author_id = models.PositiveBigIntegerField(null=True)
+    earned_all_override = models.FloatField(_("earned override, all"), null=True, blank=True)
+    possible_all_override = models.FloatField(_("possible override, all"), null=True, blank=True)
+    earned_graded_override = models.FloatField(_("earned override"), null=True, blank=True)
+    possible_graded_override = models.FloatField(_("possible override"), null=True, blank=True)
+    system = models.CharField(_("system that set it"), max_length=100, blank=True)
+    override_reason = models.CharField(_("reason of the override"), max_length=300, blank=True)
+    author_id = models.PositiveBigIntegerField(_("user id of the author"), null=True)
 
     class Meta:
         abstract = True
@@ -95,10 +101,17 @@ class PersistentSubsectionGradeOverride(Override):
     """
 
     grade = models.OneToOneField(
-        PersistentSubsectionGrade, on_delete=models.CASCADE, related_name="override"
+        PersistentSubsectionGrade,
+        verbose_name=_("subsection grade"),
+        on_delete=models.CASCADE,
+        related_name="override",
     )
-    created = models.DateTimeField()
-    modified = models.DateTimeField()
+    created = models.DateTimeField(_("created"))
+    modified = models.DateTimeField(_("modified"))
+
+    class Meta:
+        verbose_name = _("override of a subsection grade")
+        verbose_name_plural = _("overrides of subsection grades")
 
     def __str__(self) -> str:
         return f"override of grade {self.grade_id}"
@@ -113,26 +126,28 @@ class PersistentSubsectionGradeOverrideHistory(Override):
     """
 
     class Action(models.TextChoices):
-        SET = "set", "set"
-        REMOVED = "removed", "removed"
+        SET = "set", _("set")
+        REMOVED = "removed", _("removed")
 
-    user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
-    usage_key = UsageKeyField(max_length=255)
-    action = models.CharField(max_length=8, choices=Action)
-    created = models.DateTimeField()
+    user_id = models.PositiveBigIntegerField(_("user id"))
+    course_id = CourseKeyField(_("course key"), max_length=255)
+    usage_key = UsageKeyField(_("usage key"), max_length=255)
+    action = models.CharField(_("change"), max_length=8, choices=Action)
+    created = models.DateTimeField(_("created"))
     #: Set while the entry, stored in a host's transaction, is not applied to the override.
-    pending_since = models.DateTimeField(null=True)
+    pending_since = models.DateTimeField(_("not applied since"), null=True)
 
     class Meta:
-        verbose_name_plural = "persistent subsection grade override histories"
+        verbose_name = _("change of an override")
+        verbose_name_plural = _("changes of overrides")
         indexes = [
             models.Index(fields=["user_id", "course_id", "id"], name="xqueue_bridge_overrides"),
             models.Index(fields=["pending_since"], name="xqueue_bridge_pending"),
         ]
 
     def __str__(self) -> str:
-        return f"override of learner {self.user_id} at {self.usage_key}: {self.action}"
+        values = {"id": self.user_id, "key": self.usage_key, "change": self.get_action_display()}
+        return gettext("override of learner %(id)s at %(key)s: %(change)s") % values
 
 
 class PersistentCourseGrade(models.Model):
@@ -146,22 +161,24 @@ class PersistentCourseGrade(models.Model):
     .. no_pii:
     """
 
-    user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
-    course_edited_timestamp = models.DateTimeField(null=True)
-    course_version = models.CharField(max_length=255, blank=True)
-    grading_policy_hash = models.CharField(max_length=255)
-    percent_grade = models.FloatField()
-    exact_percent = models.FloatField()
-    letter_grade = models.CharField(max_length=255, blank=True)
-    passed = models.BooleanField()
-    passed_timestamp = models.DateTimeField(null=True, blank=True)
-    version = models.PositiveBigIntegerField(default=0)
-    created = models.DateTimeField()
-    modified = models.DateTimeField()
-    computed_at = models.DateTimeField()
+    user_id = models.PositiveBigIntegerField(_("user id"))
+    course_id = CourseKeyField(_("course key"), max_length=255)
+    course_edited_timestamp = models.DateTimeField(_("course edited at"), null=True)
+    course_version = models.CharField(_("course version"), max_length=255, blank=True)
+    grading_policy_hash = models.CharField(_("hash of the grading policy"), max_length=255)
+    percent_grade = models.FloatField(_("rounded grade (0 to 1)"))
+    exact_percent = models.FloatField(_("exact grade (0 to 1)"))
+    letter_grade = models.CharField(_("letter grade"), max_length=255, blank=True)
+    passed = models.BooleanField(_("passed"))
+    passed_timestamp = models.DateTimeField(_("first passed at"), null=True, blank=True)
+    version = models.PositiveBigIntegerField(_("version of the grade"), default=0)
+    created = models.DateTimeField(_("created"))
+    modified = models.DateTimeField(_("modified"))
+    computed_at = models.DateTimeField(_("computed at"))
 
     class Meta:
+        verbose_name = _("course grade")
+        verbose_name_plural = _("course grades")
         constraints = [
             models.UniqueConstraint(
                 fields=["course_id", "user_id"], name="xqueue_bridge_course_grade"
@@ -173,7 +190,8 @@ class PersistentCourseGrade(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"grade of learner {self.user_id} in {self.course_id}"
+        values = {"id": self.user_id, "course": self.course_id}
+        return gettext("grade of learner %(id)s in %(course)s") % values
 
     @property
     def key(self) -> tuple[int, CourseKey]:
@@ -198,17 +216,19 @@ class GradeRecalculation(WorkItem):
     .. no_pii:
     """
 
-    user_id = models.PositiveBigIntegerField()
-    course_id = CourseKeyField(max_length=255)
+    user_id = models.PositiveBigIntegerField(_("user id"))
+    course_id = CourseKeyField(_("course key"), max_length=255)
     #: The row is locked meanwhile; a new request changes ``wanted``.
     compared_fields = ("wanted", "next_attempt_at")
 
-    wanted = models.PositiveBigIntegerField(default=0)
-    done = models.PositiveBigIntegerField(default=0)
-    changes = models.TextField(blank=True)
-    finished_at = models.DateTimeField(null=True)
+    wanted = models.PositiveBigIntegerField(_("requests"), default=0)
+    done = models.PositiveBigIntegerField(_("requests processed"), default=0)
+    changes = models.TextField(_("changed scores"), blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
 
     class Meta:
+        verbose_name = _("grade recalculation")
+        verbose_name_plural = _("grade recalculations")
         constraints = [
             models.UniqueConstraint(
                 fields=["user_id", "course_id"], name="xqueue_bridge_recalculation"
@@ -220,4 +240,5 @@ class GradeRecalculation(WorkItem):
         ]
 
     def __str__(self) -> str:
-        return f"grade of learner {self.user_id} in {self.course_id}: {self.done}/{self.wanted}"
+        values = {"id": self.user_id, "course": self.course_id}
+        return gettext("recalculation of learner %(id)s in %(course)s") % values

@@ -1,6 +1,7 @@
 """The table of published course structures."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.db.fields import CaseSensitiveCharField, CourseKeyField
 
@@ -14,24 +15,31 @@ class CourseStructureVersion(models.Model):
     .. no_pii:
     """
 
-    course_key = CourseKeyField(max_length=255)
-    version = CaseSensitiveCharField(max_length=255)
-    edited_on = models.DateTimeField()
-    loaded_at = models.DateTimeField()
-    document = models.TextField()
-    digest = models.CharField(max_length=64)
+    course_key = CourseKeyField(_("course key"), max_length=255)
+    version = CaseSensitiveCharField(_("version of the course"), max_length=255)
+    edited_on = models.DateTimeField(_("edited at"))
+    loaded_at = models.DateTimeField(_("loaded at"))
+    document = models.TextField(_("structure as JSON"))
+    digest = models.CharField(_("hash of the structure"), max_length=64)
     is_current = models.BooleanField(
-        null=True, default=None, help_text="True, or empty: so that a course has one at most."
+        _("current version"),
+        null=True,
+        default=None,
+        help_text=_("True, or empty: so that a course has one at most."),
     )
     regrade_due_at = models.DateTimeField(
+        _("recalculation due at"),
         null=True,
         default=None,
         db_index=True,
-        help_text="When it brought another policy; empty once the grades are noted as out of date.",
+        help_text=_(
+            "When it brought another policy; empty once the grades are noted as out of date."
+        ),
     )
 
     class Meta:
-        verbose_name = "course structure"
+        verbose_name = _("course structure")
+        verbose_name_plural = _("course structures")
         constraints = [
             models.UniqueConstraint(
                 fields=["course_key", "version"], name="xqueue_bridge_structure_version"

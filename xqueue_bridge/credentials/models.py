@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.db.fields import LearningContextKeyField
@@ -20,27 +22,27 @@ class GradeOutbox(WorkItem):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", "pending"
-        SENDING = "sending", "sending"
-        SENT = "sent", "sent"
-        FAILED = "failed", "failed"
+        PENDING = "pending", _("pending")
+        SENDING = "sending", _("sending")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
 
-    user_id = models.PositiveBigIntegerField()
-    course_id = LearningContextKeyField(max_length=255)
-    verified = models.BooleanField(default=True)
-    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
-    wanted_version = models.PositiveBigIntegerField()
-    wanted_modified = models.DateTimeField()
-    sent_version = models.PositiveBigIntegerField(null=True)
-    sent_modified = models.DateTimeField(null=True)
-    sent_at = models.DateTimeField(null=True)
+    user_id = models.PositiveBigIntegerField(_("user id"))
+    course_id = LearningContextKeyField(_("course key"), max_length=255)
+    verified = models.BooleanField(_("verified learner"), default=True)
+    status = models.CharField(_("status"), max_length=8, choices=Status, default=Status.PENDING)
+    wanted_version = models.PositiveBigIntegerField(_("version to send"))
+    wanted_modified = models.DateTimeField(_("change to send"))
+    sent_version = models.PositiveBigIntegerField(_("version sent"), null=True)
+    sent_modified = models.DateTimeField(_("change sent"), null=True)
+    sent_at = models.DateTimeField(_("sent at"), null=True)
 
     #: Also the wanted grade: an attempt for a grade that has changed meanwhile ends no work.
     compared_fields = ("status", "next_attempt_at", "wanted_version", "wanted_modified")
 
     class Meta:
-        verbose_name = "grade for Credentials"
-        verbose_name_plural = "grades for Credentials"
+        verbose_name = _("grade for Credentials")
+        verbose_name_plural = _("grades for Credentials")
         constraints = [
             models.UniqueConstraint(
                 fields=["user_id", "course_id"], name="xqueue_bridge_grade_outbox"
@@ -49,7 +51,8 @@ class GradeOutbox(WorkItem):
         indexes = [models.Index(fields=["next_attempt_at"], name="xqueue_bridge_grade_due")]
 
     def __str__(self) -> str:
-        return f"grade of learner {self.user_id} in {self.course_id} ({self.status})"
+        values = {"id": self.user_id, "course": self.course_id, "status": self.get_status_display()}
+        return gettext("grade of learner %(id)s in %(course)s (%(status)s)") % values
 
     @property
     def key(self) -> tuple[int, CourseKey]:
@@ -66,12 +69,13 @@ class GradeOutboxCursor(models.Model):
 
     ONLY = 1
 
-    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
-    modified = models.DateTimeField()
-    grade_id = models.PositiveBigIntegerField(default=0)
+    id = models.PositiveSmallIntegerField(_("number"), primary_key=True, default=ONLY)
+    modified = models.DateTimeField(_("last grade change"))
+    grade_id = models.PositiveBigIntegerField(_("grade with the last change"), default=0)
 
     class Meta:
-        verbose_name = "cursor of the grade outbox"
+        verbose_name = _("cursor of the grade outbox")
+        verbose_name_plural = _("cursors of the grade outbox")
 
     def __str__(self) -> str:
         return f"grades seen up to {self.modified}"

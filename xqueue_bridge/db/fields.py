@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext_lazy as _
 from opaque_keys.edx.django import models as opaque_keys
 
 from xqueue_bridge.exceptions import InvalidField
@@ -32,8 +33,8 @@ def validate_name(value: object) -> None:
     """Raise ValidationError if a form's value is not a name: see ``check_name``."""
     try:
         check_name(value, "name")
-    except InvalidField as exc:
-        raise ValidationError("This name %(reason)s.", params={"reason": exc.reason}) from None
+    except InvalidField:
+        raise ValidationError(_("Enter 1 to 128 printable characters.")) from None
 
 
 class NameField(CaseSensitiveCharField):

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 #: Length of ``last_error``; longer errors are cut.
 MAX_ERROR = 255
@@ -78,10 +79,13 @@ class WorkItem(models.Model):
     #: The fields whose values say that no other process has worked on the row.
     compared_fields: tuple[str, ...] = ("status", "next_attempt_at")
 
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt at"), null=True)
     last_error = models.CharField(
-        max_length=MAX_ERROR, blank=True, help_text="Why the last attempt failed; never content."
+        _("last error"),
+        max_length=MAX_ERROR,
+        blank=True,
+        help_text=_("Why the last attempt failed; never content."),
     )
 
     objects = WorkItemManager()

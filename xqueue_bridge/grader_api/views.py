@@ -33,7 +33,7 @@ from xqueue_bridge.grader_api.throttling import FailedLoginThrottle
 from xqueue_bridge.protocol import fields as protocol_fields
 from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
-from xqueue_bridge.submission_queue.models import QueueGrant
+from xqueue_bridge.submission_queue.grader_models import QueueGrant
 from xqueue_bridge.worker.after_response import defer_jobs
 
 log = logging.getLogger(__name__)

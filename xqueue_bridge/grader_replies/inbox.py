@@ -35,6 +35,9 @@ FAILURE_MESSAGE = gettext_lazy(
     "the course staff."
 )
 
+#: Ends feedback that was too long.
+SHORTENED_MESSAGE = gettext_lazy("The feedback was too long. This is its beginning.")
+
 
 def store_reply(
     submission_id: int,
@@ -205,9 +208,16 @@ def _columns(text: str, reply: GraderReply | None) -> dict[str, object]:
         "body": body,
         "correct": reply.correct,
         "score_given": reply.score,
-        "message": reply.msg,
+        "message": _message(reply),
         "is_shortened": reply.is_shortened,
     }
+
+
+def _message(reply: GraderReply) -> str:
+    if not reply.is_shortened:
+        return reply.msg
+    notice = escape(SHORTENED_MESSAGE)
+    return f'{reply.msg}<div class="external-grader-shortened">{notice}</div>'
 
 
 def _storable(body: str) -> str:

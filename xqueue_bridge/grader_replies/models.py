@@ -1,6 +1,8 @@
 """Models of received replies and of block locks."""
 
 from django.db import models
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.db.work_item import WorkItem
 
@@ -17,40 +19,48 @@ class ReceivedReply(WorkItem):
     """
 
     class Source(models.TextChoices):
-        PUT_RESULT = "put_result", "put_result"
-        CALLBACK = "callback", "XQueue callback"
-        SYSTEM = "system", "failure reply of the bridge"
+        PUT_RESULT = "put_result", _("result of a grader")
+        CALLBACK = "callback", _("XQueue callback")
+        SYSTEM = "system", _("failure reply of the bridge")
 
     class Status(models.TextChoices):
-        PENDING = "pending", "pending"
-        APPLIED = "applied", "applied"
-        STALE = "stale", "stale"
-        REJECTED = "rejected", "invalid"
-        DEAD = "dead", "dead"
-        LATE = "late", "late"
+        PENDING = "pending", _("pending")
+        APPLIED = "applied", _("applied")
+        STALE = "stale", _("stale")
+        REJECTED = "rejected", _("invalid")
+        DEAD = "dead", _("dead")
+        LATE = "late", _("late")
 
     submission = models.ForeignKey(
-        "xqueue_bridge.Submission", on_delete=models.CASCADE, related_name="replies"
+        "xqueue_bridge.Submission",
+        verbose_name=_("submission"),
+        on_delete=models.CASCADE,
+        related_name="replies",
     )
-    source = models.CharField(max_length=10, choices=Source)
-    body = models.TextField()
-    digest = models.CharField(max_length=64, help_text="SHA-256 of the body.")
-    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
-    received_at = models.DateTimeField()
-    correct = models.BooleanField(null=True, help_text="NULL if the body is not a valid reply.")
-    score_given = models.FloatField(null=True, help_text="The grader's own number.")
-    message = models.TextField(blank=True, help_text="The feedback, sanitised, as it is applied.")
-    is_shortened = models.BooleanField(default=False, help_text="The feedback was too long.")
-    score_applied = models.FloatField(null=True, help_text="The points the learner has for it.")
-    applied_at = models.DateTimeField(null=True)
+    source = models.CharField(_("source"), max_length=10, choices=Source)
+    body = models.TextField(_("body as received"))
+    digest = models.CharField(_("SHA-256 of the body"), max_length=64)
+    status = models.CharField(_("status"), max_length=8, choices=Status, default=Status.PENDING)
+    received_at = models.DateTimeField(_("received at"))
+    correct = models.BooleanField(
+        _("correct"), null=True, help_text=_("NULL if the body is not a valid reply.")
+    )
+    score_given = models.FloatField(_("score from the grader"), null=True)
+    message = models.TextField(_("feedback, sanitised"), blank=True)
+    is_shortened = models.BooleanField(_("feedback shortened"), default=False)
+    score_applied = models.FloatField(
+        _("points applied"), null=True, help_text=_("The points that the learner got for it.")
+    )
+    applied_at = models.DateTimeField(_("applied at"), null=True)
 
     class Meta:
-        verbose_name = "received reply"
-        verbose_name_plural = "received replies"
+        verbose_name = _("received reply")
+        verbose_name_plural = _("received replies")
         indexes = [models.Index(fields=["next_attempt_at"], name="xqueue_bridge_reply_due")]
 
     def __str__(self) -> str:
-        return f"reply {self.pk} to submission {self.submission_id} ({self.status})"
+        values = {"id": self.pk, "of": self.submission_id, "status": self.get_status_display()}
+        return gettext("reply %(id)s to submission %(of)s (%(status)s)") % values
 
 
 class BlockLock(models.Model):
@@ -61,12 +71,13 @@ class BlockLock(models.Model):
     .. no_pii:
     """
 
-    key = models.CharField(max_length=64, primary_key=True)
-    owner = models.CharField(max_length=32)
-    expires_at = models.DateTimeField()
+    key = models.CharField(_("key of the lock"), max_length=64, primary_key=True)
+    owner = models.CharField(_("owner of the lock"), max_length=32)
+    expires_at = models.DateTimeField(_("expires at"))
 
     class Meta:
-        verbose_name = "block lock"
+        verbose_name = _("block lock")
+        verbose_name_plural = _("block locks")
 
     def __str__(self) -> str:
         return f"block lock until {self.expires_at}"

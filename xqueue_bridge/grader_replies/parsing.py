@@ -17,12 +17,6 @@ from xqueue_bridge.protocol.fields import json_object
 _WORDS = {"true": True, "false": False}
 
 
-#: Ends feedback that was too long.
-SHORTENED = (
-    '<div class="external-grader-shortened">The feedback was too long. This is its beginning.</div>'
-)
-
-
 def parse_reply(
     text: str, *, graded: bool = True, max_feedback_bytes: int | None = None
 ) -> GraderReply:
@@ -39,12 +33,11 @@ def parse_reply(
     raw = _msg(members.get("msg"))
     msg = _shortened(raw, max_feedback_bytes)
     feedback = make_feedback(msg)
-    is_shortened = len(msg) < len(raw)
     return GraderReply(
         correct=_correct(_required(members, "correct")),
         score=_score(_required(members, "score")),
-        msg=feedback + SHORTENED if is_shortened else feedback if feedback.strip() else NO_FEEDBACK,
-        is_shortened=is_shortened,
+        msg=feedback if feedback.strip() else NO_FEEDBACK,
+        is_shortened=len(msg) < len(raw),
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from django.db import models, transaction
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.cache import BestEffortCache
 from xqueue_bridge.conf import options
@@ -25,20 +27,21 @@ class CrawlersConfig(models.Model):
     CACHE_KEY = "xqueue_bridge.crawlers"
     CACHE_SECONDS = 60
 
-    enabled = models.BooleanField(default=False)
+    enabled = models.BooleanField(_("enabled"), default=False)
     known_user_agents = models.TextField(
+        _("known user agents"),
         blank=True,
         default="edX-downloader",
-        help_text="How the User-Agent of each crawler begins, separated by commas.",
+        help_text=_("How the User-Agent of each crawler begins, separated by commas."),
     )
-    modified = models.DateTimeField(auto_now=True)
+    modified = models.DateTimeField(_("modified"), auto_now=True)
 
     class Meta:
-        verbose_name = "crawlers configuration"
-        verbose_name_plural = "crawlers configuration"
+        verbose_name = _("crawlers configuration")
+        verbose_name_plural = _("crawlers configuration")
 
     def __str__(self) -> str:
-        return "crawlers" if self.enabled else "crawlers (not enabled)"
+        return gettext("crawlers") if self.enabled else gettext("crawlers (not enabled)")
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.pk = 1

@@ -2,9 +2,16 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
+
+MODE_LABELS = {
+    RetirementMode.SCRUB: _("scrub: texts deleted"),
+    RetirementMode.PURGE: _("purge: everything deleted"),
+}
 
 
 class StudentModule(models.Model):
@@ -20,22 +27,26 @@ class StudentModule(models.Model):
 
     student = models.ForeignKey(
         settings.AUTH_USER_MODEL,
+        verbose_name=_("learner"),
         on_delete=models.CASCADE,
         db_constraint=False,
         related_name="xqueue_bridge_student_modules",
     )
-    course_id = LearningContextKeyField(max_length=255)
-    module_state_key = UsageKeyField(max_length=255, db_column="module_id")
-    module_type = models.CharField(max_length=32)
-    state = models.TextField(null=True, blank=True)
-    grade = models.FloatField(null=True, blank=True)
-    max_grade = models.FloatField(null=True, blank=True)
-    version = models.PositiveBigIntegerField(default=0, help_text="Grows with every write.")
-    created = models.DateTimeField()
-    modified = models.DateTimeField()
+    course_id = LearningContextKeyField(_("course key"), max_length=255)
+    module_state_key = UsageKeyField(_("usage key"), max_length=255, db_column="module_id")
+    module_type = models.CharField(_("block type"), max_length=32)
+    state = models.TextField(_("state of the block"), null=True, blank=True)
+    grade = models.FloatField(_("points earned"), null=True, blank=True)
+    max_grade = models.FloatField(_("maximum score"), null=True, blank=True)
+    version = models.PositiveBigIntegerField(
+        _("version of the state"), default=0, help_text=_("Grows with every write.")
+    )
+    created = models.DateTimeField(_("created"))
+    modified = models.DateTimeField(_("modified"))
 
     class Meta:
-        verbose_name = "student module"
+        verbose_name = _("student module")
+        verbose_name_plural = _("student modules")
         constraints = [
             models.UniqueConstraint(
                 fields=["student", "module_state_key", "course_id"],
@@ -63,16 +74,24 @@ class RetiredLearner(models.Model):
     .. pii_retirement: retained
     """
 
-    user_id = models.PositiveBigIntegerField(primary_key=True)
-    mode = models.CharField(max_length=5, choices=[(m.value, m.value) for m in RetirementMode])
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField(null=True)
+    user_id = models.PositiveBigIntegerField(_("user id"), primary_key=True)
+    mode = models.CharField(
+        _("kind of retirement"),
+        max_length=5,
+        choices=[(mode.value, MODE_LABELS[mode]) for mode in RetirementMode],
+    )
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"), null=True)
     late_replies = models.PositiveIntegerField(
-        default=0, help_text="Replies that came afterwards, belonging to nothing: not stored."
+        _("late replies"),
+        default=0,
+        help_text=_("Replies that came afterwards; they are not stored."),
     )
 
     class Meta:
-        verbose_name = "retired learner"
+        verbose_name = _("retired learner")
+        verbose_name_plural = _("retired learners")
 
     def __str__(self) -> str:
-        return f"learner {self.user_id} ({self.mode})"
+        values = {"id": self.user_id, "mode": self.get_mode_display()}
+        return gettext("learner %(id)s (%(mode)s)") % values

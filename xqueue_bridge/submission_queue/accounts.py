@@ -20,7 +20,12 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from xqueue_bridge.cache import BestEffortCache
 from xqueue_bridge.conf import options
 from xqueue_bridge.protocol.fields import check_name, is_valid_text
-from xqueue_bridge.submission_queue.models import Grader, GraderSecret, QueueGrant, RevokedSession
+from xqueue_bridge.submission_queue.grader_models import (
+    Grader,
+    GraderSecret,
+    QueueGrant,
+    RevokedSession,
+)
 
 #: How long the former secret stays valid beside the new one by default.
 ROTATION_OVERLAP = timedelta(hours=24)

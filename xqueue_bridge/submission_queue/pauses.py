@@ -18,7 +18,8 @@ from django.utils import timezone
 from xqueue_bridge.conf import options
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.signals import grader_paused
-from xqueue_bridge.submission_queue.models import GraderPause, Submission
+from xqueue_bridge.submission_queue.grader_models import GraderPause
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker.backoff import backoff
 

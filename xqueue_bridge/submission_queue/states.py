@@ -19,18 +19,19 @@ arrival while WAITING, the end of the lease while LEASED, NULL in the finished s
 """
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Status(models.TextChoices):
     """The state of a submission."""
 
-    WAITING = "waiting", "waiting"
-    LEASED = "leased", "leased"
-    ANSWERED = "answered", "answered"
-    FAILED = "failed", "failed"
-    SUPERSEDED = "superseded", "superseded"
-    UNMATCHED = "unmatched", "unmatched"
-    RETIRED = "retired", "retired"
+    WAITING = "waiting", _("waiting")
+    LEASED = "leased", _("leased")
+    ANSWERED = "answered", _("answered")
+    FAILED = "failed", _("failed")
+    SUPERSEDED = "superseded", _("superseded")
+    UNMATCHED = "unmatched", _("unmatched")
+    RETIRED = "retired", _("retired")
 
 
 #: Status -> allowed next states. ``queue.py`` makes each transition in one conditional UPDATE.

@@ -13,7 +13,8 @@ from opaque_keys.edx.keys import UsageKey
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.accounts import QueueGraders, graders_by_queue
-from xqueue_bridge.submission_queue.models import QueueGrant, Submission
+from xqueue_bridge.submission_queue.grader_models import QueueGrant
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.pauses import paused_by_queue
 from xqueue_bridge.submission_queue.states import Status
 

@@ -1,6 +1,7 @@
 """Model of the transport overrides."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.db.fields import CaseSensitiveCharField
 
@@ -14,24 +15,27 @@ class TransportOverride(models.Model):
     """
 
     class Scope(models.TextChoices):
-        COURSE = "course", "Course"
-        ORGANISATION = "org", "Organisation"
-        SITE = "site", "Site"
+        COURSE = "course", _("Course")
+        ORGANISATION = "org", _("Organisation")
+        SITE = "site", _("Site")
 
-    scope = models.CharField(max_length=6, choices=Scope)
+    scope = models.CharField(_("scope"), max_length=6, choices=Scope)
     name = CaseSensitiveCharField(
+        _("course or organisation"),
         max_length=255,
         blank=True,
-        help_text="The course key, or the organisation's short name; empty for the site.",
+        help_text=_("The course key, or the organisation's short name; empty for the site."),
     )
     use_submissions_table = models.BooleanField(
+        _("use the submissions table"),
         default=True,
-        help_text="On: graders pull from this site. Off: submissions go to the XQueue server.",
+        help_text=_("On: graders pull from this site. Off: submissions go to the XQueue server."),
     )
-    modified = models.DateTimeField(auto_now=True)
+    modified = models.DateTimeField(_("modified"), auto_now=True)
 
     class Meta:
-        verbose_name = "transport override"
+        verbose_name = _("transport override")
+        verbose_name_plural = _("transport overrides")
         constraints = [
             models.UniqueConstraint(
                 fields=["scope", "name"], name="xqueue_bridge_transport_override"
@@ -39,5 +43,5 @@ class TransportOverride(models.Model):
         ]
 
     def __str__(self) -> str:
-        way = "submissions table" if self.use_submissions_table else "legacy XQueue"
+        way = _("submissions table") if self.use_submissions_table else _("legacy XQueue")
         return f"{self.get_scope_display()} {self.name}: {way}"

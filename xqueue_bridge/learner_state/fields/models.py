@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.db.fields import (
     BlockTypeKeyField,
@@ -16,10 +17,10 @@ from xqueue_bridge.db.fields import (
 class StoredField(models.Model):
     """One value of one field, as JSON text."""
 
-    field_name = CaseSensitiveCharField(max_length=64)
-    value = models.TextField(default="null")
-    created = models.DateTimeField()
-    modified = models.DateTimeField()
+    field_name = CaseSensitiveCharField(_("name of the field"), max_length=64)
+    value = models.TextField(_("value as JSON"), default="null")
+    created = models.DateTimeField(_("created"))
+    modified = models.DateTimeField(_("modified"))
 
     class Meta:
         abstract = True
@@ -36,11 +37,12 @@ class XModuleUserStateSummaryField(StoredField):
     .. pii_retirement: retained
     """
 
-    course_id = LearningContextKeyField(max_length=255)
-    usage_id = UsageKeyField(max_length=255)
+    course_id = LearningContextKeyField(_("course key"), max_length=255)
+    usage_id = UsageKeyField(_("usage key"), max_length=255)
 
     class Meta:
-        verbose_name = "user state summary field"
+        verbose_name = _("user state summary field")
+        verbose_name_plural = _("user state summary fields")
         constraints = [
             models.UniqueConstraint(
                 fields=["course_id", "usage_id", "field_name"],
@@ -62,14 +64,16 @@ class XModuleStudentPrefsField(StoredField):
 
     student = models.ForeignKey(
         settings.AUTH_USER_MODEL,
+        verbose_name=_("learner"),
         on_delete=models.CASCADE,
         db_constraint=False,
         related_name="xqueue_bridge_student_prefs",
     )
-    module_type = BlockTypeKeyField(max_length=64)
+    module_type = BlockTypeKeyField(_("block type"), max_length=64)
 
     class Meta:
-        verbose_name = "student preferences field"
+        verbose_name = _("student preferences field")
+        verbose_name_plural = _("student preferences fields")
         constraints = [
             models.UniqueConstraint(
                 fields=["student", "module_type", "field_name"],
@@ -91,13 +95,15 @@ class XModuleStudentInfoField(StoredField):
 
     student = models.ForeignKey(
         settings.AUTH_USER_MODEL,
+        verbose_name=_("learner"),
         on_delete=models.CASCADE,
         db_constraint=False,
         related_name="xqueue_bridge_student_info",
     )
 
     class Meta:
-        verbose_name = "student info field"
+        verbose_name = _("student info field")
+        verbose_name_plural = _("student info fields")
         constraints = [
             models.UniqueConstraint(
                 fields=["student", "field_name"],

@@ -67,7 +67,7 @@ class DjangoOrmFieldCache(FieldCache, Generic[FieldRow]):
                 value = read_value(row.value)
             except ValueError:
                 # As if it were not stored: the block uses its default, and may write a new value.
-                log.warning("%s %s: its value is not JSON", self.model._meta.verbose_name, row.pk)
+                log.warning("%s %s: its value is not JSON", self.model.__name__, row.pk)
                 continue
             yield self._group_of_row(row), row.field_name, value, row.modified
 

@@ -5,6 +5,7 @@ own copy of the keys: reading needs no join, and history can outlive its row.
 """
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
 
@@ -12,15 +13,15 @@ from xqueue_bridge.db.fields import LearningContextKeyField, UsageKeyField
 class Reason(models.TextChoices):
     """Why an entry was written."""
 
-    STATE = "state", "the block saved"
-    SCORE = "score", "a score was set"
-    REPLY = "reply", "a grader replied"
-    REQUEUE = "requeue", "staff requeued the submission"
-    DELETE = "delete", "fields were deleted"
-    RESET = "reset", "attempts were reset"
-    RESCORE = "rescore", "the problem was scored again"
-    RETIRE = "retire", "the learner was retired"
-    REPAIR = "repair", "the state could not be read, and was about to be replaced"
+    STATE = "state", _("the block saved")
+    SCORE = "score", _("a score was set")
+    REPLY = "reply", _("a grader replied")
+    REQUEUE = "requeue", _("staff requeued the submission")
+    DELETE = "delete", _("fields were deleted")
+    RESET = "reset", _("attempts were reset")
+    RESCORE = "rescore", _("the problem was scored again")
+    RETIRE = "retire", _("the learner was retired")
+    REPAIR = "repair", _("the state could not be read, and was about to be replaced")
 
 
 class BaseStudentModuleHistory(models.Model):
@@ -32,19 +33,23 @@ class BaseStudentModuleHistory(models.Model):
 
     Reason = Reason
 
-    student_module_id = models.PositiveBigIntegerField()
-    version = models.PositiveBigIntegerField(help_text="The row's version after the write.")
-    student_id = models.PositiveBigIntegerField()
-    course_id = LearningContextKeyField(max_length=255)
-    module_state_key = UsageKeyField(max_length=255, db_column="module_id")
-    state = models.TextField(null=True)
-    grade = models.FloatField(null=True)
-    max_grade = models.FloatField(null=True)
-    reason = models.CharField(max_length=8, choices=Reason)
+    student_module_id = models.PositiveBigIntegerField(_("id of the student module"))
+    version = models.PositiveBigIntegerField(_("version of the state"))
+    student_id = models.PositiveBigIntegerField(_("user id"))
+    course_id = LearningContextKeyField(_("course key"), max_length=255)
+    module_state_key = UsageKeyField(_("usage key"), max_length=255, db_column="module_id")
+    state = models.TextField(_("state of the block"), null=True)
+    grade = models.FloatField(_("points earned"), null=True)
+    max_grade = models.FloatField(_("maximum score"), null=True)
+    reason = models.CharField(_("reason of the entry"), max_length=8, choices=Reason)
     batch = models.BigIntegerField(
-        null=True, help_text="The number of the history batch that wrote it, if one did."
+        _("history batch"),
+        null=True,
+        help_text=_("The number of the history batch that wrote it, if one did."),
     )
-    created = models.DateTimeField(help_text="When the row was written: its `modified`.")
+    created = models.DateTimeField(
+        _("created"), help_text=_("When the row was written: its `modified`.")
+    )
 
     class Meta:
         abstract = True
@@ -62,8 +67,8 @@ class StudentModuleHistory(BaseStudentModuleHistory):
     """
 
     class Meta:
-        verbose_name = "student module history"
-        verbose_name_plural = "student module histories"
+        verbose_name = _("student module history")
+        verbose_name_plural = _("student module histories")
         constraints = [
             models.UniqueConstraint(
                 fields=["student_module_id", "version"], name="xqueue_bridge_history_entry"
@@ -85,8 +90,8 @@ class StudentModuleHistoryExtended(BaseStudentModuleHistory):
     """
 
     class Meta:
-        verbose_name = "student module history (extended)"
-        verbose_name_plural = "student module histories (extended)"
+        verbose_name = _("student module history (extended)")
+        verbose_name_plural = _("student module histories (extended)")
         constraints = [
             models.UniqueConstraint(
                 fields=["student_module_id", "version"], name="xqueue_bridge_histext_entry"

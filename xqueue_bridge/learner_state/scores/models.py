@@ -1,6 +1,7 @@
 """The score ledger: the final outcome of each reply."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from xqueue_bridge.db.fields import CaseSensitiveCharField, LearningContextKeyField, UsageKeyField
 
@@ -15,29 +16,33 @@ class ScoreLedger(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        APPLIED = "applied", "it is the learner's score"
-        DUPLICATE = "duplicate", "it had come before"
-        STALE = "stale", "the learner has answered again since"
-        LOWER = "lower", "the learner's score is higher"
-        REJECTED = "rejected", "not a score, or of an unknown learner"
+        APPLIED = "applied", _("it is the learner's score")
+        DUPLICATE = "duplicate", _("it had come before")
+        STALE = "stale", _("the learner has answered again since")
+        LOWER = "lower", _("the learner's score is higher")
+        REJECTED = "rejected", _("not a score, or of an unknown learner")
 
-    idempotency_key = CaseSensitiveCharField(max_length=191, unique=True)
-    user_id = models.PositiveBigIntegerField()
-    course_key = LearningContextKeyField(max_length=255)
-    usage_key = UsageKeyField(max_length=255)
-    attempt = models.PositiveBigIntegerField(null=True, help_text="Grows with a learner's answers.")
-    earned = models.FloatField(null=True, help_text="Points, before the block's weight.")
-    possible = models.FloatField(null=True)
-    digest = models.CharField(max_length=64, blank=True, help_text="Fingerprint of the reply.")
-    outcome = models.CharField(max_length=9, choices=Outcome)
-    duplicate_count = models.PositiveIntegerField(default=0, help_text="How often it came again.")
-    created = models.DateTimeField()
-    modified = models.DateTimeField()
+    idempotency_key = CaseSensitiveCharField(_("idempotency key"), max_length=191, unique=True)
+    user_id = models.PositiveBigIntegerField(_("user id"))
+    course_key = LearningContextKeyField(_("course key"), max_length=255)
+    usage_key = UsageKeyField(_("usage key"), max_length=255)
+    attempt = models.PositiveBigIntegerField(
+        _("attempt number"), null=True, help_text=_("Grows with a learner's answers.")
+    )
+    earned = models.FloatField(
+        _("points earned"), null=True, help_text=_("Points, before the block's weight.")
+    )
+    possible = models.FloatField(_("points possible"), null=True)
+    digest = models.CharField(_("hash of the reply"), max_length=64, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome)
+    duplicate_count = models.PositiveIntegerField(_("duplicate count"), default=0)
+    created = models.DateTimeField(_("created"))
+    modified = models.DateTimeField(_("modified"))
 
     class Meta:
-        verbose_name = "score ledger entry"
-        verbose_name_plural = "score ledger"
+        verbose_name = _("score ledger entry")
+        verbose_name_plural = _("score ledger")
         indexes = [models.Index(fields=["user_id", "usage_key"], name="xqueue_bridge_ledger")]
 
     def __str__(self) -> str:
-        return f"{self.idempotency_key}: {self.outcome}"
+        return f"{self.idempotency_key}: {self.get_outcome_display()}"
