@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.course_grades import courses
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from tests.course_grades.factories import make_learner, publish
+from tests.property_examples import few
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
 from xqueue_bridge.course_grades.models import (
@@ -186,7 +187,7 @@ def check(policy: int, happened: list[tuple]) -> None:
 @pytest.mark.usefixtures("by_workers")
 def test_grade_after_random_events_equals_full_computation():
     """SG47, SG64, SG70, SG76: the stored grade equals a computation from all scores."""
-    examples = 150 if connection.vendor == "sqlite" else 60
+    examples = few(150 if connection.vendor == "sqlite" else 60)
     given(policies, events)(settings(max_examples=examples)(check))()
 
 

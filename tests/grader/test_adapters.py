@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.property_examples import few
 from xqueue_bridge.grader.adapters import ResultFileError, from_gradescope, from_prairielearn
 
 GRADESCOPE = {
@@ -96,7 +97,7 @@ json_values = st.recursive(
 members = st.sampled_from(["score", "tests", "output", "name", "max_score", "points", "message"])
 
 
-@settings(max_examples=40)
+@settings(max_examples=few(40))
 @given(st.dictionaries(members, json_values | st.lists(st.dictionaries(members, json_values))))
 def test_any_file_gives_a_result_or_an_error_that_names_it(data):
     for read in (from_gradescope, from_prairielearn):

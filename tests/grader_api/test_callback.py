@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.property_examples import few
 from tests.submission_queue.factories import (
     COURSE,
     GOOD_REPLY,
@@ -227,7 +228,7 @@ def test_reply_before_a_submission_of_our_queue_is_not_applied(client, learner):
 
 
 @hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few(60), deadline=None
 )
 @given(
     user_id=st.text(min_size=1),

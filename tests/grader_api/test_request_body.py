@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.property_examples import few
 from tests.submission_queue.factories import (
     COURSE,
     GOOD_REPLY,
@@ -276,7 +277,7 @@ def test_chunked_body_over_asgi_is_stored(grader, content_type):
 
 
 @hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few(60), deadline=None
 )
 @given(
     body=st.binary(max_size=300),

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.property_examples import few
 from tests.submission_queue.factories import (
     GOOD_REPLY,
     PROBLEM,
@@ -171,7 +172,9 @@ class TestLogin:
         assert grader.login(username=name) == {"return_code": 0, "content": "Logged in"}
 
     @hypothesis_settings(
-        suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        max_examples=few(40),
+        deadline=None,
     )
     @given(
         form=st.dictionaries(
@@ -369,7 +372,9 @@ class TestSubmission:
         assert response.json() == {"return_code": 0, "content": 0}
 
     @hypothesis_settings(
-        suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        max_examples=few(40),
+        deadline=None,
     )
     @given(queue_name=st.text(min_size=1))
     def test_any_queue_name_gets_an_envelope(self, queue_name):

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.grader_replies import real_block
 from tests.grader_replies.factories import COURSE, make_learner
 from tests.grader_replies.test_feedback import WATCHER, markup
+from tests.property_examples import few
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
 from xqueue_bridge.grader_replies.backends.block import BlockBackend
 from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBackend
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 REPLY_BACKENDS = (StudentModuleBackend(), BlockBackend())
 
-many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=few(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 scores = st.one_of(
     st.integers(-3, 20),

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.property_examples import few
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.submission_queue import accounts
 from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret
@@ -132,7 +133,9 @@ def test_user_account_is_not_accepted_as_a_grader_account():
     assert get_user_model().objects.count() == 1
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few(30)
+)
 @given(name=st.text(), secret=st.text())
 def test_any_name_and_secret_are_refused_without_an_error(name, secret):
     assert accounts.authenticate(name, secret) is None

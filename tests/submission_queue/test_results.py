@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.db.test_transactions import collision
+from tests.property_examples import few
 from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
@@ -315,7 +316,7 @@ def test_any_id_and_key_are_read_or_name_the_field(members):
 
 @pytest.mark.django_db
 @hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few(40), deadline=None
 )
 @given(header=st.text(), body=st.text())
 def test_any_header_and_body_get_an_envelope(grader, header, body):

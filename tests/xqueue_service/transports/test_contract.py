@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.doubles.problem_block import problem_block
 from tests.doubles.xqueue_server import XQueueServer
+from tests.property_examples import few
 from xqueue_bridge import XQueueService
 from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.submission_queue import files as stored_files
@@ -105,7 +106,7 @@ def test_header_and_body_arrive_as_they_are(way: Way) -> None:
 
 
 @hypothesis_settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=few(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(body=texts)
 def test_any_body_arrives_as_it_is(way: Way, body: str) -> None:
@@ -218,7 +219,7 @@ def test_header_that_cannot_be_used(way: Way, header: Any) -> None:
 
 
 @hypothesis_settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=few(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(header=st.text(st.characters()), body=st.text(st.characters()))
 def test_no_text_raises(way: Way, header: str, body: str) -> None:

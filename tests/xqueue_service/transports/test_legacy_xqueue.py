@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import socket
 import threading
 from io import BytesIO
@@ -10,6 +11,8 @@ from urllib.parse import parse_qsl
 import pytest
 import requests
 import responses
+from hypothesis import given
+from hypothesis import strategies as st
 from requests.auth import HTTPBasicAuth
 
 from tests.doubles.xqueue_server import Response, XQueueServer, envelope
@@ -335,3 +338,59 @@ def test_response_with_a_byte_order_mark(content_type: str) -> None:
             "https://xqueue.example.com/xqueue/submit/", body=body, content_type=content_type
         )
         assert LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ()) == (0, "3")
+
+
+def answer_of(status: int, body: bytes, headers: dict[str, str], *, of_login: bool) -> None:
+    """Send to a server whose submit, or login, responds like this; check what comes back."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as double:
+        if of_login:
+            double.post(SUBMIT, LOGIN_REQUIRED)
+        double.post(LOGIN if of_login else SUBMIT, body=body, status=status, headers=headers)
+        double.get(re.compile(r"https?://"), '{"return_code": 1, "content": "must use POST"}')
+        try:
+            error, content = LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ())
+        except SendError as failure:
+            error, content = 1, str(failure)
+    assert type(error) is int
+    assert error or (status == 200 and json.loads(body.decode("utf-8-sig"))["return_code"] == 0)
+    assert content.isprintable()
+    assert content.strip()
+    assert len(content) <= 200
+    assert not set("<>&") & set(content)
+    assert KEY not in content
+
+
+SUBMIT = "https://xqueue.example.com/xqueue/submit/"
+LOGIN = "https://xqueue.example.com/xqueue/login/"
+LOGIN_REQUIRED = '{"return_code": 1, "content": "login_required"}'
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children),
+    max_leaves=5,
+)
+envelopes = st.fixed_dictionaries(
+    {},
+    optional={
+        "return_code": st.sampled_from([0, 1, 2]) | json_values,
+        "content": st.sampled_from(["7", "login_required", f"no {KEY}"]) | json_values,
+    },
+).map(lambda members: json.dumps(members).encode())
+header_texts = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=40)
+
+
+@given(
+    status=st.sampled_from([200, 200, 200, 201, 204, 301, 302, 303, 307, 308, 400, 403, 500, 503])
+    | st.integers(200, 599),
+    body=envelopes | envelopes.map(lambda text: b"\xef\xbb\xbf" + text) | st.binary(max_size=400),
+    content_type=st.sampled_from(["text/html", "application/json; charset=utf-16"]) | header_texts,
+    encoding=st.sampled_from([None, None, "gzip", "deflate", "br", "odd"]),
+    location=st.sampled_from([None, SUBMIT, LOGIN, "http://[", "//"]) | header_texts,
+    of_login=st.booleans(),
+)
+def test_any_response_is_a_code_and_a_plain_text(
+    status, body, content_type, encoding, location, of_login
+) -> None:
+    """C10, C38: no response raises; a success is one that the server has said."""
+    headers = {"Content-Type": content_type, "Content-Encoding": encoding, "Location": location}
+    given_headers = {name: value for name, value in headers.items() if value is not None}
+    answer_of(status, body, given_headers, of_login=of_login)
