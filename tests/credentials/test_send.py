@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -318,3 +319,18 @@ def test_send_takes_five_or_seven_statements(credentials, ada, django_assert_num
     enqueue_grade(ada)
     with django_assert_num_queries(5):
         api.send_due()
+
+
+def test_percent_that_is_not_finite_is_not_sent_until_it_is_computed_again(credentials):
+    """Kind 5: Credentials gets no number that is none; the outbox names the reason."""
+    learner = make_learner("ada")
+    grade = store_grade(learner)
+    numbers = {"postgresql": [math.nan, math.inf], "sqlite": [math.inf, -math.inf]}
+    for number in numbers.get(connection.vendor, []):
+        PersistentCourseGrade.objects.filter(pk=grade.pk).update(percent_grade=number)
+        assert send_grade("ada", COURSE).outcome is Outcome.FAILED
+        assert row_of(learner).last_error == "percent is not a finite number"
+        grade = store_grade(learner)
+    assert credentials.posts == []
+    assert send_grade("ada", COURSE).outcome is Outcome.SENT
+    assert [each.message["percent_grade"] for each in credentials.posts] == [0.8]

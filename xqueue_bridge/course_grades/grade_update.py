@@ -99,7 +99,8 @@ def compute_grade(
     for subsection in course.subsections:
         row, old = stored.get(subsection.usage_key, (None, None))
         override = old.override if old else None
-        if plan.computes(subsection):
+        # Sums that are not finite are not a grade: another program has written them.
+        if plan.computes(subsection) or not (row is None or persistence.has_finite_sums(row)):
             grade = _with_first_attempt(compute_subsection(subsection, scores, override), old)
             is_kept = row is not None or plan.store_zero_grades or _has_scores(subsection, grade)
             if is_kept and (row is None or persistence.differs(row, grade)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -27,6 +29,10 @@ from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.lms.keys import parse_usage_key
 
+log = logging.getLogger(__name__)
+
+#: Points of a subsection grade that come from scores.
+_SUMS = ("earned_all", "possible_all", "earned_graded", "possible_graded")
 _SUBSECTION_FIELDS = (
     "subtree_edited_timestamp",
     "course_version",
@@ -50,10 +56,10 @@ def course_grade_of(row: PersistentCourseGrade) -> CourseGrade:
     return CourseGrade(
         user_id=row.user_id,
         course_key=cast(CourseKey, row.course_id),
-        percent=row.percent_grade,
+        percent=_number(row, "percent_grade"),
         letter_grade=row.letter_grade or None,
         passed=row.passed,
-        exact_percent=row.exact_percent,
+        exact_percent=_number(row, "exact_percent"),
         last_updated=row.modified,
         passed_timestamp=row.passed_timestamp,
         version=row.version,
@@ -83,21 +89,31 @@ def subsection_grade_of(row: Any, course_key: CourseKey) -> SubsectionGrade:
     override: PersistentSubsectionGradeOverride | None = getattr(row, "override", None)
     return SubsectionGrade(
         usage_key=parse_usage_key(row.usage, course_key),
-        computed_all=ProblemScore(row.earned_all, row.possible_all, False, row.first_attempted),
+        computed_all=ProblemScore(
+            _number(row, "earned_all"), _number(row, "possible_all"), False, row.first_attempted
+        ),
         computed_graded=ProblemScore(
-            row.earned_graded, row.possible_graded, True, row.first_attempted
+            _number(row, "earned_graded"),
+            _number(row, "possible_graded"),
+            True,
+            row.first_attempted,
         ),
         override=None if override is None else override_of(override),
     )
 
 
+def has_finite_sums(row: PersistentSubsectionGrade) -> bool:
+    """Return whether all points of a stored subsection grade are finite; else compute it again."""
+    return all(math.isfinite(getattr(row, name)) for name in _SUMS)
+
+
 def override_of(row: Override) -> SubsectionOverride:
     """Return a stored override as a value."""
     return SubsectionOverride(
-        earned_all=row.earned_all_override,
-        possible_all=row.possible_all_override,
-        earned_graded=row.earned_graded_override,
-        possible_graded=row.possible_graded_override,
+        earned_all=_finite(row, "earned_all_override"),
+        possible_all=_finite(row, "possible_all_override"),
+        earned_graded=_finite(row, "earned_graded_override"),
+        possible_graded=_finite(row, "possible_graded_override"),
         reason=row.override_reason,
         system=row.system,
         author_id=row.author_id,
@@ -147,6 +163,19 @@ def write_course_grade(
     row.computed_at = now
     row.save(force_insert=is_new, force_update=not is_new)
     return row
+
+
+def _number(row: Any, name: str) -> float:
+    """Return a stored number; 0 if it is not finite, as in rows that another program wrote."""
+    return _finite(row, name) or 0.0
+
+
+def _finite(row: Any, name: str) -> float | None:
+    value: float | None = getattr(row, name)
+    if value is None or math.isfinite(value):
+        return value
+    log.warning("%s %s: %s is not a finite number", type(row).__name__, row.pk, name)
+    return None
 
 
 def _subsection_row(

@@ -29,7 +29,9 @@ def read_progress(user_id: int, course: Course) -> CourseGrade:
     grades: dict[UsageKey, SubsectionGrade] = {}
     for subsection in course.subsections:
         now = compute_subsection(subsection, scores)
-        _, kept = stored.get(subsection.usage_key, (None, None))
+        stored_row, kept = stored.get(subsection.usage_key, (None, None))
+        if stored_row and kept and not persistence.has_finite_sums(stored_row):
+            kept = replace(now, override=kept.override)
         grades[subsection.usage_key] = replace(kept or now, problem_scores=now.problem_scores)
     computed = compute_course(user_id, course, grades)
     return replace(

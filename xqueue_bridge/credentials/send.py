@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -138,6 +139,9 @@ def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[SendResult,
         return SendResult(Outcome.FAILED), outbox.mark_failed(row, "no grade")
     if grade.revision == (row.sent_version, row.sent_modified):
         return SendResult(Outcome.SENT), outbox.mark_sent(row, grade)
+    if not math.isfinite(grade.percent_grade):
+        # Another program has written it. A recalculation enqueues the grade again.
+        return SendResult(Outcome.FAILED), outbox.mark_failed(row, "percent is not a finite number")
     username = username_of(row.user_id)
     if username is None:
         return SendResult(Outcome.FAILED), outbox.mark_failed(row, "no learner")
