@@ -13,10 +13,10 @@ from django.db import connection
 from xqueue_bridge import checks
 from xqueue_bridge.checks.values import RANGES
 from xqueue_bridge.conf import option_names
-from xqueue_bridge.option_groups import QueueOptions
-from xqueue_bridge.options import Options
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
 from xqueue_bridge.models import Grader
+from xqueue_bridge.option_groups import QueueOptions
+from xqueue_bridge.options import Options
 
 MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
 

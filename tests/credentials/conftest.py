@@ -9,8 +9,8 @@ import pytest
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.credentials.factories import make_learner, store_grade
 from tests.doubles.credentials import Credentials, running
-from xqueue_bridge.option_groups import CredentialsOptions
 from xqueue_bridge.credentials.tokens import clear_token_cache
+from xqueue_bridge.option_groups import CredentialsOptions
 
 
 @pytest.fixture

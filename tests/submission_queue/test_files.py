@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.submission_queue.factories import upload
-from xqueue_bridge.options import Options
 from xqueue_bridge.data import StoredFile, UploadedFile
+from xqueue_bridge.options import Options
 from xqueue_bridge.submission_queue.files import (
     FileToken,
     delete_files,

@@ -13,9 +13,9 @@ from django.utils.module_loading import import_string
 from xqueue_bridge.checks.messages import error, unimportable, warning, wrong_values
 from xqueue_bridge.checks.values import is_address, wrong_number, wrong_proxies, wrong_text
 from xqueue_bridge.conf import options
-from xqueue_bridge.options import Options
 from xqueue_bridge.models import StudentModuleHistoryExtended
 from xqueue_bridge.option_groups import CredentialsOptions, QueueOptions
+from xqueue_bridge.options import Options
 
 REPLY_BACKENDS = ("state", "block", "callback")
 _BACKEND_EXAMPLE = f"{', '.join(map(repr, REPLY_BACKENDS))} or 'package.module.Class'"
