@@ -18,8 +18,9 @@ EXTRAS_test := test
 EXTRAS_lint := test,quality
 EXTRAS_docs := docs
 EXTRAS_ci := test,servers,browser,quality,docs,ci
+EXTRAS_benchmark := test,servers,benchmark
 
-.PHONY: help demo test test-lms lint messages docs ci-environment clean
+.PHONY: help demo test test-lms lint messages docs benchmark ci-environment clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,10 +54,21 @@ docs: $(VENV)/.docs ## Build the documentation into docs/_build/html.
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+benchmark: $(VENV)/.benchmark .venv-peer/.installed ## Compare with edx-submissions. ARGS="--quick"
+	@$(BIN)/python -m benchmarks.side_by_side $(ARGS)
+
+# edx-submissions has an environment of its own, with the same Python and Django.
+.venv-peer/.installed: requirements/benchmark/peer.txt | $(BIN)/pip
+	@echo "Installing edx-submissions into .venv-peer"
+	@$(BIN)/python -m venv .venv-peer
+	@.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check \
+		--root-user-action ignore --requirement $<
+	@touch $@
+
 ci-environment: $(VENV)/.ci
 
 clean: ## Remove the environment and all that was built.
-	rm -rf $(VENV) .venv-lms .tox build docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .venv-lms .venv-peer .tox build docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "xqueue_bridge needs Python 3.11 or newer, with venv (on Debian:" \

@@ -47,6 +47,8 @@ TEST = [
 
 SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", "redis>=5.2"]
 CI = ["tox>=4.23"]
+# `make benchmark`, with the extras test and servers.
+BENCHMARK = ["gunicorn>=23", "matplotlib>=3.9"]
 BROWSER = ["playwright>=1.50", "axe-playwright-python>=0.1.4"]
 QUALITY = [
     "ruff>=0.9",
@@ -91,6 +93,7 @@ setup(
         "quality": QUALITY,
         "docs": DOCS,
         "ci": CI,
+        "benchmark": BENCHMARK,
     },
     entry_points={
         "console_scripts": ["xqueue-grader = xqueue_bridge.grader.cli:main"],

@@ -44,6 +44,7 @@ OF_THE_QUEUE = (
     "tests/integration/*",
     "tests/test_*.py",
     "demo/*",
+    "benchmarks/*",
     "docs/*",
     "CHANGELOG.rst",
     "CONTRIBUTING.rst",

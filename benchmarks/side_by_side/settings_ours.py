@@ -1,0 +1,14 @@
+"""Settings of xqueue_bridge."""
+
+import os
+
+from benchmarks.side_by_side.host import *  # noqa: F403
+from benchmarks.side_by_side.host import INSTALLED_APPS, NAME, REDIS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "xqueue_bridge"]
+ROOT_URLCONF = "benchmarks.side_by_side.urls_ours"
+
+#: "inline": the web process applies a reply after its response. "celery": a worker or sweeper does.
+XQUEUE_BRIDGE = {"TASK_RUNNER": os.environ.get("BENCHMARK_TASK_RUNNER", "inline")}
+CELERY_BROKER_URL = REDIS or "memory://"
+CELERY_TASK_DEFAULT_QUEUE = NAME

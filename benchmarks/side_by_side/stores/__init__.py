@@ -1,0 +1,1 @@
+"""What each system stores: how its tables are filled, copied and counted."""
