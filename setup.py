@@ -26,7 +26,10 @@ DEMO = ["xblocks-contrib>=0.13", "setuptools<81", "lazy>=1.6"]
 GRADER = ["requests>=2.32"]
 GRADER_PREVIEW = [*GRADER, "nh3>=0.2.18"]
 
+METRICS = ["prometheus-client>=0.20"]
+
 TEST = [
+    *METRICS,
     *DEMO,
     *WAFFLE,
     "pytest>=8.3",
@@ -83,6 +86,7 @@ setup(
     install_requires=CORE,
     extras_require={
         "waffle": WAFFLE,
+        "metrics": METRICS,
         "demo": DEMO,
         # The library for grader authors. Without Django: pip install --no-deps, and these.
         "grader": GRADER,

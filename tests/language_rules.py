@@ -29,6 +29,8 @@ OF_THE_QUEUE = (
     "xqueue_bridge/grader_api/*",
     "xqueue_bridge/conf.py",
     "xqueue_bridge/options.py",
+    "xqueue_bridge/metrics/*",
+    "tests/metrics/*",
     "xqueue_bridge/option_groups.py",
     "xqueue_bridge/data.py",
     "xqueue_bridge/grader/*",

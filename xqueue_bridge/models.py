@@ -23,6 +23,7 @@ from xqueue_bridge.learner_state.history.models import (
 )
 from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.metrics.models import QueueSample
 from xqueue_bridge.submission_queue.grader_models import (
     Grader,
     GraderPause,
@@ -50,6 +51,7 @@ __all__ = [
     "PersistentSubsectionGradeOverride",
     "PersistentSubsectionGradeOverrideHistory",
     "QueueGrant",
+    "QueueSample",
     "ReceivedReply",
     "RetiredLearner",
     "RevokedSession",

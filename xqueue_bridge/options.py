@@ -237,3 +237,9 @@ class Options:
     # .. setting_default: {}
     # .. setting_description: CredentialsOptions as a dict; empty: no grades are sent.
     CREDENTIALS: Mapping[str, Any] = field(default_factory=dict)
+
+    # -- metrics
+    # .. setting_name: XQUEUE_BRIDGE['METRICS_TOKEN']
+    # .. setting_default: None
+    # .. setting_description: Bearer token of /xqueue/metrics/; None: that URL does not exist.
+    METRICS_TOKEN: str | None = None

@@ -16,6 +16,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.metrics import api as metrics
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.worker import heartbeat
 from xqueue_bridge.worker.enqueue import Kind, register
@@ -110,6 +111,7 @@ def sweep() -> dict[str, int]:
         "grades computed": course_grades.recalculate_due,
         "missed grades enqueued": credentials.enqueue_missed,
         "grades sent": credentials.send_due,
+        "queues sampled": metrics.take_samples,
     }
     done: dict[str, int] = {}
     problems: dict[str, Exception] = {}

@@ -33,7 +33,7 @@ def test_page_lists_every_queue_with_open_submissions(client, operator) -> None:
     client.force_login(operator)
     rows = [
         (queue.queue_name, queue.waiting, queue.leased)
-        for queue in client.get(QUEUES).context["queues"]
+        for queue, _ in client.get(QUEUES).context["queues"]
     ]
     assert rows == [("haskell", 1, 1), ("python", 1, 0)]
 
@@ -101,13 +101,14 @@ def test_queue_name_with_markup_is_escaped(client, operator) -> None:
     assert "<b>bold</b>" not in client.get(QUEUES).content.decode()
 
 
-def test_page_executes_eight_statements_and_refuses_post(
+def test_page_executes_nine_statements_and_refuses_post(
     client, operator, django_assert_num_queries
 ) -> None:
     client.force_login(operator)
     assert client.post(QUEUES).status_code == 405
-    # Session and user, then: unfinished, finished, undelivered, paused graders, graders, sweeper.
-    with django_assert_num_queries(8):
+    # Session and user, then: unfinished, finished, undelivered, paused graders, graders, sweeper,
+    # the samples of the last hour.
+    with django_assert_num_queries(9):
         client.get(QUEUES)
 
 

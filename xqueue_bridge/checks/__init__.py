@@ -11,6 +11,7 @@ from xqueue_bridge.checks.options import (
     check_crawler_detector,
     check_credentials,
     check_history,
+    check_metrics,
     check_options,
     check_reply_backend,
     check_state_client,
@@ -25,6 +26,7 @@ __all__ = [
     "check_history",
     "check_host",
     "check_lms",
+    "check_metrics",
     "check_options",
     "check_reply_backend",
     "check_state_client",
@@ -42,6 +44,7 @@ def register_all() -> None:
     checks.register(check_host, "xqueue_bridge")
     checks.register(check_lms, "xqueue_bridge")
     checks.register(check_credentials, "xqueue_bridge")
+    checks.register(check_metrics, "xqueue_bridge")
     checks.register(check_databases, checks.Tags.database)
     checks.register(check_deployment, "xqueue_bridge", deploy=True)
     checks.register(check_files_storage, "xqueue_bridge", deploy=True)

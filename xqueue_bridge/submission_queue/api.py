@@ -7,6 +7,7 @@ from xqueue_bridge.submission_queue.accounts import (
     issue_secret,
 )
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
+from xqueue_bridge.submission_queue.event_counts import EventCounts, FinishedCount, count_events
 from xqueue_bridge.submission_queue.finish import (
     fail_exhausted,
     requeue,
@@ -26,9 +27,12 @@ from xqueue_bridge.submission_queue.stats import (
 
 __all__ = [
     "ROTATION_OVERLAP",
+    "EventCounts",
+    "FinishedCount",
     "QueuePosition",
     "QueueStats",
     "clear_expired_sessions",
+    "count_events",
     "create_grader",
     "enqueue",
     "fail_exhausted",

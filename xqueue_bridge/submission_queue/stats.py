@@ -74,14 +74,14 @@ def _position_of(row: Submission) -> int:
 def queue_stats() -> list[QueueStats]:
     """Return the statistics of each queue with open or recent submissions, sorted by name."""
     now, here = DatabaseNow(), timezone.now()
-    unfinished = _by_queue(
+    unfinished = by_queue(
         # Filtered by status, which leads an index; the work index would be read completely.
         Submission.objects.filter(status__in=[Status.WAITING, Status.LEASED]),
         waiting=Count("pk", filter=Q(available_at__lte=now)),
         leased=Count("pk", filter=Q(available_at__gt=now, status=Status.LEASED)),
         oldest=Min("created_at", filter=Q(available_at__lte=now)),
     )
-    finished = _by_queue(
+    finished = by_queue(
         Submission.objects.filter(
             status__in=[Status.ANSWERED, Status.FAILED], finished_at__gte=here - RECENT
         ),
@@ -117,7 +117,8 @@ def _seconds_since(time: datetime | None, now: datetime) -> float | None:
     return None if time is None else max((now - time).total_seconds(), 0.0)
 
 
-def _by_queue(submissions: QuerySet[Submission], **figures: object) -> dict[str, dict[str, Any]]:
+def by_queue(submissions: QuerySet[Submission], **figures: object) -> dict[str, dict[str, Any]]:
+    """Return aggregates of ``submissions`` for each queue; one statement."""
     rows = submissions.order_by().values("queue_name").annotate(**figures)
     return {
         row["queue_name"]: {name: value for name, value in row.items() if name in figures}

@@ -1,14 +1,24 @@
-"""The operator's page with the current statistics of the queues."""
+"""The operators' pages: the queues now, and one queue's last day."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from xqueue_bridge.metrics import api as metrics
 from xqueue_bridge.submission_queue.stats import queue_stats
 from xqueue_bridge.views.decorators import staff_required
+from xqueue_bridge.views.queue_chart import (
+    HEIGHT,
+    SPAN,
+    STEP,
+    WIDTH,
+    events_chart,
+    intervals,
+    waiting_chart,
+)
 from xqueue_bridge.worker import heartbeat
 
 #: Seconds after which the page warns that the sweeper does not run.
@@ -25,10 +35,34 @@ def queues(request: HttpRequest) -> HttpResponse:
     name = "_queue_table" if request.GET.get("partial") == "table" else "queues"
     now, swept = timezone.now(), heartbeat.last_seen(heartbeat.SWEEPER)
     age = None if swept is None else max((now - swept).total_seconds(), 0.0)
+    rates = metrics.queue_rates()
     context = {
-        "queues": queue_stats(),
+        "queues": [(stats, rates.get(stats.queue_name)) for stats in queue_stats()],
         "now": now,
         "sweeper_seconds": age,
         "sweeper_is_late": age is not None and age > MAX_SWEEPER_AGE,
     }
     return render(request, f"xqueue_bridge/{name}.html", context)
+
+
+@staff_required
+@require_GET
+def queue_history(request: HttpRequest) -> HttpResponse:
+    """Show the last day of the queue that ``?queue=`` names; 404 if it has no samples."""
+    now = timezone.now()
+    name = request.GET.get("queue", "")
+    # PostgreSQL takes no NUL in a text.
+    samples = [] if "\0" in name else metrics.samples_of(name, now - SPAN - STEP)
+    if not samples:
+        raise Http404
+    found = intervals(samples, now)
+    context = {
+        "name": name,
+        "now": now,
+        "rate": metrics.queue_rates().get(name),
+        "intervals": found[::-1],
+        "charts": {"events": events_chart(found, now), "waiting": waiting_chart(found, now)},
+        "width": WIDTH,
+        "height": HEIGHT,
+    }
+    return render(request, "xqueue_bridge/queue_history.html", context)
