@@ -120,7 +120,10 @@ def sweep() -> dict[str, int]:
             done[kind] = work()
         except Exception as exc:
             problems[f"{kind} ({type(exc).__name__})"] = exc
-    heartbeat.record(heartbeat.SWEEPER)
+    try:
+        heartbeat.record(heartbeat.SWEEPER)
+    except Exception as exc:  # raised alone, it would hide the other problems
+        problems[f"heartbeat ({type(exc).__name__})"] = exc
     if problems:
         raise ExceptionGroup(f"Not swept: {', '.join(problems)}", list(problems.values()))
     return done

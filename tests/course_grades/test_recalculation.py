@@ -736,15 +736,14 @@ class TestStatements:
         (changes,) = set(rows.values_list("changes", flat=True))
         assert changes.splitlines() == [f"{key}\t1" for key in (P1, P2, P2, P1)]
 
-    def test_requests_for_a_whole_course_take_eight_statements(
+    def test_requests_for_a_whole_course_take_six_statements(
         self, committed_course, django_assert_num_queries
     ):
         learners = [make_learner(f"l{n}") for n in range(30)]
         for learner in learners:
             score(learner)
-        # Whether a publish requests it; two lists of learners, with the empty page after each; the
-        # requests, in a transaction.
-        with django_assert_num_queries(1 + 4 + 3):
+        # Whether a publish requests it; two lists of learners; the requests, in a transaction.
+        with django_assert_num_queries(1 + 2 + 3):
             assert api.request_course(COURSE_KEY) == 30
 
 

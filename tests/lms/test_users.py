@@ -34,12 +34,9 @@ def test_unknown_user_is_none(ada) -> None:
         users.get_user(ada.pk + 1)
 
 
-def test_users_by_id_executes_one_statement_for_each_batch(
-    monkeypatch, django_assert_num_queries
-) -> None:
-    monkeypatch.setattr(users, "BATCH_SIZE", 2)
+def test_users_by_id_executes_one_statement(django_assert_num_queries) -> None:
     everyone = [User.objects.create_user(f"u{number}") for number in range(5)]
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(1):
         found = users.users_by_id([user.pk for user in everyone])
     assert found == {user.pk: user for user in everyone}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from opaque_keys.edx.keys import CourseKey
@@ -26,10 +25,10 @@ from xqueue_bridge.course_grades.recalculation import (
 from xqueue_bridge.course_grades.recalculation_queue import request_full_recalculations
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.transactions import after_commit, in_callers_transaction
 
 #: Learners whose stored grades one statement reads.
-BATCH = 500
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class CourseGradeFactory:
     ) -> Iterator[Result]:
         """Yield a GradeResult for each user, in their order; an exception affects its user only.
 
-        The structure is read once. One statement reads the stored grades of ``BATCH`` users;
+        The structure is read once. One statement reads the stored grades of ``BATCH_SIZE`` users;
         ``force_update`` computes each grade.
         """
         key = _key_of(course, collected_block_structure, None, course_key)
@@ -142,7 +141,7 @@ class CourseGradeFactory:
                 yield GradeResult(user, grade, None)
 
     def _stored(self, users: Iterator[Any], key: CourseKey) -> Iterator[Result]:
-        while chunk := list(islice(users, BATCH)):
+        for chunk in chunks(users):
             rows = PersistentCourseGrade.objects.filter(
                 course_id=key, user_id__in=[user.pk for user in chunk]
             )

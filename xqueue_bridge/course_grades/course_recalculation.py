@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import merge
-from itertools import groupby, islice
+from itertools import groupby
 from typing import cast
 
 from django.db.models import QuerySet
@@ -13,30 +13,28 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.course_grades import recalculation_queue
 from xqueue_bridge.course_grades.queries import learners_with_grades
 from xqueue_bridge.course_structure.api import CourseStructureVersion
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.learner_state import api as learner_state
-
-BATCH = 500
 
 
 def learners_of(course_key: CourseKey) -> Iterator[int]:
     """Yield the ids of all learners who have a score or a grade in the course, in order."""
-    scored = _pages(learner_state.learners_with_scores, course_key)
-    graded = _pages(learners_with_grades, course_key)
+    scored = learner_state.learners_with_scores(course_key)
+    graded = learners_with_grades(course_key)
     return (user_id for user_id, _ in groupby(merge(scored, graded)))
 
 
 def request_course(course_key: CourseKey) -> int:
     """Mark all grades in the course dirty; return how many learners there are.
 
-    The sweeper or the command computes them. Two statements for each ``BATCH`` learners, two more
-    to find them, one to see whether a publish requested the regrade, and then one to mark that
-    request as done.
+    The sweeper or the command computes them. Two statements for each ``BATCH_SIZE`` learners, two
+    more to find them, one to see whether a publish requested the regrade, and then one to mark
+    that request as done.
     """
     due = _regrades_due().filter(course_key=course_key)
     requested = list(due.values_list("pk", "regrade_due_at"))
-    learners = learners_of(course_key)
     count = 0
-    while chunk := list(islice(learners, BATCH)):
+    for chunk in chunks(learners_of(course_key)):
         recalculation_queue.request_full_recalculations(course_key, chunk)
         count += len(chunk)
     for pk, due_at in requested:  # excludes requests of later publishes
@@ -59,10 +57,3 @@ def request_due_courses() -> int:
 
 def _regrades_due() -> QuerySet[CourseStructureVersion]:
     return CourseStructureVersion.objects.exclude(regrade_due_at=None)
-
-
-def _pages(page: Callable[..., list[int]], course_key: CourseKey) -> Iterator[int]:
-    after = 0
-    while found := page(course_key, after=after, limit=BATCH):
-        yield from found
-        after = found[-1]

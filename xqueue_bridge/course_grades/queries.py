@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from django.db.models import Q, QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -14,6 +15,7 @@ from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrad
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.learner_state import api as learner_state
 
 
@@ -70,10 +72,13 @@ def read_gradebook(
     }
 
 
-def learners_with_grades(course_key: CourseKey, *, after: int = 0, limit: int = 500) -> list[int]:
-    """Return the ids, above ``after``, of learners with a stored course grade; in order."""
-    rows = PersistentCourseGrade.objects.filter(course_id=course_key, user_id__gt=after)
-    return list(rows.order_by("user_id").values_list("user_id", flat=True)[:limit])
+def learners_with_grades(course_key: CourseKey) -> Iterator[int]:
+    """Yield the ids of the learners with a stored course grade, in ascending order.
+
+    One statement for each ``BATCH_SIZE`` learners.
+    """
+    rows = PersistentCourseGrade.objects.filter(course_id=course_key)
+    return chain.from_iterable(by_key(rows.values_list("user_id", flat=True), "user_id"))
 
 
 def changed_grades(

@@ -8,6 +8,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
+from xqueue_bridge.db.batches import chunks
+
 #: Maximum rows in one statement; the parameters of a row are fewer than ten.
 MAX_ROWS = 500
 
@@ -53,8 +55,8 @@ def insert_or_merge(
     ``rows``. One statement for each ``MAX_ROWS`` rows; one more in MySQL, which cannot return rows.
     """
     found: list[Any] = []
-    for start in range(0, len(rows), MAX_ROWS):
-        found += _merge_some(model, rows[start : start + MAX_ROWS], key, merge, returning)
+    for chunk in chunks(rows, MAX_ROWS):
+        found += _merge_some(model, chunk, key, merge, returning)
     return found
 
 

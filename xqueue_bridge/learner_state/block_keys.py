@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
-from typing import TypeVar
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.lms.keys import has_run, stored_text, with_run
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,10 +48,3 @@ def context_key_from(context: str) -> object:
 def usage_key_from(context: str, usage: str) -> UsageKey:
     """Return the usage key that a row stores; a deprecated key gets the run of its course."""
     return with_run(UsageKey.from_string(usage), context_key_from(context))
-
-
-def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield the items in their order, at most ``size`` at a time."""
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk

@@ -14,8 +14,8 @@ from typing import Any
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.exceptions import RetirementUnfinished
-from xqueue_bridge.learner_state.block_keys import chunks
 from xqueue_bridge.learner_state.encoding import Fields
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient, state_client

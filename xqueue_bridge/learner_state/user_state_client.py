@@ -10,7 +10,8 @@ from django.db.models import QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.learner_state.block_keys import block_key_of, chunks, usage_key_from
+from xqueue_bridge.db.batches import by_key, chunks
+from xqueue_bridge.learner_state.block_keys import block_key_of, usage_key_from
 from xqueue_bridge.learner_state.encoding import Fields, decode
 from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
@@ -183,20 +184,12 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
 
 
 def _pages(rows: QuerySet[Any], batch_size: int | None) -> Iterator[XBlockUserState]:
-    """Yield states in pages by primary key, not by offset, so that deletes cause no gaps."""
     size = batch_size or options().USER_STATE_BATCH_SIZE
     name = f"student__{username_field()}"
-    rows = rows.exclude(state=None).exclude(state=_DELETED).order_by("pk")
-    last, more = 0, True
-    while more:
-        # One row more than the page holds shows whether another page is needed.
-        page = rows.filter(pk__gt=last).values_list(
-            "pk", name, "context", "usage", "state", "modified"
-        )[: size + 1]
-        found = list(page)
-        more = len(found) > size
-        for pk, username, context, usage, state, modified in found[:size]:
-            last = pk
+    rows = rows.exclude(state=None).exclude(state=_DELETED)
+    found = rows.values_list("pk", name, "context", "usage", "state", "modified")
+    for page in by_key(found, size=size):
+        for _, username, context, usage, state, modified in page:
             fields = decode_or_warn(state, usage)
             if fields:
                 yield _tuple(username, usage_key_from(context, usage), fields, modified)

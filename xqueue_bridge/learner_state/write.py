@@ -18,10 +18,11 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from xqueue_bridge.db import bulk_insert
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import raw_select
-from xqueue_bridge.learner_state.block_keys import BlockKey, chunks
+from xqueue_bridge.learner_state.block_keys import BlockKey
 from xqueue_bridge.learner_state.encoding import decode, encode, merge_texts
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import record, record_unreadable

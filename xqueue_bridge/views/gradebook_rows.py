@@ -10,7 +10,7 @@ from xqueue_bridge.course_grades.course_recalculation import learners_of
 from xqueue_bridge.course_grades.queries import read_gradebook
 from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
 from xqueue_bridge.course_structure.course import Course, Subsection
-from xqueue_bridge.lms.users import BATCH_SIZE
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.views.learners import Learner, learners_by_id
 
 BY_NAME = "name"
@@ -92,14 +92,13 @@ def learners(
 def rows(
     course: Course, wanted: Sequence[Learner], only: Sequence[Subsection] | None = None
 ) -> Iterator[GradebookRow]:
-    """Yield the rows of these learners, in this order; two statements for each 500.
+    """Yield the rows of these learners, in this order; two statements for each ``BATCH_SIZE``.
 
     ``only``: read and return these columns only.
     """
     shown = graded_subsections(course) if only is None else only
     keys = None if only is None else [each.usage_key for each in only]
-    for start in range(0, len(wanted), BATCH_SIZE):
-        batch = wanted[start : start + BATCH_SIZE]
+    for batch in chunks(wanted):
         grades = read_gradebook(course.course_key, [each.user_id for each in batch], keys)
         for learner in batch:
             grade = grades[learner.user_id]

@@ -14,6 +14,7 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_structure.store import course_structures
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.lms.users import find_user, users_by_id
 
 MAX_KEY_LENGTH = 255
@@ -54,8 +55,10 @@ def learner_or_404(user_id: int) -> Learner:
 
 
 def learners_by_id(user_ids: Collection[int]) -> list[Learner]:
-    """Return the learners with these ids, in their order; one statement for each 500."""
-    found = users_by_id(user_ids)
+    """Return the learners with these ids, in their order; one statement for each ``BATCH_SIZE``."""
+    found: dict[int, AbstractBaseUser] = {}
+    for chunk in chunks(user_ids):
+        found |= users_by_id(chunk)
     return [_learner(found[each]) if each in found else Learner(each, "", "") for each in user_ids]
 
 

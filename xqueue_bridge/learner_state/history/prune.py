@@ -12,6 +12,7 @@ from django.db import router
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
+from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
 from xqueue_bridge.learner_state.history.store import (
@@ -131,14 +132,13 @@ def prune_orphans(*, dry_run: bool = False) -> Iterator[PruneProgress]:
     settled = timezone.now() - COMMIT_GRACE
     progress = PruneProgress(0)
     for table in tables():
-        last = 0
-        while ids := _row_ids(table, last):
-            last = ids[-1]
+        rows = _entries(table).values_list("student_module_id", flat=True).distinct()
+        for ids in by_key(rows, "student_module_id", CHUNK):
             there = set(StudentModule.objects.filter(pk__in=ids).values_list("pk", flat=True))
             gone = _entries(table).filter(
                 student_module_id__in=[pk for pk in ids if pk not in there], created__lt=settled
             )
-            progress.student_module_id = last
+            progress.student_module_id = ids[-1]
             progress.seen += len(ids)
             progress.deleted += gone.count() if dry_run else gone.delete()[0]
             yield progress
@@ -169,11 +169,6 @@ def _walk(index: int, start: int) -> Iterator[_Entry]:
             Q(student_module_id__lt=row) | Q(version__lt=version)
         )
         page = list(narrow.filter(after)[:PAGE])
-
-
-def _row_ids(table: Table, after: int) -> list[int]:
-    ids = _entries(table).filter(student_module_id__gt=after).order_by("student_module_id")
-    return list(ids.values_list("student_module_id", flat=True).distinct()[:CHUNK])
 
 
 def _entries(table: Table) -> QuerySet[BaseStudentModuleHistory]:

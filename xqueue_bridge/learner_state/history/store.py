@@ -22,6 +22,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.db import bulk_insert
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.learner_state.history.batch import current_batch
 from xqueue_bridge.learner_state.history.models import (
     BaseStudentModuleHistory,
@@ -58,7 +59,6 @@ CONTENT = [
 #: If history is in a separate database, an entry is committed before its row.
 COMMIT_GRACE = timedelta(hours=1)
 _NEWEST_FIRST = ("-created", "-student_module_id", "-version")
-_IDS_IN_A_STATEMENT = 500
 
 
 def written_table() -> Table:
@@ -140,11 +140,7 @@ def read(
 def delete_history(student_module_ids: Iterable[int]) -> int:
     """Delete the history of these rows, in both tables; return the number of entries."""
     ids = sorted(set(student_module_ids))
-    return sum(
-        _trails(table, ids[start : start + _IDS_IN_A_STATEMENT]).delete()[0]
-        for table in tables()
-        for start in range(0, len(ids), _IDS_IN_A_STATEMENT)
-    )
+    return sum(_trails(table, chunk).delete()[0] for table in tables() for chunk in chunks(ids))
 
 
 def delete_history_of(student_module_id: int, using: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import BlockScore
+from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.queries import with_key_text
 from xqueue_bridge.learner_state.row import finite
@@ -25,9 +29,11 @@ def read_course_scores(user_id: int, course_key: CourseKey) -> dict[UsageKey, Bl
     }
 
 
-def learners_with_scores(course_key: CourseKey, *, after: int = 0, limit: int = 500) -> list[int]:
-    """Return the ids, above ``after``, of learners who have a score in the course; in order."""
-    rows = StudentModule.objects.filter(
-        course_id=course_key, max_grade__isnull=False, student_id__gt=after
-    )
-    return list(rows.order_by("student_id").values_list("student_id", flat=True).distinct()[:limit])
+def learners_with_scores(course_key: CourseKey) -> Iterator[int]:
+    """Yield the ids of the learners who have a score in the course, in ascending order.
+
+    One statement for each ``BATCH_SIZE`` learners.
+    """
+    rows = StudentModule.objects.filter(course_id=course_key, max_grade__isnull=False)
+    ids = rows.values_list("student_id", flat=True).distinct()
+    return chain.from_iterable(by_key(ids, "student_id"))

@@ -14,6 +14,7 @@ from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_structure import api as course_structure
+from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.management.progress import Progress
 
 
@@ -44,7 +45,7 @@ class Command(BaseCommand):
         if not options["resume"]:
             course_grades.request_course(key)
         learners = course_grades.unfinished(key)
-        batches = [learners[n : n + batch_size] for n in range(0, len(learners), batch_size)]
+        batches = list(chunks(learners, batch_size))
         done = 0
         progress = Progress(self.stderr, len(learners))
         for count in _computed(key, batches, workers):
