@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.dispatch import Signal
+
+from tests.lms import platform_signatures
+from tests.lms.platform_signatures import takes_parameters_of
 
 COURSEWARE = "lms.djangoapps.courseware"
 
@@ -79,42 +82,18 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Platform:
     """Put the stand-ins where imports find them, until the test ends."""
     platform = Platform(ModuleStore(), Signal())
 
-    def get_block_for_descriptor(
-        user,
-        request,
-        block,
-        field_data_cache,
-        course_key,
-        position=None,
-        wrap_xblock_display=True,
-        grade_bucket_type=None,
-        static_asset_path="",
-        disable_staff_debug_info=False,
-        course=None,
-        will_recheck_access=False,
-        track_function=None,
-        student_data=None,
-        request_token=None,
-        user_location=None,
-    ):
-        platform.bound.append(locals())
-        if getattr(user, "known", True) and not getattr(user, "is_enrolled", False):
+    @takes_parameters_of(platform_signatures.get_block_for_descriptor)
+    def get_block_for_descriptor(given):
+        platform.bound.append(vars(given))
+        if getattr(given.user, "known", True) and not getattr(given.user, "is_enrolled", False):
             return None  # as the access check has it for a learner who is not enrolled
-        return block
+        return given.block
 
     class FieldDataCache:
-        @classmethod
-        def cache_for_block_descendents(
-            cls,
-            course_id,
-            user,
-            block,
-            depth=None,
-            block_filter=lambda block: True,
-            asides=None,
-            read_only=False,
-        ):
-            return SimpleNamespace(course_id=course_id, user=user, depth=depth)
+        @staticmethod
+        @takes_parameters_of(platform_signatures.cache_for_block_descendents)
+        def cache_for_block_descendents(given):
+            return given
 
     class Tracker:
         def __init__(self) -> None:

@@ -455,7 +455,7 @@ class Migration(migrations.Migration):
                 ('value', models.TextField(default='null', verbose_name='value as JSON')),
                 ('created', models.DateTimeField(verbose_name='created')),
                 ('modified', models.DateTimeField(verbose_name='modified')),
-                ('student', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='xqueue_bridge_student_info', to=settings.AUTH_USER_MODEL, verbose_name='learner')),
+                ('student', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='learner')),
             ],
             options={
                 'verbose_name': 'student info field',
@@ -471,7 +471,7 @@ class Migration(migrations.Migration):
                 ('created', models.DateTimeField(verbose_name='created')),
                 ('modified', models.DateTimeField(verbose_name='modified')),
                 ('module_type', xqueue_bridge.db.fields.BlockTypeKeyField(max_length=64, verbose_name='block type')),
-                ('student', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='xqueue_bridge_student_prefs', to=settings.AUTH_USER_MODEL, verbose_name='learner')),
+                ('student', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='learner')),
             ],
             options={
                 'verbose_name': 'student preferences field',

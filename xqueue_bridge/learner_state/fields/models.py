@@ -26,6 +26,21 @@ class StoredField(models.Model):
         abstract = True
 
 
+class StudentField(StoredField):
+    """One value of one field of a learner."""
+
+    student = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("learner"),
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="+",
+    )
+
+    class Meta:
+        abstract = True
+
+
 class XModuleUserStateSummaryField(StoredField):
     """A block's field that all its learners share: the counts of a poll, for example.
 
@@ -54,7 +69,7 @@ class XModuleUserStateSummaryField(StoredField):
         return f"{self.field_name} of all learners at {self.usage_id}"
 
 
-class XModuleStudentPrefsField(StoredField):
+class XModuleStudentPrefsField(StudentField):
     """A learner's preference, the same at all blocks of one type.
 
     .. pii: How the learner likes blocks to behave.
@@ -62,13 +77,6 @@ class XModuleStudentPrefsField(StoredField):
     .. pii_retirement: local_api
     """
 
-    student = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("learner"),
-        on_delete=models.CASCADE,
-        db_constraint=False,
-        related_name="xqueue_bridge_student_prefs",
-    )
     module_type = BlockTypeKeyField(_("block type"), max_length=64)
 
     class Meta:
@@ -85,21 +93,13 @@ class XModuleStudentPrefsField(StoredField):
         return f"{self.field_name} of learner {self.student_id} at every {self.module_type}"
 
 
-class XModuleStudentInfoField(StoredField):
+class XModuleStudentInfoField(StudentField):
     """A learner's field that blocks of every type share.
 
     .. pii: What the learner told blocks about themselves, such as a language.
     .. pii_types: other
     .. pii_retirement: local_api
     """
-
-    student = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("learner"),
-        on_delete=models.CASCADE,
-        db_constraint=False,
-        related_name="xqueue_bridge_student_info",
-    )
 
     class Meta:
         verbose_name = _("student info field")

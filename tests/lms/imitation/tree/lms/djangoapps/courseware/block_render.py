@@ -14,33 +14,20 @@ from xmodule.services import XQueueService
 
 from demo.services import services_for
 from lms.djangoapps.courseware.model_data import DjangoKeyValueStore, FieldDataCache
+from tests.lms import platform_signatures
+from tests.lms.platform_signatures import takes_parameters_of
 
 
-def get_block_for_descriptor(
-    user,
-    request,
-    block,
-    field_data_cache,
-    course_key,
-    position=None,
-    wrap_xblock_display=True,
-    grade_bucket_type=None,
-    static_asset_path="",
-    disable_staff_debug_info=False,
-    course=None,
-    will_recheck_access=False,
-    track_function=None,
-    student_data=None,
-    request_token=None,
-    user_location=None,
-):
-    student_data = student_data or KvsFieldData(DjangoKeyValueStore(field_data_cache))
+@takes_parameters_of(platform_signatures.get_block_for_descriptor)
+def get_block_for_descriptor(given):
+    store = DjangoKeyValueStore(given.field_data_cache)
     # The name is looked up when a runtime is prepared, so an assignment to it is effective.
-    services = {**services_for(user.pk), "xqueue": XQueueService}
-    block.bind_for_student(user, student_data, services)
-    if getattr(user, "known", True) and not modulestore().is_enrolled(user, course_key):
+    services = {**services_for(given.user.pk), "xqueue": XQueueService}
+    given.block.bind_for_student(given.user, given.student_data or KvsFieldData(store), services)
+    is_enrolled = modulestore().is_enrolled(given.user, given.course_key)
+    if getattr(given.user, "known", True) and not is_enrolled:
         return None
-    return block
+    return given.block
 
 
 def load_single_xblock(request, user_id, course_id, usage_key_string, course=None):

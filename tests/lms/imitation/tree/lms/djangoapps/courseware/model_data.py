@@ -7,6 +7,9 @@ import json
 from xblock.fields import Scope
 from xblock.runtime import KeyValueStore
 
+from tests.lms import platform_signatures
+from tests.lms.platform_signatures import takes_parameters_of
+
 
 class FieldDataCache:
     """The learner's rows at a block."""
@@ -14,18 +17,10 @@ class FieldDataCache:
     def __init__(self, course_id, user):
         self.course_id, self.user = course_id, user
 
-    @classmethod
-    def cache_for_block_descendents(
-        cls,
-        course_id,
-        user,
-        block,
-        depth=None,
-        block_filter=lambda block: True,
-        asides=None,
-        read_only=False,
-    ):
-        return cls(course_id, user)
+    @staticmethod
+    @takes_parameters_of(platform_signatures.cache_for_block_descendents)
+    def cache_for_block_descendents(given):
+        return FieldDataCache(given.course_id, given.user)
 
 
 class DjangoKeyValueStore(KeyValueStore):
