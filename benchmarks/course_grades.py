@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import time
 from typing import Any
+
+from benchmarks.command import argument_parser, set_up
 
 PROBLEMS_IN_A_SUBSECTION = 5
 #: A course of a tenth of the size must take the same number of statements for a learner.
@@ -20,11 +21,7 @@ SMALLER = 10
 
 def main() -> None:
     wanted = _arguments()
-    os.environ["XQUEUE_BRIDGE_TEST_DB"] = wanted.database
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    import django
-
-    django.setup()
+    set_up(wanted.database)
     from benchmarks.database import a_database
 
     with a_database():
@@ -133,8 +130,7 @@ def retire_grades(course_key: Any) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--database", choices=["sqlite", "postgres", "mariadb"], default="sqlite")
+    parser = argument_parser(__doc__)
     parser.add_argument("--problems", type=int, default=500)
     parser.add_argument("--learners", type=int, default=1000)
     return parser.parse_args()

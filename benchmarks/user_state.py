@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from benchmarks.command import argument_parser, set_up
 from benchmarks.data import block_key, state
 
 #: Targets: kind of work -> speed relative to the 2015 algorithm.
@@ -29,11 +29,7 @@ SINGLES = 50
 
 def main() -> None:
     wanted = _arguments()
-    os.environ["XQUEUE_BRIDGE_TEST_DB"] = wanted.database
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    import django
-
-    django.setup()
+    set_up(wanted.database)
     from benchmarks.database import a_database
     from benchmarks.models import History2015, Module2015
 
@@ -152,8 +148,7 @@ def _line(work: str, blocks: int, peer: Measured, ours: Measured) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--database", choices=["sqlite", "postgres", "mariadb"], default="sqlite")
+    parser = argument_parser(__doc__)
     parser.add_argument("--blocks", type=int, default=1000, help="Blocks of one write or read.")
     parser.add_argument("--rounds", type=int, default=5, help="Rounds; the median counts.")
     parser.add_argument("--rows", type=int, default=100_000, help="Rows to walk; 0: do not.")

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
+from benchmarks.command import set_up
+
 Step: TypeAlias = Callable[[int], object]
 
 PACKAGE = str(Path(__file__).resolve().parent.parent / "xqueue_bridge") + os.sep
@@ -47,11 +49,7 @@ class Walk:
 
 
 def main() -> None:
-    os.environ["XQUEUE_BRIDGE_TEST_DB"] = "sqlite"
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    import django
-
-    django.setup()
+    set_up("sqlite")
     from benchmarks.database import a_database
 
     _configure()

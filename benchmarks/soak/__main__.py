@@ -21,6 +21,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.command import argument_parser, set_up
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120
 DRAIN_SECONDS = 300
@@ -30,11 +32,7 @@ MEMORY_GROWTH = 1.25
 
 def main() -> int:
     wanted = _arguments()
-    os.environ["XQUEUE_BRIDGE_TEST_DB"] = wanted.database
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.soak.settings"
-    import django
-
-    django.setup()
+    set_up(wanted.database, "benchmarks.soak.settings")
     from benchmarks.database import a_database
 
     with a_database() as database, tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -161,8 +159,7 @@ def _free_port() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--database", choices=["sqlite", "postgres", "mariadb"], default="postgres")
+    parser = argument_parser(__doc__, "postgres")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--learners", type=int, default=300)
     return parser.parse_args()
