@@ -30,15 +30,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 collect_ignore = [] if find_spec("playwright") else ["demo/test_browser.py"]
 # These run inside an LMS: make test-lms, and tests/lms/test_imitation.py.
 collect_ignore += ["lms/inside", "lms/imitation"]
-# edx-submissions is installed with SQLite only: see tests/settings.py.
-if os.environ.get("XQUEUE_BRIDGE_TEST_DB", "sqlite") != "sqlite":
-    collect_ignore += ["test_edx_submissions.py"]
 
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
-
-#: Its app cannot be installed on MariaDB: see settings.py.
-if os.environ.get("XQUEUE_BRIDGE_TEST_DB") == "mariadb":
-    collect_ignore += ["test_edx_submissions.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

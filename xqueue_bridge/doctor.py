@@ -21,9 +21,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import NotSupportedError
 from django.urls import reverse
 
-from xqueue_bridge import edx_submissions, health
+from xqueue_bridge import health
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.lms.waffle import FLAG_NAME
+from xqueue_bridge.moving import edx_submissions
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.grader_models import Grader

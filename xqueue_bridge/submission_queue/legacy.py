@@ -100,13 +100,18 @@ def purge_unmatched(limit: int = 100) -> int:
     return len(expired)
 
 
-def create_legacy_submission(target: Target, header: XHeader, status: Status) -> Submission:
+def create_legacy_submission(
+    target: Target,
+    header: XHeader,
+    status: Status,
+    transport: Submission.Transport = Submission.Transport.LEGACY,
+) -> Submission:
     """Create the row of a submission that was sent through a legacy XQueue server."""
     now = timezone.now()
     content = SubmissionContent.objects.create(header=header.text, body="")
     return Submission.objects.create(
         content=content,
-        transport=Submission.Transport.LEGACY,
+        transport=transport,
         queue_name=header.queue_name,
         status=status,
         user_id=target.user_id,

@@ -20,12 +20,10 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import Dispatch, NewSubmission, Target, UploadedFile
-from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.lms.anonymous_ids import find_user_id
 from xqueue_bridge.lms.callback_url import build_path
+from xqueue_bridge.moving.adopt import NotImportable, adopt, check_importable
 from xqueue_bridge.protocol.headers import make_xheader
-from xqueue_bridge.submission_queue import api as submission_queue
-from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service.transports.base import read_files
 
 log = logging.getLogger(__name__)
@@ -36,10 +34,6 @@ LEASE = timedelta(minutes=5)
 CRASHED = timedelta(minutes=10)
 #: Texts in ExternalGraderDetail.grader_reply of rows that are ours now.
 CLAIMED, IMPORTED = "xqueue_bridge: importing", "xqueue_bridge: imported"
-
-
-class NotImportable(XQueueBridgeError):
-    """A row does not say which learner, block or answer it belongs to."""
 
 
 def rows_to_import(course_key: CourseKey | None = None) -> Any:
@@ -84,8 +78,7 @@ def import_rows(course_key: CourseKey | None = None, limit: int = 1000) -> Count
         if not _claim(row):
             done["taken by a grader"] += 1
             continue
-        if not _is_enqueued(new):
-            submission_queue.enqueue(new)
+        adopt(new)
         type(row).objects.filter(pk=row.pk).update(grader_reply=IMPORTED)
         done["imported"] += 1
     return done
@@ -104,20 +97,11 @@ def _claim(row: Any) -> bool:
     )
 
 
-def _is_enqueued(new: NewSubmission) -> bool:
-    """Return whether a run that crashed has enqueued this submission."""
-    return Submission.objects.filter(
-        user_id=new.target.user_id,
-        usage_key=new.target.usage_key,
-        queue_key=new.queue_key,
-        transport=Submission.Transport.TABLE,
-    ).exists()
-
-
 def _read(row: Any) -> NewSubmission:
     target = _target(row.submission.student_item)
     if not row.queue_key:
         raise NotImportable("it has no queue key")
+    check_importable(target, row.queue_name)
     url = build_path(target.course_key, target.user_id, target.usage_key, target.dispatch)
     student = {
         "anonymous_student_id": str(row.submission.student_item.student_id),

@@ -18,7 +18,7 @@ from submissions.models import ExternalGraderDetail, StudentItem, SubmissionFile
 from submissions.models import Submission as TheirSubmission
 
 from tests.submission_queue.factories import COURSE, PROBLEM
-from xqueue_bridge import edx_submissions
+from xqueue_bridge.moving import adopt, edx_submissions
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
 
@@ -123,7 +123,7 @@ def test_row_that_cannot_be_imported_stays(db, fields):
 def test_crashed_import_is_finished(db, monkeypatch, was_enqueued):
     """C131: a process that was killed after the claim loses nothing, and doubles nothing."""
     make_row()
-    original = edx_submissions.submission_queue.enqueue
+    original = adopt.submission_queue.enqueue
 
     def crash(new: Any) -> int:
         if was_enqueued:
@@ -131,7 +131,7 @@ def test_crashed_import_is_finished(db, monkeypatch, was_enqueued):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
-        killed.setattr(edx_submissions.submission_queue, "enqueue", crash)
+        killed.setattr(adopt.submission_queue, "enqueue", crash)
         with pytest.raises(KeyboardInterrupt):
             edx_submissions.import_rows()
     assert edx_submissions.import_rows() == Counter()  # another process may still be at it

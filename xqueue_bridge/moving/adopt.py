@@ -1,0 +1,44 @@
+"""Adoption of another queue's submissions; each is enqueued once, also if it is tried again."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+
+from xqueue_bridge.data import NewSubmission, Target
+from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.queue import is_known_queue
+
+
+class NotImportable(XQueueBridgeError):
+    """A row does not say which learner, block or answer it belongs to, or may not be imported."""
+
+
+def check_importable(target: Target, queue_name: str) -> None:
+    """Raise NotImportable if the learner is retired or the bridge refuses the queue."""
+    if not is_known_queue(queue_name):
+        raise NotImportable("its queue is not in QUEUES, and REJECT_UNKNOWN_QUEUES is on")
+    learner = learner_state.find_learner_at(target.user_id, target.course_key, target.usage_key)
+    if learner.is_retired:
+        raise NotImportable("its learner is retired")
+
+
+def is_adopted(target: Target, queue_key: str, *, or_answered: bool = False) -> bool:
+    """Return whether an earlier run has enqueued this submission, or stored its result."""
+    of_legacy_server = Q(transport=Submission.Transport.LEGACY)
+    rows = Submission.objects.filter(
+        Q() if or_answered else ~of_legacy_server,
+        user_id=target.user_id,
+        usage_key=target.usage_key,
+        queue_key=queue_key,
+    )
+    # Compared again here: MySQL and MariaDB ignore spaces at the end.
+    return queue_key in rows.values_list("queue_key", flat=True)
+
+
+def adopt(new: NewSubmission) -> None:
+    """Enqueue a submission that is claimed, unless an earlier run that crashed has done it."""
+    if not is_adopted(new.target, new.queue_key):
+        submission_queue.enqueue(new)
