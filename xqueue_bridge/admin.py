@@ -19,6 +19,7 @@ from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.model_admin import ReadOnlyAdmin, RetryAdmin
 from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.views.reply_details import code_text, codes_for_staff, tests_for_staff
 
 
 @admin.register(models.TransportOverride)
@@ -33,6 +34,23 @@ class QueueGrantInline(admin.TabularInline):
     extra = 1
 
 
+class ReplyCodeCountInline(admin.TabularInline):
+    """How many of the grader's replies were refused or changed, and why."""
+
+    model = models.ReplyCodeCount
+    fields = readonly_fields = ("code", "meaning", "count", "last_at")
+    ordering = ("-count",)
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @admin.display(description=gettext_lazy("meaning"))
+    def meaning(self, row: models.ReplyCodeCount) -> str:
+        return code_text(row.code)
+
+
 @admin.register(models.Grader)
 class GraderAdmin(admin.ModelAdmin):
     """Admin of graders and their queues. A new secret is shown once."""
@@ -40,7 +58,7 @@ class GraderAdmin(admin.ModelAdmin):
     list_display = ("name", "is_active", "queues", "last_seen_at", "last_failed_login_at")
     list_filter = ("is_active",)
     search_fields = ("name",)
-    inlines = (QueueGrantInline,)
+    inlines = (QueueGrantInline, ReplyCodeCountInline)
     actions = ("rotate_secret",)
 
     @admin.display(description=gettext_lazy("queues"))
@@ -113,10 +131,13 @@ class ReceivedReplyAdmin(RetryAdmin):
         "source",
         "score_given",
         "score_applied",
-        "is_shortened",
         "applied_at",
         "next_attempt_at",
+        "warnings",
+        "all_tests",
+        "staff_note",
     )
+    readonly_fields = ("warnings", "all_tests")
     retry_description = gettext_lazy("Retry selected replies")
     retried = ngettext_lazy(
         "%(count)d reply will be applied again.",
@@ -124,6 +145,14 @@ class ReceivedReplyAdmin(RetryAdmin):
         "count",
     )
     retry_condition = gettext_lazy("Only dead replies can be retried.")
+
+    @admin.display(description=gettext_lazy("warnings"))
+    def warnings(self, reply: models.ReceivedReply) -> str:
+        return codes_for_staff(reply.codes) or "-"
+
+    @admin.display(description=gettext_lazy("tests"))
+    def all_tests(self, reply: models.ReceivedReply) -> str:
+        return tests_for_staff(reply.tests) or "-"
 
     def retry_rows(self, ids: Sequence[int]) -> int:
         return grader_replies.retry_dead(ids)

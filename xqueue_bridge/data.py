@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from opaque_keys.edx.keys import LearningContextKey, UsageKey
+if TYPE_CHECKING:  # graders parse replies, too, and need neither package
+    from opaque_keys.edx.keys import LearningContextKey, UsageKey
+
+    from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 
 
 class Dispatch(StrEnum):
@@ -109,18 +112,34 @@ class PulledSubmission:
 
 
 @dataclass(frozen=True, slots=True)
+class GradedTest:
+    """One test of an answer, with points of its own.
+
+    ``message`` is plain text. Learners do not see a test that is not ``visible``.
+    """
+
+    name: str
+    score: float
+    max_score: float
+    message: str = ""
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class GraderReply:
     """A reply that keeps the grade contract.
 
     ``score`` is a finite number exactly as the grader sent it; the reply backend clamps it to the
-    answer's points. ``msg`` is well-formed, sanitised, and never empty; ``is_shortened`` says
-    whether it is only the beginning of what the grader sent.
+    answer's points. ``msg`` is well-formed, sanitised, and never empty; the table of ``tests`` is
+    not part of it. ``warnings`` say what was changed.
     """
 
     correct: bool
     score: float
     msg: str
-    is_shortened: bool = False
+    tests: tuple[GradedTest, ...] = ()
+    staff_note: str = field(default="", repr=False)
+    warnings: tuple[ReplyWarning, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

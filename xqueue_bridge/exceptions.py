@@ -16,13 +16,15 @@ class InvalidField(XQueueBridgeError):
     """A value that came from outside does not have the required form.
 
     ``field`` is its name on the wire, ``reason`` a sentence without the value itself: values
-    can be learners' work or secrets, and messages reach logs.
+    can be learners' work or secrets, and messages reach logs. ``code`` is one of
+    ``protocol.codes.Code``.
     """
 
-    def __init__(self, field: str, reason: object) -> None:
+    def __init__(self, field: str, reason: object, code: str = "field_invalid") -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+        self.code = str(code)
 
     def __str__(self) -> str:
         # At each call, because a reason for learners is a lazy translation.
@@ -69,8 +71,12 @@ class RequestRefused(XQueueBridgeError):
     """A grader's request is refused.
 
     The message is the protocol's own wording; the cause is an InvalidField where some field
-    is to blame.
+    is to blame, else ``code`` says why.
     """
+
+    def __init__(self, message: str = "", code: str = "") -> None:
+        super().__init__(message)
+        self.code = str(code)
 
 
 class TransientApplyError(XQueueBridgeError):

@@ -10,7 +10,7 @@ from xqueue_bridge.course_grades.models import (
 )
 from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
-from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
+from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply, ReplyCodeCount
 from xqueue_bridge.learner_state.crawlers import CrawlersConfig
 from xqueue_bridge.learner_state.fields.models import (
     XModuleStudentInfoField,
@@ -53,6 +53,7 @@ __all__ = [
     "QueueGrant",
     "QueueSample",
     "ReceivedReply",
+    "ReplyCodeCount",
     "RetiredLearner",
     "RevokedSession",
     "ScoreLedger",

@@ -37,7 +37,7 @@ def graded(live_server):
         worker = Worker(client, ("python",), load_grade(str(EXAMPLES / example / "grader.py")))
         worker._work_on("python")
         reply = ReceivedReply.objects.order_by("pk").last()
-        return None if reply is None else json.loads(reply.body)
+        return None if reply is None else {**json.loads(reply.body), "msg": reply.message}
 
     return grade
 

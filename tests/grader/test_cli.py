@@ -63,8 +63,10 @@ def test_try_with_an_upload(written, capsys):
 def test_try_names_what_the_server_removes(written, capsys):
     assert cli.main(["try", written("grader.py", STYLED), written("a", "")]) == 0
     shown = capsys.readouterr().out
-    assert "removed    tag script" in shown
-    assert "removed    attribute style" in shown
+    assert "warning    markup_removed: " in shown
+    assert '{"script": 1}' in shown
+    assert "warning    styles_removed: " in shown
+    assert "  change   Use class, or elements such as strong and pre." in shown
 
 
 @pytest.mark.parametrize(
@@ -136,11 +138,8 @@ import xqueue_bridge.grader as library
 import xqueue_bridge.grader.cli
 from xqueue_bridge.grader import adapters
 print(library.Result(score=1).to_reply()["correct"])
-from xqueue_bridge.grader.preview import PreviewUnavailable, preview
-try:
-    preview({})
-except PreviewUnavailable as exc:
-    print(exc)
+from xqueue_bridge.grader.preview import as_text, preview
+print(as_text(preview({"correct": True, "score": -1, "msg": "<b>x</b>"})))
 """
 
 
@@ -150,4 +149,5 @@ def test_library_needs_requests_only():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("True\n")
+    assert "score_below_zero" in done.stdout
     assert "pip install 'xqueue-bridge[grader-preview]'" in done.stdout

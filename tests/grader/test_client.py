@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.grader.conftest import OurServer
 from xqueue_bridge.grader import (
     LoginRefused,
     QueueClient,
@@ -13,6 +14,7 @@ from xqueue_bridge.grader import (
     RequestRefused,
     Result,
     Submission,
+    Test,
 )
 from xqueue_bridge.grader.worker import Worker
 
@@ -63,9 +65,45 @@ def test_result_that_is_sent_twice_counts_once(server, client):
     """C87: the same result counts once."""
     server.send(BODY)
     pulled = client.pull("python")
-    assert client.put_result(pulled.header, GOOD) == ""
-    assert client.put_result(pulled.header, GOOD) == ""
+    assert client.put_result(pulled.header, GOOD) == []
+    codes = [each.code for each in client.put_result(pulled.header, GOOD)]
+    assert codes == (["duplicate"] if pulled.takes_tests else [])
     assert server.replies() == [GOOD]
+
+
+def test_tests_are_data_for_our_server_and_a_table_for_a_legacy_one(server, client):
+    server.send(BODY)
+    tests = [Test(name="loop", score=1), Test(name="secret", score=0, visible=False)]
+    worker(client, lambda _: Result.of_tests(tests, staff_note="seed 7")).run()
+    [reply] = server.replies()
+    if isinstance(server, OurServer):
+        assert [test["name"] for test in reply["tests"]] == ["loop", "secret"]
+        assert reply["staff_note"] == "seed 7"
+        assert "<table" not in reply["msg"]
+    else:
+        assert set(reply) == {"correct", "score", "msg"}
+        assert "loop</th><td>1 of 1" in reply["msg"]
+        assert "secret" not in reply["msg"]
+
+
+def test_warnings_are_printed_with_what_to_change(live_server, transactional_db, caplog):
+    ours = OurServer(live_server.url)
+    ours.send(BODY)
+    client = QueueClient(ours.url, "watcher", ours.secret)
+    reply = {"correct": False, "score": -5, "msg": "<script>x</script>"}
+    worker(client, lambda _: reply).run()
+    assert 'score_below_zero: The score is below 0, so 0 counts. {"score": -5}' in caplog.text
+    assert "Send 0 or more." in caplog.text
+    assert "markup_removed" in caplog.text
+
+
+def test_advice_about_a_refusal_is_printed(live_server, transactional_db, caplog):
+    ours = OurServer(live_server.url)
+    ours.send(BODY)
+    client = QueueClient(ours.url, "watcher", ours.secret)
+    worker(client, lambda _: {"correct": True}).run()
+    assert "score: is missing" in caplog.text
+    assert "field_missing: Send xqueue_header and xqueue_body" in caplog.text
 
 
 def test_refusals_are_told_apart(server, client):
@@ -88,14 +126,13 @@ def test_refusals_are_told_apart(server, client):
 
 
 def test_refusal_of_our_server_names_the_field(live_server, transactional_db):
-    from tests.grader.conftest import OurServer
-
     ours = OurServer(live_server.url)
     ours.send(BODY)
     client = QueueClient(ours.url, "watcher", ours.secret)
     pulled = client.pull("python")
-    with pytest.raises(RequestRefused, match="score"):
+    with pytest.raises(RequestRefused, match="score: must be a number") as refused:
         client.put_result(pulled.header, {"correct": True, "score": "many"})
+    assert refused.value.code == "score_not_a_number"
 
 
 def test_server_that_cannot_be_reached():
@@ -137,7 +174,7 @@ def test_session_that_ended_is_renewed(server, client):
     pulled = client.pull("python")
     assert pulled is not None
     server.end_session(client)
-    assert client.put_result(pulled.header, GOOD) == ""
+    assert client.put_result(pulled.header, GOOD) == []
     assert server.replies() == [GOOD]
 
 

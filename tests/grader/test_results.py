@@ -26,12 +26,15 @@ def test_reply_has_points_feedback_tests_and_staff_note():
     assert (reply["correct"], reply["score"], reply["max_score"]) == (False, 2, 4)
     assert reply["staff_note"] == "seed 7"
     assert [test["name"] for test in reply["tests"]] == ["adds", "<b>", "secret"]
-    assert "2 of 3 tests passed" in reply["msg"]
-    assert "&lt;b&gt;" in reply["msg"]
-    assert "got 3 &amp; 4" in reply["msg"]
-    assert "secret" not in reply["msg"]
-    assert "hidden input" not in reply["msg"]
-    assert "1 more tests are not shown" in reply["msg"]
+    assert reply["msg"] == "<div><p>2 of 3 tests passed</p></div>"
+    plain = result.to_reply(as_data=False)
+    assert set(plain) == {"correct", "score", "msg"}
+    assert "2 of 3 tests passed" in plain["msg"]
+    assert "&lt;b&gt;" in plain["msg"]
+    assert "got 3 &amp; 4" in plain["msg"]
+    assert "secret" not in plain["msg"]
+    assert "hidden input" not in plain["msg"]
+    assert "Tests that are not shown: 1" in plain["msg"]
 
 
 def test_fraction_is_a_part_of_one():
@@ -67,4 +70,6 @@ def test_server_accepts_every_text(message, name):
     result = Result.of_tests([Test(name=name, score=1, message=message)], message=message)
     reply = parse_reply(json.dumps(result.to_reply()))
     assert reply.correct
-    assert "<table" in reply.msg
+    assert len(reply.tests) == 1
+    assert {each.code for each in reply.warnings} <= {"characters_removed"}
+    assert "<table" in parse_reply(json.dumps(result.to_reply(as_data=False))).msg

@@ -137,7 +137,8 @@ def test_chunked_body_over_djangos_limit_is_refused(grader, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     endless = io.BytesIO(b"x" * 10_000)
     answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": endless})
-    assert headers["X-XQueue-Problem"] == "body: RequestDataTooBig"
+    assert headers["X-XQueue-Problem"] == "body: is larger than 1,000 bytes"
+    assert headers["X-XQueue-Code"] == "body_too_large"
     assert answer["return_code"] == 1
     assert endless.tell() == 1001
 
@@ -150,7 +151,8 @@ def test_chunked_body_whose_sender_disconnects_is_refused(grader):
             raise OSError("bad chunk")
 
     answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": Broken()})
-    assert headers["X-XQueue-Problem"] == "body: UnreadablePostError"
+    assert headers["X-XQueue-Problem"] == "body: ended before it was complete"
+    assert headers["X-XQueue-Code"] == "body_incomplete"
     assert answer["return_code"] == 1
 
 
@@ -189,7 +191,7 @@ def test_compressed_and_chunked_body_is_stored(grader):
             gzip.compress(b"x", mtime=0) * 2,
             "body: goes on after its Content-Encoding has ended",
         ),
-        ("gzip", gzip.compress(b"x" * 2_000_000, mtime=0), "body: RequestDataTooBig"),
+        ("gzip", gzip.compress(b"x" * 2_000_000, mtime=0), "body: is larger than 1,000,000 bytes"),
     ],
 )
 def test_body_that_cannot_be_decompressed_is_refused(grader, settings, encoding, body, reason):

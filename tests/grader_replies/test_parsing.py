@@ -232,6 +232,7 @@ def test_feedback_over_the_limit_is_cut_and_marked(msg, made, is_shortened):
     text = json.dumps({"correct": True, "score": 1, "msg": msg})
     reply = parse_reply(text, max_feedback_bytes=40)
     assert reply.msg == made
-    assert reply.is_shortened is is_shortened
+    codes = [each.code for each in reply.warnings]
+    assert ("feedback_shortened" in codes) is is_shortened
     assert (reply.correct, reply.score) == (True, 1)
-    assert parse_reply(text).is_shortened is False
+    assert "feedback_shortened" not in [each.code for each in parse_reply(text).warnings]

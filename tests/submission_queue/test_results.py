@@ -17,10 +17,11 @@ from tests.property_examples import few
 from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.grader_replies.inbox import SHORTENED_MESSAGE
-from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.learner_message import SHORTENED_MESSAGE
+from xqueue_bridge.grader_replies.models import ReceivedReply, ReplyCodeCount
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue import finish, queue, results
+from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker import enqueue
@@ -238,20 +239,20 @@ class TestRefused:
         assert grader.put(grader.pull().header) == OK
 
     def test_feedback_over_the_limit_is_shortened_and_the_grade_counts(
-        self, grader, pulled, settings, caplog
+        self, grader, pulled, settings
     ):
         """C93: a refusal of each delivery's result would give 0 points for a correct answer."""
         settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 1000}
         reply = json.dumps({"correct": True, "score": 1, "msg": "<p>" + "é" * 1000 + "</p>"})
         assert grader.put(pulled.header, reply) == OK
         stored = ReceivedReply.objects.get()
-        assert (stored.correct, stored.score_given, stored.is_shortened) == (True, 1, True)
+        assert (stored.correct, stored.score_given) == (True, 1)
+        sizes = {"characters": 1007, "kept": 501}
+        assert stored.codes == [{"code": "feedback_shortened", "field": "msg", "data": sizes}]
         assert stored.message.count("é") == 498
         notice = f'<div class="external-grader-shortened">{SHORTENED_MESSAGE}</div>'
         assert stored.message.endswith(f"</p>{notice}")
         assert len(stored.body) == 1000
-        submission_id = stored.submission_id
-        assert f"reply to submission {submission_id} was shortened" in caplog.text
         assert grader.put(pulled.header, reply) == OK, "the same result again"
 
     def test_body_with_half_of_a_surrogate_pair_is_an_incorrect_format(self, grader, pulled):
@@ -368,14 +369,26 @@ class TestStatements:
         with django_assert_num_queries(6):
             assert grader.put(pulled.header) == OK
 
-    def test_invalid_result_takes_eleven_statements(self, lease, django_assert_num_queries):
+    def test_invalid_result_takes_twelve_statements(self, lease, django_assert_num_queries):
+        """The last one counts the code of the grader's reply."""
         grader, pulled = lease
-        with django_assert_num_queries(11):
+        ReplyCodeCount.objects.create(grader=Grader.objects.get(), code="not_json")
+        with django_assert_num_queries(12):
             assert grader.put(pulled.header, "not JSON") == BAD_FORMAT
+        assert ReplyCodeCount.objects.get().count == 1
 
-    def test_result_without_a_grade_takes_fourteen_statements(
+    def test_result_without_a_grade_takes_fifteen_statements(
         self, lease, django_assert_num_queries
     ):
         grader, pulled = lease
-        with django_assert_num_queries(14):
+        ReplyCodeCount.objects.create(grader=Grader.objects.get(), code="field_missing")
+        with django_assert_num_queries(15):
             assert grader.put(pulled.header, "{}") == BAD_FORMAT
+
+    def test_result_with_warnings_takes_one_statement_more(self, lease, django_assert_num_queries):
+        grader, pulled = lease
+        ReplyCodeCount.objects.create(grader=Grader.objects.get(), code="score_below_zero")
+        with django_assert_num_queries(5):
+            reply = '{"correct": false, "score": -1, "msg": ""}'
+            assert grader.put(pulled.header, reply) == OK
+        assert ReplyCodeCount.objects.get().count == 1

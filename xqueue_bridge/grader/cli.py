@@ -23,7 +23,6 @@ from xqueue_bridge.grader.client import (
     Submission,
     XQueueError,
 )
-from xqueue_bridge.grader.preview import PreviewUnavailable, as_page, as_text, preview
 from xqueue_bridge.grader.results import Result
 from xqueue_bridge.grader.run import ON_ERROR, Config, run
 from xqueue_bridge.grader.worker import Grade
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.action(options))
-    except (ValueError, OSError, XQueueError, PreviewUnavailable) as exc:
+    except (ValueError, OSError, XQueueError) as exc:
         print(f"xqueue-grader: {exc}", file=sys.stderr)
         return 1
 
@@ -113,6 +112,8 @@ class _Local:
 
 
 def _try(options: argparse.Namespace) -> int:
+    from xqueue_bridge.grader.preview import as_page, as_text, preview  # not needed to run
+
     path = Path(options.answer)
     text = "" if options.upload else path.read_text(encoding="utf-8")
     body = {

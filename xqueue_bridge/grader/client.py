@@ -9,12 +9,21 @@ from typing import Any
 
 import requests
 
+from xqueue_bridge.protocol.reply_warnings import (
+    CODE_HEADER,
+    RESULT_HEADER,
+    RESULT_VERSION,
+    WARNINGS_HEADER,
+    ReplyWarning,
+    read_warnings,
+)
+
 #: Seconds to connect and to read.
 TIMEOUT = (3.05, 10)
 MAX_FILE_BYTES = 10 * 2**20
 #: Statuses with which servers answer a request without a session.
 NO_SESSION = (301, 302, 401, 403)
-#: Response header with which the bridge names the field at fault.
+#: Response headers with which the bridge names the field at fault, and the code.
 PROBLEM_HEADER = "X-XQueue-Problem"
 
 
@@ -31,7 +40,14 @@ class LoginRefused(XQueueError):
 
 
 class RequestRefused(XQueueError):
-    """The server understood the request and refused it; the message is the server's."""
+    """The server understood the request and refused it; the message is the server's.
+
+    ``code`` is one of ``protocol.codes.Code`` if the server is an xqueue_bridge, else "".
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -40,12 +56,14 @@ class Submission:
 
     ``header`` is sent back unchanged with the result. ``response`` is what the learner entered,
     ``payload`` the author's ``grader_payload`` as JSON if it is JSON, else as text.
+    ``takes_tests``: the server reads tests and staff note as data.
     """
 
     header: str = field(repr=False)
     body: str = field(repr=False)
     file_urls: Mapping[str, str] = field(repr=False, default_factory=dict)
     client: QueueClient | None = field(repr=False, default=None, compare=False)
+    takes_tests: bool = field(repr=False, default=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -114,7 +132,9 @@ class QueueClient:
 
     def pull(self, queue_name: str) -> Submission | None:
         """Return the next submission of a queue, or None if the queue is empty."""
-        code, content = self._call("GET", "get_submission/", params={"queue_name": queue_name})
+        response = self._call_raw("GET", "get_submission/", params={"queue_name": queue_name})
+        code, content = _envelope(response)
+        takes_tests = response.headers.get(RESULT_HEADER) == RESULT_VERSION
         if code != 0:
             if "is empty" in str(content) or "Please try again" in str(content):
                 return None
@@ -122,19 +142,21 @@ class QueueClient:
         try:
             parts = json.loads(content)
             files = json.loads(parts.get("xqueue_files") or "{}")
-            return Submission(parts["xqueue_header"], parts["xqueue_body"], dict(files), self)
+            header, body = parts["xqueue_header"], parts["xqueue_body"]
+            return Submission(header, body, dict(files), self, takes_tests)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise QueueUnavailable("get_submission answered in an unknown form") from None
 
-    def put_result(self, header: str, reply: Mapping[str, object]) -> str:
+    def put_result(self, header: str, reply: Mapping[str, object]) -> list[ReplyWarning]:
         """Send a reply; the same reply sent twice counts once. Return the server's warnings."""
         form = {"xqueue_header": header, "xqueue_body": json.dumps(reply)}
         response = self._call_raw("POST", "put_result/", data=form)
         code, content = _envelope(response)
-        problem = response.headers.get(PROBLEM_HEADER, "")
         if code != 0:
-            raise RequestRefused(f"{content} ({problem})" if problem else str(content))
-        return problem
+            problem = response.headers.get(PROBLEM_HEADER, "")
+            text = f"{content} ({problem})" if problem else str(content)
+            raise RequestRefused(text, response.headers.get(CODE_HEADER, ""))
+        return read_warnings(response.headers.get(WARNINGS_HEADER, ""))
 
     def download(self, url: str) -> bytes:
         """Return one file of an answer. Its URL needs no session, and none is sent."""

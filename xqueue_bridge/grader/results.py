@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xqueue_bridge.data import GradedTest
+from xqueue_bridge.grader_replies.graded_tests import TableTexts, table_of
+
 #: Characters that XML cannot contain; a learner's program can print them.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -75,19 +78,18 @@ class Result:
         """Whether the answer has all points."""
         return self.score >= self.max_score
 
-    def to_reply(self, *, as_fraction: bool = False) -> dict[str, object]:
+    def to_reply(self, *, as_fraction: bool = False, as_data: bool = True) -> dict[str, object]:
         """Return the XQueue reply: ``correct``, ``score``, ``msg``, and the tests as data.
 
         ``as_fraction``: the score is a part of 1, for a queue with ``SCORE_SCALE`` "fraction"
-        and for problems whose points differ from ``max_score``.
+        and for problems whose points differ from ``max_score``. Without ``as_data``, for a server
+        that does not read tests, they are a table in ``msg``, and the staff note is left out.
         """
         score = self.score / self.max_score if as_fraction and self.max_score else self.score
-        reply: dict[str, object] = {
-            "correct": self.correct,
-            "score": score,
-            "msg": self.to_html(),
-            "max_score": 1.0 if as_fraction else self.max_score,
-        }
+        reply: dict[str, object] = {"correct": self.correct, "score": score, "msg": self.to_html()}
+        if not as_data:
+            return reply
+        reply |= {"msg": self._message_html(), "max_score": 1.0 if as_fraction else self.max_score}
         if self.tests:
             reply["tests"] = [
                 {
@@ -105,18 +107,14 @@ class Result:
 
     def to_html(self) -> str:
         """Return the learner's feedback: the message, and a table of the visible tests."""
-        message = self.message if self.message_is_html else _paragraphs(self.message)
-        visible = [test for test in self.tests if test.visible]
-        if not visible:
-            return f"<div>{message}</div>"
-        rows = "".join(_row(test) for test in visible)
-        hidden = len(self.tests) - len(visible)
-        note = f"<p>{hidden} more tests are not shown.</p>" if hidden else ""
-        return (
-            f"<div>{message}<table><thead><tr>"
-            '<th scope="col">Test</th><th scope="col">Points</th><th scope="col">Message</th>'
-            f"</tr></thead><tbody>{rows}</tbody></table>{note}</div>"
-        )
+        tests = [
+            GradedTest(test.name, test.score, test.max_score, test.message, test.visible)
+            for test in self.tests
+        ]
+        return self._message_html() + table_of(tests, TableTexts())
+
+    def _message_html(self) -> str:
+        return f"<div>{self.message if self.message_is_html else _paragraphs(self.message)}</div>"
 
 
 def escape(text: str) -> str:
@@ -126,12 +124,6 @@ def escape(text: str) -> str:
 
 def _paragraphs(text: str) -> str:
     return "".join(f"<p>{escape(line)}</p>" for line in text.splitlines() if line.strip())
-
-
-def _row(test: Test) -> str:
-    message = f"<pre>{escape(test.message)}</pre>" if test.message else ""
-    points = f"{test.score:g} of {test.max_score:g}"
-    return f'<tr><th scope="row">{escape(test.name)}</th><td>{points}</td><td>{message}</td></tr>'
 
 
 def _check_points(what: str, score: float, max_score: float) -> None:

@@ -19,6 +19,7 @@ from xqueue_bridge.grader.client import (
     XQueueError,
 )
 from xqueue_bridge.grader.results import Result
+from xqueue_bridge.protocol.codes import MEANINGS, Code
 from xqueue_bridge.worker.stop_signals import StopFlag
 
 log = logging.getLogger("xqueue_bridge.grader")
@@ -91,7 +92,7 @@ class Worker:
         try:
             result = self.grade(submission)
             if isinstance(result, Result):
-                return result.to_reply(as_fraction=self.as_fraction)
+                return self._written(result, submission)
             return dict(result)
         except Exception as exc:  # the author's code; its message can quote the learner's answer
             log.error("submission %s: grade() raised %s", submission.id, type(exc).__name__)
@@ -99,14 +100,20 @@ class Worker:
                 return None
             note = f"The grader raised {type(exc).__name__}."
             failed = Result(score=0, message="Your answer could not be graded.", staff_note=note)
-            return failed.to_reply(as_fraction=self.as_fraction)
+            return self._written(failed, submission)
+
+    def _written(self, result: Result, submission: Submission) -> dict[str, object]:
+        return result.to_reply(as_fraction=self.as_fraction, as_data=submission.takes_tests)
 
     def _put(self, submission: Submission, reply: dict[str, object]) -> bool:
         for pause in (*PUT_RETRY_SECONDS, None):
             try:
-                warning = self.client.put_result(submission.header, reply)
+                warnings = self.client.put_result(submission.header, reply)
             except (RequestRefused, LoginRefused) as exc:
                 log.error("the result of submission %s was refused: %s", submission.id, exc)
+                code = getattr(exc, "code", "")
+                if code in MEANINGS:
+                    log.error("%s: %s", code, MEANINGS[Code(code)].advice)
                 return False
             except QueueUnavailable as exc:
                 log.warning("the result of submission %s was not sent: %s", submission.id, exc)
@@ -114,7 +121,8 @@ class Worker:
                     # Also while stopping: a result that exists is worth these seconds.
                     time.sleep(pause)
             else:
-                if warning:
-                    log.warning("submission %s: %s", submission.id, warning)
+                for each in warnings:
+                    advice = MEANINGS[each.code].advice
+                    log.warning("submission %s: %s %s", submission.id, each, advice)
                 return True
         return False

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
+from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.protocol.codes import MEANINGS, Code
+from xqueue_bridge.protocol.reply_warnings import (
+    CODE_HEADER,
+    WARNINGS_HEADER,
+    ReplyWarning,
+    warnings_header,
+)
 from xqueue_bridge.worker import after_response
 
 #: Header that names the invalid field; the envelope must hold the protocol's exact words.
@@ -58,11 +66,26 @@ class Envelope(Response):
         super().close()
 
 
-def success(content: object = "") -> Envelope:
-    """Return the envelope of a successful request."""
-    return Envelope(content)
+def success(content: object = "", *, warnings: Sequence[ReplyWarning] = ()) -> Envelope:
+    """Return the envelope of a successful request; a header has the warnings."""
+    response = Envelope(content)
+    if warnings:
+        response[WARNINGS_HEADER] = warnings_header(warnings)
+    return response
 
 
-def failure(content: str, problem: object = None) -> Envelope:
-    """Return the envelope of a failed request; ``problem`` names the invalid field."""
-    return Envelope(content, failed=True, problem="" if problem is None else str(problem))
+def failure(content: str, error: object = None, code: str = "") -> Envelope:
+    """Return the envelope of a failed request; headers have the code and the field at fault.
+
+    ``error`` is an InvalidField, if there is one.
+    """
+    problem = "" if error is None else str(error)
+    if isinstance(error, InvalidField):
+        code = code or error.code
+    elif code in MEANINGS:
+        meaning = MEANINGS[Code(code)]
+        problem = f"{meaning.field}: {meaning.text}"
+    response = Envelope(content, failed=True, problem=problem)
+    if code:
+        response[CODE_HEADER] = code
+    return response

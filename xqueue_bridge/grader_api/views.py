@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from django.core.exceptions import SuspiciousOperation
-from django.http import HttpResponseBase, HttpResponseRedirect, UnreadablePostError
+from django.http import HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -30,21 +29,15 @@ from xqueue_bridge.grader_api.request_body import media_type, prepare_body
 from xqueue_bridge.grader_api.responses import Envelope, EnvelopeRenderer, failure, success
 from xqueue_bridge.grader_api.source_address import source_address
 from xqueue_bridge.grader_api.throttling import FailedLoginThrottle
+from xqueue_bridge.grader_api.unreadable import UNREADABLE, field_at_fault
 from xqueue_bridge.protocol import fields as protocol_fields
+from xqueue_bridge.protocol.reply_warnings import RESULT_HEADER, RESULT_VERSION
 from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.grader_models import QueueGrant
 from xqueue_bridge.worker.after_response import defer_jobs
 
 log = logging.getLogger(__name__)
-
-#: Not JSON, not a form, an unsupported media type, too large, too deep, or truncated.
-_UNREADABLE = (
-    exceptions.APIException,
-    SuspiciousOperation,
-    RecursionError,
-    UnreadablePostError,
-)
 
 
 class IgnoreAcceptHeader(BaseContentNegotiation):
@@ -200,7 +193,9 @@ class SubmissionView(XQueueView):
             return failure(f"Error fetching submission for {queue_name}. Please try again.")
         if pulled is None:
             return failure(f"Queue '{queue_name}' is empty")
-        return success(json.dumps(serialize_submission(request, pulled)))
+        response = success(json.dumps(serialize_submission(request, pulled)))
+        response[RESULT_HEADER] = RESULT_VERSION
+        return response
 
 
 class ResultView(XQueueView):
@@ -209,8 +204,7 @@ class ResultView(XQueueView):
     wrong_method = "'put_result' must use HTTP POST"
 
     def post(self, request: Request) -> Envelope:
-        results.put_result(self.grader, self.fields)
-        return success()
+        return success(warnings=results.put_result(self.grader, self.fields))
 
 
 def requested_queue(request: Request, grader: Principal, endpoint: str, unknown: str) -> str:
@@ -257,10 +251,10 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         return HttpResponseRedirect(f"{login}?{urlencode({'next': view.request.path})}")
     if isinstance(exc, RequestRefused):
         log_refusal(view.request, view.parsed_fields, str(exc), exc.__cause__)
-        return failure(str(exc), exc.__cause__)
+        return failure(str(exc), exc.__cause__, exc.code)
     if isinstance(exc, exceptions.MethodNotAllowed):
         return failure(view.wrong_method)
-    if isinstance(exc, _UNREADABLE):
+    if isinstance(exc, UNREADABLE):
         log_unreadable(view.request, exc)
-        return failure(view.unreadable, InvalidField("body", type(exc).__name__))
+        return failure(view.unreadable, field_at_fault(exc))
     return None

@@ -7,10 +7,9 @@ feedback with an XML parser first and rewrites what that parser refuses.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import escape
 from html.parser import HTMLParser
-
-import nh3
 
 #: Replaces empty feedback, because capa refuses an empty message.
 NO_FEEDBACK = '<div class="external-grader-empty"></div>'
@@ -109,8 +108,19 @@ def make_feedback(text: str) -> str:
         if again == markup:
             return markup
         markup = again
+    return as_text(text)
+
+
+def as_text(text: str) -> str:
+    """Return cleaned text as preformatted text, as markup that is too complex is shown."""
     first = "\n" if text.startswith("\n") else ""  # as in _XmlWriter.handle_data
-    return f"<pre>{first}{_escaped(text)}</pre>"
+    return f"<pre>{first}{escaped(text)}</pre>"
+
+
+def tags(markup: str) -> Iterator[re.Match[str]]:
+    """Yield the tags of HTML elements: group 1 is "/" of an end tag, group 2 the name."""
+    found = _TAG_OR_BRACKET.finditer(_text_out_of_brackets(markup))
+    return (tag for tag in found if tag[2])
 
 
 def clean_text(text: str) -> str:
@@ -163,6 +173,8 @@ def _close(opened: list[str], tag: str) -> None:
 
 
 def _sanitised(markup: str) -> str:
+    import nh3  # a grader without it checks its replies all the same
+
     return nh3.clean(
         _in_pieces(markup),
         tags=set(ALLOWED_TAGS),
@@ -217,7 +229,8 @@ def _as_xml(markup: str) -> str | None:
     return None if writer.deepest > MAX_DEPTH else "".join(writer.parts)
 
 
-def _escaped(text: str, *, quote: bool = False) -> str:
+def escaped(text: str, *, quote: bool = False) -> str:
+    """Return text as XML text."""
     return escape(clean_text(text), quote=quote).replace("\xa0", "&#160;")
 
 
@@ -232,7 +245,7 @@ class _XmlWriter(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         written = "".join(
-            f' {name}="{_escaped(value or "", quote=True)}"' for name, value in sorted(attrs)
+            f' {name}="{escaped(value or "", quote=True)}"' for name, value in sorted(attrs)
         )
         self.parts.append(f"<{tag}{written}{'/' if tag in VOID_TAGS else ''}>")
         if tag not in VOID_TAGS:
@@ -251,4 +264,4 @@ class _XmlWriter(HTMLParser):
         if self.opens_pre and data.startswith("\n"):
             self.parts.append("\n")
         self.opens_pre = False
-        self.parts.append(_escaped(data))
+        self.parts.append(escaped(data))

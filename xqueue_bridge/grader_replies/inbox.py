@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 
 from django.db import transaction
@@ -17,6 +18,10 @@ from django.utils.translation import gettext_lazy
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.db.transactions import after_commit
+from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.grader_replies.code_counts import count_after_commit
+from xqueue_bridge.grader_replies.graded_tests import tests_to_json
+from xqueue_bridge.grader_replies.learner_message import learner_message
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state import api as learner_state
@@ -35,9 +40,6 @@ FAILURE_MESSAGE = gettext_lazy(
     "the course staff."
 )
 
-#: Ends feedback that was too long.
-SHORTENED_MESSAGE = gettext_lazy("The feedback was too long. This is its beginning.")
-
 
 def store_reply(
     submission_id: int,
@@ -45,12 +47,14 @@ def store_reply(
     body: str,
     *,
     reply: GraderReply | None,
-    error: str = "",
+    error: InvalidField | str = "",
+    grader_id: int | None = None,
 ) -> int:
     """Store one reply with one INSERT, in the caller's transaction, and return its id.
 
     ``reply`` is the parsed ``body``. If it is None, ``error`` says why parsing failed, and the
-    row is kept for operators. After commit ``reply_received`` or ``reply_not_applied`` is sent.
+    row is kept for operators. After commit ``reply_received`` or ``reply_not_applied`` is sent,
+    and the codes of a reply that has some are counted for the grader.
     """
     now = timezone.now()
     text = _storable(body)
@@ -61,13 +65,13 @@ def store_reply(
         status=Status.REJECTED if reply is None else Status.PENDING,
         received_at=now,
         next_attempt_at=None if reply is None else now,
-        last_error=error[:255],
-        **_columns(text, reply),
+        last_error=str(error)[:255],
+        **_columns(text, reply, error),
     )
-    if reply is not None and reply.is_shortened:
-        log.warning("The feedback of a reply to submission %s was shortened", submission_id)
+    if row.codes:
+        count_after_commit(grader_id, [each["code"] for each in row.codes])
     if reply is None:
-        send_after_commit_not_applied(row.pk, Status.REJECTED, error)
+        send_after_commit_not_applied(row.pk, Status.REJECTED, str(error))
     else:
         after_commit(partial(_announce_and_apply, row.pk, submission_id))
     return row.pk
@@ -106,7 +110,9 @@ def accept_late_replies(submission_id: int) -> None:
 def store_failure_reply(submission_id: int) -> int:
     """Store a failure reply for a submission, in the form of a grader's reply."""
     body = failure_reply()
-    return store_reply(submission_id, Source.SYSTEM, body, reply=parse_reply(body))
+    # Its null is XQueue's own.
+    reply = replace(parse_reply(body), warnings=())
+    return store_reply(submission_id, Source.SYSTEM, body, reply=reply)
 
 
 def failure_reply() -> str:
@@ -199,25 +205,24 @@ def send_after_commit_not_applied(reply_id: int, status: str, error: str) -> Non
     )
 
 
-def _columns(text: str, reply: GraderReply | None) -> dict[str, object]:
-    """Return the columns of a text and of what was parsed of it."""
+def _columns(
+    text: str, reply: GraderReply | None, error: InvalidField | str = ""
+) -> dict[str, object]:
+    """Return the columns of a text, and of what was parsed of it or why it is invalid."""
     body = text[: options().MAX_REPLY_BYTES]
     if reply is None:
+        if isinstance(error, InvalidField):
+            return {"body": body, "codes": [{"code": error.code, "field": error.field, "data": {}}]}
         return {"body": body}
     return {
         "body": body,
         "correct": reply.correct,
         "score_given": reply.score,
-        "message": _message(reply),
-        "is_shortened": reply.is_shortened,
+        "message": learner_message(reply),
+        "tests": tests_to_json(reply.tests),
+        "staff_note": reply.staff_note,
+        "codes": [each.as_json() for each in reply.warnings],
     }
-
-
-def _message(reply: GraderReply) -> str:
-    if not reply.is_shortened:
-        return reply.msg
-    notice = escape(SHORTENED_MESSAGE)
-    return f'{reply.msg}<div class="external-grader-shortened">{notice}</div>'
 
 
 def _storable(body: str) -> str:

@@ -47,7 +47,13 @@ class ReceivedReply(WorkItem):
     )
     score_given = models.FloatField(_("score from the grader"), null=True)
     message = models.TextField(_("feedback, sanitised"), blank=True)
-    is_shortened = models.BooleanField(_("feedback shortened"), default=False)
+    tests = models.JSONField(_("tests"), default=list)
+    staff_note = models.TextField(_("note for staff"), blank=True)
+    codes = models.JSONField(
+        _("codes"),
+        default=list,
+        help_text=_("Why it is invalid, or the warnings of a valid reply."),
+    )
     score_applied = models.FloatField(
         _("points applied"), null=True, help_text=_("The points that the learner got for it.")
     )
@@ -61,6 +67,36 @@ class ReceivedReply(WorkItem):
     def __str__(self) -> str:
         values = {"id": self.pk, "of": self.submission_id, "status": self.get_status_display()}
         return gettext("reply %(id)s to submission %(of)s (%(status)s)") % values
+
+
+class ReplyCodeCount(models.Model):
+    """How many replies of a grader had a code: why they were refused, or a warning.
+
+    .. no_pii:
+    """
+
+    grader = models.ForeignKey(
+        "xqueue_bridge.Grader",
+        verbose_name=_("grader"),
+        on_delete=models.CASCADE,
+        related_name="code_counts",
+    )
+    code = models.CharField(_("code"), max_length=40)
+    count = models.PositiveBigIntegerField(_("count"), default=0)
+    last_at = models.DateTimeField(_("last time"), null=True)
+
+    class Meta:
+        verbose_name = _("reply code count")
+        verbose_name_plural = _("reply code counts")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["grader", "code"], name="xqueue_bridge_reply_code_count"
+            )
+        ]
+
+    def __str__(self) -> str:
+        values = {"count": self.count, "code": self.code, "grader": self.grader_id}
+        return gettext("%(count)s x %(code)s of grader %(grader)s") % values
 
 
 class BlockLock(models.Model):

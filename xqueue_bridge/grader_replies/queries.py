@@ -20,9 +20,15 @@ def with_submission() -> QuerySet[ReceivedReply]:
     """Return all replies, with what applying them needs of their submissions.
 
     ``is_replaced`` says whether a newer submission has the reply's queue key. The learner's answer
-    and the reply's raw body are not read.
+    and the reply's raw body and tests are not read.
     """
-    wide = ("body", "submission__content__body", "submission__content__files")
+    wide = (
+        "body",
+        "tests",
+        "staff_note",
+        "submission__content__body",
+        "submission__content__files",
+    )
     replies = ReceivedReply.objects.annotate(is_replaced=_is_replaced())
     return replies.select_related("submission__content").defer(*wide)
 

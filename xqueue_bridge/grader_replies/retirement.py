@@ -29,7 +29,9 @@ def scrub_replies(submission_ids: Collection[int]) -> int:
     """
     replies = ReceivedReply.objects.filter(submission_id__in=submission_ids)
     replies.filter(status=Status.PENDING).update(status=Status.DEAD, last_error=GONE)
-    return _with_text(replies).update(body="", message="", next_attempt_at=None)
+    return _with_text(replies).update(
+        body="", message="", tests=[], staff_note="", next_attempt_at=None
+    )
 
 
 def purge_replies(submission_ids: Collection[int]) -> int:

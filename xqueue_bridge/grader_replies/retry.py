@@ -24,6 +24,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
 from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not_applied
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.result_warnings import store_result_warnings
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.signals import reply_applied
 from xqueue_bridge.worker.backoff import backoff
@@ -51,7 +52,10 @@ class Applied:
 
 
 def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = None) -> None:
-    """Mark replies as applied, in the caller's transaction; two statements for any number."""
+    """Mark replies as applied, in the caller's transaction; two statements for any number.
+
+    A reply that gets a warning takes one statement more.
+    """
     now = timezone.now()
     recheck_at = None if recheck_seconds is None else now + timedelta(seconds=recheck_seconds)
     # Unconditional, because the learner's state contains the reply whatever the row says.
@@ -75,6 +79,7 @@ def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = Non
         ]
     )
     for each in applied:
+        store_result_warnings(each.reply, each.result)
         _send_applied_on_commit(each.reply, each.result)
 
 

@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.protocol.codes import Code
 
 
 def text_field(fields: object, name: str) -> str:
     """Return a required text field of a parsed form or JSON body."""
     value = fields.get(name) if isinstance(fields, Mapping) else None
     if value is None:
-        raise InvalidField(name, "is missing")
+        raise InvalidField(name, "is missing", Code.FIELD_MISSING)
     if not isinstance(value, str):
-        raise InvalidField(name, "must be text")
+        raise InvalidField(name, "must be text", Code.NOT_TEXT)
     return value
 
 
@@ -23,14 +24,14 @@ def json_object(
 ) -> dict[str, object]:
     """Return the JSON object in a text field; raise ``error`` with the field's name."""
     if not isinstance(text, str):
-        raise error(field, "must be text")
+        raise error(field, "must be text", Code.NOT_TEXT)
     try:
         value = json.loads(without_bom(text))
     except (ValueError, RecursionError):  # ValueError: also a number with too many digits
         # "from None", because the decoder's exception carries the whole text.
-        raise error(field, "must be JSON") from None
+        raise error(field, "must be JSON", Code.NOT_JSON) from None
     if not isinstance(value, dict):
-        raise error(field, "must be a JSON object")
+        raise error(field, "must be a JSON object", Code.NOT_AN_OBJECT)
     return value
 
 

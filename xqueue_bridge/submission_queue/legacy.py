@@ -185,7 +185,7 @@ def _store(submission: Submission, result: ParsedResult) -> Receipt:
         return Receipt(200, "stored")
     # An invalid reply never reaches a block. The failure reply ends the learner's waiting.
     grader_replies.store_reply(
-        submission.pk, _SOURCE, result.body, reply=None, error=str(result.problem)
+        submission.pk, _SOURCE, result.body, reply=None, error=result.problem or ""
     )
     grader_replies.store_failure_reply(submission.pk)
     return Receipt(200, f"refused, and the learner is told: {result.problem}")

@@ -22,8 +22,10 @@ from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidField, InvalidReply, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.protocol.codes import Code
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
+from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 from xqueue_bridge.submission_queue import finish
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.models import Submission
@@ -54,8 +56,8 @@ class ParsedResult:
     dispatches: tuple[Dispatch, ...] = ()
 
 
-def put_result(grader: Principal, fields: object) -> None:
-    """Store a grader's result.
+def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
+    """Store a grader's result, and return what was changed in it.
 
     ``fields`` is the parsed request body: a mapping with the texts ``xqueue_header`` and
     ``xqueue_body``. Raise RequestRefused if the result is not accepted.
@@ -66,11 +68,12 @@ def put_result(grader: Principal, fields: object) -> None:
     except InvalidField as exc:
         raise RequestRefused(BAD_FORMAT) from exc
     parsed = parse_result(body)
-    if _complete(grader, lease, parsed):
-        return
-    if parsed.problem is not None and _reject(grader, lease, parsed):
-        raise RequestRefused(BAD_FORMAT) from parsed.problem
-    _explain_failure(grader, lease, parsed)
+    if not _complete(grader, lease, parsed):
+        if parsed.problem is not None and _reject(grader, lease, parsed):
+            raise RequestRefused(BAD_FORMAT) from parsed.problem
+        if _explain_failure(grader, lease, parsed):
+            return (ReplyWarning(Code.DUPLICATE, "xqueue_body"),)
+    return parsed.reply.warnings if parsed.reply else ()
 
 
 def parse_result(body: str) -> ParsedResult:
@@ -103,7 +106,13 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
             .update(status=Status.ANSWERED, available_at=None, finished_at=timezone.now())
         )
         if answered:
-            grader_replies.store_reply(lease.submission_id, "put_result", parsed.body, reply=reply)
+            grader_replies.store_reply(
+                lease.submission_id,
+                "put_result",
+                parsed.body,
+                reply=reply,
+                grader_id=grader.grader_id,
+            )
         return bool(answered)
 
     # Retried after a deadlock.
@@ -132,7 +141,8 @@ def _reject(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool
                 "put_result",
                 parsed.body,
                 reply=None,
-                error=str(parsed.problem),
+                error=parsed.problem or "",
+                grader_id=grader.grader_id,
             )
             count_invalid_reply(grader.grader_id, row[0], lease.submission_id, str(parsed.problem))
         return bool(released)
@@ -151,11 +161,11 @@ def _leased(
     )
 
 
-def _explain_failure(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> None:
+def _explain_failure(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool:
     """Raise the protocol error that explains why the lease does not match.
 
     A repeated result, and a result that arrives after the learner's retirement, are acknowledged
-    without an error, because the grader could not correct either.
+    without an error, because the grader could not correct either. Return True for the former.
     """
     submission = (
         Submission.objects.filter(grader.submissions_filter(), pk=lease.submission_id)
@@ -163,19 +173,21 @@ def _explain_failure(grader: Principal, lease: LeaseHeader, parsed: ParsedResult
         .first()
     )
     if submission is None:
-        raise RequestRefused(NO_SUBMISSION)
+        raise RequestRefused(NO_SUBMISSION, Code.SUBMISSION_UNKNOWN)
     if not constant_time_compare(submission.pullkey_digest, pullkey_digest(lease.pullkey)):
-        raise RequestRefused(WRONG_KEY)
+        is_released = not submission.pullkey_digest
+        raise RequestRefused(WRONG_KEY, Code.LEASE_ENDED if is_released else Code.KEY_UNKNOWN)
     if submission.status == Status.RETIRED:
         grader_replies.discard_late_reply(submission.pk, "put_result")
-        return
+        return False
     if submission.status == Status.FAILED:
         _keep_late_result(submission, parsed)
-        return
+        return False
     if submission.status != Status.ANSWERED or not grader_replies.record_if_duplicate(
         submission.pk, parsed.body
     ):
-        raise RequestRefused(HAS_RESULT)
+        raise RequestRefused(HAS_RESULT, Code.ALREADY_ANSWERED)
+    return True
 
 
 def _keep_late_result(submission: Submission, parsed: ParsedResult) -> None:
@@ -184,10 +196,10 @@ def _keep_late_result(submission: Submission, parsed: ParsedResult) -> None:
     Raise RequestRefused unless the result counts: the learner has got the failure reply.
     """
     if submission.dispatch not in parsed.dispatches or parsed.reply is None:
-        raise RequestRefused(FAILED) from parsed.problem
+        raise RequestRefused(FAILED, Code.SUBMISSION_FAILED) from parsed.problem
     with transaction.atomic():
         grader_replies.store_late_reply(
             submission.pk, "put_result", parsed.body, reply=parsed.reply
         )
     if options().LATE_RESULTS != "if_waiting" or not finish.requeue([submission.pk]):
-        raise RequestRefused(FAILED_AND_KEPT)
+        raise RequestRefused(FAILED_AND_KEPT, Code.SUBMISSION_FAILED)
