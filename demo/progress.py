@@ -9,7 +9,7 @@ from typing import Any
 
 from demo.course import Problem
 from xqueue_bridge import api
-from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.api import QueuePosition
 
 
 class Stage(StrEnum):
@@ -20,13 +20,15 @@ class Stage(StrEnum):
     GRADING = "grading"
     GRADED = "graded"
     NOT_SENT = "not-sent"
+    NOT_GRADED = "not-graded"
 
 
 @dataclass(frozen=True)
 class Part:
     """One answer of a problem, in points of the grade: the problem's weight is counted in.
 
-    ``position`` is 1 for the next one that a grader takes.
+    ``position`` is 1 for the next one that a grader takes. ``has_grader``: a grader pulls from its
+    queue.
     """
 
     number: int
@@ -35,6 +37,7 @@ class Part:
     earned: float = 0
     correct: bool = False
     position: int | None = None
+    has_grader: bool = True
     feedback: str = ""
 
     @property
@@ -73,7 +76,13 @@ class Progress:
     def mark(self) -> str:
         """Return the mark of the whole problem: an open part counts before a graded one."""
         marks = {part.mark for part in self.parts}
-        for mark in (Stage.WAITING, Stage.GRADING, Stage.NOT_SENT, Stage.UNANSWERED):
+        for mark in (
+            Stage.WAITING,
+            Stage.GRADING,
+            Stage.NOT_SENT,
+            Stage.NOT_GRADED,
+            Stage.UNANSWERED,
+        ):
             if mark in marks:
                 return mark
         return marks.pop() if len(marks) == 1 else "partly"
@@ -92,10 +101,19 @@ def is_queued(state: Mapping[str, Any]) -> bool:
     return any(entry.get("queuestate") for entry in state.get("correct_map", {}).values())
 
 
+def is_not_graded(state: Mapping[str, Any]) -> bool:
+    """Return whether no grader could grade an answer of a state; its attempt does not count."""
+    entries = state.get("correct_map", {}).values()
+    return any(
+        entry.get("correctness") == "incomplete" and not entry.get("queuestate")
+        for entry in entries
+    )
+
+
 def parts_of(
     problem: Problem,
     state: Mapping[str, Any],
-    queue_positions: Mapping[str, tuple[Stage, int | None]] | None = None,
+    queue_positions: Mapping[str, QueuePosition] | None = None,
 ) -> tuple[Part, ...]:
     """Return the parts of a state; ``queue_positions`` are those of open parts, by queue key."""
     entries = sorted(state.get("correct_map", {}).items(), key=lambda item: _number(item[0]))
@@ -112,14 +130,24 @@ def _part(
     points: int,
     worth: float,
     entry: Mapping[str, Any],
-    queue_positions: Mapping[str, tuple[Stage, int | None]],
+    queue_positions: Mapping[str, QueuePosition],
 ) -> Part:
     possible = points * worth
     if entry.get("queuestate"):
         # No open submission has the key: its reply is stored and not yet applied.
-        stage, position = queue_positions.get(entry["queuestate"]["key"], (Stage.GRADING, None))
-        return Part(number, possible, stage, position=position)
+        found = queue_positions.get(entry["queuestate"]["key"])
+        if found is None or found.position is None:
+            return Part(number, possible, Stage.GRADING)
+        return Part(
+            number,
+            possible,
+            Stage.WAITING,
+            position=found.position,
+            has_grader=found.has_grader,
+        )
     feedback = entry.get("msg") or ""
+    if entry.get("correctness") == "incomplete":
+        return Part(number, possible, Stage.NOT_GRADED, feedback=feedback)
     if entry.get("correctness") is None:
         return Part(number, possible, Stage.NOT_SENT, feedback=feedback)
     return Part(
@@ -132,12 +160,10 @@ def _part(
     )
 
 
-def _positions(user_id: int, problem: Problem) -> dict[str, tuple[Stage, int | None]]:
-    """Return stage and position of the learner's open submissions to a problem, by queue key."""
-    return {
-        mine.queue_key: (Stage.WAITING if mine.position else Stage.GRADING, mine.position)
-        for mine in submission_queue.queue_positions(user_id, problem.usage_key)
-    }
+def _positions(user_id: int, problem: Problem) -> dict[str, QueuePosition]:
+    """Return the positions of the learner's open submissions to a problem, by queue key."""
+    found = api.queue_positions(user_id, problem.usage_key)
+    return {mine.queue_key: mine for mine in found}
 
 
 def _number(answer_id: str) -> int:

@@ -114,7 +114,8 @@ class SubmissionAdmin(RetryAdmin):
         "%(count)d submission requeued.", "%(count)d submissions requeued.", "count"
     )
     retry_condition = gettext_lazy(
-        "Only failed submissions can be requeued, unless the learner has answered again."
+        "Only failed submissions can be requeued, unless the learner has answered again, or the "
+        "failure cannot be undone with this REPLY_BACKEND. The log has the reasons."
     )
 
     def retry_rows(self, ids: Sequence[int]) -> int:

@@ -44,7 +44,12 @@ from xqueue_bridge.learner_state.user_state import (
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.learner_state.write import UnknownLearner
 from xqueue_bridge.retirement import retire_learner
-from xqueue_bridge.submission_queue.api import QueueStats, queue_stats
+from xqueue_bridge.submission_queue.api import (
+    QueuePosition,
+    QueueStats,
+    queue_positions,
+    queue_stats,
+)
 from xqueue_bridge.xqueue_service.api import (
     XQueueInterface,
     XQueueService,
@@ -63,6 +68,7 @@ __all__ = [
     "HistoryEntry",
     "LedgerResult",
     "MaxScoresCache",
+    "QueuePosition",
     "QueueStats",
     "RawScore",
     "RetirementMode",
@@ -84,6 +90,7 @@ __all__ = [
     "override_history",
     "parse_xreply",
     "publish_score",
+    "queue_positions",
     "queue_stats",
     "read_gradebook",
     "read_history",

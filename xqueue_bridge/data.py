@@ -164,6 +164,20 @@ class ReplyToApply:
 
 
 @dataclass(frozen=True, slots=True)
+class ReopenRequest:
+    """A failed submission whose reply the learner's state is to wait for again.
+
+    ``body`` is what the block sent. ``newer`` has the queue keys and bodies of the later
+    submissions of the same learner and block.
+    """
+
+    target: Target
+    queue_key: str
+    body: str
+    newer: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyResult:
     """The result of a reply backend's attempt.
 

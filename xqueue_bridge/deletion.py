@@ -63,7 +63,7 @@ def has_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey)
     return (
         learner_state.has_state(user_id, course_key, usage_key)
         or bool(plugged_client.read_fields(user_id, course_key, usage_key))
-        or bool(submission_queue.queue_positions(user_id, usage_key))
+        or submission_queue.has_open_submissions(user_id, usage_key)
     )
 
 

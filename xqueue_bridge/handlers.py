@@ -2,6 +2,7 @@
 
 our client saves a state ──state_saved──> replies that the state waits for are applied,
                                           submissions that it replaced are superseded
+an LMS saves a state ──post_save──> submissions that it replaced are superseded
 a StudentModule is deleted ──post_delete──> its history is deleted or kept; if it had a score,
                                             its course grade is marked out of date
 a score is written ──scores_saving──> its course grade is marked out of date in the same
@@ -19,7 +20,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, post_save
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge import signals
@@ -27,6 +28,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.data import SavedScore
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.lms import block as blocks
+from xqueue_bridge.lms import student_module as platform_state
 from xqueue_bridge.lms.retirement import retire_signal
 from xqueue_bridge.worker.enqueue import enqueue
 
@@ -66,6 +68,13 @@ def connect_all() -> None:
     signals.grade_updated.connect(
         enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
     )
+    platform_model = platform_state.student_module()
+    if platform_model is not None:
+        post_save.connect(
+            supersede_replaced_in_lms,
+            sender=platform_model,
+            dispatch_uid="xqueue_bridge.supersede_replaced_in_lms",
+        )
     user_retired = retire_signal()
     if user_retired is not None:
         user_retired.connect(retire_user, dispatch_uid="xqueue_bridge.retire_user")
@@ -85,6 +94,20 @@ def apply_waiting_replies(
 
     submission_queue.supersede_replaced(user_id, usage_key, waiting_keys)
     grader_replies.apply_waiting(user_id, usage_key, waiting_keys)
+
+
+def supersede_replaced_in_lms(sender: object, *, instance: Any, **kwargs: object) -> None:
+    """Supersede the submissions that a state saved by the platform has replaced; after commit.
+
+    No statement for a state that waits for no grader.
+    """
+    waiting_keys = platform_state.waiting_keys(instance)
+    if not waiting_keys:
+        return
+    from xqueue_bridge.submission_queue import api as submission_queue
+
+    learner = (instance.student_id, instance.module_state_key)
+    after_commit(partial(submission_queue.supersede_replaced, *learner, waiting_keys))
 
 
 def delete_history_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from demo.attempts import attempts
 from demo.course import course
@@ -115,3 +116,44 @@ def test_only_the_latest_attempts_are_listed(learner, settings, monkeypatch) -> 
     for kind in ("broken", "wrong", "right"):
         submit(learner, "fizzbuzz", kind)
     assert [attempt.number for attempt in attempts(learner.pk, fizzbuzz())] == [3, 2]
+
+
+def test_answer_without_a_grader_says_so(learner) -> None:
+    submit(learner, "fizzbuzz")
+    assert not progress(learner.pk, fizzbuzz()).parts[0].has_grader
+    submission_queue.create_grader("demo-grader", ["demo"])
+    Grader.objects.update(last_seen_at=timezone.now())
+    assert progress(learner.pk, fizzbuzz()).parts[0].has_grader
+
+
+def test_replaced_attempt_is_not_under_way(learner, settings, time_machine) -> None:
+    """Kind 18: the attempt is shown as replaced, and its submission is superseded."""
+    settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
+    time_machine.move_to("2026-11-20 10:00:00Z", tick=False)
+    submit(learner, "fizzbuzz", "wrong")
+    time_machine.shift(2)  # capa gives two submits within one second the same queue key
+    submit(learner, "fizzbuzz")
+    second, first = attempts(learner.pk, fizzbuzz())
+    assert [(each.number, each.replaced, each.graded) for each in (first, second)] == [
+        (1, True, False),
+        (2, False, False),
+    ]
+    statuses = Submission.objects.order_by("pk").values_list("status", flat=True)
+    assert list(statuses) == ["superseded", "waiting"]
+
+
+def test_failed_attempt_does_not_count(learner, settings) -> None:
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
+    submit(learner, "fizzbuzz")
+    pull()
+    Submission.objects.update(available_at=timezone.now())
+    assert submission_queue.fail_exhausted() == 1
+    (failed,) = attempts(learner.pk, fizzbuzz())
+    assert (failed.number, failed.failed, failed.graded, failed.replaced) == (1, True, False, False)
+    now = progress(learner.pk, fizzbuzz())
+    assert (now.mark, now.attempts, now.busy) == (Stage.NOT_GRADED, 0, False)
+    assert submission_queue.requeue([Submission.objects.get().pk]) == 1
+    answer(Submission.objects.get(), score=2)
+    (graded,) = attempts(learner.pk, fizzbuzz())
+    assert (graded.number, graded.failed, graded.graded) == (1, False, True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.learner_state.test_encoding import json_values
-from xqueue_bridge.lms.capa import waiting_answers, waiting_inputs, waiting_keys
+from xqueue_bridge.lms.capa import (
+    answer_of_submission,
+    text_of_submission,
+    waiting_answers,
+    waiting_inputs,
+    waiting_keys,
+)
 
 STATE = {
     "correct_map": {
@@ -37,6 +45,10 @@ def test_an_untouched_problem_waits_for_nothing():
     assert waiting_keys({}) == frozenset()
 
 
+def bodies_with(info: object) -> str:
+    return json.dumps({"student_info": info, "student_response": info})
+
+
 @given(
     st.fixed_dictionaries(
         {},
@@ -61,3 +73,10 @@ def test_entries_of_any_shape_are_read(entry):
         "input_state": {"a": entry, "b": {"queuestate": "queued", "queuekey": entry}},
     }
     assert all(isinstance(key, str) for key in waiting_keys(state))
+
+
+@given(st.text() | json_values.map(json.dumps) | json_values.map(bodies_with))
+def test_answer_and_text_of_any_body(body):
+    """C13: a body is the block's own; what cannot be told of it is None."""
+    assert answer_of_submission(7, body, "key", ["a_2_1"]) is None
+    assert text_of_submission(body) is None or isinstance(text_of_submission(body), str)

@@ -12,7 +12,11 @@ from django.utils import timezone
 
 from tests.course_grades import courses, factories
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
+from xqueue_bridge import models
 from xqueue_bridge.course_grades import api
+from xqueue_bridge.data import Dispatch, NewSubmission, Target
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.views import learners
 from xqueue_bridge.views.grade_chart import TOP, grade_chart
 
@@ -141,6 +145,30 @@ def test_results_are_hidden_before_the_due_date(client, db) -> None:
     assert "Results are not shown before the due date." in read_page(client, user)
 
 
+def test_answers_without_a_grade_are_listed_with_their_position(client, learner, staff) -> None:
+    """Kind 18: nothing moves, and why; what a new answer would do."""
+    for key_ in ("before", "mine"):
+        user_id = learner.pk if key_ == "mine" else staff.pk
+        target = Target(user_id, COURSE_KEY, key("problem", "p2"), Dispatch.SCORE_UPDATE)
+        new = NewSubmission(target=target, queue_name="q", queue_key=key_, header="{}", body="{}")
+        submission_queue.enqueue(new)
+    for viewer, path in ((learner, OWN), (staff, f"{OWN}{learner.pk}/")):
+        page = read_page(client, viewer, path)
+        listed = page[page.index("Answers without a grade") :]
+        assert '<th scope="row">Two</th>' in listed
+        assert "Number 2 in the queue." in listed
+        assert "No grader is running now." in listed
+        assert "goes to the end of the queue" in listed
+    submission_queue.create_grader("watcher", ["q"])
+    models.Grader.objects.update(last_seen_at=timezone.now())
+    assert "No grader is running" not in read_page(client, learner)
+    for _ in range(2):
+        queue.pull("q", models.Grader.objects.get().pk)
+    assert "A grader works on it." in read_page(client, learner)
+    models.Submission.objects.update(status="answered", available_at=None)
+    assert "Answers without a grade" not in read_page(client, learner)
+
+
 def test_learner_without_scores_has_zero_percent(client, long_course, db) -> None:
     page = read_page(client, factories.make_learner("new"))
     assert "<strong>0%</strong>" in page
@@ -192,12 +220,12 @@ def test_display_name_with_markup_is_escaped(client, db) -> None:
     assert "<b>x</b>" not in read_page(client, factories.make_learner())
 
 
-def test_page_executes_seven_statements_and_refuses_post(
+def test_page_executes_eight_statements_and_refuses_post(
     client, learner, django_assert_num_queries
 ) -> None:
     client.force_login(learner)
-    # Session, user, course, learner; grade, subsections, scores.
-    with django_assert_num_queries(7):
+    # Session, user, course, learner; grade, subsections, scores; open submissions.
+    with django_assert_num_queries(8):
         client.get(OWN)
     assert client.post(OWN).status_code == 405
 

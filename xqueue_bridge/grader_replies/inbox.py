@@ -131,6 +131,12 @@ def cancel_failure_replies(submission_id: int) -> None:
     )
 
 
+def is_failure_applied(submission_id: int) -> bool:
+    """Return whether the learner's state has got a failure reply to the submission."""
+    replies = ReceivedReply.objects.filter(submission_id=submission_id, source=Source.SYSTEM)
+    return replies.filter(status=Status.APPLIED).exists()
+
+
 def has_valid_reply(submission_id: int) -> bool:
     """Return whether a grader's valid reply to the submission is stored."""
     replies = ReceivedReply.objects.filter(submission_id=submission_id)

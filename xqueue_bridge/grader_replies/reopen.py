@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Callable
 
-from django.utils import timezone
+from xqueue_bridge.data import Dispatch, ReopenRequest
+from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.exceptions import PermanentApplyError
+from xqueue_bridge.grader_replies.backends.base import (
+    ReopeningReplyBackend,
+    get_reply_backend,
+)
+from xqueue_bridge.grader_replies.inbox import is_failure_applied
+from xqueue_bridge.grader_replies.locks import block_lock
 
-from xqueue_bridge.data import Dispatch, Target
-from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.lms import capa
-
-#: History entries in which the state that waited is looked for, newest first.
-MAX_ENTRIES = 200
+MOVED_ON = "the learner's state moved on, or its history does not go back so far"
+NOT_POSSIBLE = "the learner was told that it failed, and REPLY_BACKEND cannot undo that"
+LOCKED = "another process works on the learner's block"
 
 
-def reopen(target: Target, queue_key: str) -> bool:
-    """Let the learner's state wait for the queue key again; return False if it cannot.
+def reopen(
+    submission_id: int,
+    request: ReopenRequest,
+    on_reopened: Callable[[], object],
+    *,
+    by_callback: bool,
+) -> str:
+    """Let the learner's state wait for a failed submission's reply again; return "" if it does.
 
-    The state that waited is found in the history; the write has a history entry of its own. False:
-    the learner has answered again or reset the problem, or the history does not contain that state.
-    A learner without a row has a state that is stored elsewhere, or was deleted: True, and nothing
-    is written. Call it in a transaction.
+    Else return the reason. ``on_reopened`` is called in the transaction that stores the state.
+    ``by_callback``: the reply backend is "callback", whatever the setting says. Call it outside
+    any transaction, because a backend may load the block.
     """
-    row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
-    if row is None or target.dispatch is not Dispatch.SCORE_UPDATE:
-        return True
-    fields = row.fields()
-    if queue_key in capa.waiting_keys(fields):
-        return True
-    before = _state_that_waited(target, queue_key)
-    if before is None:
-        return False
-    state = capa.reopened(fields, before, queue_key, f"{timezone.now():%Y%m%d%H%M%S}")
-    if state is None:
-        return False
-    row.set_fields(state)
-    learner_state.save_rows([row], learner_state.Reason.REQUEUE)
-    return True
+    backend = get_reply_backend("callback" if by_callback else None)
+    if request.target.dispatch is not Dispatch.SCORE_UPDATE:
+        in_transaction(on_reopened)  # the block shows the output of a trial run in any state
+        return ""
+    if not isinstance(backend, ReopeningReplyBackend):
+        if is_failure_applied(submission_id):
+            return NOT_POSSIBLE
+        in_transaction(on_reopened)
+        return ""
+    if not backend.needs_block_lock:
+        return _reopen(backend, request, on_reopened)
+    with block_lock(request.target.user_id, request.target.usage_key) as is_ours:
+        return _reopen(backend, request, on_reopened) if is_ours else LOCKED
 
 
-def _state_that_waited(target: Target, queue_key: str) -> dict[str, object] | None:
-    """Return the newest state that waited for the key; None if its answer waited again."""
-    entries = learner_state.read_history(target.user_id, target.usage_key, target.course_key)
-    answered_since: set[str] = set()
-    for entry in islice(entries, MAX_ENTRIES):
-        waiting = capa.waiting_answers(entry.state or {})
-        if queue_key in waiting:
-            return None if waiting[queue_key] in answered_since else entry.state
-        answered_since.update(waiting.values())
-    return None
+def _reopen(
+    backend: ReopeningReplyBackend, request: ReopenRequest, on_reopened: Callable[[], object]
+) -> str:
+    try:
+        return "" if backend.reopen(request, on_reopened) else MOVED_ON
+    except PermanentApplyError as exc:
+        return str(exc)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.lms import capa
+
 
 class ProblemBlock(Protocol):
     """The part of an XBlock that the bridge uses."""
@@ -80,6 +82,53 @@ def is_removed(block: ProblemBlock, answer_id: str) -> bool:
 def stop_waiting(block: ProblemBlock, answer_id: str) -> None:
     """End the waiting of an answer whose part was removed; the block ignores replies to it."""
     _correct_map(block).set(answer_id, correctness="incorrect", npoints=0)
+
+
+def mark_not_graded(block: Any, answer_id: str) -> None:
+    """Say of an answer that no grader could grade it, instead of "incorrect".
+
+    The attempt is not counted; if several answers of it fail, it is given back once.
+    """
+    correct_map = _correct_map(block)
+    if not hasattr(correct_map, "set_property") or not hasattr(block, "set_state_from_lcp"):
+        return
+    is_first = not not_graded_answers(block)
+    correct_map.set_property(answer_id, "correctness", "incomplete")
+    block.set_state_from_lcp()
+    attempts = getattr(block, "attempts", None)
+    if is_first and type(attempts) is int and attempts > 0:
+        block.attempts = attempts - 1
+
+
+def not_graded_answers(block: ProblemBlock) -> frozenset[str]:
+    """Return the ids of the answers that no grader could grade, and that do not wait."""
+    correct_map = _correct_map(block)
+    if not hasattr(correct_map, "get_dict"):
+        return frozenset()
+    return capa.not_graded_answers({"correct_map": correct_map.get_dict()})
+
+
+def wait_again(block: Any, answer_id: str, queue_key: str, time: str) -> None:
+    """Let an answer that no grader could grade wait again; ``time`` as ``YYYYmmddHHMMSS``.
+
+    The attempt is counted again with the last such answer.
+    """
+    is_last = not_graded_answers(block) == {answer_id}
+    _correct_map(block).set(
+        answer_id,
+        correctness="incomplete",
+        msg="1",  # the length of the queue, which the block shows
+        queuestate={"key": queue_key, "time": time},
+    )
+    block.set_state_from_lcp()
+    if is_last and type(getattr(block, "attempts", None)) is int:
+        block.attempts += 1
+
+
+def learners_answer(block: ProblemBlock, answer_id: str) -> object:
+    """Return what the learner has entered: a text, or the names of files."""
+    answers = getattr(getattr(block, "lcp", None), "student_answers", None)
+    return answers.get(answer_id) if isinstance(answers, Mapping) else None
 
 
 def has_possible_score(block: ProblemBlock) -> bool:

@@ -7,11 +7,13 @@ compare both.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from xqueue_bridge.data import GraderReply
+from xqueue_bridge.protocol.headers import make_hashkey
 
 State: TypeAlias = Mapping[str, Any]
 
@@ -90,22 +92,33 @@ def graded(
 def failed(state: State, answer_id: str, msg: str, *, possible: float) -> dict[str, Any]:
     """Return the state after no grader could grade an answer: it does not wait, and has no points.
 
-    The answer is ``incomplete`` instead of ``incorrect``, and the attempt is not counted.
+    The answer is ``incomplete`` instead of ``incorrect``. The attempt is not counted; if several
+    answers of it fail, it is given back once.
     """
     reply = GraderReply(correct=False, score=0, msg=msg)
     after = graded(state, answer_id, reply, points=0, possible=possible)
     after["correct_map"][answer_id]["correctness"] = "incomplete"
     attempts = state.get("attempts")
-    if type(attempts) is int and attempts > 0:
+    if type(attempts) is int and attempts > 0 and not not_graded_answers(state):
         after["attempts"] = attempts - 1
     return after
+
+
+def not_graded_answers(state: State) -> frozenset[str]:
+    """Return the ids of the answers that no grader could grade, and that do not wait."""
+    return frozenset(
+        answer_id
+        for answer_id, entry in _entries(state, "correct_map")
+        if entry.get("correctness") == "incomplete" and not entry.get("queuestate")
+    )
 
 
 def reopened(state: State, before: State, queue_key: str, time: str) -> dict[str, object] | None:
     """Return the state in which an answer waits again, as it did in ``before``.
 
     None if the learner has changed that answer since, or it waits for another reply. ``time`` is
-    when it began to wait, as ``YYYYmmddHHMMSS``.
+    when it began to wait, as ``YYYYmmddHHMMSS``. The attempt is counted again with the last of
+    its answers that no grader could grade.
     """
     if queue_key in waiting_keys(state):
         return dict(state)
@@ -116,7 +129,37 @@ def reopened(state: State, before: State, queue_key: str, time: str) -> dict[str
     if _answer(state, answer_id) != _answer(before, answer_id):
         return None
     entry = {**before["correct_map"][answer_id], "queuestate": {"key": queue_key, "time": time}}
-    return {**state, "correct_map": {**entries, answer_id: entry}}
+    after: dict[str, object] = {**state, "correct_map": {**entries, answer_id: entry}}
+    attempts = state.get("attempts")
+    if type(attempts) is int and not_graded_answers(state) == {answer_id}:
+        after["attempts"] = attempts + 1
+    return after
+
+
+def answer_of_submission(
+    user_id: int, body: str, queue_key: str, answer_ids: Iterable[str]
+) -> str | None:
+    """Return the id of the answer that a submission is for; None if that cannot be told.
+
+    capa derives the queue key from the user id, from two values that the body contains, and from
+    the answer id.
+    """
+    try:
+        info = json.loads(json.loads(body)["student_info"])
+        start = f"{user_id}{info['submission_time']}{info['anonymous_student_id']}"
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    keys = {make_hashkey(start + answer_id): answer_id for answer_id in answer_ids}
+    return keys.get(queue_key)
+
+
+def text_of_submission(body: str) -> str | None:
+    """Return the text that a submission's body has as the answer; None if it has none."""
+    try:
+        text = json.loads(body)["student_response"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return text if isinstance(text, str) else None
 
 
 def shown(state: State, input_id: str, msg: str) -> dict[str, object]:

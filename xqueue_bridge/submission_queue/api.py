@@ -21,7 +21,9 @@ from xqueue_bridge.submission_queue.retirement import retire_submissions, submis
 from xqueue_bridge.submission_queue.stats import (
     QueuePosition,
     QueueStats,
+    has_open_submissions,
     queue_positions,
+    queue_positions_in_course,
     queue_stats,
 )
 
@@ -36,10 +38,12 @@ __all__ = [
     "create_grader",
     "enqueue",
     "fail_exhausted",
+    "has_open_submissions",
     "issue_secret",
     "purge_unmatched",
     "purge_unpublished",
     "queue_positions",
+    "queue_positions_in_course",
     "queue_stats",
     "requeue",
     "resume",

@@ -13,8 +13,9 @@ from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options, queue_options
+from xqueue_bridge.data import ReopenRequest
 from xqueue_bridge.db.clock import DatabaseNow
-from xqueue_bridge.db.transactions import after_commit, in_transaction
+from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
@@ -138,39 +139,56 @@ def requeue(submission_ids: Collection[int]) -> int:
 
     The learner's block waits for the reply again, and the delivery count is reset. If a valid
     result came after the failure, it is applied instead, unless LATE_RESULTS is "never". A
-    submission is not requeued if the learner has answered again, or the block cannot wait for it
-    again. One transaction each.
+    submission is not requeued if the learner has answered again, or the reply backend cannot let
+    the block wait for it again; the log has the reason. Call it outside any transaction.
     """
     return sum(_requeue(submission_id) for submission_id in submission_ids)
 
 
-class _NotReopened(Exception):
-    """The learner's block cannot wait for the reply again."""
+class _NotFailed(Exception):
+    """Another process has changed the submission."""
 
 
 def _requeue(submission_id: int) -> bool:
-    def work() -> bool:
-        if not _offer_again([submission_id], (Status.FAILED,)):
-            return False
-        row = Submission.objects.get(pk=submission_id)
-        grader_replies.cancel_failure_replies(submission_id)
-        if not grader_replies.reopen(row.target, row.queue_key):
-            raise _NotReopened
-        grader_replies.accept_late_replies(submission_id)
-        if grader_replies.has_valid_reply(submission_id):
-            Submission.objects.filter(pk=submission_id).update(
-                status=Status.ANSWERED, available_at=None, finished_at=timezone.now()
-            )
-            keys = frozenset({row.queue_key})
-            apply = partial(grader_replies.apply_waiting, row.user_id, row.target.usage_key, keys)
-            after_commit(partial(run_after_response, apply))
-        return True
-
-    try:
-        return in_transaction(work)
-    except _NotReopened:
-        log.warning("Submission %s is not requeued: the learner's state moved on", submission_id)
+    failed = Submission.objects.filter(pk=submission_id, status=Status.FAILED)
+    row = failed.select_related("content").first()
+    if row is None:
         return False
+    newer = Submission.objects.filter(
+        user_id=row.user_id, usage_key=row.usage_key, dispatch=row.dispatch, pk__gt=row.pk
+    ).values_list("queue_key", "content__body")
+    request = ReopenRequest(row.target, row.queue_key, row.content.body, tuple(newer))
+    try:
+        reason = grader_replies.reopen(
+            submission_id,
+            request,
+            partial(_requeue_reopened, row),
+            by_callback=row.answers_by_callback,
+        )
+    except _NotFailed:
+        return False
+    except Exception as exc:  # the host's code that loads the block; its message is not logged
+        reason = type(exc).__name__
+    if reason:
+        log.warning("Submission %s is not requeued: %s", submission_id, reason)
+        return False
+    # Does nothing without a late reply. Not earlier, because ``reopen`` can hold the block lock.
+    keys = frozenset({row.queue_key})
+    apply = partial(grader_replies.apply_waiting, row.user_id, row.target.usage_key, keys)
+    after_commit(partial(run_after_response, apply))
+    return True
+
+
+def _requeue_reopened(row: Submission) -> None:
+    """Requeue a failed submission in the transaction in which the learner's state waits again."""
+    if not _offer_again([row.pk], (Status.FAILED,)):
+        raise _NotFailed
+    grader_replies.cancel_failure_replies(row.pk)
+    grader_replies.accept_late_replies(row.pk)
+    if grader_replies.has_valid_reply(row.pk):
+        Submission.objects.filter(pk=row.pk).update(
+            status=Status.ANSWERED, available_at=None, finished_at=timezone.now()
+        )
 
 
 def _replace(submission_ids: Collection[int]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
 from django.utils import timezone
-from opaque_keys.edx.keys import UsageKey
+from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
@@ -18,6 +19,8 @@ from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.pauses import paused_by_queue
 from xqueue_bridge.submission_queue.states import Status
 
+#: A grader that was not seen for this long does not poll. It is written down to the minute.
+GRADER_SILENT = timedelta(minutes=5)
 #: Finished submissions older than this are not counted.
 RECENT = timedelta(hours=24)
 
@@ -47,28 +50,81 @@ class QueueStats:
 class QueuePosition:
     """Position of a learner's open submission; 1 is pulled next.
 
-    ``position`` is None while a grader holds the lease.
+    ``position`` is None while a grader holds the lease. ``has_grader`` is False if no grader that
+    may use the queue was seen in the last minutes, or all are paused: then nothing moves.
     """
 
     queue_key: str
     position: int | None
+    usage_key: UsageKey
+    sent_at: datetime
+    has_grader: bool = True
 
 
 def queue_positions(user_id: int, usage_key: UsageKey) -> list[QueuePosition]:
-    """Return the positions of a learner's open submissions at a block, oldest first."""
+    """Return the positions of a learner's open submissions at a block, oldest first.
+
+    One statement, one more for each submission that waits, and at most three more if one waits.
+    """
+    return _positions(Submission.objects.filter(usage_key=usage_key), user_id)
+
+
+def queue_positions_in_course(user_id: int, course_key: LearningContextKey) -> list[QueuePosition]:
+    """Return the positions of a learner's open submissions in a course, oldest first."""
+    return _positions(Submission.objects.filter(course_key=course_key), user_id)
+
+
+def has_open_submissions(user_id: int, usage_key: UsageKey) -> bool:
+    """Return whether the learner has a submission at the block that is not finished."""
+    rows = Submission.objects.filter(user_id=user_id, usage_key=usage_key)
+    return rows.filter(available_at__isnull=False, is_replaced=False).exists()
+
+
+def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePosition]:
     is_held = Q(status=Status.LEASED, available_at__gt=DatabaseNow()) & ~Q(pullkey_digest="")
-    rows = Submission.objects.filter(
-        user_id=user_id, usage_key=usage_key, available_at__isnull=False, is_replaced=False
+    rows = submissions.filter(
+        user_id=user_id, available_at__isnull=False, is_replaced=False
     ).annotate(is_held=ExpressionWrapper(is_held, output_field=BooleanField()))
+    found = list(rows.order_by("pk"))
+    unattended = _without_graders({row.queue_name for row in found if not row.is_held})
     return [
-        QueuePosition(row.queue_key, None if row.is_held else _position_of(row))
-        for row in rows.order_by("pk")
+        QueuePosition(
+            row.queue_key,
+            None if row.is_held else _position_of(row),
+            cast(UsageKey, row.usage_key),
+            row.created_at,
+            row.is_held or row.queue_name not in unattended,
+        )
+        for row in found
     ]
 
 
 def _position_of(row: Submission) -> int:
     ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)
     return Submission.objects.filter(ahead, queue_name=row.queue_name).count() + 1
+
+
+def _without_graders(queue_names: Collection[str]) -> set[str]:
+    """Return those of the queues from which no grader pulls at present."""
+    if not queue_names:
+        return set()
+    graders, paused = graders_by_queue(), paused_by_queue()
+    of_every_queue = graders.get(QueueGrant.EVERY_QUEUE, QueueGraders())
+    latest = timezone.now() - GRADER_SILENT
+
+    def is_silent(name: str) -> bool:
+        allowed = graders.get(name, QueueGraders()) + of_every_queue
+        seen = allowed.last_seen_at
+        return seen is None or seen < latest or paused.get(name, 0) >= allowed.count
+
+    silent = {name for name in queue_names if is_silent(name)}
+    if not silent:
+        return set()
+    # A grader that works on one submission for long does not poll meanwhile.
+    held = Submission.objects.filter(
+        queue_name__in=silent, status=Status.LEASED, available_at__gt=DatabaseNow()
+    ).exclude(pullkey_digest="")
+    return silent - set(held.values_list("queue_name", flat=True))
 
 
 def queue_stats() -> list[QueueStats]:

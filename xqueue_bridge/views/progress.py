@@ -16,6 +16,7 @@ from xqueue_bridge.course_grades.course_grade import CourseGrade
 from xqueue_bridge.course_grades.graders import SectionEntry
 from xqueue_bridge.course_grades.queries import read_progress
 from xqueue_bridge.course_structure.course import Course, Subsection
+from xqueue_bridge.submission_queue.api import queue_positions_in_course
 from xqueue_bridge.views.decorators import current_user_id, is_staff, login_required
 from xqueue_bridge.views.grade_chart import grade_chart, is_average
 from xqueue_bridge.views.learners import course_or_404, learner_or_404
@@ -59,6 +60,16 @@ class SubsectionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenAnswer:
+    """An answer without a grade; ``position`` is None while a grader works on it."""
+
+    subsection: str
+    sent_at: datetime
+    position: int | None
+    has_grader: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FormatRows:
     """The assignments of one type, and what the type adds to the grade."""
 
@@ -93,6 +104,7 @@ def progress(request: HttpRequest, course_id: str, user_id: str | None = None) -
             "grade": grade,
             "cutoffs": course.policy.cutoffs,
             "chapters": list(_chapters(course, grade, now)),
+            "open_answers": list(_open_answers(course, learner.user_id)),
             "formats": list(_formats(course, grade)),
             "chart": grade_chart(
                 _sections(grade), grade.percent, grade.letter_grade, course.policy.cutoffs
@@ -103,6 +115,16 @@ def progress(request: HttpRequest, course_id: str, user_id: str | None = None) -
 
 def _sections(grade: CourseGrade) -> list[SectionEntry]:
     return grade.summary["section_breakdown"] if grade.summary else []
+
+
+def _open_answers(course: Course, user_id: int) -> Iterator[OpenAnswer]:
+    names = {
+        block.usage_key: each.display_name for each in course.subsections for block in each.blocks
+    }
+    for found in queue_positions_in_course(user_id, course.course_key):
+        # A block that is not in the published course has no subsection.
+        name = names.get(found.usage_key, "")
+        yield OpenAnswer(name, found.sent_at, found.position, found.has_grader)
 
 
 def _chapters(

@@ -329,7 +329,7 @@ class TestRealBlock:
         reply_id = api.store_failure_reply(submission.pk)
         assert ReceivedReply.objects.get(pk=reply_id).status == Status.APPLIED
         (entry,) = self.state(submission)["correct_map"].values()
-        assert (entry["correctness"], entry["npoints"]) == ("incorrect", 0)
+        assert (entry["correctness"], entry["npoints"]) == ("incomplete", 0)
         assert "could not be graded" in entry["msg"]
 
     def test_reply_to_a_closed_problem_is_applied(self, monkeypatch):

@@ -160,6 +160,34 @@ def test_settings_and_urls(lms, settings) -> None:
     assert lms.grader.get("/xqueue/else/").content == b"edx-submissions"
 
 
+def test_newer_answer_supersedes_the_one_that_waits(lms, settings) -> None:
+    """C21: graders get only the newer answer, as with a state in our tables."""
+    settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = 0
+    lms.switch()
+    lms.submit()
+    Submission.objects.update(queue_key="of the attempt before")
+    lms.submit()
+    statuses = Submission.objects.order_by("pk").values_list("status", flat=True)
+    assert list(statuses) == ["superseded", "waiting"]
+
+
+def test_failed_answer_is_given_back_and_requeued(lms, settings) -> None:
+    """C77, C123, C127: the platform's block waits again, and the result counts."""
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    lms.switch()
+    lms.submit()
+    assert json.loads(lms.row().state)["attempts"] == 1
+    Submission.objects.update(status="leased", deliveries=1, available_at=timezone.now())
+    sweep()
+    assert lms.mark() == ("incomplete", False, 0)
+    assert json.loads(lms.row().state)["attempts"] == 0
+    assert submission_queue.requeue([Submission.objects.get().pk]) == 1
+    assert lms.mark() == ("incomplete", True, 0)
+    assert json.loads(lms.row().state)["attempts"] == 1
+    lms.grade()
+    assert lms.mark() == ("correct", False, 1)
+
+
 def test_retired_user(lms) -> None:
     """C125: the platform's signal empties what the learner wrote."""
     lms.switch()

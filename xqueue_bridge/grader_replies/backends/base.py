@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import ApplyResult, GraderReply, ReplyToApply
+from xqueue_bridge.data import ApplyResult, GraderReply, ReopenRequest, ReplyToApply
 
 _OURS = {
     "state": "xqueue_bridge.grader_replies.backends.student_module.StudentModuleBackend",
@@ -59,6 +59,19 @@ class BatchReplyBackend(Protocol):
         Call ``on_applied`` with all results, in the order of the batch, in the transaction that
         stores the states. After an exception nothing is stored, and the caller applies the
         replies one by one; so it does with those that are not applied.
+        """
+        ...
+
+
+@runtime_checkable
+class ReopeningReplyBackend(Protocol):
+    """A reply backend that can let a learner's state wait again for a reply that has failed."""
+
+    def reopen(self, request: ReopenRequest, on_reopened: Callable[[], object]) -> bool:
+        """Let the state wait for the request's queue key; return False if it cannot.
+
+        False: the learner has answered again, or the state that waited is not known. Else call
+        ``on_reopened`` in the transaction that stores the state; its exception rolls back.
         """
         ...
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import transaction
 from django.http import Http404
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply, ReplyToApply
+from xqueue_bridge.data import (
+    ApplyResult,
+    Dispatch,
+    GraderReply,
+    ReopenRequest,
+    ReplyToApply,
+    Target,
+)
 from xqueue_bridge.exceptions import PermanentApplyError
 from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
 from xqueue_bridge.grader_replies.parsing import write_reply
@@ -41,7 +49,7 @@ class BlockBackend:
         A saved block no longer waits for its queue key. Save and status update share a transaction,
         because a process killed between the two would leave a reply that looks stale.
         """
-        block = _load(to_apply)
+        block = _load(to_apply.target)
         waits_in = _waiting_id(block, to_apply)
         if waits_in is None:
             return ApplyResult(applied=False)
@@ -53,6 +61,22 @@ class BlockBackend:
             on_applied(result)
         return result
 
+    def reopen(self, request: ReopenRequest, on_reopened: Callable[[], object]) -> bool:
+        """Let the answer wait again that no grader could grade, and save the block."""
+        block = _load(request.target)
+        is_waiting = blocks.waiting_answer(block, request.queue_key) is not None
+        if not is_waiting:
+            answer_id = _answer_to_reopen(block, request)
+            if answer_id is None:
+                return False
+            time = f"{timezone.now():%Y%m%d%H%M%S}"
+            blocks.wait_again(block, answer_id, request.queue_key, time)
+        with transaction.atomic():
+            if not is_waiting:
+                _save(block)
+            on_reopened()
+        return True
+
 
 def _grade(block: ProblemBlock, to_apply: ReplyToApply, answer_id: str) -> ApplyResult:
     maximum = blocks.answer_points(block).get(answer_id)
@@ -63,6 +87,8 @@ def _grade(block: ProblemBlock, to_apply: ReplyToApply, answer_id: str) -> Apply
     points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
     blocks.clamp_other_answers(block, answer_id)
     _hand_over(block, to_apply, with_mark(to_apply.reply, points, maximum), points)
+    if to_apply.is_failure and not blocks.is_removed(block, answer_id):
+        blocks.mark_not_graded(block, answer_id)
     if not blocks.has_possible_score(block):
         raise PermanentApplyError("The block's score is not possible, so it was not saved.")
     return ApplyResult(True, points, maximum)
@@ -104,11 +130,25 @@ def _of_known_learner() -> Iterator[None]:
         raise PermanentApplyError("There is no such learner.") from exc
 
 
-def _load(to_apply: ReplyToApply) -> ProblemBlock:
+def _answer_to_reopen(block: ProblemBlock, request: ReopenRequest) -> str | None:
+    """Return the id of the submission's answer; None if it is another one now."""
+    user_id, possible = request.target.user_id, blocks.not_graded_answers(block)
+    every = blocks.answer_points(block).keys() | possible
+    found = capa.answer_of_submission(user_id, request.body, request.queue_key, every)
+    if found not in possible:
+        return None
+    for key, body in request.newer:
+        if capa.answer_of_submission(user_id, body, key, every) in (found, None):
+            return None
+    answer = blocks.learners_answer(block, found)
+    is_same = not isinstance(answer, str) or answer == capa.text_of_submission(request.body)
+    return found if is_same else None
+
+
+def _load(target: Target) -> ProblemBlock:
     path = options().BLOCK_LOADER
     if not path:
         raise ImproperlyConfigured('Set XQUEUE_BRIDGE["BLOCK_LOADER"] for REPLY_BACKEND "block".')
-    target = to_apply.target
     try:
         block = import_string(path)(target.user_id, target.course_key, target.usage_key)
     except (Http404, ObjectDoesNotExist) as exc:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
-from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from django.utils import timezone
+
+from xqueue_bridge.data import ApplyResult, Dispatch, ReopenRequest, ReplyToApply, Target
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError
 from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
@@ -14,6 +17,8 @@ from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.users import user_exists
 
 NOT_WAITING = ApplyResult(applied=False)
+#: History entries in which the state that waited is looked for, newest first.
+MAX_ENTRIES = 200
 
 
 class StudentModuleBackend:
@@ -38,6 +43,21 @@ class StudentModuleBackend:
             learner_state.save_rows([row], learner_state.Reason.REPLY)
             on_applied(result)
         return result
+
+    def reopen(self, request: ReopenRequest, on_reopened: Callable[[], object]) -> bool:
+        """Let the state wait again; the write has a history entry of its own.
+
+        The state that waited is found in the history. A learner without a row has a state that is
+        stored elsewhere, or was deleted: True, and nothing is written.
+        """
+
+        def work() -> bool:
+            if not _reopen(request.target, request.queue_key):
+                return False
+            on_reopened()
+            return True
+
+        return in_transaction(work)
 
     def apply_batch(
         self,
@@ -99,3 +119,33 @@ def _show(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyR
         return NOT_WAITING
     row.set_fields(capa.shown(fields, input_id, to_apply.reply.msg))
     return ApplyResult(applied=True)
+
+
+def _reopen(target: Target, queue_key: str) -> bool:
+    row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
+    if row is None:
+        return True
+    fields = row.fields()
+    if queue_key in capa.waiting_keys(fields):
+        return True
+    before = _state_that_waited(target, queue_key)
+    if before is None:
+        return False
+    state = capa.reopened(fields, before, queue_key, f"{timezone.now():%Y%m%d%H%M%S}")
+    if state is None:
+        return False
+    row.set_fields(state)
+    learner_state.save_rows([row], learner_state.Reason.REQUEUE)
+    return True
+
+
+def _state_that_waited(target: Target, queue_key: str) -> dict[str, object] | None:
+    """Return the newest state that waited for the key; None if its answer waited again."""
+    entries = learner_state.read_history(target.user_id, target.usage_key, target.course_key)
+    answered_since: set[str] = set()
+    for entry in islice(entries, MAX_ENTRIES):
+        waiting = capa.waiting_answers(entry.state or {})
+        if queue_key in waiting:
+            return None if waiting[queue_key] in answered_since else entry.state
+        answered_since.update(waiting.values())
+    return None

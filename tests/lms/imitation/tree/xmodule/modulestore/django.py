@@ -100,6 +100,10 @@ class Unbound:
     def __getattr__(self, name):
         return getattr(self._block, name)
 
+    def __setattr__(self, name, value):
+        own = name in ("_usage_key", "_olx", "_block")
+        object.__setattr__(self if own else self._block, name, value)
+
 
 _STORE = ModuleStore()
 

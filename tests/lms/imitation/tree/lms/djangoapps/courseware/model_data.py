@@ -11,6 +11,13 @@ from tests.lms import platform_signatures
 from tests.lms.platform_signatures import takes_parameters_of
 
 
+def _plain(value):
+    """The platform's encoder writes named tuples as objects, at any depth."""
+    if hasattr(value, "_asdict"):
+        return value._asdict()
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
 class FieldDataCache:
     """The learner's rows at a block."""
 
@@ -55,9 +62,7 @@ class DjangoKeyValueStore(KeyValueStore):
         from lms.djangoapps.courseware.models import StudentModule
 
         for key, value in update_dict.items():
-            if hasattr(value, "_asdict"):  # the platform's encoder writes named tuples as objects
-                value = value._asdict()
-            state = {**self._state(key), key.field_name: value}
+            state = {**self._state(key), key.field_name: _plain(value)}
             StudentModule.objects.update_or_create(
                 student=self._cache.user,
                 course_id=self._cache.course_id,
