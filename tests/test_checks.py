@@ -15,7 +15,7 @@ from xqueue_bridge.checks.values import RANGES
 from xqueue_bridge.conf import option_names
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
 from xqueue_bridge.models import Grader
-from xqueue_bridge.option_groups import QueueOptions
+from xqueue_bridge.option_groups import AlertOptions, QueueOptions
 from xqueue_bridge.options import Options
 
 MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
@@ -158,9 +158,10 @@ def test_each_numeric_option_has_a_range_with_its_default():
     """SG85: RANGES has an entry for each numeric option, and the default is within it."""
     numbers = {
         name: default
-        for group in (Options, QueueOptions)
+        for group in (Options, QueueOptions, AlertOptions)
         for name, kind in get_type_hints(group).items()
-        if {int, float} & {kind, *get_args(kind)} and (default := getattr(Options, name))
+        if {int, float} & {kind, *get_args(kind)}
+        and (default := getattr(Options if group is QueueOptions else group, name))
     }
     assert numbers.keys() == RANGES.keys()
     assert all(RANGES[name][0] <= default <= RANGES[name][1] for name, default in numbers.items())

@@ -288,3 +288,10 @@ class GradeOutboxAdmin(RetryAdmin):
 
     def retry_rows(self, ids: Sequence[int]) -> int:
         return credentials.resend_rows(ids)
+
+
+@admin.register(models.Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "queue_name", "is_open", "changed_at", "notified_at", "last_error")
+    list_filter = ("is_open", "kind", "queue_name")
+    fields = (*list_display, "detail", "is_told", "attempts", "next_attempt_at")

@@ -8,7 +8,7 @@ from dataclasses import fields
 from django.conf import settings
 
 from xqueue_bridge.lms.project_type import is_lms
-from xqueue_bridge.option_groups import CredentialsOptions, QueueOptions
+from xqueue_bridge.option_groups import AlertOptions, CredentialsOptions, QueueOptions
 from xqueue_bridge.options import Options
 
 #: Defaults that differ in an LMS. Learner state and grades are the platform's there, so replies
@@ -51,6 +51,12 @@ def credentials_options() -> CredentialsOptions | None:
     """Return the options of Credentials; None if no grades are sent."""
     given = options().CREDENTIALS
     return CredentialsOptions(**given) if given else None
+
+
+def alert_options() -> AlertOptions | None:
+    """Return the options of alerts; None if no operator is notified."""
+    given = options().ALERTS
+    return AlertOptions(**given) if given else None
 
 
 def option_names(group: type) -> frozenset[str]:

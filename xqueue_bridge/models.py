@@ -1,5 +1,6 @@
 """Imports of all models, for Django's model discovery. Each is defined in its subpackage."""
 
+from xqueue_bridge.alerts.models import Alert
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
@@ -36,6 +37,7 @@ from xqueue_bridge.worker.models import Heartbeat
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 __all__ = [
+    "Alert",
     "BlockLock",
     "CourseStructureVersion",
     "CrawlersConfig",

@@ -43,3 +43,22 @@ class CredentialsOptions:
     def timeouts(self) -> tuple[float, float]:
         """Return the seconds to connect, and the seconds between two parts of the response."""
         return 3.05, self.TIMEOUT
+
+
+@dataclass(frozen=True)
+class AlertOptions:
+    """Options in ``XQUEUE_BRIDGE["ALERTS"]``: who is notified of trouble, and its limits."""
+
+    #: Who gets a mail, through Django's EMAIL_BACKEND and DEFAULT_FROM_EMAIL.
+    EMAILS: tuple[str, ...] = ()
+    #: Where a notification is posted as JSON, signed with WEBHOOK_SECRET.
+    WEBHOOK_URL: str | None = None
+    WEBHOOK_SECRET: str | None = field(default=None, repr=False)
+    #: Seconds that a submission may wait.
+    STALLED_SECONDS: float = 900.0
+    #: Seconds without a request of a queue's graders, while submissions wait.
+    GRADER_GONE_SECONDS: float = 600.0
+    #: Failed submissions of a queue within an hour.
+    FAILED_PER_HOUR: int = 10
+    #: Seconds within which trouble that comes and goes is told once.
+    REPEAT_SECONDS: float = 3600.0

@@ -243,3 +243,7 @@ class Options:
     # .. setting_default: None
     # .. setting_description: Bearer token of /xqueue/metrics/; None: that URL does not exist.
     METRICS_TOKEN: str | None = None
+    # .. setting_name: XQUEUE_BRIDGE['ALERTS']
+    # .. setting_default: {}
+    # .. setting_description: AlertOptions as a dict; empty: no operator is notified.
+    ALERTS: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.utils.dateparse import parse_datetime
 from opaque_keys.edx.keys import CourseKey
 
+from xqueue_bridge.alerts import api as alerts
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import api as credentials
@@ -112,6 +113,8 @@ def sweep() -> dict[str, int]:
         "missed grades enqueued": credentials.enqueue_missed,
         "grades sent": credentials.send_due,
         "queues sampled": metrics.take_samples,
+        "alerts changed": alerts.update_alerts,
+        "notifications sent": alerts.send_due_alerts,
     }
     done: dict[str, int] = {}
     problems: dict[str, Exception] = {}

@@ -106,9 +106,9 @@ def test_queue_name_with_quotes_and_newlines_is_one_label(client) -> None:
 
 
 def test_scrape_reads_samples_only(client, django_assert_num_queries) -> None:
-    """The samples, overdue work of three kinds, and the sweeper: no count of submissions."""
+    """The samples, overdue work of four kinds, and the sweeper: no count of submissions."""
     sample(0)
-    with django_assert_num_queries(5) as captured:
+    with django_assert_num_queries(6) as captured:
         client.get(URL, headers=TOKEN)
     assert not any('xqueue_bridge_submission"' in each["sql"] for each in captured)
 

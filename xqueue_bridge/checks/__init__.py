@@ -7,17 +7,18 @@ from django.core import checks
 from xqueue_bridge.checks.databases import check_databases, check_deployment
 from xqueue_bridge.checks.host import check_files_storage, check_host
 from xqueue_bridge.checks.lms import check_lms
+from xqueue_bridge.checks.monitoring import check_alerts, check_metrics
 from xqueue_bridge.checks.options import (
     check_crawler_detector,
     check_credentials,
     check_history,
-    check_metrics,
     check_options,
     check_reply_backend,
     check_state_client,
 )
 
 __all__ = [
+    "check_alerts",
     "check_crawler_detector",
     "check_credentials",
     "check_databases",
@@ -45,6 +46,7 @@ def register_all() -> None:
     checks.register(check_lms, "xqueue_bridge")
     checks.register(check_credentials, "xqueue_bridge")
     checks.register(check_metrics, "xqueue_bridge")
+    checks.register(check_alerts, "xqueue_bridge")
     checks.register(check_databases, checks.Tags.database)
     checks.register(check_deployment, "xqueue_bridge", deploy=True)
     checks.register(check_files_storage, "xqueue_bridge", deploy=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -87,14 +86,6 @@ def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
             found.append(error("E009", f"{line}: {prefix!r} is no address.", example))
     found.extend(_wrong_choices(given))
     return found
-
-
-def check_metrics(**kwargs: object) -> list[checks.CheckMessage]:
-    """Check that the metrics can be exposed if a token for them is set."""
-    if not options().METRICS_TOKEN or find_spec("prometheus_client"):
-        return []
-    text = "XQUEUE_BRIDGE['METRICS_TOKEN'] is set, and prometheus_client is not installed."
-    return [error("E018", text, "pip install 'xqueue-bridge[metrics]'")]
 
 
 def _wrong_choices(given: Mapping[str, object]) -> list[checks.CheckMessage]:

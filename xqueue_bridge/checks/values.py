@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import checks
 
 from xqueue_bridge.checks.messages import error
+from xqueue_bridge.option_groups import AlertOptions
 from xqueue_bridge.options import Options
 
 _SECONDS = 10 * 365 * 86_400  # now plus this is still a valid date
@@ -39,6 +40,10 @@ RANGES: dict[str, tuple[float, float]] = {
     # A worker holds the task for this long; RabbitMQ closes a worker's channel after 30 minutes.
     "RECALCULATE_GRADE_DELAY_SECONDS": (0, 900),
     "GRADE_FREEZE_DAYS": (0, 36_500),
+    "STALLED_SECONDS": (1, _SECONDS),
+    "GRADER_GONE_SECONDS": (60, _SECONDS),
+    "FAILED_PER_HOUR": (1, _BYTES),
+    "REPEAT_SECONDS": (0, _SECONDS),
 }
 #: REST framework reads only the unit's first letter, so it takes a month for a minute.
 _RATE = re.compile(r"0*[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
@@ -53,7 +58,8 @@ def wrong_number(name: str, value: object, where: str) -> list[checks.CheckMessa
     if least <= value <= greatest:
         return []
     text = f"{where}[{name!r}] is {value!r}, not between {least} and {greatest}."
-    return [error("E008", text, f"{where}[{name!r}] = {getattr(Options, name)!r}")]
+    example = getattr(Options, name, getattr(AlertOptions, name, least))
+    return [error("E008", text, f"{where}[{name!r}] = {example!r}")]
 
 
 def wrong_text(name: str, value: object, where: str) -> list[checks.CheckMessage]:

@@ -1,6 +1,15 @@
 """Public API of the package."""
 
-from xqueue_bridge.metrics.rates import QueueRate, queue_rates, samples_of
-from xqueue_bridge.metrics.sampling import SAMPLE_AGE, take_samples
+from xqueue_bridge.metrics.models import QueueSample
+from xqueue_bridge.metrics.rates import WINDOW, QueueRate, queue_rates, samples_of, samples_since
+from xqueue_bridge.metrics.sampling import take_samples
 
-__all__ = ["SAMPLE_AGE", "QueueRate", "queue_rates", "samples_of", "take_samples"]
+__all__ = [
+    "WINDOW",
+    "QueueRate",
+    "QueueSample",
+    "queue_rates",
+    "samples_of",
+    "samples_since",
+    "take_samples",
+]

@@ -16,8 +16,6 @@ from xqueue_bridge.submission_queue import api as submission_queue
 
 #: Samples older than this are deleted.
 KEEP = timedelta(days=8)
-#: Without a sample of this age, no sweeper runs.
-SAMPLE_AGE = timedelta(minutes=5)
 #: A sample of a minute is taken this long after it, when the transactions of that minute are over.
 DELAY = timedelta(seconds=10)
 #: A gap longer than this is not counted: the counters start again at the totals they had.
