@@ -77,6 +77,7 @@ def _list(walks: dict[str, Walk]) -> None:
 def _configure() -> None:
     from django.conf import settings
 
+    settings.DATABASE_ROUTERS = []  # the default; the tests use two
     settings.XQUEUE_BRIDGE = {
         "CREDENTIALS": {
             "URL": "https://credentials.example.com/api/v2",

@@ -45,9 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _empty_caches() -> Iterator[None]:
     """Clear the cache, which holds graders, revoked sessions and failed logins."""
+    from xqueue_bridge.submission_queue import accounts
+
     yield
     for each in caches.all(initialized_only=True):
         each.clear()
+    accounts._memory.clear()
 
 
 @pytest.fixture(autouse=True)

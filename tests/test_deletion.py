@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
 from django.utils import timezone
 
 from tests.grader_replies.factories import waiting_state
@@ -27,8 +26,8 @@ from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
-#: SQLite has no row locks; there the lock is an extra write.
-LOCK = 1 if connection.features.has_select_for_update else 2
+#: The lock: on SQLite the transaction begins with it (``transaction_mode`` "IMMEDIATE").
+LOCK = 1
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""Settings of the bridge, read at each use; ``options.py`` lists them with their defaults."""
+"""The host's settings, read again when it replaces them; ``options.py`` has names and defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from operator import is_
 
 from django.conf import settings
 
@@ -20,15 +21,23 @@ LMS_DEFAULTS: Mapping[str, object] = {
 }
 
 
+#: The values of the host's settings that the options were read from, and the options.
+_source: tuple[object, ...] = (object(), None, None)
+_options = Options()
+
+
 def options() -> Options:
     """Return the host's options, with defaults filled in: those of an LMS in an LMS."""
-    given = getattr(settings, "XQUEUE_BRIDGE", {})
-    if not isinstance(given, Mapping):
-        given = {}  # a system check reports the error
-    chosen = {name: given[name] for name in option_names(Options) if name in given}
-    if is_lms():
-        chosen = {**LMS_DEFAULTS, **chosen}
-    return Options(**chosen)
+    global _source, _options
+    # A host replaces these values and does not change them in place.
+    urls = getattr(settings, "ROOT_URLCONF", None)
+    source = (getattr(settings, "XQUEUE_BRIDGE", {}), settings.INSTALLED_APPS, urls)
+    if not all(map(is_, source, _source)):
+        given = source[0] if isinstance(source[0], Mapping) else {}  # a check reports the error
+        chosen = {name: given[name] for name in option_names(Options) if name in given}
+        _options = Options(**{**(LMS_DEFAULTS if is_lms() else {}), **chosen})
+        _source = source  # after the options, because other threads compare it
+    return _options
 
 
 def queue_options(queue_name: str) -> QueueOptions:

@@ -216,7 +216,8 @@ def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: ob
     """Enqueue a course grade that passes the GRADE_FILTER, and send it after commit."""
     from xqueue_bridge.credentials import api as credentials
 
-    row_id = credentials.enqueue_if_changed(update.course_grade)
+    is_first = update.previous_passed is None
+    row_id = credentials.enqueue_if_changed(update.course_grade, is_first=is_first)
     if row_id is not None:
         after_commit(partial(enqueue, "send_grade", row_id))
 

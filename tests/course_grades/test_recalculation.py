@@ -591,15 +591,16 @@ class TestConcurrentPublish:
 
     def test_repeated_publishes_leave_the_recalculation_to_the_sweeper(self, ada, monkeypatch):
         """Stop after some readings of the structure, and keep the recalculation due."""
-        noted = recalculation_queue.requested_version
+        structures = recalculation.course_structures()
 
-        def and_then(*key):
-            found = noted(*key)
+        def read_and_request(self, course_key):
+            found = structures.get(course_key)
             recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
             return found
 
         score(ada, P1, 1)
-        monkeypatch.setattr(recalculation_queue, "requested_version", and_then)
+        read = type("Structures", (), {"get": read_and_request})
+        monkeypatch.setattr(recalculation, "course_structures", read)
         assert settle(ada) is True
         monkeypatch.undo()
         assert request_of(ada).done == 0
@@ -688,19 +689,33 @@ class TestStatements:
         ada = make_learner()
         for name in names:
             score(ada, courses.key("problem", name), 1, 1)
-        # Request, structure, BEGIN, lock, scores, course grade, subsections, tombstone; lists of
-        # blocks, subsections, course grade, request; COMMIT.
-        with django_assert_num_queries(12 + LOCK):
+        # Structure, BEGIN, lock, scores, course grade, subsections, tombstone; lists of blocks,
+        # subsections, course grade, request; COMMIT.
+        with django_assert_num_queries(11 + LOCK):
             settle(ada)
         assert PersistentSubsectionGrade.objects.count() == blocks // 5
         score(ada, courses.key("problem", "b0"), 0, 1)
-        with django_assert_num_queries(10 + LOCK):
-            settle(ada)
-        recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
         with django_assert_num_queries(9 + LOCK):
             settle(ada)
-        with django_assert_num_queries(1):
+        recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
+        # The course is read once more, because it may have been published: structure, lock.
+        with django_assert_num_queries(8 + LOCK + 3 + LOCK):
             settle(ada)
+        with django_assert_num_queries(3 + LOCK):
+            settle(ada)
+
+    def test_recalculation_without_a_course_structure_takes_two(
+        self, transactional_db, by_workers, django_assert_num_queries
+    ):
+        """Structure, request."""
+        ada = make_learner()
+        score(ada)
+        with django_assert_num_queries(2):
+            assert settle(ada) is True
+        assert request_of(ada).done == request_of(ada).wanted
+        recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
+        assert settle(ada) is True
+        assert request_of(ada).done == request_of(ada).wanted == 2
 
     def test_request_takes_one_statement(
         self, committed_ada, by_workers, django_assert_num_queries

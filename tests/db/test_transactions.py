@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -137,3 +138,18 @@ def test_the_transaction_of_a_test_case_is_not_the_callers():
     assert not transactions.in_callers_transaction()
     with transaction.atomic():
         assert transactions.in_callers_transaction()
+
+
+@pytest.mark.parametrize(
+    ("has_row_locks", "mode", "expected"),
+    [(True, None, False), (False, None, True), (False, "DEFERRED", True)]
+    + [(False, mode, False) for mode in ("IMMEDIATE", "EXCLUSIVE")],
+)
+def test_only_a_write_locks_unless_transactions_begin_with_the_lock(
+    monkeypatch, has_row_locks, mode, expected
+):
+    """SG23: then it has to come first, because SQLite may refuse a write after a read."""
+    features = SimpleNamespace(has_select_for_update=has_row_locks)
+    database = SimpleNamespace(features=features, transaction_mode=mode)
+    monkeypatch.setattr(transactions, "connections", {"default": database})
+    assert transactions.locks_by_writing() is expected

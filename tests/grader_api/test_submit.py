@@ -190,7 +190,8 @@ class TestForwarding:
         assert post(lms) == {"return_code": 1, "content": "Queue 'python' not found"}
 
     def test_legacy_server_that_is_down_is_a_connection_error(self, lms, server, settings):
-        settings.XQUEUE_BRIDGE["LEGACY_XQUEUE_INTERFACE"] = {"url": "http://127.0.0.1:9"}
+        legacy = {"url": "http://127.0.0.1:9"}
+        settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LEGACY_XQUEUE_INTERFACE": legacy}
         assert post(lms) == {"return_code": 1, "content": "cannot connect to server"}
 
 

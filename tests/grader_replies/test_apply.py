@@ -683,14 +683,14 @@ class TestSweep:
     ):
         scripted()
         first, second = (make_reply(make_submission(ada, key)) for key in ("key-1", "key-2"))
-        load = apply._load
+        attempt = apply._attempt
 
-        def fail_once(reply_id):
-            if reply_id == first.pk:
+        def fail_once(reply, backend):
+            if reply.pk == first.pk:
                 raise RuntimeError("key-1")
-            return load(reply_id)
+            attempt(reply, backend)
 
-        monkeypatch.setattr(apply, "_load", fail_once)
+        monkeypatch.setattr(apply, "_attempt", fail_once)
         assert api.apply_due() == 2
         second.refresh_from_db()
         assert second.status == Status.APPLIED

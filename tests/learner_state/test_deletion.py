@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from tests.grader_replies.factories import received_signals
@@ -18,8 +17,8 @@ BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops
 OTHER = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@lists")
 STATE = {"attempts": 3, "seed": 1, "student_answers": {"a_2_1": "print(1)"}}
 
-#: SQLite has no row locks; there the lock is a write of its own.
-LOCK = 1 if connection.features.has_select_for_update else 2
+#: The lock: on SQLite the transaction begins with it (``transaction_mode`` "IMMEDIATE").
+LOCK = 1
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from tests.integration.killable_processes import die_at
@@ -33,6 +33,7 @@ from tests.learner_state.history_factories import (
 )
 from xqueue_bridge import api
 from xqueue_bridge.db import bulk_insert
+from xqueue_bridge.db.transactions import locks_by_writing
 from xqueue_bridge.learner_state.history import move as moving
 from xqueue_bridge.learner_state.history import prune, store
 from xqueue_bridge.learner_state.history.move import HistoryTable
@@ -162,7 +163,7 @@ def test_chunks_take_the_same_number_of_statements(django_assert_num_queries):
     """Source: BEGIN, (lock), SELECT, DELETE, COMMIT; target: BEGIN, INSERT, COMMIT, SELECT."""
     for row in range(1, 31):
         fill(PLAIN, row, [1, row + 1])
-    lock = 1 if connection.features.has_select_for_update else 2
+    lock = 2 if locks_by_writing() else 1
     ids = list(HERE.entries.order_by("pk").values_list("pk", flat=True))
     for chunk in (ids[:5], ids[5:55]):
         with (

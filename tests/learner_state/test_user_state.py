@@ -18,8 +18,8 @@ COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
 OTHER = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@lists")
 
-#: SQLite has no row locks; there the lock is a write of its own.
-LOCK = 1 if connection.features.has_select_for_update else 2
+#: The lock: on SQLite the transaction begins with it (``transaction_mode`` "IMMEDIATE").
+LOCK = 1
 
 
 @pytest.fixture

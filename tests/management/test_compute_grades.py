@@ -56,10 +56,10 @@ def test_interrupted_command_continues_with_resume(learners, monkeypatch):
     """Compute with --resume only the grades that the first run did not reach."""
     settle = api.recalculate_requested
 
-    def stop_at_the_fourth(user_id, course_key):
+    def stop_at_the_fourth(user_id, course_key, **kwargs):
         if user_id == learners[3].pk:
             raise KeyboardInterrupt
-        return settle(user_id, course_key)
+        return settle(user_id, course_key, **kwargs)
 
     monkeypatch.setattr(api, "recalculate_requested", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
@@ -99,8 +99,8 @@ def test_score_written_during_the_run_is_not_a_failure(learners, monkeypatch):
     """Leave its recalculation due, and count no failure."""
     settle = api.recalculate_requested
 
-    def settle_and_go_on(user_id, course_key):
-        settle(user_id, course_key)
+    def settle_and_go_on(user_id, course_key, **kwargs):
+        settle(user_id, course_key, **kwargs)
         if user_id == learners[0].pk:
             factories.score(learners[0], factories.P2)
 

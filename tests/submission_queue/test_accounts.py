@@ -184,3 +184,65 @@ def test_only_active_graders_with_a_valid_secret_are_counted_for_a_queue(
         "java": 1,
         "*": 1,
     }
+
+
+class TestSession:
+    """A session is remembered by the process, then cached, then read from the database."""
+
+    @pytest.fixture
+    def secret_id(self) -> int:
+        accounts.create_grader("watcher", ["python"])
+        return GraderSecret.objects.get().pk
+
+    @pytest.fixture
+    def calls(self, monkeypatch) -> list[str]:
+        """Return the methods of the cache that are called from now on."""
+        found: list[str] = []
+        call = accounts.BestEffortCache._call
+
+        def note(self, method, *args):
+            found.append(method)
+            return call(self, method, *args)
+
+        monkeypatch.setattr(accounts.BestEffortCache, "_call", note)
+        return found
+
+    def test_second_request_asks_neither_cache_nor_database(
+        self, secret_id, calls, django_assert_num_queries
+    ):
+        with django_assert_num_queries(4):
+            first = accounts.find_session(secret_id, "s1")
+        with django_assert_num_queries(0):
+            assert accounts.find_session(secret_id, "s1") is first
+        assert calls == ["get_many", "set", "set"]
+
+    def test_cache_is_asked_once_when_the_memory_ends(
+        self, secret_id, calls, monkeypatch, django_assert_num_queries
+    ):
+        monkeypatch.setattr(accounts, "MEMORY_SECONDS", 0)
+        accounts.find_session(secret_id, "s1")
+        calls.clear()
+        with django_assert_num_queries(0):
+            assert accounts.find_session(secret_id, "s1").queue_names == {"python"}
+        assert calls == ["get_many"]
+
+    def test_logout_ends_the_session_at_once_in_its_process(self, secret_id):
+        """C102: other processes refuse it within MEMORY_SECONDS."""
+        assert accounts.find_session(secret_id, "s1")
+        assert accounts.find_session(secret_id, "s2")
+        accounts.revoke_session("s1")
+        assert accounts.find_session(secret_id, "s1") is None
+        assert accounts.find_session(secret_id, "s2")
+
+    def test_inactive_grader_is_refused_when_memory_and_cache_end(self, secret_id, settings):
+        settings.XQUEUE_BRIDGE = {"GRADER_CACHE_SECONDS": 0}
+        assert accounts.find_session(secret_id, "s1")
+        Grader.objects.update(is_active=False)
+        assert accounts.find_session(secret_id, "s1") is None
+
+    def test_memory_is_bounded(self, secret_id, monkeypatch):
+        monkeypatch.setattr(accounts, "MAX_MEMORY", 3)
+        monkeypatch.setattr(accounts, "_memory", {})
+        for number in range(10):
+            assert accounts.find_session(secret_id, f"s{number}")
+            assert len(accounts._memory) <= 3

@@ -39,6 +39,7 @@ from xqueue_bridge.course_grades.recalculation_queue import (
     request_recalculations,
     retry_failed,
     unfinished,
+    wanted_versions,
 )
 from xqueue_bridge.course_grades.retirement import grades_to_retire, retire_grades
 from xqueue_bridge.course_grades.structure_report import summary, warnings
@@ -84,5 +85,6 @@ __all__ = [
     "stored_grades",
     "summary",
     "unfinished",
+    "wanted_versions",
     "warnings",
 ]

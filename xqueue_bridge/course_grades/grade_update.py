@@ -160,9 +160,10 @@ def _has_scores(subsection: Subsection, grade: SubsectionGrade) -> bool:
 
     A score without an attempt can change the maximum, too.
     """
+    if grade.first_attempted is not None:
+        return True
     zeros = (zero.possible for zero in zero_totals(subsection))
-    computed = (grade.computed_all.possible, grade.computed_graded.possible)
-    return grade.attempted or tuple(zeros) != computed
+    return tuple(zeros) != (grade.computed_all.possible, grade.computed_graded.possible)
 
 
 def _with_first_attempt(grade: SubsectionGrade, old: SubsectionGrade | None) -> SubsectionGrade:

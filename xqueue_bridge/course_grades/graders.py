@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Literal, NotRequired, TypedDict
 
 from opaque_keys.edx.keys import UsageKey
@@ -66,10 +67,6 @@ class GradedSubsection:
     earned: float
     possible: float
 
-    @property
-    def percent(self) -> float:
-        return compute_percent(self.earned, self.possible)
-
 
 #: Subsections that count, by their format, in the order of the course.
 GradeSheet = Mapping[str, Sequence[GradedSubsection]]
@@ -102,18 +99,21 @@ class AssignmentFormatGrader(AssignmentFormat):
         return total / kept if kept > 0 else 0.0
 
     def _entry(self, number: int, found: GradedSubsection) -> SectionEntry:
-        detail = (
-            f"{self._name(number)} - {found.display_name} - {found.percent:.0%} "
-            f"({found.earned:.4g}/{found.possible:.4g})"
-        )
-        return self._section_entry(found.percent, number, detail)
+        percent = compute_percent(found.earned, found.possible)
+        detail = f"{found.display_name} - {percent:.0%} ({found.earned:.4g}/{found.possible:.4g})"
+        return self._section_entry(percent, number, f" - {detail}")
 
     def _placeholder(self, number: int) -> SectionEntry:
-        return self._section_entry(0.0, number, f"{self._name(number)} Unreleased - 0% (?/?)")
+        return self._section_entry(0.0, number, " Unreleased - 0% (?/?)")
 
     def _section_entry(self, percent: float, number: int, detail: str) -> SectionEntry:
-        label = f"{self.short_label} {number + self.starting_index:02d}"
-        return {"percent": percent, "label": label, "detail": detail, "category": self.category}
+        number += self.starting_index
+        return {
+            "percent": percent,
+            "label": f"{self.short_label} {number:02d}",
+            "detail": f"{self.section_type} {number}{detail}",
+            "category": self.category,
+        }
 
     def _total(self, percent: float, label: str, kind: str) -> SectionEntry:
         return {
@@ -123,9 +123,6 @@ class AssignmentFormatGrader(AssignmentFormat):
             "category": self.category,
             "prominent": True,
         }
-
-    def _name(self, number: int) -> str:
-        return f"{self.section_type} {number + self.starting_index}"
 
 
 class WeightedSubsectionsGrader:
@@ -157,8 +154,9 @@ def grader_from_conf(conf: Sequence[Mapping[str, object]]) -> WeightedSubsection
     return grader_for(parse_assignments(conf))
 
 
-def grader_for(assignments: Sequence[AssignmentFormat]) -> WeightedSubsectionsGrader:
-    """Return the grader of checked assignment formats."""
+@lru_cache(maxsize=64)
+def grader_for(assignments: tuple[AssignmentFormat, ...]) -> WeightedSubsectionsGrader:
+    """Return the grader of checked assignment formats; a process keeps those of 64 policies."""
     return WeightedSubsectionsGrader([AssignmentFormatGrader(**asdict(a)) for a in assignments])
 
 

@@ -29,8 +29,8 @@ from xqueue_bridge.course_grades.recalculation import (
 from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.db.transactions import after_commit, in_callers_transaction, in_transaction
-from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms.keys import with_run

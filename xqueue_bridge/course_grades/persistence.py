@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from xqueue_bridge.course_grades.subsection_grade import (
     fingerprint,
 )
 from xqueue_bridge.course_structure.course import Course
-from xqueue_bridge.db.upsert import upsert
+from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.lms.keys import parse_usage_key
 
 log = logging.getLogger(__name__)
@@ -135,8 +135,28 @@ def write_subsections(
     """Insert and update subsection grades: two statements for any number, none for none."""
     lists = {fingerprint(grade.visible_blocks): grade.visible_blocks for grade in grades}
     known = {row.visible_blocks_id for row, _ in stored.values()}
-    _insert_visible_blocks(course.course_key, lists, known)
-    rows = [_subsection_row(user_id, course, grade, now) for grade in grades]
+    fresh = sorted(lists.keys() - known)  # in one order, to avoid deadlocks
+    # Another process may have inserted the same list meanwhile.
+    VisibleBlocks.objects.bulk_create(
+        [
+            VisibleBlocks(hashed=key, course_id=course.course_key, blocks_json=lists[key])
+            for key in fresh
+        ],
+        ignore_conflicts=True,
+    )
+    rows = [
+        PersistentSubsectionGrade(
+            user_id=user_id,
+            course_id=course.course_key,
+            usage_key=grade.usage_key,
+            subtree_edited_timestamp=course.edited_on,
+            course_version=course.version,
+            created=now,
+            modified=now,
+            **_sums(grade),
+        )
+        for grade in grades
+    ]
     upsert(rows, key=["user_id", "course_id", "usage_key"], fields=_SUBSECTION_FIELDS)
 
 
@@ -178,23 +198,7 @@ def _finite(row: Any, name: str) -> float | None:
     return None
 
 
-def _subsection_row(
-    user_id: int, course: Course, grade: SubsectionGrade, now: datetime
-) -> PersistentSubsectionGrade:
-    sums: dict[str, object] = _sums(grade)
-    return PersistentSubsectionGrade(
-        user_id=user_id,
-        course_id=course.course_key,
-        usage_key=grade.usage_key,
-        subtree_edited_timestamp=course.edited_on,
-        course_version=course.version,
-        created=now,
-        modified=now,
-        **sums,
-    )
-
-
-def _sums(grade: SubsectionGrade) -> dict[str, object]:
+def _sums(grade: SubsectionGrade) -> dict[str, Any]:
     return {
         "earned_all": grade.computed_all.earned,
         "possible_all": grade.computed_all.possible,
@@ -203,14 +207,3 @@ def _sums(grade: SubsectionGrade) -> dict[str, object]:
         "first_attempted": grade.first_attempted,
         "visible_blocks_id": fingerprint(grade.visible_blocks),
     }
-
-
-def _insert_visible_blocks(
-    course_key: CourseKey, lists: Mapping[str, str], known: Iterable[str]
-) -> None:
-    """Insert the lists that are new; ignore lists that another process has inserted meanwhile."""
-    fresh = sorted(lists.keys() - set(known))  # in one order, to avoid deadlocks
-    VisibleBlocks.objects.bulk_create(
-        [VisibleBlocks(hashed=key, course_id=course_key, blocks_json=lists[key]) for key in fresh],
-        ignore_conflicts=True,
-    )

@@ -1,7 +1,8 @@
 """Compute one learner's course grade from scores, under the lock of the learner and the course.
 
-Scores are read inside the lock, so the last recalculation has read every committed score. Ten
-statements and a lock, whatever the size of the course; unchanged rows are not written.
+Scores are read inside the lock, so the last recalculation has read every committed score. Eleven
+statements and a lock, whatever the size of the course; unchanged rows are not written. Two if no
+structure of the course is known.
 """
 
 from __future__ import annotations
@@ -67,18 +68,25 @@ def recalculate(
     return in_transaction(work)
 
 
-def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool = False) -> bool:
+def recalculate_requested(
+    user_id: int, course_key: CourseKey, *, debounce: bool = False, seen: int | None = None
+) -> bool:
     """Process what ``request_recalculation`` has marked dirty; return whether there was any.
 
     ``debounce``: defer to the sweeper if the learner's grade was computed within the delay, so
-    that a burst of scores is two recalculations. A failed attempt is recorded and retried later.
+    that a burst of scores is two recalculations. ``seen``: the row's ``wanted``, if the caller has
+    read it; the course is read after it, so it contains what was published before. A failed
+    attempt is recorded and retried later.
+
     Safe in several processes at once.
     """
     try:
         for _ in range(MAX_READINGS):
-            done = _load_and_process(user_id, course_key, debounce)
-            if done is not None:
+            process = partial(_process, user_id, course_key, debounce, seen)
+            done = with_published_course(course_key, process)
+            if isinstance(done, bool):
                 return done
+            seen = done
     except Exception as exc:  # one learner's error must not stop the other learners' grades
         name = type(exc).__name__
         log.exception("The grade of learner %s in %s: %s", user_id, course_key, name)
@@ -89,8 +97,8 @@ def recalculate_requested(user_id: int, course_key: CourseKey, *, debounce: bool
 def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> int:
     """Process due recalculations, longest overdue first; return how many were examined."""
     found = recalculation_queue.due(limit, course_key)
-    for user_id, each in found:
-        recalculate_requested(user_id, each)
+    for user_id, each, wanted in found:
+        recalculate_requested(user_id, each, seen=wanted)
     return len(found)
 
 
@@ -122,27 +130,33 @@ def is_frozen(course: Course, now: datetime | None = None) -> bool:
     return course.end < (now or timezone.now()) - timedelta(days=days)
 
 
-def _load_and_process(user_id: int, course_key: CourseKey, debounce: bool) -> bool | None:
-    requested = recalculation_queue.requested_version(
-        user_id, course_key
-    )  # before the course is read
-    if requested is None:
-        return False
-    process = partial(_process, user_id, course_key, debounce, requested)
-    return with_published_course(
-        course_key, lambda *course: in_transaction(partial(process, *course))
-    )
-
-
 def _process(
     user_id: int,
     course_key: CourseKey,
     debounce: bool,
-    requested: int,
+    seen: int | None,
     course: Course | None,
     reject_stale: bool,
-) -> bool | None:
-    """Process the marked changes; return whether there were any, None to read the course again."""
+) -> bool | int:
+    """Process the marked changes; return whether there were any.
+
+    Return ``wanted`` of the row if the course has to be read again, and pass it as ``seen`` then.
+    """
+    if course is None and recalculation_queue.finish_without_structure(user_id, course_key):
+        return True
+    return in_transaction(
+        partial(_process_locked, user_id, course_key, debounce, seen, course, reject_stale)
+    )
+
+
+def _process_locked(
+    user_id: int,
+    course_key: CourseKey,
+    debounce: bool,
+    seen: int | None,
+    course: Course | None,
+    reject_stale: bool,
+) -> bool | int:
     row = recalculation_queue.locked_row(user_id, course_key)
     if row is None or row.done == row.wanted:
         return False
@@ -150,11 +164,12 @@ def _process(
     if debounce and row.finished_at and timezone.now() < row.finished_at + rest:
         return False
     changes = recalculation_queue.pending_changes(row)
-    if changes.all_subsections and row.wanted != requested:
-        return None  # marked after the course was read, possibly because of a publish
+    if changes.all_subsections and row.wanted != seen:
+        # Perhaps marked after the course was read, because it was published.
+        return int(row.wanted)
     if course is None or is_frozen(course):
         recalculation_queue.finish(
-            row, "no structure of the course is known" if course is None else "frozen"
+            row, recalculation_queue.NO_STRUCTURE if course is None else "frozen"
         )
         return True
     # At the first grade: scores may be older than the course's structure or than this table.

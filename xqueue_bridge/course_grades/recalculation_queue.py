@@ -9,13 +9,13 @@ recalculation. The row is also the lock of the recalculation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.db import connection
-from django.db.models import F, QuerySet, TextField, Value
+from django.db.models import F, TextField, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -23,14 +23,17 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.db.merge import Merge, insert_or_merge
-from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.lms.keys import with_run
+from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
+from xqueue_bridge.lms.keys import parse_usage_key
 from xqueue_bridge.worker.backoff import backoff
 
 #: Maximum attempts at one recalculation; then it has failed until it is requested again.
 MAX_ATTEMPTS = 8
 #: Seconds before the second attempt, and between two attempts, at most; at least half of it.
 FIRST_DELAY, LONGEST_DELAY = 4.0, 600.0
+
+#: ``last_error`` of a recalculation that found no course structure.
+NO_STRUCTURE = "no structure of the course is known"
 
 _ALL = "*"
 _ALL_LINE = f"{_ALL}\t0\n"
@@ -50,11 +53,6 @@ class RecalculationRequest:
     course_key: CourseKey
     usage_key: UsageKey | None = None
     version: int | None = None
-
-    @property
-    def line(self) -> str:
-        """The line of ``GradeRecalculation.changes``."""
-        return f"{self.usage_key or _ALL}\t{self.version or 0}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ def request_recalculations(requests: Iterable[RecalculationRequest]) -> set[Key]
     """
     lines: dict[Key, list[str]] = {}
     for request in requests:
-        lines.setdefault((request.user_id, request.course_key), []).append(request.line)
+        line = f"{request.usage_key or _ALL}\t{request.version or 0}\n"
+        lines.setdefault((request.user_id, request.course_key), []).append(line)
     delay = timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
     return _enqueue(lines, timezone.now() + delay, _merge_request)
 
@@ -159,13 +158,12 @@ def retry_failed(row_ids: Iterable[int]) -> int:
     return failed_recalculations().retry(row_ids, changes=changes, wanted=F("wanted") + 1)
 
 
-def due(limit: int, course_key: CourseKey | None = None) -> list[Key]:
-    """Return the learners and courses that are due, longest overdue first."""
+def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, CourseKey, int]]:
+    """Return learner, course and ``wanted`` of what is due, longest overdue first."""
     rows = GradeRecalculation.objects.due()
     if course_key is not None:
         rows = rows.filter(course_id=course_key)
-    found = rows.values_list("user_id", "course_id")[:limit]
-    return [(user_id, cast(CourseKey, each)) for user_id, each in found]
+    return list(rows.values_list("user_id", "course_id", "wanted")[:limit])
 
 
 def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
@@ -179,23 +177,23 @@ def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
     return list(rows.order_by("user_id").values_list("user_id", flat=True))
 
 
+def wanted_versions(course_key: CourseKey, user_ids: Collection[int]) -> dict[int, int]:
+    """Return the ``wanted`` counts of learners in a course, by user id."""
+    rows = GradeRecalculation.objects.filter(course_id=course_key, user_id__in=user_ids)
+    return dict(rows.values_list("user_id", "wanted"))
+
+
 def failed_recalculations(course_key: CourseKey | None = None) -> Any:
     """Return the query of recalculations that have failed and are not retried."""
     rows = GradeRecalculation.objects.filter(next_attempt_at=None, done__lt=F("wanted"))
     return rows if course_key is None else rows.filter(course_id=course_key)
 
 
-def requested_version(user_id: int, course_key: CourseKey) -> int | None:
-    """Return the ``wanted`` count of a learner's grade; None if the grade is not dirty."""
-    rows = _rows_of(user_id, course_key).filter(done__lt=F("wanted"))
-    return rows.values_list("wanted", flat=True).first()
-
-
 def locked_row(user_id: int, course_key: CourseKey) -> GradeRecalculation | None:
     """Lock the learner's row in the course until the transaction ends; None if there is none."""
-    rows = _rows_of(user_id, course_key)
-    if not connection.features.has_select_for_update:
-        rows.update(wanted=F("wanted"))  # on SQLite only a write locks, and it must precede reads
+    rows = GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
+    if locks_by_writing():
+        rows.update(wanted=F("wanted"))
     return rows.select_for_update().first()
 
 
@@ -220,8 +218,7 @@ def pending_changes(row: GradeRecalculation) -> PendingChanges:
         if name == _ALL:
             all_subsections = True
         else:
-            course_key = cast(CourseKey, row.course_id)
-            usage_key = with_run(UsageKey.from_string(name), course_key)
+            usage_key = parse_usage_key(name, cast(CourseKey, row.course_id))
             # A deleted score has no version to wait for, and it replaces the earlier versions.
             wanted = int(version)
             versions[usage_key] = max(versions.get(usage_key, 0), wanted) if wanted else 0
@@ -233,6 +230,27 @@ def finish(row: GradeRecalculation, error: str = "") -> None:
     row.attempts = 0
     GradeRecalculation.objects.mark_final(
         row, error, done=row.wanted, changes="", finished_at=timezone.now()
+    )
+
+
+def finish_without_structure(user_id: int, course_key: CourseKey) -> bool:
+    """Mark as done what is requested of a course whose structure is not known; one statement.
+
+    Return False if there is nothing, or if all subsections are to be computed: then the course may
+    have been published meanwhile.
+    """
+    rows = GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
+    return bool(
+        rows.filter(done__lt=F("wanted"))
+        .exclude(changes__contains=_ALL_LINE)
+        .update(
+            attempts=0,
+            next_attempt_at=None,
+            last_error=NO_STRUCTURE,
+            done=F("wanted"),
+            changes="",
+            finished_at=timezone.now(),
+        )
     )
 
 
@@ -260,10 +278,6 @@ def keep_pending(row: GradeRecalculation, changes: PendingChanges, error: str) -
 def retry_delay(attempts: int) -> float:
     """Return the seconds to wait after the ``attempts``-th attempt: 2 to 600, with jitter."""
     return backoff(attempts, FIRST_DELAY, LONGEST_DELAY)
-
-
-def _rows_of(user_id: int, course_key: CourseKey) -> QuerySet[GradeRecalculation]:
-    return GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
 
 
 def _text(changes: PendingChanges) -> str:

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from xqueue_bridge.exceptions import InvalidCourse
@@ -53,18 +53,18 @@ class GradingPolicy:
     """A course's grading policy. Created by ``parse_policy``.
 
     ``cutoffs`` are (letter, smallest percent 0..1), highest first. ``source`` is the policy as
-    its author wrote it, as compact JSON with sorted keys.
+    its author wrote it, as compact JSON with sorted keys; ``hash``, which stored grades contain, is
+    computed of it as the LMS does.
     """
 
     assignments: tuple[AssignmentFormat, ...]
     cutoffs: tuple[tuple[str, float], ...]
     source: str
+    hash: str = field(init=False, compare=False)
 
-    @property
-    def hash(self) -> str:
-        """The hash that stored grades contain, computed as the LMS does."""
+    def __post_init__(self) -> None:
         digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).digest()
-        return base64.b64encode(digest).decode()
+        object.__setattr__(self, "hash", base64.b64encode(digest).decode())
 
 
 def parse_policy(document: object, where: str = "grading_policy") -> GradingPolicy:

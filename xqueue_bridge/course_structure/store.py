@@ -61,7 +61,8 @@ class StoredStructures:
         if found is None:
             return None
         digest, pk = found
-        return _parsed(digest, lambda: CourseStructureVersion.objects.get(pk=pk).document)
+        course = _cache.get(digest)
+        return course or _parsed(digest, lambda: CourseStructureVersion.objects.get(pk=pk).document)
 
 
 def course_structures() -> CourseStructures:

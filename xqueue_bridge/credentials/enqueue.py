@@ -22,19 +22,22 @@ FIRST_LOOK = timedelta(days=1)
 log = logging.getLogger(__name__)
 
 
-def enqueue_if_changed(grade: outbox.Grade) -> int | None:
+def enqueue_if_changed(grade: outbox.Grade, *, is_first: bool = False) -> int | None:
     """Enqueue a stored grade if Credentials should have it and it is not enqueued yet.
 
     Call it after the grade's commit. Returns the id of the outbox row if the grade can be sent
     now, else None. Writes nothing without a service, for a grade that is enqueued already, and for
-    one that GRADE_FILTER rejects. One statement for an unchanged grade, two for a changed one (the
-    first one's INSERT has a BEGIN and a COMMIT), plus those of the filter.
+    one that GRADE_FILTER rejects. One statement for an unchanged grade, two for a changed one, plus
+    those of the filter. ``is_first``: the learner had no grade in the course, so the row is not
+    searched for; one statement with BEGIN and COMMIT.
     """
     service = credentials_options()
     if service is None:
         return None
-    row = outbox.find(grade.key)
-    return None if outbox.is_enqueued(row, grade) else _enqueue(service, grade, row)
+    row = None if is_first else outbox.find(grade.key)
+    if row is not None and outbox.is_enqueued(row, grade):
+        return None
+    return _enqueue(service, grade, row)
 
 
 def enqueue_missed(limit: int = 500) -> int:
@@ -73,7 +76,7 @@ def _enqueue(
 ) -> int | None:
     user_id, course_key = grade.key
     try:
-        if not should_send(user_id, course_key, service.GRADE_FILTER):
+        if service.GRADE_FILTER and not should_send(user_id, course_key, service.GRADE_FILTER):
             return None
     except Exception as exc:  # the host's code; its message may contain secrets
         name = type(exc).__name__

@@ -66,7 +66,7 @@ def is_enqueued(row: GradeOutbox | None, grade: Grade) -> bool:
 def enqueue(
     grade: Grade, row: GradeOutbox | None, *, verified: bool = True, error: str = ""
 ) -> int | None:
-    """Enqueue ``grade``; return the id of its row. One statement.
+    """Enqueue ``grade``; return the id of its row, None if another process did it. One statement.
 
     ``row`` is the learner's row in the course as it was read, None if there was none. Enqueueing
     a grade again changes nothing. The wait after a failed attempt continues, because it protects
@@ -77,8 +77,9 @@ def enqueue(
         if row is not None:
             return row.pk
         row = find(grade.key)  # another process has inserted it
-        if row is None:
-            return None  # and it is deleted: the learner is being retired
+        # Without a row it is deleted again: the learner is being retired.
+        if row is None or is_enqueued(row, grade):
+            return None
     version, modified = grade.revision
     wanted = {"wanted_version": version, "wanted_modified": modified}
     # A process that sends the row keeps its claim, and compares the wanted grade when it ends. If

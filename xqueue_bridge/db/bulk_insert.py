@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Field, Model
+from django.db.models import DateTimeField, Model
 from django.db.models.constants import OnConflict
 from opaque_keys.edx.django.models import OpaqueKeyField
 
@@ -26,12 +27,6 @@ _VALUES = 30_000
 _CHARACTERS = 4_000_000
 
 
-class Row(Protocol):
-    """The attribute that every inserted object has besides those of the model's fields."""
-
-    pk: Any
-
-
 #: The values of one row, as the driver accepts them.
 Values: TypeAlias = tuple[Any, ...]
 #: Returns a field's value from a row.
@@ -41,19 +36,19 @@ _SAME_NAMES: Mapping[str, Source] = MappingProxyType({})
 
 def insert(
     model: type[Model],
-    rows: Sequence[Row],
+    rows: Sequence[Any],
     *,
     overwrite: Sequence[str] = (),
     unique: Sequence[str] = ("id",),
     keep: bool = False,
-    omit_pk: bool = False,
+    omit_id: bool = False,
     sources: Mapping[str, Source] = _SAME_NAMES,
     using: str = DEFAULT_DB_ALIAS,
 ) -> None:
     """Insert rows, which are instances of ``model`` or objects with the same attributes.
 
     ``sources`` maps names of fields to functions that return their values from a row, for rows
-    that do not have such an attribute. Either all rows have a ``pk`` or none has; ``omit_pk``:
+    that do not have such an attribute. Either all rows have an ``id`` or none has; ``omit_id``:
     they have another table's, which is not inserted. If a row with the same ``unique`` fields
     exists, its ``overwrite`` fields are updated; with ``keep`` it stays unchanged. Without either,
     IntegrityError is raised, and new rows get their ids if the database returns them
@@ -62,80 +57,81 @@ def insert(
     if not rows:
         return
     connection = connections[using]
-    is_new = omit_pk or rows[0].pk is None
-    fields = [f for f in model._meta.concrete_fields if not (is_new and f.primary_key)]
-    values = _values(rows, fields, sources, connection)
-    sql, says_ids = _statement(connection, model._meta, fields, overwrite, unique, keep)
-    with connection.cursor() as cursor:
-        for part in _parts(values, len(fields), connection):
-            some = values[part]
-            parameters = [value for row in some for value in row if not _is_literal(value)]
-            cursor.execute(sql.replace("%", ", ".join(map(_written, some))), parameters)
-            if says_ids:
-                for row, (pk,) in zip(rows[part], cursor.fetchall(), strict=True):
-                    row.pk = pk
-
-
-def _statement(
-    connection: BaseDatabaseWrapper,
-    meta: Any,
-    fields: Sequence[Any],
-    overwrite: Sequence[str],
-    unique: Sequence[str],
-    keep: bool,
-) -> tuple[str, bool]:
-    """Return the INSERT, with ``%`` for the rows, and whether it returns ids."""
-    quote, column = connection.ops.quote_name, lambda name: meta.get_field(name).column
-    columns = ", ".join(quote(field.column) for field in fields)
+    meta: Any = model._meta
+    is_new = omit_id or rows[0].id is None
+    fields = tuple(f for f in meta.concrete_fields if not (is_new and f.primary_key))
     on_conflict = OnConflict.IGNORE if keep else OnConflict.UPDATE if overwrite else None
-    verb = connection.ops.insert_statement(on_conflict=on_conflict)
-    sql = f"{verb} {quote(meta.db_table)} ({columns}) VALUES %"
+    says_ids = on_conflict is None and connection.features.can_return_rows_from_bulk_insert
+    sql = _statement(using, model, fields, on_conflict, tuple(overwrite), tuple(unique), says_ids)
+    values = _values(rows, fields, sources, connection)
+    with connection.cursor() as cursor:
+        parts = [slice(None)] if len(rows) == 1 else _parts(values, len(fields), connection)
+        for part in parts:
+            written, parameters = _written(values[part])
+            cursor.execute(sql.replace("%", written), parameters)
+            if says_ids:
+                for row, (id_,) in zip(rows[part], cursor.fetchall(), strict=True):
+                    row.id = id_
+
+
+@lru_cache(maxsize=64)
+def _statement(
+    using: str,
+    model: type[Model],
+    fields: tuple[Any, ...],
+    on_conflict: OnConflict | None,
+    overwrite: tuple[str, ...],
+    unique: tuple[str, ...],
+    says_ids: bool,
+) -> str:
+    """Return the INSERT with ``%`` for the rows. The arguments are all that it depends on."""
+    meta: Any = model._meta
+    ops = connections[using].ops
+    columns = ", ".join(ops.quote_name(field.column) for field in fields)
+    verb = ops.insert_statement(on_conflict=on_conflict)
+    sql = f"{verb} {ops.quote_name(meta.db_table)} ({columns}) VALUES %"
     if on_conflict:
-        suffix = connection.ops.on_conflict_suffix_sql(
-            fields, on_conflict, map(column, overwrite), map(column, unique)
-        )
-        return f"{sql} {suffix}", False
-    if connection.features.can_return_rows_from_bulk_insert:
-        # The same syntax on all databases; the name of Django's method differs between versions.
-        return f"{sql} RETURNING {quote(meta.pk.column)}", True
-    return sql, False
+        changed, same = ([meta.get_field(n).column for n in names] for names in (overwrite, unique))
+        return f"{sql} {ops.on_conflict_suffix_sql(fields, on_conflict, changed, same)}"
+    # The same syntax on all databases; the name of Django's method differs between versions.
+    return f"{sql} RETURNING {ops.quote_name(meta.pk.column)}" if says_ids else sql
 
 
 def _values(
-    rows: Sequence[Row],
-    fields: Sequence[Field],
+    rows: Sequence[Any],
+    fields: Sequence[Any],
     sources: Mapping[str, Source],
     connection: BaseDatabaseWrapper,
 ) -> list[Values]:
-    columns = []
+    """Return the values of the rows, of which keys and times are converted for the driver."""
+    columns: list[Any] = []
     for field in fields:
-        prepare = _preparation(field, connection)
-        source = sources.get(field.name) or attrgetter(field.attname)
-        columns.append([prepare(source(row)) for row in rows])
+        values = map(sources.get(field.name) or attrgetter(field.attname), rows)
+        if isinstance(field, OpaqueKeyField):
+            values = map(stored_text, values)
+        elif isinstance(field, DateTimeField):
+            values = map(connection.ops.adapt_datetimefield_value, values)
+        columns.append(values)
     return list(zip(*columns, strict=True))
 
 
-def _is_literal(value: object) -> bool:
-    return value is None or type(value) is int
+def _written(rows: Sequence[Values]) -> tuple[str, list[Any]]:
+    """Return the SQL of rows, and its parameters.
 
-
-def _written(row: Values) -> str:
-    """Return the SQL of a row; NULL is written out, because drivers handle placeholders slower."""
-    words = ("NULL" if v is None else str(v) if type(v) is int else "%s" for v in row)
-    return f"({', '.join(words)})"
-
-
-def _preparation(field: Field, connection: BaseDatabaseWrapper) -> Source:
-    """Return the function that converts a field's value for the driver."""
-    if isinstance(field, OpaqueKeyField):
-        return stored_text
-    if isinstance(field, DateTimeField):
-        return connection.ops.adapt_datetimefield_value
-    return _as_it_is
-
-
-def _as_it_is(value: object) -> object:
-    return value
+    NULL and integers are written out, because drivers handle placeholders slower.
+    """
+    parameters: list[Any] = []
+    written = []
+    for row in rows:
+        words = []
+        for value in row:
+            if value is None or type(value) is int:
+                words.append("NULL" if value is None else str(value))
+            else:
+                words.append("%s")
+                parameters.append(value)
+        written.append(f"({', '.join(words)})")
+    return ", ".join(written), parameters
 
 
 def _parts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ def retry_on_lost_connection(work: Callable[..., Result]) -> Callable[..., Resul
 
     @wraps(work)
     def repeated_once(*args: object, **kwargs: object) -> Result:
-        before = {each.alias: each.connection for each in _opened()}
+        before = {each.alias: each.connection for each in connections.all(initialized_only=True)}
         try:
             return work(*args, **kwargs)
         except (OperationalError, InterfaceError) as exc:
@@ -42,7 +42,8 @@ def _close_lost(before: Mapping[str, object]) -> bool:
     ``before``: the drivers' connections before the error. At the end of a failed transaction
     Django replaces a lost one by a new one.
     """
-    lost = [each for each in _opened() if not each.in_atomic_block and _is_lost(each, before)]
+    opened = connections.all(initialized_only=True)
+    lost = [each for each in opened if not each.in_atomic_block and _is_lost(each, before)]
     for connection in lost:
         if connection.connection is not None and not connection.is_usable():
             connection.close()
@@ -55,7 +56,3 @@ def _is_lost(connection: BaseDatabaseWrapper, before: Mapping[str, object]) -> b
     if connection.connection is None:
         return was_replaced or bool(connection.errors_occurred)
     return was_replaced or (bool(connection.errors_occurred) and not connection.is_usable())
-
-
-def _opened() -> Sequence[BaseDatabaseWrapper]:
-    return connections.all(initialized_only=True)

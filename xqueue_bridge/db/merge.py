@@ -1,8 +1,9 @@
-"""Insert rows, or merge them into the rows that exist, with one statement of the database."""
+"""Insert rows, or update or merge the rows that exist, with one statement of the database."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
@@ -12,6 +13,20 @@ from xqueue_bridge.db.batches import chunks
 
 #: Maximum rows in one statement; the parameters of a row are fewer than ten.
 MAX_ROWS = 500
+
+
+def upsert(rows: Sequence[Model], *, key: Sequence[str], fields: Sequence[str]) -> None:
+    """Insert ``rows`` of one model; update ``fields`` of rows whose unique ``key`` exists."""
+    if not rows:
+        return
+    # MySQL checks all unique keys and accepts no list of them.
+    with_target = connection.features.supports_update_conflicts_with_target
+    type(rows[0])._default_manager.bulk_create(
+        rows,
+        update_conflicts=True,
+        update_fields=fields,
+        unique_fields=key if with_target else None,
+    )
 
 
 class Merge:
@@ -53,57 +68,55 @@ def insert_or_merge(
     MariaDB assign them in this order, and a later one sees the values that were assigned. Returns
     the values of one field after the statement, as the database driver has them, in the order of
     ``rows``. One statement for each ``MAX_ROWS`` rows; one more in MySQL, which cannot return rows.
+    ``merge`` is called once in a process: its result depends on nothing but its argument.
     """
-    found: list[Any] = []
-    for chunk in chunks(rows, MAX_ROWS):
-        found += _merge_some(model, chunk, key, merge, returning)
-    return found
+    if not rows:
+        return []
+    returns_rows = connection.features.can_return_rows_from_bulk_insert
+    fields: list[Any] = [model._meta.get_field(name) for name in rows[0]]
+    positions = [list(rows[0]).index(name) for name in key]
+    stored = [[f.get_db_prep_save(row[f.name], connection) for f in fields] for row in rows]
+    found: dict[tuple[Any, ...], Any] = {}
+    for some in chunks(stored, MAX_ROWS):
+        insert, select = _statements(
+            model, tuple(rows[0]), len(some), tuple(key), merge, returning, returns_rows
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(insert, [value for row in some for value in row])
+            if select:
+                cursor.execute(select, [row[position] for row in some for position in positions])
+            found.update((tuple(row[:-1]), row[-1]) for row in cursor.fetchall())
+    return [found.get(tuple(row[position] for position in positions)) for row in stored]
 
 
-def _merge_some(
+@lru_cache(maxsize=64)
+def _statements(
     model: type[Model],
-    rows: Sequence[Mapping[str, object]],
-    key: Sequence[str],
+    names: tuple[str, ...],
+    count: int,
+    key: tuple[str, ...],
     merge: Callable[[Merge], Mapping[str, str]],
     returning: str,
-) -> list[Any]:
-    meta: Any = model._meta
-    sql, fields = Merge(model), [meta.get_field(name) for name in rows[0]]
-    columns = ", ".join(_quoted(field.column) for field in fields)
-    values = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(rows))
+    returns_rows: bool,
+) -> tuple[str, str]:
+    """Return the INSERT of ``count`` rows, and the SELECT of what it has stored.
+
+    The SELECT is "" if the INSERT returns rows.
+    """
+    sql = Merge(model)
+    columns, returned = (", ".join(map(sql.column, each)) for each in (names, [*key, returning]))
+    values = ", ".join([f"({', '.join(['%s'] * len(names))})"] * count)
     assigned = ", ".join(f"{sql.column(name)} = {text}" for name, text in merge(sql).items())
     target = f"ON CONFLICT ({', '.join(map(sql.column, key))}) DO UPDATE SET"
     if connection.vendor == "mysql":
         target = "ON DUPLICATE KEY UPDATE"
-    statement = (
-        f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES {values} "  # noqa: S608
-        f"{target} {assigned}"
-    )
-    parameters = [
-        field.get_db_prep_save(row[name], connection)
-        for row in rows
-        for name, field in zip(row, fields, strict=True)
-    ]
-    names = [*key, returning]
-    returned = ", ".join(map(sql.column, names))
-    with connection.cursor() as cursor:
-        if connection.features.can_return_rows_from_bulk_insert:
-            cursor.execute(f"{statement} RETURNING {returned}", parameters)
-        else:
-            cursor.execute(statement, parameters)
-            same = " AND ".join(f"{sql.column(name)} = %s" for name in key)
-            where = " OR ".join([f"({same})"] * len(rows))
-            table = _quoted(meta.db_table)
-            keys = [value for row in rows for value in _stored(model, row, key)]
-            cursor.execute(f"SELECT {returned} FROM {table} WHERE {where}", keys)  # noqa: S608
-        by_key = {tuple(row[:-1]): row[-1] for row in cursor.fetchall()}
-    return [by_key.get(_stored(model, row, key)) for row in rows]
-
-
-def _stored(model: type[Model], row: Mapping[str, object], names: Sequence[str]) -> tuple[Any, ...]:
-    meta: Any = model._meta
-    fields = (meta.get_field(name) for name in names)
-    return tuple(f.get_db_prep_save(row[f.name], connection) for f in fields)
+    table = _quoted(model._meta.db_table)
+    insert = f"INSERT INTO {table} ({columns}) VALUES {values} {target} {assigned}"  # noqa: S608
+    if returns_rows:
+        return f"{insert} RETURNING {returned}", ""
+    same = " AND ".join(f"{sql.column(name)} = %s" for name in key)
+    where = " OR ".join([f"({same})"] * count)
+    return insert, f"SELECT {returned} FROM {table} WHERE {where}"  # noqa: S608
 
 
 def _quoted(name: str) -> str:

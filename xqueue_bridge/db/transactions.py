@@ -47,12 +47,21 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
 
 def after_commit(work: Callable[[], object], using: str = DEFAULT_DB_ALIAS) -> None:
     """Call ``work`` after the commit; Django logs its exception, and the caller does not see it."""
+    # A partial gets a name, because Django's log entry reads it.
+    if isinstance(work, partial):
+        work.__qualname__ = work.func.__qualname__  # type: ignore[attr-defined]
+    transaction.on_commit(work, using=using, robust=True)
 
-    # A function with a name, because Django's log entry of a partial raises AttributeError.
-    def run() -> None:
-        work()
 
-    transaction.on_commit(run, using=using, robust=True)
+def locks_by_writing(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Return whether only a write locks, as in SQLite, and it has to precede the reads.
+
+    Not if each transaction begins with the lock: ``transaction_mode`` "IMMEDIATE" or "EXCLUSIVE".
+    """
+    connection = connections[using]
+    return not connection.features.has_select_for_update and (
+        getattr(connection, "transaction_mode", None) not in ("IMMEDIATE", "EXCLUSIVE")
+    )
 
 
 def in_callers_transaction(using: str = DEFAULT_DB_ALIAS) -> bool:

@@ -30,11 +30,6 @@ class WorkItemQuerySet(models.QuerySet[Any]):
         rows = self.filter(next_attempt_at__lte=timezone.now()).order_by("next_attempt_at")
         return rows if limit is None else rows[:limit]
 
-    def as_read(self, row: WorkItem) -> Self:
-        """Return the query for ``row`` if no process has changed it since it was read."""
-        same = {name: getattr(row, name) for name in row.compared_fields}
-        return self.filter(pk=row.pk, **same)
-
     def claim(self, row: WorkItem, until: datetime, **values: object) -> bool:
         """Claim ``row`` until a time at which the claim of a killed process ends.
 
@@ -61,7 +56,9 @@ class WorkItemQuerySet(models.QuerySet[Any]):
         return rows.update(attempts=0, next_attempt_at=timezone.now(), **values)
 
     def _set(self, row: WorkItem, **values: object) -> bool:
-        if not self.as_read(row).update(**values):
+        # Unchanged since it was read, so that no process has worked on the row meanwhile.
+        as_read = {name: getattr(row, name) for name in row.compared_fields}
+        if not self.filter(pk=row.pk, **as_read).update(**values):
             return False
         for name, value in values.items():
             setattr(row, name, value)

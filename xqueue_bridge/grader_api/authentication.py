@@ -32,13 +32,8 @@ class GraderSessionAuthentication(BaseAuthentication):
         account of its own: it reads its e-mail address and writes a session for it.
         """
         session = _read(request)
-        if session is None:
-            return None
-        secret_id, session_id = session
-        principal = accounts.find_principal(secret_id)
-        if principal is None or accounts.is_session_revoked(session_id):
-            return None
-        return AnonymousUser(), principal
+        principal = accounts.find_session(*session) if session else None
+        return (AnonymousUser(), principal) if principal else None
 
 
 class IsGrader(BasePermission):

@@ -41,8 +41,10 @@ def apply_reply(reply_id: int) -> ReceivedReply.Status:
     or ImportError if the setting REPLY_BACKEND names no class.
     """
     backend = get_reply_backend()
-    reply = _load(reply_id)
-    if _is_due(reply):
+    reply = queries.with_submission().get(pk=reply_id)
+    due_at = reply.next_attempt_at
+    # The first attempt is due regardless of this machine's clock.
+    if due_at is not None and (reply.attempts == 0 or due_at <= timezone.now()):
         _attempt(reply, backend)
     return Status(reply.status)
 
@@ -93,24 +95,13 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
         next_attempt_at=timezone.now(),
     )
     for reply_id in reply_ids:
-        _attempt(_load(reply_id), backend)
+        _attempt(queries.with_submission().get(pk=reply_id), backend)
 
 
 def retry_dead(reply_ids: Collection[int]) -> int:
     """Reset dead replies to PENDING, for the admin action; return their number."""
     dead = ReceivedReply.objects.filter(status=Status.DEAD)
     return dead.retry(reply_ids, status=Status.PENDING)
-
-
-def _load(reply_id: int) -> ReceivedReply:
-    return queries.with_submission().get(pk=reply_id)
-
-
-def _is_due(reply: ReceivedReply) -> bool:
-    if reply.next_attempt_at is None:
-        return False
-    # The first attempt is due regardless of this machine's clock.
-    return reply.attempts == 0 or reply.next_attempt_at <= timezone.now()
 
 
 def _postpone(reply_id: int, error: str) -> None:

@@ -57,16 +57,14 @@ def store_reply(
     and the codes of a reply that has some are counted for the grader.
     """
     now = timezone.now()
-    text = _storable(body)
     row = ReceivedReply.objects.create(
         submission_id=submission_id,
         source=source,
-        digest=digest_of(text),
         status=Status.REJECTED if reply is None else Status.PENDING,
         received_at=now,
         next_attempt_at=None if reply is None else now,
         last_error=str(error)[:255],
-        **_columns(text, reply, error),
+        **_columns(body, reply, error),
     )
     if row.codes:
         count_after_commit(grader_id, [each["code"] for each in row.codes])
@@ -86,15 +84,13 @@ def store_late_reply(submission_id: int, source: str, body: str, *, reply: Grade
     """Store once a valid reply that came after its submission had failed; it is not applied."""
     if record_if_duplicate(submission_id, body):
         return
-    text = _storable(body)
     ReceivedReply.objects.create(
         submission_id=submission_id,
         source=source,
         status=Status.LATE,
         received_at=timezone.now(),
         last_error="it came after the submission had failed",
-        digest=digest_of(text),
-        **_columns(text, reply),
+        **_columns(body, reply),
     )
     log.warning("A late reply to submission %s is kept", submission_id)
 
@@ -212,23 +208,26 @@ def send_after_commit_not_applied(reply_id: int, status: str, error: str) -> Non
 
 
 def _columns(
-    text: str, reply: GraderReply | None, error: InvalidField | str = ""
+    body: str, reply: GraderReply | None, error: InvalidField | str = ""
 ) -> dict[str, object]:
     """Return the columns of a text, and of what was parsed of it or why it is invalid."""
-    body = text[: options().MAX_REPLY_BYTES]
-    if reply is None:
-        if isinstance(error, InvalidField):
-            return {"body": body, "codes": [{"code": error.code, "field": error.field, "data": {}}]}
-        return {"body": body}
-    return {
-        "body": body,
-        "correct": reply.correct,
-        "score_given": reply.score,
-        "message": learner_message(reply),
-        "tests": tests_to_json(reply.tests),
-        "staff_note": reply.staff_note,
-        "codes": [each.as_json() for each in reply.warnings],
+    text = _storable(body)
+    columns: dict[str, object] = {
+        "body": text[: options().MAX_REPLY_BYTES],
+        "digest": digest_of(text),
     }
+    if reply is not None:
+        columns |= {
+            "correct": reply.correct,
+            "score_given": reply.score,
+            "message": learner_message(reply),
+            "tests": tests_to_json(reply.tests),
+            "staff_note": reply.staff_note,
+            "codes": [each.as_json() for each in reply.warnings],
+        }
+    elif isinstance(error, InvalidField):
+        columns["codes"] = [{"code": error.code, "field": error.field, "data": {}}]
+    return columns
 
 
 def _storable(body: str) -> str:

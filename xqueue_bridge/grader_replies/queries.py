@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any, cast
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -16,6 +17,7 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 Status = ReceivedReply.Status
 
 
+@cache
 def with_submission() -> QuerySet[ReceivedReply]:
     """Return all replies, with what applying them needs of their submissions.
 

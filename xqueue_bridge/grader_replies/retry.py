@@ -71,11 +71,12 @@ def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = Non
         score_applied=_per_reply("score_applied", applied, lambda each: each.result.points),
         applied_at=now,
     )
+    # The output of a trial run has no score.
     learner_state.record_outcomes(
         [
             _ledger_entry(each.reply, learner_state.Outcome.APPLIED, each.result)
             for each in applied
-            if _is_graded(each.reply)
+            if each.reply.submission.dispatch == Dispatch.SCORE_UPDATE
         ]
     )
     for each in applied:
@@ -144,7 +145,7 @@ def mark_final(reply: ReceivedReply, status: ReceivedReply.Status, error: str) -
     with transaction.atomic():
         written = ReceivedReply.objects.mark_final(reply, error, status=status)
         outcome = _LEDGER_OUTCOMES.get(status)
-        if written and outcome and _is_graded(reply):
+        if written and outcome and reply.submission.dispatch == Dispatch.SCORE_UPDATE:
             learner_state.record_outcomes([_ledger_entry(reply, outcome)])
     if not written:
         reply.refresh_from_db(fields=["status"])
@@ -168,11 +169,6 @@ def _ledger_entry(
         attempt=reply.submission_id,
         digest=reply.digest,
     )
-
-
-def _is_graded(reply: ReceivedReply) -> bool:
-    """Return whether the reply has a score; the output of a trial run has none."""
-    return reply.submission.target.dispatch is Dispatch.SCORE_UPDATE
 
 
 def _schedule_retry(reply: ReceivedReply, error: str, *, not_after: datetime | None = None) -> None:

@@ -14,7 +14,7 @@ from xqueue_bridge.learner_state.retirement import (
     states_to_retire,
     unfinished_retirements,
 )
-from xqueue_bridge.learner_state.row import RawScore, RowKey, StudentModuleRow
+from xqueue_bridge.learner_state.row import RawScore, RowKey, StudentModuleRow, row_key
 from xqueue_bridge.learner_state.scores.ledger import (
     LedgerEntry,
     delete_outcomes,
@@ -24,7 +24,7 @@ from xqueue_bridge.learner_state.scores.ledger import (
 )
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.learner_state.scores.queries import learners_with_scores, read_course_scores
-from xqueue_bridge.learner_state.student_module import lock_row, read_history, row_key
+from xqueue_bridge.learner_state.student_module import lock_row, read_history
 from xqueue_bridge.learner_state.write import UnknownLearner, lock_rows, save_rows
 
 #: The outcome of a reply, as the score ledger stores it.

@@ -20,6 +20,7 @@ class BlockKey:
     usage_key: UsageKey = field(compare=False)
 
 
+@lru_cache(maxsize=4096)
 def make_block_key(course_key: LearningContextKey, usage_key: UsageKey) -> BlockKey:
     """Return the block key of a block in a course or library; accepts keys without a run."""
     return BlockKey(stored_text(course_key), stored_text(usage_key), course_key, usage_key)

@@ -24,7 +24,7 @@ def encode(fields: Mapping[str, object]) -> str:
     if not isinstance(fields, Mapping):
         raise TypeError(f"fields are a mapping from name to value, not {type(fields).__name__}")
     try:
-        return _text(fields)
+        return json.dumps(_plain(fields), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as exc:
         kind = TypeError if isinstance(exc, TypeError) else ValueError
         raise kind(f"{_culprit(fields)} cannot be stored as JSON: {exc}") from exc
@@ -83,14 +83,10 @@ def _finite_float(digits: str) -> float | None:
 _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite_float, strict=False)
 
 
-def _text(fields: Mapping[str, object]) -> str:
-    return json.dumps(_plain(fields), allow_nan=False)
-
-
 def _culprit(fields: Mapping[str, object]) -> str:
     for name, value in fields.items():
         try:
-            _text({name: value})
+            json.dumps(_plain({name: value}), allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             return f"field {name!r}"
     return "the fields"

@@ -7,7 +7,7 @@ stored alike in all runs of a course, so rows of other contexts may be returned.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
@@ -18,7 +18,6 @@ from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.row import RowKey
 
 Values: TypeAlias = list[tuple[Any, ...]]
-Convert: TypeAlias = Callable[[Any], Any]
 
 
 def read_rows(
@@ -29,7 +28,7 @@ def read_rows(
     ``learner`` is an id or a query for it. One statement, in the order of ids.
     """
     of_learner, parameters = _learner(learner)
-    condition = f"student_id = {of_learner} AND module_id IN ({_placeholders(len(blocks))})"
+    condition = f"student_id = {of_learner} AND module_id IN ({', '.join(['%s'] * len(blocks))})"
     usages = [block.usage for block in blocks]
     return _select(("course_id", "module_state_key", *names), condition, [*parameters, *usages])
 
@@ -47,7 +46,7 @@ def lock_rows(keys: Iterable[RowKey], names: Sequence[str]) -> Values:
     # would not be one on MariaDB.
     conditions, parameters = [], []
     for user_id, of_learner in usages.items():
-        among = _placeholders(len(of_learner))
+        among = ", ".join(["%s"] * len(of_learner))
         conditions.append(f"(student_id = %s AND module_id IN ({among}))")
         parameters += [user_id, *of_learner]
     columns = ("student_id", "course_id", "module_state_key", *names)
@@ -73,10 +72,6 @@ def _select(
     return _converted(found, fields)
 
 
-def _placeholders(count: int) -> str:
-    return ", ".join(["%s"] * count)
-
-
 def _learner(learner: int | QuerySet[Model, int]) -> tuple[str, Sequence[Any]]:
     if not isinstance(learner, QuerySet):
         return "%s", [learner]
@@ -86,23 +81,19 @@ def _learner(learner: int | QuerySet[Model, int]) -> tuple[str, Sequence[Any]]:
 
 def _converted(rows: Values, fields: Sequence[Field]) -> Values:
     """Convert the driver's times if they differ from Django's; keep all other values."""
-    conversions: dict[int, list[Convert]] = {}
+    conversions: list[tuple[int, Any, list[Any]]] = []
     for position, field in enumerate(fields):
         if isinstance(field, DateTimeField):
             column: Any = field.cached_col
-            if found := connection.ops.get_db_converters(column):
-                conversions[position] = [_bound(convert, column) for convert in found]
+            if converters := connection.ops.get_db_converters(column):
+                conversions.append((position, column, converters))
     if not conversions:
         return rows
     converted = []
     for row in rows:
         values = list(row)
-        for position, steps in conversions.items():
-            for convert in steps:
-                values[position] = convert(values[position])
+        for position, column, converters in conversions:
+            for convert in converters:
+                values[position] = convert(values[position], column, connection)
         converted.append(tuple(values))
     return converted
-
-
-def _bound(convert: Callable[..., object], column: object) -> Convert:
-    return lambda value: convert(value, column, connection)

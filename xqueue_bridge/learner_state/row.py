@@ -43,6 +43,11 @@ class RowKey(NamedTuple):
     block: BlockKey
 
 
+def row_key(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> RowKey:
+    """Return the key of the learner's row at a block, for ``lock_rows``."""
+    return RowKey(user_id, make_block_key(course_key, usage_key))
+
+
 @dataclass(slots=True)
 class StudentModuleRow:
     """The values of a StudentModule; creating a model instance takes ten times as long.
@@ -74,17 +79,11 @@ class StudentModuleRow:
         module_type = stored_type(block.usage_key.block_type)
         row = cls(key.user_id, block.course_key, block.usage_key, module_type, *values)
         if row.grade is not None or row.max_grade is not None:
-            row.grade, row.max_grade = row._finite(row.grade), row._finite(row.max_grade)
+            row.grade, row.max_grade = finite(row.grade), finite(row.max_grade)
+            if (row.grade, row.max_grade) != values[2:4]:
+                row._warn("its score is not finite, and is read as none")
         row.stored_score = (row.grade, row.max_grade)
         return row
-
-    @property
-    def pk(self) -> int | None:
-        return self.id
-
-    @pk.setter
-    def pk(self, value: int | None) -> None:
-        self.id = value
 
     @property
     def key(self) -> RowKey:
@@ -122,12 +121,6 @@ class StudentModuleRow:
         """Merge the fields of an encoded state over the stored ones."""
         old = self.fields()
         self.state = merge_texts(old, text) if old else text
-
-    def _finite(self, points: float | None) -> float | None:
-        if points is None or math.isfinite(points):
-            return points
-        self._warn("its score is not finite, and is read as none")
-        return None
 
     def _warn(self, what: str) -> None:
         log.warning("StudentModule %s at %s: %s", self.id, self.module_state_key, what)

@@ -16,10 +16,10 @@ from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.row import (
     RawScore,
-    RowKey,
     StudentModuleRow,
     decode_or_warn,
     finite,
+    row_key,
 )
 from xqueue_bridge.learner_state.write import (
     insert_missing,
@@ -95,11 +95,6 @@ def set_score(
 
     key = make_block_key(course_key, usage_key)
     update_rows(user_id, [key], score, Reason.SCORE, create=True)
-
-
-def row_key(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> RowKey:
-    """Return the key of the learner's row at a block, for ``lock_rows``."""
-    return RowKey(user_id, make_block_key(course_key, usage_key))
 
 
 def lock_row(

@@ -17,9 +17,10 @@ from typing import TypeAlias
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from xqueue_bridge.data import SavedScore
 from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.batches import chunks
-from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import raw_select
 from xqueue_bridge.learner_state.block_keys import BlockKey
@@ -28,10 +29,9 @@ from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import record, record_unreadable
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.row import READ, RowKey, StudentModuleRow
-from xqueue_bridge.learner_state.score_signals import send_score_signals
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.lms.users import user_exists
-from xqueue_bridge.signals import state_saved
+from xqueue_bridge.signals import score_saved, scores_saving, state_saved
 
 #: Rows in one transaction of ``update_rows``.
 CHUNK = 400
@@ -121,13 +121,13 @@ def drop_fields(fields: Collection[str] | None) -> Change:
 def lock_rows(keys: Collection[RowKey]) -> dict[RowKey, StudentModuleRow]:
     """Lock and return the rows that exist, of any number of learners. Call it in a transaction.
 
-    One statement, and one more on SQLite.
+    One statement; one more if ``locks_by_writing``.
     """
     if not keys:
         return {}
-    if not connection.features.has_select_for_update:
-        # SQLite: a transaction that begins with a read cannot always write later. This UPDATE takes
-        # the write lock and changes nothing.
+    if locks_by_writing():
+        # A transaction that begins with a read cannot always write later. This UPDATE takes the
+        # write lock and changes nothing.
         with connection.cursor() as cursor:
             cursor.execute(_TAKE_LOCK)
     named = {(key.user_id, key.block.context, key.block.usage): key for key in sorted(keys)}
@@ -149,19 +149,22 @@ def save_rows(
     ``only_if_higher`` as an argument. Raises IntegrityError, and inserts no row, if another
     process has inserted one of the new rows.
     """
-    record_unreadable(rows)
+    if any(row.unreadable is not None for row in rows):
+        record_unreadable(rows)
     now = timezone.now()
     for row in rows:
         row.version += 1
         row.modified = max(now, row.modified or now)  # a row's time never decreases
         row.created = row.created or row.modified
-    new = [row for row in rows if row.pk is None]
-    old = [row for row in rows if row.pk is not None]
+    new = [row for row in rows if row.id is None]
+    old = [row for row in rows if row.id is not None]
     if new:
         _insert(new)
     bulk_insert.insert(StudentModule, old, overwrite=_WRITTEN)
     record(rows, reason)
-    send_score_signals(rows, reason, only_if_higher=only_if_higher)
+    changed = [row for row in rows if (row.grade, row.max_grade) != row.stored_score]
+    if changed:
+        _send_score_signals(changed, reason, only_if_higher=only_if_higher)
 
 
 def insert_missing(key: RowKey) -> None:
@@ -180,7 +183,7 @@ def _update_chunk(update: _Update, blocks: Sequence[BlockKey]) -> int:
         if update.create:
             rows = {key: rows.get(key) or StudentModuleRow.of(key) for key in keys}
         changed = [row for key, row in rows.items() if update.change(keys[key], row)]
-        has_new = any(row.pk is None for row in changed)
+        has_new = any(row.id is None for row in changed)
         if has_new and not update.learner_is_known and not user_exists(update.user_id):
             raise UnknownLearner
         try:
@@ -198,11 +201,11 @@ def _update_chunk(update: _Update, blocks: Sequence[BlockKey]) -> int:
 
 def _insert(rows: Sequence[StudentModuleRow]) -> None:
     bulk_insert.insert(StudentModule, rows)
-    if rows[0].pk is None:  # MySQL does not return the inserted ids
+    if rows[0].id is None:  # MySQL does not return the inserted ids
         keys = [row.key for row in rows]
         found = lock_rows(keys)
         for key, row in zip(keys, rows, strict=True):
-            row.pk = found[key].pk
+            row.id = found[key].id
 
 
 def _send_state_saved_on_commit(rows: Iterable[StudentModuleRow]) -> None:
@@ -219,3 +222,33 @@ def _send_state_saved_on_commit(rows: Iterable[StudentModuleRow]) -> None:
                 waiting_keys=keys,
             )
             transaction.on_commit(send_signal)
+
+
+def _send_score_signals(
+    rows: Sequence[StudentModuleRow], reason: Reason, *, only_if_higher: bool
+) -> None:
+    """Send ``scores_saving`` in the transaction, and ``score_saved`` after the commit."""
+    versions = [None if row.max_grade is None else row.version for row in rows]
+    scores = [
+        SavedScore(row.student_id, row.course_id, row.module_state_key, version)
+        for row, version in zip(rows, versions, strict=True)
+    ]
+    # Not robust: the rows that mark grades dirty are stored together with the scores, or neither.
+    scores_saving.send(sender=StudentModule, scores=scores)
+    for row, version in zip(rows, versions, strict=True):
+        row.stored_score = (row.grade, row.max_grade)
+        send_signal = partial(
+            score_saved.send_robust,
+            sender=StudentModule,
+            user_id=row.student_id,
+            course_key=row.course_id,
+            usage_key=row.module_state_key,
+            earned=row.grade,
+            possible=row.max_grade,
+            version=version,
+            modified=row.modified,
+            only_if_higher=only_if_higher,
+            score_deleted=row.max_grade is None,
+            grader_response=reason == Reason.REPLY,
+        )
+        transaction.on_commit(send_signal)

@@ -38,4 +38,5 @@ def without_branch(key: Any) -> Any:
 
 def stored_text(key: object) -> str:
     """Return the text that the key's column holds."""
-    return str(without_branch(key))
+    has_branch = getattr(key, "branch", None) or getattr(key, "version_guid", None)
+    return str(without_branch(key) if has_branch else key)

@@ -7,6 +7,7 @@ every poll costs one indexed query.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,7 +37,14 @@ FAILURE_INTERVAL = timedelta(minutes=1)
 #: A grader's requests are written down at most once in this time.
 SEEN_INTERVAL = timedelta(minutes=1)
 
+#: A process remembers sessions for this time, so that most requests do not call the cache.
+MEMORY_SECONDS = 2.0
+#: Sessions that a process remembers; then it clears all of them.
+MAX_MEMORY = 1000
+
 _cache = BestEffortCache()
+#: Session id -> the monotonic time at which the entry ends, and the principal.
+_memory: dict[str, tuple[float, Principal]] = {}
 _SALT = "xqueue_bridge.grader_secret"
 
 
@@ -118,7 +126,8 @@ def authenticate(name: str, secret: str) -> Principal | None:
     )
     if found is None or not constant_time_compare(found[1], name.strip()):
         return None
-    return find_principal(found[0])
+    principal = _cache.get(_principal_key(found[0]))
+    return principal if isinstance(principal, Principal) else _load_principal(found[0])
 
 
 def record_failed_login(name: str) -> int | None:
@@ -139,17 +148,30 @@ def record_failed_login(name: str) -> int | None:
     return int(grader_id)
 
 
-def find_principal(secret_id: int) -> Principal | None:
-    """Return the principal that logged in with this secret, or None if the secret has expired.
+def find_session(secret_id: int, session_id: str) -> Principal | None:
+    """Return the principal of a session; None if it was logged out, or if its secret has expired.
 
-    The result is cached for GRADER_CACHE_SECONDS, so a revoked grader keeps access for that long.
+    Remembered by the process for MEMORY_SECONDS, and cached for GRADER_CACHE_SECONDS, so a revoked
+    grader keeps access for the sum of both at most. One call to the cache, none if remembered.
     """
-    cache_key = f"xqueue_bridge.principal.{secret_id}"
-    principal = _cache.get(cache_key)
+    now = time.monotonic()
+    until, principal = _memory.get(session_id, (now, None))
+    if now < until:
+        return principal
+    seconds = options().GRADER_CACHE_SECONDS
+    keys = _principal_key(secret_id), _revoked_key(session_id)
+    principal, is_revoked = map(_cache.get_many(keys).get, keys)
+    if is_revoked is None:
+        is_revoked = RevokedSession.objects.filter(pk=session_id).exists()
+        _cache.set(keys[1], is_revoked, seconds)
+    if is_revoked:
+        return None
     if not isinstance(principal, Principal):
         principal = _load_principal(secret_id)
-        if principal is not None:
-            _cache.set(cache_key, principal, options().GRADER_CACHE_SECONDS)
+    if principal is not None:
+        if len(_memory) >= MAX_MEMORY:
+            _memory.clear()
+        _memory[session_id] = now + min(MEMORY_SECONDS, seconds), principal
     return principal
 
 
@@ -159,15 +181,7 @@ def revoke_session(session_id: str) -> None:
         [RevokedSession(session_id=session_id)], ignore_conflicts=True
     )
     _cache.set(_revoked_key(session_id), True, options().GRADER_CACHE_SECONDS)
-
-
-def is_session_revoked(session_id: str) -> bool:
-    """Return whether the session was logged out."""
-    revoked = _cache.get(_revoked_key(session_id))
-    if revoked is None:
-        revoked = RevokedSession.objects.filter(pk=session_id).exists()
-        _cache.set(_revoked_key(session_id), revoked, options().GRADER_CACHE_SECONDS)
-    return revoked
+    _memory.pop(session_id, None)
 
 
 def graders_by_queue() -> dict[str, QueueGraders]:
@@ -192,7 +206,7 @@ def clear_expired_sessions() -> int:
 
 
 def _load_principal(secret_id: int) -> Principal | None:
-    """Read the principal, and write that its grader was seen, at most once in SEEN_INTERVAL."""
+    """Read and cache a principal, and write that its grader was seen: once in SEEN_INTERVAL."""
     secrets_of_id = _usable_secrets().filter(pk=secret_id)
     found = secrets_of_id.values_list(
         "grader_id", "grader__last_seen_at", "grader__may_submit"
@@ -203,7 +217,9 @@ def _load_principal(secret_id: int) -> Principal | None:
     if last_seen is None or last_seen < now - SEEN_INTERVAL:
         Grader.objects.filter(pk=grader_id).update(last_seen_at=now)
     granted = QueueGrant.objects.filter(grader_id=grader_id).values_list("queue_name", flat=True)
-    return Principal(grader_id, secret_id, frozenset(granted), may_submit)
+    principal = Principal(grader_id, secret_id, frozenset(granted), may_submit)
+    _cache.set(_principal_key(secret_id), principal, options().GRADER_CACHE_SECONDS)
+    return principal
 
 
 def _live_secrets() -> QuerySet[GraderSecret]:
@@ -220,6 +236,10 @@ def _digests(secret: str) -> list[str]:
         salted_hmac(_SALT, secret, secret=key, algorithm="sha256").hexdigest()
         for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     ]
+
+
+def _principal_key(secret_id: int) -> str:
+    return f"xqueue_bridge.principal.{secret_id}"
 
 
 def _revoked_key(session_id: str) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from xqueue_bridge.db.upsert import upsert
+from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.worker.models import Heartbeat
 
 SWEEPER = "sweeper"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import islice
 
 from django.utils import timezone
@@ -28,21 +27,17 @@ class StudentModuleBackend:
     recheck_seconds = None
 
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
-        """Apply a reply with three statements, and one more on SQLite."""
-        return in_transaction(partial(self._apply, to_apply, on_applied))
+        """Apply a reply with three statements; one more if ``locks_by_writing``."""
 
-    def _apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
-        target = to_apply.target
-        row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
-        if row is None:
-            if not user_exists(target.user_id):
+        def work() -> ApplyResult:
+            [result] = _write([to_apply])
+            if result is not None and result.applied:
+                on_applied(result)
+            elif result is None and not user_exists(to_apply.target.user_id):
                 raise PermanentApplyError("There is no such learner.")
-            return NOT_WAITING
-        result = _change(row, to_apply)
-        if result.applied:
-            learner_state.save_rows([row], learner_state.Reason.REPLY)
-            on_applied(result)
-        return result
+            return result or NOT_WAITING
+
+        return in_transaction(work)
 
     def reopen(self, request: ReopenRequest, on_reopened: Callable[[], object]) -> bool:
         """Let the state wait again; the write has a history entry of its own.
@@ -64,33 +59,33 @@ class StudentModuleBackend:
         batch: Sequence[ReplyToApply],
         on_applied: Callable[[Sequence[ApplyResult]], None],
     ) -> list[ApplyResult]:
-        """Apply a batch with three statements, and one more on SQLite."""
-        return in_transaction(partial(self._apply_batch, batch, on_applied))
+        """Apply a batch with three statements; one more if ``locks_by_writing``."""
 
-    def _apply_batch(
-        self,
-        batch: Sequence[ReplyToApply],
-        on_applied: Callable[[Sequence[ApplyResult]], None],
-    ) -> list[ApplyResult]:
-        targets = [each.target for each in batch]
-        keys = [learner_state.row_key(t.user_id, t.course_key, t.usage_key) for t in targets]
-        rows = learner_state.lock_rows(keys)
-        results, changed = [], []
-        for key, to_apply in zip(keys, batch, strict=True):
-            row = rows.get(key)
-            result = _change(row, to_apply) if row else NOT_WAITING
-            results.append(result)
-            if row and result.applied:
-                changed.append(row)
+        def work() -> list[ApplyResult]:
+            results = [result or NOT_WAITING for result in _write(batch)]
+            on_applied(results)
+            return results
+
+        return in_transaction(work)
+
+
+def _write(batch: Sequence[ReplyToApply]) -> list[ApplyResult | None]:
+    """Lock, change and save the rows of a batch; the result is None where there is no row."""
+    targets = [each.target for each in batch]
+    keys = [learner_state.row_key(t.user_id, t.course_key, t.usage_key) for t in targets]
+    rows = learner_state.lock_rows(keys)
+    results: list[ApplyResult | None] = []
+    changed = []
+    for key, to_apply in zip(keys, batch, strict=True):
+        row = rows.get(key)
+        is_trial = to_apply.target.dispatch is Dispatch.UNGRADED_RESPONSE
+        result = (_show if is_trial else _grade)(row, to_apply) if row else None
+        results.append(result)
+        if row and result and result.applied:
+            changed.append(row)
+    if changed:
         learner_state.save_rows(changed, learner_state.Reason.REPLY)
-        on_applied(results)
-        return results
-
-
-def _change(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:
-    """Change the row's state and score, unless its state does not wait for the queue key."""
-    change = _show if to_apply.target.dispatch is Dispatch.UNGRADED_RESPONSE else _grade
-    return change(row, to_apply)
+    return results
 
 
 def _grade(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:

@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from opaque_keys.edx.block_types import BlockTypeKeyV1
 
+from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.learner_state.encoding import read_value
 from xqueue_bridge.learner_state.fields.caches import (
     Block,

@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db import connections, router, transaction
+from django.db import router, transaction
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.batches import id_batches
-from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state.history.models import BaseStudentModuleHistory
 from xqueue_bridge.learner_state.history.store import (
@@ -101,7 +101,7 @@ def _move_chunk(source: HistoryTable, target: HistoryTable, ids: Sequence[int]) 
 def _lock(source: HistoryTable, ids: Sequence[int]) -> list[BaseStudentModuleHistory]:
     """Lock and return the entries, so that no other process changes them before the move."""
     entries = source.entries.filter(pk__in=ids)
-    if not connections[source.alias].features.has_select_for_update:
+    if locks_by_writing(source.alias):
         entries.update(version=F("version"))  # locks the rows before they are read
     return list(entries.order_by("pk").select_for_update())
 

@@ -87,12 +87,11 @@ def record(rows: Sequence[Row], reason: Reason) -> None:
         return
     table, batch = written_table(), current_batch()
     number = batch.number if batch else None
-    sources = _sources(reason, number)
-    _insert(table, rows, sources=sources, overwrite=CONTENT)
-    again = batch.again(row.pk for row in rows) if batch else set()
+    _insert(table, rows, reason, number, overwrite=CONTENT)
+    again = batch.again(row.id for row in rows) if batch else set()
     if not again:
         return
-    delete = _replaced(table, [row for row in rows if row.pk in again], number).delete
+    delete = _replaced(table, [row for row in rows if row.id in again], number).delete
     if is_elsewhere(table):
         transaction.on_commit(delete, using=router.db_for_write(StudentModule), robust=True)
     else:
@@ -108,7 +107,7 @@ def record_unreadable(rows: Iterable[StudentModuleRow]) -> None:
     for row in lost:
         row.modified = row.modified or timezone.now()
     if lost:
-        _insert(written_table(), lost, sources=_sources(Reason.REPAIR, None), keep=True)
+        _insert(written_table(), lost, Reason.REPAIR, None, keep=True)
 
 
 def insert(table: Table, entries: Sequence[BaseStudentModuleHistory], alias: str) -> None:
@@ -159,19 +158,20 @@ def delete_history_of(student_module_id: int, using: str) -> None:
             transaction.on_commit(delete, using=using, robust=True)
 
 
-def _sources(reason: Reason, batch: int | None) -> dict[str, bulk_insert.Source]:
-    """Return how an entry's columns are read from a row; the others have the row's names."""
-    return {
-        "student_module_id": attrgetter("pk"),
+def _insert(
+    table: Table, rows: Sequence[Row], reason: Reason, batch: int | None, **options: Any
+) -> None:
+    alias = router.db_for_write(table)
+    # The columns that are not read from the row's attribute of the same name.
+    sources: dict[str, bulk_insert.Source] = {
+        "student_module_id": attrgetter("id"),
         "created": attrgetter("modified"),
         "reason": lambda row: str(reason),
         "batch": lambda row: batch,
     }
-
-
-def _insert(table: Table, rows: Sequence[Row], **options: Any) -> None:
-    alias = router.db_for_write(table)
-    bulk_insert.insert(table, rows, unique=IDENTITY, omit_pk=True, using=alias, **options)
+    bulk_insert.insert(
+        table, rows, unique=IDENTITY, omit_id=True, sources=sources, using=alias, **options
+    )
 
 
 def _replaced(
@@ -180,7 +180,7 @@ def _replaced(
     """Return the batch's entries that are older than the current values of ``rows``."""
     by_version = defaultdict(list)
     for row in rows:
-        by_version[row.version].append(row.pk)
+        by_version[row.version].append(row.id)
     older = [
         Q(version__lt=version, student_module_id__in=pks) for version, pks in by_version.items()
     ]

@@ -15,8 +15,8 @@ from django.db.models import F
 from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.db.upsert import upsert
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.row import RawScore, StudentModuleRow, finite
 from xqueue_bridge.learner_state.scores.models import ScoreLedger

@@ -88,6 +88,7 @@ def _computed(key: CourseKey, batches: Sequence[list[int]], workers: int) -> Ite
 
 
 def _compute(key: CourseKey, learners: Sequence[int]) -> int:
+    seen = course_grades.wanted_versions(key, learners)
     for user_id in learners:
-        course_grades.recalculate_requested(user_id, key)
+        course_grades.recalculate_requested(user_id, key, seen=seen.get(user_id))
     return len(learners)
