@@ -42,7 +42,7 @@ class Alert(WorkItem):
         verbose_name = _("alert")
         verbose_name_plural = _("alerts")
         constraints = [
-            models.UniqueConstraint(fields=["kind", "queue_name"], name="xqueue_bridge_alert")
+            models.UniqueConstraint(fields=["kind", "queue_name"], name="xqueue_bridge_alert_kind")
         ]
         indexes = [models.Index(fields=["next_attempt_at"], name="xqueue_bridge_alert_due")]
 
