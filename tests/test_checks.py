@@ -83,6 +83,7 @@ def test_settings_of_the_tests_have_no_messages():
         ({"BLOCK_LOADER": "no.such.thing"}, "E003", "['BLOCK_LOADER'] cannot be imported"),
         ({"CRAWLER_DETECTOR": "no.such.thing"}, "E003", "['CRAWLER_DETECTOR'] cannot be imported"),
         ({"CRAWLER_DETECTOR": "xqueue_bridge.models.__name__"}, "E003", "cannot be called"),
+        ({"COURSE_STAFF_CHECK": "no.such.thing"}, "E003", "['COURSE_STAFF_CHECK'] cannot be"),
         (
             {"USER_STATE_CLIENT": "no.such.Client"},
             "E003",

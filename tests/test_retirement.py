@@ -61,6 +61,7 @@ TABLES: dict[type, str] = {
     models.PersistentCourseGrade: "user_id",
     models.GradeRecalculation: "user_id",
     models.GradeOutbox: "user_id",
+    models.RegradeItem: "user_id",
 }
 
 
@@ -114,6 +115,23 @@ def create_data_of(user_id: int) -> None:
         }  # of a deleted StudentModule row
     )
     create_grades_of(user_id)
+    create_regrade_of(user_id)
+
+
+def create_regrade_of(user_id: int) -> None:
+    """Create an item of a regrade that keeps the learner's previous feedback."""
+    now = timezone.now()
+    regrade = models.Regrade.objects.create(
+        course_key=COURSE, scope="queue", created_at=now, released_until=now
+    )
+    models.RegradeItem.objects.create(
+        regrade=regrade,
+        original_id=1,
+        user_id=user_id,
+        usage_key=PROBLEM,
+        kept_entry={"msg": TEXT},
+        changed_at=now,
+    )
 
 
 def create_grades_of(user_id: int) -> None:
@@ -225,9 +243,9 @@ class TestScrub:
         plan = retirement_plan(ada, "scrub")
         done = retire_learner(ada)
         assert plan == done
-        assert done == Counter(
-            states=2, history=4, fields=2, submissions=2, replies=1, files=2, grades=2
-        )
+        counts = {"regrade items": 1, "states": 2, "history": 4, "fields": 2}
+        counts |= {"submissions": 2, "replies": 1, "files": 2, "grades": 2}
+        assert done == Counter(counts)
 
     def test_second_run_changes_no_row(self, ada):
         """SG88: a second run counts 0 rows and changes none."""

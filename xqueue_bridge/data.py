@@ -161,6 +161,7 @@ class ReplyToApply:
     sent_at: datetime
     #: The bridge wrote the reply, because no grader could grade the answer.
     is_failure: bool = False
+    submission_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +184,15 @@ class ApplyResult:
 
     ``applied`` is False when the learner's state does not wait for this queue key. ``points``
     and ``max_points`` are the answer's own, after clamping; None for an ungraded response or
-    if the backend cannot know them.
+    if the backend cannot know them. ``answer_id`` is that of the graded answer, "" if not known.
+    ``refusal`` says why the reply will not be applied by a later attempt either.
     """
 
     applied: bool
     points: float | None = None
     max_points: float | None = None
+    answer_id: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

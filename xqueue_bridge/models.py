@@ -25,6 +25,7 @@ from xqueue_bridge.learner_state.history.models import (
 from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.metrics.models import QueueSample
+from xqueue_bridge.regrading.models import Regrade, RegradeItem
 from xqueue_bridge.submission_queue.grader_models import (
     Grader,
     GraderPause,
@@ -55,6 +56,8 @@ __all__ = [
     "QueueGrant",
     "QueueSample",
     "ReceivedReply",
+    "Regrade",
+    "RegradeItem",
     "ReplyCodeCount",
     "RetiredLearner",
     "RevokedSession",

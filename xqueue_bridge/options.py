@@ -210,6 +210,13 @@ class Options:
     #   sent the request.
     CRAWLER_DETECTOR: str = "xqueue_bridge.learner_state.crawlers.is_known_crawler"
 
+    # -- course teams
+    # .. setting_name: XQUEUE_BRIDGE['COURSE_STAFF_CHECK']
+    # .. setting_default: 'xqueue_bridge.lms.course_staff.is_course_staff'
+    # .. setting_description: Dotted path of callable(user, course_key) -> bool, which says whether a
+    #   user may see and regrade the submissions of a course.
+    COURSE_STAFF_CHECK: str = "xqueue_bridge.lms.course_staff.is_course_staff"
+
     # -- course grades
     # .. setting_name: XQUEUE_BRIDGE['COURSE_STRUCTURE_BACKEND']
     # .. setting_default: 'xqueue_bridge.course_structure.store.StoredStructures'

@@ -19,6 +19,7 @@ from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state import plugged_client
 from xqueue_bridge.lms.users import user_exists
+from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.submission_queue import api as submission_queue
 
 __all__ = [
@@ -34,6 +35,7 @@ unfinished_retirements = learner_state.unfinished_retirements
 log = logging.getLogger(__name__)
 
 _PARTS = (
+    regrading.retire_items,
     submission_queue.retire_submissions,
     # Before the states, because it finds blocks by the rows that a purge deletes.
     lambda user_id, mode: plugged_client.retire_states(user_id),
@@ -42,6 +44,7 @@ _PARTS = (
     credentials.retire_outbox,
 )
 _PLANS = (
+    regrading.items_to_retire,
     submission_queue.submissions_to_retire,
     learner_state.states_to_retire,
     course_grades.grades_to_retire,

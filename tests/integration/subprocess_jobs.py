@@ -108,3 +108,19 @@ def enqueue_until_killed(user_id: int, queue_key: str, content: str, moment: int
     new = new_submission(user_id=user_id, queue_key=queue_key, files=(file,))
     die_at(moment)
     submission_queue.enqueue(new)
+
+
+def regrade_until_killed(moment: int, score: float) -> None:
+    """Release regrades, pull and grade one of them, and cancel the regrade half-way."""
+    from tests.regrading.factories import grade
+    from xqueue_bridge.regrading import api as regrading
+    from xqueue_bridge.regrading.models import Regrade
+    from xqueue_bridge.submission_queue import queue
+
+    die_at(moment)
+    regrading.release_due()
+    if pulled := queue.pull("python", None):
+        grade(pulled.submission_id, score, "new")
+    for pk in Regrade.objects.filter(finished_at=None).values_list("pk", flat=True):
+        regrading.cancel(pk)
+    regrading.end_finished()

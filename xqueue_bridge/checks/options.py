@@ -134,11 +134,13 @@ def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
 
 
 def check_crawler_detector(**kwargs: object) -> list[checks.CheckMessage]:
-    """Check that CRAWLER_DETECTOR can be used."""
-    path = options().CRAWLER_DETECTOR
-    if not isinstance(path, str):
-        return []  # check_options reports it
-    return unimportable("CRAWLER_DETECTOR", path)
+    """Check that CRAWLER_DETECTOR and COURSE_STAFF_CHECK can be used."""
+    found: list[checks.CheckMessage] = []
+    for name in ("CRAWLER_DETECTOR", "COURSE_STAFF_CHECK"):
+        path = getattr(options(), name)
+        if isinstance(path, str):  # check_options reports other types
+            found.extend(unimportable(name, path))
+    return found
 
 
 def check_state_client(**kwargs: object) -> list[checks.CheckMessage]:

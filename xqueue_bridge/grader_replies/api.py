@@ -1,6 +1,11 @@
 """Public API of the package."""
 
 from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, retry_dead
+from xqueue_bridge.grader_replies.backends.base import (
+    OnApplied,
+    RegradeBackend,
+    get_reply_backend,
+)
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
     accept_late_replies,
@@ -16,6 +21,12 @@ from xqueue_bridge.grader_replies.inbox import (
 )
 from xqueue_bridge.grader_replies.locks import retire_locks
 from xqueue_bridge.grader_replies.parsing import parse_reply
+from xqueue_bridge.grader_replies.queries import (
+    GradedSubmission,
+    graded_submissions,
+    pending_replies_to,
+    replies_about,
+)
 from xqueue_bridge.grader_replies.reopen import reopen
 from xqueue_bridge.grader_replies.retirement import (
     discard_late_reply,
@@ -23,8 +34,12 @@ from xqueue_bridge.grader_replies.retirement import (
     replies_to_retire,
     scrub_replies,
 )
+from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again
 
 __all__ = [
+    "GradedSubmission",
+    "OnApplied",
+    "RegradeBackend",
     "accept_late_replies",
     "apply_due",
     "apply_reply",
@@ -32,12 +47,17 @@ __all__ = [
     "cancel_failure_replies",
     "delete_replies",
     "discard_late_reply",
+    "end_waiting",
+    "get_reply_backend",
+    "graded_submissions",
     "has_valid_reply",
     "make_feedback",
     "parse_reply",
+    "pending_replies_to",
     "purge_replies",
     "record_if_duplicate",
     "reopen",
+    "replies_about",
     "replies_to_retire",
     "retire_locks",
     "retry_dead",
@@ -47,4 +67,5 @@ __all__ = [
     "store_reply",
     "submissions_with_replies",
     "undelivered_by_queue",
+    "wait_again",
 ]

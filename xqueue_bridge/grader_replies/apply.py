@@ -128,6 +128,8 @@ def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     """Attempt one reply; return whether the block lock was held, so that others were skipped."""
     if reply.submission.answers_by_callback:
         backend = get_reply_backend("callback")
+    elif reply.submission.regrade_of is not None:
+        backend = get_reply_backend("regrade")
     needs_lock = backend.needs_block_lock
     was_killed = needs_lock and reply.last_error == retry.INTERRUPTED
     if was_killed and reply.attempts >= options().MAX_ATTEMPTS:
@@ -175,5 +177,7 @@ def _apply(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) 
         if result.applied:
             reply.status = Status.APPLIED
             log.info("Reply %s applied", reply.pk)
+        elif result.refusal and reply.status != Status.APPLIED:
+            retry.mark_final(reply, Status.STALE, result.refusal)
         else:
             retry.defer_or_mark_stale(reply, to_apply)

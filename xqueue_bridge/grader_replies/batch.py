@@ -38,7 +38,8 @@ def apply_in_batches(reply_ids: Collection[int], backend: BatchReplyBackend) -> 
 
 
 def _can_be_applied(reply: ReceivedReply) -> bool:
-    return bool(reply.message) and not cast(Any, reply).is_replaced
+    is_regrade = reply.submission.regrade_of is not None  # its backend is another one
+    return bool(reply.message) and not cast(Any, reply).is_replaced and not is_regrade
 
 
 def _batches(replies: Sequence[ReceivedReply]) -> Iterator[list[ReceivedReply]]:

@@ -58,6 +58,12 @@ class ReceivedReply(WorkItem):
         _("points applied"), null=True, help_text=_("The points that the learner got for it.")
     )
     applied_at = models.DateTimeField(_("applied at"), null=True)
+    answer_id = models.CharField(
+        _("answer id"),
+        max_length=255,
+        blank=True,
+        help_text=_("The answer of the problem that it graded."),
+    )
 
     class Meta:
         verbose_name = _("received reply")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
@@ -86,7 +87,59 @@ def reply_to_apply(reply: ReceivedReply) -> ReplyToApply:
         score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
         sent_at=submission.created_at,
         is_failure=reply.source == ReceivedReply.Source.SYSTEM,
+        submission_id=submission.pk,
     )
+
+
+def replies_about(submission_id: object, answer_id: str) -> QuerySet[ReceivedReply]:
+    """Return the applied replies to a submission that have graded this answer."""
+    return ReceivedReply.objects.filter(
+        submission_id=submission_id, answer_id=answer_id, status=Status.APPLIED
+    )
+
+
+def pending_replies_to(submission_id: object) -> QuerySet[ReceivedReply]:
+    """Return the replies to a submission that will be attempted again."""
+    return ReceivedReply.objects.filter(
+        submission_id=submission_id, next_attempt_at__isnull=False, status=Status.PENDING
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GradedSubmission:
+    """A submission whose reply was applied: the learner's answer that it graded, and its points."""
+
+    submission_id: int
+    user_id: int
+    usage_key: UsageKey
+    answer_id: str
+    points: float
+
+    @property
+    def answer(self) -> tuple[int, UsageKey, str]:
+        """Return what identifies the answer of which there may be newer submissions."""
+        return self.user_id, self.usage_key, self.answer_id
+
+
+def graded_submissions(
+    user_ids: Collection[int], usage_keys: Collection[UsageKey]
+) -> list[GradedSubmission]:
+    """Return the graded submissions of these learners at these blocks, oldest first.
+
+    Without regrades. One statement.
+    """
+    applied = ReceivedReply.objects.filter(
+        submission__user_id__in=user_ids,
+        submission__usage_key__in=usage_keys,
+        submission__regrade_of=None,
+        status=Status.APPLIED,
+    ).exclude(answer_id="")
+    columns = ("submission__user_id", "submission__usage_key", "answer_id", "score_applied")
+    rows = applied.order_by("submission_id", "pk").values_list("submission_id", *columns)
+    return [
+        GradedSubmission(pk, user_id, usage_key, answer_id, points or 0)
+        for pk, user_id, usage_key, answer_id, points in rows
+    ]
 
 
 def _is_replaced() -> Exists:

@@ -69,6 +69,7 @@ def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = Non
         ),
         last_error="",
         score_applied=_per_reply("score_applied", applied, lambda each: each.result.points),
+        answer_id=_per_reply("answer_id", applied, lambda each: each.result.answer_id[:255]),
         applied_at=now,
     )
     # The output of a trial run has no score.

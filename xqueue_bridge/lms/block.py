@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.lms import capa
+from xqueue_bridge.lms.capa import GradedAnswer
 
 
 class ProblemBlock(Protocol):
@@ -71,6 +72,14 @@ def clamp_other_answers(block: ProblemBlock, answer_id: str) -> None:
             # Neither limit holds for NaN, which a migrated state can contain.
             clamped = min(max(points, 0), maximum) if points == points else 0
             correct_map.set_property(other, "npoints", clamped)
+
+
+def graded_answer(block: ProblemBlock, answer_id: str) -> GradedAnswer | None:
+    """Return what the block has about one answer; None if it was not submitted."""
+    correct_map = _correct_map(block)
+    if correct_map is None:
+        return None
+    return capa.graded_answer({"correct_map": correct_map.get_dict()}, answer_id)
 
 
 def is_removed(block: ProblemBlock, answer_id: str) -> bool:

@@ -10,12 +10,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.protocol.headers import make_hashkey
 
 State: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GradedAnswer:
+    """One answer in a state: its points, the queue key it waits for, and its whole entry."""
+
+    points: float
+    queue_key: str | None
+    entry: dict[str, Any]
 
 
 def waiting_keys(state: State) -> frozenset[str]:
@@ -160,6 +170,32 @@ def text_of_submission(body: str) -> str | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return text if isinstance(text, str) else None
+
+
+def graded_answer(state: State, answer_id: str) -> GradedAnswer | None:
+    """Return what a state has about one answer; None if it was not submitted."""
+    entry = dict(_entries(state, "correct_map")).get(answer_id)
+    if entry is None:
+        return None
+    queuestate = entry.get("queuestate")
+    key = queuestate.get("key") if isinstance(queuestate, Mapping) else None
+    return GradedAnswer(_earned(entry), key if isinstance(key, str) else None, dict(entry))
+
+
+def waiting_again(state: State, answer_id: str, queue_key: str, time: str) -> dict[str, Any]:
+    """Return the state in which a graded answer waits for another reply; its score stays."""
+    entry = {
+        **state["correct_map"][answer_id],
+        "correctness": "incomplete",
+        "msg": "",
+        "queuestate": {"key": queue_key, "time": time},
+    }
+    return with_entry(state, answer_id, entry)
+
+
+def with_entry(state: State, answer_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state with another entry of one answer."""
+    return {**state, "correct_map": {**state["correct_map"], answer_id: dict(entry)}}
 
 
 def shown(state: State, input_id: str, msg: str) -> dict[str, object]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from datetime import UTC, datetime, time
 
 from django.core.management.base import CommandError, CommandParser
-from opaque_keys.edx.keys import LearningContextKey, UsageKey
+from django.utils.dateparse import parse_date, parse_datetime
+from opaque_keys import InvalidKeyError
+from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.lms.callback_url import parse_block_key
@@ -60,3 +63,24 @@ def _user_id(text: str) -> int:
     if not text.isdecimal() or len(text) > 18:
         raise ArgumentTypeError(f"{text!r} is not a user id")
     return int(text)
+
+
+def parse_time(text: str) -> datetime:
+    """Return a day or time in ISO 8601, in UTC if it has no zone; for argparse."""
+    try:
+        moment = parse_datetime(text)
+        if moment is None and (day := parse_date(text)):
+            moment = datetime.combine(day, time.min)
+        if moment is not None:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ArgumentTypeError(f"{text!r} is neither a day nor a time, such as 2026-11-20T08:00Z")
+
+
+def course_key(text: str) -> CourseKey:
+    """Return a course key; for argparse."""
+    try:
+        return CourseKey.from_string(text)
+    except InvalidKeyError:
+        raise ArgumentTypeError(f"{text!r} is not a course key") from None

@@ -17,6 +17,15 @@ from xqueue_bridge.submission_queue.finish import (
 from xqueue_bridge.submission_queue.legacy import purge_unmatched
 from xqueue_bridge.submission_queue.pauses import resume
 from xqueue_bridge.submission_queue.queue import enqueue
+from xqueue_bridge.submission_queue.rates import QueueRate, percentile, recent_rate
+from xqueue_bridge.submission_queue.regrades import (
+    MAX_OPEN,
+    ended_without_reply,
+    enqueue_regrade,
+    has_newer_answer,
+    regradable,
+    supersede_regrade,
+)
 from xqueue_bridge.submission_queue.retirement import retire_submissions, submissions_to_retire
 from xqueue_bridge.submission_queue.stats import (
     QueuePosition,
@@ -28,27 +37,36 @@ from xqueue_bridge.submission_queue.stats import (
 )
 
 __all__ = [
+    "MAX_OPEN",
     "ROTATION_OVERLAP",
     "EventCounts",
     "FinishedCount",
     "QueuePosition",
+    "QueueRate",
     "QueueStats",
     "clear_expired_sessions",
     "count_events",
     "create_grader",
+    "ended_without_reply",
     "enqueue",
+    "enqueue_regrade",
     "fail_exhausted",
+    "has_newer_answer",
     "has_open_submissions",
     "issue_secret",
+    "percentile",
     "purge_unmatched",
     "purge_unpublished",
     "queue_positions",
     "queue_positions_in_course",
     "queue_stats",
+    "recent_rate",
+    "regradable",
     "requeue",
     "resume",
     "retire_submissions",
     "submissions_to_retire",
     "supersede_open",
+    "supersede_regrade",
     "supersede_replaced",
 ]

@@ -117,6 +117,12 @@ class Submission(models.Model):
         help_text=_("A newer answer has replaced it: superseded when its lease ends."),
     )
 
+    regrade_of = models.PositiveBigIntegerField(
+        _("regrade of"),
+        null=True,
+        help_text=_("The id of the submission that it grades again; empty: an answer."),
+    )
+
     created_at = models.DateTimeField(_("created at"))
     retry_until = models.DateTimeField(
         _("retry until"),
@@ -135,6 +141,7 @@ class Submission(models.Model):
             models.Index(fields=["queue_name", "available_at", "id"], name="xqueue_bridge_work"),
             models.Index(fields=["user_id", "usage_key"], name="xqueue_bridge_learner_block"),
             models.Index(fields=["status", "finished_at"], name="xqueue_bridge_finished"),
+            models.Index(fields=["course_key", "id"], name="xqueue_bridge_of_course"),
         ]
 
     def __str__(self) -> str:

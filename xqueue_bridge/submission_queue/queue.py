@@ -11,7 +11,9 @@ import hashlib
 import logging
 import random
 import secrets
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 from django.db import DatabaseError, connection
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
@@ -35,6 +37,9 @@ CLAIM_WINDOW = 32
 CLAIM_ROUNDS = 5
 #: A longer queue is not counted completely, because the length is only shown to the learner.
 LENGTH_LIMIT = 10_000
+
+#: Id, deliveries, id of the content, ``is_replaced``, whether its time has passed, ``regrade_of``.
+Offered: TypeAlias = tuple[int, int, int, bool, bool, int | None]
 
 
 def enqueue(new: NewSubmission) -> int:
@@ -114,11 +119,7 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
         window = list(_window(queue_name, grader_id, now))
         if not window:
             return None
-        # The oldest first, the rest in random order, so that concurrent pulls do not collide
-        # again and again.
-        oldest, *rest = window
-        random.shuffle(rest)
-        for submission_id, deliveries, content_id, is_replaced, is_expired in (oldest, *rest):
+        for submission_id, deliveries, content_id, is_replaced, is_expired, _ in _ordered(window):
             if is_replaced:
                 supersede_expired(submission_id, deliveries)
             elif deliveries >= limits.MAX_DELIVERIES or (deliveries and is_expired):
@@ -136,14 +137,29 @@ def pullkey_digest(pullkey: str) -> str:
     return hashlib.sha256(pullkey.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _ordered(window: Sequence[Offered]) -> Iterator[Offered]:
+    """Yield the rows of a window in the order in which a pull tries them.
+
+    Answers come before regrades. Fewer regrades than CLAIM_WINDOW are open at once (see
+    ``regrades.MAX_OPEN``), so a window contains the oldest answer, whatever regrades there are.
+    Of each, the oldest is first and the rest in random order, so that concurrent pulls do not
+    collide again and again.
+    """
+    for kind in (False, True):
+        rows = [row for row in window if (row[-1] is not None) is kind]
+        rest = rows[1:]
+        random.shuffle(rest)
+        yield from (*rows[:1], *rest)
+
+
 def _window(
     queue_name: str, grader_id: int | None, now: DatabaseNow
-) -> QuerySet[Submission, tuple[int, int, int, bool, bool]]:
+) -> QuerySet[Submission, Offered]:
     """Return what a grader may claim, or what has to be finished instead; one statement."""
     is_expired = ExpressionWrapper(Q(retry_until__lte=now), output_field=BooleanField())
     window = _available(queue_name, now).filter(~is_paused(grader_id, queue_name))
     return window.annotate(is_expired=is_expired).values_list(
-        "pk", "deliveries", "content_id", "is_replaced", "is_expired"
+        "pk", "deliveries", "content_id", "is_replaced", "is_expired", "regrade_of"
     )[:CLAIM_WINDOW]
 
 

@@ -83,7 +83,7 @@ def has_open_submissions(user_id: int, usage_key: UsageKey) -> bool:
 def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePosition]:
     is_held = Q(status=Status.LEASED, available_at__gt=DatabaseNow()) & ~Q(pullkey_digest="")
     rows = submissions.filter(
-        user_id=user_id, available_at__isnull=False, is_replaced=False
+        user_id=user_id, available_at__isnull=False, is_replaced=False, regrade_of=None
     ).annotate(is_held=ExpressionWrapper(is_held, output_field=BooleanField()))
     found = list(rows.order_by("pk"))
     unattended = _without_graders({row.queue_name for row in found if not row.is_held})
@@ -101,7 +101,9 @@ def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePos
 
 def _position_of(row: Submission) -> int:
     ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)
-    return Submission.objects.filter(ahead, queue_name=row.queue_name).count() + 1
+    # Regrades are pulled after the answers that wait.
+    waiting = Submission.objects.filter(ahead, queue_name=row.queue_name, regrade_of=None)
+    return waiting.count() + 1
 
 
 def _without_graders(queue_names: Collection[str]) -> set[str]:

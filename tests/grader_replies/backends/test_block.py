@@ -105,7 +105,7 @@ def test_block_gets_header_body_and_key_and_is_saved(loads):
     block = Block()
     asked = loads(block)
     to_apply = make_reply_to_apply()
-    assert apply() == ApplyResult(True, 1, 2)
+    assert apply() == ApplyResult(True, 1, 2, "a_2_1")
     (dispatch, data), saved = block.calls
     assert dispatch == "score_update"
     assert data["xqueue_header"] == to_apply.header
@@ -139,7 +139,7 @@ def test_score_over_the_maximum_is_the_maximum(loads):
     """C94: a block with more than its maximum score cannot be loaded again."""
     block = Block()
     loads(block)
-    assert apply(reply=GraderReply(True, 50, "x"), points={}) == ApplyResult(True, 2, 2)
+    assert apply(reply=GraderReply(True, 50, "x"), points={}) == ApplyResult(True, 2, 2, "a_2_1")
     assert json.loads(block.calls[0][1]["xqueue_body"])["score"] == 2
 
 
@@ -148,7 +148,7 @@ def test_fraction_is_multiplied_by_the_points(loads):
     block = Block()
     loads(block)
     reply = GraderReply(True, 0.25, "x")
-    assert apply(reply=reply, score_is_fraction=True) == ApplyResult(True, 0.5, 2)
+    assert apply(reply=reply, score_is_fraction=True) == ApplyResult(True, 0.5, 2, "a_2_1")
 
 
 def test_block_that_still_waits_after_the_reply_is_not_saved(loads):

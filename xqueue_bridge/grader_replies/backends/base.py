@@ -16,11 +16,17 @@ _OURS = {
     "state": "xqueue_bridge.grader_replies.backends.student_module.StudentModuleBackend",
     "block": "xqueue_bridge.grader_replies.backends.block.BlockBackend",
     "callback": "xqueue_bridge.grader_replies.backends.callback.CallbackBackend",
+    # Replies to regrades. It uses the backend of REPLY_BACKEND.
+    "regrade": "xqueue_bridge.regrading.backend.RegradeReplyBackend",
 }
 
 #: Marks the reply as applied. A backend calls it in the transaction that stores the learner's
 #: state, so that a killed process leaves both or neither.
 OnApplied: TypeAlias = Callable[[ApplyResult], None]
+
+#: Gets the points that the learner has now and would have, and returns why the reply does not
+#: count; "": it counts. Called under the lock of the learner's state.
+Refusal: TypeAlias = Callable[[float, float], str]
 
 
 class ReplyBackend(Protocol):
@@ -76,6 +82,24 @@ class ReopeningReplyBackend(Protocol):
         ...
 
 
+@runtime_checkable
+class RegradeBackend(Protocol):
+    """A reply backend that can replace the grade of an answer that does not wait for a reply."""
+
+    needs_block_lock: bool
+
+    def apply_regrade(
+        self, to_apply: ReplyToApply, answer_id: str, refusal: Refusal, on_applied: OnApplied
+    ) -> ApplyResult:
+        """Replace points and feedback of one answer, and return the result.
+
+        Nothing is changed, and the result has a ``refusal``, if the state does not have the
+        answer, if it waits for another queue key than the reply's, or if ``refusal`` says so.
+        ``on_applied`` is called as by ``apply``.
+        """
+        ...
+
+
 def get_reply_backend(name: str | None = None) -> ReplyBackend:
     """Return a backend by its name; default: the one in ``XQUEUE_BRIDGE["REPLY_BACKEND"]``."""
     name = name or options().REPLY_BACKEND
@@ -85,6 +109,15 @@ def get_reply_backend(name: str | None = None) -> ReplyBackend:
 @lru_cache
 def _load_backend(path: str) -> ReplyBackend:
     return import_string(path)()
+
+
+def refused(reason: str) -> ApplyResult:
+    """Return the result of a regrade that changes nothing."""
+    return ApplyResult(applied=False, refusal=reason)
+
+
+NO_ANSWER = refused("the learner's state does not have this answer")
+ANSWERED_AGAIN = refused("the learner has answered again")
 
 
 def with_mark(reply: GraderReply, points: float, maximum: float | None) -> GraderReply:

@@ -22,7 +22,15 @@ from xqueue_bridge.data import (
     Target,
 )
 from xqueue_bridge.exceptions import PermanentApplyError
-from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
+from xqueue_bridge.grader_replies.backends.base import (
+    ANSWERED_AGAIN,
+    NO_ANSWER,
+    OnApplied,
+    Refusal,
+    points_of,
+    refused,
+    with_mark,
+)
 from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms import block as blocks
@@ -77,6 +85,35 @@ class BlockBackend:
             on_reopened()
         return True
 
+    def apply_regrade(
+        self, to_apply: ReplyToApply, answer_id: str, refusal: Refusal, on_applied: OnApplied
+    ) -> ApplyResult:
+        """Replace the grade of an answer of the block; nothing is saved if it does not count."""
+        block = _load(to_apply.target)
+        result = _grade_again(block, to_apply, answer_id, refusal)
+        if result.applied:
+            with transaction.atomic():
+                _save(block)
+                on_applied(result)
+        return result
+
+
+def _grade_again(
+    block: ProblemBlock, to_apply: ReplyToApply, answer_id: str, refusal: Refusal
+) -> ApplyResult:
+    """Let the block's answer wait for the reply, and grade it, unless the reply does not count."""
+    answer = blocks.graded_answer(block, answer_id)
+    maximum = blocks.answer_points(block).get(answer_id)
+    if answer is None or maximum is None:
+        return NO_ANSWER
+    if answer.queue_key not in (None, to_apply.queue_key):
+        return ANSWERED_AGAIN
+    points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
+    if reason := refusal(answer.points, points):
+        return refused(reason)
+    blocks.wait_again(block, answer_id, to_apply.queue_key, f"{timezone.now():%Y%m%d%H%M%S}")
+    return _grade(block, to_apply, answer_id)
+
 
 def _grade(block: ProblemBlock, to_apply: ReplyToApply, answer_id: str) -> ApplyResult:
     maximum = blocks.answer_points(block).get(answer_id)
@@ -91,7 +128,7 @@ def _grade(block: ProblemBlock, to_apply: ReplyToApply, answer_id: str) -> Apply
         blocks.mark_not_graded(block, answer_id)
     if not blocks.has_possible_score(block):
         raise PermanentApplyError("The block's score is not possible, so it was not saved.")
-    return ApplyResult(True, points, maximum)
+    return ApplyResult(True, points, maximum, answer_id)
 
 
 def _show(block: ProblemBlock, to_apply: ReplyToApply, _input_id: str) -> ApplyResult:

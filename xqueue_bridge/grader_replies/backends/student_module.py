@@ -10,7 +10,15 @@ from django.utils import timezone
 from xqueue_bridge.data import ApplyResult, Dispatch, ReopenRequest, ReplyToApply, Target
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError
-from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
+from xqueue_bridge.grader_replies.backends.base import (
+    ANSWERED_AGAIN,
+    NO_ANSWER,
+    OnApplied,
+    Refusal,
+    points_of,
+    refused,
+    with_mark,
+)
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.users import user_exists
@@ -54,6 +62,24 @@ class StudentModuleBackend:
 
         return in_transaction(work)
 
+    def apply_regrade(
+        self, to_apply: ReplyToApply, answer_id: str, refusal: Refusal, on_applied: OnApplied
+    ) -> ApplyResult:
+        """Replace the grade of an answer with three statements, and one more on SQLite."""
+
+        def work() -> ApplyResult:
+            target = to_apply.target
+            row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
+            if row is None:
+                return NO_ANSWER
+            result = _grade_again(row, to_apply, answer_id, refusal)
+            if result.applied:
+                learner_state.save_rows([row], learner_state.Reason.REPLY)
+                on_applied(result)
+            return result
+
+        return in_transaction(work)
+
     def apply_batch(
         self,
         batch: Sequence[ReplyToApply],
@@ -93,9 +119,46 @@ def _grade(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> Apply
     answer_id = capa.waiting_answers(fields).get(to_apply.queue_key)
     if answer_id is None:
         return NOT_WAITING
+    points, maximum = _points(fields, to_apply, answer_id)
+    return _set(row, fields, to_apply, answer_id, points, maximum)
+
+
+def _grade_again(
+    row: learner_state.StudentModuleRow,
+    to_apply: ReplyToApply,
+    answer_id: str,
+    refusal: Refusal,
+) -> ApplyResult:
+    fields = row.fields()
+    answer = capa.graded_answer(fields, answer_id)
+    if answer is None:
+        return NO_ANSWER
+    if answer.queue_key not in (None, to_apply.queue_key):
+        return ANSWERED_AGAIN
+    points, maximum = _points(fields, to_apply, answer_id)
+    if reason := refusal(answer.points, points):
+        return refused(reason)
+    attempts = fields.get("attempts")
+    if type(attempts) is int and capa.not_graded_answers(fields) == {answer_id}:
+        # The attempt was not counted, because no grader could grade it.
+        fields = {**fields, "attempts": attempts + 1}
+    return _set(row, fields, to_apply, answer_id, points, maximum)
+
+
+def _points(fields: capa.State, to_apply: ReplyToApply, answer_id: str) -> tuple[float, float]:
     is_fraction = to_apply.score_is_fraction
     maximum = capa.maximum_of(fields, answer_id, to_apply.points, is_fraction=is_fraction)
-    points = points_of(to_apply.reply, maximum, is_fraction=is_fraction)
+    return points_of(to_apply.reply, maximum, is_fraction=is_fraction), maximum
+
+
+def _set(
+    row: learner_state.StudentModuleRow,
+    fields: capa.State,
+    to_apply: ReplyToApply,
+    answer_id: str,
+    points: float,
+    maximum: float,
+) -> ApplyResult:
     possible = capa.possible_of(fields, to_apply.points)
     if to_apply.is_failure:
         state = capa.failed(fields, answer_id, to_apply.reply.msg, possible=possible)
@@ -104,7 +167,7 @@ def _grade(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> Apply
         state = capa.graded(fields, answer_id, reply, points=points, possible=possible)
     row.set_fields(state)
     row.set_score(learner_state.RawScore(state["score"]["raw_earned"], possible))
-    return ApplyResult(True, points, maximum)
+    return ApplyResult(True, points, maximum, answer_id)
 
 
 def _show(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from datetime import UTC, datetime, time
+from datetime import datetime
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_date, parse_datetime
-from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import credentials_options
 from xqueue_bridge.credentials import api as credentials
+from xqueue_bridge.management.arguments import course_key, parse_time
 
 
 class Command(BaseCommand):
@@ -20,14 +18,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--since",
-            type=_parse_datetime,
+            type=parse_time,
             help="Only grades changed since this day or time (ISO 8601; UTC if it has no zone).",
         )
         parser.add_argument(
             "--course",
             action="append",
             default=[],
-            type=_course_key,
+            type=course_key,
             help="Only grades of this course; may be repeated.",
         )
         parser.add_argument(
@@ -63,22 +61,3 @@ class Command(BaseCommand):
                 self.stdout.write(f"{grade.course_id}  user {grade.user_id}")
         done = "would be sent again" if dry_run else "will be sent again"
         self.stdout.write(f"{count} grades {done}.")
-
-
-def _parse_datetime(text: str) -> datetime:
-    try:
-        moment = parse_datetime(text)
-        if moment is None and (day := parse_date(text)):
-            moment = datetime.combine(day, time.min)
-        if moment is not None:
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise ArgumentTypeError(f"{text!r} is neither a day nor a time, such as 2026-11-20T08:00Z")
-
-
-def _course_key(text: str) -> CourseKey:
-    try:
-        return CourseKey.from_string(text)
-    except InvalidKeyError:
-        raise ArgumentTypeError(f"{text!r} is not a course key") from None

@@ -1,0 +1,54 @@
+"""The work index alone gives the order of answers and regrades."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.submission_queue import queue
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.states import Status
+
+ROWS = 3_000
+
+
+@pytest.fixture
+def many(db) -> None:
+    """Store waiting and finished rows, a few of them regrades, and update the statistics."""
+    now = timezone.now()
+    contents = [SubmissionContent(header="{}", body="{}") for _ in range(ROWS)]
+    SubmissionContent.objects.bulk_create(contents, batch_size=500)
+    ids = list(SubmissionContent.objects.order_by("pk").values_list("pk", flat=True))
+    rows = [
+        Submission(
+            content_id=content_id,
+            queue_name=f"queue {n % 3}",
+            status=Status.WAITING if n % 2 else Status.ANSWERED,
+            available_at=now if n % 2 else None,
+            user_id=n,
+            course_key="course-v1:DemoX+CS101+2026",
+            usage_key="block-v1:DemoX+CS101+2026+type@problem+block@loops",
+            dispatch="score_update",
+            queue_key=f"key {n}",
+            regrade_of=n if n % 101 == 0 else None,
+            created_at=now,
+        )
+        for n, content_id in enumerate(ids)
+    ]
+    Submission.objects.bulk_create(rows, batch_size=500)
+    table = Submission._meta.db_table
+    verb = {"mysql": "ANALYZE TABLE", "postgresql": "ANALYZE"}.get(connection.vendor, "ANALYZE")
+    with connection.cursor() as cursor:
+        cursor.execute(f"{verb} {table}")
+        cursor.fetchall() if connection.vendor == "mysql" else None
+
+
+def test_pull_reads_a_range_of_the_work_index(many) -> None:
+    plan = queue._window("queue 1", 1, DatabaseNow()).explain()
+    assert "xqueue_bridge_work" in plan, plan
+    assert "xqueue_bridge_of_course" not in plan, plan
+    assert "USE TEMP B-TREE" not in plan, plan
+    assert "Using filesort" not in plan, plan
+    assert "Sort" not in plan, plan

@@ -1,0 +1,51 @@
+"""Let a graded answer wait for another reply, and end that waiting, in our own StudentModule.
+
+Used by a regrade that does not keep the previous feedback while graders work on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils import timezone
+
+from xqueue_bridge.data import Target
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.lms import capa
+
+
+def wait_again(target: Target, answer_id: str, queue_key: str) -> dict[str, Any] | None:
+    """Let the answer wait for the queue key; return its previous entry, for ``end_waiting``.
+
+    None, and nothing is changed: the state does not have the answer, or it waits for another
+    reply. The learner's score stays. Call it in a transaction. Three statements, four on SQLite.
+    """
+    row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
+    if row is None:
+        return None
+    fields = row.fields()
+    answer = capa.graded_answer(fields, answer_id)
+    if answer is None or answer.queue_key is not None:
+        return None
+    time = f"{timezone.now():%Y%m%d%H%M%S}"
+    row.set_fields(capa.waiting_again(fields, answer_id, queue_key, time))
+    learner_state.save_rows([row], learner_state.Reason.REQUEUE)
+    return answer.entry
+
+
+def end_waiting(target: Target, answer_id: str, queue_key: str, entry: Mapping[str, Any]) -> bool:
+    """Put the previous entry back if the answer still waits for this key; return whether it did.
+
+    Call it in a transaction. Three statements, four on SQLite.
+    """
+    row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
+    if row is None:
+        return False
+    fields = row.fields()
+    answer = capa.graded_answer(fields, answer_id)
+    if answer is None or answer.queue_key != queue_key:
+        return False
+    row.set_fields(capa.with_entry(fields, answer_id, entry))
+    learner_state.save_rows([row], learner_state.Reason.REQUEUE)
+    return True

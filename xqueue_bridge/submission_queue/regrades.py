@@ -1,0 +1,112 @@
+"""Regrades in the submissions table: rows that offer an answered submission to graders again.
+
+A regrade is a row of its own with a copy of the content and a queue key that no header contains.
+It enters the same work index as an answer; ``queue.pull`` tries the answers of its window first.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from opaque_keys.edx.keys import LearningContextKey
+
+from xqueue_bridge.conf import queue_options
+from xqueue_bridge.data import Dispatch, Target
+from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.states import Status, sources_of
+
+#: Regrades of a queue that may be open at once. It must stay below ``queue.CLAIM_WINDOW``: then
+#: each window has space for the oldest answer, which a pull takes first.
+MAX_OPEN = 24
+#: Statuses of submissions that can be graded again.
+FINISHED = (Status.ANSWERED, Status.FAILED)
+
+
+def regradable(course_key: LearningContextKey) -> QuerySet[Submission]:
+    """Return the submissions of a course that graders can be offered again.
+
+    Not those of a legacy XQueue server, whose answers are not stored here, nor those of a
+    submitter, whose LMS keeps the state.
+    """
+    return Submission.objects.filter(
+        course_key=course_key,
+        status__in=FINISHED,
+        transport=Submission.Transport.TABLE,
+        dispatch=Dispatch.SCORE_UPDATE,
+        regrade_of=None,
+    )
+
+
+def enqueue_regrade(original_id: int) -> Submission | None:
+    """Offer a finished submission to graders again; return the new row.
+
+    None if it is gone, retired, or not finished. Call it in a transaction. Three statements.
+    """
+    original = (
+        Submission.objects.filter(pk=original_id, status__in=FINISHED)
+        .select_related("content")
+        .first()
+    )
+    if original is None or not original.content.body:
+        return None
+    now = DatabaseNow()
+    content = SubmissionContent.objects.create(
+        header=original.content.header,
+        body=original.content.body,
+        points=original.content.points,
+        files=original.content.files,  # the files themselves are not copied
+    )
+    max_age = timedelta(seconds=queue_options(original.queue_name).MAX_AGE_SECONDS)
+    return Submission.objects.create(
+        content=content,
+        queue_name=original.queue_name,
+        status=Status.WAITING,
+        available_at=now,
+        retry_until=now.plus(max_age),
+        created_at=now,
+        user_id=original.user_id,
+        course_key=original.course_key,
+        usage_key=original.usage_key,
+        dispatch=original.dispatch,
+        queue_key=f"regrade-{original_id}-{secrets.token_hex(8)}",
+        regrade_of=original_id,
+    )
+
+
+def supersede_regrade(submission_id: int) -> bool:
+    """Supersede an open regrade, so that no grader is offered it; False if it is finished."""
+    return bool(
+        Submission.objects.filter(
+            pk=submission_id, status__in=sources_of(Status.SUPERSEDED)
+        ).update(status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now())
+    )
+
+
+def has_newer_answer(original_id: int, target: Target, answer_id: str) -> bool:
+    """Return whether the learner has answered again since, and that answer was graded.
+
+    One statement. An answer that still waits is seen in the learner's state.
+    """
+    newer = Submission.objects.filter(
+        user_id=target.user_id, usage_key=target.usage_key, pk__gt=original_id, regrade_of=None
+    )
+    graded = grader_replies.replies_about(OuterRef("pk"), answer_id)
+    return newer.filter(Exists(graded)).exists()
+
+
+def ended_without_reply(submission_ids: Collection[int]) -> dict[int, str]:
+    """Return those of the regrades that no reply will finish, with their status."""
+    rows = Submission.objects.filter(pk__in=submission_ids)
+    ended = rows.filter(
+        Q(status__in=(Status.SUPERSEDED, Status.RETIRED))
+        | Q(status__in=FINISHED) & ~Exists(grader_replies.pending_replies_to(OuterRef("pk")))
+    )
+    found = dict(ended.values_list("pk", "status"))
+    known = set(rows.values_list("pk", flat=True))
+    return found | dict.fromkeys(set(submission_ids) - known, "")
