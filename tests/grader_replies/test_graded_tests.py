@@ -157,7 +157,6 @@ class TestStored:
         stored = ReceivedReply.objects.get()
         assert (stored.tests, stored.staff_note) == ([SHOWN, HIDDEN], "look at 7")
         assert "external-grader-tests" in stored.message
-        assert graded_tests.tests_from_json(stored.tests)[1].visible is False
 
     def test_warnings_are_in_a_header_and_beside_the_reply(self):
         grader, form, response = self.put(score=-1, correct=False)

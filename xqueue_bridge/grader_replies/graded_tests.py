@@ -84,14 +84,9 @@ def parse_staff_note(members: Mapping[str, object], warnings: list[ReplyWarning]
     return note[:MAX_NOTE]
 
 
-def tests_to_json(tests: Iterable[GradedTest]) -> list[dict[str, Any]]:
+def stored_tests(tests: Iterable[GradedTest]) -> list[dict[str, Any]]:
     """Return the tests as they are stored."""
     return [asdict(test) for test in tests]
-
-
-def tests_from_json(stored: Iterable[Mapping[str, Any]]) -> tuple[GradedTest, ...]:
-    """Return stored tests."""
-    return tuple(GradedTest(**each) for each in stored)
 
 
 def table_of(tests: Sequence[GradedTest], texts: TableTexts) -> str:

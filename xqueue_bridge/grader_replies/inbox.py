@@ -20,7 +20,7 @@ from xqueue_bridge.data import GraderReply
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.code_counts import count_after_commit
-from xqueue_bridge.grader_replies.graded_tests import tests_to_json
+from xqueue_bridge.grader_replies.graded_tests import stored_tests
 from xqueue_bridge.grader_replies.learner_message import learner_message
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
@@ -221,7 +221,7 @@ def _columns(
             "correct": reply.correct,
             "score_given": reply.score,
             "message": learner_message(reply),
-            "tests": tests_to_json(reply.tests),
+            "tests": stored_tests(reply.tests),
             "staff_note": reply.staff_note,
             "codes": [each.as_json() for each in reply.warnings],
         }
