@@ -9,9 +9,7 @@ grade, or more than one.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 import threading
 import time
@@ -21,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from benchmarks.command import argument_parser, set_up
 
 #: Seconds for everything that is still open when the last answer is submitted.
 DRAIN_SECONDS = 300
@@ -223,16 +223,11 @@ def _site() -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--database", choices=["sqlite", "postgres", "mariadb"], default="sqlite")
+    parser = argument_parser(__doc__)
     parser.add_argument("--submissions", type=int, default=500)
     parser.add_argument("--flips", type=int, default=20)
     wanted = parser.parse_args()
-    os.environ["XQUEUE_BRIDGE_TEST_DB"] = wanted.database
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    import django
-
-    django.setup()
+    set_up(wanted.database)
     from django.test import override_settings
 
     from benchmarks.database import a_database

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -13,11 +14,21 @@ from django.utils import timezone
 
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge import doctor
+from xqueue_bridge.checks.databases import check_deployment
+from xqueue_bridge.doctor import installation, work
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue import api
+from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.worker import heartbeat
+from xqueue_bridge.worker.models import Heartbeat
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
-STATUS = "http://lms.example.com/xqueue/status/"
+# The checks of databases are run for both.
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
+ROOT = "http://lms.example.com"
+STATUS = f"{ROOT}/xqueue/status/"
+CALLBACK = re.compile(rf"{ROOT}/courses/.*/xqueue/0/.*/score_update")
 
 
 @pytest.fixture
@@ -25,7 +36,13 @@ def site():
     """What the site responds with at its public address."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
         mocked.get(STATUS, json={"return_code": 0, "content": "OK"})
+        mocked.post(CALLBACK, status=404, body="xqueue_header: is missing\n")
         yield mocked
+
+
+@pytest.fixture(autouse=True)
+def _sweeper_runs(db) -> None:
+    Heartbeat.objects.create(name=heartbeat.SWEEPER, seen_at=timezone.now())
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +53,20 @@ def _lasting_connections(settings, monkeypatch):
         monkeypatch.setitem(database, "CONN_HEALTH_CHECKS", True)
 
 
+def make_seen_grader(*queue_names: str) -> None:
+    """Create a grader that has logged in, and a submission to each of its queues."""
+    make_grader(*queue_names)
+    for queue_name in queue_names:
+        api.enqueue(new_submission(queue_name))
+
+
 def problems() -> dict[str, str]:
     """Return area -> text and advice of everything that is not well."""
     return {f.area: f"{f.text} {f.advice}" for f in doctor.examine() if f.advice}
 
 
 def test_healthy(db, site, capsys):
-    make_grader("python")
+    make_seen_grader("python")
     assert problems() == {}
     call_command("xqueue_bridge_doctor")
     assert "ok     storage: a file was written, read and deleted" in capsys.readouterr().out
@@ -83,7 +107,7 @@ def test_no_sweeper(db, site):
         received_at=due_at,
         next_attempt_at=due_at,
     )
-    assert "xqueue_bridge_sweep --forever" in problems()["replies"]
+    assert "xqueue_bridge_sweep --forever" in problems()["sweeper"]
 
 
 def test_storage_that_cannot_be_written(db, site, monkeypatch):
@@ -114,9 +138,9 @@ def test_address(db, site, answer, words):
 
 
 def test_workers(db, site, settings, monkeypatch):
-    make_grader("python")
+    make_seen_grader("python")
     settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
-    control = doctor.current_app.control
+    control = installation.current_app.control
     monkeypatch.setattr(control, "ping", lambda timeout: [])
     assert "['TASK_RUNNER'] = 'inline'" in problems()["workers"]
     monkeypatch.setattr(control, "ping", lambda timeout: [{"celery@a": {"ok": "pong"}}])
@@ -124,7 +148,141 @@ def test_workers(db, site, settings, monkeypatch):
 
 
 def test_no_network(db, capsys):
-    """Without --no-network, two requests are sent at most."""
-    make_grader("python")
+    """Without --no-network, three requests are sent at most."""
+    make_seen_grader("python")
     call_command("xqueue_bridge_doctor", "--no-network")
-    assert "address" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "address" not in out
+    assert "callback" not in out
+
+
+LEGACY = {"url": "http://xqueue.example.com", "django_auth": {}}
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        ({"status": 301, "headers": {"Location": "https://x"}}, "the address with https://"),
+        ({"status": 302, "headers": {"Location": "/login"}}, "redirects elsewhere (status 302)"),
+        ({"status": 403, "body": "CSRF"}, "without a login"),
+        ({"status": 404, "body": "<html>nginx"}, "not from the callback's view"),
+        ({"status": 200, "body": "welcome"}, "pass /courses/ on to the LMS"),
+        ({"status": 502}, "the proxy does not reach the LMS"),
+        ({"body": requests.ConnectionError()}, "no connection XQUEUE_INTERFACE['callback_url']"),
+        ({"body": requests.Timeout()}, "timeout"),
+    ],
+)
+def test_callback(db, site, settings, response, words):
+    """An XQueue server would not bring its results there."""
+    settings.XQUEUE_INTERFACE = LEGACY
+    make_seen_grader("python")
+    site.replace(responses.POST, CALLBACK, **response)
+    assert words in problems()["callback"]
+    is_error = {f.area: f.is_error for f in doctor.examine()}
+    assert is_error["callback"] is True
+    settings.XQUEUE_INTERFACE = None
+    assert {f.area: f.is_error for f in doctor.examine()}["callback"] is False
+
+
+def test_callback_has_an_address_of_its_own(db, site, settings):
+    """XQUEUE_INTERFACE["callback_url"] is tried, not LMS_ROOT_URL."""
+    settings.XQUEUE_INTERFACE = {**LEGACY, "callback_url": "http://internal:8000/"}
+    site.post(re.compile("http://internal:8000/courses/"), status=404, body="xqueue_header: is")
+    found = {f.area: f.text for f in doctor.examine()}
+    assert found["callback"] == "http://internal:8000/courses/.../xqueue/...: the bridge responds"
+
+
+def test_callback_of_the_platform(db, site, settings):
+    """In an LMS the platform's own view, which comes first, responds 404 to an empty form."""
+    make_seen_grader("python")
+    settings.ROOT_URLCONF = "tests.lms.platform_urls"
+    site.replace(responses.POST, CALLBACK, status=404, body="<h1>Not found</h1>")
+    found = {f.area: f for f in doctor.examine()}
+    assert found["callback"].text.endswith("tests.lms.platform_urls responds")
+    assert found["callback"].advice == ""
+
+
+def test_callback_without_a_pattern(db, site, settings):
+    settings.ROOT_URLCONF = "tests.no_urls"
+    assert "include(" in problems()["callback"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"last_seen_at": None}, "has never logged in"),
+        ({"last_failed_login_at": timezone.now() + timedelta(hours=1)}, "rotate watcher"),
+        ({"last_seen_at": timezone.now() - timedelta(hours=1)}, "minutes ago; python"),
+    ],
+)
+def test_login_of_a_grader(db, site, fields, words):
+    """C126: which grader does not come, and why."""
+    make_seen_grader("python")
+    Grader.objects.update(**fields)
+    assert words in problems()["grader watcher"]
+
+
+def test_grants_of_a_grader(db, site):
+    make_seen_grader("python")
+    api.create_grader("idle")
+    api.create_grader("wrong", ["pyhton"])
+    Grader.objects.update(last_seen_at=timezone.now())
+    found = problems()
+    assert "xqueue_bridge_grader deny wrong --queue pyhton" in found["grader wrong"]
+    advice = [f.advice for f in doctor.examine() if f.area == "grader idle"]
+    assert advice[0] == "run: manage.py xqueue_bridge_grader grant idle --queue QUEUE"
+
+
+def test_grader_that_is_revoked_is_no_error(db, site):
+    make_seen_grader("python")
+    api.create_grader("former", ["python"])
+    Grader.objects.filter(name="former").update(is_active=False)
+    assert "grader former" not in problems()
+    texts = {f.area: f.text for f in doctor.examine()}
+    assert texts["grader former"].startswith("cannot log in")
+
+
+def test_graders_take_a_fixed_number_of_statements(db, django_assert_num_queries):
+    """Accounts, grants, and queue names, for any number of accounts."""
+    for number in range(5):
+        api.create_grader(f"grader {number}", ["a", "b", "*"])
+    with django_assert_num_queries(3):
+        assert len(list(work.graders())) == 15
+
+
+@pytest.mark.parametrize(
+    ("age", "words"), [(None, "it has never run"), (timedelta(hours=1), "last ran 60 minutes ago")]
+)
+def test_sweeper_that_does_not_run(db, site, age, words):
+    make_seen_grader("python")
+    Heartbeat.objects.all().delete()
+    if age:
+        Heartbeat.objects.create(name=heartbeat.SWEEPER, seen_at=timezone.now() - age)
+    assert words in problems()["sweeper"]
+
+
+def test_checks_of_the_database_are_findings(db, site):
+    """An override needs a server that is not configured: W009 is a check of databases."""
+    make_seen_grader("python")
+    TransportOverride.objects.create(scope="site", use_submissions_table=False)
+    assert "xqueue_bridge.W009" in problems()["settings"]
+    texts = [f.text for f in doctor.examine() if f.area == "courses"]
+    assert texts[0] == "site uses the legacy XQueue"
+
+
+def test_paused_graders(db, site):
+    make_seen_grader("python")
+    grader = Grader.objects.get()
+    later = timezone.now() + timedelta(hours=1)
+    grader.pauses.create(queue_name="python", since=timezone.now(), paused_until=later)
+    assert "Paused graders" in problems()["queue python"]
+
+
+def test_legacy_database_is_no_finding_of_connections(monkeypatch, settings):
+    """Only commands use it: no request waits for a connection to it."""
+    entry = {"ENGINE": "django.db.backends.mysql", "NAME": "xqueue"}
+    monkeypatch.setitem(settings.DATABASES, "other", entry)
+    assert "'other'" in str(check_deployment())
+    monkeypatch.delitem(settings.DATABASES, "other")
+    monkeypatch.setitem(settings.DATABASES, "legacy_xqueue", entry)
+    assert "legacy_xqueue" not in str(check_deployment())

@@ -10,6 +10,6 @@ setup(
     python_requires=">=3.9",
     packages=find_packages(include=["tutorxqueuebridge"]),
     package_data={"tutorxqueuebridge": ["patches/*"]},
-    install_requires=["tutor>=22,<23"],
+    install_requires=["tutor>=21,<23"],
     entry_points={"tutor.plugin.v1": ["xqueue-bridge = tutorxqueuebridge.plugin"]},
 )

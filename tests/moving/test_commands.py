@@ -127,7 +127,7 @@ def test_dump(tmp_path, capsys, learner, lines):
     make_row(waiting)
     make_row(answered, grader_reply=GOOD_REPLY)
     make_row(retired, retired=True)
-    path = dump(tmp_path / ("dump.jsonl" if lines else "dump.json"), lines=lines)
+    path = dump(tmp_path / "dump.json", lines=lines)
     command = (IMPORT, "--dump", str(path))
     assert run(capsys, *command, "--dry-run") == (
         f"{COURSE}: 1 answered, 1 waiting in legacy XQueue\n"
@@ -139,7 +139,7 @@ def test_dump(tmp_path, capsys, learner, lines):
     assert Submission.objects.count() == 2
 
 
-@pytest.mark.parametrize("text", ["", "{}", '[{"model": "submission_queue.submission"}]', "[1]"])
+@pytest.mark.parametrize("text", ["{}", "x", '[{"model": "submission_queue.submission"}]', "[1]"])
 def test_file_that_is_no_dump(tmp_path, text):
     path = tmp_path / "dump.json"
     path.write_text(text)

@@ -24,11 +24,7 @@ class LegacyDump:
     def __init__(self, path: Path) -> None:
         try:
             text = path.read_text(encoding="utf-8")
-            lines = text.splitlines() if path.suffix == ".jsonl" else ()
-            entries = [json.loads(line) for line in lines] if lines else json.loads(text)
-            if not isinstance(entries, list):
-                raise TypeError
-            rows = [_row(entry) for entry in entries if entry["model"] == _MODEL]
+            rows = [_row(entry) for entry in _entries(text) if entry["model"] == _MODEL]
         except OSError as exc:
             raise InvalidField("dump", f"cannot be read: {exc.strerror}") from None
         except (ValueError, TypeError, KeyError, ValidationError):
@@ -67,6 +63,13 @@ class LegacyDump:
 
     def acknowledge(self, row: LegacyRow) -> None:
         """Do nothing: the next run finds the reply here, and does not store it again."""
+
+
+def _entries(text: str) -> list[dict[str, Any]]:
+    """Return the entries: dumpdata writes a list, or lines with ``--format jsonl``."""
+    if text.lstrip().startswith("["):
+        return list(json.loads(text))
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def _is_here(row: LegacyRow) -> bool:

@@ -35,7 +35,7 @@ class XQueueService:
         ``XQUEUE_INTERFACE["callback_url"]``, else ``LMS_ROOT_URL``.
         """
         block = self._block
-        return self._callback_prefix() + build_path(
+        return self.callback_prefix() + build_path(
             course_key(block), block.scope_ids.user_id, usage_key(block), dispatch
         )
 
@@ -53,7 +53,8 @@ class XQueueService:
         return int(getattr(settings, "XQUEUE_WAITTIME_BETWEEN_REQUESTS", 5))
 
     @staticmethod
-    def _callback_prefix() -> str:
+    def callback_prefix() -> str:
+        """Return the address that all callback URLs begin with; "" if none is configured."""
         interface = getattr(settings, "XQUEUE_INTERFACE", None) or {}
         prefix = interface.get("callback_url") or getattr(settings, "LMS_ROOT_URL", None) or ""
         return prefix.rstrip("/")

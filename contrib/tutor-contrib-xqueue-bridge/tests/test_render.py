@@ -1,10 +1,12 @@
-"""The real Tutor renders its environment with the plugin; run by tox -e tutor22."""
+"""The real Tutor renders its environment with the plugin; run by tox -e tutor21,tutor22."""
 
 from __future__ import annotations
 
 import ast
 import os
 import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,29 @@ def test_settings(env: Path, kind: str) -> None:
     assert bridge["PUBLIC_URL"].startswith("http")
     storage = assigned(path, "STORAGES['xqueue_bridge']")
     assert storage["OPTIONS"]["location"] == "/openedx/media-private/xqueue_bridge"
+
+
+def test_release_of_the_platform(env: Path) -> None:
+    """Each supported Tutor builds the image of its release."""
+    release = {"21": "ulmo", "22": "verawood"}[version("tutor").partition(".")[0]]
+    assert f"release/{release}" in (env / "build" / "openedx" / "Dockerfile").read_text()
+
+
+def test_init_task(env: Path) -> None:
+    """``tutor local launch`` migrates, and stops at errors of the checks."""
+    variables = {**os.environ, "TUTOR_ROOT": str(env.parent)}
+    variables["TUTOR_PLUGINS_ROOT"] = str(env.parent / "plugins")
+    code = (
+        "from tutor import hooks; from tutor.plugins.v1 import *; import tutorxqueuebridge.plugin;"
+        "print([task for service, task in hooks.Filters.CLI_DO_INIT_TASKS.iterate()"
+        " if service == 'lms'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "./manage.py lms migrate xqueue_bridge" in done.stdout
+    assert "./manage.py lms check --tag xqueue_bridge" in done.stdout
 
 
 def test_image_is_built_without_upgrades(env: Path) -> None:
