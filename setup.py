@@ -18,6 +18,9 @@ CORE = [
 
 WAFFLE = ["django-waffle>=4.2"]
 
+# Events and filters of the platform. The lower bounds are Ulmo's.
+OPENEDX = ["openedx-events>=10.5", "openedx-filters>=2.1"]
+
 # The real problem block. xblocks-contrib names neither setuptools (fs imports pkg_resources,
 # gone from setuptools 81) nor lazy (xblock.django.request).
 DEMO = ["xblocks-contrib>=0.13", "setuptools<81", "lazy>=1.6"]
@@ -32,6 +35,7 @@ TEST = [
     *METRICS,
     *DEMO,
     *WAFFLE,
+    *OPENEDX,
     "pytest>=8.3",
     "pytest-django>=4.11",
     "pytest-xdist>=3.6",
@@ -86,6 +90,7 @@ setup(
     install_requires=CORE,
     extras_require={
         "waffle": WAFFLE,
+        "openedx": OPENEDX,
         "metrics": METRICS,
         "demo": DEMO,
         # The library for grader authors. Without Django: pip install --no-deps, and these.

@@ -54,6 +54,8 @@ PURE_MAY_IMPORT = {
 CORE = {"django", "asgiref", "rest_framework", "requests", "opaque_keys", "celery", "kombu", "nh3"}
 CORE |= {"dateutil"}  # Celery requires it
 CORE |= {PACKAGE}
+#: Modules that only hosts with an extra import, and the bridge inside of functions.
+OF_AN_EXTRA = {"filters": "openedx_filters"}
 RECEIVERS = "handlers"
 MAX_LINES = 300
 
@@ -195,6 +197,8 @@ def core_needs_no_extra(module: Module) -> Iterator[tuple[int, str]]:
     """Importing the package needs nothing but the core dependencies of setup.py."""
     for found in imports_of(module):
         top = found.module.split(".")[0]
+        if top == OF_AN_EXTRA.get(module.name):
+            continue
         if found.at_module_level and top not in sys.stdlib_module_names and top not in CORE:
             yield found.line, f"{top} is not a core dependency: import it where it is used"
 
@@ -296,6 +300,7 @@ KEEPS = [
     (pure_modules_are_pure, "grader_replies.feedback", "import json, nh3"),
     (receivers_are_in_one_file, "handlers", "state_saved.connect(print)"),
     (core_needs_no_extra, "xqueue_service.toggles", "def ask():\n    import waffle"),
+    (core_needs_no_extra, "filters", "import openedx_filters.tooling"),
     (core_needs_no_extra, "lms.block", "if TYPE_CHECKING:\n    from xblock.core import XBlock"),
     (files_stay_small, "admin", "\n" * MAX_LINES),
 ]

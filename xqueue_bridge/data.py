@@ -196,6 +196,25 @@ class ApplyResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalGrade:
+    """A grade that was applied, as EXTERNAL_GRADER_SCORE_SUBMITTED announces it.
+
+    ``anonymous_user_id`` is the learner's id for graders. ``score_msg`` is the reply as it was
+    applied, as JSON.
+    """
+
+    submission_id: int
+    anonymous_user_id: str
+    course_key: LearningContextKey
+    usage_key: UsageKey
+    queue_key: str = field(repr=False)
+    queue_name: str
+    earned: float
+    possible: float
+    score_msg: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class BlockScore:
     """A learner's score at one block, in points before the block's weight.
 

@@ -67,6 +67,17 @@ class QueueContended(XQueueBridgeError):
     """Other graders took every item that was looked at."""
 
 
+class FilterStopped(XQueueBridgeError):
+    """A filter of the host has stopped a submission or a result.
+
+    The message is the step's reason for the learner.
+    """
+
+
+class EventNotStored(XQueueBridgeError):
+    """The result in an event could not be stored now; the sender may repeat it."""
+
+
 class RequestRefused(XQueueBridgeError):
     """A grader's request is refused.
 

@@ -12,6 +12,8 @@ a block publishes ──SCORE_PUBLISHED──> its score is stored
 a course is published ──course_published──> if the policy has changed, a regrade is requested
 a course grade is stored ──grade_updated──> the platform's signals about grades are sent; the
                                             grade is enqueued and sent to Credentials
+a reply is applied ──reply_applied──> EXTERNAL_GRADER_SCORE_SUBMITTED is sent, if switched on
+edx-submissions has a result ──EXTERNAL_GRADER_SCORE_SUBMITTED──> it is stored, if switched on
 an LMS retires a user ──USER_RETIRE_LMS_MISC──> the learner's data is retired
 """
 
@@ -25,9 +27,10 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge import signals
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import SavedScore
+from xqueue_bridge.data import Dispatch, SavedScore
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.lms import block as blocks
+from xqueue_bridge.lms import external_grader_event
 from xqueue_bridge.lms import student_module as platform_state
 from xqueue_bridge.lms.retirement import retire_signal
 from xqueue_bridge.worker.enqueue import enqueue
@@ -68,6 +71,7 @@ def connect_all() -> None:
     signals.grade_updated.connect(
         enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
     )
+    connect_external_grader_event()
     platform_model = platform_state.student_module()
     if platform_model is not None:
         post_save.connect(
@@ -78,6 +82,37 @@ def connect_all() -> None:
     user_retired = retire_signal()
     if user_retired is not None:
         user_retired.connect(retire_user, dispatch_uid="xqueue_bridge.retire_user")
+
+
+def connect_external_grader_event() -> None:
+    """Connect what the settings switch on, and keep the platform from grading a second time.
+
+    Our events announce grades that are applied, so the platform's own receiver does not get them.
+    If we receive the events of edx-submissions, it gets none.
+    """
+    chosen, event = options(), external_grader_event.get_signal()
+    is_sent = chosen.SEND_EXTERNAL_GRADER_EVENT is True
+    is_received = chosen.RECEIVE_EXTERNAL_GRADER_EVENT is True
+    if event is None or not (is_sent or is_received):
+        return
+    if is_sent:
+        signals.reply_applied.connect(
+            send_external_grader_event, dispatch_uid="xqueue_bridge.send_external_grader_event"
+        )
+    theirs = external_grader_event.platform_receiver()
+    if theirs is not None:
+        event.disconnect(theirs)
+    if is_received:
+        event.connect(
+            receive_external_grader_event,
+            dispatch_uid="xqueue_bridge.receive_external_grader_event",
+        )
+    elif theirs is not None:
+        event.connect(
+            external_grader_event.unless_sent_by_us(theirs),
+            dispatch_uid="xqueue_bridge.platform_external_grader_event",
+            weak=False,
+        )
 
 
 def apply_waiting_replies(
@@ -108,6 +143,33 @@ def supersede_replaced_in_lms(sender: object, *, instance: Any, **kwargs: object
 
     learner = (instance.student_id, instance.module_state_key)
     after_commit(partial(submission_queue.supersede_replaced, *learner, waiting_keys))
+
+
+def send_external_grader_event(
+    sender: object,
+    *,
+    reply_id: int,
+    points: float | None,
+    max_points: float | None,
+    dispatch: str,
+    **kwargs: object,
+) -> None:
+    """Send the platform's event about an applied grade; not for trial runs and failure replies."""
+    from xqueue_bridge.grader_replies import api as grader_replies
+
+    if dispatch != Dispatch.SCORE_UPDATE:
+        return
+    grade = grader_replies.external_grade(reply_id, max_points)
+    if grade is not None:
+        external_grader_event.send(grade)
+
+
+def receive_external_grader_event(sender: object, *, score: Any, **kwargs: object) -> None:
+    """Store the result of a grader of edx-submissions; our own events are ignored."""
+    from xqueue_bridge.submission_queue import api as submission_queue
+
+    if not external_grader_event.is_sending():
+        submission_queue.receive_score(score)
 
 
 def delete_history_of(

@@ -22,6 +22,17 @@ class Options:
     #   ready.
     REPLACE_XQUEUE_SERVICE: bool = True
 
+    # -- events of openedx-events
+    # .. setting_name: XQUEUE_BRIDGE['SEND_EXTERNAL_GRADER_EVENT']
+    # .. setting_default: False
+    # .. setting_description: Send EXTERNAL_GRADER_SCORE_SUBMITTED for each grade that was applied.
+    SEND_EXTERNAL_GRADER_EVENT: bool = False
+    # .. setting_name: XQUEUE_BRIDGE['RECEIVE_EXTERNAL_GRADER_EVENT']
+    # .. setting_default: False
+    # .. setting_description: Store and apply the results that edx-submissions announces with
+    #   EXTERNAL_GRADER_SCORE_SUBMITTED, in place of the platform's own receiver.
+    RECEIVE_EXTERNAL_GRADER_EVENT: bool = False
+
     # -- sending
     # .. setting_name: XQUEUE_BRIDGE['QUEUES']
     # .. setting_default: {}

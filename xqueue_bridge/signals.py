@@ -12,9 +12,9 @@ from django.dispatch import Signal
 #: Arguments: ``reply_id`` (int), ``submission_id`` (int).
 reply_received = Signal()
 
-#: A reply was applied to the learner's state. Arguments: ``reply_id`` (int), ``user_id`` (int),
-#: ``course_key``, ``usage_key``, ``dispatch`` (str), ``points`` (float, or None for an
-#: ungraded response), ``max_points`` (float or None).
+#: A reply was applied to the learner's state. Arguments: ``reply_id``, ``submission_id`` and
+#: ``user_id`` (int), ``course_key``, ``usage_key``, ``dispatch`` (str), ``points`` (float, or None
+#: for an ungraded response), ``max_points`` (float or None).
 reply_applied = Signal()
 
 #: A reply will not be applied to the learner's state. Arguments: ``reply_id`` (int), ``status``

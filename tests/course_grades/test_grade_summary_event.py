@@ -105,9 +105,11 @@ def test_error_of_the_event_bus_costs_no_grade(ada, event, caplog):
     assert "secret" not in caplog.text
 
 
-def test_nothing_is_sent_without_openedx_events(ada):
+def test_nothing_is_sent_without_openedx_events(ada, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openedx_events.learning", None)
     events._openedx_events.cache_clear()
     score(ada)
     settle(ada)
     assert events._openedx_events() is None
     assert stored(ada).percent_grade == 0.5
+    events._openedx_events.cache_clear()

@@ -745,6 +745,7 @@ class TestSignals:
         assert received == [
             {
                 "reply_id": reply.pk,
+                "submission_id": reply.submission_id,
                 "user_id": committed_ada,
                 "course_key": COURSE,
                 "usage_key": BLOCK,

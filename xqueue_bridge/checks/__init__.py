@@ -8,6 +8,7 @@ from xqueue_bridge.checks.databases import check_databases, check_deployment
 from xqueue_bridge.checks.host import check_files_storage, check_host
 from xqueue_bridge.checks.lms import check_lms
 from xqueue_bridge.checks.monitoring import check_alerts, check_metrics
+from xqueue_bridge.checks.openedx import check_openedx
 from xqueue_bridge.checks.options import (
     check_crawler_detector,
     check_credentials,
@@ -28,6 +29,7 @@ __all__ = [
     "check_host",
     "check_lms",
     "check_metrics",
+    "check_openedx",
     "check_options",
     "check_reply_backend",
     "check_state_client",
@@ -44,6 +46,7 @@ def register_all() -> None:
     checks.register(check_history, "xqueue_bridge")
     checks.register(check_host, "xqueue_bridge")
     checks.register(check_lms, "xqueue_bridge")
+    checks.register(check_openedx, "xqueue_bridge")
     checks.register(check_credentials, "xqueue_bridge")
     checks.register(check_metrics, "xqueue_bridge")
     checks.register(check_alerts, "xqueue_bridge")

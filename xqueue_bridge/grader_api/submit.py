@@ -28,6 +28,7 @@ from xqueue_bridge.lms.callback_url import read_url
 from xqueue_bridge.protocol import fields as protocol_fields
 from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.submission_queue import queue
+from xqueue_bridge.xqueue_service.submission_filter import filter_submission
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
 from xqueue_bridge.xqueue_service.transports.base import check_body, read_files
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
@@ -68,7 +69,11 @@ class SubmitView(XQueueView):
         try:
             header = parse_xheader(protocol_fields.text_field(self.fields, "xqueue_header"))
             body = check_body(protocol_fields.text_field(self.fields, "xqueue_body"))
-            new = _submission(header, body, _uploads(request))
+            files = _uploads(request)
+            header, body = filter_submission(header, body, files)
+            new = _submission(header, body, files)
+        except SendError as refusal:
+            return failure(str(refusal))
         except (InvalidField, InvalidHeader) as exc:
             raise RequestRefused(INVALID) from exc
         if _is_forwarded(new):

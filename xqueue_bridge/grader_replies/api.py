@@ -6,6 +6,7 @@ from xqueue_bridge.grader_replies.backends.base import (
     RegradeBackend,
     get_reply_backend,
 )
+from xqueue_bridge.grader_replies.external_grade import external_grade
 from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
     accept_late_replies,
@@ -48,6 +49,7 @@ __all__ = [
     "delete_replies",
     "discard_late_reply",
     "end_waiting",
+    "external_grade",
     "get_reply_backend",
     "graded_submissions",
     "has_valid_reply",

@@ -103,17 +103,17 @@ def accept_late_replies(submission_id: int) -> None:
     late.update(status=Status.PENDING, next_attempt_at=timezone.now(), last_error="")
 
 
-def store_failure_reply(submission_id: int) -> int:
+def store_failure_reply(submission_id: int, reason: str = "") -> int:
     """Store a failure reply for a submission, in the form of a grader's reply."""
-    body = failure_reply()
+    body = failure_reply(reason)
     # Its null is XQueue's own.
     reply = replace(parse_reply(body), warnings=())
     return store_reply(submission_id, Source.SYSTEM, body, reply=reply)
 
 
-def failure_reply() -> str:
-    """Return the body of a failure reply, in the active language."""
-    msg = f'<div class="capa_alert">{escape(FAILURE_MESSAGE)}</div>'
+def failure_reply(reason: str = "") -> str:
+    """Return the body of a failure reply: ``reason``, else our message in the active language."""
+    msg = f'<div class="capa_alert">{escape(reason or FAILURE_MESSAGE)}</div>'
     return json.dumps({"correct": None, "score": 0, "msg": msg})
 
 

@@ -21,6 +21,7 @@ class ReceivedReply(WorkItem):
     class Source(models.TextChoices):
         PUT_RESULT = "put_result", _("result of a grader")
         CALLBACK = "callback", _("XQueue callback")
+        EVENT = "event", _("event of openedx-events")
         SYSTEM = "system", _("failure reply of the bridge")
 
     class Status(models.TextChoices):

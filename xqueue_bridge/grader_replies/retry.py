@@ -105,6 +105,7 @@ def _send_applied_on_commit(reply: ReceivedReply, result: ApplyResult) -> None:
             reply_applied.send_robust,
             sender=ReceivedReply,
             reply_id=reply.pk,
+            submission_id=reply.submission_id,
             user_id=target.user_id,
             course_key=target.course_key,
             usage_key=target.usage_key,

@@ -642,7 +642,7 @@ class Migration(migrations.Migration):
                 ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='attempts')),
                 ('next_attempt_at', models.DateTimeField(null=True, verbose_name='next attempt at')),
                 ('last_error', models.CharField(blank=True, help_text='Why the last attempt failed; never content.', max_length=255, verbose_name='last error')),
-                ('source', models.CharField(choices=[('put_result', 'result of a grader'), ('callback', 'XQueue callback'), ('system', 'failure reply of the bridge')], max_length=10, verbose_name='source')),
+                ('source', models.CharField(choices=[('put_result', 'result of a grader'), ('callback', 'XQueue callback'), ('event', 'event of openedx-events'), ('system', 'failure reply of the bridge')], max_length=10, verbose_name='source')),
                 ('body', models.TextField(verbose_name='body as received')),
                 ('digest', models.CharField(max_length=64, verbose_name='SHA-256 of the body')),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('applied', 'applied'), ('stale', 'stale'), ('rejected', 'invalid'), ('dead', 'dead'), ('late', 'late')], default='pending', max_length=8, verbose_name='status')),

@@ -31,7 +31,7 @@ from xqueue_bridge.moving.legacy_table import Kind, LegacyRow, LegacyTable
 from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.submission_queue import legacy
 from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.submission_queue.results import ParsedResult, parse_result
+from xqueue_bridge.submission_queue.parsed_result import ParsedResult, parse_result
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.xqueue_service.transports.base import check_body
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue

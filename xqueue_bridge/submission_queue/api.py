@@ -8,6 +8,7 @@ from xqueue_bridge.submission_queue.accounts import (
 )
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
 from xqueue_bridge.submission_queue.event_counts import EventCounts, FinishedCount, count_events
+from xqueue_bridge.submission_queue.external_results import receive_score
 from xqueue_bridge.submission_queue.finish import (
     fail_exhausted,
     requeue,
@@ -60,6 +61,7 @@ __all__ = [
     "queue_positions",
     "queue_positions_in_course",
     "queue_stats",
+    "receive_score",
     "recent_rate",
     "regradable",
     "requeue",

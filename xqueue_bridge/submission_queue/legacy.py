@@ -1,4 +1,4 @@
-"""Results that a legacy XQueue server brings to the callback URL.
+"""Results that a legacy XQueue server brings to the callback URL, or edx-submissions by an event.
 
 The request is not authenticated; the queue key is its only proof. A reply whose key the learner's
 saved state waits for is always stored. A reply with another key can be early, because a fast
@@ -21,7 +21,12 @@ from xqueue_bridge.data import Target, XHeader
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.submission_queue.results import ParsedResult, parse_result
+from xqueue_bridge.submission_queue.parsed_result import (
+    ParsedResult,
+    filtered,
+    parse_result,
+    store_stopped,
+)
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker.after_response import run_after_response
 
@@ -38,8 +43,6 @@ MAX_UNMATCHED_BYTES = 65_536
 #: How long an unmatched submission is kept.
 UNMATCHED_LIFETIME = timedelta(hours=1)
 
-_SOURCE = "callback"
-
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -49,7 +52,7 @@ class Receipt:
     text: str
 
 
-def receive(target: Target, header: XHeader, body: str) -> Receipt:
+def receive(target: Target, header: XHeader, body: str, source: str = "callback") -> Receipt:
     """Store one reply from a legacy XQueue server; it is applied after the response.
 
     200: stored, or nothing to do. 400, 403, 404, 409, 413: sending it again will not help.
@@ -68,8 +71,8 @@ def receive(target: Target, header: XHeader, body: str) -> Receipt:
         return Receipt(403, "this submission is answered by put_result")
     submission = next((row for row in same_key if row.dispatch == target.dispatch), None)
     if learner.is_retired or not learner.exists:
-        return _discard(target, submission, is_known=learner.is_retired)
-    result = parse_result(body)
+        return _discard(target, submission, source, is_known=learner.is_retired)
+    result = filtered(target, header.queue_name, parse_result(body, source))
     if header.queue_key in learner.waiting_keys:
         return _store_waited_for(target, header, submission, result)
     if submission is not None:
@@ -180,21 +183,26 @@ def _store_unmatched(target: Target, header: XHeader, result: ParsedResult) -> R
 
 def _store(submission: Submission, result: ParsedResult) -> Receipt:
     """Store the reply in the caller's transaction; an invalid one with a failure reply."""
+    if result.stopped:
+        store_stopped(submission.pk, result)
+        return Receipt(200, "stopped by a filter, and the learner is told")
     if submission.dispatch in result.dispatches:
-        grader_replies.store_reply(submission.pk, _SOURCE, result.body, reply=result.reply)
+        grader_replies.store_reply(submission.pk, result.source, result.body, reply=result.reply)
         return Receipt(200, "stored")
     # An invalid reply never reaches a block. The failure reply ends the learner's waiting.
     grader_replies.store_reply(
-        submission.pk, _SOURCE, result.body, reply=None, error=result.problem or ""
+        submission.pk, result.source, result.body, reply=None, error=result.problem or ""
     )
     grader_replies.store_failure_reply(submission.pk)
     return Receipt(200, f"refused, and the learner is told: {result.problem}")
 
 
-def _discard(target: Target, submission: Submission | None, *, is_known: bool) -> Receipt:
+def _discard(
+    target: Target, submission: Submission | None, source: str, *, is_known: bool
+) -> Receipt:
     """Acknowledge a reply to a retired or deleted learner, because a retry would not help."""
     if submission is not None:
-        grader_replies.discard_late_reply(submission.pk, _SOURCE)
+        grader_replies.discard_late_reply(submission.pk, source)
     elif is_known:
         learner_state.count_late_reply(target.user_id)
     else:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -17,11 +17,12 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from xqueue_bridge.conf import options, queue_options
-from xqueue_bridge.data import Dispatch, GraderReply, LeaseHeader
+from xqueue_bridge.data import GraderReply, LeaseHeader
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.exceptions import InvalidField, InvalidReply, RequestRefused
+from xqueue_bridge.exceptions import InvalidField, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.lms import filters
 from xqueue_bridge.protocol.codes import Code
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
@@ -29,12 +30,21 @@ from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 from xqueue_bridge.submission_queue import finish
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.parsed_result import (
+    ParsedResult,
+    filtered,
+    parse_result,
+    store_stopped,
+)
 from xqueue_bridge.submission_queue.pauses import count_invalid_reply
 from xqueue_bridge.submission_queue.queue import pullkey_digest
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker.backoff import backoff
 
 log = logging.getLogger(__name__)
+
+#: A superseded submission is still graded by the grader that holds its lease.
+_TAKES_RESULT = (Status.LEASED, Status.SUPERSEDED)
 
 # Messages of the protocol, which graders compare verbatim.
 BAD_FORMAT = "Incorrect reply format"
@@ -44,16 +54,6 @@ HAS_RESULT = "Submission already has a result"
 # Our own messages: a legacy XQueue server has no status "failed".
 FAILED = "Submission has failed"
 FAILED_AND_KEPT = "Submission has failed. The result is kept for the course staff"
-
-
-@dataclass(frozen=True)
-class ParsedResult:
-    """A parsed result: a reply valid for these dispatches, an error, or both."""
-
-    body: str
-    problem: InvalidReply | None
-    reply: GraderReply | None = None
-    dispatches: tuple[Dispatch, ...] = ()
 
 
 def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
@@ -67,7 +67,7 @@ def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
         body = text_field(fields, "xqueue_body")
     except InvalidField as exc:
         raise RequestRefused(BAD_FORMAT) from exc
-    parsed = parse_result(body)
+    parsed = _filtered(grader, lease, parse_result(body))
     if not _complete(grader, lease, parsed):
         if parsed.problem is not None and _reject(grader, lease, parsed):
             raise RequestRefused(BAD_FORMAT) from parsed.problem
@@ -76,22 +76,12 @@ def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
     return parsed.reply.warnings if parsed.reply else ()
 
 
-def parse_result(body: str) -> ParsedResult:
-    """Parse the xqueue_body of a result.
-
-    A trial run needs no grade, but only the Submission row says whether it was one.
-    """
-    most = options().MAX_REPLY_BYTES
-    try:
-        reply = grader_replies.parse_reply(body, max_feedback_bytes=most)
-        return ParsedResult(body, None, reply, tuple(Dispatch))
-    except InvalidReply as invalid:
-        problem = invalid
-    try:
-        output = grader_replies.parse_reply(body, graded=False, max_feedback_bytes=most)
-    except InvalidReply:
-        return ParsedResult(body, problem)
-    return ParsedResult(body, problem, output, (Dispatch.UNGRADED_RESPONSE,))
+def _filtered(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> ParsedResult:
+    """Return the result of a valid lease after the host's filter; one statement if it has one."""
+    if parsed.reply is None or not filters.is_configured(filters.RESULT):
+        return parsed
+    held = _leased(grader, lease, _TAKES_RESULT).first()
+    return filtered(held.target, held.queue_name, parsed) if held else parsed
 
 
 def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool:
@@ -101,14 +91,16 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
 
     def answer() -> bool:
         answered = (
-            _leased(grader, lease, (Status.LEASED, Status.SUPERSEDED))
+            _leased(grader, lease, _TAKES_RESULT)
             .filter(dispatch__in=parsed.dispatches)
             .update(status=Status.ANSWERED, available_at=None, finished_at=timezone.now())
         )
-        if answered:
+        if answered and parsed.stopped:
+            store_stopped(lease.submission_id, parsed)
+        elif answered:
             grader_replies.store_reply(
                 lease.submission_id,
-                "put_result",
+                parsed.source,
                 parsed.body,
                 reply=reply,
                 grader_id=grader.grader_id,
@@ -169,7 +161,10 @@ def _explain_failure(grader: Principal, lease: LeaseHeader, parsed: ParsedResult
     """
     submission = (
         Submission.objects.filter(grader.submissions_filter(), pk=lease.submission_id)
-        .only("pullkey_digest", "status", "dispatch")
+        .only(
+            *("pullkey_digest", "status", "dispatch"),
+            *("user_id", "course_key", "usage_key", "queue_name"),
+        )
         .first()
     )
     if submission is None:
@@ -197,9 +192,12 @@ def _keep_late_result(submission: Submission, parsed: ParsedResult) -> None:
     """
     if submission.dispatch not in parsed.dispatches or parsed.reply is None:
         raise RequestRefused(FAILED, Code.SUBMISSION_FAILED) from parsed.problem
+    parsed = filtered(submission.target, submission.queue_name, parsed)
+    if parsed.stopped:
+        raise RequestRefused(FAILED, Code.SUBMISSION_FAILED)
     with transaction.atomic():
         grader_replies.store_late_reply(
-            submission.pk, "put_result", parsed.body, reply=parsed.reply
+            submission.pk, parsed.source, parsed.body, reply=cast(GraderReply, parsed.reply)
         )
     if options().LATE_RESULTS != "if_waiting" or not finish.requeue([submission.pk]):
         raise RequestRefused(FAILED_AND_KEPT, Code.SUBMISSION_FAILED)

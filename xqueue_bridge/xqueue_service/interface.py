@@ -17,6 +17,7 @@ from xqueue_bridge.lms.block import ProblemBlock, course_key
 from xqueue_bridge.lms.callback_url import read_dispatch
 from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.xqueue_service import messages
+from xqueue_bridge.xqueue_service.submission_filter import filter_submission
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
 from xqueue_bridge.xqueue_service.transports.base import Transport, check_body, read_files
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
@@ -61,7 +62,9 @@ class XQueueInterface:
         try:
             parsed = parse_xheader(header)
             checked = check_body(body)
-            error, msg = self._transport().send(parsed, checked, read_files(files_to_upload))
+            files = read_files(files_to_upload)
+            parsed, checked = filter_submission(parsed, checked, files, self._block)
+            error, msg = self._transport().send(parsed, checked, files)
         except XQueueBridgeError as refusal:
             if isinstance(refusal, LimitExceeded):
                 advice = messages.CHANGE_ANSWER

@@ -24,6 +24,7 @@ QUEUE_NOT_FOUND = _("Queue '{}' not found")
 NO_SERVER = _("no grading server is set up for this course")
 NO_LEARNER = _("only a learner who is signed in can send an answer")
 NOT_STORED = _("the answer could not be stored")
+STOPPED = _("this site does not accept the answer")
 ANSWER_TOO_LARGE = _(
     "your answer is too large: it takes {0:,} bytes, and at most {1:,} bytes can be sent. Emoji "
     "and letters with accents take up to 12 bytes each"

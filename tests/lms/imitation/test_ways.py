@@ -20,11 +20,14 @@ from lms.djangoapps.courseware.models import StudentModule
 from opaque_keys.edx.keys import CourseKey
 from openedx.core.djangoapps.user_api.accounts.signals import USER_RETIRE_LMS_MISC
 from openedx.core.djangoapps.waffle_utils.models import WaffleFlagCourseOverrideModel
-from xmodule.modulestore.django import modulestore
+from openedx_events.learning.data import ExternalGraderScoreData
+from openedx_events.learning.signals import EXTERNAL_GRADER_SCORE_SUBMITTED as EVENT
+from xmodule.modulestore.django import LmsRuntime, modulestore
 from xmodule.services import XQueueService as PlatformService
 
+from demo.services import anonymous_id
 from tests.lms.inside.olx import OLX, RIGHT
-from xqueue_bridge import XQueueService
+from xqueue_bridge import XQueueService, handlers, signals
 from xqueue_bridge.conf import options
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms.waffle import FLAG_NAME
@@ -194,3 +197,76 @@ def test_retired_user(lms) -> None:
     lms.submit()
     USER_RETIRE_LMS_MISC.send(sender=object, user=lms.user)
     assert SubmissionContent.objects.get().body == ""
+
+
+@pytest.fixture
+def scores(lms, monkeypatch) -> list[float]:
+    """Return the scores that the learner's block publishes from now on; an answer waits."""
+    published: list[float] = []
+    lms.switch()
+    lms.submit()
+    publish = LmsRuntime.publish
+
+    def record(self: Any, block: Any, event_type: str, event: dict[str, Any]) -> None:
+        if event_type == "grade":
+            published.append(event["value"])
+        publish(self, block, event_type, event)
+
+    monkeypatch.setattr(LmsRuntime, "publish", record)
+    return published
+
+
+@pytest.fixture
+def connect(settings):
+    """Return a function that starts the app with these settings, as far as the event goes."""
+    before = list(EVENT.receivers)
+
+    def start(**chosen: bool) -> None:
+        settings.XQUEUE_BRIDGE = chosen
+        handlers.connect_external_grader_event()
+
+    yield start
+    EVENT.receivers[:] = before
+    EVENT.sender_receivers_cache.clear()
+    signals.reply_applied.disconnect(dispatch_uid="xqueue_bridge.send_external_grader_event")
+
+
+def test_sent_event_grades_once(lms, connect, scores) -> None:
+    """C121: the platform's receiver would publish a second score."""
+    received: list[Any] = []
+
+    def receive(score: Any, **kwargs: Any) -> None:
+        received.append(score)
+
+    connect(SEND_EXTERNAL_GRADER_EVENT=True)
+    EVENT.connect(receive)
+    lms.grade()
+    assert lms.mark() == ("correct", False, 1)
+    assert scores == [1]
+    [score] = received
+    assert (score.points_earned, score.points_possible) == (1, 1)
+    assert (score.course_id, score.module_id) == (str(COURSE), str(PROBLEM))
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_received_event_grades_once(lms, connect, scores, is_ours) -> None:
+    """C28: by the platform's receiver, or by the bridge's instead."""
+    connect(RECEIVE_EXTERNAL_GRADER_EVENT=is_ours)
+    key = Submission.objects.get().queue_key
+    Submission.objects.all().delete()  # as if it had been sent to edx-submissions
+    EVENT.send_event(
+        score=ExternalGraderScoreData(
+            points_possible=1,
+            points_earned=1,
+            course_id=str(COURSE),
+            score_msg=RIGHT,
+            submission_id=1,
+            user_id=anonymous_id(lms.user.pk),
+            module_id=str(PROBLEM),
+            queue_key=key,
+            queue_name="python",
+        )
+    )
+    assert lms.mark() == ("correct", False, 1)
+    assert scores == [1]
+    assert ReceivedReply.objects.filter(source="event", status="applied").exists() is is_ours

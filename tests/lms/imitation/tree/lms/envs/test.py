@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "waffle",
     "openedx.core.djangoapps.waffle_utils",
     "lms.djangoapps.courseware",
+    "lms.djangoapps.grades",
 ]
 MIDDLEWARE = [
     "crum.CurrentRequestUserMiddleware",

@@ -1,0 +1,1 @@
+"""Part of the imitation of an LMS: see tests/lms/imitation/README.rst."""
