@@ -15,6 +15,7 @@ from xqueue_bridge.db.fields import (
     NameField,
     UsageKeyField,
 )
+from xqueue_bridge.lms.keys import with_run
 from xqueue_bridge.submission_queue.states import Status
 
 DISPATCH_LABELS = {
@@ -158,4 +159,6 @@ class Submission(models.Model):
         """Return the learner's block that the reply is applied to."""
         # The stubs of opaque_keys type every key as optional.
         course_key, usage_key = cast(Any, self.course_key), cast(Any, self.usage_key)
-        return Target(self.user_id, course_key, usage_key, Dispatch(self.dispatch))
+        return Target(
+            self.user_id, course_key, with_run(usage_key, course_key), Dispatch(self.dispatch)
+        )

@@ -9,10 +9,13 @@ from common.djangoapps.student.tests.factories import CourseEnrollmentFactory, U
 from django.test import Client
 from django.urls import reverse
 from lms.djangoapps.courseware.models import StudentModule
+from xmodule.modulestore import ModuleStoreEnum
 from xmodule.modulestore.tests.django_utils import ModuleStoreTestCase
 from xmodule.modulestore.tests.factories import BlockFactory, CourseFactory
 
 from tests.lms.inside.olx import OLX, RIGHT
+from xqueue_bridge.lms.loader import load_block
+from xqueue_bridge.lms.request_cache import clear_request_cache
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.tasks import sweep
@@ -116,3 +119,16 @@ class CourseTestCase(ModuleStoreTestCase):
     def mark(self) -> dict[str, Any]:
         """Return the entry of the answer in the learner's state."""
         return json.loads(self.row().state)["correct_map"][self.answer_id]
+
+    def change(self, **fields: Any) -> None:
+        """Publish other settings of the problem, as a course author does."""
+        author = ModuleStoreEnum.UserID.test
+        with self.store.branch_setting(ModuleStoreEnum.Branch.draft_preferred, self.course.id):
+            block = self.store.get_item(self.problem.location)
+            for name, value in fields.items():
+                setattr(block, name, value)
+            self.store.update_item(block, author)
+            self.store.publish(self.problem.location, author)
+        clear_request_cache()  # a request begins with an empty one
+        seen = load_block(self.learner.pk, self.course.id, self.problem.location)
+        assert {name: getattr(seen, name) for name in fields} == fields

@@ -21,12 +21,10 @@ from lms.djangoapps.ccx.tests.factories import CcxFactory
 from lms.djangoapps.courseware.models import StudentModule
 from lms.djangoapps.grades.api import CourseGradeFactory, signals
 from lms.djangoapps.instructor.views.tools import set_due_date_extension
-from xmodule.modulestore import ModuleStoreEnum
 
 from tests.lms.inside.base import CourseTestCase
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms.loader import load_block
-from xqueue_bridge.lms.request_cache import clear_request_cache
 from xqueue_bridge.models import StudentModule as OurStudentModule
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service.models import TransportOverride
@@ -119,19 +117,6 @@ class GradesTest(CourseTestCase):
         self.submit()
         self.grade()
         assert not StudentModule.objects.filter(student_id=other.pk).exists()
-
-    def change(self, **fields: Any) -> None:
-        """Publish other settings of the problem, as a course author does."""
-        author = ModuleStoreEnum.UserID.test
-        with self.store.branch_setting(ModuleStoreEnum.Branch.draft_preferred, self.course.id):
-            block = self.store.get_item(self.problem.location)
-            for name, value in fields.items():
-                setattr(block, name, value)
-            self.store.update_item(block, author)
-            self.store.publish(self.problem.location, author)
-        clear_request_cache()  # a request begins with an empty one
-        seen = load_block(self.learner.pk, self.course.id, self.problem.location)
-        assert {name: getattr(seen, name) for name in fields} == fields
 
 
 @override_settings(FEATURES={**settings.FEATURES, "CUSTOM_COURSES_EDX": True})
