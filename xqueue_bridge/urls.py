@@ -7,6 +7,7 @@ from django.urls import include, path, re_path
 
 from xqueue_bridge.db.connections import retry_on_lost_connection
 from xqueue_bridge.grader_api.callback import xqueue_callback
+from xqueue_bridge.health import health
 from xqueue_bridge.lms.callback_url import PATTERN
 from xqueue_bridge.views.metrics import metrics
 from xqueue_bridge.views.queues import queue_history, queues
@@ -17,6 +18,7 @@ urlpatterns = [
     path("xqueue/queues/", queues, name="queues"),
     path("xqueue/queues/history/", queue_history, name="queue_history"),
     path("xqueue/metrics/", metrics, name="metrics"),
+    path("xqueue/health/", health, name="health"),
     path("xqueue/", include("xqueue_bridge.grader_api.urls")),
     path("xqueue/", include("xqueue_bridge.views.urls")),
     re_path(rf"^{PATTERN}$", retry_on_lost_connection(xqueue_callback), name="xqueue_callback"),
