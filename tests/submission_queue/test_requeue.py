@@ -16,6 +16,7 @@ from tests.submission_queue.factories import (
     make_grader,
     new_submission,
 )
+from xqueue_bridge.grader_replies.apply import apply_due
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
@@ -225,3 +226,28 @@ def test_requeue_of_one_part_keeps_the_grade_of_the_other(learner_id, grader):
     finish.requeue([fail(grader).submission_id])
     assert state_of(learner_id)["correct_map"]["loops_3_1"] == other
     assert entry_of(learner_id)["queuestate"]["key"] == "key-1"
+
+
+def test_late_result_of_a_killed_requeue_is_applied_by_the_sweeper(learner_id, grader, monkeypatch):
+    """C105, C127: the requeue makes the reply due, whatever becomes of its process."""
+    submit(learner_id)
+    pulled = fail(grader)
+    grader.put(pulled.header)
+    assert ReceivedReply.objects.get(source="put_result").last_error
+    with monkeypatch.context() as patch:
+        patch.setattr(finish.grader_replies, "apply_waiting", lambda *args: None)
+        assert finish.requeue([pulled.submission_id]) == 1
+    reply = ReceivedReply.objects.get(source="put_result")
+    assert (reply.status, reply.last_error) == ("pending", "")
+    assert apply_due() == 1
+    assert entry_of(learner_id)["npoints"] == 1
+
+
+def test_late_result_is_named_in_the_log_and_the_admin(learner_id, grader, caplog):
+    """Kind 14: which submission, and why the reply is not applied."""
+    submit(learner_id)
+    pulled = fail(grader)
+    grader.put(pulled.header)
+    assert f"A late reply to submission {pulled.submission_id} is kept" in caplog.text
+    reply = ReceivedReply.objects.get(source="put_result")
+    assert reply.last_error == "it came after the submission had failed"

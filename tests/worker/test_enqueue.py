@@ -167,3 +167,29 @@ def test_setting_or_broker_decides_whether_celery_is_used(
     settings.XQUEUE_BRIDGE = {"TASK_RUNNER": chosen}
     monkeypatch.setattr(current_app.conf, "broker_url", broker)
     assert enqueue.uses_celery() is celery
+
+
+def test_worker_starts_a_kind_with_a_delay_later(monkeypatch):
+    """SG64: recalculations of several scores become one."""
+    sent = []
+    monkeypatch.setattr(tasks.apply_reply, "apply_async", lambda *a, **k: sent.append((a, k)))
+    monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
+    kind = enqueue.Kind(tasks.apply_reply, delay=lambda: 2.5)
+    monkeypatch.setitem(enqueue._kinds, "apply_reply", kind)
+    enqueue.start("apply_reply", 7)
+    assert sent == [(((7,),), {"retry": False, "countdown": 2.5})]
+
+
+def test_error_of_an_eager_task_is_no_outage(settings, monkeypatch):
+    """C91: the task has raised, not the broker, so the next one is not skipped."""
+    settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
+    monkeypatch.setitem(current_app.conf.changes, "task_always_eager", True)
+    monkeypatch.setattr(enqueue.broker, "_retry_at", time.monotonic())
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(tasks.apply_reply, "apply_async", fail)
+    with pytest.raises(ZeroDivisionError):
+        enqueue.start("apply_reply", 7)
+    assert not enqueue.broker.is_open
