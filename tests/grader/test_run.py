@@ -107,3 +107,27 @@ def test_workers_end_when_the_process_that_started_them_is_killed(live_server, t
     process.kill()
     process.wait()
     assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def test_stop_signal_before_a_worker_has_handlers_ends_it(monkeypatch):
+    """Kind 15: a signal that comes right after the start is neither lost nor the parent's."""
+
+    class Client:
+        def __init__(self, *args: object) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def pull(self, queue_name: str) -> None:
+            return None
+
+    run = sys.modules["xqueue_bridge.grader.run"]  # the package has a function of that name
+    monkeypatch.setattr(run, "QueueClient", Client)
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # as the supervisor's: it only sets a flag
+    try:
+        for _ in range(20):
+            child = run._Supervisor(lambda submission: None, Config(**GIVEN))._start()
+            child.join(10)
+            assert child.exitcode == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -94,3 +94,47 @@ def test_failed_polls_are_bounded() -> None:
     queue = Queue(*[AWAY] * 1000)
     assert queue.worker.run() == 1
     assert len(queue.items) == 1000 - worker.MAX_FAILURES
+
+
+BROKEN = Submission(HEADER, "{}")
+
+
+def test_worker_that_is_broken_pauses(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """Kind 10: it does not take a delivery of each waiting submission; the pause doubles."""
+    queue = Queue(*[BROKEN] * 6, ANSWER, *[BROKEN] * 3)
+    pauses: list[float] = []
+    monkeypatch.setattr(type(queue.worker.stop), "wait", lambda self, pause: pauses.append(pause))
+    assert queue.worker.run() == 0
+    assert [pause for pause in pauses if pause >= 1] == [1, 2, 4, 8, 1]
+    assert "grade() raised 4 times in a row: no pull for 2 s" in caplog.text
+    queue.worker.errors = 100
+    queue.items = [BROKEN]
+    queue.worker._work_on("demo")
+    assert pauses[-1] == worker.MAX_BROKEN_PAUSE
+
+
+def test_worker_that_reports_errors_does_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(*[BROKEN] * 6)
+    queue.worker.on_error = "report"
+    pauses: list[float] = []
+    monkeypatch.setattr(type(queue.worker.stop), "wait", lambda self, pause: pauses.append(pause))
+    assert queue.worker.run() == 0
+    assert len(queue.replies) == 6
+    assert max(pauses) < 1
+
+
+@pytest.mark.parametrize(
+    ("body", "entered"),
+    [
+        ('{"student_response": null}', ""),
+        ("{}", ""),
+        ("null", ""),
+        ('{"student_response": 5}', "5"),
+        ("[" * 100_000, ""),
+        ('{"student_response": NaN}', "nan"),
+    ],
+)
+def test_response_of_any_body_is_text(body: str, entered: str) -> None:
+    """Kind 5: a body without a text as the answer is no error."""
+    assert Submission(HEADER, body).response == entered
+    assert Submission("[" * 100_000, body).id == "?"

@@ -151,7 +151,8 @@ def test_database_error_is_an_envelope_and_its_text_is_not_logged(lms, monkeypat
 
     monkeypatch.setattr(queue, "enqueue", fail)
     assert post(lms) == {"return_code": 1, "content": "The submission could not be stored"}
-    assert "DatabaseError" in caplog.text
+    assert "DatabaseError (account " in caplog.text
+    assert "queue 'python', learner " in caplog.text
     assert "print(1)" not in caplog.text
 
 

@@ -70,13 +70,14 @@ class Submission:
         """The submission's id, for logs; the header itself holds a key."""
         try:
             return str(json.loads(self.header)["submission_id"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return "?"
 
     @property
     def response(self) -> str:
-        """What the learner entered; "" if the body is not a problem's."""
-        return str(self._members.get("student_response", ""))
+        """What the learner entered; "" for files, and if the body is not a problem's."""
+        entered = self._members.get("student_response")
+        return "" if entered is None else str(entered)
 
     @property
     def payload(self) -> Any:
@@ -144,7 +145,7 @@ class QueueClient:
             files = json.loads(parts.get("xqueue_files") or "{}")
             header, body = parts["xqueue_header"], parts["xqueue_body"]
             return Submission(header, body, dict(files), self, takes_tests)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise QueueUnavailable("get_submission answered in an unknown form") from None
 
     def put_result(self, header: str, reply: Mapping[str, object]) -> list[ReplyWarning]:

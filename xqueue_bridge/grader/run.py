@@ -23,6 +23,7 @@ ON_ERROR = ("retry", "report")
 #: Seconds before a process that ended is started again.
 RESTART_SECONDS = 2.0
 _TICK = 0.2
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +108,10 @@ def _work(grade: Grade, config: Config, parent_pid: int | None = None) -> int:
         signal.setitimer(signal.ITIMER_REAL, config.stop_seconds)
 
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         signal.signal(number, stop)
+    # A signal that came before is delivered now: see _start.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     return worker.run()
 
 
@@ -126,7 +129,7 @@ class _Supervisor:
         self._fork = multiprocessing.get_context("fork")
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             signal.signal(number, lambda received, _: self._stop.set(received))
         children = [self._start() for _ in range(self._config.workers)]
         while not self._stop.wait(_TICK):
@@ -150,5 +153,10 @@ class _Supervisor:
         child = self._fork.Process(
             target=_child, args=(self._grade, self._config, os.getpid()), daemon=True
         )
-        child.start()
+        # Until it has handlers of its own, a child would take a signal for its parent, and go on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        try:
+            child.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child

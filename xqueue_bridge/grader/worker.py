@@ -31,6 +31,10 @@ PUT_RETRY_SECONDS = (0.2, 1.0, 3.0, 10.0)
 #: Failed requests in a row after which the process exits, for a supervisor to restart it.
 MAX_FAILURES = 40
 MAX_PAUSE = 15.0
+#: Exceptions of ``grade`` in a row after which the worker pauses, because it may be broken: each
+#: further submission would lose a delivery. The pause doubles up to MAX_BROKEN_PAUSE.
+MAX_ERRORS = 3
+MAX_BROKEN_PAUSE = 300.0
 
 
 @dataclass
@@ -38,8 +42,8 @@ class Worker:
     """One process's work on some queues.
 
     ``on_error``: after an exception of ``grade``, "retry" sends nothing, so that the lease ends
-    and the submission is delivered again; "report" sends a result of 0 points whose staff note
-    names the exception's class.
+    and the submission is delivered again, and after MAX_ERRORS in a row the worker pauses;
+    "report" sends a result of 0 points whose staff note names the exception's class.
     """
 
     client: QueueClient
@@ -51,6 +55,8 @@ class Worker:
     #: A worker of several ends when the process that started it is gone.
     parent_pid: int | None = None
     stop: StopFlag = field(default_factory=StopFlag)
+    #: Exceptions of ``grade`` since its last result.
+    errors: int = 0
 
     def run(self) -> int:
         """Work until ``stop`` is set; return an exit status: 1 after too many failures in a row."""
@@ -81,22 +87,33 @@ class Worker:
         submission = self.client.pull(queue_name)
         if submission is None:
             return False
+        self._grade(submission, queue_name)
+        if self.errors >= MAX_ERRORS:
+            pause = min(2.0 ** (self.errors - MAX_ERRORS), MAX_BROKEN_PAUSE)
+            log.error("grade() raised %d times in a row: no pull for %d s", self.errors, pause)
+            self.stop.wait(pause)
+        return True
+
+    def _grade(self, submission: Submission, queue_name: str) -> None:
         started = time.monotonic()
         reply = self._reply_to(submission)
         if reply is not None and self._put(submission, reply):
             seconds = time.monotonic() - started
             log.info("submission %s of %s graded in %.2f s", submission.id, queue_name, seconds)
-        return True
 
     def _reply_to(self, submission: Submission) -> dict[str, object] | None:
         try:
             result = self.grade(submission)
             if isinstance(result, Result):
-                return self._written(result, submission)
-            return dict(result)
+                reply = self._written(result, submission)
+            else:
+                reply = dict(result)
+            self.errors = 0
+            return reply
         except Exception as exc:  # the author's code; its message can quote the learner's answer
             log.error("submission %s: grade() raised %s", submission.id, type(exc).__name__)
             if self.on_error != "report":
+                self.errors += 1
                 return None
             note = f"The grader raised {type(exc).__name__}."
             failed = Result(score=0, message="Your answer could not be graded.", staff_note=note)

@@ -65,6 +65,7 @@ class SubmitView(XQueueView):
 
     def post(self, request: Request) -> Envelope:
         if not self.grader.may_submit:
+            log.warning("Account %s may not submit: see may_submit", self.grader.grader_id)
             return failure(NOT_ALLOWED)
         try:
             header = parse_xheader(protocol_fields.text_field(self.fields, "xqueue_header"))
@@ -81,10 +82,18 @@ class SubmitView(XQueueView):
         try:
             return success(str(queue.enqueue(new)))
         except QueueNotFound:
+            log.warning("A submission was not stored: unknown queue (%s)", self._origin(new))
             return failure(NOT_FOUND.format(header.queue_name))
         except Exception as exc:  # database or storage; the message may quote the submission
-            log.error("A submission was not stored: %s", type(exc).__name__)
+            kind = type(exc).__name__
+            log.error("A submission was not stored: %s (%s)", kind, self._origin(new))
             return failure(NOT_STORED)
+
+    def _origin(self, new: NewSubmission) -> str:
+        """Return account, queue, learner id and block, for the log."""
+        account, target = self.grader.grader_id, new.target
+        where = f"learner {target.user_id}, block {target.usage_key}"
+        return f"account {account}, queue {new.queue_name!r}, {where}"
 
 
 def _uploads(request: Request) -> tuple[UploadedFile, ...]:
