@@ -56,7 +56,7 @@ class TestUrl:
 
     @pytest.fixture(autouse=True)
     def _setup(self, db, settings, monkeypatch):
-        settings.XQUEUE_BRIDGE = {"METRICS_TOKEN": "token"}
+        settings.XQUEUE_BRIDGE = {"HEALTH_TOKEN": "token"}
         monkeypatch.setattr(health, "RESULT_SECONDS", 0.0)
         heartbeat._recorded.clear()
         heartbeat.record(heartbeat.SWEEPER)
@@ -118,7 +118,7 @@ class TestUrl:
         assert self.down(client, "cache") == "is down; the queue works without it"
 
     def test_broker_that_is_down(self, client, settings, monkeypatch):
-        settings.XQUEUE_BRIDGE = {"METRICS_TOKEN": "token", "TASK_RUNNER": "celery"}
+        settings.XQUEUE_BRIDGE = {"HEALTH_TOKEN": "token", "TASK_RUNNER": "celery"}
         monkeypatch.setattr(current_app.conf, "broker_url", "redis://:the-secret@127.0.0.1:1/0")
         monkeypatch.setattr(current_app.conf, "broker_write_url", None)
         started = time.monotonic()

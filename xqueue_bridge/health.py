@@ -96,7 +96,7 @@ class _LastResult:
 def health(request: HttpRequest) -> HttpResponse:
     """Return what is down as JSON: 200 if all parts work, else 503.
 
-    For staff of the host, and for who sends ``Authorization: Bearer`` with ``METRICS_TOKEN``;
+    For staff of the host, and for who sends ``Authorization: Bearer`` with ``HEALTH_TOKEN``;
     401 for others, because each examination writes a file.
     """
     if not _may_see(request):
@@ -113,7 +113,7 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 def _may_see(request: HttpRequest) -> bool:
-    token = options().METRICS_TOKEN
+    token = options().HEALTH_TOKEN
     given = request.headers.get("Authorization", "")
     if token and constant_time_compare(given, f"Bearer {token}"):
         return True

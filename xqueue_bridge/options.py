@@ -261,6 +261,10 @@ class Options:
     # .. setting_default: None
     # .. setting_description: Bearer token of /xqueue/metrics/; None: that URL does not exist.
     METRICS_TOKEN: str | None = None
+    # .. setting_name: XQUEUE_BRIDGE['HEALTH_TOKEN']
+    # .. setting_default: None
+    # .. setting_description: Bearer token of /xqueue/health/; None: only staff may read it.
+    HEALTH_TOKEN: str | None = None
     # .. setting_name: XQUEUE_BRIDGE['ALERTS']
     # .. setting_default: {}
     # .. setting_description: AlertOptions as a dict; empty: no operator is notified.
