@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from datetime import timedelta
-from io import BytesIO
 
 from celery import current_app
 from django.conf import settings
@@ -16,10 +14,8 @@ from django.db.utils import NotSupportedError
 from django.utils import timezone
 
 from xqueue_bridge import health
-from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.doctor.finding import Finding
 from xqueue_bridge.moving.legacy_table import ALIAS
-from xqueue_bridge.submission_queue import files
 from xqueue_bridge.worker import heartbeat
 from xqueue_bridge.worker.enqueue import uses_celery
 
@@ -64,18 +60,12 @@ def database() -> Iterator[Finding]:
 
 def storage() -> Iterator[Finding]:
     """Write, read and delete a file where learners' files are stored."""
-    content = secrets.token_bytes(16)
-    stored = files.store_file(UploadedFile("doctor", BytesIO(content), len(content)))
-    try:
-        with files.open_file(stored) as opened:
-            is_same = opened.read() == content
-    finally:
-        undeleted = files.delete_files([stored])
-    if not is_same or undeleted:
-        advice = "STORAGES['xqueue_bridge'] = a storage that this process can write and delete in"
-        yield Finding("storage", "a file was not read or not deleted", advice, True)
-    else:
+    found = health.check_storage()
+    if found == health.OK:
         yield Finding("storage", "a file was written, read and deleted")
+    else:
+        advice = "STORAGES['xqueue_bridge'] = a storage that this process can write and delete in"
+        yield Finding("storage", found, advice, True)
 
 
 def sweeper() -> Iterator[Finding]:
