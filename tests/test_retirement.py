@@ -52,6 +52,7 @@ TABLES: dict[type, str] = {
     models.XModuleStudentPrefsField: "student_id",
     models.XModuleStudentInfoField: "student_id",
     models.Submission: "user_id",
+    models.ArchivedSubmission: "user_id",
     models.SubmissionContent: "submission__user_id",
     models.ReceivedReply: "submission__user_id",
     models.ScoreLedger: "user_id",
@@ -114,6 +115,7 @@ def create_data_of(user_id: int) -> None:
             "student_module_id": 10_000 + user_id,
         }  # of a deleted StudentModule row
     )
+    archive_one_of(user_id)
     create_grades_of(user_id)
     create_regrade_of(user_id)
 
@@ -131,6 +133,26 @@ def create_regrade_of(user_id: int) -> None:
         usage_key=PROBLEM,
         kept_entry={"msg": TEXT},
         changed_at=now,
+    )
+
+
+def archive_one_of(user_id: int) -> None:
+    """Archive a graded answer with a file."""
+    now = timezone.now()
+    stored = files.store_file(UploadedFile(f"{TEXT}.py", io.BytesIO(b"print(1)"), 8))
+    models.ArchivedSubmission.objects.create(
+        submission_id=1_000_000 + user_id,
+        user_id=user_id,
+        course_key=COURSE,
+        usage_key=PROBLEM,
+        queue_name="python",
+        status=Status.ANSWERED,
+        created_at=now,
+        finished_at=now,
+        header="{}",
+        body=TEXT,
+        files=[[stored.name, stored.storage_name, stored.size]],
+        replies=[{"status": "applied", "body": TEXT, "message": TEXT, "score_given": 1.0}],
     )
 
 
@@ -244,7 +266,7 @@ class TestScrub:
         done = retire_learner(ada)
         assert plan == done
         counts = {"regrade items": 1, "states": 2, "history": 4, "fields": 2}
-        counts |= {"submissions": 2, "replies": 1, "files": 2, "grades": 2}
+        counts |= {"submissions": 3, "replies": 2, "files": 3, "grades": 2}
         assert done == Counter(counts)
 
     def test_second_run_changes_no_row(self, ada):
@@ -304,7 +326,7 @@ class TestBothModes:
         before = rows_of(bob)
         retire_learner(ada, mode)
         assert rows_of(bob) == before
-        assert stored_files() == 2
+        assert stored_files() == 3
 
     def test_submissions_leave_the_queue(self, ada, mode):
         """C125: the learner's submissions are neither pulled, requeued nor failed later."""
@@ -360,11 +382,11 @@ class TestBothModes:
         create_data_of(ada)
         with monkeypatch.context() as patch:
             patch.setattr(files, "_delete", lambda storage, name: False)
-            with pytest.raises(RetirementUnfinished, match="2 files"):
+            with pytest.raises(RetirementUnfinished, match="3 files"):
                 retire_learner(ada, mode)
         assert TEXT not in str(rows_of(ada))
         assert unfinished_retirements() == [(ada, mode)]
-        assert retire_learner(ada, mode)["files"] == 2
+        assert retire_learner(ada, mode)["files"] == 3
         assert stored_files() == 0
         assert unfinished_retirements() == []
         assert bool(models.Submission.objects.count()) == (mode == "scrub")

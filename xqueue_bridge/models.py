@@ -26,6 +26,7 @@ from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.metrics.models import QueueSample
 from xqueue_bridge.regrading.models import Regrade, RegradeItem
+from xqueue_bridge.submission_queue.archive_models import ArchivedSubmission
 from xqueue_bridge.submission_queue.grader_models import (
     Grader,
     GraderPause,
@@ -39,6 +40,7 @@ from xqueue_bridge.xqueue_service.models import TransportOverride
 
 __all__ = [
     "Alert",
+    "ArchivedSubmission",
     "BlockLock",
     "CourseStructureVersion",
     "CrawlersConfig",

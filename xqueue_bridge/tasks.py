@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import shared_task
 from django.core.exceptions import ObjectDoesNotExist
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from opaque_keys.edx.keys import CourseKey
 
@@ -28,6 +30,9 @@ from xqueue_bridge.worker.enqueue import Kind, register
 MAX_COUNTDOWN = 900
 #: Seconds after which a sweep task that no worker has started is dropped.
 SWEEP_EXPIRES = 600
+#: Seconds after which a task that prunes is dropped, and submissions that it removes at most.
+PRUNE_EXPIRES = 3600
+PRUNE_LIMIT = 50_000
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +98,26 @@ def _retry_if_due(task: Any, sent: credentials.SendResult) -> None:
         return
     if task.request.retries < task.max_retries:
         raise task.retry(countdown=sent.retry_in)
+
+
+@shared_task(name="xqueue_bridge.prune_submissions", ignore_result=True, expires=PRUNE_EXPIRES)
+def prune_submissions(
+    keep_days: int, course_id: str | None = None, archive: bool = False, limit: int = PRUNE_LIMIT
+) -> dict[str, int]:
+    """Remove submissions that finished more than ``keep_days`` ago, for Celery beat.
+
+    At most ``limit`` in one run, which bounds its time; the next run continues.
+    """
+    if keep_days < 1:
+        raise ValueError("keep_days must be at least 1")
+    selection = submission_queue.Selection(
+        timezone.now() - timedelta(days=keep_days),
+        None if course_id is None else CourseKey.from_string(course_id),
+    )
+    batches = submission_queue.prune_submissions(selection, archive=archive, limit=limit)
+    done = sum(batches, Counter[str]())
+    log.info("Submissions pruned: %s", dict(done))
+    return done
 
 
 @shared_task(name="xqueue_bridge.sweep", ignore_result=True, expires=SWEEP_EXPIRES)

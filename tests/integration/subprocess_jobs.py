@@ -11,6 +11,7 @@ from typing import Any
 
 from celery.signals import worker_ready
 from django.db import connection
+from django.utils import timezone
 
 from tests.grader_replies import real_block
 from tests.integration.conftest import celery_app
@@ -19,6 +20,7 @@ from tests.submission_queue.factories import GraderClient, new_submission, uploa
 from xqueue_bridge.credentials import enqueue
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.submission_queue import prune
 from xqueue_bridge.tasks import sweep
 
 #: Exit code of a worker that had no work left before the moment of its kill.
@@ -42,6 +44,15 @@ def work_until_killed(broker: str, queue_name: str, moment: int, seconds: float)
         without_heartbeat=True,
         loglevel="ERROR",
     ).start()
+
+
+def prune_until_killed(moment: int, archive: bool) -> None:
+    """Prune submissions until ``moment``, in chunks of two."""
+    prune.CHUNK = 2
+    die_at(moment)
+    selection = submission_queue.Selection(timezone.now() - timedelta(days=365))
+    for _ in submission_queue.prune_submissions(selection, archive=archive):
+        pass
 
 
 class IdleTimer:

@@ -1,6 +1,13 @@
 """Public API of the package."""
 
 from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, retry_dead
+from xqueue_bridge.grader_replies.archive import (
+    archivable,
+    characters,
+    count_replies,
+    has_open_reply,
+    without_text,
+)
 from xqueue_bridge.grader_replies.backends.base import (
     OnApplied,
     RegradeBackend,
@@ -45,13 +52,17 @@ __all__ = [
     "apply_due",
     "apply_reply",
     "apply_waiting",
+    "archivable",
     "cancel_failure_replies",
+    "characters",
+    "count_replies",
     "delete_replies",
     "discard_late_reply",
     "end_waiting",
     "external_grade",
     "get_reply_backend",
     "graded_submissions",
+    "has_open_reply",
     "has_valid_reply",
     "make_feedback",
     "parse_reply",
@@ -70,4 +81,5 @@ __all__ = [
     "submissions_with_replies",
     "undelivered_by_queue",
     "wait_again",
+    "without_text",
 ]

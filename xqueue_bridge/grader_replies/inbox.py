@@ -174,11 +174,11 @@ def submissions_with_replies(submission_ids: Collection[int]) -> tuple[set[int],
     return applied, pending
 
 
-def delete_replies(submission_ids: Collection[int]) -> None:
-    """Delete the replies to these submissions, and what the score ledger holds of them."""
+def delete_replies(submission_ids: Collection[int]) -> int:
+    """Delete the replies to these submissions and their rows of the ledger; return how many."""
     replies = ReceivedReply.objects.filter(submission_id__in=submission_ids)
     learner_state.delete_outcomes([ledger_key(pk) for pk in replies.values_list("pk", flat=True)])
-    replies.delete()
+    return replies.delete()[0]
 
 
 def ledger_key(reply_id: int) -> str:

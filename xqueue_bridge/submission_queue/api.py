@@ -17,6 +17,13 @@ from xqueue_bridge.submission_queue.finish import (
 )
 from xqueue_bridge.submission_queue.legacy import purge_unmatched
 from xqueue_bridge.submission_queue.pauses import resume
+from xqueue_bridge.submission_queue.prune import (
+    Selection,
+    archived_to_prune,
+    prune_archive,
+    prune_submissions,
+    submissions_to_prune,
+)
 from xqueue_bridge.submission_queue.queue import enqueue
 from xqueue_bridge.submission_queue.rates import QueueRate, percentile, recent_rate
 from xqueue_bridge.submission_queue.regrades import (
@@ -45,6 +52,8 @@ __all__ = [
     "QueuePosition",
     "QueueRate",
     "QueueStats",
+    "Selection",
+    "archived_to_prune",
     "clear_expired_sessions",
     "count_events",
     "create_grader",
@@ -56,6 +65,8 @@ __all__ = [
     "has_open_submissions",
     "issue_secret",
     "percentile",
+    "prune_archive",
+    "prune_submissions",
     "purge_unmatched",
     "purge_unpublished",
     "queue_positions",
@@ -67,6 +78,7 @@ __all__ = [
     "requeue",
     "resume",
     "retire_submissions",
+    "submissions_to_prune",
     "submissions_to_retire",
     "supersede_open",
     "supersede_regrade",

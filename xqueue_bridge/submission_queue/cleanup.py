@@ -14,6 +14,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from xqueue_bridge.submission_queue import files
+from xqueue_bridge.submission_queue.archive_models import ArchivedSubmission
 from xqueue_bridge.submission_queue.models import SubmissionContent
 
 #: Rows scanned by one call. The table holds the content of every submission ever sent.
@@ -48,7 +49,7 @@ def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
 def purge_stray_files() -> int:
     """Delete folders of the days in ``STRAY_DAYS`` that no content names; return their number.
 
-    One statement for each day that has folders.
+    Two statements for each day that has folders.
     """
     purged = 0
     today = timezone.now().date()
@@ -61,8 +62,11 @@ def purge_stray_files() -> int:
         chosen = random.sample(folders, min(len(folders), FOLDER_LIMIT))
         if not chosen:
             continue
-        named = SubmissionContent.objects.filter(files_folder__in=chosen)
-        for folder in set(chosen) - set(named.values_list("files_folder", flat=True)):
+        named: set[str] = set()
+        for model in (SubmissionContent, ArchivedSubmission):
+            rows = model._default_manager.filter(files_folder__in=chosen)
+            named.update(rows.values_list("files_folder", flat=True))
+        for folder in set(chosen) - named:
             purged += files.delete_folder(folder)
     return purged
 

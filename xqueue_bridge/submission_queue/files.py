@@ -69,6 +69,14 @@ def delete_files(stored: Iterable[StoredFile]) -> list[StoredFile]:
     return [file for file in stored if not _delete(_storage(), file.storage_name)]
 
 
+def delete_with_folder(stored: Iterable[StoredFile], folder: str) -> list[StoredFile]:
+    """Delete files, then their folder; return those that could not be deleted."""
+    left = delete_files(stored)
+    if folder and not left:
+        _delete(_storage(), folder)
+    return left
+
+
 def folders_of(day: date) -> list[str]:
     """Return the folders of that day's submissions; [] if there are none."""
     parent = f"{day:{_DATE}}"

@@ -22,6 +22,10 @@ from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue import files
+from xqueue_bridge.submission_queue.archive_retirement import (
+    archived_to_retire,
+    retire_archived,
+)
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status, sources_of
 
@@ -30,7 +34,7 @@ def submissions_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
     """Return how many submissions, files and replies a retirement would scrub or purge."""
     contents = SubmissionContent.objects.filter(submission__user_id=user_id)
     held = contents if mode is RetirementMode.PURGE else _with_text(contents)
-    return Counter(
+    return archived_to_retire(user_id, mode) + Counter(
         submissions=held.count(),
         files=sum(len(stored) for stored in contents.values_list("files", flat=True).iterator()),
         replies=grader_replies.replies_to_retire(user_id, mode),
@@ -38,7 +42,7 @@ def submissions_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
 
 
 def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
-    """Scrub or purge a learner's submissions and the replies to them.
+    """Scrub or purge a learner's submissions, archived ones too, and the replies to them.
 
     Yield after each batch the numbers of submissions, files and replies that were changed, and
     of ``files left``, which the storage failed to delete. Their rows stay, scrubbed, until a later
@@ -57,6 +61,7 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
         retired = in_transaction(partial(retire, submission_ids))
         grader_replies.retire_locks(user_id, usage_keys)
         yield removed + retired
+    yield from retire_archived(user_id, mode)
 
 
 def _remove_files(submission_ids: Collection[int]) -> Counter[str]:
