@@ -333,6 +333,22 @@ def test_character_set_that_holds_no_emoji():
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("legacy", "is_found"),
+    [
+        ({"url": "http://lms.example.com/"}, True),
+        ({"url": "https://bridge.example.com/xqueue"}, True),
+        ({"url": "https://old.example.com"}, False),
+        ({"url": "http://lms.example.com:8001"}, False),
+        ({}, False),
+    ],
+)
+def test_submissions_that_are_forwarded_to_this_site(monkeypatch, legacy, is_found):
+    given = {"LEGACY_XQUEUE_INTERFACE": legacy, "PUBLIC_URL": "https://bridge.example.com"}
+    monkeypatch.setattr(settings, "XQUEUE_BRIDGE", given, raising=False)
+    assert ("W010" in found()) is is_found
+
+
 @pytest.mark.parametrize("proxy", ["proxy.example.com", "10.0.0.0/33", "", None, 10.5])
 def test_trusted_proxy_that_is_not_an_address(monkeypatch, proxy):
     monkeypatch.setattr(settings, "XQUEUE_BRIDGE", {"TRUSTED_PROXIES": [proxy]}, raising=False)

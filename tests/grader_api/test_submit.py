@@ -20,6 +20,7 @@ from tests.submission_queue.factories import COURSE, GOOD_REPLY, PROBLEM, Grader
 from xqueue_bridge.grader_replies.api import apply_due
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.protocol.headers import SITES_HEADER
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service.models import TransportOverride
@@ -43,11 +44,13 @@ def lms() -> GraderClient:
     return client
 
 
-def post(client: GraderClient, header: Any = HEADER, **form: Any) -> dict[str, Any]:
+def post(
+    client: GraderClient, header: Any = HEADER, *, sites: str = "", **form: Any
+) -> dict[str, Any]:
     text = header if isinstance(header, str) else json.dumps(header)
     form = {"xqueue_header": text, "xqueue_body": BODY, **form}
     form = {name: value for name, value in form.items() if value is not None}
-    response = client.http.post("/xqueue/submit/", form)
+    response = client.http.post("/xqueue/submit/", form, headers={SITES_HEADER: sites})
     assert response.status_code == 200
     return response.json()
 
@@ -194,6 +197,27 @@ class TestForwarding:
         legacy = {"url": "http://127.0.0.1:9"}
         settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LEGACY_XQUEUE_INTERFACE": legacy}
         assert post(lms) == {"return_code": 1, "content": "cannot connect to server"}
+
+    def test_submission_that_comes_back_is_refused(
+        self, transactional_db, live_server, settings, caplog
+    ):
+        """A site whose legacy server is itself takes two workers for it, not all of them."""
+        secret = api.create_grader("lms", may_submit=True)
+        legacy = {"url": live_server.url, "django_auth": {"username": "lms", "password": secret}}
+        settings.XQUEUE_INTERFACE = {"url": live_server.url}
+        settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LEGACY_XQUEUE_INTERFACE": legacy}
+        submitter = GraderClient(secret, "lms")
+        submitter.login()
+        expected = {"return_code": 1, "content": "The queue server forwards submissions to itself"}
+        assert post(submitter) == expected
+        assert caplog.text.count("forwarded in a circle") == 1
+        assert "LEGACY_XQUEUE_INTERFACE" in caplog.text
+
+    def test_submission_passes_other_sites_but_not_without_end(self, lms, server):
+        """Two sites in a row are no circle; a long row is not forwarded."""
+        assert post(lms, sites="other")["return_code"] == 0
+        assert post(lms, sites=",".join("abcde"))["return_code"] == 1
+        assert len(server.items) == 1
 
 
 def test_block_that_submits_over_http_to_this_site_gets_its_score(

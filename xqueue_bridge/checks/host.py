@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -27,6 +28,7 @@ def check_host(**kwargs: object) -> list[checks.CheckMessage]:
     if isinstance(options().CACHE_ALIAS, str):
         found.extend(_unusable(caches, "CACHE_ALIAS", options().CACHE_ALIAS, "CACHES"))
     found.extend(_wrong_xqueue_settings())
+    found.extend(_circle())
     interface = getattr(settings, "XQUEUE_INTERFACE", None) or {}
     has_own = isinstance(interface, Mapping) and interface.get("callback_url")
     if not has_own and not getattr(settings, "LMS_ROOT_URL", None):
@@ -48,6 +50,24 @@ def check_host(**kwargs: object) -> list[checks.CheckMessage]:
             )
         )
     return found
+
+
+def _circle() -> Iterator[checks.CheckMessage]:
+    """Yield a warning if submissions would be forwarded to this site itself."""
+    legacy = options().LEGACY_XQUEUE_INTERFACE
+    url = legacy.get("url") if isinstance(legacy, Mapping) else None
+    for name, ours in (
+        ("LMS_ROOT_URL", getattr(settings, "LMS_ROOT_URL", None)),
+        ("XQUEUE_BRIDGE['PUBLIC_URL']", options().PUBLIC_URL),
+    ):
+        if is_address(url) and is_address(ours) and urlsplit(url)[:2] == urlsplit(ours)[:2]:
+            yield warning(
+                "W010",
+                f"LEGACY_XQUEUE_INTERFACE is {name}: this site forwards submissions to itself.",
+                "XQUEUE_BRIDGE['LEGACY_XQUEUE_INTERFACE']['url'] = the old server's address; "
+                "this site's address belongs into XQUEUE_INTERFACE['url']",
+            )
+            return
 
 
 def _wrong_files_storage() -> list[checks.CheckMessage]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from django.core.exceptions import SuspiciousOperation
+from django.utils.crypto import salted_hmac
 from rest_framework.request import Request
 
 from xqueue_bridge.conf import options
@@ -26,7 +27,7 @@ from xqueue_bridge.grader_api.views import XQueueView
 from xqueue_bridge.grader_replies.backends.callback import may_post_to
 from xqueue_bridge.lms.callback_url import read_url
 from xqueue_bridge.protocol import fields as protocol_fields
-from xqueue_bridge.protocol.headers import parse_xheader
+from xqueue_bridge.protocol.headers import SITES_HEADER, parse_xheader
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.xqueue_service.submission_filter import filter_submission
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
@@ -41,6 +42,10 @@ WRONG_METHOD = "Queue requests should use HTTP POST"
 NOT_FOUND = "Queue '{}' not found"
 NOT_ALLOWED = "This account may not submit"
 NOT_STORED = "The submission could not be stored"
+CIRCLE = "The queue server forwards submissions to itself"
+
+#: Most sites that forward a submission one after the other.
+MAX_SITES = 5
 
 
 class SubmitView(XQueueView):
@@ -78,7 +83,7 @@ class SubmitView(XQueueView):
         except (InvalidField, InvalidHeader) as exc:
             raise RequestRefused(INVALID) from exc
         if _is_forwarded(new):
-            return _forward(header, new)
+            return _forward(header, new, request.headers.get(SITES_HEADER, ""))
         try:
             return success(str(queue.enqueue(new)))
         except QueueNotFound:
@@ -128,10 +133,26 @@ def _is_forwarded(new: NewSubmission) -> bool:
     return not use_edx_submissions_for_xqueue(new.target.course_key)
 
 
-def _forward(header: XHeader, new: NewSubmission) -> Envelope:
-    """Send a submission on; the legacy server posts its result to the callback URL itself."""
+def _forward(header: XHeader, new: NewSubmission, sites: str) -> Envelope:
+    """Send a submission on; the legacy server posts its result to the callback URL itself.
+
+    Refuse one that this site has forwarded before, which would occupy one web worker after another.
+    """
+    ours, former = _site_id(), [each for each in sites.split(",") if each]
+    if ours in former or len(former) >= MAX_SITES:
+        log.error(
+            "A submission was forwarded in a circle: XQUEUE_BRIDGE['LEGACY_XQUEUE_INTERFACE']"
+            "['url'] leads back to this site."
+        )
+        return failure(CIRCLE)
     try:
-        return_code, content = LegacyXQueue().send(header, new.body, new.files)
+        server = LegacyXQueue(sites=[*former, ours])
+        return_code, content = server.send(header, new.body, new.files)
     except SendError as exc:
         return failure(str(exc))
     return success(content) if return_code == 0 else failure(content)
+
+
+def _site_id() -> str:
+    """Return a text that all processes of this site have, and no other site."""
+    return salted_hmac("xqueue_bridge.forwarding", "site", algorithm="sha256").hexdigest()[:16]

@@ -20,6 +20,8 @@ MAX_URL_CHARS = 8192
 MAX_QUEUE_KEY_CHARS = 255
 MAX_QUEUE_NAME_CHARS = 128
 MAX_SUBMISSION_ID = 2**63 - 1
+#: HTTP header of a forwarded submission: the ids of the sites that have forwarded it.
+SITES_HEADER = "X-XQueue-Bridge-Sites"
 #: Protocol text for a response that is none of the protocol's.
 UNEXPECTED_RESPONSE = "unexpected reply from server"
 

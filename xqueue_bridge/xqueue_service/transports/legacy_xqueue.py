@@ -15,7 +15,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.data import UploadedFile, XHeader
 from xqueue_bridge.exceptions import SendError
 from xqueue_bridge.http_client import HTTP_ERRORS, TIMEOUTS, Auth, HTTPSession
-from xqueue_bridge.protocol.headers import parse_xreply
+from xqueue_bridge.protocol.headers import SITES_HEADER, parse_xreply
 from xqueue_bridge.xqueue_service import messages
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,8 @@ class LegacyXQueue:
 
     Arguments that are None are read from ``XQUEUE_BRIDGE["LEGACY_XQUEUE_INTERFACE"]`` if that is
     set, else from ``XQUEUE_INTERFACE``: ``url``, ``django_auth`` (``username`` and ``password``),
-    and ``basic_auth``, a pair for a proxy in front of the server.
+    and ``basic_auth``, a pair for a proxy in front of the server. ``sites`` are the sites that have
+    forwarded the submission: see ``forwarding.py``.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class LegacyXQueue:
         url: str | None = None,
         django_auth: Mapping[str, str] | None = None,
         requests_auth: Auth | None = None,
+        sites: Sequence[str] = (),
     ) -> None:
+        self._headers = {SITES_HEADER: ",".join(sites)} if sites else {}
         host = (
             options().LEGACY_XQUEUE_INTERFACE or getattr(settings, "XQUEUE_INTERFACE", None) or {}
         )
@@ -54,6 +57,7 @@ class LegacyXQueue:
         # because a second POST needs them again.
         parts = [(file.name, (file.name, file.content.read())) for file in files]
         with HTTPSession(self._proxy_auth) as session:
+            session.headers.update(self._headers)
             action = "submit"
             error, content = self._post(session, action, form, parts)
             if error and content == _LOGIN_REQUIRED:
