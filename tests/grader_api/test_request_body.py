@@ -30,6 +30,7 @@ from tests.submission_queue.factories import (
     make_grader,
     new_submission,
 )
+from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api
 from xqueue_bridge.submission_queue.models import Submission
@@ -132,9 +133,48 @@ def test_chunked_body_on_a_server_without_chunks_is_refused(grader):
     assert Submission.objects.get().status == "leased"
 
 
+def large_result(grader: GraderClient, characters: int, content_type: str, way: str) -> Any:
+    """Post a result with feedback of emoji, each of which takes up to 16 bytes."""
+    reply = json.dumps({"correct": True, "score": 1, "msg": "\U0001f600" * characters})
+    body = encode({**pulled(grader), "xqueue_body": reply}, content_type)
+    if way == "chunked":
+        return post(grader, b"", content_type, **CHUNKED | {"wsgi.input": io.BytesIO(body)})
+    if way == "gzip":
+        body = gzip.compress(body)
+        more = length_of(body) | {"HTTP_CONTENT_ENCODING": "gzip"}
+        return post(grader, body, content_type, **more)
+    return post(grader, body, content_type, **length_of(body))
+
+
+@pytest.mark.parametrize("way", ["plain", "gzip", "chunked"])
+@pytest.mark.parametrize("content_type", [FORM, "application/json"])
+def test_result_over_djangos_limit_keeps_its_grade(grader, settings, way, content_type):
+    """C79, C84: up to 16 times MAX_REPLY_BYTES are read, and the feedback is shortened."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 2000}
+    assert large_result(grader, 1800, content_type, way)[0] == STORED
+    reply = ReceivedReply.objects.get()
+    assert (reply.correct, reply.score_given) == (True, 1)
+    assert "feedback_shortened" in str(reply.codes)
+    assert 500 < len(reply.message.encode()) < 3000
+
+
+@pytest.mark.parametrize("way", ["plain", "gzip", "chunked"])
+def test_larger_result_is_refused_and_keeps_its_lease(grader, settings, way):
+    """C84: the limit is that of results, and the response names it."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 2000}
+    answer, headers = large_result(grader, 2000, FORM, way)
+    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    assert headers["X-XQueue-Problem"] == "body: is larger than 32,000 bytes"
+    assert headers["X-XQueue-Code"] == "body_too_large"
+    assert Submission.objects.get().status == "leased"
+
+
 def test_chunked_body_over_djangos_limit_is_refused(grader, settings):
     """C84: reading stops at Django's limit, also without a Content-Length."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 50}
     endless = io.BytesIO(b"x" * 10_000)
     answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": endless})
     assert headers["X-XQueue-Problem"] == "body: is larger than 1,000 bytes"
@@ -197,6 +237,7 @@ def test_compressed_and_chunked_body_is_stored(grader):
 def test_body_that_cannot_be_decompressed_is_refused(grader, settings, encoding, body, reason):
     """C83, C84: the error names the encoding; decompression stops at Django's limit."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+    settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 50}
     more = {"HTTP_CONTENT_ENCODING": encoding, **length_of(body)}
     answer, headers = post(grader, body, FORM, **more)
     assert answer == {"return_code": 1, "content": "Incorrect reply format"}

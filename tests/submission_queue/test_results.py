@@ -264,8 +264,9 @@ class TestRefused:
     def test_request_over_djangos_limit_is_logged(self, grader, pulled, settings, caplog):
         """C84: a result that Django's own limit refuses is lost, so the log says so."""
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+        settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 1}
         assert grader.put(pulled.header) == BAD_FORMAT
-        assert "RequestDataTooBig" in caplog.text
+        assert "BodyTooLarge" in caplog.text
 
     def test_result_for_a_failed_submission_is_kept(self, grader, pulled, settings):
         """C77: the result is kept for the course staff, and the response says so."""

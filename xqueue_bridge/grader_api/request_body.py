@@ -1,11 +1,10 @@
-"""Reading of a request's body as real clients and proxies send it, within Django's size limit."""
+"""Reading of a request's body as real clients and proxies send it, within a size limit."""
 
 from __future__ import annotations
 
 import codecs
 import zlib
 from io import BytesIO
-from typing import cast
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
@@ -20,23 +19,33 @@ _GZIP_NAMES = frozenset({"gzip", "x-gzip", "deflate"})
 _TEXT_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 
-def prepare_body(request: HttpRequest) -> None:
+class BodyTooLarge(RequestDataTooBig):
+    """A body of more than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes")
+        self.limit = limit
+
+
+def prepare_body(request: HttpRequest, at_least: int = 0) -> None:
     """Read the body into memory, as Django's and DRF's parsers expect it.
 
     Those read nothing from a chunked body, which has no Content-Length, do not know
     Content-Encoding, and refuse a byte order mark. Raise RequestDataTooBig above
-    DATA_UPLOAD_MAX_MEMORY_SIZE bytes, before or after decompression, UnreadablePostError if the
-    client disconnects, and InvalidField with the reason for any other body. A multipart form
-    that the host's middleware has read stays as it is.
+    DATA_UPLOAD_MAX_MEMORY_SIZE bytes, or ``at_least`` if that is more, before or after
+    decompression, UnreadablePostError if the client disconnects, and InvalidField with the reason
+    for any other body. A multipart form that the host's middleware has read stays as it is.
     """
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    limit = None if limit is None else max(limit, at_least)
     try:
-        body = request.body
+        body = _read(request, limit)
     except RawPostDataException:
         return  # middleware has read a multipart form, and Django has kept its fields
     raw = body
     if not body and request.method == "POST" and _is_chunked(request):
-        body = _read_chunked(request)
-    body = _decompress(body, request.headers.get("Content-Encoding", ""))
+        body = _read_chunked(request, limit)
+    body = _decompress(body, request.headers.get("Content-Encoding", ""), limit)
     if media_type(request) in _TEXT_TYPES:
         body = body.removeprefix(codecs.BOM_UTF8)
     if body is not raw:
@@ -51,16 +60,29 @@ def media_type(request: HttpRequest) -> str:
     return (request.content_type or "").partition(";")[0].strip().lower()
 
 
+def _read(request: HttpRequest, limit: int | None) -> bytes:
+    """Return the body; above its own limit Django reads none."""
+    length = str(request.META.get("CONTENT_LENGTH") or "")
+    size = int(length) if length.isascii() and length.isdecimal() else 0
+    djangos_limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if limit is None or size <= djangos_limit or hasattr(request, "_body"):
+        return request.body
+    if size > limit:
+        raise BodyTooLarge(limit)
+    request._body = request.read(size)
+    request._stream = BytesIO(request._body)
+    return request._body
+
+
 def _is_chunked(request: HttpRequest) -> bool:
     return bool(request.headers.get("Transfer-Encoding")) and not request.META.get("CONTENT_LENGTH")
 
 
-def _read_chunked(request: HttpRequest) -> bytes:
+def _read_chunked(request: HttpRequest, limit: int | None) -> bytes:
     environ = request.META
     if not environ.get("wsgi.input_terminated"):
         # The server would wait for more bytes after the last one.
         raise InvalidField("body", "has no Content-Length, and this server reads no chunked body")
-    limit = _limit()
     try:
         body = environ["wsgi.input"].read(-1 if limit is None else limit + 1)
     except OSError as exc:
@@ -68,13 +90,12 @@ def _read_chunked(request: HttpRequest) -> bytes:
     return _bounded(body, limit)
 
 
-def _decompress(body: bytes, encoding: str) -> bytes:
+def _decompress(body: bytes, encoding: str, limit: int | None) -> bytes:
     encoding = encoding.strip().lower()
     if encoding in ("", "identity") or not body:
         return body
     if encoding not in _GZIP_NAMES:
         raise InvalidField("Content-Encoding", "must be gzip, deflate, or left out")
-    limit = _limit()
     for window_bits in (_ANY_FORMAT, -zlib.MAX_WBITS):  # some clients leave out zlib's header
         reader = zlib.decompressobj(window_bits)
         try:
@@ -90,13 +111,9 @@ def _decompress(body: bytes, encoding: str) -> bytes:
     raise InvalidField("body", "is not in the Content-Encoding of the request")
 
 
-def _limit() -> int | None:
-    return cast("int | None", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-
-
 def _bounded(body: bytes, limit: int | None) -> bytes:
     if limit is not None and len(body) > limit:
-        raise RequestDataTooBig
+        raise BodyTooLarge(limit)
     return body
 
 

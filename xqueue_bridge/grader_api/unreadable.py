@@ -27,7 +27,7 @@ UNREADABLE = (
 def field_at_fault(exc: Exception) -> InvalidField:
     """Return the field, the reason and the code of an exception of ``UNREADABLE``."""
     if isinstance(exc, RequestDataTooBig):
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        limit = getattr(exc, "limit", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         return InvalidField("body", f"is larger than {limit:,} bytes", Code.BODY_TOO_LARGE)
     if isinstance(exc, TooManyFieldsSent | TooManyFilesSent):
         return InvalidField("body", "has too many fields", Code.TOO_MANY_FIELDS)

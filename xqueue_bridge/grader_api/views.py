@@ -39,6 +39,10 @@ from xqueue_bridge.worker.after_response import defer_jobs
 
 log = logging.getLogger(__name__)
 
+#: Bytes of a form that one byte of feedback takes at most, escaped for JSON and for the form; less
+#: for most characters, so that there is a reserve for feedback that is too long.
+BYTES_IN_FORM = 16
+
 
 class IgnoreAcceptHeader(BaseContentNegotiation):
     """DRF content negotiation that returns JSON whatever Accept header the client sends."""
@@ -95,9 +99,13 @@ class XQueueView(APIView):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         try:
-            prepare_body(request._request)
+            prepare_body(request._request, self.least_body_limit())
         except InvalidField as exc:
             raise RequestRefused(self.unreadable) from exc
+
+    def least_body_limit(self) -> int:
+        """Return the bytes that a body may have, whatever Django's limit is."""
+        return 0
 
     def get_exception_handler(self) -> Any:
         return exception_handler
@@ -202,6 +210,10 @@ class ResultView(XQueueView):
     """Accept a grader's result."""
 
     wrong_method = "'put_result' must use HTTP POST"
+
+    def least_body_limit(self) -> int:
+        # Feedback that is too long is shortened, so that the grade counts.
+        return BYTES_IN_FORM * options().MAX_REPLY_BYTES
 
     def post(self, request: Request) -> Envelope:
         return success(warnings=results.put_result(self.grader, self.fields))

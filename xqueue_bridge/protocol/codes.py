@@ -80,7 +80,7 @@ def _refusal(field: str, text: str, advice: str) -> Meaning:
 
 
 _ANY = "any"
-_SITE_LIMIT = "Send less. The limit is the site's DATA_UPLOAD_MAX_MEMORY_SIZE."
+_SITE_LIMIT = "Send less. X-XQueue-Problem has the limit."
 _KEEP_HEADER = "Send xqueue_header back unchanged."
 
 MEANINGS: Mapping[Code, Meaning] = {
