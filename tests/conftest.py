@@ -30,6 +30,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 collect_ignore = [] if find_spec("playwright") else ["demo/test_browser.py"]
 # These run inside an LMS: make test-lms, and tests/lms/test_imitation.py.
 collect_ignore += ["lms/inside", "lms/imitation"]
+# Needs an installed xqueue-watcher: see tests/lms/stock_watcher.py.
+collect_ignore += [] if os.environ.get("XQUEUE_WATCHER") else ["lms/test_stock_watcher.py"]
 
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 

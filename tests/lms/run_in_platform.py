@@ -5,7 +5,8 @@ LMS's settings. The tree stays outside of this repository; only its ``Open_edX.e
 
 Options, as environment variables: ``PLATFORM`` (the tree), ``LMS_VENV`` (the environment, default
 .venv-lms), ``LMS_PYTHON`` (default python3.12), ``LMS_DB`` (sqlite, or mariadb on loopback),
-``LMS_MONGODB`` (yes: use a real MongoDB), ``ARGS`` (for pytest).
+``LMS_MONGODB`` (yes: use a real MongoDB), ``XQUEUE_WATCHER`` (the command of an installed
+xqueue-watcher, which then grades, too), ``ARGS`` (for pytest).
 """
 
 from __future__ import annotations

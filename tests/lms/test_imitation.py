@@ -37,4 +37,4 @@ def test_each_way_in() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "10 passed" in done.stdout
+    assert "12 passed" in done.stdout

@@ -18,6 +18,7 @@ from django.utils import timezone
 from lms.djangoapps.courseware import block_render
 from lms.djangoapps.courseware.models import StudentModule
 from opaque_keys.edx.keys import CourseKey
+from opaque_keys.edx.locator import CourseLocator
 from openedx.core.djangoapps.user_api.accounts.signals import USER_RETIRE_LMS_MISC
 from openedx.core.djangoapps.waffle_utils.models import WaffleFlagCourseOverrideModel
 from openedx_events.learning.data import ExternalGraderScoreData
@@ -30,10 +31,12 @@ from tests.lms.inside.olx import OLX, RIGHT
 from xqueue_bridge import XQueueService, handlers, signals
 from xqueue_bridge.conf import options
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.lms.loader import load_block
 from xqueue_bridge.lms.waffle import FLAG_NAME
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.tasks import sweep
+from xqueue_bridge.xqueue_service.models import TransportOverride
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 PROBLEM = COURSE.make_usage_key("problem", "print")
@@ -138,6 +141,30 @@ def test_loopback(lms, settings, monkeypatch) -> None:
     assert Submission.objects.get().transport == "submit"
     lms.grade()
     assert lms.mark() == ("correct", False, 1)
+
+
+def test_callback_backend(lms, settings) -> None:
+    """The plug-in, whose replies are posted to the LMS's own view."""
+    prefixes = (f"{lms.base}/courses/",)
+    settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "callback", "CALLBACK_PREFIXES": prefixes}
+    lms.switch()
+    lms.submit()
+    lms.grade()
+    assert lms.mark() == ("correct", False, 1)
+    assert ReceivedReply.objects.get().status == "applied"
+
+
+def test_deprecated_keys(lms) -> None:
+    """C122: a module store finds a block of an old course by the key with its run."""
+    course = CourseLocator("DemoX", "CS101", "2026", deprecated=True)
+    problem = course.make_usage_key("problem", "print")
+    modulestore().courses[course], modulestore().problems[problem] = SimpleNamespace(), OLX
+    TransportOverride.objects.create(scope="course", name="DemoX/CS101/2026")
+    block = load_block(lms.user.pk, course, problem)
+    block.handle_ajax("problem_check", {f"input_{problem.html_id()}_2_1": "print(42)"})
+    block.save()
+    lms.grade()
+    assert StudentModule.objects.get(course_id=course).grade == 1
 
 
 def test_own_assignment(lms, settings, monkeypatch) -> None:

@@ -22,6 +22,18 @@ from xqueue_bridge.submission_queue.models import Submission
 PREFIXES = {"CALLBACK_PREFIXES": (f"{URL}/courses/",)}
 
 
+def use_the_platform_s_service(test: CourseTestCase, url: str) -> None:
+    """Let the platform's own XQueueService submit to this LMS at ``url``, until the test ends."""
+    module = import_module(apps.get_app_config("xqueue_bridge").service_installation.module)
+    original = import_module("xmodule.capa.xqueue_interface").XQueueService
+    test.enterContext(patch.object(module, "XQueueService", original))
+    secret = submission_queue.create_grader("lms", may_submit=True)
+    account = {"username": "lms", "password": secret}
+    interface = {"url": url, "django_auth": account, "callback_url": url}
+    bridge = {"CALLBACK_PREFIXES": (f"{url}/courses/",)}
+    test.enterContext(override_settings(XQUEUE_INTERFACE=interface, XQUEUE_BRIDGE=bridge))
+
+
 class PostedResults(CourseTestCase):
     """Results that are posted to the LMS's own callback view."""
 
@@ -67,13 +79,7 @@ class LoopbackTest(PostedResults):
 
     def setUp(self) -> None:
         super().setUp()
-        module = import_module(apps.get_app_config("xqueue_bridge").service_installation.module)
-        original = import_module("xmodule.capa.xqueue_interface").XQueueService
-        self.enterContext(patch.object(module, "XQueueService", original))
-        secret = submission_queue.create_grader("lms", may_submit=True)
-        account = {"username": "lms", "password": secret}
-        interface = {"url": URL, "django_auth": account, "callback_url": URL}
-        self.enterContext(override_settings(XQUEUE_INTERFACE=interface, XQUEUE_BRIDGE=PREFIXES))
+        use_the_platform_s_service(self, URL)
 
     def test_result_is_posted_back(self) -> None:
         """C28, C41, C49: submitted over HTTP, pulled, and applied by the LMS's own view."""
