@@ -27,7 +27,8 @@ hypothesis.settings.register_profile("explore", max_examples=2000, **_patient)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # `make test` runs without a browser and does not install Playwright.
-collect_ignore = [] if find_spec("playwright") else ["demo/test_browser.py"]
+BROWSER_TESTS = ["demo/test_browser.py", "demo/test_course_team_browser.py"]
+collect_ignore = [] if find_spec("playwright") else list(BROWSER_TESTS)
 # These run inside an LMS: make test-lms, and tests/lms/test_imitation.py.
 collect_ignore += ["lms/inside", "lms/imitation"]
 # Needs an installed xqueue-watcher: see tests/lms/stock_watcher.py.

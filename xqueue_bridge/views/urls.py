@@ -1,7 +1,16 @@
-"""URL patterns of the grade pages, below ``xqueue/``."""
+"""URL patterns of the pages about grades and of the course teams, below ``xqueue/``."""
 
 from django.urls import re_path
 
+from xqueue_bridge.views.course_team.problems import problem, problems
+from xqueue_bridge.views.course_team.regrades import (
+    new_regrade,
+    regrade,
+    regrade_csv,
+    regrades,
+)
+from xqueue_bridge.views.course_team.submission import submission
+from xqueue_bridge.views.course_team.submissions import submissions, submissions_csv
 from xqueue_bridge.views.gradebook import gradebook, gradebook_csv
 from xqueue_bridge.views.override import override
 from xqueue_bridge.views.progress import progress
@@ -9,7 +18,11 @@ from xqueue_bridge.views.tests_csv import tests_csv
 
 #: Deprecated keys have slashes between their three parts.
 COURSE = r"grades/(?P<course_id>[^/+]+[/+][^/+]+[/+][^/]+)"
+TEAM = r"courses/(?P<course_id>[^/+]+[/+][^/+]+[/+][^/]+)"
 LEARNER = r"(?P<user_id>[0-9]{1,18})"
+
+NUMBER = r"(?P<submission_id>[0-9]{1,18})"
+REGRADE = r"(?P<regrade_id>[0-9]{1,18})"
 
 urlpatterns = [
     re_path(rf"^{COURSE}/progress/$", progress, name="progress"),
@@ -18,4 +31,13 @@ urlpatterns = [
     re_path(rf"^{COURSE}/gradebook\.csv$", gradebook_csv, name="gradebook_csv"),
     re_path(rf"^{COURSE}/tests\.csv$", tests_csv, name="tests_csv"),
     re_path(rf"^{COURSE}/override/{LEARNER}/(?P<usage_id>.+)/$", override, name="override"),
+    re_path(rf"^{TEAM}/submissions/$", submissions, name="submissions"),
+    re_path(rf"^{TEAM}/submissions\.csv$", submissions_csv, name="submissions_csv"),
+    re_path(rf"^{TEAM}/submissions/{NUMBER}/$", submission, name="submission"),
+    re_path(rf"^{TEAM}/regrades/$", regrades, name="regrades"),
+    re_path(rf"^{TEAM}/regrades/new/$", new_regrade, name="new_regrade"),
+    re_path(rf"^{TEAM}/regrades/{REGRADE}/$", regrade, name="regrade"),
+    re_path(rf"^{TEAM}/regrades/{REGRADE}\.csv$", regrade_csv, name="regrade_csv"),
+    re_path(rf"^{TEAM}/problems/$", problems, name="problems"),
+    re_path(rf"^{TEAM}/problems/(?P<usage_id>.+)/$", problem, name="problem_statistics"),
 ]

@@ -1,0 +1,52 @@
+"""The course team's page of one submission."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from xqueue_bridge.regrading.api import RegradeItem
+from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
+from xqueue_bridge.views.course_team.timeline import events_of
+from xqueue_bridge.views.learners import learners_by_id
+
+#: Characters of the answer that the page shows.
+MAX_ANSWER = 100_000
+
+
+@course_staff_required
+@require_GET
+def submission(request: HttpRequest, course: TeamCourse, submission_id: str) -> HttpResponse:
+    """Show one submission of the course: what was sent, and its events on one time line."""
+    rows = Submission.objects.select_related("content", "grader")
+    found = rows.filter(pk=int(submission_id), course_key=course.course_key).first()
+    if found is None:
+        raise Http404(_("This course has no such submission."))
+    (learner,) = learners_by_id([found.user_id])
+    regrades = RegradeItem.objects.filter(user_id=found.user_id, original_id=found.pk)
+    context = {
+        "course": course,
+        "submission": found,
+        "learner": learner,
+        "answer": _answer(found.content.body)[:MAX_ANSWER],
+        "files": found.content.stored_files(),
+        "events": events_of(found),
+        "regrades": list(regrades.select_related("regrade").order_by("pk")),
+    }
+    return render(request, "xqueue_bridge/submission.html", context)
+
+
+def _answer(body: str) -> str:
+    """Return the learner's answer in a body; the whole body if it has another form."""
+    try:
+        value: Any = json.loads(body)
+        text = value["student_response"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return body
+    return text if isinstance(text, str) else json.dumps(text)
