@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.side_by_side.plan import QUICK, Plan, Run
+from benchmarks.side_by_side.plan import PLANS, QUICK, Plan, Run
 from benchmarks.side_by_side.report import errors_of, tables
 from benchmarks.side_by_side.systems import PEER_PYTHON, ROOT, Setting
 
@@ -48,7 +48,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="xqueue-bridge-benchmark-") as folder:
             setting = Setting(database, Path(folder), redis)
             print(f"{database}:", file=sys.stderr)
-            run = Run(setting, _plan(wanted, len(databases)), PEER_PYTHON.exists())
+            run = Run(setting, _plan(wanted, database, databases), PEER_PYTHON.exists())
             result = {"database": database, **_machine(), **run.execute()}
         path = wanted.output / f"{'quick-' if wanted.quick else ''}{database}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +66,13 @@ def main() -> int:
     return 1 if errors else 0
 
 
-def _plan(wanted: argparse.Namespace, databases: int) -> Plan:
-    plan = QUICK if wanted.quick else Plan()
+def _plan(wanted: argparse.Namespace, database: str, databases: list[str]) -> Plan:
+    plan, share = PLANS[database]
+    plan = QUICK if wanted.quick else plan
     changes: dict[str, Any] = {}
     if wanted.minutes:
-        changes["budget"] = wanted.minutes * 60 / databases
+        share /= sum(PLANS[name][1] for name in databases)
+        changes["budget"] = wanted.minutes * 60 * share
     if wanted.rows and not wanted.quick:
         few = tuple(size for size in plan.sizes if max(size) <= wanted.rows)
         changes.update(sizes=few, peer_rows=min(wanted.rows, plan.peer_rows))

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.side_by_side.cpu import cpu_seconds
 from benchmarks.side_by_side.cycles import Variant, measure
 from benchmarks.side_by_side.figures import quantile
-from benchmarks.side_by_side.systems import System
+from benchmarks.side_by_side.systems import START_SECONDS, BenchmarkError, Process, System
 
 #: Seconds between two polls of xqueue-watcher.
 POLL_SECONDS = 1.0
@@ -99,6 +99,39 @@ def growth(
                 point["plan"] = system.command("explain")
             found.setdefault(system.name, []).append(point)
     return found
+
+
+def pruning(
+    variant: Variant, finished: int, seconds: float, rounds: int, database: int | None
+) -> dict[str, Any]:
+    """Measure cycles without, and beside ``xqueue_bridge_prune_submissions``, alternately."""
+    system = variant.server.system
+    system.command("clear")
+    system.command("backlog", pending=0, finished=finished, body_bytes=256)
+    system.command("analyze")
+    command = ["manage.py", "xqueue_bridge_prune_submissions", "--keep-days", "30", "--archive"]
+    alone, beside = [], []
+    for _ in range(rounds):
+        alone.append(measure(variant, 4, seconds, database, fill=False))
+        before = system.command("counts")["answered"]
+        with Process("prune", system, command, system.environment):
+            _wait_for_change(system, before)
+            beside.append(measure(variant, 4, seconds, database, fill=False, counts=False))
+            left = system.command("counts")["answered"]
+    return {
+        "alone": [one["rate"] for one in alone],
+        "beside": [one["rate"] for one in beside],
+        "rows left": left,
+        "errors": _sum(one["errors"] for one in [*alone, *beside]),
+    }
+
+
+def _wait_for_change(system: System, answered: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while system.command("counts")["answered"] == answered:
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"no submission was removed in {START_SECONDS} s")
+        time.sleep(0.05)
 
 
 def spike(variant: Variant, number: int, seconds: float, graders: int = 16) -> dict[str, Any]:

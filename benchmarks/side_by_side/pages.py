@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.scaling import Load, report
 from benchmarks.side_by_side.report import cycle_ratios, tables
 from benchmarks.side_by_side.systems import ROOT
 
@@ -49,7 +50,16 @@ def write(results: list[Mapping[str, Any]]) -> list[Path]:
             ]
     page = FOLDER / "figures.txt"
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [page, *files]
+    return [page, *files, *_scaling(results)]
+
+
+def _scaling(results: list[Mapping[str, Any]]) -> Iterator[Path]:
+    """Write what the load of ``docs/concepts/scaling.rst`` needs, by the costs on PostgreSQL."""
+    for result in results:
+        if result["database"] == "postgres" and {"cycles", "idle polls", "sending"} <= set(result):
+            path = FOLDER / "scaling.txt"
+            path.write_text(report(result, Load(10_000, 1_000)) + "\n", encoding="utf-8")
+            yield path
 
 
 def _section(result: Mapping[str, Any]) -> Iterator[str]:

@@ -25,7 +25,7 @@ CELERY = [
 class Plan:
     """How much is measured. ``seconds`` is the length of one measurement."""
 
-    seconds: float = 4.0
+    seconds: float = 3.0
     rounds: int = 3
     graders: tuple[int, ...] = (1, 4, 16)
     #: (pending, finished) rows beside which cycles are measured.
@@ -39,13 +39,27 @@ class Plan:
     spike: int = 10_000
     spike_seconds: float = 60.0
     sends: int = 300
+    #: Finished rows that are pruned while cycles are measured.
+    prune: int = 60_000
     #: Seconds after which no further kind of measurement begins.
     budget: float = 900.0
 
 
+#: Plan and share of the time for each database.
+PLANS: dict[str, tuple[Plan, float]] = {
+    "postgres": (Plan(), 0.5),
+    "mariadb": (Plan(rounds=2, graders=(4, 16)), 0.33),
+    "sqlite": (
+        Plan(
+            rounds=2, graders=(4, 16), sizes=((1_000, 0), (100_000, 0), (1_000, 100_000)),
+            spike=1_000, spike_seconds=20.0,
+        ),
+        0.17,
+    ),
+}  # fmt: skip
 QUICK = Plan(
     seconds=0.3, rounds=1, graders=(4,), sizes=((100, 0), (2_000, 0), (100, 2_000)),
-    pickups=3, pickup_seconds=3.0, spike=100, spike_seconds=2.0, sends=20, budget=60.0,
+    pickups=3, pickup_seconds=3.0, spike=100, spike_seconds=2.0, sends=20, prune=1_000, budget=60.0,
 )  # fmt: skip
 
 
@@ -111,6 +125,7 @@ class Run:
         yield "idle polls", self._idle
         yield "sending", self._sending
         yield "growth", self._growth
+        yield "pruning", self._pruning
         yield "pickup", self._pickup
         yield "spike", self._spike
 
@@ -122,7 +137,8 @@ class Run:
         found: dict[str, dict[str, list[Any]]] = {}
         for graders in self.plan.graders:
             for number in range(self.plan.rounds):
-                names = list(self.variants)
+                # Celery's rate hardly depends on the number of graders.
+                names = [n for n in self.variants if "Celery" not in n or graders == 4]
                 for name in names[number % len(names) :] + names[: number % len(names)]:
                     one = measure(self.variants[name], graders, self.plan.seconds, self.database)
                     found.setdefault(str(graders), {}).setdefault(name, []).append(one)
@@ -168,6 +184,10 @@ class Run:
             variants, sizes, self.plan.seconds, self.plan.rounds, self.database
         )  # fmt: skip
 
+    def _pruning(self) -> dict[str, Any]:
+        plan, stored = self.plan, self.variants["acknowledged"]
+        return modes.pruning(stored, plan.prune, plan.seconds / 2, plan.rounds, self.database)
+
     def _pickup(self) -> dict[str, Any]:
         names = [name for name in ("acknowledged", "peer") if name in self.variants]
         return {
@@ -176,8 +196,5 @@ class Run:
         }
 
     def _spike(self) -> dict[str, Any]:
-        names = [n for n in ("applied by the sweeper", "peer") if n in self.variants]
-        return {
-            name: modes.spike(self.variants[name], self.plan.spike, self.plan.spike_seconds)
-            for name in names
-        }
+        name, plan = "applied by the sweeper", self.plan
+        return {name: modes.spike(self.variants[name], plan.spike, plan.spike_seconds)}

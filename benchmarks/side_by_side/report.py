@@ -17,7 +17,7 @@ def tables(result: Mapping[str, Any]) -> str:
     head = (
         f"{result['database']} ({result['server']}), {result['processors']} processors, "
         f"{result['memory_gib']} GiB, Python {result['python']}, commit {result['commit']}, "
-        f"{result['seconds']:.0f} s"
+        f"{result['seconds']:.0f} s, load {result['load_before']:.1f} before the run"
     )
     parts = [
         [head],
@@ -25,6 +25,7 @@ def tables(result: Mapping[str, Any]) -> str:
         list(_idle(result.get("idle polls", {}))),
         list(_sending(result.get("sending", {}))),
         list(_growth(result.get("growth", {}))),
+        list(_pruning(result.get("pruning", {}))),
         list(_pickup(result.get("pickup", {}))),
         list(_spike(result.get("spike", {}))),
         [f"left out: {', '.join(result['left out'])}"] if "left out" in result else [],
@@ -41,6 +42,7 @@ def errors_of(result: Mapping[str, Any]) -> list[str]:
                 found += _named(f"{name}, {graders} graders", one["errors"])
     for point in result.get("growth", {}).get("ours", []):
         found += _named(f"growth at {point['pending']}/{point['finished']}", point["errors"])
+    found += _named("pruning", result.get("pruning", {}).get("errors", {}))
     for name, one in result.get("spike", {}).items():
         found += _named(f"spike, {name}", one["errors"])
     return [error for error in found if "peer" not in error]
@@ -114,6 +116,12 @@ def _growth(growth: Mapping[str, Any]) -> Iterator[str]:
                 f"{name:<8}{point['pending']:>10,}{point['finished']:>10,}{point['rate']:>10.1f}"
                 f"{rate:>12.2f}{point['database_ms']:>17.2f}{more:>12}{point['pull_ms']:>13.1f}"
             )
+
+
+def _pruning(pruning: Mapping[str, Any]) -> Iterator[str]:
+    if pruning:
+        found = ratio(pruning["beside"], pruning["alone"])
+        yield f"cycles/s while old submissions are archived, to without: {found}"
 
 
 def _pickup(pickup: Mapping[str, Any]) -> Iterator[str]:

@@ -3,7 +3,8 @@
     python -m benchmarks.soak --database postgres --minutes 30
 
 Exits with 1 if an invariant does not hold, if a grader saw a status of 500 or more, or if the
-memory of a process grew. A run of 30 minutes belongs before a release.
+memory of a process grew. With ``--kill-every 5`` processes are killed meanwhile. A run of 30
+minutes belongs before a release.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,9 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.command import argument_parser, set_up
+from benchmarks.soak.processes import KILLED, Processes
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-START_SECONDS = 120
 DRAIN_SECONDS = 300
 #: Allowed growth of a process's memory from the second quarter of a run to the last.
 MEMORY_GROWTH = 1.25
@@ -47,7 +46,8 @@ def _run(wanted: argparse.Namespace, folder: Path) -> int:
     secret = make_world(wanted.learners)
     url = f"http://127.0.0.1:{_free_port()}"
     with Processes(folder, url, secret) as processes:
-        memory = _watch(processes, wanted.minutes * 60)
+        memory = _watch(processes, wanted.minutes * 60, wanted.kill_every)
+        kills = dict(processes.kills)
         (folder / "drain").touch()
         deadline = time.monotonic() + DRAIN_SECONDS
         while not is_drained() and time.monotonic() < deadline:
@@ -55,74 +55,31 @@ def _run(wanted: argparse.Namespace, folder: Path) -> int:
     found = [*violations(folder), *_bad_responses(folder), *_growth(memory)]
     for path in sorted(folder.glob("*.json")):
         print(f"{path.stem}: {json.loads(path.read_text())}")
+    print(f"killed: {kills or 'none'}")
     print("\n".join(found) or "every invariant holds")
     return 1 if found else 0
 
 
-class Processes:
-    """The processes of a run; they end when the block does."""
+def _watch(processes: Processes, seconds: float, kill_every: float) -> dict[str, list[int]]:
+    """Return the memory of each process, in KiB, read a hundred times during the run.
 
-    def __init__(self, folder: Path, url: str, secret: str) -> None:
-        actors = ["-m", "benchmarks.soak.actors"]
-        self.folder = folder
-        self.commands: dict[str, list[str]] = {
-            "web": [*actors, "web", str(folder), "1", url],
-            "staff": [*actors, "staff", str(folder), "1"],
-            "sweeper": ["manage.py", "xqueue_bridge_sweep", "--forever", "--interval", "1"],
-        }
-        for number in "12":
-            self.commands[f"learner {number}"] = [*actors, "learner", str(folder), number]
-        for number in "123":
-            self.commands[f"grader {number}"] = [
-                *actors, "grader", str(folder), number, url, secret,
-            ]  # fmt: skip
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def __enter__(self) -> dict[str, subprocess.Popen[bytes]]:
-        for name, command in self.commands.items():
-            output = (self.folder / f"{name}.log").open("w")
-            self.processes[name] = subprocess.Popen(  # noqa: S603 (our own commands)
-                [sys.executable, *command], cwd=ROOT, stdout=output, stderr=output
-            )
-            if name == "web":
-                _wait_for(self.folder / "ready-web-1")
-        for name in self.commands:
-            if name != "sweeper":
-                role, _, seed = name.partition(" ")
-                _wait_for(self.folder / f"ready-{role}-{seed or 1}")
-        return self.processes
-
-    def __exit__(self, *exc: object) -> None:
-        (self.folder / "stop").touch()
-        self.processes["sweeper"].terminate()
-        for name, process in self.processes.items():
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                print(f"{name} did not stop", file=sys.stderr)
-            if process.returncode:
-                print((self.folder / f"{name}.log").read_text()[-2000:], file=sys.stderr)
-
-
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{path.name} was not written: a process did not start")
-        time.sleep(0.2)
-
-
-def _watch(processes: dict[str, subprocess.Popen[bytes]], seconds: float) -> dict[str, list[int]]:
-    """Return the memory of each process, in KiB, read a hundred times during the run."""
-    memory: dict[str, list[int]] = {name: [] for name in processes}
+    With ``kill_every``, a process is killed after each such number of seconds, and the memory of
+    those that can be killed is not returned.
+    """
+    names = [name for name in processes.running if not (kill_every and name in KILLED)]
+    memory: dict[str, list[int]] = {name: [] for name in names}
     ends = time.monotonic() + seconds
+    next_kill = time.monotonic() + kill_every
     while time.monotonic() < ends:
-        time.sleep(max(1, seconds / 100))
-        for name, process in processes.items():
+        time.sleep(min(kill_every or seconds, max(1, seconds / 100)))
+        if kill_every and time.monotonic() >= next_kill:
+            processes.kill_one()
+            next_kill = time.monotonic() + kill_every
+        for name, process in processes.running.items():
             if process.poll() is not None:
                 raise SystemExit(f"{name} has ended with {process.returncode}")
-            memory[name].append(_resident_kib(process.pid))
+            if name in memory:
+                memory[name].append(_resident_kib(process.pid))
     return memory
 
 
@@ -149,7 +106,12 @@ def _bad_responses(folder: Path) -> list[str]:
     counts: Counter[str] = Counter()
     for path in folder.glob("grader-*.json"):
         counts.update(json.loads(path.read_text()))
-    return [f"{n} times {name}" for name, n in counts.items() if name.startswith("status 5")]
+    bad = {
+        name: n
+        for name, n in counts.items()
+        if name.startswith(("status 5", "valid result refused"))
+    }
+    return [f"{n} times {name}" for name, n in bad.items()]
 
 
 def _free_port() -> int:
@@ -162,6 +124,13 @@ def _arguments() -> argparse.Namespace:
     parser = argument_parser(__doc__, "postgres")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--learners", type=int, default=300)
+    parser.add_argument(
+        "--kill-every",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="Kill the web server, the sweeper or a grader so often, and start it again.",
+    )
     return parser.parse_args()
 
 

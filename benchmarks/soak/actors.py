@@ -34,6 +34,13 @@ class Actor:
         """Report that this process works; the run's time begins when all do."""
         (self.folder / f"ready-{self.name}").touch()
 
+    def save(self) -> None:
+        """Write the counts, completely or not at all."""
+        path = self.folder / f"{self.name}.json"
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(self.counts))
+        new.replace(path)
+
     @property
     def stopped(self) -> bool:
         return (self.folder / "stop").exists()
@@ -122,19 +129,31 @@ def grader(actor: Actor, url: str, secret: str) -> None:
     """Pull and answer; before the run drains, replies are late, bad, repeated or missing, too."""
     import requests
 
+    from benchmarks.soak.settings import LEASE_SECONDS, QUEUE
+    from benchmarks.soak.world import GRADER
+
     session = requests.Session()
 
     def call(method: str, endpoint: str, **kwargs: Any) -> dict[str, Any]:
-        response = session.request(method, f"{url}/xqueue/{endpoint}/", timeout=TIMEOUT, **kwargs)
-        actor.counts[f"status {response.status_code}"] += 1
-        return response.json() if response.status_code == 200 else {"return_code": 1}
-
-    from benchmarks.soak.settings import LEASE_SECONDS, QUEUE
-    from benchmarks.soak.world import GRADER
+        while True:
+            try:
+                response = session.request(
+                    method, f"{url}/xqueue/{endpoint}/", timeout=TIMEOUT, **kwargs
+                )
+            except requests.ConnectionError:  # the web server was killed
+                actor.counts["connection lost"] += 1
+                if actor.stopped:
+                    return {"return_code": 1, "content": "stopped"}
+                time.sleep(0.2)
+                continue
+            actor.counts[f"status {response.status_code}"] += 1
+            actor.save()  # this process may be killed
+            return response.json() if response.status_code == 200 else {"return_code": 1}
 
     call("POST", "login", data={"username": GRADER, "password": secret})
     actor.ready()
     while not actor.stopped:
+        began = time.monotonic()
         pulled = call("GET", "get_submission", params={"queue_name": QUEUE})
         if pulled["return_code"]:
             time.sleep(0.2)
@@ -150,7 +169,12 @@ def grader(actor: Actor, url: str, secret: str) -> None:
         good = json.dumps({"correct": score > 0.5, "score": score, "msg": "<p>graded</p>"})
         body = "not JSON" if habit == "bad" else good
         for _ in range(2 if habit == "repeated" else 1):
-            call("POST", "put_result", data={"xqueue_header": header, "xqueue_body": body})
+            answered = call(
+                "POST", "put_result", data={"xqueue_header": header, "xqueue_body": body}
+            )
+            in_time = time.monotonic() - began < LEASE_SECONDS
+            if answered["return_code"] and habit != "bad" and in_time and not actor.stopped:
+                actor.counts[f"valid result refused: {answered.get('content')}"[:80]] += 1
 
 
 def _habit(dice: random.Random) -> str:
@@ -194,7 +218,7 @@ def main(role: str, folder: str, seed: str, *more: str) -> None:
     try:
         ROLES[role](actor, *more)
     finally:
-        (actor.folder / f"{actor.name}.json").write_text(json.dumps(actor.counts))
+        actor.save()
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def test_tables_show_the_ratio_and_what_was_left_out():
     variants = {name: [measured()] for name in ("acknowledged", "peer", "floor")}
     result = {
         "database": "sqlite", "server": "3", "processors": 2, "memory_gib": 1, "python": "3.11",
-        "commit": "abc", "seconds": 1.0, "cycles": {"4": variants}, "left out": ["spike"],
+        "commit": "abc", "seconds": 1.0, "load_before": 0.5, "cycles": {"4": variants},
+        "left out": ["spike"],
     }  # fmt: skip
     text = tables(result)
     assert "1.00 (1.00 to 1.00)" in text
