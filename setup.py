@@ -52,6 +52,9 @@ TEST = [
     "edx-submissions>=3.12",
 ]
 
+# Requests made from the OpenAPI document: tests/fuzz_openapi.py.
+FUZZ = ["schemathesis==4.32.5"]
+
 SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", "redis>=5.2"]
 CI = ["tox>=4.23"]
 # `make benchmark`, with the extras test and servers.
@@ -97,6 +100,7 @@ setup(
         "grader": GRADER,
         "grader-preview": GRADER_PREVIEW,
         "test": TEST,
+        "fuzz": FUZZ,
         "servers": SERVERS,
         "browser": BROWSER,
         "quality": QUALITY,

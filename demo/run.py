@@ -3,6 +3,7 @@
 make demo                                   runs until Ctrl-C; keeps demo/var
 make demo ARGS="--learners 30 --exit"       thirty learners submit; exit code 0 on success
 make demo ARGS="--two-databases"            stores learners' history in another database
+make demo ARGS="--no-grader"                leaves the answers to a grader of your own
 """
 
 from __future__ import annotations
@@ -96,7 +97,12 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="keep learners' history in a database of its own: demo/var/history.sqlite3",
     )
+    parser.add_argument(
+        "--no-grader", action="store_true", help="start no grader; print how to start your own"
+    )
     arguments = parser.parse_args()
+    if arguments.no_grader and arguments.exit:
+        parser.error("--no-grader: with --exit the demo needs its own grader")
     if not 1 <= arguments.learners <= 1000:
         parser.error("--learners: between 1 and 1000")
     return arguments
@@ -125,7 +131,8 @@ def _demo(
     poll = "0.1" if arguments.exit else "0.5"
     grader = ["-m", "demo.grader", "--url", url, "--queue", QUEUE, "--poll", poll]
     sweeper = ["manage.py", "xqueue_bridge_sweep", "--forever"]
-    for name, command, text in (("grader", grader, secret), ("sweeper", sweeper, "")):
+    programs = [] if arguments.no_grader else [("grader", grader, secret)]
+    for name, command, text in (*programs, ("sweeper", sweeper, "")):
         with stop.deferred():
             children.add(_start(name, command, quiet=arguments.exit, secret=text))
     if arguments.exit:
@@ -137,6 +144,8 @@ def _demo(
             _print_log()
         return status
     print_addresses(url)
+    if arguments.no_grader:
+        _print_own_grader(url, secret)
     while children.all_run():
         time.sleep(0.5)
     print("A part of the demo has ended by itself; stopping the others.", file=sys.stderr)
@@ -241,6 +250,23 @@ def print_addresses(url: str) -> None:
     Graders    server {url}, queue "{QUEUE}": docs/quickstarts/grader.rst connects yours
 
 Ctrl-C stops it all.""",
+        flush=True,
+    )
+
+
+def _print_own_grader(url: str, secret: str) -> None:
+    """Write the secret into a file, and print the command that starts a grader with it."""
+    from demo.settings import VAR
+
+    path = VAR / "grader.secret"
+    path.touch(mode=0o600)
+    path.write_text(f"{secret}\n", encoding="utf-8")
+    print(
+        f"""
+No grader runs. Start yours in another terminal:
+
+    export XQUEUE_GRADER_NAME={GRADER} XQUEUE_GRADER_SECRET_FILE={path}
+    xqueue-grader run my_grader.py --url {url} --queue {QUEUE}""",
         flush=True,
     )
 

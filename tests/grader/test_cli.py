@@ -151,3 +151,17 @@ def test_library_needs_requests_only():
     assert done.stdout.startswith("True\n")
     assert "score_below_zero" in done.stdout
     assert "pip install 'xqueue-bridge[grader-preview]'" in done.stdout
+
+
+FIZZBUZZ = 'def fizzbuzz(n):\n    return ["1", "2", "Fizz"]\n'
+
+
+def test_grader_of_the_quickstart_runs(written, tmp_path, capsys):
+    page = str(tmp_path / "result.html")
+    arguments = [str(HERE / "fizzbuzz_grader.py"), written("answer.py", FIZZBUZZ), "--html", page]
+    assert cli.main(["try", *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "score      1.0 of 3.0" in shown
+    assert "fizzbuzz(0): 0 of 1   (hidden from the learner)" in shown
+    assert "for staff  random seed 1" in shown
+    assert "For staff only" in Path(page).read_text()

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from xqueue_bridge.protocol.codes import MEANINGS
+
 _FOLDER = Path(__file__).parent
 
 
@@ -21,8 +23,14 @@ def schema(name: str) -> dict[str, Any]:
 
 @cache
 def openapi() -> dict[str, object]:
-    """Return the OpenAPI 3.1 description of the graders' endpoints, the two schemas included."""
+    """Return the OpenAPI 3.1 description of the endpoints, with the two schemas and the codes."""
     document = schema("openapi")
     schemas = {"Submission": schema("submission-1"), "Result": schema("result-1")}
     components = document["components"]
-    return document | {"components": components | {"schemas": components["schemas"] | schemas}}
+    codes = {
+        "type": "string",
+        "enum": [str(code) for code, each in MEANINGS.items() if each.is_refusal],
+    }
+    headers = components["headers"] | {"Code": components["headers"]["Code"] | {"schema": codes}}
+    schemas = components["schemas"] | schemas
+    return document | {"components": components | {"schemas": schemas, "headers": headers}}
