@@ -112,6 +112,26 @@ def test_autograder_of_the_how_to_runs(written, monkeypatch, capsys):
     assert "length: 5 of 10" in capsys.readouterr().out
 
 
+PRAIRIELEARN = """
+import json, pathlib, sys
+root = pathlib.Path(sys.argv[1])
+length = len((root / "student" / "answer.py").read_text())
+tests = [{"name": "length", "points": length, "max_points": 10, "message": "counted"}]
+result = {"gradable": True, "score": length / 10, "message": "Ran.", "tests": tests}
+(root / "results" / "results.json").write_text(json.dumps(result))
+"""
+
+
+def test_prairielearn_autograder_of_the_how_to_runs(written, monkeypatch, capsys):
+    run = f"{sys.executable} {written('run.py', PRAIRIELEARN)} {{root}}"
+    monkeypatch.setenv("AUTOGRADER", run)
+    grader = str(HERE / "prairielearn_grader.py")
+    assert cli.main(["try", grader, written("answer.py", "x = 1"), "--upload"]) == 0
+    shown = capsys.readouterr().out
+    assert "score      5.0 of 10" in shown
+    assert "length: 5 of 10" in shown
+
+
 def test_grader_of_the_how_to_runs(written, capsys):
     arguments = [str(HERE / "my_grader.py"), written("answer.py", "for x in y: pass")]
     assert cli.main(["try", *arguments]) == 0

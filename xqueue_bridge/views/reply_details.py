@@ -19,7 +19,8 @@ def tests_for_staff(tests: Sequence[Mapping[str, Any]]) -> SafeString | str:
         return ""
     rows = format_html_join(
         "",
-        '<tr><th scope="row">{}</th><td>{} / {}</td><td>{}</td><td><pre>{}</pre></td></tr>',
+        '<tr><th scope="row" style="overflow-wrap:anywhere">{}</th>'
+        "<td>{} / {}</td><td>{}</td><td><pre>{}</pre></td></tr>",
         (
             (
                 test["name"],
