@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import Client
 from django.test.client import MULTIPART_CONTENT
 from django.utils import timezone
@@ -500,9 +501,9 @@ class TestStatements:
         with django_assert_num_queries(1):
             assert warm.pull() is None
 
-    def test_pull_takes_three_statements(self, warm, django_assert_num_queries):
+    def test_pull_takes_three_statements_or_one(self, warm, django_assert_num_queries):
         queue.enqueue(new_submission(usage_key=PROBLEM))
-        with django_assert_num_queries(3):
+        with django_assert_num_queries(1 if connection.vendor == "postgresql" else 3):
             assert warm.pull()
 
 

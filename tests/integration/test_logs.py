@@ -329,5 +329,6 @@ def test_unexpected_errors_log_and_mail_no_private_text(
 def test_contended_pull_logs_no_private_text(http_grader, monkeypatch):
     """C129: other graders claim every submission first; the pull is answered with an error."""
     submit(MARK, body=CODE)
+    monkeypatch.setattr(queue, "pull_at_once", lambda *args: (None, False))
     monkeypatch.setattr(queue, "_claim", lambda *args: None)
     assert http_grader.poll().startswith("Error fetching submission")

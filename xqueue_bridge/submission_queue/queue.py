@@ -1,6 +1,6 @@
 """The queue: submissions enter it, and graders pull them, by one conditional UPDATE each.
 
-Pulling a submission locks no row and holds no transaction open. A grader's pull reads a window of
+Pulling a submission holds no transaction open. A grader's pull reads a window of
 the work index and claims a row on the condition that it is unclaimed. If another pull was first,
 the UPDATE matches no row and the next row is tried.
 """
@@ -26,6 +26,7 @@ from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.finish import fail, supersede_expired
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.pauses import is_paused
+from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
 from xqueue_bridge.submission_queue.states import Status, sources_of
 
 log = logging.getLogger(__name__)
@@ -111,9 +112,14 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
 
     Each delivery is counted and creates a new lease with a new key. A grader whose pulls from the
     queue are paused gets none. Raise QueueContended if other graders claimed every submission in
-    the windows read.
+    the windows read. Three statements, one for an empty queue; PostgreSQL: one.
     """
     limits = queue_options(queue_name)
+    if connection.vendor == "postgresql":
+        key = secrets.token_urlsafe(24)
+        pulled, is_final = pull_at_once(queue_name, grader_id, key, pullkey_digest(key), limits)
+        if is_final:
+            return pulled
     for _round in range(CLAIM_ROUNDS):
         now = DatabaseNow()
         window = list(_window(queue_name, grader_id, now))

@@ -1,0 +1,92 @@
+"""A pull in one statement of PostgreSQL; ``queue.pull`` has the form for every database.
+
+The portable form reads a window, claims a row and reads its content, because the other databases
+return no rows from an UPDATE or cannot skip locked rows. Here the oldest row that no other pull has
+locked is leased, and its content returned. A row that has to fail or to be superseded instead is
+left to the portable form.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cache
+
+from django.db import connection
+
+from xqueue_bridge.data import PulledSubmission, StoredFile
+from xqueue_bridge.option_groups import QueueOptions
+from xqueue_bridge.submission_queue.grader_models import GraderPause
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.states import Status, sources_of
+
+log = logging.getLogger(__name__)
+
+
+def pull_at_once(
+    queue_name: str, grader_id: int | None, pullkey: str, digest: str, limits: QueueOptions
+) -> tuple[PulledSubmission | None, bool]:
+    """Lease the oldest submission under ``pullkey``; return it, None if there is none.
+
+    The second value is False if the oldest one has to be finished first.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _statement(),
+            {
+                "queue_name": queue_name.strip(),
+                "grader_id": grader_id,
+                "digest": digest,
+                "lease_seconds": limits.LEASE_SECONDS,
+                "max_deliveries": limits.MAX_DELIVERIES,
+                "leased": Status.LEASED.value,
+                "sources": [status.value for status in sources_of(Status.LEASED)],
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return None, True
+    submission_id, deliveries, body, files = row
+    if submission_id is None:
+        return None, False
+    log.info("Submission %s leased to grader %s", submission_id, grader_id)
+    stored = tuple(StoredFile(*entry) for entry in json.loads(files))
+    return PulledSubmission(submission_id, deliveries, pullkey, body, stored), True
+
+
+@cache
+def _statement() -> str:
+    submissions, contents, pauses = (
+        model._meta.db_table for model in (Submission, SubmissionContent, GraderPause)
+    )
+    return f"""
+    WITH oldest AS (
+        SELECT id, is_replaced OR deliveries >= %(max_deliveries)s OR (
+            deliveries > 0 AND COALESCE(retry_until <= STATEMENT_TIMESTAMP(), FALSE)
+        ) AS is_over
+        FROM {submissions}
+        WHERE queue_name = %(queue_name)s AND available_at <= STATEMENT_TIMESTAMP()
+            AND NOT EXISTS (
+                SELECT FROM {pauses}
+                WHERE queue_name = %(queue_name)s AND grader_id = %(grader_id)s
+                    AND paused_until > STATEMENT_TIMESTAMP()
+            )
+        ORDER BY available_at, id
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ), leased AS (
+        UPDATE {submissions}
+        SET status = %(leased)s,
+            available_at = STATEMENT_TIMESTAMP() + %(lease_seconds)s * INTERVAL '1 second',
+            deliveries = deliveries + 1,
+            pullkey_digest = %(digest)s,
+            grader_id = %(grader_id)s,
+            leased_at = STATEMENT_TIMESTAMP()
+        WHERE id = (SELECT id FROM oldest WHERE NOT is_over) AND status = ANY(%(sources)s)
+        RETURNING id, deliveries, content_id
+    )
+    SELECT leased.id, leased.deliveries, content.body, content.files
+    FROM oldest
+    LEFT JOIN leased ON TRUE
+    LEFT JOIN {contents} content ON content.id = leased.content_id
+    """  # noqa: S608
