@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from django.db import transaction
@@ -101,7 +102,9 @@ def compute_grade(
         override = old.override if old else None
         # Sums that are not finite are not a grade: another program has written them.
         if plan.computes(subsection) or not (row is None or persistence.has_finite_sums(row)):
-            grade = _with_first_attempt(compute_subsection(subsection, scores, override), old)
+            grade = compute_subsection(subsection, scores, override)
+            if old is not None and old.first_attempted is not None:
+                grade = _with_first_attempt(grade, old.first_attempted)
             is_kept = row is not None or plan.store_zero_grades or _has_scores(subsection, grade)
             if is_kept and (row is None or persistence.differs(row, grade)):
                 changed.append(grade)
@@ -166,11 +169,8 @@ def _has_scores(subsection: Subsection, grade: SubsectionGrade) -> bool:
     return tuple(zeros) != (grade.computed_all.possible, grade.computed_graded.possible)
 
 
-def _with_first_attempt(grade: SubsectionGrade, old: SubsectionGrade | None) -> SubsectionGrade:
+def _with_first_attempt(grade: SubsectionGrade, first: datetime) -> SubsectionGrade:
     """Keep the stored first attempt: later attempts and a reset do not change it."""
-    if old is None or old.first_attempted is None:
-        return grade
-    first = old.first_attempted
     return replace(
         grade,
         computed_all=replace(grade.computed_all, first_attempted=first),

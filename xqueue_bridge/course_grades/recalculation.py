@@ -31,8 +31,8 @@ from xqueue_bridge.data import BlockScore
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
 
-#: How often a course that is published meanwhile is read again before the work is deferred.
-MAX_READINGS = 3
+#: How often a course that is published meanwhile is read before the work is left to the sweeper.
+MAX_READINGS = 6
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +80,22 @@ def recalculate_requested(
 
     Safe in several processes at once.
     """
+    reject_stale = True
     try:
         for _ in range(MAX_READINGS):
-            process = partial(_process, user_id, course_key, debounce, seen)
-            done = with_published_course(course_key, process)
+            course = course_structures().get(course_key)  # outside any transaction
+            if course is None and recalculation_queue.finish_without_structure(user_id, course_key):
+                return True
+            work = partial(_process, user_id, course_key, debounce, seen, course, reject_stale)
+            try:
+                done = in_transaction(work)
+            except StaleCourseStructure:
+                # It may have been published meanwhile, or reset to an earlier publication.
+                reject_stale = False
+                continue
             if isinstance(done, bool):
                 return done
-            seen = done
+            seen, reject_stale = done, True
     except Exception as exc:  # one learner's error must not stop the other learners' grades
         name = type(exc).__name__
         log.exception("The grade of learner %s in %s: %s", user_id, course_key, name)
@@ -142,21 +151,6 @@ def _process(
 
     Return ``wanted`` of the row if the course has to be read again, and pass it as ``seen`` then.
     """
-    if course is None and recalculation_queue.finish_without_structure(user_id, course_key):
-        return True
-    return in_transaction(
-        partial(_process_locked, user_id, course_key, debounce, seen, course, reject_stale)
-    )
-
-
-def _process_locked(
-    user_id: int,
-    course_key: CourseKey,
-    debounce: bool,
-    seen: int | None,
-    course: Course | None,
-    reject_stale: bool,
-) -> bool | int:
     row = recalculation_queue.locked_row(user_id, course_key)
     if row is None or row.done == row.wanted:
         return False
