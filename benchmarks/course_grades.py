@@ -95,10 +95,12 @@ def is_per_learner(course_key: Any) -> int:
     """Return the number of statements of a learner's first grade."""
     from benchmarks.database import statements
     from xqueue_bridge.course_grades import api
+    from xqueue_bridge.course_grades.course_recalculation import learners_of
+    from xqueue_bridge.course_grades.recalculation_queue import request_full_recalculations
     from xqueue_bridge.course_structure import api as course_structure
 
-    learner = next(api.learners_of(course_key))
-    api.request_full_recalculations(course_key, [learner])
+    learner = next(learners_of(course_key))
+    request_full_recalculations(course_key, [learner])
     course_structure.course_structures().get(course_key)  # a process reads it once
     return statements(lambda: api.recalculate_requested(learner, course_key))
 

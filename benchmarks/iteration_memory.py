@@ -31,11 +31,11 @@ def walk_elsewhere(database_name: str, rows: int) -> str:
         text=True,
         check=True,
     )
-    told = json.loads(done.stdout)
-    missed = "   MISSED" if told["mib"] > LIMIT else ""
+    result = json.loads(done.stdout)
+    missed = "   MISSED" if result["mib"] > LIMIT else ""
     return (
-        f"walk {told['rows']} rows    {told['seconds']:.1f} s, at most {told['mib']:.1f} MiB above "
-        f"the start (target: {LIMIT:.0f}){missed}"
+        f"walk {result['rows']} rows    {result['seconds']:.1f} s, at most {result['mib']:.1f} MiB "
+        f"above the start (target: {LIMIT:.0f}){missed}"
     )
 
 

@@ -79,8 +79,8 @@ class Browser:
         # Names of the text areas and file inputs, each once, in the order of the page.
         names = list(dict.fromkeys(re.findall(r'name="(input_[^"]+)"', page.text)))
         fields, files = self._filled_in(answer, names)
-        told = self._post(path, fields, files).json()
-        return None if told["ok"] else told["message"]
+        response = self._post(path, fields, files).json()
+        return None if response["ok"] else response["message"]
 
     def _filled_in(self, answer: Answer, names: list[str]) -> tuple[dict, list | None]:
         if "files" in answer.sample:

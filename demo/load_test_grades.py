@@ -61,9 +61,9 @@ def report_grades(found: Mapping[User, Expected | None]) -> None:
     grades = {learner: grade for learner, grade in found.items() if grade is not None}
     letters = Counter(grade.letter or "none" for grade in grades.values())
     order = [*sorted(course().grading_policy["GRADE_CUTOFFS"]), "none"]
-    told = ", ".join(f"{letters[letter]} {letter}" for letter in order)
+    counts = ", ".join(f"{letters[letter]} {letter}" for letter in order)
     passed = sum(grade.passed for grade in grades.values())
-    print(f"\ncourse grades  {len(grades)} learners: {told}; {passed} passed")
+    print(f"\ncourse grades  {len(grades)} learners: {counts}; {passed} passed")
     for learner, grade in list(grades.items())[:SHOWN]:
         name = f"{learner.username} {learner.get_full_name()}"
         print(f"{name:<28}{grade.percent:>4}%  {grade.letter or 'no letter'}")

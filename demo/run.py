@@ -40,9 +40,9 @@ def main() -> int:
     # A supervisor, and a terminal that is closed, stop the demo as Ctrl-C does. The children have
     # sessions of their own, so these signals reach only this process.
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]  # nohup
+    handled = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]  # nohup
     children = Children()
-    signals = StopSignals(heard, interrupt=True, before_exit=children.kill)
+    signals = StopSignals(handled, interrupt=True, before_exit=children.kill)
     # The exception can be raised as soon as the handlers are set, and until they are restored.
     try:
         with signals as stop, contextlib.ExitStack() as until_the_end:

@@ -65,7 +65,7 @@ class LearnersState:
         self._cache = FieldDataCache([], course_key, user, read_only=read_only)
         self.field_data: FieldData = KvsFieldData(DjangoKeyValueStore(self._cache))
 
-    def announce(self, block: Any) -> None:
+    def load_fields(self, block: Any) -> None:
         """Read all fields of a block with one statement for each scope."""
         self._cache.add_blocks_to_cache([block])
 
@@ -137,7 +137,7 @@ def load_block(
     runtime = DemoRuntime(user_id, state, _field_data(problem, state.field_data))
     keys = ScopeIds(user_id, usage_key.block_type, usage_key, usage_key)
     block = runtime.construct_xblock_from_class(ProblemBlock, keys)
-    state.announce(block)
+    state.load_fields(block)
     return block
 
 

@@ -107,7 +107,8 @@ def exception_for(finding: Finding) -> int | None:
 def _find_in(path: str, line: int, text: str, *, is_name: bool = False) -> Iterator[Finding]:
     text = _split_names(text).lower()
     for name, rule in RULES.items():
-        if (is_name and not rule.in_names) or any(fnmatch(path, each) for each in rule.except_in):
+        searches = rule.in_names if is_name else rule.in_prose
+        if not searches or any(fnmatch(path, each) for each in rule.except_in):
             continue
         searched = _compiled(rule.unless).sub(_blank, text) if rule.unless else text
         for match in _compiled(rule.pattern).finditer(searched):

@@ -10,8 +10,9 @@ class Rule:
     """A denied term. ``pattern`` is a regular expression of whole words, without upper case;
     what ``unless`` matches is left out of the search.
 
-    Names are split into words before the search: "read_place" is "read place". ``denied`` and
-    ``allowed`` are texts for the self-test. ``except_in`` are globs of files that may use the term.
+    Names are split into words before the search: "read_place" is "read place". ``in_names`` and
+    ``in_prose`` say where to search. ``denied`` and ``allowed`` are texts for the self-test.
+    ``except_in`` are globs of files that may use the term.
     """
 
     pattern: str
@@ -20,6 +21,7 @@ class Rule:
     allowed: tuple[str, ...] = ()
     unless: str = ""
     in_names: bool = True
+    in_prose: bool = True
     except_in: tuple[str, ...] = ()
 
 
@@ -124,6 +126,32 @@ RULES: dict[str, Rule] = {
     ),
     "error": Rule(
         "as (?:problem|fault)", "as error: a problem is an exercise", ("except OSError as problem",)
+    ),
+    "recalculate_pending": Rule(
+        "settle[sd]?|settling",
+        "recalculate, commit, mark final; say what is done",
+        ("settle(user)", "the sweeper settles it"),
+    ),
+    "hear": Rule(
+        "hears?|heard",
+        "receive a signal, received",
+        ("heard_of_grades", "who hears of it"),
+    ),
+    "noted": Rule("noted", "marked dirty, enqueued, stored", ("grades are noted", "noted")),
+    "response": Rule(
+        "answers? (?:json|status code|headers|content)",
+        "response: an answer is a learner's",
+        ("answer_json", "answer_status_code"),
+        ("answer_id", "answer = json.dumps(body)"),
+        unless="answers? json (?:dumps|loads)",
+    ),
+    "said": Rule(
+        "said|told|asked",
+        "name it for what it holds: output, response, values, arguments",
+        ("said = output", "told = []", "asked.append"),
+        ("test_operator_is_told",),
+        unless="(?:is|are|mark) told",
+        in_prose=False,
     ),
     "interesting": Rule(
         "interesting|interest", "should send, grade filter", ("is_interesting", "INTERESTING")

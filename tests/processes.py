@@ -41,13 +41,13 @@ def in_processes(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
 def _run(job: Callable[[], Any], start: Any, sender: Any) -> None:
     try:
         start.wait(PATIENCE)
-        answer = ("returned", job())
-        pickle.dumps(answer)
+        outcome = ("returned", job())
+        pickle.dumps(outcome)
     except BaseException:
-        answer = ("raised", traceback.format_exc())
+        outcome = ("raised", traceback.format_exc())
     finally:
         connections.close_all()
-    sender.send(answer)
+    sender.send(outcome)
 
 
 def _received(receiver: Any) -> Any:

@@ -24,6 +24,8 @@ PACKAGES = (
     "views",
     "regrading",
     "grader_api",
+    "metrics",
+    "alerts",
     "xqueue_service",
     "submission_queue",
     "grader_replies",
@@ -249,6 +251,35 @@ def test_every_named_module_exists() -> None:
         *(f"{name}.api" for name in PACKAGES if name not in FRONT_ENDS),
     } - names
     assert not missing, f"test_architecture.py names missing modules: {missing}"
+
+
+def _exported(module: Module) -> list[str]:
+    for node in module.tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return [ast.literal_eval(each) for each in node.value.elts]  # type: ignore[attr-defined]
+    return []
+
+
+@pytest.mark.parametrize("package", [name for name in PACKAGES if name not in FRONT_ENDS])
+def test_each_name_of_an_api_is_used_by_another_package(package: str) -> None:
+    """A name that only the package itself uses does not belong into its api."""
+    (api,) = (module for module in _package_modules() if module.name == f"{package}.api")
+    users = [module.source for module in _package_modules() if module.package != package]
+    # Benchmarks and the tests of other packages build courses of these values.
+    users += [
+        path.read_text(encoding="utf-8")
+        for folder in ("tests", "demo", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if package not in path.relative_to(ROOT).parts
+    ]
+    unused = [
+        name
+        for name in _exported(api)
+        if not any(
+            re.search(rf"\b{package}\b(?s:.*)\b{re.escape(name)}\b", source) for source in users
+        )
+    ]
+    assert unused == []
 
 
 BREAKS = [

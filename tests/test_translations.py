@@ -54,7 +54,7 @@ def paths(staff) -> dict[str, str]:
     factories.publish()
     ada = factories.make_learner("ada")
     factories.score(ada)
-    factories.settle(ada)
+    factories.recalculate_pending(ada)
     override = SubsectionOverride(earned_graded=1.5, reason="ill", author_id=staff.pk)
     course_grades.set_override(ada.pk, COURSE_KEY, HOMEWORK, override)
     submission_queue.enqueue(new_submission("python"))
@@ -214,7 +214,7 @@ def choices_in(row: Any, page: str) -> list[str]:
 @pytest.mark.parametrize(
     ("model", "texts"),
     [
-        ("submission", ["Name der Warteschlange", "Auslieferungen", "wartend", "Einreichungen"]),
+        ("submission", ["Warteschlange", "Auslieferungen", "wartend", "Einreichungen"]),
         ("receivedreply", ["letzter Fehler", "Versuche", "ausstehend", "empfangene Rückmeldungen"]),
         ("gradeoutbox", ["Kursschlüssel", "Noten für Credentials"]),
         ("transportoverride", ["Geltungsbereich", "Einreichungstabelle verwenden", "Kurs"]),

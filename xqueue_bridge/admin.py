@@ -124,11 +124,12 @@ class SubmissionAdmin(RetryAdmin):
 
 @admin.register(models.ReceivedReply)
 class ReceivedReplyAdmin(RetryAdmin):
-    list_display = ("id", "submission", "status", "attempts", "last_error", "received_at")
-    list_select_related = ("submission",)
+    list_display = ("id", "submission_number", "status", "attempts", "last_error", "received_at")
     list_filter = ("status", "source")
     fields = (
-        *list_display,
+        "id",
+        "submission",
+        *list_display[2:],
         "source",
         "score_given",
         "score_applied",
@@ -146,6 +147,10 @@ class ReceivedReplyAdmin(RetryAdmin):
         "count",
     )
     retry_condition = gettext_lazy("Only dead replies can be retried.")
+
+    @admin.display(description=gettext_lazy("submission"), ordering="submission_id")
+    def submission_number(self, reply: models.ReceivedReply) -> int:
+        return reply.submission_id
 
     @admin.display(description=gettext_lazy("warnings"))
     def warnings(self, reply: models.ReceivedReply) -> str:
@@ -220,13 +225,7 @@ class GradeRecalculationAdmin(RetryAdmin):
 
 @admin.register(models.PersistentCourseGrade)
 class PersistentCourseGradeAdmin(ReadOnlyAdmin):
-    list_display = (
-        "user_id",
-        "course_id",
-        "percent_grade",
-        "letter_grade",
-        "passed",
-    )
+    list_display = ("user_id", "course_id", "percent_grade", "letter_grade", "passed")
     list_filter = ("passed",)
     search_fields = ("=user_id", "=course_id")
     fields = (
@@ -260,14 +259,7 @@ class OverrideHistoryAdmin(ReadOnlyAdmin):
 
 @admin.register(models.GradeOutbox)
 class GradeOutboxAdmin(RetryAdmin):
-    list_display = (
-        "id",
-        "user_id",
-        "course_id",
-        "status",
-        "attempts",
-        "last_error",
-    )
+    list_display = ("id", "user_id", "course_id", "status", "attempts", "last_error")
     list_filter = ("status",)
     search_fields = ("=user_id", "=course_id")
     fields = (

@@ -124,7 +124,7 @@ def same(value: Any, expected: Any, tolerance: float) -> bool:
 
 def _details(suite: Suite, case: Case, result: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if "error" in result:
-        outcome = ("Your program raised", _said(result))
+        outcome = ("Your program raised", _error_text(result))
     elif "unusable" in result:
         outcome = ("Your result", f"{result['shown']} (of type {result['unusable']})")
     else:
@@ -136,7 +136,7 @@ def _details(suite: Suite, case: Case, result: Mapping[str, Any]) -> tuple[tuple
     return (("Call", call), outcome, ("Expected", expected))
 
 
-def _said(result: Mapping[str, Any]) -> str:
+def _error_text(result: Mapping[str, Any]) -> str:
     line = f" (line {result['line']})" if result.get("line") else ""
     return f"{result['error']}: {result.get('message', '')}{line}"
 
@@ -146,11 +146,11 @@ def _not_loaded(run: sandbox.Run, suite: Suite) -> str:
     if "missing" in outcome:
         return f"Your program defines no function {suite.function}, which the tests call"
     if outcome.get("error") in ("SyntaxError", "IndentationError", "TabError"):
-        return f"Your program cannot be read as Python: {_said(outcome)}"
+        return f"Your program cannot be read as Python: {_error_text(outcome)}"
     if outcome.get("error") == "SystemExit":
         return "Your program ended itself before the tests could call it: leave out exit()"
     if "error" in outcome:
-        return f"Your program stopped before the tests could call it: {_said(outcome)}"
+        return f"Your program stopped before the tests could call it: {_error_text(outcome)}"
     return _ended(run.ended, suite)
 
 

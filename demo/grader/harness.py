@@ -38,7 +38,7 @@ def limit(limits):
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), tuple(value))
 
 
-def said(error, file):
+def error_of(error, file):
     """Describe an exception: its class, message, and the line in ``file`` if known."""
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
@@ -63,7 +63,7 @@ def call(function, arguments, file):
         value = function(*arguments)
         text = shown(value)
     except BaseException as exc:  # also sys.exit() and KeyboardInterrupt: the next call goes on
-        return said(exc, file)
+        return error_of(exc, file)
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError):
@@ -77,7 +77,7 @@ def load(task):
     try:
         exec(compile(task["source"], task["file"], "exec"), names)
     except BaseException as exc:
-        return None, said(exc, task["file"])
+        return None, error_of(exc, task["file"])
     function = names.get(task["function"])
     if not callable(function):
         return None, {"missing": task["function"]}

@@ -33,9 +33,9 @@ def committed_ada(committed_course):
 def by_workers(settings, monkeypatch):
     """Enqueue recalculations without running them; the test runs the worker's function."""
     settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
-    told: list[tuple[int, str]] = []
+    enqueued: list[tuple[int, str]] = []
     monkeypatch.setattr(
         "xqueue_bridge.tasks.recalculate_grade.apply_async",
-        lambda args, countdown, retry: told.append((*args, countdown)),
+        lambda args, countdown, retry: enqueued.append((*args, countdown)),
     )
-    return told
+    return enqueued

@@ -51,7 +51,7 @@ def percent(user: Any) -> float:
     return stored(user).percent_grade
 
 
-def settle(user: Any) -> bool:
+def recalculate_pending(user: Any) -> bool:
     """Compute the grade that is requested for the learner, as a worker does."""
     return api.recalculate_requested(user.pk, COURSE_KEY)
 
@@ -63,7 +63,7 @@ def sweep_later() -> int:
 
 
 @contextmanager
-def heard_of_grades() -> Iterator[dict[str, list[dict[str, Any]]]]:
+def received_grade_signals() -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Collect the arguments of all signals about grades."""
     names = {
         "subsection": signals.SUBSECTION_SCORE_CHANGED,

@@ -15,11 +15,11 @@ from tests.course_grades.factories import (
     HOMEWORK,
     P1,
     P2,
-    heard_of_grades,
     percent,
+    recalculate_pending,
+    received_grade_signals,
     request_of,
     score,
-    settle,
 )
 from xqueue_bridge.course_grades import api, overrides
 from xqueue_bridge.course_grades.models import (
@@ -69,7 +69,7 @@ class TestUpdate:
     def test_grade_is_returned_at_once_and_stored_after_the_commit(self, ada):
         """Write the row and send the signals only after the caller's commit."""
         score(ada, P1)
-        with heard_of_grades() as received:
+        with received_grade_signals() as received:
             with transaction.atomic():
                 assert update(ada).percent == 0.5
                 assert not PersistentCourseGrade.objects.exists()
@@ -77,7 +77,7 @@ class TestUpdate:
         assert len(received["changed"]) == 1
 
     def test_rollback_stores_no_grade_and_sends_no_signal(self, ada):
-        with heard_of_grades() as received, transaction.atomic():
+        with received_grade_signals() as received, transaction.atomic():
             update(ada)
             transaction.set_rollback(True)
         assert not PersistentCourseGrade.objects.exists()
@@ -86,7 +86,7 @@ class TestUpdate:
     def test_open_transaction_does_not_lock_the_learners_scores(self, ada):
         """Store a score on another connection while the caller's transaction is open."""
         score(ada, P1)
-        settle(ada)
+        recalculate_pending(ada)
         with transaction.atomic():
             update(ada)
             is_stored = score_elsewhere(ada)
@@ -95,7 +95,7 @@ class TestUpdate:
     def test_stored_grade_has_scores_after_the_callers_snapshot(self, ada):
         """At REPEATABLE READ the caller sees the former score; the stored grade has the new one."""
         score(ada, P1)
-        settle(ada)
+        recalculate_pending(ada)
         with transaction.atomic():
             assert StudentModule.objects.count() == 1
             is_stored = score_elsewhere(ada)
@@ -105,7 +105,7 @@ class TestUpdate:
     def test_error_after_the_commit_leaves_a_due_recalculation(self, ada, monkeypatch):
         """Leave the grade to the sweeper if computing it after the commit fails."""
         score(ada, P1)
-        settle(ada)
+        recalculate_pending(ada)
         with transaction.atomic():
             update(ada)
             monkeypatch.setattr(
@@ -119,7 +119,7 @@ class TestOverrides:
     def test_override_is_stored_and_counts_after_the_commit(self, ada):
         """SG76: return the grade and write a history entry at once, the override after commit."""
         score(ada, P1)
-        settle(ada)
+        recalculate_pending(ada)
         with transaction.atomic():
             assert override(ada).percent == 1.0
             assert [each.action for each in api.override_history(ada.pk, COURSE_KEY)] == ["set"]

@@ -12,11 +12,11 @@ from tests.course_grades.factories import (
     HOMEWORK,
     P1,
     P2,
-    heard_of_grades,
     make_learner,
     publish,
+    recalculate_pending,
+    received_grade_signals,
     score,
-    settle,
     stored,
 )
 from tests.grader_replies.factories import received_signals
@@ -41,8 +41,8 @@ class TestCourseGrades:
     def test_fail_sends_changed_and_failed(self, ada):
         """SG71: send CHANGED and FAILED with the documented arguments."""
         score(ada)
-        with heard_of_grades() as received:
-            settle(ada)
+        with received_grade_signals() as received:
+            recalculate_pending(ada)
         (changed,) = received["changed"]
         assert changed["user"] == ada
         assert (changed["course_key"], changed["deadline"]) == (COURSE_KEY, COURSE.end)
@@ -62,8 +62,8 @@ class TestCourseGrades:
     def test_pass_sends_changed_and_passed(self, ada):
         """SG71: send CHANGED and PASSED with the documented arguments."""
         passing(ada)
-        with heard_of_grades() as received:
-            settle(ada)
+        with received_grade_signals() as received:
+            recalculate_pending(ada)
         (passed,) = received["passed"]
         assert (passed["user"], passed["course_id"]) == (ada, COURSE_KEY)
         assert (passed["previous_passed"], passed["transition"]) == (None, "passed")
@@ -88,15 +88,15 @@ class TestCourseGrades:
 
     def test_transitions_are_sent_and_first_pass_only_once(self, ada):
         """SG68: send each pass and fail as a transition, and the first pass once."""
-        said = []
+        values = []
         for points in (2, 2, 0, 0, 2):
             score(ada, P1, points)
             score(ada, P2)
-            with heard_of_grades() as received:
+            with received_grade_signals() as received:
                 factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
             (changed,) = received["changed"]
-            said.append((changed["transition"], changed["changed"], len(received["first"])))
-        assert said == [
+            values.append((changed["transition"], changed["changed"], len(received["first"])))
+        assert values == [
             ("passed", True, 1),
             (None, False, 0),
             ("failed", True, 0),
@@ -104,21 +104,21 @@ class TestCourseGrades:
             ("passed", True, 0),
         ]
 
-    @pytest.mark.parametrize(("setting", "told"), [("every", 3), ("transitions", 1)])
+    @pytest.mark.parametrize(("setting", "expected"), [("every", 3), ("transitions", 1)])
     def test_grade_signals_setting_sends_each_pass_or_transitions_only(
-        self, ada, settings, setting, told
+        self, ada, settings, setting, expected
     ):
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": setting}
         passing(ada)
-        with heard_of_grades() as received:
+        with received_grade_signals() as received:
             for _ in range(3):
                 factory.update(ada, course_key=COURSE_KEY, force_update_subsections=True)
-        assert len(received["passed"]) == told
+        assert len(received["passed"]) == expected
         assert len(received["changed"]) == 3
 
     def test_first_fail_is_no_transition(self, ada, settings):
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery", "GRADE_SIGNALS": "transitions"}
-        with heard_of_grades() as received:
+        with received_grade_signals() as received:
             factory.update(ada, course_key=COURSE_KEY)
         assert received["failed"] == []
 
@@ -140,8 +140,8 @@ class TestCourseGrades:
         signal.connect(fail)
         passing(ada)
         try:
-            with heard_of_grades() as received:
-                settle(ada)
+            with received_grade_signals() as received:
+                recalculate_pending(ada)
         finally:
             signal.disconnect(fail)
         assert all(received[name] for name in ("subsection", "first", "changed", "passed"))
@@ -157,7 +157,7 @@ class TestCourseGrades:
         signals.COURSE_GRADE_CHANGED.connect(look)
         try:
             score(ada)
-            settle(ada)
+            recalculate_pending(ada)
         finally:
             signals.COURSE_GRADE_CHANGED.disconnect(look)
         assert seen == [(False, 0.5)]
@@ -183,18 +183,18 @@ class TestScores:
             "grader_response": False,
             "version": 1,
         }
-        (said,) = raw
-        assert said.pop("modified") is not None
-        assert said == {**both, "raw_earned": 3, "raw_possible": 4, "weight": 12}
-        (said,) = weighted
-        del said["modified"]
-        assert said == {**both, "weighted_earned": 9, "weighted_possible": 12}
+        (values,) = raw
+        assert values.pop("modified") is not None
+        assert values == {**both, "raw_earned": 3, "raw_possible": 4, "weight": 12}
+        (values,) = weighted
+        del values["modified"]
+        assert values == {**both, "weighted_earned": 9, "weighted_possible": 12}
 
     def test_deleted_score_sends_score_deleted_with_zero_points(self, ada):
         score(ada)
         with received_signals(signals.PROBLEM_RAW_SCORE_CHANGED) as raw:
             learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
-        assert [(said["score_deleted"], said["raw_earned"]) for said in raw] == [(True, 0)]
+        assert [(values["score_deleted"], values["raw_earned"]) for values in raw] == [(True, 0)]
 
     def test_published_score_is_stored_and_the_receiver_says_so(self, ada):
         """SG45: store a published score, and return whether it was stored."""
@@ -215,5 +215,5 @@ class TestScores:
         assert not publish_score(1, only_if_higher=True)
         assert learner_state.read_score(ada.pk, P1, COURSE_KEY).earned == 2
         assert publish_score(1, only_if_higher=False)
-        settle(ada)
+        recalculate_pending(ada)
         assert stored(ada).percent_grade == 0.25

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.course_grades.courses import COURSE_KEY
-from tests.course_grades.factories import COURSE, score, settle, stored
+from tests.course_grades.factories import COURSE, recalculate_pending, score, stored
 from xqueue_bridge.lms import events
 
 
@@ -74,7 +74,7 @@ def ada(committed_ada, by_workers):
 
 def test_changed_grade_is_sent_with_the_documented_members(ada, event):
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     (grade,) = event.sent
     assert grade == PersistentCourseGradeData(
         user_id=ada.pk,
@@ -90,16 +90,16 @@ def test_changed_grade_is_sent_with_the_documented_members(ada, event):
 
 def test_unchanged_grade_is_not_sent(ada, event):
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     assert len(event.sent) == 1
 
 
 def test_error_of_the_event_bus_costs_no_grade(ada, event, caplog):
     event.error = RuntimeError("secret")
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     assert stored(ada).percent_grade == 0.5
     assert "RuntimeError" in caplog.text
     assert "secret" not in caplog.text
@@ -109,7 +109,7 @@ def test_nothing_is_sent_without_openedx_events(ada, monkeypatch):
     monkeypatch.setitem(sys.modules, "openedx_events.learning", None)
     events._openedx_events.cache_clear()
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     assert events._openedx_events() is None
     assert stored(ada).percent_grade == 0.5
     events._openedx_events.cache_clear()

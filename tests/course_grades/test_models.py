@@ -13,10 +13,10 @@ from tests.course_grades.factories import (
     HOMEWORK,
     P1,
     P2,
-    heard_of_grades,
     percent,
+    recalculate_pending,
+    received_grade_signals,
     score,
-    settle,
     stored,
 )
 from tests.processes import in_processes
@@ -47,7 +47,7 @@ class TestOverrides:
     def test_override_counts_and_computed_points_are_kept(self, ada):
         """SG76: count the override at once and on reading; keep the computed points."""
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         grade = override(ada, 3)
         assert grade.percent == percent(ada) == 0.75
         row = PersistentSubsectionGrade.objects.get()
@@ -59,10 +59,10 @@ class TestOverrides:
     def test_override_counts_after_later_scores(self, ada):
         """SG76: compute later scores, but count the override while it is set."""
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         override(ada, 3)
         score(ada, P2, 2)
-        settle(ada)
+        recalculate_pending(ada)
         api.CourseGradeFactory().update(ada, course_key=COURSE_KEY, force_update_subsections=True)
         assert percent(ada) == 0.75
         assert PersistentSubsectionGrade.objects.get(usage_key=KEY).earned_graded == 3
@@ -70,7 +70,7 @@ class TestOverrides:
     def test_removed_override_gives_the_computed_grade(self, ada):
         """SG76: count the computed grade again after the override is removed."""
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         override(ada, 4)
         assert remove(ada).percent == percent(ada) == 0.25
         assert not PersistentSubsectionGradeOverride.objects.exists()
@@ -79,14 +79,14 @@ class TestOverrides:
         grade = override(ada, 4)
         assert (grade.percent, grade.passed) == (1.0, True)
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == 1.0
         remove(ada)
         assert percent(ada) == 0.25
 
     def test_override_of_possible_points_only_keeps_the_earned_ones(self, ada):
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         assert override(ada, None, possible_graded=2).percent == 1.0
 
     def test_history_has_author_action_reason_newest_first(self, ada):
@@ -131,7 +131,7 @@ class TestOverrides:
         assert percent(ada) == 0.0, "an ungraded subsection does not count"
 
     def test_override_sends_each_signal_once(self, committed_ada, by_workers):
-        with heard_of_grades() as received:
+        with received_grade_signals() as received:
             override(committed_ada, 4)
         assert len(received["changed"]) == len(received["first"]) == len(received["passed"]) == 1
 
@@ -139,7 +139,7 @@ class TestOverrides:
         self, committed_ada, by_workers, django_assert_max_num_queries
     ):
         score(committed_ada)
-        settle(committed_ada)
+        recalculate_pending(committed_ada)
         with django_assert_max_num_queries(20):
             override(committed_ada, 4)
 
@@ -148,7 +148,7 @@ class TestOverrides:
 
         def work(number: int) -> None:
             score(committed_ada, P1, number % 3, 2)
-            settle(committed_ada)
+            recalculate_pending(committed_ada)
             override(committed_ada, 3)
 
         in_processes([lambda n=n: work(n) for n in range(4)])
@@ -160,7 +160,7 @@ class TestOverrides:
 class TestNames:
     def test_texts_of_rows_name_learner_subsection_and_grade(self, ada):
         score(ada)
-        settle(ada)
+        recalculate_pending(ada)
         override(ada)
         assert str(ada.pk) in str(stored(ada))
         row = PersistentSubsectionGrade.objects.get()

@@ -10,7 +10,16 @@ import pytest
 from django.db import connection
 
 from tests.course_grades.courses import COURSE_KEY
-from tests.course_grades.factories import COURSE, E1, HOMEWORK, P1, P2, score, settle, stored
+from tests.course_grades.factories import (
+    COURSE,
+    E1,
+    HOMEWORK,
+    P1,
+    P2,
+    recalculate_pending,
+    score,
+    stored,
+)
 from xqueue_bridge import api
 from xqueue_bridge.course_grades.models import (
     PersistentCourseGrade,
@@ -38,7 +47,7 @@ def graded(ada):
     """A learner with 2 of 4 points, and 1 of 5 in an exercise."""
     score(ada, P1)
     score(ada, E1, 1, 5)
-    settle(ada)
+    recalculate_pending(ada)
     assert stored(ada).percent_grade == 0.5
     return ada
 
@@ -69,7 +78,7 @@ def test_next_score_computes_a_grade_that_is_not_finite_again(graded, name, capl
         assert len(list(csv_lines(COURSE))) == 2
         score(graded, E1, 2 if number > 0 else 3, 5)
         with caplog.at_level(logging.ERROR):
-            assert settle(graded)
+            assert recalculate_pending(graded)
         assert stored(graded).percent_grade == 0.5
         row = rows.get(usage_key=HOMEWORK.usage_key)
         assert [getattr(row, each) for each in SUMS] == [2, 4, 2, 4]
@@ -102,6 +111,6 @@ def test_scores_are_untouched(graded):
     """Kind 5: repairing a grade writes no score."""
     for _number in stored_numbers(PersistentSubsectionGrade, "earned_all"):
         score(graded, P2, 1, 2)
-        settle(graded)
+        recalculate_pending(graded)
     found = {key: api.read_score(graded.pk, key, COURSE_KEY) for key in (P1, E1)}
     assert found == {P1: api.RawScore(2, 2), E1: api.RawScore(1, 5)}

@@ -22,13 +22,13 @@ from tests.course_grades.factories import (
     HOMEWORK,
     P1,
     P2,
-    heard_of_grades,
     make_learner,
     percent,
     publish,
+    recalculate_pending,
+    received_grade_signals,
     request_of,
     score,
-    settle,
     stored,
     sweep_later,
 )
@@ -86,7 +86,7 @@ class TestInline:
 
     def test_twenty_scores_within_the_delay_take_two_recalculations(self, committed_ada):
         """SG73: leave the scores within the delay to the sweeper, which reads all of them."""
-        with heard_of_grades() as received:
+        with received_grade_signals() as received:
             with time_machine.travel(timezone.now(), tick=False):
                 for number in range(20):
                     score(committed_ada, P1, number, 20)
@@ -122,7 +122,7 @@ class TestByWorkers:
         for each in twenty:
             score(committed_ada, each.usage_key, 1, 1)
         assert by_workers == [(committed_ada.pk, str(COURSE_KEY), 2.0)]
-        with heard_of_grades() as received:
+        with received_grade_signals() as received:
             recalculate_grade(committed_ada.pk, str(COURSE_KEY))
             recalculate_grade(committed_ada.pk, str(COURSE_KEY))
         assert len(received["changed"]) == 1
@@ -156,7 +156,7 @@ class TestByWorkers:
 
     def test_rolled_back_score_leaves_no_task_signal_or_request(self, committed_ada, by_workers):
         """SG72: send neither a task nor a signal, and store no request."""
-        with heard_of_grades() as received, transaction.atomic():
+        with received_grade_signals() as received, transaction.atomic():
             score(committed_ada)
             api.CourseGradeFactory().update(committed_ada, course_key=COURSE_KEY)
             transaction.set_rollback(True)
@@ -192,7 +192,7 @@ class TestByWorkers:
             recalculation_queue.request_recalculation(committed_ada.pk, COURSE_KEY, usage_key=P2)
 
         monkeypatch.setattr(recalculation_queue, "finish", and_then)
-        settle(committed_ada)
+        recalculate_pending(committed_ada)
         request = request_of(committed_ada)
         assert (request.wanted, request.done) == (2, 1)
         assert request.next_attempt_at is not None
@@ -207,16 +207,16 @@ class TestVisibility:
     def test_recalculation_is_retried_until_the_requested_version_is_read(self, ada):
         """SG74: compare the version of the score, not a time."""
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         self.request(ada, 2)
         before = timezone.now()
-        settle(ada)
+        recalculate_pending(ada)
         request = request_of(ada)
         assert (request.wanted, request.done, request.attempts) == (2, 1, 1)
         assert "Version 2" in request.last_error
         assert request.next_attempt_at > before
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         request = request_of(ada)
         assert (request.wanted, request.done, request.last_error) == (3, 3, "")
         assert percent(ada) == 0.5
@@ -226,13 +226,13 @@ class TestVisibility:
         score(ada, P1, 2)
         score(ada, P2, 2)
         StudentModule.objects.filter(module_state_key=P1)._raw_delete("default")
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == 0.5
         for _ in range(recalculation_queue.MAX_ATTEMPTS - 1):
-            settle(ada)
-        assert request_of(ada) in api.failed_recalculations()
+            recalculate_pending(ada)
+        assert request_of(ada) in recalculation_queue.failed_recalculations()
         score(ada, P2, 0)
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == 0.0
 
     def test_version_that_never_appears_fails_and_can_be_retried(self, ada):
@@ -243,7 +243,7 @@ class TestVisibility:
                 assert api.recalculate_due() == 1
         request = request_of(ada)
         assert (request.next_attempt_at, request.done) == (None, 0)
-        assert list(api.failed_recalculations(COURSE_KEY)) == [request]
+        assert list(recalculation_queue.failed_recalculations()) == [request]
         assert sweep_later() == 0
         score(ada, P1, 1)
         request = request_of(ada)
@@ -257,20 +257,20 @@ class TestVisibility:
         assert request_of(ada).attempts == 0
         assert sweep_later() == 1
         assert percent(ada) == 0.25
-        assert not api.failed_recalculations().exists()
+        assert not recalculation_queue.failed_recalculations().exists()
 
     def test_deleted_score_counts_zero(self, ada):
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == 0.0
         assert sums(ada) == {"homework": (0, 4)}
 
     def test_requests_of_one_block_are_merged_after_a_failed_attempt(self, ada):
         for version in range(1, 6):
             self.request(ada, version)
-        settle(ada)
+        recalculate_pending(ada)
         assert request_of(ada).changes == f"{P1}\t5\n"
 
 
@@ -298,7 +298,7 @@ class TestFailures:
         score(ada)
         GradeRecalculation.objects.update(attempts=60, next_attempt_at=None)
         monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
-        settle(ada)
+        recalculate_pending(ada)
         request = request_of(ada)
         assert (request.attempts, request.next_attempt_at) == (61, None)
 
@@ -308,7 +308,7 @@ class TestFailures:
         pauses = []
         for _ in range(recalculation_queue.MAX_ATTEMPTS - 1):
             with time_machine.travel(timezone.now(), tick=False):
-                settle(ada)
+                recalculate_pending(ada)
                 pauses.append((request_of(ada).next_attempt_at - timezone.now()).total_seconds())
         for attempt, pause in enumerate(pauses, 1):
             longest = min(2.0 * 2**attempt, recalculation_queue.LONGEST_DELAY)
@@ -336,13 +336,13 @@ class TestOtherRows:
 
     def test_recalculation_changes_no_other_row(self, ada, other_rows):
         """SG70: finish only the row that was computed."""
-        assert settle(ada)
-        assert not settle(ada)
+        assert recalculate_pending(ada)
+        assert not recalculate_pending(ada)
 
     def test_failed_attempt_changes_no_other_row(self, ada, other_rows, monkeypatch):
         """SG74: count the failed attempt for one learner in one course."""
         monkeypatch.setattr(learner_state_api, "read_course_scores", lambda *args: 1 / 0)
-        assert settle(ada)
+        assert recalculate_pending(ada)
 
     def test_retry_changes_only_the_failed_row(self, ada, other_rows):
         """SG74: retry only the failed recalculation."""
@@ -364,7 +364,7 @@ class TestOtherRows:
         row = GradeRecalculation.objects.get(user_id=ada.pk, course_id=COURSE_KEY)
         assert (row.attempts, row.last_error) == (0, "")
         assert row.next_attempt_at <= timezone.now()
-        assert api.recalculate_due(course_key=self.OTHER) == 0
+        assert [key[:2] for key in recalculation_queue.due(10)] == [(ada.pk, COURSE_KEY)]
 
 
 class TestComputation:
@@ -372,16 +372,16 @@ class TestComputation:
         """SG64: use other subsections as they are stored, although the course has changed."""
         score(ada, P1, 2)
         score(ada, E1, 5, 5)
-        settle(ada)
+        recalculate_pending(ada)
         doubled = replace(HOMEWORK, blocks=tuple(replace(b, weight=9) for b in HOMEWORK.blocks))
         later = courses.course(doubled, EXERCISE, edited_on=datetime(2026, 2, 1, tzinfo=UTC))
         publish(later)
         GradeRecalculation.objects.update(next_attempt_at=None, wanted=1, done=1, changes="")
         score(ada, E1, 4, 5)
-        settle(ada)
+        recalculate_pending(ada)
         assert sums(ada)["homework"] == (2, 4)
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         assert sums(ada)["homework"] == (4.5, 18)
 
     def test_block_in_two_subsections_updates_both(self, ada):
@@ -389,7 +389,7 @@ class TestComputation:
         shared = block("p1", 2)
         publish(courses.course(subsection("one", shared), subsection("two", shared, block("p2"))))
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         assert sums(ada) == {"one": (1, 2), "two": (1, 3)}
 
     def test_changed_maximum_applies_to_learners_without_a_score_only(self, ada):
@@ -402,16 +402,16 @@ class TestComputation:
                 edited_on=datetime(2026, 2, 1, tzinfo=UTC),
             )
         )
-        settle(ada)
+        recalculate_pending(ada)
         bob = make_learner("bob")
         score(bob, P2, 0, 4)
-        settle(bob)
+        recalculate_pending(bob)
         assert sums(ada) == {"homework": (5, 9)}
         assert sums(bob) == {"homework": (0, 8)}
 
     def test_score_without_points_stores_no_subsection(self, ada):
         score(ada, P1, None, 2)
-        settle(ada)
+        recalculate_pending(ada)
         assert sums(ada) == {}
         assert percent(ada) == 0.0
 
@@ -419,20 +419,20 @@ class TestComputation:
     def test_tiny_negative_or_huge_points_are_computed(self, ada, points):
         """SG46: compute a grade from any points that the host has stored."""
         learner_state.set_score(ada.pk, COURSE_KEY, P1, *points)
-        settle(ada)
+        recalculate_pending(ada)
         request = request_of(ada)
         assert (request.done, request.last_error) == (1, "")
         assert percent(ada) >= 0
 
     def test_time_of_the_first_attempt_is_kept(self, ada):
         score(ada, P1)
-        settle(ada)
+        recalculate_pending(ada)
         first = PersistentSubsectionGrade.objects.get().first_attempted
         assert first is not None
         score(ada, P2)
-        settle(ada)
+        recalculate_pending(ada)
         learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
-        settle(ada)
+        recalculate_pending(ada)
         assert PersistentSubsectionGrade.objects.get().first_attempted == first
 
     def test_hidden_results_count_in_the_stored_grade(self, ada):
@@ -441,14 +441,14 @@ class TestComputation:
         publish(courses.course(hidden, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
         score(ada, P1)
         score(ada, P2)
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == 1.0
 
     def test_learners_share_one_row_of_visible_blocks(self, course):
         for name in ("a", "b", "c"):
             learner = make_learner(name)
             score(learner)
-            settle(learner)
+            recalculate_pending(learner)
         (shared,) = VisibleBlocks.objects.all()
         assert shared.course_id == COURSE_KEY
         assert str(P1) in shared.blocks_json
@@ -458,7 +458,7 @@ class TestStoredGrade:
     def test_unchanged_grade_keeps_modified_and_moves_computed_at(self, ada):
         """SG67: move only ``computed_at`` if the grade is unchanged."""
         score(ada)
-        settle(ada)
+        recalculate_pending(ada)
         before, subsection_before = stored(ada), PersistentSubsectionGrade.objects.get()
         with time_machine.travel(timezone.now() + timedelta(hours=1), tick=False):
             api.CourseGradeFactory().update(
@@ -474,15 +474,15 @@ class TestStoredGrade:
         """SG68: keep ``passed_timestamp``; change the letter and ``passed``."""
         score(ada, P1)
         score(ada, P2)
-        settle(ada)
+        recalculate_pending(ada)
         first = stored(ada).passed_timestamp
         assert first is not None
         score(ada, P1, 0)
-        settle(ada)
+        recalculate_pending(ada)
         row = stored(ada)
         assert (row.letter_grade, row.passed, row.passed_timestamp) == ("", False, first)
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         assert stored(ada).passed_timestamp == first
 
     def test_policy_without_a_cutoff_above_zero_passes_no_learner(self, ada):
@@ -494,7 +494,7 @@ class TestStoredGrade:
                 )
             )
             score(ada, P1, number, 20)
-            settle(ada)
+            recalculate_pending(ada)
             assert stored(ada).passed is False
             read = api.CourseGradeFactory().read(ada, course_key=COURSE_KEY)
             assert read.passed is False
@@ -507,7 +507,7 @@ class TestStoredGrade:
         )
         score(ada, P1)
         score(ada, P2)
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == 1.5
         assert api.CourseGradeFactory().read(ada, course_key=COURSE_KEY).percent == 1.5
 
@@ -530,10 +530,10 @@ class TestFrozen:
         """SG75: store scores, but no grade, GRADE_FREEZE_DAYS after the course's end."""
         settings.XQUEUE_BRIDGE = {"GRADE_FREEZE_DAYS": freeze}
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         publish(courses.course(HOMEWORK, end=self.ended(days).end, edited_on=timezone.now()))
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == (0.5 if moves else 0.25)
         assert learner_state.read_score(ada.pk, P1, COURSE_KEY).earned == 2
         request = request_of(ada)
@@ -543,7 +543,7 @@ class TestFrozen:
         """SG75: compute the grade of a course that ends on the largest date."""
         publish(courses.course(HOMEWORK, end=datetime.max.replace(tzinfo=UTC), edited_on=LATER))
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         assert percent(ada) == 0.5
 
 
@@ -551,7 +551,7 @@ class TestConcurrentPublish:
     def test_structure_read_before_a_publish_is_replaced_by_the_new_one(self, ada, monkeypatch):
         """SG70: compute again if the structure was read before a publish."""
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         published = publish(
             courses.course(
                 subsection("homework", block("p1", 2)), edited_on=datetime(2026, 2, 1, tzinfo=UTC)
@@ -562,7 +562,7 @@ class TestConcurrentPublish:
         read = type("Structures", (), {"get": lambda self, course_key: next(structures)})
         monkeypatch.setattr(recalculation, "course_structures", read)
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         row = stored(ada)
         assert (row.percent_grade, row.course_version) == (1.0, published.version)
 
@@ -585,7 +585,7 @@ class TestConcurrentPublish:
 
         read = type("Structures", (), {"get": read_and_publish})
         monkeypatch.setattr(recalculation, "course_structures", read)
-        assert settle(ada) is True
+        assert recalculate_pending(ada) is True
         assert stored(ada).passed
         assert request_of(ada).done == request_of(ada).wanted
 
@@ -601,7 +601,7 @@ class TestConcurrentPublish:
         score(ada, P1, 1)
         read = type("Structures", (), {"get": read_and_request})
         monkeypatch.setattr(recalculation, "course_structures", read)
-        assert settle(ada) is True
+        assert recalculate_pending(ada) is True
         monkeypatch.undo()
         assert request_of(ada).done == 0
         assert sweep_later() == 1
@@ -609,10 +609,10 @@ class TestConcurrentPublish:
 
     def test_republished_older_version_is_used(self, ada):
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         newer = publish(courses.course(HOMEWORK, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         older = publish(
             courses.course(
                 subsection("homework", block("p1", 2)), edited_on=datetime(2025, 1, 1, tzinfo=UTC)
@@ -620,7 +620,7 @@ class TestConcurrentPublish:
         )
         assert older.edited_on < newer.edited_on
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         assert stored(ada).course_version == older.version
 
     def test_new_policy_recalculates_all_learners(self, committed_course):
@@ -637,7 +637,7 @@ class TestConcurrentPublish:
     def test_sweeper_requests_recalculations_if_the_publisher_is_killed(self, committed_course):
         ada = make_learner()
         score(ada, P1, 1)
-        settle(ada)
+        recalculate_pending(ada)
         assert not stored(ada).passed
         course_published.disconnect(dispatch_uid="xqueue_bridge.request_course_regrade")
         try:
@@ -648,7 +648,7 @@ class TestConcurrentPublish:
             )
         assert api.request_due_courses() == 1
         assert api.request_due_courses() == 0
-        settle(ada)
+        recalculate_pending(ada)
         assert stored(ada).passed
 
     def test_policy_published_during_another_ones_requests_stays_due(
@@ -692,17 +692,17 @@ class TestStatements:
         # Structure, BEGIN, lock, scores, course grade, subsections, tombstone; lists of blocks,
         # subsections, course grade, request; COMMIT.
         with django_assert_num_queries(11 + LOCK):
-            settle(ada)
+            recalculate_pending(ada)
         assert PersistentSubsectionGrade.objects.count() == blocks // 5
         score(ada, courses.key("problem", "b0"), 0, 1)
         with django_assert_num_queries(9 + LOCK):
-            settle(ada)
+            recalculate_pending(ada)
         recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
         # The course is read once more, because it may have been published: structure, lock.
         with django_assert_num_queries(8 + LOCK + 3 + LOCK):
-            settle(ada)
+            recalculate_pending(ada)
         with django_assert_num_queries(3 + LOCK):
-            settle(ada)
+            recalculate_pending(ada)
 
     def test_recalculation_without_a_course_structure_takes_two(
         self, transactional_db, by_workers, django_assert_num_queries
@@ -711,10 +711,10 @@ class TestStatements:
         ada = make_learner()
         score(ada)
         with django_assert_num_queries(2):
-            assert settle(ada) is True
+            assert recalculate_pending(ada) is True
         assert request_of(ada).done == request_of(ada).wanted
         recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
-        assert settle(ada) is True
+        assert recalculate_pending(ada) is True
         assert request_of(ada).done == request_of(ada).wanted == 2
 
     def test_request_takes_one_statement(
@@ -730,7 +730,7 @@ class TestStatements:
             assert request() is True
         with django_assert_num_queries(1 + 2):
             assert request() is False
-        settle(committed_ada)
+        recalculate_pending(committed_ada)
         with django_assert_num_queries(1 + 2):
             assert request() is True
 
@@ -775,13 +775,13 @@ class TestDeletedRows:
         score(committed_ada, P1)
         score(committed_ada, P2)
         self.rows(committed_ada).delete()
-        settle(committed_ada)
+        recalculate_pending(committed_ada)
         assert percent(committed_ada) == 0.5
         assert (request_of(committed_ada).done, request_of(committed_ada).last_error) == (3, "")
 
     def test_deletion_without_pending_recalculation_requests_one(self, committed_ada, by_workers):
         score(committed_ada, P1)
-        settle(committed_ada)
+        recalculate_pending(committed_ada)
         self.rows(committed_ada).get().delete()
         assert sweep_later() == 1
         assert percent(committed_ada) == 0.0
@@ -789,7 +789,7 @@ class TestDeletedRows:
     def test_stored_grade_remains_after_the_user_is_deleted(self, committed_ada, by_workers):
         """Keep the stored grade after the account is deleted."""
         score(committed_ada, P1)
-        settle(committed_ada)
+        recalculate_pending(committed_ada)
         user_id = committed_ada.pk
         committed_ada.delete()
         assert sweep_later() == 0
@@ -804,7 +804,7 @@ class TestDeletedRows:
 def test_full_recalculation_of_a_purged_learner_stores_no_grade(committed_ada, by_workers):
     """Store no grade after a purge, although a request was made."""
     score(committed_ada, P1)
-    settle(committed_ada)
+    recalculate_pending(committed_ada)
     retire_learner(committed_ada.pk, "purge")
     recalculation_queue.request_full_recalculations(COURSE_KEY, [committed_ada.pk])
     assert sweep_later() == 1
@@ -827,7 +827,7 @@ def test_score_without_points_counts_alike_in_partial_and_full_computation(
         lambda: score(committed_ada, P1, 2),
     ):
         change()
-        settle(committed_ada)
+        recalculate_pending(committed_ada)
         partial_one = percent(committed_ada)
         factory = api.CourseGradeFactory()
         factory.update(committed_ada, course_key=COURSE_KEY, force_update_subsections=True)

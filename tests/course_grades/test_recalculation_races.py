@@ -13,9 +13,9 @@ from tests.course_grades.factories import (
     P2,
     make_learner,
     publish,
+    recalculate_pending,
     request_of,
     score,
-    settle,
     stored,
     sweep_later,
 )
@@ -53,9 +53,9 @@ def test_first_pass_computed_by_six_processes_sends_one_signal(ada, round_):
     """SG69: six processes compute the first pass at once; one sends the signal."""
     score(ada, P1)
     score(ada, P2)
-    heard_by = in_processes([lambda: update(ada)] * PROCESSES)
-    assert sum(each["first"] for each in heard_by) == 1
-    assert sum(each["changed"] for each in heard_by) == 1
+    updates = in_processes([lambda: update(ada)] * PROCESSES)
+    assert sum(each["first"] for each in updates) == 1
+    assert sum(each["changed"] for each in updates) == 1
     assert PersistentCourseGrade.objects.get().version == 1
 
 
@@ -72,13 +72,13 @@ def test_slow_recalculation_does_not_overwrite_a_newer_grade(ada):
             return scores
 
         learner_state.read_course_scores = read_slowly  # this process is ours alone
-        settle(ada)
+        recalculate_pending(ada)
         return stored(ada).percent_grade
 
     def quick() -> float:
         time.sleep(0.3)
         score(ada, P1, 2)
-        settle(ada)
+        recalculate_pending(ada)
         return stored(ada).percent_grade
 
     _, seen = in_processes([slow, quick])
@@ -96,7 +96,7 @@ def test_grade_after_concurrent_scores_and_recalculations_has_the_last_scores(ad
         for points in range(1, 6):
             score(ada, key("problem", names[number]), points * 2, 10)
             if (number + points) % 2:
-                settle(ada)
+                recalculate_pending(ada)
             else:
                 api.recalculate_due()
 
@@ -114,7 +114,10 @@ def test_first_grades_of_six_learners_at_once_share_visible_blocks(committed_cou
     learners = [make_learner(f"l{n}") for n in range(PROCESSES)]
     for learner in learners:
         score(learner, P1)
-    assert in_processes([lambda each=each: settle(each) for each in learners]) == [True] * PROCESSES
+    assert (
+        in_processes([lambda each=each: recalculate_pending(each) for each in learners])
+        == [True] * PROCESSES
+    )
     assert [stored(learner).percent_grade for learner in learners] == [0.5] * PROCESSES
     assert VisibleBlocks.objects.count() == 1, "no learner has a score"
     assert PersistentSubsectionGrade.objects.count() == PROCESSES

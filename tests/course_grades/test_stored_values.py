@@ -19,9 +19,9 @@ from tests.course_grades.factories import (
     P2,
     percent,
     publish,
+    recalculate_pending,
     request_of,
     score,
-    settle,
     stored,
     sweep_later,
 )
@@ -43,7 +43,7 @@ def test_read_returns_each_stored_value(ada):
     """SG65: also the time of the first pass and the version."""
     score(ada, P1)
     score(ada, P2)
-    settle(ada)
+    recalculate_pending(ada)
     row, grade = stored(ada), factory.read(ada, course_key=COURSE_KEY)
     assert (grade.passed, grade.passed_timestamp) == (True, row.passed_timestamp)
     assert row.passed_timestamp is not None
@@ -66,7 +66,7 @@ def test_grade_of_another_course_is_not_read(ada):
     )
     assert factory.read(ada, course_key=COURSE_KEY, create_if_needed=False) is None
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     assert percent_of(ada.pk, COURSE_KEY) == 0.5
     assert percent_of(ada.pk, OTHER_COURSE) == 0.9
 
@@ -82,7 +82,7 @@ def test_first_grade_computes_all_subsections(ada):
     score(ada, P1)
     GradeRecalculation.objects.all().delete()
     score(ada, key("problem", "e1"), 1, 5)
-    settle(ada)
+    recalculate_pending(ada)
     assert percent(ada) == 0.5
 
 
@@ -91,10 +91,10 @@ def test_later_grade_uses_stored_subsections_around_a_missing_one(committed_ada)
     third = subsection("third", block("t1", 2))
     publish(courses.course(HOMEWORK, EXERCISE, third, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
     score(committed_ada, P1)
-    settle(committed_ada)
+    recalculate_pending(committed_ada)
     score(committed_ada, key("problem", "t1"), 2, 2)
     PersistentSubsectionGrade.objects.filter(usage_key=EXERCISE.usage_key).delete()
-    settle(committed_ada)
+    recalculate_pending(committed_ada)
     names = PersistentSubsectionGrade.objects.values_list("usage_key", flat=True)
     assert third.usage_key in set(names)
 
@@ -102,7 +102,7 @@ def test_later_grade_uses_stored_subsections_around_a_missing_one(committed_ada)
 def test_retry_of_a_failed_recalculation_computes_everything(ada):
     """SG76: the row counts as a new request for all subsections."""
     score(ada, P1)
-    settle(ada)
+    recalculate_pending(ada)
     PersistentSubsectionGrade.objects.update(earned_graded=0, earned_all=0)
     GradeRecalculation.objects.update(next_attempt_at=None, done=0, wanted=1, changes="")
     before = request_of(ada)
@@ -127,11 +127,11 @@ def test_request_of_a_course_leaves_the_regrade_of_another(ada):
 
 def test_grade_that_is_not_dirty_is_not_computed(ada):
     """SG76: nothing is stored a second time."""
-    assert settle(ada) is False
+    assert recalculate_pending(ada) is False
     score(ada)
-    assert settle(ada) is True
+    assert recalculate_pending(ada) is True
     before = stored(ada).computed_at
-    assert settle(ada) is False
+    assert recalculate_pending(ada) is False
     assert stored(ada).computed_at == before
 
 
@@ -151,7 +151,7 @@ def test_override_and_its_history_have_each_value(ada):
 def test_first_attempt_stays_in_both_sums(ada):
     """SG69: later attempts do not move it, nor does a reset."""
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     first = datetime(2026, 1, 1, tzinfo=UTC)
     PersistentSubsectionGrade.objects.update(first_attempted=first)
     score(ada, P2)
@@ -187,7 +187,7 @@ def test_grade_of_a_later_publication(stored_on, edited_on, version, is_later):
 def test_stored_subsection_names_its_publication(ada):
     """SG62: the version and the time of the course that it was computed from."""
     score(ada)
-    settle(ada)
+    recalculate_pending(ada)
     row = PersistentSubsectionGrade.objects.get()
     assert row.course_version == stored(ada).course_version == COURSE.version
     assert row.subtree_edited_timestamp == COURSE.edited_on

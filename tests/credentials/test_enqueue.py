@@ -197,7 +197,7 @@ class TestMissed:
 
     @pytest.fixture(autouse=True)
     def _at_once(self, monkeypatch):
-        monkeypatch.setattr(enqueue, "SETTLE", timedelta(0))
+        monkeypatch.setattr(enqueue, "COMMIT_GRACE", timedelta(0))
 
     def test_missed_changes_are_enqueued_once(self, credentials):
         """SG84, SG44: a committed grade is sent even if its signal was never sent."""
@@ -214,9 +214,9 @@ class TestMissed:
 
     def test_filter_is_called_once_for_each_change(self, rule, monkeypatch):
         """Grades that the filter excludes do not delay those after them."""
-        asked = []
+        filtered = []
         monkeypatch.setattr(
-            enqueue, "should_send", lambda user_id, *a: asked.append(user_id) or False
+            enqueue, "should_send", lambda user_id, *a: filtered.append(user_id) or False
         )
         same = timezone.now() - timedelta(minutes=1)
         learners = [make_learner(f"learner {n}") for n in range(5)]
@@ -224,11 +224,11 @@ class TestMissed:
             store_grade(learner, modified=same)
         for _ in range(4):
             api.enqueue_missed(limit=2)
-        assert asked == learners
+        assert filtered == learners
 
-    def test_change_younger_than_settle_is_not_enqueued(self, credentials, monkeypatch):
+    def test_change_within_the_commit_grace_is_not_enqueued(self, credentials, monkeypatch):
         """Its signal may still be sent, and older changes may not be committed yet."""
-        monkeypatch.setattr(enqueue, "SETTLE", timedelta(seconds=60))
+        monkeypatch.setattr(enqueue, "COMMIT_GRACE", timedelta(seconds=60))
         learner = make_learner()
         store_grade(learner)
         assert api.enqueue_missed() == 0

@@ -146,10 +146,12 @@ class TestRetries:
         credentials.faults = [Fault(429, retry_after="300")]
         assert send_grade("ada", COURSE).retry_in == 300
 
-    @pytest.mark.parametrize(("asked", "least", "most"), [("3", 30, 45), ("999999", 3600, 3600)])
-    def test_retry_after_is_limited_to_an_hour(self, credentials, ada, asked, least, most):
+    @pytest.mark.parametrize(
+        ("retry_after", "least", "most"), [("3", 30, 45), ("999999", 3600, 3600)]
+    )
+    def test_retry_after_is_limited_to_an_hour(self, credentials, ada, retry_after, least, most):
         """SG80: the interval is at least our own and at most an hour."""
-        credentials.faults = [Fault(503, retry_after=asked)]
+        credentials.faults = [Fault(503, retry_after=retry_after)]
         assert least <= send_grade("ada", COURSE).retry_in <= most
 
     def test_error_of_the_token_endpoint_is_retried(self, credentials, ada):

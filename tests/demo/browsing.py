@@ -39,8 +39,8 @@ class Grader:
     def pull(self) -> dict[str, Any]:
         """Pull the next submission."""
         query = {"queue_name": "demo"}
-        answer = self.session.get(f"{self.url}/get_submission/", params=query, timeout=10)
-        submission = json.loads(self._content(answer))
+        response = self.session.get(f"{self.url}/get_submission/", params=query, timeout=10)
+        submission = json.loads(self._content(response))
         self.header = submission["xqueue_header"]
         return json.loads(submission["xqueue_body"])
 
@@ -50,8 +50,8 @@ class Grader:
         form = {"xqueue_header": self.header, "xqueue_body": reply}
         self._content(self.session.post(f"{self.url}/put_result/", data=form, timeout=10))
 
-    def _content(self, answer: requests.Response) -> str:
-        envelope = answer.json()
+    def _content(self, response: requests.Response) -> str:
+        envelope = response.json()
         assert envelope["return_code"] == 0, envelope
         return envelope["content"]
 

@@ -296,9 +296,9 @@ def command(**environment: str) -> subprocess.Popen[str]:
 def test_command_without_a_secret_names_the_variable() -> None:
     with command(XQUEUE_GRADER_NAME="grader") as process:
         assert process.stderr is not None
-        told = process.stderr.read()
+        errors = process.stderr.read()
     assert process.returncode == 1
-    assert "XQUEUE_GRADER_SECRET" in told
+    assert "XQUEUE_GRADER_SECRET" in errors
 
 
 def test_command_ends_after_sigterm(tmp_path: Path) -> None:

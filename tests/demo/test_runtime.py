@@ -52,9 +52,9 @@ def test_first_rendering_stores_the_learners_seed(learner) -> None:
 def test_graders_get_the_seed_but_not_the_username(learner) -> None:
     submit(learner, "caesar")
     body = json.loads(Submission.objects.get().content.body)
-    told = json.loads(body["student_info"])
-    assert told["random_seed"] == runtime.random_seed(load(learner, "caesar"))
-    assert told["anonymous_student_id"] == anonymous_id(learner.pk)
+    student_info = json.loads(body["student_info"])
+    assert student_info["random_seed"] == runtime.random_seed(load(learner, "caesar"))
+    assert student_info["anonymous_student_id"] == anonymous_id(learner.pk)
     assert learner.username not in Submission.objects.get().content.body
 
 

@@ -135,16 +135,18 @@ class _Handler(BaseHTTPRequestHandler):
             return self._envelope((1, "login_required"), headers)
         if self.headers.get("X-CSRFToken") != "t0ken" or "csrftoken" not in cookies:
             return self._send(403, b"CSRF verification failed")
-        answer = self.double.login(form)
+        response = self.double.login(form)
         headers = {}
-        if answer[0] == 0:
+        if response[0] == 0:
             session = secrets.token_hex(8)
             self.double.sessions.add(session)
             headers["Set-Cookie"] = f"sessionid={session}; Path=/"
-        return self._envelope(answer, headers)
+        return self._envelope(response, headers)
 
-    def _envelope(self, answer: tuple[int, Any], headers: Mapping[str, str] | None = None) -> None:
-        content = json.dumps({"return_code": answer[0], "content": answer[1]})
+    def _envelope(
+        self, response: tuple[int, Any], headers: Mapping[str, str] | None = None
+    ) -> None:
+        content = json.dumps({"return_code": response[0], "content": response[1]})
         self._send(200, content.encode(), headers)
 
     def _send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:

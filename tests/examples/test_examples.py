@@ -64,13 +64,13 @@ class TestPythonTests:
         assert (points(reply), reply["correct"]) == ((3, 3), True)
         assert "Of an even number of values" in reply["msg"]
 
-    def test_wrong_test_is_told(self, graded):
+    def test_wrong_test_is_in_the_message(self, graded):
         reply = graded("python_tests", RIGHT.replace("sorted(values)", "values"))
         assert points(reply) == (1, 3)
         assert "!= 2" in reply["msg"]
 
     @pytest.mark.parametrize(
-        ("answer", "told"),
+        ("answer", "message"),
         [
             ("def median(", "SyntaxError"),
             ("x = 1", "ImportError"),
@@ -78,10 +78,10 @@ class TestPythonTests:
             ("import os; os._exit(0)", "ended early"),
         ],
     )
-    def test_answer_that_cannot_run_gets_nothing_and_is_told_why(self, graded, answer, told):
+    def test_answer_that_cannot_run_gets_no_points_and_a_reason(self, graded, answer, message):
         reply = graded("python_tests", answer)
         assert points(reply)[0] == 0
-        assert told in reply["msg"]
+        assert message in reply["msg"]
 
 
 SUM = {"sum.c": b"int sum(int a, int b) { return a + b; }", "sum.h": b"int sum(int, int);"}
@@ -112,19 +112,19 @@ class TestCProject:
         reply = graded("c_project", files={**SUM, "main.c": MAIN})
         assert (points(reply), reply["correct"]) == ((3, 3), True)
 
-    def test_wrong_output_is_told(self, graded):
+    def test_wrong_output_is_in_the_message(self, graded):
         wrong = SUM["sum.c"].replace(b"a + b", b"a - b")
         reply = graded("c_project", files={**SUM, "sum.c": wrong, "main.c": MAIN})
         assert points(reply) == (1, 3)
         assert "Expected 3, got" in reply["msg"]
 
-    def test_compiler_error_is_told(self, graded):
+    def test_compiler_error_is_in_the_message(self, graded):
         reply = graded("c_project", files={**SUM, "main.c": b"int main(void) { return"})
         assert points(reply) == (0, 3)
         assert "The compiler says" in reply["msg"]
         assert "error" in reply["msg"]
 
-    def test_answer_without_a_source_is_told(self, graded):
+    def test_answer_without_a_source_gets_a_message(self, graded):
         assert "at least one .c file" in graded("c_project", files={"a.txt": b""})["msg"]
 
 

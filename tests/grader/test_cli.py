@@ -70,13 +70,13 @@ def test_try_names_what_the_server_removes(written, capsys):
 
 
 @pytest.mark.parametrize(
-    ("grader", "said"),
+    ("grader", "message"),
     [(BROKEN, "would refuse this reply: score"), ("x = 1", "defines no function grade")],
 )
-def test_try_names_what_is_wrong(written, grader, said, capsys):
+def test_try_names_what_is_wrong(written, grader, message, capsys):
     assert cli.main(["try", written("grader.py", grader), written("a", "")]) == 1
     shown = capsys.readouterr()
-    assert said in shown.out + shown.err
+    assert message in shown.out + shown.err
 
 
 @pytest.mark.django_db(transaction=True)

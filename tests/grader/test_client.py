@@ -106,7 +106,7 @@ def test_advice_about_a_refusal_is_printed(live_server, transactional_db, caplog
     assert "field_missing: Send xqueue_header and xqueue_body" in caplog.text
 
 
-def test_refusals_are_told_apart(server, client):
+def test_each_refusal_has_its_own_exception(server, client):
     with pytest.raises(LoginRefused, match="Incorrect login credentials"):
         QueueClient(server.url, "watcher", "wrong").pull("python")
     with pytest.raises(RequestRefused, match="not found"):

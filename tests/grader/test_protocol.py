@@ -148,7 +148,7 @@ def test_file_that_is_too_large_is_left(
         client.download("http://files.example.com/a")
 
 
-def test_address_of_a_missing_file_is_not_told(
+def test_url_of_a_missing_file_is_not_in_the_error(
     queue: responses.RequestsMock, client: QueueClient
 ) -> None:
     queue.get("http://files.example.com/signed-address", status=403)

@@ -120,15 +120,15 @@ def test_chunked_body_is_stored(grader, content_type):
 def test_chunked_login_is_accepted(grader):
     """C43: a login in chunks, as Go and Node send it, is accepted."""
     body = urlencode({"username": grader.name, "password": grader.secret}).encode()
-    answer, _ = post(grader, body, FORM, "/xqueue/login/", **CHUNKED)
-    assert answer == {"return_code": 0, "content": "Logged in"}
+    response, _ = post(grader, body, FORM, "/xqueue/login/", **CHUNKED)
+    assert response == {"return_code": 0, "content": "Logged in"}
 
 
 def test_chunked_body_on_a_server_without_chunks_is_refused(grader):
     """C83: the error names the length, and not a field that was sent."""
     body = encode(pulled(grader), FORM)
-    answer, headers = post(grader, body, FORM, HTTP_TRANSFER_ENCODING="chunked")
-    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    response, headers = post(grader, body, FORM, HTTP_TRANSFER_ENCODING="chunked")
+    assert response == {"return_code": 1, "content": "Incorrect reply format"}
     assert headers["X-XQueue-Problem"].startswith("body: has no Content-Length")
     assert Submission.objects.get().status == "leased"
 
@@ -164,8 +164,8 @@ def test_larger_result_is_refused_and_keeps_its_lease(grader, settings, way):
     """C84: the limit is that of results, and the response names it."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 2000}
-    answer, headers = large_result(grader, 2000, FORM, way)
-    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    response, headers = large_result(grader, 2000, FORM, way)
+    assert response == {"return_code": 1, "content": "Incorrect reply format"}
     assert headers["X-XQueue-Problem"] == "body: is larger than 32,000 bytes"
     assert headers["X-XQueue-Code"] == "body_too_large"
     assert Submission.objects.get().status == "leased"
@@ -176,10 +176,10 @@ def test_chunked_body_over_djangos_limit_is_refused(grader, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 50}
     endless = io.BytesIO(b"x" * 10_000)
-    answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": endless})
+    response, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": endless})
     assert headers["X-XQueue-Problem"] == "body: is larger than 1,000 bytes"
     assert headers["X-XQueue-Code"] == "body_too_large"
-    assert answer["return_code"] == 1
+    assert response["return_code"] == 1
     assert endless.tell() == 1001
 
 
@@ -190,10 +190,10 @@ def test_chunked_body_whose_sender_disconnects_is_refused(grader):
         def read(self, *args: Any) -> bytes:
             raise OSError("bad chunk")
 
-    answer, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": Broken()})
+    response, headers = post(grader, b"", FORM, **{**CHUNKED, "wsgi.input": Broken()})
     assert headers["X-XQueue-Problem"] == "body: ended before it was complete"
     assert headers["X-XQueue-Code"] == "body_incomplete"
-    assert answer["return_code"] == 1
+    assert response["return_code"] == 1
 
 
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
@@ -239,8 +239,8 @@ def test_body_that_cannot_be_decompressed_is_refused(grader, settings, encoding,
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
     settings.XQUEUE_BRIDGE = {"MAX_REPLY_BYTES": 50}
     more = {"HTTP_CONTENT_ENCODING": encoding, **length_of(body)}
-    answer, headers = post(grader, body, FORM, **more)
-    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    response, headers = post(grader, body, FORM, **more)
+    assert response == {"return_code": 1, "content": "Incorrect reply format"}
     assert headers["X-XQueue-Problem"] == reason
 
 
@@ -313,8 +313,8 @@ def test_chunked_body_over_asgi_is_stored(grader, content_type):
         await server.send_input({"type": "http.request", "body": body[20:]})
         start = await server.receive_output(30)
         assert start["status"] == 200
-        answer: dict[str, Any] = json.loads((await server.receive_output(30))["body"])
-        return answer
+        response: dict[str, Any] = json.loads((await server.receive_output(30))["body"])
+        return response
 
     assert async_to_sync(request)() == STORED
 
@@ -331,8 +331,8 @@ def test_chunked_body_over_asgi_is_stored(grader, content_type):
 def test_any_body_gets_an_envelope(grader, body, content_type, encoding, chunked):
     """C84: no bytes cause a server error, and none end a lease."""
     more = {**CHUNKED} if chunked else length_of(body)
-    answer, headers = post(grader, body, content_type, HTTP_CONTENT_ENCODING=encoding, **more)
-    assert answer == {"return_code": 1, "content": "Incorrect reply format"}
+    response, headers = post(grader, body, content_type, HTTP_CONTENT_ENCODING=encoding, **more)
+    assert response == {"return_code": 1, "content": "Incorrect reply format"}
     assert headers["X-XQueue-Problem"]
 
 

@@ -70,8 +70,8 @@ def test_submission_is_stored(lms, django_assert_num_queries):
 
 def test_get_is_refused(lms):
     """C46: submit requires POST."""
-    answer = lms.http.get("/xqueue/submit/").json()
-    assert answer == {"return_code": 1, "content": "Queue requests should use HTTP POST"}
+    response = lms.http.get("/xqueue/submit/").json()
+    assert response == {"return_code": 1, "content": "Queue requests should use HTTP POST"}
 
 
 @pytest.mark.parametrize("path", ["/xqueue/submit/", "/xqueue/submit"])
@@ -108,8 +108,8 @@ def test_grader_account_may_not_submit(grader):
 )
 def test_invalid_header_or_body_is_refused(lms, header, form):
     """C47: callback URLs must be those of the LMS and below CALLBACK_PREFIXES."""
-    answer = post(lms, header, **form)
-    assert answer == {"return_code": 1, "content": "Queue request has invalid format"}
+    response = post(lms, header, **form)
+    assert response == {"return_code": 1, "content": "Queue request has invalid format"}
     assert not Submission.objects.exists()
 
 

@@ -89,8 +89,8 @@ class TestLogin:
         basic = {"authorization": "Basic eDp5"}
         login = grader.http.get("/xqueue/login/", headers=basic)
         assert login.status_code == 200
-        answer = grader.http.get("/xqueue/get_queuelen/?queue_name=python", headers=basic)
-        assert answer.json() == {"return_code": 0, "content": 0}
+        response = grader.http.get("/xqueue/get_queuelen/?queue_name=python", headers=basic)
+        assert response.json() == {"return_code": 0, "content": 0}
 
     def test_four_sessions_of_one_name_are_valid_at_once(self, grader):
         """C59: a login does not end other sessions of the same name."""
@@ -146,11 +146,15 @@ class TestLogin:
             "TRUSTED_PROXIES": ["127.0.0.1"],
         }
         form = {"username": grader.name, "password": "wrong"}
-        told = [
+        responses = [
             grader.http.post("/xqueue/login/", form, headers={"x-forwarded-for": client}).json()
             for client in ("192.0.2.1", "192.0.2.1", "192.0.2.2")
         ]
-        assert [answer["content"][:9] for answer in told] == ["Incorrect", "Too many ", "Incorrect"]
+        assert [response["content"][:9] for response in responses] == [
+            "Incorrect",
+            "Too many ",
+            "Incorrect",
+        ]
 
     def test_failed_logins_are_logged_and_stored(self, grader, settings, caplog):
         """C129: account and source are logged, up to the rate, and no text of the form."""
@@ -198,31 +202,31 @@ class TestLogin:
     def test_form_over_djangos_limit_is_refused(self, client, settings):
         """C44: a large request without a session fills neither memory nor disk."""
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
-        answers = [
+        responses = [
             client.post("/xqueue/login/", {"file": io.BytesIO(b"x" * 2000)}),
             client.post("/xqueue/login/", {"password": "x" * 2000}),
             client.post("/xqueue/login/", {"password": "x" * 2000}, "application/json"),
         ]
         too_large = {"body: is larger than 1,000 bytes"}
-        assert {answer["X-XQueue-Problem"] for answer in answers} == too_large
-        assert {answer.json()["content"] for answer in answers} == {"Insufficient login info"}
+        assert {response["X-XQueue-Problem"] for response in responses} == too_large
+        assert {response.json()["content"] for response in responses} == {"Insufficient login info"}
 
     @pytest.mark.parametrize("endpoint", ["login", "put_result"])
     def test_form_with_an_unknown_charset_is_refused(self, grader, endpoint):
         """C44, C84: a form with an unknown charset is not a server error."""
         part = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--x--'
-        answer = grader.http.generic(
+        response = grader.http.generic(
             "POST", f"/xqueue/{endpoint}/", part, "multipart/form-data; boundary=x; charset=idna"
         )
-        assert (answer.status_code, answer.json()["return_code"]) == (200, 1)
-        assert answer["X-XQueue-Problem"] == "body: is not what its Content-Type says"
+        assert (response.status_code, response.json()["return_code"]) == (200, 1)
+        assert response["X-XQueue-Problem"] == "body: is not what its Content-Type says"
 
     @pytest.mark.parametrize("endpoint", ["login", "put_result"])
     def test_form_whose_sender_disconnects_is_refused(self, grader, endpoint):
         """C44, C84: a form that is cut off is not a server error."""
         body = {"wsgi.input": DisconnectedBody(b""), "CONTENT_LENGTH": 5}
-        answer = grader.http.post(f"/xqueue/{endpoint}/", **body)
-        assert (answer.status_code, answer.json()["return_code"]) == (200, 1)
+        response = grader.http.post(f"/xqueue/{endpoint}/", **body)
+        assert (response.status_code, response.json()["return_code"]) == (200, 1)
 
     def test_unreadable_json_is_refused(self, client):
         response = client.post("/xqueue/login/", "{", content_type="application/json")
@@ -304,9 +308,9 @@ class TestSubmission:
         payload = json.dumps({"grader": "x/y.py", "lang": "fr", "hide_output": True})
         body = json.dumps({"grader_payload": payload, "student_response": "print(1)"})
         queue.enqueue(new_submission(body=body))
-        answer = grader.ask("get_submission", queue_name="python")
-        assert answer["return_code"] == 0
-        content = json.loads(answer["content"])
+        response = grader.ask("get_submission", queue_name="python")
+        assert response["return_code"] == 0
+        content = json.loads(response["content"])
         assert set(content) == {"xqueue_header", "xqueue_body", "xqueue_files"}
         assert all(isinstance(text, str) for text in content.values())
         header = json.loads(content["xqueue_header"])
@@ -319,10 +323,10 @@ class TestSubmission:
     def test_header_of_the_lms_is_not_delivered(self, grader):
         """C31: no part of the LMS's header is sent to a grader."""
         queue.enqueue(new_submission(queue_key="the learner's key", user_id=987654))
-        answer = json.dumps(grader.ask("get_submission", queue_name="python"))
-        assert "the learner's key" not in answer
-        assert "987654" not in answer
-        assert "lms_callback_url" not in answer
+        response = json.dumps(grader.ask("get_submission", queue_name="python"))
+        assert "the learner's key" not in response
+        assert "987654" not in response
+        assert "lms_callback_url" not in response
 
     def test_empty_queue_is_empty_and_queue_without_a_grant_is_not_found(self, grader):
         """C66: an unknown queue is not found either."""
@@ -475,8 +479,8 @@ class TestMiddlewareThatReadsForms:
 
         login = post("login", username=grader.name, password=grader.secret)
         assert login == {"return_code": 0, "content": "Logged in"}
-        answer = post("put_result", xqueue_header=grader.pull().header, xqueue_body=GOOD_REPLY)
-        assert answer == {"return_code": 0, "content": ""}
+        response = post("put_result", xqueue_header=grader.pull().header, xqueue_body=GOOD_REPLY)
+        assert response == {"return_code": 0, "content": ""}
 
 
 def read_forms(get_response):

@@ -160,9 +160,9 @@ class TestStored:
 
     def test_warnings_are_in_a_header_and_beside_the_reply(self):
         grader, form, response = self.put(score=-1, correct=False)
-        told = [{"code": "score_below_zero", "field": "score", "data": {"score": -1}}]
-        assert json.loads(response["X-XQueue-Warnings"]) == told
-        assert ReceivedReply.objects.get().codes == told
+        warnings = [{"code": "score_below_zero", "field": "score", "data": {"score": -1}}]
+        assert json.loads(response["X-XQueue-Warnings"]) == warnings
+        assert ReceivedReply.objects.get().codes == warnings
         again = grader.http.post("/xqueue/put_result/", form)
         assert [each["code"] for each in json.loads(again["X-XQueue-Warnings"])] == ["duplicate"]
 

@@ -78,7 +78,7 @@ class IdleTimer:
 
 def sweep_until_killed(moment: int, sweeps: int) -> None:
     """Run the sweeper until ``moment``, or ``sweeps`` times. No grade counts as missed."""
-    enqueue.SETTLE = timedelta(hours=1)  # longer than the test takes
+    enqueue.COMMIT_GRACE = timedelta(hours=1)  # longer than the test takes
     die_at(moment)
     for _ in range(sweeps):
         sweep()
@@ -87,7 +87,7 @@ def sweep_until_killed(moment: int, sweeps: int) -> None:
 
 def sweep_after_a_while(sweeps: int) -> None:
     """Run the sweeper ``sweeps`` times; changed grades count as missed at once."""
-    enqueue.SETTLE = timedelta(0)
+    enqueue.COMMIT_GRACE = timedelta(0)
     for _ in range(sweeps):
         sweep()
         time.sleep(0.05)

@@ -41,14 +41,14 @@ def test_sweeper_applies_replies_if_the_broker_is_down(use_broker, secret, monke
     No process listens at the broker's port. A failed connection takes seconds: one is tried.
     """
     app = use_broker(NO_BROKER)
-    asked = []
+    sent = []
     send_task = app.send_task
-    monkeypatch.setattr(app, "send_task", lambda *a, **k: asked.append(a) or send_task(*a, **k))
+    monkeypatch.setattr(app, "send_task", lambda *a, **k: sent.append(a) or send_task(*a, **k))
     learners = [answer_one(secret, f"key {number}") for number in range(3)]
     assert [grade_of(learner) for learner in learners] == [None] * 3
     assert sweep()["replies applied"] == 3
     assert [grade_of(learner) for learner in learners] == [1] * 3
-    assert len(asked) == 1
+    assert len(sent) == 1
     assert caplog.text.count("left to the sweeper") == 1
 
 

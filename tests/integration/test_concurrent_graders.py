@@ -60,9 +60,9 @@ def test_graders_share_a_queue_without_duplicates(graders, secret):
                 time.sleep(0.01)
                 continue
             pulled.append(handed.submission_id)
-            answer = client.put(handed.header)
-            if answer["return_code"]:
-                refused.append(answer)
+            response = client.put(handed.header)
+            if response["return_code"]:
+                refused.append(response)
         return pulled, refused
 
     def work(number: int):
@@ -75,7 +75,7 @@ def test_graders_share_a_queue_without_duplicates(graders, secret):
     outcomes = in_threads(graders + 1, work)
     pulled = [submission_id for ids, _ in outcomes for submission_id in ids]
     assert len(pulled) == len(set(pulled)) == SUBMISSIONS
-    assert [answer for _, refused in outcomes for answer in refused] == []
+    assert [response for _, refused in outcomes for response in refused] == []
     assert set(Submission.objects.values_list("status", flat=True)) == {Status.ANSWERED}
     assert [grade_of(learner) for learner in learners] == [1] * SUBMISSIONS
     assert set(ReceivedReply.objects.values_list("status", flat=True)) == {"applied"}
@@ -104,8 +104,8 @@ def test_equal_concurrent_results_are_stored_once(secret):
     for client in clients:
         client.login()
     handed = clients[0].pull()
-    answers = in_threads(8, lambda number: clients[number].put(handed.header))
-    assert answers == [{"return_code": 0, "content": ""}] * 8
+    responses = in_threads(8, lambda number: clients[number].put(handed.header))
+    assert responses == [{"return_code": 0, "content": ""}] * 8
     assert ReceivedReply.objects.count() == 1
     assert grade_of(learner) == 1
     assert StudentModuleHistory.objects.filter(reason="reply").count() == 1
@@ -123,8 +123,8 @@ def test_of_different_concurrent_results_one_is_stored(secret):
         body = json.dumps({"correct": True, "score": number / 10, "msg": "x"})
         return clients[number].put(handed.header, body)["content"]
 
-    answers = sorted(in_threads(8, put))
-    assert answers == ["", *["Submission already has a result"] * 7]
+    responses = sorted(in_threads(8, put))
+    assert responses == ["", *["Submission already has a result"] * 7]
     assert ReceivedReply.objects.count() == 1
 
 

@@ -115,7 +115,7 @@ class Classroom:
             tasks.sweep()
 
 
-def settle(processes: ForkServer) -> None:
+def sweep_until_idle(processes: ForkServer) -> None:
     """Run the sweeper again, as if the claims of killed processes had expired."""
     for _ in range(10):
         make_due()
@@ -158,7 +158,7 @@ def test_no_work_is_lost_if_the_sweeper_is_killed(credentials, secret, monkeypat
     """SG43, SG44, SG81, SG84: a sweeper is killed at each moment; the next one completes all."""
     # The web process does nothing after the grader's response.
     monkeypatch.setitem(work._kinds, "apply_reply", work.Kind(task=None))
-    monkeypatch.setattr(enqueue, "SETTLE", timedelta(hours=1))  # as in the killed sweepers
+    monkeypatch.setattr(enqueue, "COMMIT_GRACE", timedelta(hours=1))  # as in the killed sweepers
     classroom = Classroom(secret)
     classroom.answer_before([f"learner{moment}" for moment in MOMENTS[::3]])
     ends = []
@@ -169,7 +169,7 @@ def test_no_work_is_lost_if_the_sweeper_is_killed(credentials, secret, monkeypat
             tasks.sweep()  # completes what the killed sweeper began
         assert ends == [KILLED] * len(MOMENTS)
         assert_some_died_late()
-        settle(processes)
+        sweep_until_idle(processes)
     check(classroom, credentials)
 
 
@@ -235,5 +235,5 @@ def test_no_work_is_lost_if_celery_workers_are_killed(
             tasks.sweep()
         assert set(ends) <= {KILLED, IDLE}
         assert ends.count(KILLED) >= kills * 0.9
-        settle(processes)
+        sweep_until_idle(processes)
     check(classroom, credentials)

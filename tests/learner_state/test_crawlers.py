@@ -148,6 +148,6 @@ def test_result_posted_by_a_crawler_is_applied(client):
 def test_requests_to_the_bridges_urls_are_no_crawlers(path, settings):
     """SG38: find no crawler at a callback URL or put_result, also with the host's detector."""
     settings.XQUEUE_BRIDGE = {"CRAWLER_DETECTOR": f"{__name__}.every_request"}
-    asked = request(CRAWLER, path)
-    asked.resolver_match = resolve(path)
-    assert not is_crawler(asked)
+    crawlers_request = request(CRAWLER, path)
+    crawlers_request.resolver_match = resolve(path)
+    assert not is_crawler(crawlers_request)

@@ -75,7 +75,7 @@ class WritesHalf(MemoryUserStateClient):
     ("wrong", "name"),
     [
         (Replaces, "test_set_overlays"),
-        (Sorts, "test_in_the_order_asked"),
+        (Sorts, "test_in_the_requested_order"),
         (LeavesOut, "test_fields_that_are_not_there"),
         (ReadsAtOnce, "test_other_scopes_in_generators"),
         (DeletesAll, "test_delete_no_fields"),

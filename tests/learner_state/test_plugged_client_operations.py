@@ -77,7 +77,7 @@ class TestDelete:
             assert deletion.delete_state(ada.pk, COURSE, BLOCK)
         assert [found.block_key for found in client.get_many("ada", [BLOCK, OTHER])] == [OTHER]
         assert api.read_score(ada.pk, BLOCK, COURSE) == api.RawScore(None, None)
-        assert [said["usage_key"] for said in received] == [BLOCK]
+        assert [values["usage_key"] for values in received] == [BLOCK]
         assert not deletion.has_state(ada.pk, COURSE, BLOCK)
         assert not deletion.delete_state(ada.pk, COURSE, BLOCK)
 

@@ -130,7 +130,7 @@ class TestOrder:
         assert outcomes["r2"].outcome == Outcome.APPLIED
         assert outcomes["r1"].outcome == (Outcome.STALE if second_first else Outcome.APPLIED)
         entries = ScoreLedger.objects.values_list("idempotency_key", "outcome")
-        assert dict(entries) == {key: settled.outcome for key, settled in outcomes.items()}
+        assert dict(entries) == {key: result.outcome for key, result in outcomes.items()}
 
     def test_later_submission_at_a_block_that_differs_in_case_makes_none_stale(self, ada):
         """SG41: apply both scores, because the blocks are different."""
@@ -310,9 +310,9 @@ class TestSignals:
         block = {"user_id": committed_ada, "course_key": COURSE, "usage_key": BLOCK}
         assert notes == [{"scores": [SavedScore(**block, version=1)]}]
         row = StudentModule.objects.get()
-        (said,) = received
-        assert said.pop("modified") < row.modified
-        assert said == {
+        (values,) = received
+        assert values.pop("modified") < row.modified
+        assert values == {
             **block,
             "earned": 1,
             "possible": 2,

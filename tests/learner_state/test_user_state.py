@@ -114,21 +114,21 @@ def test_block_without_a_row_has_no_history(ada):
 
 def test_save_of_a_waiting_state_sends_its_queue_keys(ada, django_capture_on_commit_callbacks):
     """C20: send the queue keys after the commit, to find replies that came before."""
-    heard = []
+    signals = []
 
     def listen(sender, **received):
-        heard.append((received["user_id"], received["usage_key"], received["waiting_keys"]))
+        signals.append((received["user_id"], received["usage_key"], received["waiting_keys"]))
 
     state_saved.connect(listen)
     try:
         waiting = {"a_2_1": {"queuestate": {"key": "k1", "time": "20261120053556"}}}
         with django_capture_on_commit_callbacks(execute=True):
             api.save_fields(ada, COURSE, BLOCK, {"correct_map": waiting})
-            assert heard == [], "no signal before the commit"
-        assert heard == [(ada, BLOCK, frozenset({"k1"}))]
+            assert signals == [], "no signal before the commit"
+        assert signals == [(ada, BLOCK, frozenset({"k1"}))]
         with django_capture_on_commit_callbacks(execute=True):
             api.save_fields(ada, COURSE, BLOCK, {"correct_map": {}})
-        assert len(heard) == 1, "no signal for a state that waits for nothing"
+        assert len(signals) == 1, "no signal for a state that waits for nothing"
     finally:
         state_saved.disconnect(listen)
 

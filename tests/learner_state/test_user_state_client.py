@@ -264,10 +264,10 @@ class TestSignals:
         self, client, ada, django_capture_on_commit_callbacks
     ):
         """SG2: send one signal after the commit for each state that waits for graders."""
-        heard = []
+        signals = []
 
         def listen(sender, **received):
-            heard.append((received["user_id"], received["usage_key"], received["waiting_keys"]))
+            signals.append((received["user_id"], received["usage_key"], received["waiting_keys"]))
 
         def waits_for(key):
             return {"correct_map": {"a_2_1": {"queuestate": {"key": key, "time": "2026"}}}}
@@ -283,10 +283,10 @@ class TestSignals:
                         LIBRARY_BLOCK: {"correct_map": {"a_2_1": {"queuestate": None}}},
                     },
                 )
-                assert heard == []
+                assert signals == []
         finally:
             state_saved.disconnect(listen)
-        assert sorted(heard, key=str) == sorted(
+        assert sorted(signals, key=str) == sorted(
             [(ada.pk, BLOCK, frozenset({"k1"})), (ada.pk, OTHER, frozenset({"k2"}))], key=str
         )
 

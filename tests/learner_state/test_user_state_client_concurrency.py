@@ -52,22 +52,22 @@ class TestProcesses(BridgeClientMixin, ConcurrentUserStateContract):
         ]
         for child in children:
             child.start()
-        told = [faults.get(timeout=120) for _ in children]
+        errors = [faults.get(timeout=120) for _ in children]
         for child in children:
             child.join(timeout=120)
-        assert [fault for fault in told if fault] == []
+        assert [error for error in errors if error] == []
         assert [child.exitcode for child in children] == [0] * len(children)
 
 
 def _in_process(job, faults):
-    fault = ""
+    error = ""
     try:
         job()
     except BaseException:
-        fault = traceback.format_exc()
+        error = traceback.format_exc()
     finally:
         connections.close_all()
-        faults.put(fault)
+        faults.put(error)
 
 
 @pytest.fixture

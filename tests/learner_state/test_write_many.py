@@ -15,6 +15,7 @@ from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.learner_state.row import RowKey
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.testing.user_state.base import BLOCK, COURSE, DEPRECATED_KEY, OLD_RUNS, OTHER
 
@@ -30,7 +31,7 @@ def learners(transactional_db) -> list[int]:
     return ids
 
 
-def keys_of(learners: list[int], *blocks) -> list[learner_state.RowKey]:
+def keys_of(learners: list[int], *blocks) -> list[RowKey]:
     return [
         learner_state.row_key(user_id, COURSE, block)
         for block in blocks or (BLOCK,)
@@ -38,7 +39,7 @@ def keys_of(learners: list[int], *blocks) -> list[learner_state.RowKey]:
     ]
 
 
-def grade(keys: list[learner_state.RowKey]) -> int:
+def grade(keys: list[RowKey]) -> int:
     """Give each learner a score equal to the user id, in one transaction."""
 
     def work() -> int:

@@ -21,7 +21,7 @@ from tests.lms.platform_signatures import takes_parameters_of
 COURSEWARE = "lms.djangoapps.courseware"
 
 
-def say_installed(monkeypatch: pytest.MonkeyPatch, *apps: str) -> None:
+def add_installed_apps(monkeypatch: pytest.MonkeyPatch, *apps: str) -> None:
     """Let INSTALLED_APPS name these apps, too. They are not imported."""
     monkeypatch.setattr(settings, "INSTALLED_APPS", [*settings.INSTALLED_APPS, *apps])
 

@@ -34,7 +34,7 @@ STATE = {
 }
 
 
-def test_answers_and_inputs_are_told_apart():
+def test_answers_and_inputs_are_distinguished():
     """C117: a trial run has a key of its own, apart from the graded answer's."""
     assert waiting_answers(STATE) == {"k1": "a_2_1", "k2": "a_4_1"}
     assert waiting_inputs(STATE) == {"run1": "a_2_1"}

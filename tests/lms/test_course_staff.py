@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from opaque_keys.edx.keys import CourseKey
 
-from tests.lms.stand_ins import COURSEWARE, say_installed
+from tests.lms.stand_ins import COURSEWARE, add_installed_apps
 from xqueue_bridge.lms.course_staff import group_name, is_course_staff
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
@@ -34,12 +34,12 @@ def test_staff_of_the_host_are_staff_of_every_course(flag: str) -> None:
 
 
 def test_lms_decides_by_its_access_rules(user, monkeypatch) -> None:
-    say_installed(monkeypatch, COURSEWARE)
-    asked = []
+    add_installed_apps(monkeypatch, COURSEWARE)
+    calls = []
     access = ModuleType(f"{COURSEWARE}.access")
 
     def has_access(who, action, key):
-        asked.append((who, action, key))
+        calls.append((who, action, key))
         return key == COURSE
 
     access.has_access = has_access
@@ -49,4 +49,4 @@ def test_lms_decides_by_its_access_rules(user, monkeypatch) -> None:
     user.groups.add(Group.objects.create(name=group_name(ANOTHER)))
     assert is_course_staff(user, COURSE)
     assert not is_course_staff(user, ANOTHER), "groups do not count in an LMS"
-    assert asked[0] == (user, "staff", COURSE)
+    assert calls[0] == (user, "staff", COURSE)

@@ -32,7 +32,7 @@ RENDER, CAPA = plugin.MODULES
 @pytest.fixture
 def lms(settings, monkeypatch) -> stand_ins.Platform:
     """An LMS, as far as its settings and modules say so."""
-    stand_ins.say_installed(monkeypatch, stand_ins.COURSEWARE)
+    stand_ins.add_installed_apps(monkeypatch, stand_ins.COURSEWARE)
     return stand_ins.install(monkeypatch)
 
 
@@ -62,7 +62,7 @@ def messages() -> dict[str, str]:
 )
 def test_lms_or_cms(settings, monkeypatch, urls, apps_installed, lms_found, cms_found):
     settings.ROOT_URLCONF = urls
-    stand_ins.say_installed(monkeypatch, *apps_installed)
+    stand_ins.add_installed_apps(monkeypatch, *apps_installed)
     assert (is_lms(), is_cms()) == (lms_found, cms_found)
 
 

@@ -20,7 +20,7 @@ def cached():
 
 
 def test_cache_is_cleared_in_an_lms(monkeypatch, cached):
-    stand_ins.say_installed(monkeypatch, stand_ins.COURSEWARE)
+    stand_ins.add_installed_apps(monkeypatch, stand_ins.COURSEWARE)
     clear_request_cache()
     assert not cached.get_cached_response("course").is_found
 

@@ -20,7 +20,7 @@ def platform(monkeypatch) -> stand_ins.Platform:
     """An LMS whose signal is connected, as AppConfig.ready() does it."""
     found = stand_ins.install(monkeypatch)
     with monkeypatch.context() as at_start:
-        stand_ins.say_installed(at_start, stand_ins.COURSEWARE)
+        stand_ins.add_installed_apps(at_start, stand_ins.COURSEWARE)
         handlers.connect_all()
         assert retire_signal() is found.user_retired
     return found

@@ -61,5 +61,5 @@ def test_replaced_submission_is_superseded_with_two_statements(django_assert_num
 def test_no_model_outside_of_an_lms(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither elsewhere, nor if the app has no such model."""
     assert student_module() is None
-    stand_ins.say_installed(monkeypatch, stand_ins.COURSEWARE)
+    stand_ins.add_installed_apps(monkeypatch, stand_ins.COURSEWARE)
     assert student_module() is None

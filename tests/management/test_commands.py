@@ -186,19 +186,19 @@ class TestSweep:
             return {"applied": 1}
 
         monkeypatch.setattr(xqueue_bridge_sweep, "sweep", one_sweep)
-        said, complained = io.StringIO(), io.StringIO()
+        output, errors = io.StringIO(), io.StringIO()
         try:
             call_command(
                 "xqueue_bridge_sweep",
                 *("--forever", "--interval", "0.01"),
-                stdout=said,
-                stderr=complained,
+                stdout=output,
+                stderr=errors,
             )
         finally:
             signal.signal(signal.SIGTERM, former[0])
             signal.signal(signal.SIGINT, former[1])
-        assert said.getvalue() == "1 applied\n" * 2
-        assert complained.getvalue() == "Not swept: applied (X)\n"
+        assert output.getvalue() == "1 applied\n" * 2
+        assert errors.getvalue() == "Not swept: applied (X)\n"
 
     @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "often"])
     def test_invalid_interval_is_an_error(self, interval):

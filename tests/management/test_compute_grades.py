@@ -54,12 +54,12 @@ def test_grades_of_all_learners_are_computed(learners, workers):
 
 def test_interrupted_command_continues_with_resume(learners, monkeypatch):
     """Compute with --resume only the grades that the first run did not reach."""
-    settle = api.recalculate_requested
+    recalculate_pending = api.recalculate_requested
 
     def stop_at_the_fourth(user_id, course_key, **kwargs):
         if user_id == learners[3].pk:
             raise KeyboardInterrupt
-        return settle(user_id, course_key, **kwargs)
+        return recalculate_pending(user_id, course_key, **kwargs)
 
     monkeypatch.setattr(api, "recalculate_requested", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
@@ -97,14 +97,14 @@ def test_failed_grades_are_counted_in_the_error(learners, monkeypatch):
 
 def test_score_written_during_the_run_is_not_a_failure(learners, monkeypatch):
     """Leave its recalculation due, and count no failure."""
-    settle = api.recalculate_requested
+    recalculate_pending = api.recalculate_requested
 
-    def settle_and_go_on(user_id, course_key, **kwargs):
-        settle(user_id, course_key, **kwargs)
+    def recalculate_and_go_on(user_id, course_key, **kwargs):
+        recalculate_pending(user_id, course_key, **kwargs)
         if user_id == learners[0].pk:
             factories.score(learners[0], factories.P2)
 
-    monkeypatch.setattr(api, "recalculate_requested", settle_and_go_on)
+    monkeypatch.setattr(api, "recalculate_requested", recalculate_and_go_on)
     assert compute()[0] == f"7 grades computed in {COURSE_KEY}\n"
     assert api.unfinished(COURSE_KEY) == [learners[0].pk]
 

@@ -205,8 +205,8 @@ def test_history_moves_between_two_databases(tmp_path):
     manage("migrate", "--verbosity", "0")
     manage("migrate", "--verbosity", "0", "--database", "history")
     manage("check", "--fail-level", "WARNING", "--database", "default", "--database", "history")
-    told = manage("shell", "--verbosity", "0", "-c", _STORY)
-    assert told.split("\n")[:2] == ["[1]", "['xqueue_bridge_studentmodulehistoryextended']"]
+    output = manage("shell", "--verbosity", "0", "-c", _STORY)
+    assert output.split("\n")[:2] == ["[1]", "['xqueue_bridge_studentmodulehistoryextended']"]
     assert manage(MOVE, "--from", "extended", "--to", "plain").startswith("1 entries moved")
     assert manage(MOVE).startswith("1 entries moved")
 

@@ -75,8 +75,8 @@ class TestRetire:
         assert run(RETIRE, "ada") == f"user {ada}: scrub: nothing"
 
     def test_dry_run_prints_counts_and_changes_nothing(self, ada):
-        said = run(RETIRE, "ada", "--dry-run", "--purge")
-        assert said == f"user {ada}: would purge 1 grades, 2 history, 1 states, 1 submissions"
+        output = run(RETIRE, "ada", "--dry-run", "--purge")
+        assert output == f"user {ada}: would purge 1 grades, 2 history, 1 states, 1 submissions"
         assert state_of(ada)["attempts"] == 2
         assert not models.RetiredLearner.objects.exists()
 
@@ -172,11 +172,11 @@ class TestDelete:
 
         course_key, usage_key = parse_block_key(OLD_COURSE, DEPRECATED_KEY)
         learner_state.save_fields(ada, course_key, usage_key, {"seed": 1})
-        said = run(DELETE, DEPRECATED_KEY, "ada", "--course", OLD_COURSE)
-        assert said == "1 of 1 learners deleted"
+        output = run(DELETE, DEPRECATED_KEY, "ada", "--course", OLD_COURSE)
+        assert output == "1 of 1 learners deleted"
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("words", "message"),
         [
             (["no-key", "ada"], "block: is not a key"),
             ([str(PROBLEM), "ada", "--course", "no-key"], "--course: is not a key"),
@@ -187,8 +187,8 @@ class TestDelete:
             ([str(PROBLEM)], "At least one username"),
         ],
     )
-    def test_errors_name_the_argument(self, ada, words, said):
-        with pytest.raises(CommandError, match=said):
+    def test_errors_name_the_argument(self, ada, words, message):
+        with pytest.raises(CommandError, match=message):
             run(DELETE, *words)
         assert state_of(ada) is not None
 

@@ -54,8 +54,8 @@ def test_results_of_the_library_are_valid():
 @pytest.mark.django_db
 def test_pulled_submission_is_valid():
     submission_queue.enqueue(new_submission(files=(upload("a.py"),)))
-    answer = make_grader().ask("get_submission", queue_name="python")
-    content = json.loads(answer["content"])
+    response = make_grader().ask("get_submission", queue_name="python")
+    content = json.loads(response["content"])
     assert list(SUBMISSION.iter_errors(content)) == []
     for name, part in schema("submission-1")["properties"].items():
         inner = Draft202012Validator(part["contentSchema"])
@@ -88,6 +88,6 @@ def test_envelopes_are_as_described(client):
                 response = getattr(session, method)(path, {"queue_name": "python"})
                 described = operation["responses"][str(response.status_code)]
                 if response.status_code == 200:
-                    told = described["content"]["application/json"]["schema"]
-                    whole = {**told, "components": openapi()["components"]}
+                    schema = described["content"]["application/json"]["schema"]
+                    whole = {**schema, "components": openapi()["components"]}
                     assert list(Draft202012Validator(whole).iter_errors(response.json())) == []

@@ -216,7 +216,7 @@ class TestSession:
             assert accounts.find_session(secret_id, "s1") is first
         assert calls == ["get_many", "set", "set"]
 
-    def test_cache_is_asked_once_when_the_memory_ends(
+    def test_cache_is_read_once_when_the_memory_ends(
         self, secret_id, calls, monkeypatch, django_assert_num_queries
     ):
         monkeypatch.setattr(accounts, "MEMORY_SECONDS", 0)

@@ -465,8 +465,8 @@ class TestStatements:
 def test_queue_without_a_grant_is_not_found():
     """C99: a queue that was not granted does not exist for a grader."""
     queue.enqueue(new_submission("other"))
-    answer = make_grader("python").ask("get_submission", queue_name="other")
-    assert answer == {"return_code": 1, "content": "Queue 'other' not found"}
+    response = make_grader("python").ask("get_submission", queue_name="other")
+    assert response == {"return_code": 1, "content": "Queue 'other' not found"}
 
 
 @pytest.mark.parametrize("name", [" python", "python ", "python\t", "\u2003python"])

@@ -57,8 +57,8 @@ class TestAccepted:
     def test_result_as_json_is_stored(self, grader, pulled):
         """C79: the same two texts may be a JSON object."""
         body = {"xqueue_header": pulled.header, "xqueue_body": GOOD_REPLY}
-        answer = grader.http.post("/xqueue/put_result/", body, content_type="application/json")
-        assert answer.json() == OK
+        response = grader.http.post("/xqueue/put_result/", body, content_type="application/json")
+        assert response.json() == OK
 
     def test_submission_id_may_be_text(self, grader, pulled):
         """C79: several clients send the submission's number back as a string."""
@@ -140,22 +140,22 @@ class TestRefused:
     @pytest.mark.parametrize("body", ["[]", "3", '"text"', "null", "{", "", "[" * 100_000])
     def test_json_that_is_not_an_object_is_an_incorrect_format(self, grader, body):
         """C84: the response is an incorrect format, and no server error."""
-        answer = grader.http.post("/xqueue/put_result/", body, content_type="application/json")
-        assert answer.status_code == 200
-        assert answer.json() == BAD_FORMAT
+        response = grader.http.post("/xqueue/put_result/", body, content_type="application/json")
+        assert response.status_code == 200
+        assert response.json() == BAD_FORMAT
 
     @pytest.mark.parametrize("value", [5, None, {}, [], True])
     @pytest.mark.parametrize("field", ["xqueue_header", "xqueue_body"])
     def test_field_that_is_not_text_is_an_incorrect_format(self, grader, pulled, field, value):
         """C83: both fields must be text."""
         fields = {"xqueue_header": pulled.header, "xqueue_body": GOOD_REPLY, field: value}
-        answer = grader.http.post("/xqueue/put_result/", fields, content_type="application/json")
-        assert answer.json() == BAD_FORMAT
+        response = grader.http.post("/xqueue/put_result/", fields, content_type="application/json")
+        assert response.json() == BAD_FORMAT
 
     def test_other_media_type_is_an_incorrect_format(self, grader):
         """C84: a body that is neither a form nor JSON is an incorrect format."""
-        answer = grader.http.post("/xqueue/put_result/", "x", content_type="text/csv")
-        assert (answer.status_code, answer.json()) == (200, BAD_FORMAT)
+        response = grader.http.post("/xqueue/put_result/", "x", content_type="text/csv")
+        assert (response.status_code, response.json()) == (200, BAD_FORMAT)
 
     @pytest.mark.parametrize("number", [0, 4711, 2**63 - 1])
     def test_unknown_submission_id_does_not_exist(self, grader, number):
@@ -258,8 +258,8 @@ class TestRefused:
     def test_body_with_half_of_a_surrogate_pair_is_an_incorrect_format(self, grader, pulled):
         """C84: JSON can contain half of a surrogate pair."""
         fields = {"xqueue_header": pulled.header, "xqueue_body": "\ud800"}
-        answer = grader.http.post("/xqueue/put_result/", fields, content_type="application/json")
-        assert answer.json() == BAD_FORMAT
+        response = grader.http.post("/xqueue/put_result/", fields, content_type="application/json")
+        assert response.json() == BAD_FORMAT
 
     def test_request_over_djangos_limit_is_logged(self, grader, pulled, settings, caplog):
         """C84: a result that Django's own limit refuses is lost, so the log says so."""

@@ -43,7 +43,7 @@ def three_learners(course) -> list[User]:
     for user, earned in zip(users, (2, 4, 0), strict=True):
         factories.score(user, P1, min(earned, 2))
         factories.score(user, factories.P2, max(earned - 2, 0))
-        factories.settle(user)
+        factories.recalculate_pending(user)
     return users
 
 
@@ -130,7 +130,7 @@ def test_statements_are_the_same_for_1_and_20_learners(
     for number in range(how_many):
         user = factories.make_learner(f"n{number}")
         factories.score(user)
-        factories.settle(user)
+        factories.recalculate_pending(user)
     # Session, user, course; who has scores, who has grades; names; grades (2).
     with django_assert_num_queries(8):
         teacher.get(GRADEBOOK)
@@ -141,9 +141,9 @@ def test_sorting_reads_only_the_column_that_it_sorts_by(
     teacher, three_learners, django_assert_num_queries, sort: str, statements: int
 ) -> None:
     """Of all learners the total or one column is read; all columns only of those on the page."""
-    with django_assert_num_queries(statements) as said:
+    with django_assert_num_queries(statements) as queries:
         teacher.get(GRADEBOOK, {"sort": sort})
-    details = [each["sql"] for each in said if "subsectiongrade" in each["sql"]]
+    details = [each["sql"] for each in queries if "subsectiongrade" in each["sql"]]
     assert [str(HOMEWORK) in each for each in details] == (
         [True, False] if sort == "1" else [False]
     )
@@ -194,7 +194,7 @@ def test_cell_without_formula_is_unchanged(text: str) -> None:
 
 def test_override_is_stored_with_reason_and_author(teacher, ada, staff) -> None:
     factories.score(ada)
-    factories.settle(ada)
+    factories.recalculate_pending(ada)
     form = {"action": "set", "set-earned": "4", "set-reason": "He was ill."}
     response = teacher.post(override_path(ada), form, follow=True)
     assert response.redirect_chain == [(override_path(ada), 302)]
@@ -210,7 +210,7 @@ def test_override_is_stored_with_reason_and_author(teacher, ada, staff) -> None:
 
 def test_override_is_removed_only_with_a_reason(teacher, ada) -> None:
     factories.score(ada)
-    factories.settle(ada)
+    factories.recalculate_pending(ada)
     teacher.post(override_path(ada), {"action": "set", "set-earned": "4", "set-reason": "Ill."})
     refused = teacher.post(override_path(ada), {"action": "remove", "remove-reason": " "})
     assert refused.status_code == 422

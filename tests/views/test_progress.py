@@ -54,7 +54,7 @@ def learner(long_course) -> User:
     user = factories.make_learner()
     for name, earned in (("p1", 4), ("p2", 3), ("p3", 0), ("x1", 4)):
         factories.score(user, key("problem", name), earned, 4)
-    factories.settle(user)
+    factories.recalculate_pending(user)
     return user
 
 
@@ -99,7 +99,7 @@ def test_hidden_results_that_count_are_in_the_course_grade_only(client, db, staf
     user = factories.make_learner()
     for name, earned in (("p1", 4), ("x1", 3)):
         factories.score(user, key("problem", name), earned, 4)
-    factories.settle(user)
+    factories.recalculate_pending(user)
     own = read_page(client, user)
     assert "<strong>88%</strong>" in own
     assert "Results are not shown, but count in the course grade." in own
@@ -112,7 +112,7 @@ def test_hidden_results_that_count_are_in_the_course_grade_only(client, db, staf
 def test_stored_grade_of_a_frozen_course_is_shown_unchanged(client, ada, staff) -> None:
     """SG75, SG77: a structure that is published after the freeze changes no grade."""
     factories.score(ada, factories.P1, 2)
-    factories.settle(ada)
+    factories.recalculate_pending(ada)
     ended = timezone.now() - timedelta(days=400)
     factories.publish(
         courses.course(
@@ -123,7 +123,7 @@ def test_stored_grade_of_a_frozen_course_is_shown_unchanged(client, ada, staff) 
         )
     )
     factories.score(ada, factories.P2, 2)
-    factories.settle(ada)
+    factories.recalculate_pending(ada)
     for viewer in (ada, staff):
         page = read_page(client, viewer, f"{OWN}{ada.pk}/")
         assert "<strong>50%</strong>" in page
@@ -141,7 +141,7 @@ def test_results_are_hidden_before_the_due_date(client, db) -> None:
     factories.publish(courses.course(late))
     user = factories.make_learner()
     factories.score(user, key("problem", "p1"), 4, 4)
-    factories.settle(user)
+    factories.recalculate_pending(user)
     assert "Results are not shown before the due date." in read_page(client, user)
 
 

@@ -73,13 +73,13 @@ def test_sweeper_ends_at_each_of_200_random_moments(monkeypatch):
     """SG44: the sweeper never hangs on SIGTERM, and exits with 0."""
     chosen = random.Random(15)
     ready = Ready()
-    told: list[bool] = []  # each child has a copy
+    signalled: list[bool] = []  # each child has a copy
     real_sweep = xqueue_bridge_sweep.sweep
 
     def sweep() -> dict[str, int]:
         # Once: a second byte would let the next child be signalled before it is ready.
-        if not told:
-            told.append(True)
+        if not signalled:
+            signalled.append(True)
             ready.set()
         return real_sweep()
 

@@ -53,7 +53,7 @@ def test_each_course_takes_its_own_transport(server: XQueueServer) -> None:
     assert len(server.items) == 1
 
 
-def test_the_flag_is_asked_at_every_send(server: XQueueServer) -> None:
+def test_the_flag_is_read_at_every_send(server: XQueueServer) -> None:
     """C28: switching there and back works on a service that is already made."""
     interface = XQueueService(problem_block()).interface
     for yes in (True, False, True):
@@ -74,7 +74,7 @@ def test_the_caller_may_choose(server: XQueueServer, flag: bool) -> None:
 
 
 def test_without_a_block_the_site_decides(server: XQueueServer) -> None:
-    """C28: no block, no course: the site's answer."""
+    """C28: without block and course the site's override counts."""
     TransportOverride.objects.create(scope="site", use_submissions_table=True)
     assert XQueueInterface().send_to_queue(header_of(problem_block()), BODY) == (0, "1")
     assert Submission.objects.exists()
@@ -105,7 +105,7 @@ def test_refusals_are_logged_without_content(server: XQueueServer, caplog) -> No
 # --- the policy "do not charge attempts"
 
 
-def test_failed_send_raises_if_asked(server: XQueueServer, settings) -> None:
+def test_failed_send_raises_the_configured_error(server: XQueueServer, settings) -> None:
     """C30: the class that the host names, with words for the learner and without a cause."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
     server.instead["submit"] = [Response("", 503)]
@@ -144,14 +144,14 @@ def test_policy_that_cannot_be_followed(server: XQueueServer, settings, path: st
     assert send(problem_block()) == (1, "unexpected HTTP status code [503]")
 
 
-def test_bad_header_raises_if_asked(settings) -> None:
+def test_bad_header_raises_the_configured_error(settings) -> None:
     """C30: what cannot be read at all counts as an answer."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
     with pytest.raises(RequestRefused, match="xqueue_header"):
         XQueueInterface(use_submission_service=True).send_to_queue("{", BODY)
 
 
-def test_answer_over_the_limit_is_not_told_to_try_again(settings) -> None:
+def test_message_of_an_answer_over_the_limit_does_not_say_try_again(settings) -> None:
     """C26, C30: sending it again cannot succeed, so the learner is told to change it."""
     settings.XQUEUE_BRIDGE = {
         "SEND_ERROR_CLASS": f"{__name__}.RequestRefused",

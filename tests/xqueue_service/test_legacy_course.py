@@ -40,9 +40,9 @@ def reply(msg: str) -> str:
 def test_graded_through_the_legacy_server(server: XQueueServer, live_server, learner) -> None:
     """C28, C41: both problems are sent, the course is switched, and both still end in a grade."""
     for problem in (FIRST, SECOND):
-        asked = block_of(learner, problem)
-        server.queues |= {response.queue_name for response in asked.lcp.responders.values()}
-        assert submit(asked, ["print(1)"]) == Submitted(True)
+        problem_block = block_of(learner, problem)
+        server.queues |= {response.queue_name for response in problem_block.lcp.responders.values()}
+        assert submit(problem_block, ["print(1)"]) == Submitted(True)
     TransportOverride.objects.create(scope="site", use_submissions_table=True)
     for problem, item in zip((FIRST, SECOND), server.items, strict=True):
         answered = server.answer(item, reply(problem.url_name), via=live_server.url)
@@ -58,9 +58,9 @@ def test_a_reply_to_an_older_answer_changes_nothing(
     server: XQueueServer, live_server, learner
 ) -> None:
     """C21, C41: the header comes back as it was sent, so an old reply is known by its key."""
-    asked = block_of(learner, FIRST)
-    server.queues |= {response.queue_name for response in asked.lcp.responders.values()}
-    submit(asked, ["print(1)"])
+    problem_block = block_of(learner, FIRST)
+    server.queues |= {response.queue_name for response in problem_block.lcp.responders.values()}
+    submit(problem_block, ["print(1)"])
     server.items[0].form["xqueue_header"] = (
         server.items[0]
         .form["xqueue_header"]

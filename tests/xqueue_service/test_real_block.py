@@ -32,7 +32,7 @@ class Memory:
     def fields(self) -> dict[str, Any]:
         return {key.field_name: value for key, value in self.kept.db_dict.items()}
 
-    def announce(self, block: Any) -> None:
+    def load_fields(self, block: Any) -> None:
         """Nothing has to be read."""
 
     def set_score(self, *score: Any) -> None:
@@ -123,12 +123,12 @@ def test_grader_payload(table, written: str, arrives: str | None) -> None:
 
 def test_randomised_problem(table) -> None:
     """C15: student_info is the block's own JSON text, with its time and its seed."""
-    asked = block(rerandomize="always")
-    submit(asked, ["print(1)"])
+    problem_block = block(rerandomize="always")
+    submit(problem_block, ["print(1)"])
     info = body_of(Submission.objects.get())["student_info"]
     assert isinstance(info, str)
     parsed = json.loads(info)
-    assert parsed["random_seed"] == asked.lcp.seed
+    assert parsed["random_seed"] == problem_block.lcp.seed
     assert len(parsed["submission_time"]) == 14
     assert parsed["submission_time"].isdecimal()
 
@@ -136,8 +136,8 @@ def test_randomised_problem(table) -> None:
 def test_files(table) -> None:
     """C16: the block's own file objects are read; the answer's text is empty."""
     pieces = {"a.py": b"print(1)\r\n", "größe.bin": b"\x00\xff"}
-    asked = block(coderesponse(entry='<filesubmission allowed_files="a.py"/>'))
-    assert submit(asked, pieces) == Submitted(True)
+    problem_block = block(coderesponse(entry='<filesubmission allowed_files="a.py"/>'))
+    assert submit(problem_block, pieces) == Submitted(True)
     content = Submission.objects.get().content
     assert json.loads(content.body)["student_response"] == ""
     arrived = {}
@@ -150,16 +150,16 @@ def test_files(table) -> None:
 @pytest.mark.django_db
 def test_files_go_to_the_legacy_server(server: XQueueServer) -> None:
     """C16, C32: the block's own file objects pass through HTTP on every Python."""
-    asked = block(coderesponse(entry='<filesubmission allowed_files="a.py"/>'))
-    assert submit(asked, {"a.py": b"print(1)"}) == Submitted(True)
+    problem_block = block(coderesponse(entry='<filesubmission allowed_files="a.py"/>'))
+    assert submit(problem_block, {"a.py": b"print(1)"}) == Submitted(True)
     assert server.items[0].files == [("a.py", "a.py", b"print(1)")]
 
 
 def test_two_parts(table) -> None:
     """C24: each part has an item and a key of its own; neither replaces the other."""
     store = Memory()
-    asked = block(coderesponse(), coderesponse(), store=store)
-    assert submit(asked, ["print(1)", "print(2)"]) == Submitted(True)
+    problem_block = block(coderesponse(), coderesponse(), store=store)
+    assert submit(problem_block, ["print(1)", "print(2)"]) == Submitted(True)
     items = Submission.objects.filter(status="waiting").order_by("pk")
     assert [body_of(item)["student_response"] for item in items] == ["print(1)", "print(2)"]
     keys = [entry["queuestate"]["key"] for entry in store.fields["correct_map"].values()]
@@ -167,11 +167,11 @@ def test_two_parts(table) -> None:
     assert len(set(keys)) == 2
 
 
-def run_code(asked: Any) -> dict[str, Any]:
-    [input_id] = asked.lcp.inputs
+def run_code(problem_block: Any) -> dict[str, Any]:
+    [input_id] = problem_block.lcp.inputs
     form = {"input_id": input_id, "dispatch": "plot", "submission": "x = 1"}
-    outcome = json.loads(asked.handle_ajax("input_ajax", form))
-    asked.save()
+    outcome = json.loads(problem_block.handle_ajax("input_ajax", form))
+    problem_block.save()
     return outcome
 
 
@@ -197,11 +197,11 @@ def test_trial_run(table) -> None:
 
 def test_author_mode_has_no_grader(table) -> None:
     """C29: in Studio the block takes no service from us and says so."""
-    asked = block()
-    asked.runtime.is_author_mode = True
-    submit(asked, ["print(1)"])
-    [answer_id] = asked.lcp.correct_map
-    assert "No grader has been set up" in asked.lcp.correct_map.get_msg(answer_id)
+    problem_block = block()
+    problem_block.runtime.is_author_mode = True
+    submit(problem_block, ["print(1)"])
+    [answer_id] = problem_block.lcp.correct_map
+    assert "No grader has been set up" in problem_block.lcp.correct_map.get_msg(answer_id)
     assert not Submission.objects.exists()
 
 

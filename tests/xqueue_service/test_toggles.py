@@ -54,19 +54,19 @@ def test_without_a_legacy_server_the_submissions_table_is_used(settings, interfa
 @pytest.mark.parametrize(
     ("course", "org", "site"), list(itertools.product([None, True, False], repeat=3))
 )
-def test_the_narrowest_answer_wins(course, org, site) -> None:
+def test_the_narrowest_override_wins(course, org, site) -> None:
     """C28: course before organisation before site."""
-    answers = {"course": course, "org": org, "site": site}
-    for scope, yes in answers.items():
+    overrides = {"course": course, "org": org, "site": site}
+    for scope, yes in overrides.items():
         if yes is not None:
             choose(scope, NAMES[scope], yes)
-    given = [yes for yes in answers.values() if yes is not None]
+    given = [yes for yes in overrides.values() if yes is not None]
     assert use_edx_submissions_for_xqueue(COURSE) is (given[0] if given else False)
     assert use_edx_submissions_for_xqueue() is bool(site)
 
 
 @pytest.mark.django_db
-def test_others_answers_do_not_count() -> None:
+def test_overrides_of_other_courses_do_not_count() -> None:
     """C28: switching is per course."""
     choose("course", "course-v1:DemoX+CS101+2025", True)
     choose("course", "DemoX", True)
@@ -121,7 +121,7 @@ def test_waffle_without_the_flag_says_no(waffle_flag) -> None:
 
 
 @pytest.mark.parametrize("scope", list(NAMES))
-def test_our_own_answers_come_before_waffle(waffle_flag, scope: str) -> None:
+def test_our_overrides_come_before_waffle(waffle_flag, scope: str) -> None:
     """C28: one course can be switched back while the flag is on."""
     waffle_flag.objects.create(name=WAFFLE_FLAG, everyone=True)
     choose(scope, NAMES[scope], False)
@@ -131,14 +131,14 @@ def test_our_own_answers_come_before_waffle(waffle_flag, scope: str) -> None:
 @pytest.mark.parametrize("is_enabled", [True, False])
 def test_in_an_lms_the_platforms_flag_decides(monkeypatch, db, is_enabled):
     """C28: the platform's CourseWaffleFlag is asked, with the course, where it is importable."""
-    asked = []
+    looked_up = []
 
     class CourseWaffleFlag:
         def __init__(self, name, module_name):
             self.name = name
 
         def is_enabled(self, course_key=None):
-            asked.append((self.name, course_key))
+            looked_up.append((self.name, course_key))
             return is_enabled
 
     platform = ModuleType("openedx.core.djangoapps.waffle_utils")
@@ -152,7 +152,7 @@ def test_in_an_lms_the_platforms_flag_decides(monkeypatch, db, is_enabled):
         assert toggles.use_edx_submissions_for_xqueue(COURSE) is is_enabled
     finally:
         waffle.course_flag.cache_clear()
-    assert asked == [("send_to_submission_course.enable", COURSE)]
+    assert looked_up == [("send_to_submission_course.enable", COURSE)]
 
 
 @pytest.mark.django_db

@@ -73,10 +73,10 @@ def _send(row: Alert, channels: AlertOptions) -> None:
 
 
 def _mark_told(row: Alert, now: datetime) -> None:
-    told = {"is_told": row.is_open, "notified_at": now}
-    if not Alert.objects.mark_final(row, **told):
+    values = {"is_told": row.is_open, "notified_at": now}
+    if not Alert.objects.mark_final(row, **values):
         # The trouble ended or began again meanwhile: that is told now.
-        Alert.objects.filter(pk=row.pk).update(**told, next_attempt_at=now)
+        Alert.objects.filter(pk=row.pk).update(**values, next_attempt_at=now)
 
 
 def _post(row: Alert, channels: AlertOptions, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """Public API of the package: learners' course grades, and their recalculation."""
 
-from xqueue_bridge.course_grades.course_grade import CourseGrade, GradeUpdate, ZeroCourseGrade
-from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory, GradeResult
+from xqueue_bridge.course_grades.course_grade import CourseGrade, GradeUpdate
+from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
 from xqueue_bridge.course_grades.course_recalculation import (
     learners_of,
     request_course,
@@ -10,7 +10,6 @@ from xqueue_bridge.course_grades.course_recalculation import (
 from xqueue_bridge.course_grades.grade_signals import send_grade_signals, send_score_signals
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.course_grades.overrides import (
-    OverrideEntry,
     apply_pending_overrides,
     override_history,
     remove_override,
@@ -20,20 +19,17 @@ from xqueue_bridge.course_grades.persistence import read_course_row as read_stor
 from xqueue_bridge.course_grades.queries import (
     changed_grades,
     grades_by_key,
-    learners_with_grades,
     read_gradebook,
     read_progress,
     stored_grades,
 )
 from xqueue_bridge.course_grades.recalculation import (
-    UnknownCourse,
     is_frozen,
     recalculate_due,
     recalculate_requested,
 )
 from xqueue_bridge.course_grades.recalculation_queue import (
     RecalculationRequest,
-    failed_recalculations,
     request_full_recalculations,
     request_recalculation,
     request_recalculations,
@@ -48,23 +44,17 @@ from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, Subsec
 __all__ = [
     "CourseGrade",
     "CourseGradeFactory",
-    "GradeResult",
     "GradeUpdate",
-    "OverrideEntry",
     "PersistentCourseGrade",
     "RecalculationRequest",
     "SubsectionGrade",
     "SubsectionOverride",
-    "UnknownCourse",
-    "ZeroCourseGrade",
     "apply_pending_overrides",
     "changed_grades",
-    "failed_recalculations",
     "grades_by_key",
     "grades_to_retire",
     "is_frozen",
     "learners_of",
-    "learners_with_grades",
     "override_history",
     "read_gradebook",
     "read_progress",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -103,11 +103,11 @@ def recalculate_requested(
     return True
 
 
-def recalculate_due(limit: int = 100, course_key: CourseKey | None = None) -> int:
+def recalculate_due(limit: int = 100) -> int:
     """Process due recalculations, longest overdue first; return how many were examined."""
-    found = recalculation_queue.due(limit, course_key)
-    for user_id, each, wanted in found:
-        recalculate_requested(user_id, each, seen=wanted)
+    found = recalculation_queue.due(limit)
+    for user_id, course_key, wanted in found:
+        recalculate_requested(user_id, course_key, seen=wanted)
     return len(found)
 
 
@@ -130,13 +130,13 @@ def require_course(course: Course | None, course_key: CourseKey) -> Course:
     return course
 
 
-def is_frozen(course: Course, now: datetime | None = None) -> bool:
+def is_frozen(course: Course) -> bool:
     """Return whether the course has ended and its grades do not change any more."""
     days = options().GRADE_FREEZE_DAYS
     if days is None or course.end is None:
         return False
     # Subtract from now: adding to the course's end could exceed the maximum date.
-    return course.end < (now or timezone.now()) - timedelta(days=days)
+    return course.end < timezone.now() - timedelta(days=days)
 
 
 def _process(

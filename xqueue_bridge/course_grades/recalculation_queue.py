@@ -158,12 +158,10 @@ def retry_failed(row_ids: Iterable[int]) -> int:
     return failed_recalculations().retry(row_ids, changes=changes, wanted=F("wanted") + 1)
 
 
-def due(limit: int, course_key: CourseKey | None = None) -> list[tuple[int, CourseKey, int]]:
+def due(limit: int) -> list[tuple[int, CourseKey, int]]:
     """Return learner, course and ``wanted`` of what is due, longest overdue first."""
-    rows = GradeRecalculation.objects.due()
-    if course_key is not None:
-        rows = rows.filter(course_id=course_key)
-    return list(rows.values_list("user_id", "course_id", "wanted")[:limit])
+    rows = GradeRecalculation.objects.due().values_list("user_id", "course_id", "wanted")
+    return list(rows[:limit])
 
 
 def unfinished(course_key: CourseKey, *, only_tried: bool = False) -> list[int]:
@@ -183,10 +181,9 @@ def wanted_versions(course_key: CourseKey, user_ids: Collection[int]) -> dict[in
     return dict(rows.values_list("user_id", "wanted"))
 
 
-def failed_recalculations(course_key: CourseKey | None = None) -> Any:
+def failed_recalculations() -> Any:
     """Return the query of recalculations that have failed and are not retried."""
-    rows = GradeRecalculation.objects.filter(next_attempt_at=None, done__lt=F("wanted"))
-    return rows if course_key is None else rows.filter(course_id=course_key)
+    return GradeRecalculation.objects.filter(next_attempt_at=None, done__lt=F("wanted"))
 
 
 def locked_row(user_id: int, course_key: CourseKey) -> GradeRecalculation | None:

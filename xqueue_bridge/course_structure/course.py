@@ -130,18 +130,6 @@ class Course:
                 found.setdefault(block.usage_key, block)
         return found
 
-    def subsections_of(self, usage_key: UsageKey) -> tuple[Subsection, ...]:
-        """Return the subsections that contain the block; () if none does."""
-        return self._subsections_by_block.get(usage_key, ())
-
-    @cached_property
-    def _subsections_by_block(self) -> Mapping[UsageKey, tuple[Subsection, ...]]:
-        found: dict[UsageKey, tuple[Subsection, ...]] = {}
-        for subsection in self.subsections:
-            for block in subsection.blocks:
-                found[block.usage_key] = (*found.get(block.usage_key, ()), subsection)
-        return found
-
 
 @runtime_checkable
 class CourseStructures(Protocol):

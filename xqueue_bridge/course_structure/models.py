@@ -32,9 +32,7 @@ class CourseStructureVersion(models.Model):
         null=True,
         default=None,
         db_index=True,
-        help_text=_(
-            "When it brought another policy; empty once the grades are noted as out of date."
-        ),
+        help_text=_("When it brought another policy; empty once the grades are marked dirty."),
     )
 
     class Meta:

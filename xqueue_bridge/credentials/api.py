@@ -5,11 +5,10 @@ from xqueue_bridge.credentials.grade_filter import mode_and_status_are_interesti
 from xqueue_bridge.credentials.outbox import MAX_ATTEMPTS, resend_rows
 from xqueue_bridge.credentials.resend import resend
 from xqueue_bridge.credentials.retirement import outbox_to_retire, retire_outbox
-from xqueue_bridge.credentials.send import Outcome, SendResult, send_due, send_enqueued, send_grade
+from xqueue_bridge.credentials.send import SendResult, send_due, send_enqueued, send_grade
 
 __all__ = [
     "MAX_ATTEMPTS",
-    "Outcome",
     "SendResult",
     "enqueue_if_changed",
     "enqueue_missed",

@@ -15,7 +15,7 @@ from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 from xqueue_bridge.option_groups import CredentialsOptions
 
 #: A younger change may still be in processing or not yet committed.
-SETTLE = timedelta(seconds=60)
+COMMIT_GRACE = timedelta(seconds=60)
 #: How far back the first search for missed grades goes.
 FIRST_LOOK = timedelta(days=1)
 
@@ -43,15 +43,15 @@ def enqueue_if_changed(grade: outbox.Grade, *, is_first: bool = False) -> int | 
 def enqueue_missed(limit: int = 500) -> int:
     """Enqueue grades whose change was not enqueued, as after a crash; return how many.
 
-    Reads each change once, in order, up to ``SETTLE`` ago. 2 statements when there is none; safe
-    in several processes at once.
+    Reads each change once, in order, up to ``COMMIT_GRACE`` ago. 2 statements when there is none;
+    safe in several processes at once.
     """
     service = credentials_options()
     if service is None:
         return 0
     cursor = _cursor()
     after = (cursor.modified, cursor.grade_id)
-    grades = course_grades.changed_grades(after, timezone.now() - SETTLE, limit)
+    grades = course_grades.changed_grades(after, timezone.now() - COMMIT_GRACE, limit)
     if not grades:
         return 0
     rows = outbox.find_all([grade.key for grade in grades])

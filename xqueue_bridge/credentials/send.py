@@ -159,8 +159,8 @@ def _failed(row: GradeOutbox, error: GradeSendError) -> tuple[SendResult, bool]:
         log.warning("Grade of outbox row %s failed: %s", row.pk, error.code)
         ended = outbox.mark_failed(row, error.code)
         return SendResult(Outcome.FAILED, affects_service=error.affects_service), ended
-    asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
-    delay = max(retry_delay(row.attempts), asked)
+    requested = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+    delay = max(retry_delay(row.attempts), requested)
     log.info("Grade of outbox row %s not sent: %s", row.pk, error.code)
     ended = outbox.schedule_retry(row, error.code, timezone.now() + timedelta(seconds=delay))
     return SendResult(Outcome.RETRY, delay, error.affects_service), ended

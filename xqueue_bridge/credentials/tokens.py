@@ -63,8 +63,8 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
 
 def _read(response: requests.Response) -> tuple[str, float]:
     try:
-        answer = json.loads(response.content)  # takes a byte order mark
-        token, seconds = answer["access_token"], float(answer.get("expires_in", 300))
+        content = json.loads(response.content)  # takes a byte order mark
+        token, seconds = content["access_token"], float(content.get("expires_in", 300))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise GradeSendError("token: unreadable") from None
     is_token = isinstance(token, str) and token.isascii() and token.isprintable()

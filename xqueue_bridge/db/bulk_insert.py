@@ -61,15 +61,17 @@ def insert(
     is_new = omit_id or rows[0].id is None
     fields = tuple(f for f in meta.concrete_fields if not (is_new and f.primary_key))
     on_conflict = OnConflict.IGNORE if keep else OnConflict.UPDATE if overwrite else None
-    says_ids = on_conflict is None and connection.features.can_return_rows_from_bulk_insert
-    sql = _statement(using, model, fields, on_conflict, tuple(overwrite), tuple(unique), says_ids)
+    returns_ids = on_conflict is None and connection.features.can_return_rows_from_bulk_insert
+    sql = _statement(
+        using, model, fields, on_conflict, tuple(overwrite), tuple(unique), returns_ids
+    )
     values = _values(rows, fields, sources, connection)
     with connection.cursor() as cursor:
         parts = [slice(None)] if len(rows) == 1 else _parts(values, len(fields), connection)
         for part in parts:
             written, parameters = _written(values[part])
             cursor.execute(sql.replace("%", written), parameters)
-            if says_ids:
+            if returns_ids:
                 for row, (id_,) in zip(rows[part], cursor.fetchall(), strict=True):
                     row.id = id_
 
@@ -82,7 +84,7 @@ def _statement(
     on_conflict: OnConflict | None,
     overwrite: tuple[str, ...],
     unique: tuple[str, ...],
-    says_ids: bool,
+    returns_ids: bool,
 ) -> str:
     """Return the INSERT with ``%`` for the rows. The arguments are all that it depends on."""
     meta: Any = model._meta
@@ -94,7 +96,7 @@ def _statement(
         changed, same = ([meta.get_field(n).column for n in names] for names in (overwrite, unique))
         return f"{sql} {ops.on_conflict_suffix_sql(fields, on_conflict, changed, same)}"
     # The same syntax on all databases; the name of Django's method differs between versions.
-    return f"{sql} RETURNING {ops.quote_name(meta.pk.column)}" if says_ids else sql
+    return f"{sql} RETURNING {ops.quote_name(meta.pk.column)}" if returns_ids else sql
 
 
 def _values(

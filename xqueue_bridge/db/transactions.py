@@ -45,12 +45,12 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def after_commit(work: Callable[[], object], using: str = DEFAULT_DB_ALIAS) -> None:
+def after_commit(work: Callable[[], object]) -> None:
     """Call ``work`` after the commit; Django logs its exception, and the caller does not see it."""
     # A partial gets a name, because Django's log entry reads it.
     if isinstance(work, partial):
         work.__qualname__ = work.func.__qualname__  # type: ignore[attr-defined]
-    transaction.on_commit(work, using=using, robust=True)
+    transaction.on_commit(work, robust=True)
 
 
 def locks_by_writing(using: str = DEFAULT_DB_ALIAS) -> bool:
@@ -64,12 +64,12 @@ def locks_by_writing(using: str = DEFAULT_DB_ALIAS) -> bool:
     )
 
 
-def in_callers_transaction(using: str = DEFAULT_DB_ALIAS) -> bool:
+def in_callers_transaction() -> bool:
     """Return whether a transaction of the caller is open; that of a Django TestCase does not count.
 
     Django makes the same exception for ``atomic(durable=True)``.
     """
-    blocks = connections[using].atomic_blocks
+    blocks = connections[DEFAULT_DB_ALIAS].atomic_blocks
     return any(not getattr(block, "_from_testcase", False) for block in blocks)
 
 

@@ -98,11 +98,11 @@ def as_page(shown: Preview) -> str:
         if shown.problem
         else shown.feedback
     )
-    told = "".join(
+    items = "".join(
         f"<li>{escape(str(each))} <em>{escape(MEANINGS[each.code].advice)}</em></li>"
         for each in shown.warnings
     )
-    changes = f"<h2>Changed by the server</h2><ul>{told}</ul>" if told else ""
+    changes = f"<h2>Changed by the server</h2><ul>{items}</ul>" if items else ""
     note = "" if shown.is_sanitised else f"<p>{escape(WITHOUT_NH3)}</p>"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'

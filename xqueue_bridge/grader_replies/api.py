@@ -14,7 +14,6 @@ from xqueue_bridge.grader_replies.backends.base import (
     get_reply_backend,
 )
 from xqueue_bridge.grader_replies.external_grade import external_grade
-from xqueue_bridge.grader_replies.feedback import make_feedback
 from xqueue_bridge.grader_replies.inbox import (
     accept_late_replies,
     cancel_failure_replies,
@@ -30,7 +29,6 @@ from xqueue_bridge.grader_replies.inbox import (
 from xqueue_bridge.grader_replies.locks import retire_locks
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.grader_replies.queries import (
-    GradedSubmission,
     graded_submissions,
     pending_replies_to,
     replies_about,
@@ -45,7 +43,6 @@ from xqueue_bridge.grader_replies.retirement import (
 from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again
 
 __all__ = [
-    "GradedSubmission",
     "OnApplied",
     "RegradeBackend",
     "accept_late_replies",
@@ -64,7 +61,6 @@ __all__ = [
     "graded_submissions",
     "has_open_reply",
     "has_valid_reply",
-    "make_feedback",
     "parse_reply",
     "pending_replies_to",
     "purge_replies",

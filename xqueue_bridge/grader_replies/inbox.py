@@ -71,11 +71,11 @@ def store_reply(
     if reply is None:
         send_after_commit_not_applied(row.pk, Status.REJECTED, str(error))
     else:
-        after_commit(partial(_announce_and_apply, row.pk, submission_id))
+        after_commit(partial(_send_signal_and_apply, row.pk, submission_id))
     return row.pk
 
 
-def _announce_and_apply(reply_id: int, submission_id: int) -> None:
+def _send_signal_and_apply(reply_id: int, submission_id: int) -> None:
     reply_received.send_robust(ReceivedReply, reply_id=reply_id, submission_id=submission_id)
     enqueue("apply_reply", reply_id)
 

@@ -4,7 +4,7 @@ What hosts use is in ``xqueue_bridge.api``.
 """
 
 from xqueue_bridge.learner_state.history.models import Reason
-from xqueue_bridge.learner_state.lookup import LearnerAtBlock, find_learner_at
+from xqueue_bridge.learner_state.lookup import find_learner_at
 from xqueue_bridge.learner_state.retirement import (
     begin_retirement,
     count_late_reply,
@@ -14,7 +14,7 @@ from xqueue_bridge.learner_state.retirement import (
     states_to_retire,
     unfinished_retirements,
 )
-from xqueue_bridge.learner_state.row import RawScore, RowKey, StudentModuleRow, row_key
+from xqueue_bridge.learner_state.row import RawScore, StudentModuleRow, row_key
 from xqueue_bridge.learner_state.scores.ledger import (
     LedgerEntry,
     delete_outcomes,
@@ -31,12 +31,10 @@ from xqueue_bridge.learner_state.write import UnknownLearner, lock_rows, save_ro
 Outcome = ScoreLedger.Outcome
 
 __all__ = [
-    "LearnerAtBlock",
     "LedgerEntry",
     "Outcome",
     "RawScore",
     "Reason",
-    "RowKey",
     "StudentModuleRow",
     "UnknownLearner",
     "begin_retirement",

@@ -1,12 +1,11 @@
 """Public API of the package."""
 
 from xqueue_bridge.metrics.models import QueueSample
-from xqueue_bridge.metrics.rates import WINDOW, QueueRate, queue_rates, samples_of, samples_since
+from xqueue_bridge.metrics.rates import WINDOW, queue_rates, samples_of, samples_since
 from xqueue_bridge.metrics.sampling import take_samples
 
 __all__ = [
     "WINDOW",
-    "QueueRate",
     "QueueSample",
     "queue_rates",
     "samples_of",

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.protocol.codes import Code
 
+#: Maximum of characters in a name.
+MAX_NAME = 128
+
 
 def text_field(fields: object, name: str) -> str:
     """Return a required text field of a parsed form or JSON body."""
@@ -67,18 +70,18 @@ def check_text(
     return text
 
 
-def check_name(text: object, field: str, longest: int = 128) -> str:
+def check_name(text: object, field: str) -> str:
     """Return the name of a queue or grader account without the white space around it.
 
-    Raise InvalidField if it is not a text of 1 to ``longest`` printable characters.
+    Raise InvalidField if it is not a text of 1 to ``MAX_NAME`` printable characters.
     """
     if not isinstance(text, str):
         raise InvalidField(field, "must be text")
     name = text.strip()
     if not name:
         raise InvalidField(field, "is empty")
-    if len(name) > longest:
-        raise InvalidField(field, f"is longer than {longest} characters")
+    if len(name) > MAX_NAME:
+        raise InvalidField(field, f"is longer than {MAX_NAME} characters")
     if not (is_valid_text(name) and name.isprintable()):
         raise InvalidField(field, "has a character that a name cannot have")
     return name

@@ -25,7 +25,7 @@ from xqueue_bridge.submission_queue.prune import (
     submissions_to_prune,
 )
 from xqueue_bridge.submission_queue.queue import enqueue
-from xqueue_bridge.submission_queue.rates import QueueRate, percentile, recent_rate
+from xqueue_bridge.submission_queue.rates import percentile, recent_rate
 from xqueue_bridge.submission_queue.regrades import (
     MAX_OPEN,
     ended_without_reply,
@@ -50,7 +50,6 @@ __all__ = [
     "EventCounts",
     "FinishedCount",
     "QueuePosition",
-    "QueueRate",
     "QueueStats",
     "Selection",
     "archived_to_prune",

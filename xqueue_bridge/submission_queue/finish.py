@@ -67,7 +67,7 @@ def fail(submission_id: int, deliveries: int) -> bool:
         if not failed:
             return False
         grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
-        transaction.on_commit(lambda: _announce_failure(submission_id))
+        transaction.on_commit(lambda: _send_failure_signal(submission_id))
     log.warning("Submission %s failed after %s deliveries", submission_id, deliveries)
     return True
 
@@ -227,7 +227,7 @@ def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) 
     return changed
 
 
-def _announce_failure(submission_id: int) -> None:
+def _send_failure_signal(submission_id: int) -> None:
     submission_failed.send_robust(
         Submission, submission_id=submission_id, reason="delivered too often without a result"
     )

@@ -60,7 +60,7 @@ def count_invalid_reply(grader_id: int, queue_name: str, submission_id: int, rea
         attempt = pause.invalid_replies - most + 1
         seconds = backoff(attempt, PAUSE_SECONDS, PAUSE_MAX_SECONDS, jitter=0)
         pause.paused_until = DatabaseNow(timedelta(seconds=seconds))
-        transaction.on_commit(partial(_announce, pause, seconds))
+        transaction.on_commit(partial(_send_signal, pause, seconds))
     pause.save()
 
 
@@ -88,7 +88,7 @@ def _has_succeeded(pause: GraderPause) -> bool:
     ).exists()
 
 
-def _announce(pause: GraderPause, seconds: float) -> None:
+def _send_signal(pause: GraderPause, seconds: float) -> None:
     log.error(
         "Grader %s is paused for %d s in queue %r: %s invalid replies in a row. The last one: %s",
         pause.grader_id,

@@ -28,7 +28,7 @@ def use_edx_submissions_for_xqueue(
     for scope in _NARROWEST_FIRST:
         if scope in overrides:
             return overrides[scope]
-    return not (legacy_url or has_legacy_server()) or _waffle_says_yes(course_key)
+    return not (legacy_url or has_legacy_server()) or _is_active_in_waffle(course_key)
 
 
 def has_legacy_server() -> bool:
@@ -49,7 +49,7 @@ def _overrides(course_key: LearningContextKey | None) -> dict[str, bool]:
     )
 
 
-def _waffle_says_yes(course_key: LearningContextKey | None) -> bool:
+def _is_active_in_waffle(course_key: LearningContextKey | None) -> bool:
     platform_flag = platform_waffle.course_flag()
     if platform_flag is not None:
         return bool(platform_flag.is_enabled(course_key))

@@ -79,16 +79,16 @@ def loads(monkeypatch, settings):
     settings.XQUEUE_BRIDGE = {"BLOCK_LOADER": "host.load"}
 
     def install(found):
-        asked: list[Any] = []
+        loaded: list[Any] = []
 
         def load(*key):
-            asked.append(key)
+            loaded.append(key)
             if isinstance(found, Exception):
                 raise found
             return found
 
         monkeypatch.setattr(block_module, "import_string", lambda path: load)
-        return asked
+        return loaded
 
     return install
 
@@ -103,7 +103,7 @@ def apply(**changes):
 def test_block_gets_header_body_and_key_and_is_saved(loads):
     """C109: handle_ajax is called with header, body and queue key, then save."""
     block = Block()
-    asked = loads(block)
+    loaded = loads(block)
     to_apply = make_reply_to_apply()
     assert apply() == ApplyResult(True, 1, 2, "a_2_1")
     (dispatch, data), saved = block.calls
@@ -114,7 +114,7 @@ def test_block_gets_header_body_and_key_and_is_saved(loads):
     assert set(data) == {"xqueue_header", "xqueue_body", "queuekey"}
     assert saved == "save"
     target = to_apply.target
-    assert asked == [(target.user_id, target.course_key, target.usage_key)]
+    assert loaded == [(target.user_id, target.course_key, target.usage_key)]
 
 
 def test_reply_to_a_trial_run_has_its_dispatch_and_no_points(loads):

@@ -31,7 +31,7 @@ class LmsAdapter(requests.adapters.BaseAdapter):
             for name, value in request.headers.items()
             if name.lower() not in ("content-type", "content-length")
         }
-        answer = self.client.generic(
+        platform_response = self.client.generic(
             request.method,
             parts.path,
             body,
@@ -40,11 +40,11 @@ class LmsAdapter(requests.adapters.BaseAdapter):
             **headers,
         )
         response = requests.Response()
-        response.status_code = answer.status_code
+        response.status_code = platform_response.status_code
         response.url = request.url
-        response.headers.update(answer.headers)
+        response.headers.update(platform_response.headers)
         response.request = request
-        response.raw = io.BytesIO(answer.content)
+        response.raw = io.BytesIO(platform_response.content)
         return response
 
     def close(self) -> None:

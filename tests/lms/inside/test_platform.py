@@ -96,8 +96,8 @@ class PlatformTest(CourseTestCase):
         assert SubmissionContent.objects.get().body == ""
 
     def test_heartbeat_has_our_check(self) -> None:
-        answer = json.loads(self.browser.get("/heartbeat?extended").content)
-        assert answer["xqueue_bridge"]["status"] is True
+        response = json.loads(self.browser.get("/heartbeat?extended").content)
+        assert response["xqueue_bridge"]["status"] is True
 
     def test_admin_pages(self) -> None:
         """C130: the lists of our models open with the LMS's admin."""

@@ -137,7 +137,7 @@ def test_text_that_cannot_be_carried(text: Any, reason: str) -> None:
         check_body(text)
 
 
-def test_answer_over_the_limit_is_told_its_own_size(settings) -> None:
+def test_message_of_an_answer_over_the_limit_has_its_size(settings) -> None:
     """C26: the message has the size as it is sent and the limit, both in bytes."""
     settings.XQUEUE_BRIDGE = {"MAX_BODY_BYTES": 2000}
     body = json.dumps({"student_response": "\U0001f600" * 200})

@@ -165,14 +165,14 @@ class _Reader:
             found.selection_counts[pool] = drawn
         before = set(found.blocks)
         for child in self.tree.children(parent):
-            said = self._read(partial(_flag, child, child.attributes, "graded"), None)
-            if said is None:
-                said = graded
+            is_graded = self._read(partial(_flag, child, child.attributes, "graded"), None)
+            if is_graded is None:
+                is_graded = graded
             if child.tag in CONTAINERS:
-                collect = partial(self._collect, child, found, graded=said, depth=depth + 1)
+                collect = partial(self._collect, child, found, graded=is_graded, depth=depth + 1)
                 self._read(partial(collect, pool=pool), None)
             elif may_be_scored(child):
-                block = self._read(partial(self._block, child, said, pool), None)
+                block = self._read(partial(self._block, child, is_graded, pool), None)
                 if block is not None:
                     found.blocks.setdefault(block.usage_key, block)
         if parent.tag == "split_test" and found.blocks.keys() > before:

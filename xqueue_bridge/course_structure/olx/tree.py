@@ -92,10 +92,12 @@ class OlxTree:
     def _resolved(self, element: Element) -> Element:
         if element.is_pointer:
             element = self._definition(element)
-        said = self.policy.get(f"{element.tag}/{element.url_name}")
-        if not isinstance(said, Mapping):
+        attributes = self.policy.get(f"{element.tag}/{element.url_name}")
+        if not isinstance(attributes, Mapping):
             return element
-        added = {name: _as_attribute(value) for name, value in said.items() if value is not None}
+        added = {
+            name: _as_attribute(value) for name, value in attributes.items() if value is not None
+        }
         return replace(element, attributes={**element.attributes, **added})
 
     def _definition(self, pointer: Element) -> Element:

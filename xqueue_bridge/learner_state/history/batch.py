@@ -18,9 +18,9 @@ class HistoryBatch:
 
     def again(self, student_module_ids: Iterable[int | None]) -> set[int | None]:
         """Return the rows that this batch has written before; remember all of them."""
-        asked = set(student_module_ids)
-        known = asked & self._written
-        self._written |= asked
+        given = set(student_module_ids)
+        known = given & self._written
+        self._written |= given
         return known
 
 

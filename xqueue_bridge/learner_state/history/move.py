@@ -117,13 +117,13 @@ def _committed(
     if source.alias == router.db_for_write(StudentModule):
         return chunk
     reached = committed_versions(entry.student_module_id for entry in chunk)
-    settled = timezone.now() - COMMIT_GRACE
+    committed_before = timezone.now() - COMMIT_GRACE
     true: list[BaseStudentModuleHistory] = []
     failed: list[int] = []
     for entry in chunk:
         if entry.version <= reached.get(entry.student_module_id, entry.version):
             true.append(entry)
-        elif entry.created < settled:
+        elif entry.created < committed_before:
             failed.append(entry.pk)
     if failed:
         _delete(source, failed)

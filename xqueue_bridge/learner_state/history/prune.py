@@ -129,14 +129,15 @@ def prune_orphans(*, dry_run: bool = False) -> Iterator[PruneProgress]:
     For history in a separate database, where a crash leaves entries after a row's deletion or
     after a failed write.
     """
-    settled = timezone.now() - COMMIT_GRACE
+    committed_before = timezone.now() - COMMIT_GRACE
     progress = PruneProgress(0)
     for table in tables():
         rows = _entries(table).values_list("student_module_id", flat=True).distinct()
         for ids in by_key(rows, "student_module_id", CHUNK):
             there = set(StudentModule.objects.filter(pk__in=ids).values_list("pk", flat=True))
             gone = _entries(table).filter(
-                student_module_id__in=[pk for pk in ids if pk not in there], created__lt=settled
+                student_module_id__in=[pk for pk in ids if pk not in there],
+                created__lt=committed_before,
             )
             progress.student_module_id = ids[-1]
             progress.seen += len(ids)

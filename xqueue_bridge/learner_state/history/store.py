@@ -124,9 +124,11 @@ def read(
     StudentModules, to leave out uncommitted entries.
     """
     about = {"student_id": user_id, "module_state_key": usage_key, "course_id": course_key}
-    asked = tables() if options().HISTORY_READ_BOTH else (written_table(),)
-    is_committed = _committed_check(about) if any(is_elsewhere(table) for table in asked) else None
-    found = (_newest_first(table, about) for table in asked)
+    selected = tables() if options().HISTORY_READ_BOTH else (written_table(),)
+    is_committed = (
+        _committed_check(about) if any(is_elsewhere(table) for table in selected) else None
+    )
+    found = (_newest_first(table, about) for table in selected)
     seen: set[tuple[int, int]] = set()
     for entry in heapq.merge(*found, key=_time, reverse=True):
         identity = (entry.student_module_id, entry.version)

@@ -64,12 +64,12 @@ class Command(BaseCommand):
         except XQueueBridgeError as exc:
             self.stderr.write(f"user {user_id}: {exc}")
             return False
-        said = (
+        text = (
             f"would {mode} {_format_counts(plan)}"
             if options["dry_run"]
             else f"{mode}: {_format_counts(done)}"
         )
-        self.stdout.write(f"user {user_id}: {said}")
+        self.stdout.write(f"user {user_id}: {text}")
         return True
 
 

@@ -124,7 +124,7 @@ class ReadingAndWriting(UserStateCase):
         for entry in client.get_history(ada, BLOCK):
             assert entry.state == {"a": [1]}
 
-    def test_in_the_order_asked(self) -> None:
+    def test_in_the_requested_order(self) -> None:
         """SG10: states come in the requested order, each once; absent blocks are left out."""
         client, ada = self.make_client(), self.make_user("ada")
         client.set_many(ada, {block: {"n": n} for n, block in enumerate(BLOCKS[:8])})

@@ -64,6 +64,6 @@ def handle_xblock_callback(request, course_id, usage_id, handler, suffix=None):
     if not request.user.is_authenticated:
         return HttpResponse(status=403)
     instance = load_single_xblock(request, request.user.pk, course_id, usage_id)
-    answer = instance.handle_ajax(suffix, request.POST)
+    response = instance.handle_ajax(suffix, request.POST)
     instance.save()
-    return JsonResponse(json.loads(answer))
+    return JsonResponse(json.loads(response))
