@@ -28,6 +28,7 @@ from xqueue_bridge.submission_queue.archive_models import ArchivedSubmission
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.prune import Selection, prune_archive, prune_submissions
 from xqueue_bridge.submission_queue.queue import enqueue
+from xqueue_bridge.submission_queue.regrades import enqueue_regrade
 from xqueue_bridge.submission_queue.states import Status
 
 pytestmark = pytest.mark.django_db
@@ -256,3 +257,33 @@ class TestArchive:
         ArchivedSubmission.objects.update(finished_at=timezone.now())
         assert list(prune_archive(a_year_ago())) == []
         assert ArchivedSubmission.objects.count() == 1
+
+
+def test_original_of_an_open_regrade_stays_with_its_files() -> None:
+    """A grader that pulls the regrade fetches the original's files."""
+    (original,) = finished(with_file=True)
+    regrade = enqueue_regrade(original)
+    assert regrade is not None
+    assert pruned()["submissions"] == 0
+    assert len(stored_files()) == 1
+    regrade.status, regrade.available_at, regrade.finished_at = (
+        Status.ANSWERED,
+        None,
+        timezone.now() - LONG_AGO / 2,
+    )
+    regrade.save()
+    assert pruned()["submissions"] == 1
+    assert stored_files() == []
+
+
+def test_regrade_is_pruned_without_the_files_of_its_original() -> None:
+    (original,) = finished(with_file=True)
+    regrade = enqueue_regrade(original)
+    assert regrade is not None
+    Submission.objects.filter(pk=regrade.pk).update(
+        status=Status.ANSWERED, available_at=None, finished_at=timezone.now() - LONG_AGO
+    )
+    Submission.objects.filter(pk=original).update(finished_at=timezone.now())
+    assert pruned(archive=True)["submissions"] == 1
+    assert pruned() == Counter()
+    assert len(stored_files()) == 1

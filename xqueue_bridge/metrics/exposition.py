@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from xqueue_bridge.db.work_item import WorkItem
 from xqueue_bridge.metrics.models import QueueSample
-from xqueue_bridge.metrics.rates import WINDOW, newest, rates_between, samples_since
+from xqueue_bridge.metrics.throughput import WINDOW, newest, rates_between, samples_since
 from xqueue_bridge.worker import heartbeat
 
 #: Whether the extra "metrics" is installed; a system check says so if not.

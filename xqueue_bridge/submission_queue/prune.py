@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import cast
 
-from django.db.models import QuerySet, Value
+from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Length
 from opaque_keys.edx.keys import LearningContextKey
 
@@ -33,6 +33,7 @@ CHUNK_CHARACTERS = 1_000_000
 
 #: ``cleanup.purge_unmatched`` deletes unmatched submissions.
 FINISHED = (Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.RETIRED)
+OPEN = (Status.WAITING, Status.LEASED)
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,24 @@ class Selection:
     course_key: LearningContextKey | None = None
 
     def prunable(self, statuses: Collection[Status] = FINISHED) -> QuerySet[Submission]:
-        """Return the submissions; those with a pending or dead reply stay."""
+        """Return the submissions; those with a pending or dead reply or an open regrade stay."""
         rows = Submission.objects.filter(status__in=statuses, finished_at__lt=self.before)
         if self.course_key is not None:
             rows = rows.filter(course_key=self.course_key)
-        return rows.exclude(grader_replies.has_open_reply())
+        return rows.exclude(grader_replies.has_open_reply()).exclude(_has_open_regrade())
 
     def archived(self) -> QuerySet[ArchivedSubmission]:
         """Return the rows of the archive."""
         rows = ArchivedSubmission.objects.filter(finished_at__lt=self.before, is_deleted=False)
         return rows if self.course_key is None else rows.filter(course_key=self.course_key)
+
+
+def _has_open_regrade() -> Exists:
+    """Match submissions whose files a grader is still to fetch for a regrade."""
+    # The learner and the block are compared because they have an index.
+    same = {name: OuterRef(name) for name in ("user_id", "usage_key")}
+    regrades = Submission.objects.filter(regrade_of=OuterRef("pk"), **same)
+    return Exists(regrades.filter(status__in=OPEN))
 
 
 def submissions_to_prune(selection: Selection) -> Counter[str]:
@@ -168,7 +177,7 @@ def _remove(selection: Selection, ids: Sequence[int], archive: bool) -> Counter[
     ArchivedSubmission.objects.bulk_create(
         _archived(row, replies.get(row.pk, []), archive)
         for row in found
-        if archive or row.content.files
+        if archive or (row.content.files and row.regrade_of is None)
     )
     pks = [row.pk for row in found]
     removed = grader_replies.delete_replies(pks)
@@ -193,7 +202,8 @@ def _archived(row: Submission, replies: list[object], archive: bool) -> Archived
         header=content.header if archive else "",
         body=content.body if archive else "",
         points=content.points,
-        files=content.files,
+        # A regrade lists the files of its original.
+        files=content.files if row.regrade_of is None else [],
         files_folder=content.files_folder,
         replies=replies,
         is_deleted=not archive,

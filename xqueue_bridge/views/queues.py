@@ -35,7 +35,7 @@ def queues(request: HttpRequest) -> HttpResponse:
     name = "_queue_table" if request.GET.get("partial") == "table" else "queues"
     now, swept = timezone.now(), heartbeat.last_seen(heartbeat.SWEEPER)
     age = None if swept is None else max((now - swept).total_seconds(), 0.0)
-    rates = metrics.queue_rates()
+    rates = metrics.queue_throughputs()
     context = {
         "queues": [(stats, rates.get(stats.queue_name)) for stats in queue_stats()],
         "now": now,
@@ -59,7 +59,7 @@ def queue_history(request: HttpRequest) -> HttpResponse:
     context = {
         "name": name,
         "now": now,
-        "rate": metrics.queue_rates().get(name),
+        "rate": metrics.queue_throughputs().get(name),
         "intervals": found[::-1],
         "charts": {"events": events_chart(found, now), "waiting": waiting_chart(found, now)},
         "width": WIDTH,

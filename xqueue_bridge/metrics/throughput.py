@@ -1,4 +1,7 @@
-"""Rates of the queues, measured from their samples."""
+"""The throughput of the queues between two samples.
+
+``submission_queue.rates`` measures what the graders of one queue can do, from single submissions.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ WINDOW = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class QueueRate:
+class QueueThroughput:
     """Measured rates of one queue between two of its samples; ``minutes`` apart."""
 
     queue_name: str
@@ -49,7 +52,7 @@ class QueueRate:
         return 60 * self.waiting / rate if rate else None
 
 
-def queue_rates(window: timedelta = WINDOW) -> dict[str, QueueRate]:
+def queue_throughputs(window: timedelta = WINDOW) -> dict[str, QueueThroughput]:
     """Return the rates of each queue with two samples in the window; one statement."""
     return rates_between(samples_since(timezone.now() - window))
 
@@ -66,7 +69,7 @@ def samples_of(queue_name: str, since: datetime) -> list[QueueSample]:
     return list(rows.order_by("minute"))
 
 
-def rates_between(samples: dict[str, list[QueueSample]]) -> dict[str, QueueRate]:
+def rates_between(samples: dict[str, list[QueueSample]]) -> dict[str, QueueThroughput]:
     """Return the rate of each queue from its first to its last sample."""
     return {
         name: rate(rows[0], rows[-1])
@@ -75,7 +78,7 @@ def rates_between(samples: dict[str, list[QueueSample]]) -> dict[str, QueueRate]
     }
 
 
-def rate(first: QueueSample, last: QueueSample) -> QueueRate:
+def rate(first: QueueSample, last: QueueSample) -> QueueThroughput:
     """Return the rate between two samples of a queue.
 
     A counter that is lower in the newer one has begun again at 0.
@@ -83,7 +86,7 @@ def rate(first: QueueSample, last: QueueSample) -> QueueRate:
     if last.received_total < first.received_total:
         first = QueueSample(minute=first.minute)
     answered = last.answered_total - first.answered_total
-    return QueueRate(
+    return QueueThroughput(
         last.queue_name,
         (last.minute - first.minute) / timedelta(minutes=1),
         last.received_total - first.received_total,
