@@ -122,8 +122,7 @@ def compute_grade(
         changed=changed,
         stored=stored,
         before=before,
-        # Retirement deletes the course grade; a recalculation that began before must not bring it
-        # back.
+        # A recalculation that began before the retirement must not bring the grade back.
         is_retired=before is None and learner_state.is_retired(user_id),
     )
 

@@ -21,6 +21,8 @@ MAX_DEPTH = 100
 #: (a repaired <p> repeats all of them), and compares each attribute of a tag with all others.
 #: Real feedback stays far below this limit.
 MAX_WORK = 500_000
+#: What each tag costs beside that.
+TAG_WORK = 8
 
 #: Removing an element can leave others in an illegal order, which the next parse repairs.
 #: Three parses are enough for all but malicious markup.
@@ -149,7 +151,7 @@ def _work(markup: str) -> int:
             _close(opened, tag)
         elif tag not in _UNCOUNTED:
             _open(opened, tag)
-        work += len(opened) + 1 + len(_ATTRIBUTE_END.findall(found[0])) ** 2 // 1000
+        work += len(opened) + TAG_WORK + len(_ATTRIBUTE_END.findall(found[0])) ** 2 // 1000
         if work > MAX_WORK:
             break
     return work
