@@ -15,8 +15,11 @@ ROWS = 3_000
 
 
 @pytest.fixture
-def many(db) -> None:
-    """Store waiting and finished rows, a few of them regrades, and update the statistics."""
+def many(transactional_db) -> None:
+    """Store waiting and finished rows, a few of them regrades, and update the statistics.
+
+    MariaDB commits before ANALYZE.
+    """
     now = timezone.now()
     contents = [SubmissionContent(header="{}", body="{}") for _ in range(ROWS)]
     SubmissionContent.objects.bulk_create(contents, batch_size=500)

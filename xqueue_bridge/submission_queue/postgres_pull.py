@@ -3,7 +3,7 @@
 The portable form reads a window, claims a row and reads its content, because the other databases
 return no rows from an UPDATE or cannot skip locked rows. Here the oldest row that no other pull has
 locked is leased, and its content returned. A row that has to fail or to be superseded instead is
-left to the portable form.
+left to the portable form. Answers come before regrades, as there.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def _statement() -> str:
     submissions, contents, pauses = (
         model._meta.db_table for model in (Submission, SubmissionContent, GraderPause)
     )
-    return f"""
-    WITH oldest AS (
+    offered = f"""
         SELECT id, is_replaced OR deliveries >= %(max_deliveries)s OR (
             deliveries > 0 AND COALESCE(retry_until <= STATEMENT_TIMESTAMP(), FALSE)
         ) AS is_over
@@ -71,9 +70,20 @@ def _statement() -> str:
                 WHERE queue_name = %(queue_name)s AND grader_id = %(grader_id)s
                     AND paused_until > STATEMENT_TIMESTAMP()
             )
+            AND {{condition}}
         ORDER BY available_at, id
         LIMIT 1
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE SKIP LOCKED"""  # noqa: S608
+    # Answers come before regrades, of which few are open at once: see regrades.MAX_OPEN. The second
+    # part is executed if there is no answer. It does not name regrades, so that the planner, which
+    # expects none of them, reads the index in its order and does not sort.
+    answer = offered.format(condition="regrade_of IS NULL")
+    any_other = offered.format(condition="NOT EXISTS (SELECT FROM answer)")
+    return f"""
+    WITH answer AS ({answer}
+    ), any_other AS ({any_other}
+    ), oldest AS (
+        SELECT id, is_over FROM answer UNION ALL SELECT id, is_over FROM any_other
     ), leased AS (
         UPDATE {submissions}
         SET status = %(leased)s,
