@@ -109,6 +109,8 @@ class PulledSubmission:
     pullkey: str
     body: str
     files: tuple[StoredFile, ...]
+    #: Answer id to maximum points; empty if unknown.
+    points: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

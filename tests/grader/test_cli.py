@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from tests.doubles import legacy_grader_server
+from tests.doubles.serving import serving
+from tests.submission_queue.factories import new_submission
 from xqueue_bridge.grader import cli
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -87,11 +92,79 @@ def test_check_has_a_sentence_for_each_finding(live_server, monkeypatch, capsys)
     assert cli.main(["check", live_server.url, "--queue", "python", "--queue", "java"]) == 1
     shown = capsys.readouterr().out
     assert "accepts the login" in shown
+    assert f"ok      File links lead to {live_server.url}/xqueue/files/, where XQueue" in shown
     assert "Queue python: 0 submissions can be pulled" in shown
     assert "FAILED  Queue java" in shown
     monkeypatch.setenv("XQUEUE_GRADER_SECRET", "wrong")
     assert cli.main(["check", live_server.url]) == 1
     assert "check the name and the secret" in capsys.readouterr().out
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Stands before the files: a login page, a redirect to it or to the files, an error, a cut."""
+
+    double: ClassVar[dict[str, str]]
+
+    def do_GET(self) -> None:
+        kind = self.path.split("/")[1]
+        status, body = {"error": (502, b"Bad gateway"), "other": (404, b"Not found\n")}.get(
+            kind, (200, b"<html>Sign in</html>")
+        )
+        targets = {"login": "/signin?secret=1", "moved": self.double["files"], "loop": self.path}
+        self.send_response(302 if kind in targets else status)
+        if kind in targets:
+            self.send_header("Location", targets[kind])
+        self.send_header("Content-Length", str(len(body) + (5 if kind == "cut" else 0)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("page", "another server or a proxy responds, with status 200"),
+        ("error", "another server or a proxy responds, with status 502"),
+        ("other", "another server or a proxy responds, with status 404"),
+        ("login", "/signin, which responds with status 200"),
+        ("loop", "there is no response (TooManyRedirects)"),
+        ("cut", "there is no response (ProtocolError)"),
+        ("unreachable", "there is no response (ConnectionError)"),
+        ("moved", ""),
+    ],
+)
+def test_check_says_what_responds_to_file_links(
+    live_server, monkeypatch, settings, capsys, kind, sentence
+):
+    """C98: a file link must be readable by a plain GET; a redirect that ends there is none less."""
+    monkeypatch.setenv("XQUEUE_GRADER_NAME", "watcher")
+    monkeypatch.setenv(
+        "XQUEUE_GRADER_SECRET", submission_queue.create_grader("watcher", ["python"])
+    )
+    submission_queue.enqueue(new_submission())
+    with serving(Proxy, {"files": f"{live_server.url}/xqueue/files/-/"}) as proxy:
+        base = "http://127.0.0.1:9" if kind == "unreachable" else f"{proxy}/{kind}"
+        settings.XQUEUE_BRIDGE = {"PUBLIC_URL": base}
+        status = cli.main(["check", live_server.url, "--queue", "python"])
+    shown = capsys.readouterr().out
+    assert status == int(bool(sentence))
+    begin = "FAILED" if sentence else "ok    "
+    assert f"{begin}  File links lead to {base}/xqueue/files/" in shown
+    assert sentence in shown
+    assert ("check PUBLIC_URL and the proxy" in shown) is bool(sentence)
+    assert "secret=1" not in shown
+    assert "Queue python: 1 submissions can be pulled" in shown, "none was pulled"
+
+
+def test_check_of_a_legacy_server_leaves_file_links_out(monkeypatch, capsys):
+    with legacy_grader_server.running() as server:
+        monkeypatch.setenv("XQUEUE_GRADER_NAME", "watcher")
+        monkeypatch.setenv("XQUEUE_GRADER_SECRET", server.secret)
+        assert cli.main(["check", server.url, "--queue", "python"]) == 0
+    assert "File links were not checked: the server does not say" in capsys.readouterr().out
 
 
 AUTOGRADER = """

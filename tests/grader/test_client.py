@@ -58,6 +58,7 @@ def test_first_pull_logs_in_and_members_are_read(server, client):
     assert pulled.files() == {"a.py": b"print(2)"}
     assert pulled.id == str(json.loads(pulled.header)["submission_id"])
     assert "submission_key" not in repr(pulled)
+    assert pulled.max_score == (1 if pulled.takes_tests else None)
     assert client.pull("python") is None
 
 
@@ -95,6 +96,31 @@ def test_warnings_are_printed_with_what_to_change(live_server, transactional_db,
     assert 'score_below_zero: The score is below 0, so 0 counts. {"score": -5}' in caplog.text
     assert "Send 0 or more." in caplog.text
     assert "markup_removed" in caplog.text
+
+
+def test_score_above_the_maximum_is_logged_at_once(live_server, transactional_db, settings, caplog):
+    """C95: the score is clamped later; its author learns of it when the result is sent."""
+    ours = OurServer(live_server.url)
+    client = QueueClient(ours.url, "watcher", ours.secret)
+    seen = []
+
+    def grade(submission: Submission) -> Result:
+        seen.append(submission.max_score)
+        return Result(score=85, max_score=100)
+
+    for scale, as_fraction, warned in (
+        ("points", False, True),
+        ("fraction", False, True),
+        ("fraction", True, False),
+    ):
+        settings.XQUEUE_BRIDGE = {"QUEUES": {"python": {"SCORE_SCALE": scale}}}
+        caplog.clear()
+        ours.send(BODY)
+        worker(client, grade, as_fraction=as_fraction).run()
+        assert ("score 85 is above the maximum score 1, which will count" in caplog.text) is warned
+        assert ("(--fraction)" in caplog.text) is warned
+    assert seen == [1, 1, 1]
+    assert len(ours.replies()) == 3
 
 
 def test_advice_about_a_refusal_is_printed(live_server, transactional_db, caplog):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,28 @@ def test_failed_polls_are_bounded() -> None:
     queue = Queue(*[AWAY] * 1000)
     assert queue.worker.run() == 1
     assert len(queue.items) == 1000 - worker.MAX_FAILURES
+
+
+@pytest.mark.parametrize(
+    ("score", "most", "warned"),
+    [
+        (2, 1, True),
+        (10**400, 1, True),
+        (True, 0, True),
+        (2, 2, False),
+        (2, None, False),
+        (float("nan"), 1, False),
+        ("2", 1, False),
+        (None, 1, False),
+    ],
+)
+def test_score_above_the_maximum_is_logged(score, most, warned, caplog) -> None:
+    """C95: also of a plain reply; what is no number is left to the server's refusal."""
+    queue = Queue(replace(ANSWER, max_score=most))
+    queue.worker.grade = lambda submission: {"correct": True, "score": score}
+    assert queue.worker.run() == 0
+    assert len(queue.replies) == 1
+    assert ("score_above_maximum" in caplog.text) is warned
 
 
 BROKEN = Submission(HEADER, "{}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -24,6 +25,7 @@ from tests.submission_queue.factories import (
     GraderClient,
     make_grader,
     new_submission,
+    upload,
 )
 from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.submission_queue import api, queue
@@ -320,6 +322,32 @@ class TestSubmission:
         assert content["xqueue_body"] == body
         assert content["xqueue_files"] == "{}"
 
+    @pytest.mark.parametrize(
+        ("points", "scale", "header"),
+        [
+            ({"a": 10}, "points", "10"),
+            ({"a": 2.5}, "points", "2.5"),
+            ({"a": 0}, "points", "0"),
+            ({"a": 3, "b": 3}, "points", "3"),
+            ({"a": 3, "b": 4}, "points", None),
+            ({}, "points", None),
+            ({"a": "ten"}, "points", None),
+            ({"a": 10}, "fraction", "1"),
+            ({"a": 3, "b": 4}, "fraction", "1"),
+        ],
+    )
+    def test_highest_score_that_counts_is_in_a_header(
+        self, grader, settings, points, scale, header
+    ):
+        """C95: what the score is clamped to later is sent with the submission, if it is known."""
+        settings.XQUEUE_BRIDGE = {"QUEUES": {"python": {"SCORE_SCALE": scale}}}
+        queue.enqueue(replace(new_submission(), points=points))
+        response = grader.http.get("/xqueue/get_submission/", {"queue_name": "python"})
+        assert response.json()["return_code"] == 0
+        assert response.headers.get("X-XQueue-Max-Score") == header
+        empty = grader.http.get("/xqueue/get_submission/", {"queue_name": "python"})
+        assert "X-XQueue-Max-Score" not in empty.headers
+
     def test_header_of_the_lms_is_not_delivered(self, grader):
         """C31: no part of the LMS's header is sent to a grader."""
         queue.enqueue(new_submission(queue_key="the learner's key", user_id=987654))
@@ -425,6 +453,17 @@ class TestFiles:
         settings.XQUEUE_BRIDGE = {"PUBLIC_URL": "https://queue.example.com/"}
         queue.enqueue(new_submission(files=(UploadedFile("a.py", io.BytesIO(b"x"), 1),)))
         assert grader.pull().files["a.py"].startswith("https://queue.example.com/xqueue/files/")
+
+    @pytest.mark.parametrize("base", ["", "https://queue.example.com/"])
+    def test_login_says_with_what_file_urls_begin(self, grader, settings, base):
+        """C98: a grader's author can check the links without a submission."""
+        settings.XQUEUE_BRIDGE = {"PUBLIC_URL": base}
+        login = {"username": grader.name, "password": grader.secret}
+        response = grader.http.post("/xqueue/login/", login)
+        queue.enqueue(new_submission(files=(upload("a.py"),)))
+        assert grader.pull().files["a.py"].startswith(response["X-XQueue-Files"])
+        wrong = grader.http.post("/xqueue/login/", {**login, "password": "wrong"})
+        assert "X-XQueue-Files" not in wrong.headers
 
     def test_expired_file_url_is_not_found(self, files, settings):
         """C98: a file URL is valid for FILE_URL_SECONDS."""

@@ -341,6 +341,18 @@ def test_submission_is_not_delivered_before_its_files_are_stored(grader_id, monk
     assert [file.name for file in queue.pull("python", grader_id).files] == ["a.py"]
 
 
+def test_both_forms_of_a_pull_return_the_same_content(grader_id, monkeypatch):
+    """Body, files and points are the same from one statement and from three."""
+    given = new_submission(files=(upload("a.py"),))
+    contents = []
+    for _ in range(2):
+        queue.enqueue(given)
+        pulled = queue.pull("python", grader_id)
+        contents.append((pulled.body, [file.name for file in pulled.files], pulled.points))
+        monkeypatch.setattr(queue, "pull_at_once", lambda *args: (None, False))
+    assert contents == [(given.body, ["a.py"], {"loops_2_1": 1})] * 2
+
+
 def test_pull_fails_if_other_graders_claim_every_row(grader_id, monkeypatch):
     """The oldest is tried first, the others in random order; the number of rounds is bounded."""
     tried = []

@@ -156,6 +156,7 @@ def _findings(client: QueueClient, queues: Sequence[str]) -> Iterator[tuple[bool
         yield False, f"{exc}: check the URL; {client.url} must be an XQueue server."
         return
     yield True, f"The server at {client.url} accepts the login."
+    yield _file_links(client)
     if not queues:
         yield True, "No queue was named, so no queue was checked."
     for name in queues:
@@ -163,6 +164,21 @@ def _findings(client: QueueClient, queues: Sequence[str]) -> Iterator[tuple[bool
             yield True, f"Queue {name}: {client.queue_length(name)} submissions can be pulled."
         except XQueueError as exc:
             yield False, f"Queue {name}: {exc}. Ask the operator to grant it to this grader."
+
+
+def _file_links(client: QueueClient) -> tuple[bool, str]:
+    if not client.files_url:
+        return True, "File links were not checked: the server does not say where they lead."
+    where = f"File links lead to {client.files_url}"
+    if error := client.file_link_error():
+        return False, (
+            f"{where}, but {error}. XQueue Bridge must respond there, to this machine and without "
+            "a login: ask the operator to check PUBLIC_URL and the proxy."
+        )
+    return True, (
+        f"{where}, where XQueue Bridge refuses a false link, without a login. Whether a stored "
+        "file can be read was not checked."
+    )
 
 
 if __name__ == "__main__":

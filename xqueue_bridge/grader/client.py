@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from xqueue_bridge.protocol.reply_warnings import (
     CODE_HEADER,
+    FILES_HEADER,
+    MAX_SCORE_HEADER,
+    NO_FILE,
     RESULT_HEADER,
     RESULT_VERSION,
     WARNINGS_HEADER,
@@ -56,7 +62,8 @@ class Submission:
 
     ``header`` is sent back unchanged with the result. ``response`` is what the learner entered,
     ``payload`` the author's ``grader_payload`` as JSON if it is JSON, else as text.
-    ``takes_tests``: the server reads tests and staff note as data.
+    ``takes_tests``: the server reads tests and staff note as data. ``max_score``: the highest
+    score that counts; None if the server does not say.
     """
 
     header: str = field(repr=False)
@@ -64,6 +71,7 @@ class Submission:
     file_urls: Mapping[str, str] = field(repr=False, default_factory=dict)
     client: QueueClient | None = field(repr=False, default=None, compare=False)
     takes_tests: bool = field(repr=False, default=False, compare=False)
+    max_score: float | None = field(default=None, compare=False)
 
     @property
     def id(self) -> str:
@@ -110,6 +118,8 @@ class QueueClient:
         self._form = {"username": name, "password": secret}
         self._session = requests.Session()
         self._session.trust_env = False  # a password of ~/.netrc is for another purpose
+        #: With what the URLs of files begin, once logged in; "" if the server does not say.
+        self.files_url = ""
 
     def login(self) -> None:
         """Log in, with the CSRF handshake that some servers require."""
@@ -122,6 +132,7 @@ class QueueClient:
         if code != 0:
             detail = f": {content}" if content else ""
             raise LoginRefused(f"login of {self._form['username']!r} was refused{detail}")
+        self.files_url = response.headers.get(FILES_HEADER, "")
         self._copy_csrf_token()
 
     def queue_length(self, queue_name: str) -> int:
@@ -144,7 +155,8 @@ class QueueClient:
             parts = json.loads(content)
             files = json.loads(parts.get("xqueue_files") or "{}")
             header, body = parts["xqueue_header"], parts["xqueue_body"]
-            return Submission(header, body, dict(files), self, takes_tests)
+            max_score = _points(response.headers.get(MAX_SCORE_HEADER))
+            return Submission(header, body, dict(files), self, takes_tests, max_score)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise QueueUnavailable("get_submission answered in an unknown form") from None
 
@@ -165,12 +177,32 @@ class QueueClient:
             with requests.get(url, timeout=TIMEOUT, stream=True) as response:
                 response.raise_for_status()
                 content = response.raw.read(MAX_FILE_BYTES + 1, decode_content=True)
-        except (requests.RequestException, OSError) as exc:
+        except (requests.RequestException, HTTPError, OSError) as exc:
             # The exception's text quotes the URL, which gives access to the file.
             raise QueueUnavailable(f"a file cannot be fetched: {type(exc).__name__}") from None
         if len(content) > MAX_FILE_BYTES:
             raise QueueUnavailable(f"a file has more than {MAX_FILE_BYTES} bytes")
         return bytes(content)
+
+    def file_link_error(self) -> str:
+        """Fetch a false file link, and return what is wrong with the response; "" if nothing is.
+
+        Redirects are followed, as a download does. XQueue Bridge refuses the link with status 404
+        and a text of its own.
+        """
+        try:
+            with requests.get(f"{self.files_url}-/", timeout=TIMEOUT, stream=True) as response:
+                text = response.raw.read(len(NO_FILE) + 1, decode_content=True)
+        except (requests.RequestException, HTTPError, OSError) as exc:
+            return f"there is no response ({type(exc).__name__})"
+        if response.status_code == 404 and text == NO_FILE.encode():
+            return ""
+        status = response.status_code
+        if response.history:
+            parts = urlsplit(response.url)  # without its query, which can hold a secret
+            target = f"{parts.scheme}://{parts.hostname}{parts.path}"
+            return f"there is a redirect to {target}, which responds with status {status}"
+        return f"another server or a proxy responds, with status {status}"
 
     def _call(self, method: str, path: str, **content: object) -> tuple[int, Any]:
         return _envelope(self._call_raw(method, path, **content))
@@ -205,6 +237,15 @@ def _envelope(response: requests.Response) -> tuple[int, Any]:
         return int(envelope["return_code"]), envelope["content"]
     except (ValueError, KeyError, TypeError):
         raise QueueUnavailable("the server answered in an unknown form") from None
+
+
+def _points(text: str | None) -> float | None:
+    """Return the number of a header; None if there is none."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _json_or_text(value: object) -> Any:

@@ -123,6 +123,7 @@ class Worker:
         return result.to_reply(as_fraction=self.as_fraction, as_data=submission.takes_tests)
 
     def _put(self, submission: Submission, reply: dict[str, object]) -> bool:
+        _warn_of_score(submission, reply.get("score"))
         for pause in (*PUT_RETRY_SECONDS, None):
             try:
                 warnings = self.client.put_result(submission.header, reply)
@@ -143,3 +144,13 @@ class Worker:
                     log.warning("submission %s: %s %s", submission.id, each, advice)
                 return True
         return False
+
+
+def _warn_of_score(submission: Submission, score: object) -> None:
+    """Log that a score is above the submission's maximum; the server says so only to staff."""
+    most = submission.max_score
+    if most is None or not isinstance(score, int | float) or not score > most:
+        return
+    code = Code.SCORE_ABOVE_MAXIMUM
+    text = "submission %s: %s: score %s is above the maximum score %g, which will count. %s"
+    log.warning(text, submission.id, code, score, most, MEANINGS[code].advice)

@@ -7,6 +7,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBas
 from django.views.decorators.http import require_safe
 
 from xqueue_bridge.data import StoredFile
+from xqueue_bridge.protocol.reply_warnings import NO_FILE
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import SubmissionContent
 
@@ -51,9 +52,7 @@ def _find(link: files.FileToken) -> StoredFile:
 
 def _refusal(status: int, reason: str) -> HttpResponse:
     log.warning("A download was refused (%s): %s", status, reason)
-    response = HttpResponse(
-        "There is no such file now.\n", status=status, content_type="text/plain"
-    )
+    response = HttpResponse(NO_FILE, status=status, content_type="text/plain")
     # Prevents Django from logging the URL, which grants access to the file.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

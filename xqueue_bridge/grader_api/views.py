@@ -31,7 +31,12 @@ from xqueue_bridge.grader_api.source_address import source_address
 from xqueue_bridge.grader_api.throttling import FailedLoginThrottle
 from xqueue_bridge.grader_api.unreadable import UNREADABLE, field_at_fault
 from xqueue_bridge.protocol import fields as protocol_fields
-from xqueue_bridge.protocol.reply_warnings import RESULT_HEADER, RESULT_VERSION
+from xqueue_bridge.protocol.reply_warnings import (
+    FILES_HEADER,
+    MAX_SCORE_HEADER,
+    RESULT_HEADER,
+    RESULT_VERSION,
+)
 from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.grader_models import QueueGrant
@@ -134,6 +139,7 @@ class LoginView(XQueueView):
             return self._failed(request, name)
         response = success("Logged in")
         authentication.start_session(response, principal, secure=request.is_secure())
+        response[FILES_HEADER] = files_url(request)
         return response
 
     def _failed(self, request: Request, name: str) -> Envelope:
@@ -203,6 +209,9 @@ class SubmissionView(XQueueView):
             return failure(f"Queue '{queue_name}' is empty")
         response = success(json.dumps(serialize_submission(request, pulled)))
         response[RESULT_HEADER] = RESULT_VERSION
+        max_score = queue.max_score(queue_name, pulled.points)
+        if max_score is not None:
+            response[MAX_SCORE_HEADER] = json.dumps(max_score)
         return response
 
 
@@ -251,6 +260,16 @@ def file_url(request: Request, pulled: PulledSubmission, index: int, name: str) 
     # Some graders read the file extension from the URL.
     last_part = quote(name.replace("/", "_"), safe="", errors="replace")
     path = reverse("xqueue_bridge:file", kwargs={"token": token}) + last_part
+    return _absolute(request, path)
+
+
+def files_url(request: Request) -> str:
+    """Return the URL with which every file's URL begins."""
+    path = reverse("xqueue_bridge:file", kwargs={"token": "-"})
+    return _absolute(request, path.removesuffix("-/"))
+
+
+def _absolute(request: Request, path: str) -> str:
     base = options().PUBLIC_URL
     return base.rstrip("/") + path if base else request.build_absolute_uri(path)
 

@@ -18,6 +18,12 @@ WARNINGS_HEADER = "X-XQueue-Warnings"
 #: Response header of a pulled submission: the version of the result that the server reads.
 RESULT_HEADER = "X-XQueue-Result-Version"
 RESULT_VERSION = "1"
+#: Response header of a pulled submission: the highest score that counts, a number.
+MAX_SCORE_HEADER = "X-XQueue-Max-Score"
+#: Response header of a login: the URL with which the links to learners' files begin.
+FILES_HEADER = "X-XQueue-Files"
+#: Text of the response to a file link that is false or has expired, with status 404.
+NO_FILE = "There is no such file now.\n"
 
 #: Longest warnings header; clients and proxies limit header lines to 8 KB or less.
 _MAX_HEADER = 4000

@@ -46,12 +46,13 @@ def pull_at_once(
         row = cursor.fetchone()
     if row is None:
         return None, True
-    submission_id, deliveries, body, files = row
+    submission_id, deliveries, body, files, points = row
     if submission_id is None:
         return None, False
     log.info("Submission %s leased to grader %s", submission_id, grader_id)
     stored = tuple(StoredFile(*entry) for entry in json.loads(files))
-    return PulledSubmission(submission_id, deliveries, pullkey, body, stored), True
+    worth = json.loads(points)
+    return PulledSubmission(submission_id, deliveries, pullkey, body, stored, worth), True
 
 
 @cache
@@ -95,7 +96,7 @@ def _statement() -> str:
         WHERE id = (SELECT id FROM oldest WHERE NOT is_over) AND status = ANY(%(sources)s)
         RETURNING id, deliveries, content_id
     )
-    SELECT leased.id, leased.deliveries, content.body, content.files
+    SELECT leased.id, leased.deliveries, content.body, content.files, content.points
     FROM oldest
     LEFT JOIN leased ON TRUE
     LEFT JOIN {contents} content ON content.id = leased.content_id

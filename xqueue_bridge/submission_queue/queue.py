@@ -11,8 +11,9 @@ import hashlib
 import logging
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from math import isfinite
 from typing import TypeAlias
 
 from django.db import DatabaseError, connection
@@ -131,11 +132,30 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
             elif deliveries >= limits.MAX_DELIVERIES or (deliveries and is_expired):
                 fail(submission_id, deliveries)
             elif pullkey := _claim(submission_id, deliveries, queue_name, grader_id, now):
-                content = SubmissionContent.objects.only("body", "files").get(pk=content_id)
-                return PulledSubmission(
-                    submission_id, deliveries + 1, pullkey, content.body, content.stored_files()
-                )
+                return _pulled(submission_id, deliveries + 1, pullkey, content_id)
     raise QueueContended
+
+
+def _pulled(submission_id: int, delivery: int, pullkey: str, content_id: int) -> PulledSubmission:
+    """Return what a grader gets of a submission that it has leased; one statement."""
+    content = SubmissionContent.objects.only("body", "files", "points").get(pk=content_id)
+    return PulledSubmission(
+        submission_id, delivery, pullkey, content.body, content.stored_files(), content.points
+    )
+
+
+def max_score(queue_name: str, points: Mapping[str, float]) -> float | None:
+    """Return the highest score that counts in a result; None if it is not known.
+
+    Which answer of a problem was submitted is only known when the reply is applied, so several
+    answers that are worth different points have no maximum here.
+    """
+    if queue_options(queue_name).SCORE_SCALE == "fraction":
+        return 1
+    values = list(points.values())
+    if not values or any(value != values[0] for value in values):
+        return None
+    return values[0] if isinstance(values[0], int | float) and isfinite(values[0]) else None
 
 
 def pullkey_digest(pullkey: str) -> str:
