@@ -13,7 +13,7 @@ import pytest
 from tests.doubles import legacy_grader_server
 from tests.doubles.serving import serving
 from tests.submission_queue.factories import new_submission
-from xqueue_bridge.grader import cli
+from xqueue_bridge.grader import QueueClient, QueueUnavailable, cli
 from xqueue_bridge.submission_queue import api as submission_queue
 
 HERE = Path(__file__).resolve().parent
@@ -131,7 +131,7 @@ class Proxy(BaseHTTPRequestHandler):
         ("other", "another server or a proxy responds, with status 404"),
         ("login", "/signin, which responds with status 200"),
         ("loop", "there is no response (TooManyRedirects)"),
-        ("cut", "there is no response (ProtocolError)"),
+        ("cut", "there is no response (ChunkedEncodingError)"),
         ("unreachable", "there is no response (ConnectionError)"),
         ("moved", ""),
     ],
@@ -157,6 +157,15 @@ def test_check_says_what_responds_to_file_links(
     assert ("check PUBLIC_URL and the proxy" in shown) is bool(sentence)
     assert "secret=1" not in shown
     assert "Queue python: 1 submissions can be pulled" in shown, "none was pulled"
+
+
+def test_file_whose_download_breaks_off_is_not_graded():
+    """C98: the content equals the upload, or there is none."""
+    with serving(Proxy, {"files": ""}) as proxy:
+        client = QueueClient(proxy, "watcher", "s")
+        assert client.download(f"{proxy}/page/") == b"<html>Sign in</html>"
+        with pytest.raises(QueueUnavailable, match="cannot be fetched: ChunkedEncodingError"):
+            client.download(f"{proxy}/cut/")
 
 
 def test_check_of_a_legacy_server_leaves_file_links_out(monkeypatch, capsys):

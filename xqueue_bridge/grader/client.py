@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from xqueue_bridge.protocol.reply_warnings import (
     CODE_HEADER,
@@ -176,13 +175,13 @@ class QueueClient:
         try:
             with requests.get(url, timeout=TIMEOUT, stream=True) as response:
                 response.raise_for_status()
-                content = response.raw.read(MAX_FILE_BYTES + 1, decode_content=True)
-        except (requests.RequestException, HTTPError, OSError) as exc:
+                content = _read(response, MAX_FILE_BYTES)
+        except (requests.RequestException, OSError) as exc:
             # The exception's text quotes the URL, which gives access to the file.
             raise QueueUnavailable(f"a file cannot be fetched: {type(exc).__name__}") from None
         if len(content) > MAX_FILE_BYTES:
             raise QueueUnavailable(f"a file has more than {MAX_FILE_BYTES} bytes")
-        return bytes(content)
+        return content
 
     def file_link_error(self) -> str:
         """Fetch a false file link, and return what is wrong with the response; "" if nothing is.
@@ -192,8 +191,8 @@ class QueueClient:
         """
         try:
             with requests.get(f"{self.files_url}-/", timeout=TIMEOUT, stream=True) as response:
-                text = response.raw.read(len(NO_FILE) + 1, decode_content=True)
-        except (requests.RequestException, HTTPError, OSError) as exc:
+                text = _read(response, len(NO_FILE))
+        except (requests.RequestException, OSError) as exc:
             return f"there is no response ({type(exc).__name__})"
         if response.status_code == 404 and text == NO_FILE.encode():
             return ""
@@ -229,6 +228,16 @@ class QueueClient:
         token = self._session.cookies.get("csrftoken")
         if token:
             self._session.headers.update({"X-CSRFToken": token, "Referer": self.url + "login/"})
+
+
+def _read(response: requests.Response, limit: int) -> bytes:
+    """Return the body of a response; of one with more than ``limit`` bytes, some more than that."""
+    content = bytearray()
+    for part in response.iter_content(2**16):
+        content += part
+        if len(content) > limit:
+            break
+    return bytes(content)
 
 
 def _envelope(response: requests.Response) -> tuple[int, Any]:
