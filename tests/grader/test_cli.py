@@ -194,6 +194,25 @@ def test_autograder_of_the_how_to_runs(written, monkeypatch, capsys):
     assert "length: 5 of 10" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("grader", ["gradescope_grader.py", "prairielearn_grader.py"])
+def test_autograder_gets_a_typed_answer_as_a_file(written, monkeypatch, capsys, grader):
+    """Most problems have an editor: the answer is in the body, and there are no files."""
+    program = AUTOGRADER if grader.startswith("gradescope") else PRAIRIELEARN
+    run = f"{sys.executable} {written('run.py', program)} {{root}}"
+    monkeypatch.setenv("AUTOGRADER", run)
+    assert cli.main(["try", str(HERE / grader), written("typed.txt", "x = 1")]) == 0
+    assert "length: 5 of 10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("grader", ["gradescope_grader.py", "prairielearn_grader.py"])
+def test_autograder_that_writes_no_results_is_reported(written, monkeypatch, capsys, grader):
+    """The author sees the status and the output of the autograder."""
+    run = written("run.py", "import sys; sys.exit('no compiler')")
+    monkeypatch.setenv("AUTOGRADER", f"{sys.executable} {run} {{root}}")
+    assert cli.main(["try", str(HERE / grader), written("answer.py", "x = 1")]) == 1
+    assert "no results.json; status 1: no compiler" in capsys.readouterr().err
+
+
 PRAIRIELEARN = """
 import json, pathlib, sys
 root = pathlib.Path(sys.argv[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -18,6 +19,7 @@ from submissions.models import ExternalGraderDetail, StudentItem, SubmissionFile
 from submissions.models import Submission as TheirSubmission
 
 from tests.submission_queue.factories import COURSE, PROBLEM
+from xqueue_bridge.lms import anonymous_ids
 from xqueue_bridge.moving import adopt, edx_submissions
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
@@ -180,6 +182,17 @@ def grade_upstream(stop: threading.Event, answered: Counter[int], slow: bool) ->
                 held.update_status(RETIRED)
                 answered[held.pk] += 1
     connections.close_all()
+
+
+def test_command_outside_of_the_platform_names_what_is_missing(db, monkeypatch):
+    """Learners are looked up in a table of the platform; nothing is claimed without it."""
+    monkeypatch.setattr(edx_submissions, "find_user_id", anonymous_ids.find_user_id)
+    monkeypatch.setitem(sys.modules, "common", None)
+    row = make_row()
+    with pytest.raises(CommandError, match="in the LMS: .*common"):
+        call_command("xqueue_bridge_import_edx_submissions")
+    row.refresh_from_db()
+    assert row.status == PENDING
 
 
 def test_graders_go_on_during_the_import(transactional_db):

@@ -21,7 +21,11 @@ def test_answer_is_sent_graded_and_read():
     assert host.send_answer(ada, COURSE, BLOCK, "print(1)") == ""
     assert host.read_grade(ada, COURSE, BLOCK) is None
     pulled = grader.pull("python")
-    assert json.loads(pulled.body)["student_response"] == "print(1)"
+    body = json.loads(pulled.body)
+    assert body["student_response"] == "print(1)"
+    # An unchanged xqueue-watcher reads these two as JSON objects.
+    assert json.loads(body["grader_payload"])["grader"]
+    assert json.loads(body["student_info"])["anonymous_student_id"] == str(ada)
     grader.put(pulled.header, REPLY)
     assert host.read_grade(ada, COURSE, BLOCK) == (2.5, 4, "<p>half</p>")
 

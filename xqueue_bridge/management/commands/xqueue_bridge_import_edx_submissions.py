@@ -23,6 +23,10 @@ class Command(ImportCommand):
         positive("--limit", limit)
         done: Counter[str] = Counter()
         if not options["dry_run"]:
-            done = edx_submissions.import_rows(course, limit)
+            try:
+                done = edx_submissions.import_rows(course, limit)
+            except ModuleNotFoundError as exc:
+                # edx-submissions names learners by ids that only the platform can look up.
+                raise CommandError(f"Run this command in the LMS: {exc}.") from exc
         left = edx_submissions.drain_report()
         self.report(drain.EDX_SUBMISSIONS, done, left, course, as_json=json)
