@@ -15,7 +15,6 @@ from celery import current_app
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -25,6 +24,7 @@ from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.views.decorators import has_bearer_token, token_required
 from xqueue_bridge.worker import heartbeat
 from xqueue_bridge.worker.enqueue import uses_celery
 
@@ -100,9 +100,7 @@ def health(request: HttpRequest) -> HttpResponse:
     401 for others, because each examination writes a file.
     """
     if not _may_see(request):
-        response = HttpResponse("Wrong or no token\n", status=401, content_type="text/plain")
-        response["WWW-Authenticate"] = 'Bearer realm="health"'
-        return response
+        return token_required("health")
     with _LastResult.lock:
         if time.monotonic() - _LastResult.made_at >= RESULT_SECONDS:
             _LastResult.parts = examine()
@@ -113,9 +111,7 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 def _may_see(request: HttpRequest) -> bool:
-    token = options().HEALTH_TOKEN
-    given = request.headers.get("Authorization", "")
-    if token and constant_time_compare(given, f"Bearer {token}"):
+    if has_bearer_token(request, options().HEALTH_TOKEN):
         return True
     # Reading the user reads the database, which may be down.
     with suppress(DatabaseError, InterfaceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import responses
 
 from tests.grader.conftest import OurServer
 from xqueue_bridge.grader import (
@@ -207,3 +208,14 @@ def test_session_that_ended_is_renewed(server, client):
 def test_worker_ends_after_refused_logins(server):
     refused = QueueClient(server.url, "watcher", "wrong")
     assert Worker(refused, ("python",), lambda s: Result(score=1), poll_seconds=0.001).run() == 1
+
+
+@responses.activate
+@pytest.mark.parametrize(("headers", "was_held"), [({"X-XQueue-Held": "1"}, True), ({}, False)])
+def test_server_says_that_it_has_held_a_pull(headers, was_held) -> None:
+    empty = {"return_code": 1, "content": "Queue 'python' is empty"}
+    url = "https://queue.example.com/xqueue/get_submission/"
+    responses.get(url, json=empty, headers=headers)
+    client = QueueClient("https://queue.example.com", "watcher", "secret")
+    assert client.pull("python") is None
+    assert client.was_held is was_held

@@ -17,6 +17,8 @@ AWAY = QueueUnavailable("away")
 class Queue:
     """Stands in for the client: delivers its items, and collects replies."""
 
+    was_held = False
+
     def __init__(self, *items: Submission | Exception, faults: list[Exception] | None = None):
         self.items = list(items)
         self.faults = faults or []
@@ -161,3 +163,19 @@ def test_response_of_any_body_is_text(body: str, entered: str) -> None:
     """Kind 5: a body without a text as the answer is no error."""
     assert Submission(HEADER, body).response == entered
     assert Submission("[" * 100_000, body).id == "?"
+
+
+@pytest.mark.parametrize(("was_held", "seconds"), [(True, 0.7), (False, 1.0)])
+def test_wait_of_a_server_with_long_polling_is_a_part_of_the_pause(
+    monkeypatch, was_held, seconds
+) -> None:
+    """A server that says it has held the request, but has not, is polled no more often."""
+    queue = Queue()
+    queue.was_held = was_held
+    queue.worker.poll_seconds = 1.0
+    pauses: list[float] = []
+    times = iter((10.0, 10.3))
+    monkeypatch.setattr(worker.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(queue.worker.stop, "wait", pauses.append)
+    queue.worker.run()
+    assert pauses == [pytest.approx(seconds)]

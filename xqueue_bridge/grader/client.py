@@ -14,6 +14,7 @@ import requests
 from xqueue_bridge.protocol.reply_warnings import (
     CODE_HEADER,
     FILES_HEADER,
+    HELD_HEADER,
     MAX_SCORE_HEADER,
     NO_FILE,
     RESULT_HEADER,
@@ -119,6 +120,8 @@ class QueueClient:
         self._session.trust_env = False  # a password of ~/.netrc is for another purpose
         #: With what the URLs of files begin, once logged in; "" if the server does not say.
         self.files_url = ""
+        #: Whether the server held the last pull until there was work or its time was over.
+        self.was_held = False
 
     def login(self) -> None:
         """Log in, with the CSRF handshake that some servers require."""
@@ -144,6 +147,7 @@ class QueueClient:
     def pull(self, queue_name: str) -> Submission | None:
         """Return the next submission of a queue, or None if the queue is empty."""
         response = self._call_raw("GET", "get_submission/", params={"queue_name": queue_name})
+        self.was_held = HELD_HEADER in response.headers
         code, content = _envelope(response)
         takes_tests = response.headers.get(RESULT_HEADER) == RESULT_VERSION
         if code != 0:

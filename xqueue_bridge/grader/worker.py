@@ -62,9 +62,12 @@ class Worker:
         """Work until ``stop`` is set; return an exit status: 1 after too many failures in a row."""
         failures = 0
         while not self._should_stop():
+            began = time.monotonic()
             try:
                 busy = sum(self._work_on(name) for name in self.queue_names)
-                failures, pause = 0, 0.0 if busy else self.poll_seconds
+                # What a server with long-polling has waited counts as a part of the pause.
+                held = time.monotonic() - began if self.client.was_held else 0.0
+                failures, pause = 0, 0.0 if busy else max(self.poll_seconds - held, 0.0)
             except XQueueError as exc:
                 failures += 1
                 log.warning("attempt %d: %s", failures, exc)

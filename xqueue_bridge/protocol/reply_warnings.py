@@ -22,6 +22,8 @@ RESULT_VERSION = "1"
 MAX_SCORE_HEADER = "X-XQueue-Max-Score"
 #: Response header of a login: the URL with which the links to learners' files begin.
 FILES_HEADER = "X-XQueue-Files"
+#: Header of a response to get_submission that a server with long-polling has held.
+HELD_HEADER = "X-XQueue-Held"
 #: Text of the response to a file link that is false or has expired, with status 404.
 NO_FILE = "There is no such file now.\n"
 

@@ -102,7 +102,7 @@ def _open_by_queue() -> dict[str, int]:
 
 
 def _finish_regrades() -> None:
-    """Finish regrades without planned and open items; one statement."""
+    """Finish regrades without planned and open items; one statement, and one for each of them."""
     work = RegradeItem.objects.filter(
         regrade_id=OuterRef("pk"), status__in=(Status.PLANNED, Status.OPEN)
     )

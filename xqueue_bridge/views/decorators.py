@@ -8,8 +8,9 @@ from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 
 P = ParamSpec("P")
@@ -49,6 +50,19 @@ def staff_required(view: View[P]) -> View[P]:
 def is_staff(request: HttpRequest) -> bool:
     """Return whether the user is logged in and staff of the host."""
     return bool(getattr(request.user, "is_staff", False))
+
+
+def has_bearer_token(request: HttpRequest, token: str | None) -> bool:
+    """Return whether the request has ``Authorization: Bearer`` with a token that is set."""
+    given = request.headers.get("Authorization", "")
+    return bool(token) and constant_time_compare(given, f"Bearer {token}")
+
+
+def token_required(realm: str) -> HttpResponse:
+    """Return the response to a request with a wrong token, or with none."""
+    response = HttpResponse("Wrong or no token\n", status=401, content_type="text/plain")
+    response["WWW-Authenticate"] = f'Bearer realm="{realm}"'
+    return response
 
 
 def current_user_id(request: HttpRequest) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.metrics import exposition
+from xqueue_bridge.views.decorators import has_bearer_token, token_required
 
 
 @require_GET
@@ -22,10 +22,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     token = options().METRICS_TOKEN
     if not token or not exposition.is_installed:
         raise Http404
-    given = request.headers.get("Authorization", "")
-    if not constant_time_compare(given, f"Bearer {token}"):
-        response = HttpResponse("Wrong or no token\n", status=401, content_type="text/plain")
-        response["WWW-Authenticate"] = 'Bearer realm="metrics"'
-        return response
+    if not has_bearer_token(request, token):
+        return token_required("metrics")
     body, content_type = exposition.exposition(request.headers.get("Accept", ""))
     return HttpResponse(body, content_type=content_type)
