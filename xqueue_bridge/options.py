@@ -221,6 +221,13 @@ class Options:
     #   sent the request.
     CRAWLER_DETECTOR: str = "xqueue_bridge.learner_state.crawlers.is_known_crawler"
 
+    # -- learners' pages
+    # .. setting_name: XQUEUE_BRIDGE['SHOW_RESULTS']
+    # .. setting_default: 'xqueue_bridge.views.learner.results.may_see_results'
+    # .. setting_description: Dotted path of callable(user_id, course_key, usage_key) -> bool, which
+    #   says whether a learner may see points, feedback and tests of a block now.
+    SHOW_RESULTS: str = "xqueue_bridge.views.learner.results.may_see_results"
+
     # -- course teams
     # .. setting_name: XQUEUE_BRIDGE['COURSE_STAFF_CHECK']
     # .. setting_default: 'xqueue_bridge.lms.course_staff.is_course_staff'

@@ -15,6 +15,7 @@ from xqueue_bridge.grader_replies.backends.base import (
 )
 from xqueue_bridge.grader_replies.external_grade import external_grade
 from xqueue_bridge.grader_replies.inbox import (
+    FAILURE_MESSAGE,
     accept_late_replies,
     cancel_failure_replies,
     delete_replies,
@@ -29,7 +30,9 @@ from xqueue_bridge.grader_replies.inbox import (
 from xqueue_bridge.grader_replies.locks import retire_locks
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.grader_replies.queries import (
+    Outcome,
     graded_submissions,
+    outcomes_of,
     pending_replies_to,
     replies_about,
 )
@@ -43,7 +46,9 @@ from xqueue_bridge.grader_replies.retirement import (
 from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again
 
 __all__ = [
+    "FAILURE_MESSAGE",
     "OnApplied",
+    "Outcome",
     "RegradeBackend",
     "accept_late_replies",
     "apply_due",
@@ -61,6 +66,7 @@ __all__ = [
     "graded_submissions",
     "has_open_reply",
     "has_valid_reply",
+    "outcomes_of",
     "parse_reply",
     "pending_replies_to",
     "purge_replies",

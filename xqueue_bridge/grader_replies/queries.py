@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Case, Exists, OuterRef, QuerySet, TextField, Value, When
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
@@ -139,6 +140,40 @@ def graded_submissions(
     return [
         GradedSubmission(pk, user_id, usage_key, answer_id, points or 0)
         for pk, user_id, usage_key, answer_id, points in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reply to a submission has led to; ``message`` is that of a failure reply only."""
+
+    submission_id: int
+    status: str
+    is_failure: bool
+    correct: bool
+    points: float | None
+    answer_id: str
+    applied_at: datetime | None
+    message: str
+
+
+def outcomes_of(submission_ids: Collection[int]) -> list[Outcome]:
+    """Return the outcomes of the valid replies to these submissions, oldest first; one statement.
+
+    The feedback of graders is not read.
+    """
+    rows = ReceivedReply.objects.filter(submission_id__in=submission_ids)
+    columns = ("submission_id", "status", "source", "correct", "score_applied", "answer_id")
+    is_failure = When(source=ReceivedReply.Source.SYSTEM, then="message")
+    message = Case(is_failure, default=Value(""), output_field=TextField())
+    found = (
+        rows.exclude(status__in=(Status.REJECTED, Status.LATE))
+        .order_by("pk")
+        .values_list(*columns, "applied_at", message)
+    )
+    return [
+        Outcome(pk, status, source == ReceivedReply.Source.SYSTEM, bool(correct), *others)
+        for pk, status, source, correct, *others in found
     ]
 
 

@@ -6,6 +6,11 @@ from xqueue_bridge.submission_queue.accounts import (
     create_grader,
     issue_secret,
 )
+from xqueue_bridge.submission_queue.answer_status import (
+    AnswerStatus,
+    Stage,
+    newest_answers,
+)
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
 from xqueue_bridge.submission_queue.event_counts import EventCounts, FinishedCount, count_events
 from xqueue_bridge.submission_queue.external_results import receive_score
@@ -36,6 +41,7 @@ from xqueue_bridge.submission_queue.regrades import (
 )
 from xqueue_bridge.submission_queue.retirement import retire_submissions, submissions_to_retire
 from xqueue_bridge.submission_queue.stats import (
+    MAX_AHEAD,
     QueuePosition,
     QueueStats,
     has_open_submissions,
@@ -45,13 +51,16 @@ from xqueue_bridge.submission_queue.stats import (
 )
 
 __all__ = [
+    "MAX_AHEAD",
     "MAX_OPEN",
     "ROTATION_OVERLAP",
+    "AnswerStatus",
     "EventCounts",
     "FinishedCount",
     "QueuePosition",
     "QueueStats",
     "Selection",
+    "Stage",
     "archived_to_prune",
     "clear_expired_sessions",
     "count_events",
@@ -63,6 +72,7 @@ __all__ = [
     "has_newer_answer",
     "has_open_submissions",
     "issue_secret",
+    "newest_answers",
     "percentile",
     "prune_archive",
     "prune_submissions",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from django.utils import timezone
@@ -27,6 +28,7 @@ class QueueRate:
     """Results of a queue within the last hour; all 0 if there were fewer than LEAST_RESULTS."""
 
     results: int = 0
+    #: The submissions that were in grading at once, and at least one for each grader account.
     graders: int = 0
     #: Answers, without regrades, per minute.
     answers_per_minute: float = 0
@@ -91,12 +93,22 @@ def _measure(queue_name: str) -> QueueRate:
     seconds = sorted(max((end - start).total_seconds(), 0.0) for start, end, _, _ in rows)
     return QueueRate(
         results=len(rows),
-        graders=len({grader_id for _, _, grader_id, _ in rows}),
+        graders=max(
+            len({grader_id for _, _, grader_id, _ in rows}),
+            at_once([(start, end) for start, end, _, _ in rows]),
+        ),
         answers_per_minute=sum(original is None for *_, original in rows) / minutes,
         grading_p25=percentile(seconds, 0.25),
         grading_p50=percentile(seconds, 0.5),
         grading_p90=percentile(seconds, 0.9),
     )
+
+
+def at_once(spans: Sequence[tuple[datetime, datetime]]) -> int:
+    """Return how many of the spans of time overlap, at most."""
+    events = [(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans]
+    # At the same time an end comes first.
+    return max(accumulate(change for _, change in sorted(events)), default=0)
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:

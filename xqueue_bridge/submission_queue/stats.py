@@ -23,6 +23,8 @@ from xqueue_bridge.submission_queue.states import Status
 GRADER_SILENT = timedelta(minutes=5)
 #: Finished submissions older than this are not counted.
 RECENT = timedelta(hours=24)
+#: Submissions ahead of another one that are counted, at most.
+MAX_AHEAD = 1000
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class QueueStats:
 class QueuePosition:
     """Position of a learner's open submission; 1 is pulled next.
 
-    ``position`` is None while a grader holds the lease. ``has_grader`` is False if no grader that
-    may use the queue was seen in the last minutes, or all are paused: then nothing moves.
+    ``position`` is None while a grader holds the lease; MAX_AHEAD + 1 says that or later.
+    ``has_grader`` is False if no grader that may use the queue was seen in the last minutes, or all
+    are paused: then nothing moves.
     """
 
     queue_key: str
@@ -81,16 +84,15 @@ def has_open_submissions(user_id: int, usage_key: UsageKey) -> bool:
 
 
 def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePosition]:
-    is_held = Q(status=Status.LEASED, available_at__gt=DatabaseNow()) & ~Q(pullkey_digest="")
     rows = submissions.filter(
         user_id=user_id, available_at__isnull=False, is_replaced=False, regrade_of=None
-    ).annotate(is_held=ExpressionWrapper(is_held, output_field=BooleanField()))
-    found = list(rows.order_by("pk"))
-    unattended = _without_graders({row.queue_name for row in found if not row.is_held})
+    )
+    found = list(with_is_held(rows).order_by("pk"))
+    unattended = without_graders({row.queue_name for row in found if not row.is_held})
     return [
         QueuePosition(
             row.queue_key,
-            None if row.is_held else _position_of(row),
+            None if row.is_held else position_of(row),
             cast(UsageKey, row.usage_key),
             row.created_at,
             row.is_held or row.queue_name not in unattended,
@@ -99,15 +101,22 @@ def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePos
     ]
 
 
-def _position_of(row: Submission) -> int:
+def with_is_held(submissions: QuerySet[Submission]) -> QuerySet[Any]:
+    """Return the submissions with ``is_held``, which says whether a grader has a lease of it."""
+    is_held = Q(status=Status.LEASED, available_at__gt=DatabaseNow()) & ~Q(pullkey_digest="")
+    return submissions.annotate(is_held=ExpressionWrapper(is_held, output_field=BooleanField()))
+
+
+def position_of(row: Submission) -> int:
+    """Return the position of a submission that waits, MAX_AHEAD + 1 at most. One statement."""
     ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)
     # Regrades are pulled after the answers that wait.
     waiting = Submission.objects.filter(ahead, queue_name=row.queue_name, regrade_of=None)
-    return waiting.count() + 1
+    return waiting[:MAX_AHEAD].count() + 1
 
 
-def _without_graders(queue_names: Collection[str]) -> set[str]:
-    """Return those of the queues from which no grader pulls at present."""
+def without_graders(queue_names: Collection[str]) -> set[str]:
+    """Return those of the queues from which no grader pulls now; three statements at most."""
     if not queue_names:
         return set()
     graders, paused = graders_by_queue(), paused_by_queue()

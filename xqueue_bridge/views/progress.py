@@ -19,6 +19,7 @@ from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.submission_queue.api import queue_positions_in_course
 from xqueue_bridge.views.decorators import current_user_id, is_staff, login_required
 from xqueue_bridge.views.grade_chart import grade_chart, is_average
+from xqueue_bridge.views.learner.texts import no_grader_text, position_text
 from xqueue_bridge.views.learners import course_or_404, learner_or_404
 
 
@@ -61,12 +62,12 @@ class SubsectionRow:
 
 @dataclass(frozen=True, slots=True)
 class OpenAnswer:
-    """An answer without a grade; ``position`` is None while a grader works on it."""
+    """An answer without a grade, with the texts of its position; ``warning`` may be ""."""
 
     subsection: str
     sent_at: datetime
-    position: int | None
-    has_grader: bool
+    position: str
+    warning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ def _open_answers(course: Course, user_id: int) -> Iterator[OpenAnswer]:
     for found in queue_positions_in_course(user_id, course.course_key):
         # A block that is not in the published course has no subsection.
         name = names.get(found.usage_key, "")
-        yield OpenAnswer(name, found.sent_at, found.position, found.has_grader)
+        warning = "" if found.has_grader else no_grader_text()
+        yield OpenAnswer(name, found.sent_at, position_text(found.position), warning)
 
 
 def _chapters(

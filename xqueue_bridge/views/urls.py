@@ -1,4 +1,4 @@
-"""URL patterns of the pages about grades and of the course teams, below ``xqueue/``."""
+"""URL patterns of the pages about grades, of learners and of course teams, below ``xqueue/``."""
 
 from django.urls import re_path
 
@@ -12,6 +12,7 @@ from xqueue_bridge.views.course_team.regrades import (
 from xqueue_bridge.views.course_team.submission import submission
 from xqueue_bridge.views.course_team.submissions import submissions, submissions_csv
 from xqueue_bridge.views.gradebook import gradebook, gradebook_csv
+from xqueue_bridge.views.learner.status import status_json
 from xqueue_bridge.views.override import override
 from xqueue_bridge.views.progress import progress
 from xqueue_bridge.views.tests_csv import tests_csv
@@ -31,6 +32,7 @@ urlpatterns = [
     re_path(rf"^{COURSE}/gradebook\.csv$", gradebook_csv, name="gradebook_csv"),
     re_path(rf"^{COURSE}/tests\.csv$", tests_csv, name="tests_csv"),
     re_path(rf"^{COURSE}/override/{LEARNER}/(?P<usage_id>.+)/$", override, name="override"),
+    re_path(r"^my/status/(?P<usage_id>.+)/$", status_json, name="learner_status"),
     re_path(rf"^{TEAM}/submissions/$", submissions, name="submissions"),
     re_path(rf"^{TEAM}/submissions\.csv$", submissions_csv, name="submissions_csv"),
     re_path(rf"^{TEAM}/submissions/{NUMBER}/$", submission, name="submission"),
