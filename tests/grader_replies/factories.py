@@ -143,6 +143,7 @@ class ScriptedBackend:
 
     needs_block_lock = True
     recheck_seconds: float | None = None
+    state_is_ours = False
 
     def __init__(self, *script: Any) -> None:
         self.script = list(script) or [ApplyResult(True, 1, 1)]

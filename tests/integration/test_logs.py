@@ -283,6 +283,7 @@ class RaisesWithPrivateText:
 
     needs_block_lock = True
     recheck_seconds = None
+    state_is_ours = False
 
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
         raise ValueError(to_apply.queue_key, to_apply.reply.msg)

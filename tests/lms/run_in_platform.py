@@ -4,7 +4,7 @@ Makes an environment with the platform's own pins, installs us beside them, and 
 LMS's settings. The tree stays outside of this repository; only its ``Open_edX.egg-info`` is added.
 
 Options, as environment variables: ``PLATFORM`` (the tree), ``LMS_VENV`` (the environment, default
-.venv-lms), ``LMS_PYTHON`` (default python3.12), ``LMS_DB`` (sqlite, or mariadb on loopback),
+.venv-lms), ``LMS_PYTHON`` (default: a Python 3.12), ``LMS_DB`` (sqlite, or mariadb on loopback),
 ``LMS_MONGODB`` (yes: use a real MongoDB), ``XQUEUE_WATCHER`` (the command of an installed
 xqueue-watcher, which then grades, too), ``ARGS`` (for pytest).
 """
@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,16 +49,34 @@ def main() -> int:
     if not named or not (platform / "lms" / "envs" / "common.py").is_file():
         print("Nothing was run: name a tree, as in make test-lms PLATFORM=/path/to/edx-platform")
         return 2
-    python = environment(platform)
-    return run_tests(platform, python)
+    found = find_python()
+    if not found:
+        print("Nothing was run: name a Python 3.12, as in LMS_PYTHON=/path/to/python3.12")
+        return 2
+    return run_tests(platform, environment(platform, found))
 
 
-def environment(platform: Path) -> Path:
+def find_python() -> str:
+    """Return the first Python that starts: LMS_PYTHON, python3.12, or one that pyenv has; or ""."""
+    pyenv = sorted(map(str, Path.home().glob(".pyenv/versions/3.12.*/bin/python")), reverse=True)
+    for python in [named] if (named := os.environ.get("LMS_PYTHON")) else ["python3.12", *pyenv]:
+        # The shim of pyenv is a command that fails if no version is chosen.
+        if (
+            shutil.which(python)
+            and not subprocess.run(
+                [python, "-c", "import ensurepip, venv"], check=False, capture_output=True
+            ).returncode
+        ):
+            return python
+    return ""
+
+
+def environment(platform: Path, base: str) -> Path:
     """Return the Python of an environment with the tree's pins, the test tools and us."""
     venv = Path(os.environ.get("LMS_VENV") or ROOT / ".venv-lms").resolve()
     python = venv / "bin" / "python"
     if not python.exists():
-        subprocess.run([os.environ.get("LMS_PYTHON", "python3.12"), "-m", "venv", venv], check=True)
+        subprocess.run([base, "-m", "venv", venv], check=True)
     wanted = requirements(platform)
     stamp = venv / ".xqueue-bridge-lms"
     digest = hashlib.sha256("\n".join([str(platform), *wanted, *TOOLS]).encode()).hexdigest()

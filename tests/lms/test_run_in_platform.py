@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,18 @@ def test_without_a_tree_nothing_is_run(monkeypatch, capsys, named) -> None:
     monkeypatch.setenv("PLATFORM", named)
     assert run_in_platform.main() == 2
     assert "make test-lms PLATFORM=" in capsys.readouterr().out
+
+
+def test_a_python_that_does_not_start_is_not_taken(tmp_path, monkeypatch, capsys) -> None:
+    """As the shim of pyenv does not, if no version is chosen."""
+    (tmp_path / "lms" / "envs").mkdir(parents=True)
+    (tmp_path / "lms" / "envs" / "common.py").touch()
+    shim = tmp_path / "python3.12"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PLATFORM", str(tmp_path))
+    monkeypatch.setenv("LMS_PYTHON", str(shim))
+    assert run_in_platform.main() == 2
+    assert "LMS_PYTHON=" in capsys.readouterr().out
+    monkeypatch.setenv("LMS_PYTHON", sys.executable)
+    assert run_in_platform.find_python() == sys.executable

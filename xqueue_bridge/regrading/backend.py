@@ -33,6 +33,10 @@ class RegradeReplyBackend:
     def needs_block_lock(self) -> bool:
         return grader_replies.get_reply_backend().needs_block_lock
 
+    @property
+    def state_is_ours(self) -> bool:
+        return grader_replies.get_reply_backend().state_is_ours
+
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
         """Apply a reply if it counts; finish its item in the same transaction.
 

@@ -87,9 +87,7 @@ def start(
 
 def can_show_waiting() -> bool:
     """Return whether a regrade may hide the previous feedback: our own table has the state."""
-    from xqueue_bridge.conf import options
-
-    return options().REPLY_BACKEND == "state"
+    return grader_replies.get_reply_backend().state_is_ours
 
 
 def pause(regrade_id: int) -> bool:

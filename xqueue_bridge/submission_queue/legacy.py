@@ -16,7 +16,6 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from xqueue_bridge.conf import options
 from xqueue_bridge.data import Target, XHeader
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
@@ -156,8 +155,8 @@ def _store_again(submission: Submission, result: ParsedResult) -> Receipt:
 
 def _store_unmatched(target: Target, header: XHeader, result: ParsedResult) -> Receipt:
     """Store a reply whose key no saved state waits for, within the bounds."""
-    # With another backend the state may be stored elsewhere, and may wait for it.
-    if options().REPLY_BACKEND == "state":
+    # A state that is stored elsewhere may wait for it.
+    if grader_replies.get_reply_backend().state_is_ours:
         if len(result.body.encode("utf-8", "surrogatepass")) > MAX_UNMATCHED_BYTES:
             return Receipt(413, "the learner's state does not wait for it, and it is too large")
         if target.dispatch not in result.dispatches:

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 from common.djangoapps.student.tests.factories import CourseEnrollmentFactory, UserFactory
-from django.test import Client
+from django.db import connections
+from django.test import Client, LiveServerTestCase
 from django.urls import reverse
 from lms.djangoapps.courseware.models import StudentModule
 from xmodule.modulestore import ModuleStoreEnum
-from xmodule.modulestore.tests.django_utils import ModuleStoreTestCase
+from xmodule.modulestore.django import modulestore
+from xmodule.modulestore.tests.django_utils import ModuleStoreIsolationMixin, ModuleStoreTestCase
 from xmodule.modulestore.tests.factories import BlockFactory, CourseFactory
 
 from tests.lms.inside.olx import OLX, RIGHT
@@ -50,7 +52,7 @@ class GraderClient:
         return json.loads(response.content)
 
 
-class CourseTestCase(ModuleStoreTestCase):
+class CourseFixture:
     """The fixture of all tests here: self.course, self.problem, self.learner, self.grader."""
 
     OLX = OLX
@@ -123,12 +125,28 @@ class CourseTestCase(ModuleStoreTestCase):
     def change(self, **fields: Any) -> None:
         """Publish other settings of the problem, as a course author does."""
         author = ModuleStoreEnum.UserID.test
-        with self.store.branch_setting(ModuleStoreEnum.Branch.draft_preferred, self.course.id):
-            block = self.store.get_item(self.problem.location)
+        store = modulestore()
+        with store.branch_setting(ModuleStoreEnum.Branch.draft_preferred, self.course.id):
+            block = store.get_item(self.problem.location)
             for name, value in fields.items():
                 setattr(block, name, value)
-            self.store.update_item(block, author)
-            self.store.publish(self.problem.location, author)
+            store.update_item(block, author)
+            store.publish(self.problem.location, author)
         clear_request_cache()  # a request begins with an empty one
         seen = load_block(self.learner.pk, self.course.id, self.problem.location)
         assert {name: getattr(seen, name) for name in fields} == fields
+
+
+class CourseTestCase(CourseFixture, ModuleStoreTestCase):
+    """Each test is one transaction, which is rolled back."""
+
+
+class LiveCourseTestCase(CourseFixture, ModuleStoreIsolationMixin, LiveServerTestCase):
+    """The LMS listens on a socket; each of its threads has its own connection and transactions."""
+
+    databases = set(connections)
+
+    def setUp(self) -> None:
+        self.start_modulestore_isolation()
+        self.addCleanup(self.end_modulestore_isolation)
+        super().setUp()

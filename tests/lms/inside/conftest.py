@@ -7,10 +7,8 @@ import os
 
 import pytest
 
-#: Needs an installed xqueue-watcher (see tests/lms/stock_watcher.py), and SQLite: its threads share
-#: one connection, which they keep for less than the time limit of a submitter.
-_runs_watcher = os.environ.get("XQUEUE_WATCHER") and os.environ.get("LMS_DB") != "mariadb"
-collect_ignore = [] if _runs_watcher else ["test_stock_watcher.py"]
+#: Needs an installed xqueue-watcher (see tests/lms/stock_watcher.py).
+collect_ignore = [] if os.environ.get("XQUEUE_WATCHER") else ["test_stock_watcher.py"]
 
 _PAGES = (
     ("webpack_loader.templatetags.webpack_loader.render_bundle", ""),

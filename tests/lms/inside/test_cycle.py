@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from importlib import import_module
 
 from common.djangoapps.student.models import CourseEnrollment
 from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.utils import timezone
 from xmodule.modulestore import ModuleStoreEnum
 
 from tests.lms.inside.base import QUEUE, CourseTestCase
 from tests.lms.inside.olx import RIGHT, WRONG
 from xqueue_bridge import XQueueService
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
 
@@ -48,6 +51,21 @@ class CycleTest(CourseTestCase):
         assert self.mark()["correctness"] == "correct"
         assert self.row().grade == 1
         assert json.loads(self.row().state)["attempts"] == 2
+
+    def test_replaced_answer_whose_grader_is_gone(self) -> None:
+        """C23: graders get the newer answer only; the older one ends when its lease does."""
+        self.submit("print(41)")
+        older = self.submission()
+        assert self.grader.login()["return_code"] == 0
+        self.grader.pull()
+        self.submit()
+        assert Submission.objects.get(pk=older.pk).status == Status.LEASED
+        Submission.objects.filter(pk=older.pk).update(
+            available_at=timezone.now() - timedelta(minutes=1)
+        )
+        self.grade(RIGHT)
+        assert Submission.objects.get(pk=older.pk).status == Status.SUPERSEDED
+        assert (self.row().grade, self.mark()["correctness"]) == (1, "correct")
 
     def test_grader_is_no_user_of_the_lms(self) -> None:
         """The LMS's middleware finds no account, and writes no session for a grader."""

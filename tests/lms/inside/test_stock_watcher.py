@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from common.djangoapps.student.tests.factories import CourseEnrollmentFactory, UserFactory
-from django.conf import settings
-from django.db import connections
 from django.db.models.signals import post_save
 from django.test import Client, override_settings
-from django.test.testcases import LiveServerThread, _StaticFilesHandler
 from lms.djangoapps.courseware.models import StudentModule
 
-from tests.lms.inside.base import CourseTestCase
+from tests.lms.inside.base import LiveCourseTestCase
 from tests.lms.inside.olx import OLX
 from tests.lms.inside.test_backends import use_the_platform_s_service
 from tests.lms.stock_watcher import stock_watcher
@@ -26,26 +23,15 @@ from xqueue_bridge.submission_queue.models import Submission
 LEARNERS = 10
 
 
-class StockWatcherTest(CourseTestCase):
-    """The LMS listens on a socket. The threads use one database connection, one after another."""
+class StockWatcherTest(LiveCourseTestCase):
+    """The fixture, and the LMS's own address in its settings."""
 
     OLX = OLX.replace('"problem"', '"grader"')
 
     def setUp(self) -> None:
         super().setUp()
-        for connection in connections.all():
-            connection.inc_thread_sharing()
-            self.addCleanup(connection.dec_thread_sharing)
-        overrides = {each.alias: each for each in connections.all()}
-        server = LiveServerThread("127.0.0.1", _StaticFilesHandler, overrides)
-        server.daemon = True
-        server.start()
-        server.is_ready.wait()
-        assert server.error is None
-        self.addCleanup(server.terminate)
-        self.url = f"http://127.0.0.1:{server.port}"
-        hosts = [*settings.ALLOWED_HOSTS, "127.0.0.1"]
-        self.enterContext(override_settings(LMS_ROOT_URL=self.url, ALLOWED_HOSTS=hosts))
+        self.url = self.live_server_url
+        self.enterContext(override_settings(LMS_ROOT_URL=self.url))
 
     def submit_all(self) -> None:
         """Let ten learners answer, every second one rightly."""
@@ -68,7 +54,6 @@ class StockWatcherTest(CourseTestCase):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         began = time.monotonic()
         with stock_watcher(folder, self.url, self.grader.secret):
-            # This thread leaves the connection to the server meanwhile.
             in_time = all(answered.acquire(timeout=60) for _number in range(LEARNERS))
             seconds = time.monotonic() - began
             time.sleep(2)  # the last response, and the next poll

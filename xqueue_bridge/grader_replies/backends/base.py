@@ -38,6 +38,9 @@ class ReplyBackend(Protocol):
     #: Seconds after which an applied reply is checked and applied again, if a save by the learner
     #: has overwritten it; None if that cannot happen, or cannot be detected.
     recheck_seconds: float | None
+    #: True: the learner's state is in our table ``StudentModule``. False: it is stored elsewhere,
+    #: and only the backend can read it.
+    state_is_ours: bool
 
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
         """Apply a reply if the learner's state waits for its queue key, and return the result.

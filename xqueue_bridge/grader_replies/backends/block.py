@@ -50,6 +50,7 @@ class BlockBackend:
     needs_block_lock = True
     #: A page that the learner loaded before the reply may be saved after it.
     recheck_seconds = 30.0
+    state_is_ours = False
 
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
         """Apply a reply to the block that ``XQUEUE_BRIDGE["BLOCK_LOADER"]`` returns.

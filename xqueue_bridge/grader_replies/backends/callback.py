@@ -34,6 +34,7 @@ class CallbackBackend:
 
     needs_block_lock = True
     recheck_seconds = None
+    state_is_ours = False
 
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
         """Post a reply: the original header, and the reply sanitised and clamped."""

@@ -33,6 +33,7 @@ class StudentModuleBackend:
 
     needs_block_lock = False
     recheck_seconds = None
+    state_is_ours = True
 
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
         """Apply a reply with three statements; one more if ``locks_by_writing``."""
