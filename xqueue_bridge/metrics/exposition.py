@@ -42,6 +42,7 @@ GAUGES: tuple[tuple[str, str, Figure], ...] = (
     ),
     ("graders", "Grants of active graders with a valid secret.", lambda row: row.graders),
     ("graders_paused", "Graders whose pulls are paused.", lambda row: row.paused_graders),
+    ("queue_paused", "1 if an operator has paused the queue.", lambda row: float(row.is_paused)),
     (
         "grader_seen_seconds",
         "Seconds since a grader of the queue sent a valid request.",

@@ -21,6 +21,7 @@ from xqueue_bridge.submission_queue.finish import (
     supersede_replaced,
 )
 from xqueue_bridge.submission_queue.legacy import purge_unmatched
+from xqueue_bridge.submission_queue.paused_queues import pause_queue, resume_queue
 from xqueue_bridge.submission_queue.pauses import resume
 from xqueue_bridge.submission_queue.prune import (
     Selection,
@@ -73,6 +74,7 @@ __all__ = [
     "has_open_submissions",
     "issue_secret",
     "newest_answers",
+    "pause_queue",
     "percentile",
     "prune_archive",
     "prune_submissions",
@@ -86,6 +88,7 @@ __all__ = [
     "regradable",
     "requeue",
     "resume",
+    "resume_queue",
     "retire_submissions",
     "submissions_to_prune",
     "submissions_to_retire",

@@ -18,6 +18,7 @@ from xqueue_bridge.data import PulledSubmission, StoredFile
 from xqueue_bridge.option_groups import QueueOptions
 from xqueue_bridge.submission_queue.grader_models import GraderPause
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.queue_models import QueueSettings
 from xqueue_bridge.submission_queue.states import Status, sources_of
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ def pull_at_once(
 
 @cache
 def _statement() -> str:
-    submissions, contents, pauses = (
-        model._meta.db_table for model in (Submission, SubmissionContent, GraderPause)
+    submissions, contents, settings, pauses = (
+        model._meta.db_table
+        for model in (Submission, SubmissionContent, QueueSettings, GraderPause)
     )
     offered = f"""
         SELECT id, is_replaced OR deliveries >= %(max_deliveries)s OR (
@@ -66,6 +68,10 @@ def _statement() -> str:
         ) AS is_over
         FROM {submissions}
         WHERE queue_name = %(queue_name)s AND available_at <= STATEMENT_TIMESTAMP()
+            AND NOT EXISTS (
+                SELECT FROM {settings}
+                WHERE queue_name = %(queue_name)s AND paused_at IS NOT NULL
+            )
             AND NOT EXISTS (
                 SELECT FROM {pauses}
                 WHERE queue_name = %(queue_name)s AND grader_id = %(grader_id)s

@@ -26,6 +26,7 @@ from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.finish import fail, supersede_expired
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
 from xqueue_bridge.submission_queue.pauses import is_paused
 from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
 from xqueue_bridge.submission_queue.states import Status, sources_of
@@ -111,9 +112,9 @@ def queue_length(queue_name: str) -> int:
 def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
     """Lease the queue's oldest submission to a grader; return None if there is none for it.
 
-    Each delivery is counted and creates a new lease with a new key. A grader whose pulls from the
-    queue are paused gets none. Raise QueueContended if other graders claimed every submission in
-    the windows read. Three statements, one for an empty queue; PostgreSQL: one.
+    Each delivery is counted and creates a new lease with a new key. A grader gets none while the
+    queue is paused, or its own pulls from it are. Raise QueueContended if other graders claimed
+    every submission in the windows read. Three statements, one for an empty queue; PostgreSQL: one.
     """
     limits = queue_options(queue_name)
     if connection.vendor == "postgresql":
@@ -183,7 +184,9 @@ def _window(
 ) -> QuerySet[Submission, Offered]:
     """Return what a grader may claim, or what has to be finished instead; one statement."""
     is_expired = ExpressionWrapper(Q(retry_until__lte=now), output_field=BooleanField())
-    window = _available(queue_name, now).filter(~is_paused(grader_id, queue_name))
+    window = _available(queue_name, now).filter(
+        ~is_queue_paused(queue_name), ~is_paused(grader_id, queue_name)
+    )
     return window.annotate(is_expired=is_expired).values_list(
         "pk", "deliveries", "content_id", "is_replaced", "is_expired", "regrade_of"
     )[:CLAIM_WINDOW]

@@ -16,6 +16,7 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.accounts import QueueGraders, graders_by_queue
 from xqueue_bridge.submission_queue.grader_models import QueueGrant
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.paused_queues import paused_queues
 from xqueue_bridge.submission_queue.pauses import paused_by_queue
 from xqueue_bridge.submission_queue.states import Status
 
@@ -46,6 +47,8 @@ class QueueStats:
     graders: int = 0
     #: Seconds since one of these graders sent a valid request, to the minute; None: never.
     grader_seen_seconds: float | None = None
+    #: Whether an operator has paused the queue.
+    is_paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class QueuePosition:
 
     ``position`` is None while a grader holds the lease; MAX_AHEAD + 1 says that or later.
     ``has_grader`` is False if no grader that may use the queue was seen in the last minutes, or all
-    are paused: then nothing moves.
+    are paused: then nothing moves. Nor does it if ``is_paused``: an operator has paused the queue.
     """
 
     queue_key: str
@@ -62,12 +65,13 @@ class QueuePosition:
     usage_key: UsageKey
     sent_at: datetime
     has_grader: bool = True
+    is_paused: bool = False
 
 
 def queue_positions(user_id: int, usage_key: UsageKey) -> list[QueuePosition]:
     """Return the positions of a learner's open submissions at a block, oldest first.
 
-    One statement, one more for each submission that waits, and at most three more if one waits.
+    One statement, one more for each submission that waits, and at most four more if one waits.
     """
     return _positions(Submission.objects.filter(usage_key=usage_key), user_id)
 
@@ -88,7 +92,8 @@ def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePos
         user_id=user_id, available_at__isnull=False, is_replaced=False, regrade_of=None
     )
     found = list(with_is_held(rows).order_by("pk"))
-    unattended = without_graders({row.queue_name for row in found if not row.is_held})
+    waiting = {row.queue_name for row in found if not row.is_held}
+    unattended, paused = without_graders(waiting), paused_queues() if waiting else {}
     return [
         QueuePosition(
             row.queue_key,
@@ -96,6 +101,7 @@ def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePos
             cast(UsageKey, row.usage_key),
             row.created_at,
             row.is_held or row.queue_name not in unattended,
+            not row.is_held and row.queue_name in paused,
         )
         for row in found
     ]
@@ -139,7 +145,10 @@ def without_graders(queue_names: Collection[str]) -> set[str]:
 
 
 def queue_stats() -> list[QueueStats]:
-    """Return the statistics of each queue with open or recent submissions, sorted by name."""
+    """Return the statistics of each queue with open or recent submissions, sorted by name.
+
+    Paused queues are included.
+    """
     now, here = DatabaseNow(), timezone.now()
     unfinished = by_queue(
         # Filtered by status, which leads an index; the work index would be read completely.
@@ -156,12 +165,16 @@ def queue_stats() -> list[QueueStats]:
         failed=Count("pk", filter=Q(status=Status.FAILED)),
     )
     undelivered = grader_replies.undelivered_by_queue()
-    paused = paused_by_queue()
+    paused, paused_since = paused_by_queue(), paused_queues()
     graders = graders_by_queue()
     of_every_queue = graders.pop(QueueGrant.EVERY_QUEUE, QueueGraders())
     reports = []
     for queue_name in sorted(
-        unfinished.keys() | finished.keys() | undelivered.keys() | paused.keys()
+        unfinished.keys()
+        | finished.keys()
+        | undelivered.keys()
+        | paused.keys()
+        | paused_since.keys()
     ):
         counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
         oldest = counts.pop("oldest", None)
@@ -174,6 +187,7 @@ def queue_stats() -> list[QueueStats]:
                 paused_graders=paused.get(queue_name, 0),
                 graders=allowed.count,
                 grader_seen_seconds=_seconds_since(allowed.last_seen_at, here),
+                is_paused=queue_name in paused_since,
                 **counts,
             )
         )
