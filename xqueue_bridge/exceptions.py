@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class XQueueBridgeError(Exception):
     """The XQueue bridge failed."""
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: object = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
 
 
@@ -54,9 +52,6 @@ class SendError(XQueueBridgeError):
 
     The message is shown to the learner: plain text, possibly a lazy translation.
     """
-
-    def __init__(self, message: Any = "") -> None:
-        super().__init__(message)
 
 
 class QueueNotFound(XQueueBridgeError):

@@ -12,7 +12,6 @@ process leaves both or neither.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, cast
 
 from django.utils import timezone
 
@@ -94,6 +93,5 @@ def _release(item: RegradeItem) -> bool:
 
 
 def _target(item: RegradeItem) -> Target:
-    # The stubs of opaque_keys type every key as optional.
-    course_key, usage_key = cast(Any, item.regrade.course_key), cast(Any, item.usage_key)
-    return Target(item.user_id, course_key, usage_key, Dispatch.SCORE_UPDATE)
+    course_key = item.regrade.course_key
+    return Target(item.user_id, course_key, item.usage_key, Dispatch.SCORE_UPDATE)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -157,8 +155,5 @@ class Submission(models.Model):
     @property
     def target(self) -> Target:
         """Return the learner's block that the reply is applied to."""
-        # The stubs of opaque_keys type every key as optional.
-        course_key, usage_key = cast(Any, self.course_key), cast(Any, self.usage_key)
-        return Target(
-            self.user_id, course_key, with_run(usage_key, course_key), Dispatch(self.dispatch)
-        )
+        usage_key = with_run(self.usage_key, self.course_key)
+        return Target(self.user_id, self.course_key, usage_key, Dispatch(self.dispatch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
 from django.utils import timezone
@@ -98,7 +98,7 @@ def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePos
         QueuePosition(
             row.queue_key,
             None if row.is_held else position_of(row),
-            cast(UsageKey, row.usage_key),
+            row.usage_key,
             row.created_at,
             row.is_held or row.queue_name not in unattended,
             not row.is_held and row.queue_name in paused,
