@@ -61,7 +61,7 @@ class _CaseSensitiveKeys(models.CharField):
     LMS with an earlier release refuses, and without it make columns that ignore case.
     """
 
-    # The type checker reads ``_pyi_private_get_type`` of the subclasses: no column is without a key.
+    # The type checker reads ``_pyi_private_get_type`` of the subclasses: each row has a key.
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Parameters:
         return _case_sensitive(models.CharField.db_parameters(self, connection), connection)
