@@ -238,7 +238,7 @@ def store_published_score(
     raw_earned: float,
     raw_possible: float,
     only_if_higher: bool = False,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> bool:
     """Store the score that a block has published; return whether the row has changed."""
     from xqueue_bridge.learner_state import api as learner_state

@@ -5,9 +5,6 @@ Used by a regrade that does not keep the previous feedback while graders work on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from django.utils import timezone
 
 from xqueue_bridge.data import Target
@@ -15,7 +12,7 @@ from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms import capa
 
 
-def wait_again(target: Target, answer_id: str, queue_key: str) -> dict[str, Any] | None:
+def wait_again(target: Target, answer_id: str, queue_key: str) -> capa.Entry | None:
     """Let the answer wait for the queue key; return its previous entry, for ``end_waiting``.
 
     None, and nothing is changed: the state does not have the answer, or it waits for another
@@ -34,7 +31,7 @@ def wait_again(target: Target, answer_id: str, queue_key: str) -> dict[str, Any]
     return answer.entry
 
 
-def end_waiting(target: Target, answer_id: str, queue_key: str, entry: Mapping[str, Any]) -> bool:
+def end_waiting(target: Target, answer_id: str, queue_key: str, entry: capa.Entry) -> bool:
     """Put the previous entry back if the answer still waits for this key; return whether it did.
 
     Call it in a transaction. Three statements, four on SQLite.
