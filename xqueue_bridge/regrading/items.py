@@ -11,6 +11,7 @@ process leaves both or neither.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 from django.utils import timezone
@@ -67,6 +68,12 @@ def end(item: RegradeItem, status: str, reason: str = "") -> bool:
         return finish(item.pk, status, reason, after=item.points_before)
 
     return in_transaction(work)
+
+
+def open_keys(user_ids: Collection[int]) -> set[str]:
+    """Return the queue keys of the open items of these learners; one statement."""
+    rows = RegradeItem.objects.filter(user_id__in=user_ids, status=Status.OPEN)
+    return set(rows.values_list("queue_key", flat=True))
 
 
 def _release(item: RegradeItem) -> bool:

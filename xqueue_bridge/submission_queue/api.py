@@ -37,10 +37,12 @@ from xqueue_bridge.submission_queue.regrades import (
     ended_without_reply,
     enqueue_regrade,
     has_newer_answer,
+    original_key,
     regradable,
     supersede_regrade,
 )
 from xqueue_bridge.submission_queue.retirement import retire_submissions, submissions_to_retire
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.submission_queue.stats import (
     MAX_AHEAD,
     QueuePosition,
@@ -49,6 +51,13 @@ from xqueue_bridge.submission_queue.stats import (
     queue_positions,
     queue_positions_in_course,
     queue_stats,
+)
+from xqueue_bridge.submission_queue.waited_for import (
+    WaitedFor,
+    end_lost,
+    end_unanswered,
+    find_waited_for,
+    offer_unanswered,
 )
 
 __all__ = [
@@ -62,18 +71,25 @@ __all__ = [
     "QueueStats",
     "Selection",
     "Stage",
+    "Status",
+    "WaitedFor",
     "archived_to_prune",
     "clear_expired_sessions",
     "count_events",
     "create_grader",
+    "end_lost",
+    "end_unanswered",
     "ended_without_reply",
     "enqueue",
     "enqueue_regrade",
     "fail_exhausted",
+    "find_waited_for",
     "has_newer_answer",
     "has_open_submissions",
     "issue_secret",
     "newest_answers",
+    "offer_unanswered",
+    "original_key",
     "pause_queue",
     "percentile",
     "prune_archive",

@@ -115,7 +115,7 @@ def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collecti
     if replaced:
         _replace(replaced)
     if wanted:
-        _offer_again(wanted, (Status.SUPERSEDED,))
+        offer_again(wanted, (Status.SUPERSEDED,))
     if held:
         Submission.objects.filter(pk__in=held, status=Status.LEASED).update(is_replaced=False)
 
@@ -181,7 +181,7 @@ def _requeue(submission_id: int) -> bool:
 
 def _requeue_reopened(row: Submission) -> None:
     """Requeue a failed submission in the transaction in which the learner's state waits again."""
-    if not _offer_again([row.pk], (Status.FAILED,)):
+    if not offer_again([row.pk], (Status.FAILED,)):
         raise _NotFailed
     grader_replies.cancel_failure_replies(row.pk)
     grader_replies.accept_late_replies(row.pk)
@@ -204,7 +204,7 @@ def _replace(submission_ids: Collection[int]) -> None:
     )
 
 
-def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
+def offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
     """Set submissions to WAITING and reset their delivery count; return their number.
 
     Without the reset, a submission at MAX_DELIVERIES would neither be delivered nor fail, because

@@ -6,6 +6,7 @@ It enters the same work index as an answer; ``queue.pull`` tries the answers of 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection
 from datetime import timedelta
@@ -24,6 +25,8 @@ from xqueue_bridge.submission_queue.states import Status, sources_of
 #: Regrades of a queue that may be open at once. It must stay below ``queue.CLAIM_WINDOW``: then
 #: each window has space for the oldest answer, which a pull takes first.
 MAX_OPEN = 24
+#: The queue key of a regrade; it names the submission that is graded again.
+REGRADE_KEY = re.compile(r"regrade-([0-9]{1,18})-[0-9a-f]+")
 #: Statuses of submissions that can be graded again.
 FINISHED = (Status.ANSWERED, Status.FAILED)
 
@@ -110,3 +113,15 @@ def ended_without_reply(submission_ids: Collection[int]) -> dict[int, str]:
     found = dict(ended.values_list("pk", "status"))
     known = set(rows.values_list("pk", flat=True))
     return found | dict.fromkeys(set(submission_ids) - known, "")
+
+
+def original_key(queue_key: str, target: Target) -> str | None:
+    """Return the queue key of the submission that a regrade's queue key names; None if it is gone.
+
+    "" if the key is not a regrade's. One statement for a regrade's key.
+    """
+    match = REGRADE_KEY.fullmatch(queue_key)
+    if match is None:
+        return ""
+    originals = Submission.objects.filter(pk=int(match[1]), user_id=target.user_id)
+    return originals.values_list("queue_key", flat=True).first()

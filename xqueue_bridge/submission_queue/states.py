@@ -12,6 +12,7 @@
                   └── WAITING, LEASED
 
     a callback whose key no state waits for ──> UNMATCHED ──its reply was applied──> ANSWERED
+    ANSWERED or UNMATCHED, but its reply is not stored and the learner's state waits ──> WAITING
     the learner was retired: all but ANSWERED ──> RETIRED
 
 ``available_at`` is the time at which the work index offers the submission next: the time of
@@ -40,10 +41,10 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.LEASED: frozenset(
         {Status.LEASED, Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.RETIRED}
     ),
-    Status.ANSWERED: frozenset(),
+    Status.ANSWERED: frozenset({Status.WAITING}),
     Status.FAILED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
     Status.SUPERSEDED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
-    Status.UNMATCHED: frozenset({Status.ANSWERED, Status.RETIRED}),
+    Status.UNMATCHED: frozenset({Status.ANSWERED, Status.WAITING, Status.RETIRED}),
     Status.RETIRED: frozenset(),
 }
 
