@@ -58,6 +58,14 @@ class QueueNotFound(XQueueBridgeError):
     """The queue is not one of XQUEUE_BRIDGE["QUEUES"]."""
 
 
+class TooManyPending(XQueueBridgeError):
+    """The learner has as many pending answers to the problem as MAX_PENDING_ANSWERS allows."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class QueueContended(XQueueBridgeError):
     """Other graders took every item that was looked at."""
 

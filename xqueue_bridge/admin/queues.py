@@ -1,4 +1,4 @@
-"""Admin of submissions, replies, transport overrides and alerts."""
+"""Admin of submissions, replies, priorities, transport overrides and alerts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ class TransportOverrideAdmin(admin.ModelAdmin):
     search_fields = ("name",)
 
 
+@admin.register(models.Priority)
+class PriorityAdmin(admin.ModelAdmin):
+    list_display = ("__str__", "queue_name", "course_key", "level", "modified")
+    list_filter = ("level",)
+    search_fields = ("queue_name", "course_key")
+
+
 @admin.register(models.Submission)
 class SubmissionAdmin(RetryAdmin):
     list_display = ("id", "queue_name", "status", "user_id", "deliveries", "created_at")
@@ -31,6 +38,7 @@ class SubmissionAdmin(RetryAdmin):
         "leased_at",
         "finished_at",
         "available_at",
+        "due_at",
         "grader",
         "course_key",
         "usage_key",

@@ -35,7 +35,7 @@ CONDITION_SECONDS = 10
 #: What is read of a submission; its answer and its files are not.
 COLUMNS = (
     *("user_id", "course_key", "usage_key", "queue_name", "status", "available_at", "is_replaced"),
-    *("transport", "created_at", "leased_at", "finished_at", "content__points"),
+    *("due_at", "transport", "created_at", "leased_at", "finished_at", "content__points"),
 )
 #: Reply backends that give the attempt back if no grader could grade the answer.
 RETURNING_BACKENDS = ("state", "block")

@@ -23,6 +23,7 @@ from xqueue_bridge.submission_queue.finish import (
 from xqueue_bridge.submission_queue.legacy import purge_unmatched
 from xqueue_bridge.submission_queue.paused_queues import pause_queue, resume_queue
 from xqueue_bridge.submission_queue.pauses import resume
+from xqueue_bridge.submission_queue.priorities import set_priority
 from xqueue_bridge.submission_queue.prune import (
     Selection,
     archived_to_prune,
@@ -106,6 +107,7 @@ __all__ = [
     "resume",
     "resume_queue",
     "retire_submissions",
+    "set_priority",
     "submissions_to_prune",
     "submissions_to_retire",
     "supersede_open",

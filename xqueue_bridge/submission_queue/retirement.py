@@ -53,6 +53,7 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
         submissions.filter(status__in=sources_of(Status.RETIRED)).update(
             status=Status.RETIRED,
             available_at=None,
+            due_at=None,
             finished_at=Coalesce("finished_at", Value(timezone.now())),
         )
         usage_keys = set(submissions.values_list("usage_key", flat=True))

@@ -15,11 +15,17 @@
     ANSWERED or UNMATCHED, but its reply is not stored and the learner's state waits ──> WAITING
     the learner was retired: all but ANSWERED ──> RETIRED
 
-``available_at`` is the time at which the work index offers the submission next: the time of
-arrival while WAITING, the end of the lease while LEASED, NULL in the finished states.
+``available_at`` is the time from which graders can pull the submission: the time of arrival while
+WAITING, the end of the lease while LEASED, NULL in the finished states. ``due_at`` is the time that
+orders the work index, NULL in the finished states: see ``priorities.py``.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -52,3 +58,13 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 def sources_of(target: Status) -> tuple[Status, ...]:
     """Return the states from which ``target`` can be reached."""
     return tuple(status for status, targets in TRANSITIONS.items() if target in targets)
+
+
+def finished(status: Status) -> dict[str, Any]:
+    """Return the values of the columns with which a submission enters a finished state."""
+    return {
+        "status": status,
+        "available_at": None,
+        "due_at": None,
+        "finished_at": timezone.now(),
+    }

@@ -18,6 +18,7 @@ from xqueue_bridge.submission_queue.grader_models import QueueGrant
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.paused_queues import paused_queues
 from xqueue_bridge.submission_queue.pauses import paused_by_queue
+from xqueue_bridge.submission_queue.queue import available
 from xqueue_bridge.submission_queue.states import Status
 
 #: A grader that was not seen for this long does not poll. It is written down to the minute.
@@ -115,10 +116,13 @@ def with_is_held(submissions: QuerySet[Submission]) -> QuerySet[Any]:
 
 def position_of(row: Submission) -> int:
     """Return the position of a submission that waits, MAX_AHEAD + 1 at most. One statement."""
-    ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)
-    # Regrades are pulled after the answers that wait.
-    waiting = Submission.objects.filter(ahead, queue_name=row.queue_name, regrade_of=None)
-    return waiting[:MAX_AHEAD].count() + 1
+    same_time = Q(available_at__lt=row.available_at) | Q(
+        available_at=row.available_at, pk__lt=row.pk
+    )
+    ahead = Q(due_at__lt=row.due_at) | Q(same_time, due_at=row.due_at)
+    # The condition that includes the other one is the range of the index.
+    rows = available(row.queue_name, DatabaseNow()).filter(ahead, due_at__lte=row.due_at)
+    return rows[:MAX_AHEAD].count() + 1
 
 
 def without_graders(queue_names: Collection[str]) -> set[str]:
