@@ -79,6 +79,21 @@ def test_plain_text_is_kept(text):
     assert "".join(as_tree(make_feedback(text)).itertext()) == text
 
 
+text_with_references = st.lists(
+    st.text(plain, max_size=4)
+    | st.sampled_from(["&", "&amp;", "&amp", "&lt;b>", "&notit;", "&nbsp;", "&#38;", "&#1;"]),
+    max_size=12,
+).map("".join)
+
+
+@given(text_with_references)
+@example("\n&lt;pre&gt;\n")
+@example("&#13;\n&#128;&#xd800;&NotEqualTilde;")
+def test_text_without_elements_reads_as_the_html_parser_reads_it(text):
+    parsed = feedback._as_xml(feedback._sanitised(feedback.clean_text(text)))
+    assert make_feedback(text) == parsed
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from xqueue_bridge.grader_replies.feedback import make_feedback
+from xqueue_bridge.grader_replies.feedback import as_text, escaped, make_feedback
 
 #: Characters, and CPU seconds: ten times what a slow machine takes while coverage is measured.
 CHARACTERS = 250_000
-SECONDS = 6.0
+SECONDS = 3.0
 
 UNITS = {
     "ampersand": "&",
@@ -21,6 +21,9 @@ UNITS = {
     "code": "if (a && b || c && d) { x &= y; }\n",
     "open bracket": "<",
     "both": "<&",
+    "bracket before a letter": "<x",
+    "bracket before a name": "<a ",
+    "closing bracket": ">",
     "no-break space": "\xa0",
     "entity": "&amp;",
     "unknown entity": "&notit;",
@@ -54,6 +57,16 @@ def test_long_feedback_is_sanitised_in_bounded_time(name):
     unit = UNITS[name]
     begin = "<textarea>" if name == "text area, once" else ""
     assert cpu_seconds(begin + unit * (CHARACTERS // len(unit))) < SECONDS
+
+
+@pytest.mark.parametrize("unit", ["&", "<", "<&", "\xa0"])
+def test_markup_with_too_many_escaped_characters_is_shown_as_text(unit):
+    """C93: also beside an element they stay cheap; without one no parser is used."""
+    text = unit * (1_000_000 // len(unit))
+    began = time.process_time()
+    assert make_feedback("<b>x</b>" + text) == as_text("<b>x</b>" + text)
+    assert make_feedback(text) == escaped(text)
+    assert time.process_time() - began < 4 * SECONDS
 
 
 @pytest.mark.parametrize("unit", ["&", "& ", "\xa0", UNITS["code"]])

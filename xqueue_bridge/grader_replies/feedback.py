@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
 
 #: Replaces empty feedback, because capa refuses an empty message.
@@ -18,7 +18,8 @@ NO_FEEDBACK = '<div class="external-grader-empty"></div>'
 MAX_DEPTH = 100
 
 #: Parsing HTML takes time and memory in proportion to its tags times the elements open at each
-#: (a repaired <p> repeats all of them), and compares each attribute of a tag with all others.
+#: (a repaired <p> repeats all of them), compares each attribute of a tag with all others, and
+#: handles each escaped character by itself.
 #: Real feedback stays far below this limit.
 MAX_WORK = 500_000
 #: What each tag costs beside that.
@@ -82,9 +83,12 @@ _DROPPED = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _DOCTYPE = re.compile(r"\s*<!doctype[^<>]*>", re.IGNORECASE)
 _KNOWN = "|".join(sorted(ALLOWED_TAGS | EMPTIED_TAGS | UNWRAPPED_TAGS, key=len, reverse=True))
-# The possessive quantifiers keep this linear. An incomplete tag is text.
+# The possessive quantifiers keep this linear. An incomplete tag is text. Text with many brackets
+# that open no element is one match, because each match costs more than many characters.
 _TAG_OR_BRACKET = re.compile(
-    rf"<(/?)({_KNOWN})(?:[\s/](?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)?>|<", re.IGNORECASE
+    r"(?:<(?![/a-z])[^<]*+)++"
+    rf"|<(/?)({_KNOWN})(?:[\s/](?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)?>|<",
+    re.IGNORECASE,
 )
 
 #: What nh3 writes as an entity, besides the brackets.
@@ -103,6 +107,8 @@ def make_feedback(text: str) -> str:
     """
     text = clean_text(text)
     markup = _text_out_of_brackets(text)
+    if "<" not in markup:  # no parser is needed
+        return escaped(unescape(markup))
     for _ in range(MAX_READINGS if _work(markup) <= MAX_WORK else 0):
         again = _as_xml(_sanitised(markup))
         if again is None:
@@ -136,15 +142,17 @@ def _text_out_of_brackets(text: str) -> str:
     if end > 2:
         text = _COMMENT.sub("", text[:end]) + text[end:]
     text = _DOCTYPE.sub("", text, count=1) if _DOCTYPE.match(text) else text
-    return _TAG_OR_BRACKET.sub(lambda found: "&lt;" if found[0] == "<" else found[0], text)
+    return _TAG_OR_BRACKET.sub(
+        lambda found: found[0] if found[2] else found[0].replace("<", "&lt;"), text
+    )
 
 
 def _work(markup: str) -> int:
     """Return an upper estimate of the cost of parsing ``markup``; stop at ``MAX_WORK``."""
     opened: list[str] = []
-    work = 0
+    work = _escapes(markup)
     if _RAW_TEXT.search(markup):  # it cannot be given to nh3 in pieces
-        work = _escapes(markup) * len(markup) // 20_000
+        work *= max(1, len(markup) // 20_000)
     for found in _TAG_OR_BRACKET.finditer(markup):
         tag = found[2].lower()
         if found[1]:

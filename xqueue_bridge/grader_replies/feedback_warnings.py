@@ -37,9 +37,9 @@ def feedback_warnings(before: str, after: str) -> list[ReplyWarning]:
         warnings.append(ReplyWarning(Code.CHARACTERS_REMOVED, "msg", {"count": dropped}))
     if "<" not in cleaned:
         return warnings
-    former, latter = Counter(_names(cleaned)), Counter(_names(after))
-    if former and after == sanitising.as_text(cleaned):
+    if after == sanitising.as_text(cleaned) and any(_names(cleaned)):
         return [*warnings, ReplyWarning(Code.MARKUP_SHOWN_AS_TEXT, "msg")]
+    former, latter = Counter(_names(cleaned)), Counter(_names(after))
     removed: dict[Code, Counter[str]] = {}
     for (kind, name), count in (former - latter).items():
         code = (
