@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle
 import traceback
@@ -28,8 +29,10 @@ def in_processes(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         _fork.Process(target=_run, args=(job, start, sender), daemon=True)
         for job, (_, sender) in zip(jobs, channels, strict=True)
     ]
+    gc.freeze()  # a child that collects garbage would copy all memory of this process
     for child in children:
         child.start()
+    gc.unfreeze()
     try:
         return [_received(receiver) for receiver, _ in channels]
     finally:

@@ -6,6 +6,7 @@ process for each call, so that a call needs no set-up of its own.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -102,6 +103,7 @@ def main() -> None:
     import django
     from django.conf import settings
     from django.db import connection
+    from django.urls import get_resolver
 
     database, options = json.loads(sys.stdin.readline())
     settings.DATABASES["default"]["NAME"] = database
@@ -109,10 +111,12 @@ def main() -> None:
     django.setup()
     assert connection.settings_dict["NAME"] == database
     assert connection.connection is None
+    assert get_resolver().url_patterns  # loaded once, and not by each process
     for line in sys.stdin:
         function, kwargs = json.loads(line)
         module, _, name = function.rpartition(".")
         work = getattr(import_module(module), name)
+        gc.freeze()  # a process that collects garbage would copy all memory of this one
         pid = os.fork() or _run_and_exit(work, kwargs)
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), file=exit_codes, flush=True)

@@ -190,35 +190,38 @@ def test_history_moves_between_two_databases(tmp_path):
         "XQUEUE_BRIDGE_DEMO_TWO_DATABASES": "1",
     }
 
-    def manage(*args: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *args],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    manage("migrate", "--verbosity", "0")
-    manage("migrate", "--verbosity", "0", "--database", "history")
-    manage("check", "--fail-level", "WARNING", "--database", "default", "--database", "history")
-    output = manage("shell", "--verbosity", "0", "-c", _STORY)
-    assert output.split("\n")[:2] == ["[1]", "['xqueue_bridge_studentmodulehistoryextended']"]
-    assert manage(MOVE, "--from", "extended", "--to", "plain").startswith("1 entries moved")
-    assert manage(MOVE).startswith("1 entries moved")
+    done = subprocess.run(
+        [sys.executable, "-c", _STORY],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    versions, tables, back, forth = done.stdout.splitlines()
+    assert (versions, tables) == ("[1]", "['xqueue_bridge_studentmodulehistoryextended']")
+    assert back.startswith("1 entries moved")
+    assert forth.startswith("1 entries moved")
 
 
 _STORY = """
+import sys
+import django
+django.setup()
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connections
 from tests.learner_state.history_factories import BLOCK, COURSE
 from xqueue_bridge import api
+call_command("migrate", verbosity=0)
+call_command("migrate", verbosity=0, database="history")
+call_command("check", stdout=sys.stderr, fail_level="WARNING", databases=["default", "history"])
 ada = User.objects.create_user("ada").pk
 api.save_fields(ada, COURSE, BLOCK, {"n": 1})
 print([entry.version for entry in api.read_history(ada, BLOCK, COURSE)])
 tables = connections["history"].introspection.table_names()
 print([name for name in tables if not name.startswith("django_")])
+call_command("xqueue_bridge_move_history", "--from", "extended", "--to", "plain")
+call_command("xqueue_bridge_move_history")
 """
