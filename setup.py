@@ -31,8 +31,12 @@ GRADER_PREVIEW = [*GRADER, "nh3>=0.2.18"]
 
 METRICS = ["prometheus-client>=0.20"]
 
+# xqueue_bridge_gateway. httptools parses requests faster than uvicorn's own h11.
+GATEWAY = ["uvicorn>=0.30", "httptools>=0.6"]
+
 TEST = [
     *METRICS,
+    *GATEWAY,
     *DEMO,
     *WAFFLE,
     *OPENEDX,
@@ -95,6 +99,7 @@ setup(
         "waffle": WAFFLE,
         "openedx": OPENEDX,
         "metrics": METRICS,
+        "gateway": GATEWAY,
         "demo": DEMO,
         # The library for grader authors. Without Django: pip install --no-deps, and these.
         "grader": GRADER,

@@ -15,7 +15,7 @@ from xqueue_bridge.checks.values import RANGES
 from xqueue_bridge.conf import option_names
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
 from xqueue_bridge.models import Grader
-from xqueue_bridge.option_groups import AlertOptions, QueueOptions
+from xqueue_bridge.option_groups import AlertOptions, GatewayOptions, QueueOptions
 from xqueue_bridge.options import Options
 
 MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
@@ -47,6 +47,7 @@ def found(**kwargs) -> dict[str, str]:
         checks.check_history,
         checks.check_host,
         checks.check_credentials,
+        checks.check_gateway,
         checks.check_databases,
     )
     messages = [message for check in every for message in check(**kwargs)]
@@ -104,6 +105,11 @@ def test_settings_of_the_tests_have_no_messages():
         ({"HISTORY_EXTENDED": 1}, "E001", "['HISTORY_EXTENDED'] is int, not bool"),
         ({"GRADE_SIGNALS": "some"}, "E012", "['GRADE_SIGNALS'] = "),
         ({"LATE_RESULTS": "always"}, "E017", "['LATE_RESULTS'] = "),
+        ({"GATEWAY": True}, "E001", "['GATEWAY'] is bool, not Mapping or None"),
+        ({"GATEWAY": {"HOLD": 5}}, "E001", "['GATEWAY']['HOLD'] is not a setting"),
+        ({"GATEWAY": {"THREADS": "8"}}, "E001", "['GATEWAY']['THREADS'] = 8"),
+        ({"GATEWAY": {"POLL_SECONDS": 0}}, "E008", "['GATEWAY']['POLL_SECONDS'] = 0.1"),
+        ({"GATEWAY": {"REDIS_URL": "localhost"}}, "E009", "['GATEWAY']['REDIS_URL'] = "),
         ({"QUEUES": ["a"]}, "E001", "XQUEUE_BRIDGE['QUEUES'] = {}"),
         ({"QUEUES": {5: {}}}, "E001", "XQUEUE_BRIDGE['QUEUES']['5'] = "),
         ({"QUEUES": {"a": {"LEASE_SECONDS": "5"}}}, "E001", "['LEASE_SECONDS'] = 300"),
@@ -159,7 +165,7 @@ def test_each_numeric_option_has_a_range_with_its_default():
     """SG85: RANGES has an entry for each numeric option, and the default is within it."""
     numbers = {
         name: default
-        for group in (Options, QueueOptions, AlertOptions)
+        for group in (Options, QueueOptions, AlertOptions, GatewayOptions)
         for name, kind in get_type_hints(group).items()
         if {int, float} & {kind, *get_args(kind)}
         and (default := getattr(Options if group is QueueOptions else group, name))
@@ -390,3 +396,12 @@ def test_hint_of_a_wrong_reply_backend_lists_the_right_ones(monkeypatch):
     monkeypatch.setattr(settings, "XQUEUE_BRIDGE", options, raising=False)
     line = "XQUEUE_BRIDGE['REPLY_BACKEND'] = 'state', 'block', 'callback' or 'package.module.Class'"
     assert line in found()["E003"]
+
+
+def test_redis_of_the_gateway_must_be_installed(settings, monkeypatch):
+    settings.XQUEUE_BRIDGE = {"GATEWAY": {"REDIS_URL": "redis://:secret@127.0.0.1/0"}}
+    assert checks.check_gateway() == []
+    monkeypatch.setattr("xqueue_bridge.checks.gateway.find_spec", lambda name: None)
+    (message,) = checks.check_gateway()
+    assert message.id == "xqueue_bridge.E050"
+    assert "secret" not in str(message)

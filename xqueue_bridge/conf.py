@@ -9,7 +9,12 @@ from operator import is_
 from django.conf import settings
 
 from xqueue_bridge.lms.project_type import is_lms
-from xqueue_bridge.option_groups import AlertOptions, CredentialsOptions, QueueOptions
+from xqueue_bridge.option_groups import (
+    AlertOptions,
+    CredentialsOptions,
+    GatewayOptions,
+    QueueOptions,
+)
 from xqueue_bridge.options import Options
 
 #: Defaults that differ in an LMS. Learner state and grades are the platform's there, so replies
@@ -66,6 +71,12 @@ def alert_options() -> AlertOptions | None:
     """Return the options of alerts; None if no operator is notified."""
     given = options().ALERTS
     return AlertOptions(**given) if given else None
+
+
+def gateway_options() -> GatewayOptions | None:
+    """Return the options of the gateway; None if there is none."""
+    given = options().GATEWAY
+    return None if given is None else GatewayOptions(**given)
 
 
 def option_names(group: type) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Groups of options that are a dict in ``XQUEUE_BRIDGE``: those of a queue, and of Credentials."""
+"""Groups of options that are a dict in ``XQUEUE_BRIDGE``."""
 
 from __future__ import annotations
 
@@ -62,3 +62,22 @@ class AlertOptions:
     FAILED_PER_HOUR: int = 10
     #: Seconds within which trouble that comes and goes is told once.
     REPEAT_SECONDS: float = 3600.0
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """Options in ``XQUEUE_BRIDGE["GATEWAY"]``."""
+
+    #: Seconds for which the gateway holds a pull from an empty queue.
+    HOLD_SECONDS: float = 30.0
+    #: Seconds without a byte, after which a held response begins with spaces; less than the
+    #: graders' read timeout, which is 1 second in xqueue-watcher.
+    SILENT_SECONDS: float = 0.7
+    #: Seconds between two light polls while no announcements arrive.
+    POLL_SECONDS: float = 0.1
+    #: Where submissions are announced; None: by NOTIFY on PostgreSQL, not at all elsewhere.
+    REDIS_URL: str | None = field(default=None, repr=False)
+    #: Threads that run Django's views, each with its own database connection.
+    THREADS: int = 8
+    #: Connections of graders and learners; further requests get status 503.
+    MAX_CONNECTIONS: int = 5000

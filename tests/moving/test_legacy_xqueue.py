@@ -148,9 +148,9 @@ def test_import_that_was_killed_is_finished(monkeypatch, was_enqueued):
     make_row()
     original = adopt.submission_queue.enqueue
 
-    def crash(new: Any, **limits: bool) -> None:
+    def crash(new: Any) -> None:
         if was_enqueued:
-            original(new, **limits)
+            original(new)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:

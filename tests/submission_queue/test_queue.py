@@ -66,7 +66,7 @@ def test_enqueue_returns_the_limit_or_1_if_the_length_is_unknown(monkeypatch):
     def unknown(*args):
         raise DatabaseError
 
-    monkeypatch.setattr(queue, "available", unknown)
+    monkeypatch.setattr(queue, "_available", unknown)
     assert queue.enqueue(new_submission(queue_key="uncounted")) == 1
     assert status_of("uncounted") == Status.WAITING
 
@@ -565,3 +565,33 @@ def test_lease_ends_by_the_database_clock(grader_id, monkeypatch):
     assert queue.pull("python", grader_id)
     with time_machine.travel(timezone.now() + timedelta(minutes=10)):
         assert queue.pull("python", grader_id) is None, "its lease has not ended"
+
+
+def test_available_counts_reads_all_queues_in_one_statement(django_assert_num_queries, grader_id):
+    for number in range(3):
+        queue.enqueue(new_submission("python", queue_key=f"a{number}"))
+    queue.enqueue(new_submission("other", queue_key="b"))
+    assert queue.pull("other", grader_id)
+    with django_assert_num_queries(1):
+        found = queue.available_counts({"python": 2, "other": 5, "unknown": 1})
+    assert found == {"python": 2, "other": 0, "unknown": 0}
+    with django_assert_num_queries(2):
+        many = queue.available_counts({f"queue {n}": 1 for n in range(150)} | {"python": 9})
+    assert many["python"] == 3
+    assert sum(many.values()) == 3
+    with django_assert_num_queries(0):
+        assert queue.available_counts({}) == {}
+
+
+def test_submission_that_is_given_back_was_not_delivered(django_assert_num_queries, grader_id):
+    queue.enqueue(new_submission(queue_key="first"))
+    queue.enqueue(new_submission(queue_key="second"))
+    pulled = queue.pull("python", grader_id)
+    with django_assert_num_queries(1):
+        assert queue.give_back(pulled)
+    assert not queue.give_back(pulled)
+    again = queue.pull("python", grader_id)
+    assert (again.submission_id, again.delivery) == (pulled.submission_id, 1)
+    assert again.pullkey != pulled.pullkey
+    assert not queue.give_back(pulled)  # the lease is another one's
+    assert Submission.objects.get(pk=again.submission_id).deliveries == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core import checks
 
 from xqueue_bridge.checks.databases import check_databases, check_deployment
+from xqueue_bridge.checks.gateway import check_gateway
 from xqueue_bridge.checks.host import check_files_storage, check_host
 from xqueue_bridge.checks.lms import check_lms
 from xqueue_bridge.checks.monitoring import check_alerts, check_metrics
@@ -25,6 +26,7 @@ __all__ = [
     "check_databases",
     "check_deployment",
     "check_files_storage",
+    "check_gateway",
     "check_history",
     "check_host",
     "check_lms",
@@ -50,6 +52,7 @@ def register_all() -> None:
     checks.register(check_credentials, "xqueue_bridge")
     checks.register(check_metrics, "xqueue_bridge")
     checks.register(check_alerts, "xqueue_bridge")
+    checks.register(check_gateway, "xqueue_bridge")
     checks.register(check_databases, checks.Tags.database)
     checks.register(check_deployment, "xqueue_bridge", deploy=True)
     checks.register(check_files_storage, "xqueue_bridge", deploy=True)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import checks
 
 from xqueue_bridge.checks.messages import error
-from xqueue_bridge.option_groups import AlertOptions
+from xqueue_bridge.option_groups import AlertOptions, GatewayOptions
 from xqueue_bridge.options import Options
 
 _SECONDS = 10 * 365 * 86_400  # now plus this is still a valid date
@@ -22,8 +22,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "MAX_BODY_BYTES": (1, _BYTES),
     "MAX_FILES": (0, _SMALL),
     "MAX_FILE_BYTES": (1, _BYTES),
-    "MAX_PENDING_ANSWERS": (0, _SMALL),
-    "PRIORITY_SECONDS": (0, 7 * 86_400),
     "FILE_URL_SECONDS": (1, _SECONDS),
     "LEASE_SECONDS": (1, _SECONDS),
     "MAX_DELIVERIES": (1, _SMALL),
@@ -46,6 +44,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "GRADER_GONE_SECONDS": (60, _SECONDS),
     "FAILED_PER_HOUR": (1, _BYTES),
     "REPEAT_SECONDS": (0, _SECONDS),
+    "HOLD_SECONDS": (0, 3600),
+    "SILENT_SECONDS": (0.1, 3600),
+    "POLL_SECONDS": (0.02, 60),
+    "THREADS": (1, 500),
+    "MAX_CONNECTIONS": (1, 1_000_000),
 }
 #: REST framework reads only the unit's first letter, so it takes a month for a minute.
 _RATE = re.compile(r"0*[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
@@ -60,7 +63,8 @@ def wrong_number(name: str, value: object, where: str) -> list[checks.CheckMessa
     if least <= value <= greatest:
         return []
     text = f"{where}[{name!r}] is {value!r}, not between {least} and {greatest}."
-    example = getattr(Options, name, getattr(AlertOptions, name, least))
+    groups = (Options, AlertOptions, GatewayOptions)
+    example = next((getattr(each, name) for each in groups if hasattr(each, name)), least)
     return [error("E008", text, f"{where}[{name!r}] = {example!r}")]
 
 

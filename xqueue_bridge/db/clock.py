@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db.models import DateTimeField, Func, Value
 from django.utils import timezone
-
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models.sql.compiler import SQLCompiler, _AsSqlType
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -24,8 +20,8 @@ class DatabaseNow(Func):
 
     output_field = DateTimeField()
 
-    def __init__(self, offset: timedelta = timedelta(0)) -> None:
-        super().__init__()
+    def __init__(self, offset: timedelta = timedelta(0), **extra: Any) -> None:
+        super().__init__(**extra)
         self._offset = offset
         self._here = timezone.now()
 
@@ -35,9 +31,7 @@ class DatabaseNow(Func):
         later._here = self._here
         return later
 
-    def as_sqlite(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: object
-    ) -> _AsSqlType:
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
         value = Value(self._here + self._offset, output_field=DateTimeField())
         return value.as_sql(compiler, connection)
 

@@ -15,6 +15,7 @@ from xqueue_bridge.protocol.reply_warnings import (
     CODE_HEADER,
     FILES_HEADER,
     HELD_HEADER,
+    HOLD_HEADER,
     MAX_SCORE_HEADER,
     NO_FILE,
     RESULT_HEADER,
@@ -120,6 +121,8 @@ class QueueClient:
         self._session.trust_env = False  # a password of ~/.netrc is for another purpose
         #: With what the URLs of files begin, once logged in; "" if the server does not say.
         self.files_url = ""
+        #: Seconds for which a gateway may hold a pull; less than the TIMEOUT.
+        self.hold_seconds = 0.0
         #: Whether the server held the last pull until there was work or its time was over.
         self.was_held = False
 
@@ -146,7 +149,12 @@ class QueueClient:
 
     def pull(self, queue_name: str) -> Submission | None:
         """Return the next submission of a queue, or None if the queue is empty."""
-        response = self._call_raw("GET", "get_submission/", params={"queue_name": queue_name})
+        response = self._call_raw(
+            "GET",
+            "get_submission/",
+            params={"queue_name": queue_name},
+            headers={HOLD_HEADER: f"{self.hold_seconds:g}"},
+        )
         self.was_held = HELD_HEADER in response.headers
         code, content = _envelope(response)
         takes_tests = response.headers.get(RESULT_HEADER) == RESULT_VERSION

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xqueue_bridge.data import GradedTest
 from xqueue_bridge.exceptions import InvalidReply
@@ -31,7 +32,7 @@ class Preview:
     ``feedback`` is sanitised if ``is_sanitised``, with the table of the visible tests.
     """
 
-    reply: Mapping[str, object]
+    reply: Mapping[str, Any]
     feedback: str = ""
     tests: tuple[GradedTest, ...] = ()
     staff_note: str = ""

@@ -35,6 +35,8 @@ MAX_PAUSE = 15.0
 #: further submission would lose a delivery. The pause doubles up to MAX_BROKEN_PAUSE.
 MAX_ERRORS = 3
 MAX_BROKEN_PAUSE = 300.0
+#: Seconds for which a gateway may hold a pull.
+HOLD_SECONDS = 8.0
 
 
 @dataclass
@@ -60,6 +62,8 @@ class Worker:
 
     def run(self) -> int:
         """Work until ``stop`` is set; return an exit status: 1 after too many failures in a row."""
+        # A pull that is held would delay those from the other queues.
+        self.client.hold_seconds = HOLD_SECONDS if len(self.queue_names) == 1 else 0.0
         failures = 0
         while not self._should_stop():
             began = time.monotonic()

@@ -9,6 +9,7 @@ from typing import Any
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
+from xqueue_bridge.data import PulledSubmission
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.protocol.codes import MEANINGS, Code
 from xqueue_bridge.protocol.reply_warnings import (
@@ -49,6 +50,11 @@ class Envelope(Response):
 
     ``jobs`` run after the response has been sent.
     """
+
+    #: Of the response to a pull, for the gateway: the queue's name if it was empty, or what was
+    #: leased.
+    empty_queue = ""
+    pulled: PulledSubmission | None = None
 
     def __init__(self, content: object = "", *, failed: bool = False, problem: str = "") -> None:
         super().__init__(content, exception=failed)

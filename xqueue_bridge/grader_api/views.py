@@ -206,8 +206,11 @@ class SubmissionView(XQueueView):
         except QueueContended:
             return failure(f"Error fetching submission for {queue_name}. Please try again.")
         if pulled is None:
-            return failure(f"Queue '{queue_name}' is empty")
+            response = failure(f"Queue '{queue_name}' is empty")
+            response.empty_queue = queue_name
+            return response
         response = success(json.dumps(serialize_submission(request, pulled)))
+        response.pulled = pulled
         response[RESULT_HEADER] = RESULT_VERSION
         max_score = queue.max_score(queue_name, pulled.points)
         if max_score is not None:

@@ -12,7 +12,6 @@ from xqueue_bridge.grader_replies.backends.base import (
     OnApplied,
     RegradeBackend,
     get_reply_backend,
-    reads_state,
 )
 from xqueue_bridge.grader_replies.external_grade import external_grade
 from xqueue_bridge.grader_replies.inbox import (
@@ -33,11 +32,9 @@ from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.grader_replies.queries import (
     Outcome,
     graded_submissions,
-    last_error_of,
     outcomes_of,
     pending_replies_to,
     replies_about,
-    valid_replies_to,
 )
 from xqueue_bridge.grader_replies.reopen import reopen
 from xqueue_bridge.grader_replies.retirement import (
@@ -46,7 +43,7 @@ from xqueue_bridge.grader_replies.retirement import (
     replies_to_retire,
     scrub_replies,
 )
-from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again, wait_for_other
+from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again
 
 __all__ = [
     "FAILURE_MESSAGE",
@@ -69,12 +66,10 @@ __all__ = [
     "graded_submissions",
     "has_open_reply",
     "has_valid_reply",
-    "last_error_of",
     "outcomes_of",
     "parse_reply",
     "pending_replies_to",
     "purge_replies",
-    "reads_state",
     "record_if_duplicate",
     "reopen",
     "replies_about",
@@ -87,8 +82,6 @@ __all__ = [
     "store_reply",
     "submissions_with_replies",
     "undelivered_by_queue",
-    "valid_replies_to",
     "wait_again",
-    "wait_for_other",
     "without_text",
 ]

@@ -16,10 +16,7 @@ from typing import Any, TypeAlias
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.protocol.headers import make_hashkey
 
-#: The fields of a problem, which may have any form.
 State: TypeAlias = Mapping[str, Any]
-#: What a state has about one answer or input.
-Entry: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class GradedAnswer:
 
     points: float
     queue_key: str | None
-    entry: Entry
+    entry: dict[str, Any]
 
 
 def waiting_keys(state: State) -> frozenset[str]:
@@ -84,7 +81,7 @@ def possible_of(state: State, points: Mapping[str, float]) -> float:
 
 def graded(
     state: State, answer_id: str, reply: GraderReply, *, points: float, possible: float
-) -> State:
+) -> dict[str, Any]:
     """Return the state after one answer has received its points and no longer waits."""
     entry = {
         "correctness": "correct" if reply.correct else "incorrect",
@@ -102,14 +99,14 @@ def graded(
     return {**state, "correct_map": correct_map, "score": score}
 
 
-def failed(state: State, answer_id: str, msg: str, *, possible: float) -> State:
+def failed(state: State, answer_id: str, msg: str, *, possible: float) -> dict[str, Any]:
     """Return the state after no grader could grade an answer: it does not wait, and has no points.
 
     The answer is ``incomplete`` instead of ``incorrect``. The attempt is not counted; if several
     answers of it fail, it is given back once.
     """
     reply = GraderReply(correct=False, score=0, msg=msg)
-    after = dict(graded(state, answer_id, reply, points=0, possible=possible))
+    after = graded(state, answer_id, reply, points=0, possible=possible)
     after["correct_map"][answer_id]["correctness"] = "incomplete"
     attempts = state.get("attempts")
     if type(attempts) is int and attempts > 0 and not not_graded_answers(state):
@@ -185,7 +182,7 @@ def graded_answer(state: State, answer_id: str) -> GradedAnswer | None:
     return GradedAnswer(_earned(entry), key if isinstance(key, str) else None, dict(entry))
 
 
-def waiting_again(state: State, answer_id: str, queue_key: str, time: str) -> State:
+def waiting_again(state: State, answer_id: str, queue_key: str, time: str) -> dict[str, Any]:
     """Return the state in which a graded answer waits for another reply; its score stays."""
     entry = {
         **state["correct_map"][answer_id],
@@ -196,7 +193,7 @@ def waiting_again(state: State, answer_id: str, queue_key: str, time: str) -> St
     return with_entry(state, answer_id, entry)
 
 
-def with_entry(state: State, answer_id: str, entry: Entry) -> State:
+def with_entry(state: State, answer_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the state with another entry of one answer."""
     return {**state, "correct_map": {**state["correct_map"], answer_id: dict(entry)}}
 
@@ -212,7 +209,7 @@ def shown(state: State, input_id: str, msg: str) -> dict[str, object]:
     return {**state, "input_state": {**state["input_state"], input_id: entry}}
 
 
-def _answer(state: State, answer_id: str) -> object:
+def _answer(state: State, answer_id: str) -> Any:
     answers = state.get("student_answers")
     return answers.get(answer_id) if isinstance(answers, Mapping) else None
 
@@ -232,7 +229,7 @@ def _is_points(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and value >= 0
 
 
-def _entries(state: State, field: str) -> Iterator[tuple[str, Entry]]:
+def _entries(state: State, field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     entries = state.get(field)
     if isinstance(entries, Mapping):
         yield from ((name, e) for name, e in entries.items() if isinstance(e, Mapping))

@@ -7,6 +7,7 @@ filter, because it needs openedx-filters.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -37,7 +38,7 @@ def filter_submission(
     queue_name: str,
     body: str,
     file_names: tuple[str, ...],
-) -> tuple[object, object]:
+) -> tuple[str, str]:
     """Return queue name and body of a submission after the host's steps; raise FilterStopped."""
     given = {
         "user_id": user_id,
@@ -70,7 +71,7 @@ def filter_result(
     return after["correct"], after["score"], after["msg"]
 
 
-def _run(filter_type: str, given: dict[str, object]) -> dict[str, object]:
+def _run(filter_type: str, given: dict[str, Any]) -> dict[str, Any]:
     if not is_configured(filter_type):
         return given
     try:

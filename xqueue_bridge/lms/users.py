@@ -7,6 +7,7 @@ unless its docstring gives another number.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -54,11 +55,11 @@ def user_ids_of(usernames: Collection[str]) -> dict[str, int]:
     return dict(rows.values_list(username_field(), "pk"))
 
 
-def select_user_id(username: str) -> QuerySet[AbstractBaseUser, int]:
+def select_user_id(username: str) -> QuerySet[Any, int]:
     """Return a queryset of the id of this username, to be used as a subquery; no statement."""
     return _users().filter(**{username_field(): username}).values_list("pk", flat=True)
 
 
-def _users() -> Manager[AbstractBaseUser]:
+def _users() -> Manager[Any]:
     # Not ``objects``, which a host's user model may rename.
     return get_user_model()._default_manager

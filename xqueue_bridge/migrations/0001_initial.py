@@ -2,9 +2,7 @@
 
 import django.core.serializers.json
 import django.db.models.deletion
-import django.utils.timezone
 import xqueue_bridge.db.fields
-import xqueue_bridge.submission_queue.priority_models
 from django.conf import settings
 from django.db import migrations, models
 
@@ -276,36 +274,6 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "subsection grade",
                 "verbose_name_plural": "subsection grades",
-            },
-        ),
-        migrations.CreateModel(
-            name="QueueSettings",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "queue_name",
-                    xqueue_bridge.db.fields.NameField(
-                        max_length=128, unique=True, verbose_name="queue name"
-                    ),
-                ),
-                (
-                    "paused_at",
-                    models.DateTimeField(
-                        editable=False,
-                        help_text="Since then graders get no submissions of it; empty: not paused.",
-                        null=True,
-                        verbose_name="paused at",
-                    ),
-                ),
-            ],
-            options={
-                "verbose_name": "queue settings",
-                "verbose_name_plural": "queue settings",
             },
         ),
         migrations.CreateModel(
@@ -606,7 +574,7 @@ class Migration(migrations.Migration):
                 ("user_id", models.PositiveBigIntegerField(verbose_name="user id")),
                 (
                     "course_id",
-                    xqueue_bridge.db.fields.CourseKeyField(
+                    xqueue_bridge.db.fields.LearningContextKeyField(
                         max_length=255, verbose_name="course key"
                     ),
                 ),
@@ -932,61 +900,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Priority",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "queue_name",
-                    xqueue_bridge.db.fields.NameField(
-                        blank=True,
-                        help_text="Empty: every queue.",
-                        max_length=128,
-                        verbose_name="queue name",
-                    ),
-                ),
-                (
-                    "course_key",
-                    xqueue_bridge.db.fields.CaseSensitiveCharField(
-                        blank=True,
-                        help_text="Empty: every course.",
-                        max_length=255,
-                        validators=[
-                            xqueue_bridge.submission_queue.priority_models.validate_course_key
-                        ],
-                        verbose_name="course key",
-                    ),
-                ),
-                (
-                    "level",
-                    models.SmallIntegerField(
-                        choices=[
-                            (2, "highest"),
-                            (1, "high"),
-                            (0, "normal"),
-                            (-1, "low"),
-                            (-2, "lowest"),
-                        ],
-                        verbose_name="priority",
-                    ),
-                ),
-                ("modified", models.DateTimeField(auto_now=True, verbose_name="modified")),
-            ],
-            options={
-                "verbose_name": "priority",
-                "verbose_name_plural": "priorities",
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("queue_name", "course_key"), name="xqueue_bridge_priority_key"
-                    )
-                ],
-            },
-        ),
-        migrations.CreateModel(
             name="QueueSample",
             fields=[
                 (
@@ -1041,7 +954,6 @@ class Migration(migrations.Migration):
                     "grader_seen_seconds",
                     models.FloatField(null=True, verbose_name="seconds since a grader was seen"),
                 ),
-                ("is_paused", models.BooleanField(default=False, verbose_name="paused")),
                 (
                     "last_submission_id",
                     models.PositiveBigIntegerField(
@@ -1446,15 +1358,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("available_at", models.DateTimeField(null=True, verbose_name="available at")),
-                (
-                    "due_at",
-                    models.DateTimeField(
-                        default=django.utils.timezone.now,
-                        help_text="Graders get the submission that is due first. Empty: finished.",
-                        null=True,
-                        verbose_name="due at",
-                    ),
-                ),
                 (
                     "deliveries",
                     models.PositiveSmallIntegerField(default=0, verbose_name="deliveries"),
@@ -2109,14 +2012,12 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="submission",
             index=models.Index(
-                fields=["queue_name", "due_at", "available_at", "id"], name="xqueue_bridge_work"
+                fields=["queue_name", "available_at", "id"], name="xqueue_bridge_work"
             ),
         ),
         migrations.AddIndex(
             model_name="submission",
-            index=models.Index(
-                fields=["user_id", "usage_key", "status"], name="xqueue_bridge_learner_block"
-            ),
+            index=models.Index(fields=["user_id", "usage_key"], name="xqueue_bridge_learner_block"),
         ),
         migrations.AddIndex(
             model_name="submission",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from django.apps.registry import Apps
 from django.db import connections, models
@@ -168,7 +169,7 @@ class LegacyTable:
         rows = self._unfinished(unacknowledged=False)
         yield from rows.defer("xqueue_body", "s3_keys", "s3_urls").iterator(chunk_size=500)
 
-    def _unfinished(self, unacknowledged: bool) -> QuerySet[LegacyRow]:
+    def _unfinished(self, unacknowledged: bool) -> QuerySet[Any]:
         # "IN (0)" instead of "NOT retired": MySQL uses no index for the latter.
         unfinished = Q(retired__in=[False])
         unfinished |= Q(retired__in=[True], grader_reply=CLAIMED)
@@ -177,7 +178,7 @@ class LegacyTable:
             unfinished |= answered & ~Q(grader_reply__in=(IMPORTED, FORWARDED))
         return self._rows().filter(unfinished)
 
-    def _rows(self) -> QuerySet[LegacyRow]:
+    def _rows(self) -> QuerySet[Any]:
         return LegacyRow._default_manager.using(self._alias)
 
 

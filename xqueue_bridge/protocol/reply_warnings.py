@@ -24,6 +24,8 @@ MAX_SCORE_HEADER = "X-XQueue-Max-Score"
 FILES_HEADER = "X-XQueue-Files"
 #: Header of a response to get_submission that a server with long-polling has held.
 HELD_HEADER = "X-XQueue-Held"
+#: Request header of get_submission: seconds for which the grader waits without a byte.
+HOLD_HEADER = "X-XQueue-Hold"
 #: Text of the response to a file link that is false or has expired, with status 404.
 NO_FILE = "There is no such file now.\n"
 

@@ -1,6 +1,5 @@
 """Public API of the package."""
 
-from xqueue_bridge.regrading.items import open_keys
 from xqueue_bridge.regrading.jobs import (
     MAX_PER_MINUTE,
     RegradeOptions,
@@ -29,7 +28,6 @@ __all__ = [
     "cancel",
     "end_finished",
     "items_to_retire",
-    "open_keys",
     "pause",
     "preview",
     "progress",

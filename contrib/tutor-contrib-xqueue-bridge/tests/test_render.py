@@ -14,21 +14,28 @@ import pytest
 import yaml
 
 SWEEP = "xqueue_bridge_sweep --forever --interval 2"
+GATEWAY = "xqueue_bridge_gateway --host 0.0.0.0 --port 8030"
 
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The environment that ``tutor config save`` writes."""
-    root = tmp_path_factory.mktemp("tutor")
+    return rendered(tmp_path_factory.mktemp("tutor"))
+
+
+def rendered(root: Path, *values: str) -> Path:
+    """Render an environment with these values of the configuration."""
     variables = {
         **os.environ,
         "TUTOR_ROOT": str(root),
         "TUTOR_PLUGINS_ROOT": str(root / "plugins"),
     }
-    for arguments in (
-        ["plugins", "enable", "xqueue-bridge"],
-        ["config", "save", "--set", "XQUEUE_BRIDGE_SETTINGS={LEASE_SECONDS: 600}"],
-    ):
+    chosen = [
+        each
+        for value in ("XQUEUE_BRIDGE_SETTINGS={LEASE_SECONDS: 600}", *values)
+        for each in ("--set", value)
+    ]
+    for arguments in (["plugins", "enable", "xqueue-bridge"], ["config", "save", *chosen]):
         done = subprocess.run(
             ["tutor", *arguments], env=variables, capture_output=True, text=True, check=False
         )
@@ -104,3 +111,41 @@ def test_sweeper_of_kubernetes(env: Path) -> None:
     worker["containers"][0].pop("args")
     worker["containers"][0]["name"] = "xqueue-bridge-sweeper"
     assert spec == worker
+
+
+@pytest.fixture(scope="module")
+def with_gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment with the gateway switched on."""
+    return rendered(
+        tmp_path_factory.mktemp("gateway"), "XQUEUE_BRIDGE_RUN_GATEWAY=true", "ENABLE_HTTPS=true"
+    )
+
+
+def test_gateway_is_off_by_default(env: Path) -> None:
+    path = env / "apps" / "openedx" / "settings" / "lms" / "production.py"
+    assert "GATEWAY" not in assigned(path, "XQUEUE_BRIDGE")
+    for name in ("local/docker-compose.prod.yml", "k8s/deployments.yml", "apps/caddy/Caddyfile"):
+        assert "xqueue-bridge-gateway" not in (env / name).read_text()
+    assert "uvicorn httptools" not in (env / "build" / "openedx" / "Dockerfile").read_text()
+
+
+def test_gateway(with_gateway: Path) -> None:
+    """It runs beside the sweeper with the same settings, and Caddy sends pulls to it."""
+    path = with_gateway / "apps" / "openedx" / "settings" / "lms" / "production.py"
+    assert assigned(path, "XQUEUE_BRIDGE")["GATEWAY"] == {}
+    text = (with_gateway / "local" / "docker-compose.prod.yml").read_text()
+    services = yaml.safe_load(text)["services"]
+    gateway, sweeper = services["xqueue-bridge-gateway"], services["xqueue-bridge-sweeper"]
+    assert gateway.pop("command") == f"./manage.py lms {GATEWAY}"
+    sweeper.pop("command")
+    assert gateway == sweeper
+    documents = list(yaml.safe_load_all((with_gateway / "k8s" / "deployments.yml").read_text()))
+    by_name = {each["metadata"]["name"]: each for each in documents if each}
+    spec = by_name["xqueue-bridge-gateway"]["spec"]["template"]["spec"]
+    assert " ".join(spec["containers"][0]["args"]) == f"./manage.py lms {GATEWAY}"
+    services_text = (with_gateway / "k8s" / "services.yml").read_text()
+    names = {each["metadata"]["name"] for each in yaml.safe_load_all(services_text) if each}
+    assert "xqueue-bridge-gateway" in names
+    caddy = (with_gateway / "apps" / "caddy" / "Caddyfile").read_text()
+    assert "reverse_proxy xqueue-bridge-gateway:8030" in caddy
+    assert "uvicorn httptools" in (with_gateway / "build" / "openedx" / "Dockerfile").read_text()

@@ -12,6 +12,7 @@ DEFAULTS = {
     "SETTINGS": {},
     "FILES_DIRECTORY": "/openedx/media-private/xqueue_bridge",
     "SWEEP_INTERVAL": 2,
+    "RUN_GATEWAY": False,
 }
 #: Run by ``tutor local launch`` and ``tutor k8s launch``; errors of the checks stop it.
 INIT_LMS = """

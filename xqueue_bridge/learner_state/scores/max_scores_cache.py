@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any
 
-from opaque_keys.edx.keys import CourseKey, UsageKey
+from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.cache import BestEffortCache
 
 DAY = 24 * 60 * 60
 #: Memcached allows 250 characters, of which Django uses some for its prefix and version.
 LONGEST_NAME = 200
-
-
-class PublishedCourse(Protocol):
-    """A course of the platform; ``subtree_edited_on`` is read, too, if it has one."""
-
-    id: CourseKey
 
 
 class MaxScoresCache:
@@ -35,7 +29,7 @@ class MaxScoresCache:
         self._pending: dict[UsageKey, float] = {}
 
     @classmethod
-    def create_for_course(cls, course: PublishedCourse) -> MaxScoresCache:
+    def create_for_course(cls, course: Any) -> MaxScoresCache:
         """Return a cache for the course as it was last published.
 
         ``course`` has an ``id`` and, if it is known, the time ``subtree_edited_on``.

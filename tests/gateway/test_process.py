@@ -1,0 +1,139 @@
+"""The gateway's process: graders with the protocol only, killed graders, and its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.gateway.process import Running, gateway_process
+from tests.integration.conftest import eventually, grade_of, submit
+from tests.submission_queue.factories import GOOD_REPLY
+from xqueue_bridge.grader.client import QueueClient
+from xqueue_bridge.grader.results import Result
+from xqueue_bridge.grader.worker import Worker
+from xqueue_bridge.submission_queue import api
+from xqueue_bridge.submission_queue.models import Submission
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: The read timeout of xqueue-watcher.
+WATCHER_TIMEOUT = 1
+SUBMISSIONS = 10
+
+
+@pytest.fixture
+def gateway(transactional_db, settings, tmp_path: Path) -> Iterator[Running]:
+    settings.XQUEUE_BRIDGE = {"GATEWAY": {"HOLD_SECONDS": 60}}
+    with gateway_process(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def secret(transactional_db) -> str:
+    return api.create_grader("watcher", ["python"])
+
+
+def logged_in(gateway: Running, secret: str) -> requests.Session:
+    session = requests.Session()
+    form = {"username": "watcher", "password": secret}
+    response = session.post(f"{gateway.url}/xqueue/login/", data=form, timeout=30)
+    assert response.json()["return_code"] == 0
+    return session
+
+
+def pull(gateway: Running, session: requests.Session, timeout: float = 60) -> requests.Response:
+    url = f"{gateway.url}/xqueue/get_submission/"
+    return session.get(url, params={"queue_name": "python"}, timeout=timeout)
+
+
+def test_grader_with_the_timeout_of_xqueue_watcher_is_held_for_longer(gateway, secret) -> None:
+    """C72: each submission is pulled once, by a request that was waiting for it."""
+    session, pulled, times = logged_in(gateway, secret), [], []
+
+    def grade() -> None:
+        while len(pulled) < SUBMISSIONS:
+            began = time.monotonic()
+            response = pull(gateway, session, WATCHER_TIMEOUT)
+            content = json.loads(response.json()["content"])
+            times.append(time.monotonic() - began)
+            form = {"xqueue_header": content["xqueue_header"], "xqueue_body": GOOD_REPLY}
+            put = session.post(f"{gateway.url}/xqueue/put_result/", data=form, timeout=30)
+            assert put.json() == {"return_code": 0, "content": ""}
+            pulled.append(json.loads(content["xqueue_header"])["submission_id"])
+
+    grader = threading.Thread(target=grade)
+    grader.start()
+    learners = []
+    for number in range(SUBMISSIONS):
+        # The first ones are waited for beyond the timeout.
+        time.sleep(2.5 * WATCHER_TIMEOUT if number < 2 else 0.05)
+        learners.append(submit(f"key {number}"))
+    grader.join(60)
+    assert len(set(pulled)) == SUBMISSIONS
+    assert max(times) > 2 * WATCHER_TIMEOUT
+    assert eventually(lambda: [grade_of(each) for each in learners] == [1] * SUBMISSIONS, 60)
+    assert set(Submission.objects.values_list("deliveries", flat=True)) == {1}
+
+
+def test_killed_grader_holds_no_lease(gateway, secret) -> None:
+    session = logged_in(gateway, secret)
+    cookie = session.cookies["xqueue_session_key"]
+    program = (
+        "import sys, requests\n"
+        "print('started', flush=True)\n"
+        "requests.get(sys.argv[1], cookies={'xqueue_session_key': sys.argv[2]}, timeout=60)\n"
+    )
+    url = f"{gateway.url}/xqueue/get_submission/?queue_name=python"
+    graders = [
+        subprocess.Popen([sys.executable, "-c", program, url, cookie], stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for grader in graders:
+        assert grader.stdout
+        grader.stdout.readline()
+    time.sleep(2)
+    for grader in graders:
+        grader.send_signal(signal.SIGKILL)
+        grader.communicate()
+    time.sleep(0.5)
+    submit("key")
+    time.sleep(1)
+    assert Submission.objects.get().deliveries == 0
+    assert pull(gateway, session).json()["return_code"] == 0
+    assert Submission.objects.get().deliveries == 1
+
+
+def test_sigterm_ends_the_process_and_responds_to_held_pulls(gateway, secret) -> None:
+    session, responses = logged_in(gateway, secret), []
+    held = threading.Thread(target=lambda: responses.append(pull(gateway, session)))
+    held.start()
+    time.sleep(1.5)
+    gateway.process.terminate()
+    assert gateway.process.wait(60) == 0  # else StopSignals would have ended it, with 143
+    held.join(10)
+    assert responses[0].json() == {"return_code": 1, "content": "Queue 'python' is empty"}
+    assert "Traceback" not in gateway.log.read_text()
+
+
+def test_the_grader_library_grades_through_the_gateway(gateway, secret) -> None:
+    client = QueueClient(gateway.url, "watcher", secret)
+    worker = Worker(client, ("python",), lambda submission: Result(score=1))
+    running = threading.Thread(target=worker.run)
+    running.start()
+    time.sleep(1)
+    learner = submit("key")
+    assert eventually(lambda: grade_of(learner) == 1, 60)
+    worker.stop.set()
+    submit("wakes the worker, which is held")
+    running.join(30)
+    assert not running.is_alive()
+    assert client.hold_seconds > 0

@@ -1,0 +1,74 @@
+"""The pulls that wait for work, by queue. Pure; used in the thread of the event loop only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Waiters:
+    """Wakes the pull that has waited for longest when its queue has work."""
+
+    def __init__(self) -> None:
+        #: A dict in place of an ordered set: a pull that ends leaves from the middle.
+        self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}
+        self._woken_at: dict[str, float] = {}
+        self._trying: Counter[str] = Counter()
+        self.is_closed = False
+
+    def join(self, queue_name: str, since: float) -> asyncio.Future[None]:
+        """Return a future that is done when a pull from this queue should be tried.
+
+        ``since`` is the time of the event loop before the pull that found nothing. If the queue has
+        got work after that, the future is done already.
+        """
+        future = asyncio.get_running_loop().create_future()
+        if self.is_closed or self._woken_at.get(queue_name, since - 1) >= since:
+            future.set_result(None)
+        else:
+            self._waiting.setdefault(queue_name, {})[future] = None
+        return future
+
+    def leave(self, queue_name: str, future: asyncio.Future[None]) -> None:
+        """Remove a pull that no longer waits."""
+        waiting = self._waiting.get(queue_name, {})
+        waiting.pop(future, None)
+        if not waiting:
+            self._waiting.pop(queue_name, None)
+
+    def wake(self, queue_name: str, count: int = 1) -> None:
+        """Wake the pulls that have waited for longest, one for each of ``count`` submissions."""
+        self._woken_at[queue_name] = asyncio.get_running_loop().time()
+        for future in list(self._waiting.get(queue_name, {}))[:count]:
+            self.leave(queue_name, future)
+            future.set_result(None)
+
+    def offer(self, queue_name: str, count: int) -> None:
+        """Wake pulls for ``count`` submissions that a look at the queue has found.
+
+        Pulls that have been woken, and try at present, are counted for the same submissions.
+        """
+        if (missing := count - self._trying[queue_name]) > 0:
+            self.wake(queue_name, missing)
+
+    @contextmanager
+    def trying(self, queue_name: str) -> Iterator[None]:
+        """Count a woken pull while it tries."""
+        self._trying[queue_name] += 1
+        try:
+            yield
+        finally:
+            self._trying[queue_name] -= 1
+            self._trying += Counter()  # removes a zero
+
+    def counts(self) -> dict[str, int]:
+        """Return how many pulls wait for each queue."""
+        return {queue_name: len(waiting) for queue_name, waiting in self._waiting.items()}
+
+    def close(self) -> None:
+        """Wake all pulls, and let no other one wait."""
+        self.is_closed = True
+        for queue_name, count in self.counts().items():
+            self.wake(queue_name, count)
