@@ -39,7 +39,7 @@ OF_THE_QUEUE = (
     "xqueue_bridge/views/course_team/*",
     "tests/views/test_queues.py",
     "tests/grader/*",
-    "xqueue_bridge/admin.py",
+    "xqueue_bridge/admin/*",
     "xqueue_bridge/checks/*",
     "xqueue_bridge/signals.py",
     "xqueue_bridge/tasks.py",

@@ -13,13 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.submission_queue.factories import GraderClient, make_grader, new_submission
+from xqueue_bridge.admin.base import ReadOnlyAdmin
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.crawlers import CrawlersConfig
 from xqueue_bridge.learner_state.models import RetiredLearner
-from xqueue_bridge.model_admin import ReadOnlyAdmin
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret
 from xqueue_bridge.submission_queue.models import Submission

@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.dispatch import Signal
 
 from xqueue_bridge import signals
-from xqueue_bridge.model_admin import RetryAdmin
+from xqueue_bridge.admin.base import RetryAdmin
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

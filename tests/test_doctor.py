@@ -270,6 +270,13 @@ def test_checks_of_the_database_are_findings(db, site):
     assert texts[0] == "site uses the legacy XQueue"
 
 
+def test_paused_queue_is_no_error_and_says_how_to_resume_it(db, site):
+    make_seen_grader("python")
+    api.pause_queue("python")
+    assert "xqueue_bridge_queue resume python" in problems()["queue python"]
+    assert not any(f.is_error for f in doctor.examine() if f.area == "queue python")
+
+
 def test_paused_graders(db, site):
     make_seen_grader("python")
     grader = Grader.objects.get()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class XQueueBridgeError(Exception):
     """The XQueue bridge failed."""
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: object = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
 
 
@@ -55,12 +53,17 @@ class SendError(XQueueBridgeError):
     The message is shown to the learner: plain text, possibly a lazy translation.
     """
 
-    def __init__(self, message: Any = "") -> None:
-        super().__init__(message)
-
 
 class QueueNotFound(XQueueBridgeError):
     """The queue is not one of XQUEUE_BRIDGE["QUEUES"]."""
+
+
+class TooManyPending(XQueueBridgeError):
+    """The learner has as many pending answers to the problem as MAX_PENDING_ANSWERS allows."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class QueueContended(XQueueBridgeError):

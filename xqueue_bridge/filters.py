@@ -6,8 +6,6 @@ one of the filters; ``lms/filters.py`` runs them.
 
 from __future__ import annotations
 
-from typing import Any
-
 from openedx_filters.exceptions import OpenEdxFilterException
 from openedx_filters.tooling import OpenEdxPublicFilter
 
@@ -24,7 +22,7 @@ class ExternalGraderSubmissionRequested(OpenEdxPublicFilter):
         """Refuse the submission; ``message`` is the reason that the learner reads."""
 
     @classmethod
-    def run_filter(cls, **submission: Any) -> dict[str, Any]:
+    def run_filter(cls, **submission: object) -> dict[str, object]:
         """Run the pipeline and return its result."""
         return super().run_pipeline(**submission)
 
@@ -41,6 +39,6 @@ class ExternalGraderResultReceived(OpenEdxPublicFilter):
         """Do not apply the result; ``message`` is the reason that the learner reads."""
 
     @classmethod
-    def run_filter(cls, **result: Any) -> dict[str, Any]:
+    def run_filter(cls, **result: object) -> dict[str, object]:
         """Run the pipeline and return its result."""
         return super().run_pipeline(**result)

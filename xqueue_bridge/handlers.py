@@ -209,9 +209,9 @@ def request_grade_of_deleted(
     """
     if instance.max_grade is None or getattr(origin, "model", type(origin)) is not sender:
         return
-    course_key: Any = instance.course_id
-    usage_key: Any = instance.module_state_key
-    deleted = SavedScore(instance.student_id, course_key, usage_key, version=None)
+    deleted = SavedScore(
+        instance.student_id, instance.course_id, instance.module_state_key, version=None
+    )
     request_grades(sender, scores=[deleted])
 
 
@@ -238,7 +238,7 @@ def store_published_score(
     raw_earned: float,
     raw_possible: float,
     only_if_higher: bool = False,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> bool:
     """Store the score that a block has published; return whether the row has changed."""
     from xqueue_bridge.learner_state import api as learner_state

@@ -35,6 +35,8 @@ from xqueue_bridge.submission_queue.grader_models import (
     RevokedSession,
 )
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.priority_models import Priority
+from xqueue_bridge.submission_queue.queue_models import QueueSettings
 from xqueue_bridge.worker.models import Heartbeat
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
@@ -55,8 +57,10 @@ __all__ = [
     "PersistentSubsectionGrade",
     "PersistentSubsectionGradeOverride",
     "PersistentSubsectionGradeOverrideHistory",
+    "Priority",
     "QueueGrant",
     "QueueSample",
+    "QueueSettings",
     "ReceivedReply",
     "Regrade",
     "RegradeItem",

@@ -54,6 +54,16 @@ class Options:
     # .. setting_default: 4000000
     # .. setting_description: Maximum size of one file.
     MAX_FILE_BYTES: int = 4_000_000
+    # .. setting_name: XQUEUE_BRIDGE['MAX_PENDING_ANSWERS']
+    # .. setting_default: 50
+    # .. setting_description: Maximum number of answers of one learner to one problem that wait for
+    #   a grader or are with one; 0: no limit.
+    MAX_PENDING_ANSWERS: int = 50
+    # .. setting_name: XQUEUE_BRIDGE['PRIORITY_SECONDS']
+    # .. setting_default: 3600.0
+    # .. setting_description: Seconds by which a submission with one step more priority is due
+    #   earlier; 0: all submissions of a queue are pulled in the order of arrival.
+    PRIORITY_SECONDS: float = 3600.0
     # .. setting_name: XQUEUE_BRIDGE['SEND_ERROR_CLASS']
     # .. setting_default: None
     # .. setting_description: Dotted path of the exception that a failed send raises, so that the

@@ -90,6 +90,17 @@ def test_healthy_queue_opens_no_alert(sweep, figures) -> None:
     assert not Alert.objects.exists()
 
 
+def test_paused_queue_is_neither_stalled_nor_without_graders(sweep) -> None:
+    """Nor for STALLED_SECONDS after it is resumed; then a backlog that stays is trouble."""
+    old = {"oldest_seconds": 5000.0, "grader_seen_seconds": 5000.0, "graders": 0}
+    sweep(is_paused=True, **old)
+    assert not Alert.objects.exists()
+    sweep(10, oldest_seconds=5600.0)
+    assert not Alert.objects.exists()
+    sweep(6, oldest_seconds=5960.0)
+    assert Alert.objects.get().kind == "stalled"
+
+
 def test_failures_of_an_hour_are_told(sweep) -> None:
     sweep(failed_total=100)
     sweep(30, failed_total=109)

@@ -44,6 +44,15 @@ Regrade.objects.update(released_until="2020-01-01T00:00Z")
 regrading.release_due()
 for score in (1, 0, 1):
     grade(queue.pull("python", None).submission_id, score, "Graded again.")
+from datetime import timedelta
+from django.utils import timezone
+from tests.stuck_answers.factories import dead_reply, lost, no_reply
+from xqueue_bridge.models import StudentModule
+for n in range(4):
+    for make in (lost, no_reply, dead_reply):
+        user_id = make(f"stuck {make.__name__} {n}")
+        User.objects.filter(pk=user_id).update(first_name=names[n % 3])
+StudentModule.objects.update(modified=timezone.now() - timedelta(hours=2))
 call_command("xqueue_bridge_grader", "create", "demo-grader", "--queue", "demo")
 """
 
@@ -77,7 +86,7 @@ def test_pages_of_a_course_team(browser: Browser, url: str, colours: Any, width:
         page.wait_for_url("**/xqueue/queues/")
         look(page, f"{TEAM}/submissions/", f"submissions-{colours}")
         page.get_by_role("link", name="Next").click()
-        expect(page.get_by_role("row")).to_have_count(1 + 35)
+        expect(page.get_by_role("row")).to_have_count(1 + 43)
         page.get_by_role("rowheader").first.get_by_role("link").click()
         page.get_by_text("Feedback").first.click()
         check(page, f"submission-{colours}")
@@ -89,7 +98,8 @@ def test_pages_of_a_course_team(browser: Browser, url: str, colours: Any, width:
         page.get_by_role("rowheader").first.get_by_role("link").click()
         expect(page.get_by_role("img", name="Number of submissions")).to_be_visible()
         check(page, f"problem-{colours}")
-        for kind in ("submissions", "regrades", "problems"):
+        look(page, f"{TEAM}/stuck/", f"stuck-{colours}")
+        for kind in ("submissions", "regrades", "problems", "stuck"):
             look(page, f"{EMPTY}/{kind}/", f"no-{kind}-{colours}")
 
 
@@ -107,6 +117,26 @@ def test_regrade_is_previewed_and_started_by_keyboard(browser: Browser, url: str
         expect(page.get_by_role("heading", name="Preview")).to_be_visible()
         check(page, "preview")
         expect(page.get_by_role("status")).to_contain_text("another regrade has them: 1")
+
+
+def test_chosen_stuck_answers_are_repaired_by_keyboard(browser: Browser, url: str) -> None:
+    """Last, because the other tests look at the table with all of them."""
+    with opened(browser, url, viewport={"width": 360, "height": 800}) as page:
+        become(page, "Operator")
+        page.wait_for_url("**/xqueue/queues/")
+        page.goto(f"{TEAM}/stuck/")
+        expect(page.get_by_role("row")).to_have_count(1 + 12)
+        for box in page.get_by_role("checkbox").all()[3:]:
+            box.focus()
+            page.keyboard.press("Space")
+        page.get_by_role("button", name="Repair the chosen ones").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Stuck answers")).to_be_visible()
+        expect(page.get_by_role("row")).to_have_count(1 + 3)
+        expect(page.get_by_role("table")).to_contain_text("The learner was told")
+        check(page, "stuck-repaired")
+        page.get_by_role("link", name="Search again").click()
+        expect(page.get_by_role("row")).to_have_count(1 + 9)
 
 
 @pytest.mark.parametrize("path", ["submissions/", "regrades/", "regrades/new/"])

@@ -68,6 +68,16 @@ def test_submission_is_stored(lms, django_assert_num_queries):
     assert stored.content.body == BODY
 
 
+def test_answer_above_the_maximum_of_pending_answers_is_refused(lms, settings):
+    settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "MAX_PENDING_ANSWERS": 1}
+    assert post(lms)["return_code"] == 0
+    assert post(lms, {**HEADER, "lms_key": "key-2"}) == {
+        "return_code": 1,
+        "content": "The learner has the maximum of pending answers to this problem: 1",
+    }
+    assert Submission.objects.count() == 1
+
+
 def test_get_is_refused(lms):
     """C46: submit requires POST."""
     response = lms.http.get("/xqueue/submit/").json()

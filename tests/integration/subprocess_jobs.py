@@ -19,6 +19,7 @@ from tests.integration.killable_processes import die_at
 from tests.submission_queue.factories import GraderClient, new_submission, upload
 from xqueue_bridge.credentials import enqueue
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.stuck_answers import api as stuck_answers
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import prune
 from xqueue_bridge.tasks import sweep
@@ -135,3 +136,10 @@ def regrade_until_killed(moment: int, score: float) -> None:
     for pk in Regrade.objects.filter(finished_at=None).values_list("pk", flat=True):
         regrading.cancel(pk)
     regrading.end_finished()
+
+
+def repair_until_killed(moment: int) -> None:
+    """Find and repair stuck answers until ``moment``."""
+    die_at(moment)
+    found = stuck_answers.find(older_than=timedelta(0))
+    stuck_answers.repair([each.row_id for each in found.answers])

@@ -107,7 +107,7 @@ def test_unusual_policy_prints_warnings(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--course-key", "O C R"), "'O C R' is not a course key."),
+        (("--course-key", "O C R"), "'O C R' is not a course key"),
         (("--course-version", "v" * 256), "version: must be at most 255 printable characters"),
     ],
 )

@@ -94,7 +94,7 @@ def test_drain_report(capsys):
         ((IMPORT,), "DATABASES has no entry 'legacy_xqueue'"),
         ((REPORT, "--database", "nowhere"), "DATABASES has no entry 'nowhere'"),
         ((REPORT, "--course", "x"), "'x' is not a course key"),
-        ((IMPORT, "--database", ALIAS, "--limit", "0"), "--limit must be positive"),
+        ((IMPORT, "--database", ALIAS, "--limit", "0"), "--limit: '0' is not a whole number"),
         ((IMPORT, "--database", ALIAS, "--lease-minutes", "-1"), "--lease-minutes must be"),
         ((IMPORT, "--files-storage", "nowhere"), "--files-storage names no entry of STORAGES"),
         ((IMPORT, "--dump", "/nowhere.json"), "--dump cannot be read"),

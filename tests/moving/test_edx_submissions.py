@@ -127,9 +127,9 @@ def test_crashed_import_is_finished(db, monkeypatch, was_enqueued):
     make_row()
     original = adopt.submission_queue.enqueue
 
-    def crash(new: Any) -> int:
+    def crash(new: Any, **limits: bool) -> int:
         if was_enqueued:
-            original(new)
+            original(new, **limits)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:

@@ -148,9 +148,9 @@ def test_import_that_was_killed_is_finished(monkeypatch, was_enqueued):
     make_row()
     original = adopt.submission_queue.enqueue
 
-    def crash(new: Any) -> None:
+    def crash(new: Any, **limits: bool) -> None:
         if was_enqueued:
-            original(new)
+            original(new, **limits)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:

@@ -166,13 +166,13 @@ def test_position_is_counted_up_to_a_limit(monkeypatch):
 
 
 def test_number_of_statements(django_assert_num_queries):
-    """One without an answer; rows, position, and once for all learners graders, pauses and rate."""
+    """One without an answer; rows, position; once for all graders, both pauses and rate."""
     with django_assert_num_queries(1):
         newest_answers(7, PROBLEM)
     use_a_grader()
     queue.enqueue(new_submission())
     queue.enqueue(new_submission(user_id=8))
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         newest_answers(7, PROBLEM)
     with django_assert_num_queries(2):
         newest_answers(8, PROBLEM)

@@ -66,7 +66,7 @@ def test_enqueue_returns_the_limit_or_1_if_the_length_is_unknown(monkeypatch):
     def unknown(*args):
         raise DatabaseError
 
-    monkeypatch.setattr(queue, "_available", unknown)
+    monkeypatch.setattr(queue, "available", unknown)
     assert queue.enqueue(new_submission(queue_key="uncounted")) == 1
     assert status_of("uncounted") == Status.WAITING
 

@@ -17,8 +17,8 @@ def test_sources_of_a_status_are_those_that_may_change_to_it():
             assert (source in sources_of(target)) == (target in TRANSITIONS[source])
 
 
-def test_answered_is_final():
-    assert TRANSITIONS[Status.ANSWERED] == frozenset()
+def test_answered_only_changes_by_the_repair_of_a_stuck_answer():
+    assert TRANSITIONS[Status.ANSWERED] == {Status.WAITING}
 
 
 def test_retired_is_final_and_follows_every_status_but_answered():

@@ -121,15 +121,15 @@ def test_grader_that_works_for_long_counts():
 
 
 def test_statements_of_positions(django_assert_num_queries):
-    """One without an open submission, four for one that waits, one more if no grader was seen."""
+    """One without an open submission, five for one that waits, one more if no grader was seen."""
     with django_assert_num_queries(1):
         queue_positions(7, PROBLEM)
     queue.enqueue(new_submission())
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         queue_positions(7, PROBLEM)
     make_grader("python")
     seen(timedelta(0))
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         queue_positions(7, PROBLEM)
     queue.pull("python", Grader.objects.get().pk)
     with django_assert_num_queries(1):

@@ -159,6 +159,11 @@ def test_answers_without_a_grade_are_listed_with_their_position(client, learner,
         assert "Number 2 in the queue." in listed
         assert "No grader is running now." in listed
         assert "goes to the end of the queue" in listed
+    submission_queue.pause_queue("q")
+    page = read_page(client, learner)
+    assert "Grading is paused by staff." in page
+    assert "No grader is running" not in page
+    submission_queue.resume_queue("q")
     submission_queue.create_grader("watcher", ["q"])
     models.Grader.objects.update(last_seen_at=timezone.now())
     assert "No grader is running" not in read_page(client, learner)

@@ -101,14 +101,14 @@ def test_queue_name_with_markup_is_escaped(client, operator) -> None:
     assert "<b>bold</b>" not in client.get(QUEUES).content.decode()
 
 
-def test_page_executes_nine_statements_and_refuses_post(
+def test_page_executes_ten_statements_and_refuses_post(
     client, operator, django_assert_num_queries
 ) -> None:
     client.force_login(operator)
     assert client.post(QUEUES).status_code == 405
-    # Session and user, then: unfinished, finished, undelivered, paused graders, graders, sweeper,
-    # the samples of the last hour.
-    with django_assert_num_queries(9):
+    # Session and user, then: unfinished, finished, undelivered, paused graders, paused queues,
+    # graders, sweeper, the samples of the last hour.
+    with django_assert_num_queries(10):
         client.get(QUEUES)
 
 
@@ -121,6 +121,13 @@ def test_queue_that_no_grader_may_use_is_marked(client, operator) -> None:
     haskell, python = re.findall(r"<tr>(?:(?!<tr>).)*?</tr>", table, re.DOTALL)[1:]
     assert '<td class="bad">0<small>no grader may use it' in haskell
     assert "<td>1<small>0 s ago" in python
+
+
+def test_paused_queue_is_marked(client, operator) -> None:
+    api.enqueue(new_submission("python"))
+    api.pause_queue("python")
+    client.force_login(operator)
+    assert '<span class="paused">paused</span> python' in client.get(QUEUES).content.decode()
 
 
 def test_paused_grader_is_marked(client, operator) -> None:

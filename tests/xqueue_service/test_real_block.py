@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.utils import timezone
 from xblock.runtime import DictKeyValueStore, KvsFieldData
 
 from demo.course import Problem
@@ -246,6 +248,27 @@ def test_learner_submits_again(table) -> None:
     earlier, later = Submission.objects.order_by("pk")
     [entry] = store.fields["correct_map"].values()
     assert entry["queuestate"]["key"] == later.queue_key != earlier.queue_key
+
+
+def test_learner_above_the_maximum_of_pending_answers_is_told_to_wait(table, settings) -> None:
+    """The attempt is kept, the earlier answers stay, and a grade makes the next one possible."""
+    settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": RESPONSE_ERROR, "MAX_PENDING_ANSWERS": 1}
+    store = Memory()
+    assert submit(block(store=store), ["print(1)"]) == Submitted(True)
+    with time_machine.travel(timezone.now() + timedelta(minutes=1)):
+        outcome = submit(block(store=store), ["print(2)"])
+    assert outcome == Submitted(
+        False,
+        "Your answer was not sent to the grader (your answers to this problem that wait for a "
+        "grade: 1; no more are taken until one is graded). Your attempts are unchanged; try again.",
+    )
+    assert store.fields["attempts"] == 1
+    [entry] = store.fields["correct_map"].values()
+    assert entry["queuestate"]["key"] == Submission.objects.get().queue_key
+    Submission.objects.update(status="answered")
+    with time_machine.travel(timezone.now() + timedelta(minutes=1)):
+        assert submit(block(store=store), ["print(2)"]) == Submitted(True)
+    assert store.fields["attempts"] == 2
 
 
 def test_other_learners_and_blocks_are_apart(table) -> None:

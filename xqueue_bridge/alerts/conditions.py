@@ -42,14 +42,20 @@ def update_alerts() -> int:
 
 
 def troubles(rows: list[metrics.QueueSample], limits: AlertOptions) -> Iterator[tuple[Kind, str]]:
-    """Yield what is wrong with a queue, and the measured values, from its samples of an hour."""
+    """Yield what is wrong with a queue, and the measured values, from its samples of an hour.
+
+    What waits in a paused queue is no trouble, nor for STALLED_SECONDS after the pause.
+    """
     newest = rows[-1]
-    if (newest.oldest_seconds or 0.0) > limits.STALLED_SECONDS:
+    recent = newest.minute - timedelta(seconds=limits.STALLED_SECONDS)
+    was_paused = any(row.is_paused for row in rows if row.minute >= recent)
+    if not was_paused and (newest.oldest_seconds or 0.0) > limits.STALLED_SECONDS:
         yield Kind.STALLED, f"{newest.oldest_seconds:.0f} s"
-    if newest.waiting and not newest.graders:
+    waits = newest.waiting and not newest.is_paused
+    if waits and not newest.graders:
         yield Kind.NO_GRADER, f"waiting: {newest.waiting}"
     seen = newest.grader_seen_seconds
-    if newest.waiting and seen is not None and seen > limits.GRADER_GONE_SECONDS:
+    if waits and seen is not None and seen > limits.GRADER_GONE_SECONDS:
         yield Kind.GRADER_GONE, f"{seen:.0f} s"
     if newest.paused_graders:
         yield Kind.GRADER_PAUSED, f"paused: {newest.paused_graders}"

@@ -22,6 +22,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "MAX_BODY_BYTES": (1, _BYTES),
     "MAX_FILES": (0, _SMALL),
     "MAX_FILE_BYTES": (1, _BYTES),
+    "MAX_PENDING_ANSWERS": (0, _SMALL),
+    "PRIORITY_SECONDS": (0, 7 * 86_400),
     "FILE_URL_SECONDS": (1, _SECONDS),
     "LEASE_SECONDS": (1, _SECONDS),
     "MAX_DELIVERIES": (1, _SMALL),

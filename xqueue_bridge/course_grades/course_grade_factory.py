@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from opaque_keys.edx.keys import CourseKey
 
@@ -28,15 +28,19 @@ from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.transactions import after_commit, in_callers_transaction
 
-#: Learners whose stored grades one statement reads.
-
 log = logging.getLogger(__name__)
+
+
+class User(Protocol):
+    """A user, of whom only the id is read."""
+
+    pk: int
 
 
 class GradeResult(NamedTuple):
     """One learner's grade, or the exception that was raised instead."""
 
-    student: Any
+    student: User
     course_grade: CourseGrade | None
     error: Exception | None
 
@@ -57,10 +61,10 @@ class CourseGradeFactory:
 
     def read(
         self,
-        user: Any,
+        user: User,
         course: object = None,
         collected_block_structure: object = None,
-        course_structure: Any = None,
+        course_structure: object = None,
         course_key: CourseKey | None = None,
         create_if_needed: bool = True,
     ) -> CourseGrade | None:
@@ -76,10 +80,10 @@ class CourseGradeFactory:
 
     def update(
         self,
-        user: Any,
-        course: Any = None,
-        collected_block_structure: Any = None,
-        course_structure: Any = None,
+        user: User,
+        course: object = None,
+        collected_block_structure: object = None,
+        course_structure: object = None,
         course_key: CourseKey | None = None,
         force_update_subsections: bool = False,
     ) -> CourseGrade:
@@ -108,7 +112,7 @@ class CourseGradeFactory:
 
     def iter(
         self,
-        users: Iterable[object],
+        users: Iterable[User],
         course: object = None,
         collected_block_structure: object = None,
         course_key: CourseKey | None = None,
@@ -124,7 +128,7 @@ class CourseGradeFactory:
             return self._computed(iter(users), key)
         return self._stored(iter(users), key)
 
-    def _computed(self, users: Iterator[Any], key: CourseKey) -> Iterator[Result]:
+    def _computed(self, users: Iterator[User], key: CourseKey) -> Iterator[Result]:
         course = _course(key)
         for user in users:
             try:
@@ -140,7 +144,7 @@ class CourseGradeFactory:
             else:
                 yield GradeResult(user, grade, None)
 
-    def _stored(self, users: Iterator[Any], key: CourseKey) -> Iterator[Result]:
+    def _stored(self, users: Iterator[User], key: CourseKey) -> Iterator[Result]:
         for chunk in chunks(users):
             rows = PersistentCourseGrade.objects.filter(
                 course_id=key, user_id__in=[user.pk for user in chunk]

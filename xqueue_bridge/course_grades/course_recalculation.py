@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import merge
 from itertools import groupby
-from typing import cast
 
 from django.db.models import QuerySet
 from opaque_keys.edx.keys import CourseKey
@@ -51,7 +50,7 @@ def request_due_courses() -> int:
     """
     course_keys = set(_regrades_due().values_list("course_key", flat=True))
     for course_key in course_keys:
-        request_course(cast(CourseKey, course_key))
+        request_course(course_key)
     return len(course_keys)
 
 

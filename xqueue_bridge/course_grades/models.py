@@ -4,7 +4,6 @@ Learners are stored as user ids without a foreign key, as upstream does: grades 
 """
 
 from datetime import datetime
-from typing import cast
 
 from django.db import models
 from django.utils.translation import gettext
@@ -196,7 +195,7 @@ class PersistentCourseGrade(models.Model):
     @property
     def key(self) -> tuple[int, CourseKey]:
         """The user id and the course key."""
-        return self.user_id, cast(CourseKey, self.course_id)
+        return self.user_id, self.course_id
 
     @property
     def revision(self) -> tuple[int, datetime]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import cast
 
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -95,7 +94,7 @@ def apply_pending_overrides(limit: int = 100) -> int:
     keys = set(rows.order_by("pending_since").values_list("user_id", "course_id")[:limit])
     for user_id, course_key in keys:
         try:
-            _apply_pending(user_id, cast(CourseKey, course_key))
+            _apply_pending(user_id, course_key)
         except Exception as exc:  # one learner's error must not stop the other learners' overrides
             name = type(exc).__name__
             log.exception("The overrides of learner %s in %s: %s", user_id, course_key, name)
@@ -106,7 +105,7 @@ def override_history(user_id: int, course_key: CourseKey) -> Iterator[OverrideEn
     """Yield the overrides of a learner's grades in a course and their removals, newest first."""
     rows = History.objects.filter(user_id=user_id, course_id=course_key)
     for row in rows.order_by("-id").iterator(chunk_size=500):
-        usage_key = with_run(cast(UsageKey, row.usage_key), course_key)
+        usage_key = with_run(row.usage_key, course_key)
         yield OverrideEntry(usage_key, row.action, override_of(row), row.created)
 
 
@@ -163,7 +162,7 @@ def _apply_pending(
                 entries.append(entry)
             known = {each.usage_key for each in course.subsections}
             for each in entries:
-                usage_key = with_run(cast(UsageKey, each.usage_key), course_key)
+                usage_key = with_run(each.usage_key, course_key)
                 if usage_key in known:
                     _write(user_id, course, usage_key, each)
             pending.update(pending_since=None)

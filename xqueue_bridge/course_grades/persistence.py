@@ -6,9 +6,9 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from django.db.models import CharField, ExpressionWrapper, F, QuerySet
+from django.db.models import CharField, ExpressionWrapper, F, Model, QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades.course_grade import CourseGrade
@@ -55,7 +55,7 @@ def course_grade_of(row: PersistentCourseGrade) -> CourseGrade:
     """Return a stored course grade as a value, without details."""
     return CourseGrade(
         user_id=row.user_id,
-        course_key=cast(CourseKey, row.course_id),
+        course_key=row.course_id,
         percent=_number(row, "percent_grade"),
         letter_grade=row.letter_grade or None,
         passed=row.passed,
@@ -185,12 +185,12 @@ def write_course_grade(
     return row
 
 
-def _number(row: Any, name: str) -> float:
+def _number(row: Model, name: str) -> float:
     """Return a stored number; 0 if it is not finite, as in rows that another program wrote."""
     return _finite(row, name) or 0.0
 
 
-def _finite(row: Any, name: str) -> float | None:
+def _finite(row: Model, name: str) -> float | None:
     value: float | None = getattr(row, name)
     if value is None or math.isfinite(value):
         return value
@@ -198,7 +198,7 @@ def _finite(row: Any, name: str) -> float | None:
     return None
 
 
-def _sums(grade: SubsectionGrade) -> dict[str, Any]:
+def _sums(grade: SubsectionGrade) -> dict[str, object]:
     return {
         "earned_all": grade.computed_all.earned,
         "possible_all": grade.computed_all.possible,

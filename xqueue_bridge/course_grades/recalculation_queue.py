@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
 
 from django.db import connection
 from django.db.models import F, TextField, Value
@@ -22,8 +21,9 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.models import GradeRecalculation
-from xqueue_bridge.db.merge import Merge, insert_or_merge
+from xqueue_bridge.db.merge import Merge, MergeFields, insert_or_merge
 from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
+from xqueue_bridge.db.work_item import WorkItemQuerySet
 from xqueue_bridge.lms.keys import parse_usage_key
 from xqueue_bridge.worker.backoff import backoff
 
@@ -106,7 +106,7 @@ def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) 
     in_transaction(lambda: _enqueue(lines, timezone.now(), _merge_due))
 
 
-def _enqueue(lines: Mapping[Key, list[str]], due_at: datetime, merge: Any) -> set[Key]:
+def _enqueue(lines: Mapping[Key, list[str]], due_at: datetime, merge: MergeFields) -> set[Key]:
     # In one order, so that two statements for the same learners do not deadlock.
     keys = sorted(lines, key=lambda key: (key[0], str(key[1])))
     rows = [
@@ -181,7 +181,7 @@ def wanted_versions(course_key: CourseKey, user_ids: Collection[int]) -> dict[in
     return dict(rows.values_list("user_id", "wanted"))
 
 
-def failed_recalculations() -> Any:
+def failed_recalculations() -> WorkItemQuerySet[GradeRecalculation]:
     """Return the query of recalculations that have failed and are not retried."""
     return GradeRecalculation.objects.filter(next_attempt_at=None, done__lt=F("wanted"))
 
@@ -215,7 +215,7 @@ def pending_changes(row: GradeRecalculation) -> PendingChanges:
         if name == _ALL:
             all_subsections = True
         else:
-            usage_key = parse_usage_key(name, cast(CourseKey, row.course_id))
+            usage_key = parse_usage_key(name, row.course_id)
             # A deleted score has no version to wait for, and it replaces the earlier versions.
             wanted = int(version)
             versions[usage_key] = max(versions.get(usage_key, 0), wanted) if wanted else 0

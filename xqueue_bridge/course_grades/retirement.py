@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
@@ -20,7 +20,7 @@ from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.db.transactions import in_transaction
 
-Retire: TypeAlias = Callable[[QuerySet[Any]], int]
+Retire: TypeAlias = Callable[[QuerySet[Model]], int]
 
 
 def grades_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
@@ -40,7 +40,7 @@ def retire_grades(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
             yield Counter(grades=in_transaction(work))
 
 
-def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Any], Retire]]:
+def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Model], Retire]]:
     overrides = PersistentSubsectionGradeOverride.objects.filter(grade__user_id=user_id)
     past = PersistentSubsectionGradeOverrideHistory.objects.filter(user_id=user_id)
     if mode is RetirementMode.SCRUB:
@@ -51,9 +51,9 @@ def _parts(user_id: int, mode: RetirementMode) -> list[tuple[QuerySet[Any], Reti
     return [(rows, _delete) for rows in (overrides, past, *mine)]
 
 
-def _empty(rows: QuerySet[Any]) -> int:
+def _empty(rows: QuerySet[Model]) -> int:
     return rows.update(override_reason="")
 
 
-def _delete(rows: QuerySet[Any]) -> int:
+def _delete(rows: QuerySet[Model]) -> int:
     return rows.delete()[0]

@@ -9,8 +9,8 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
+from xqueue_bridge.course_structure.validation import number_from
 from xqueue_bridge.exceptions import InvalidCourse
 
 log = logging.getLogger(__name__)
@@ -148,14 +148,11 @@ def _count(entry: Mapping[str, object], name: str, where: str) -> int:
     return int(number)
 
 
-def _number(value: Any, where: str, limit: float) -> float:
+def _number(value: object, where: str, limit: float) -> float:
     """Return a number; Studio has written them as numbers and as text."""
     if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
         value = float(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= limit:
-        raise InvalidCourse(where, f"must be a number from 0 to {limit:g}")
-    return float(value)
+    return number_from(value, where, limit)
 
 
 def _text(entry: Mapping[str, object], name: str, where: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, UsageKey
@@ -91,7 +91,7 @@ class Node:
         return value
 
 
-def json_from(content: str | bytes, where: str) -> Any:
+def json_from(content: str | bytes, where: str) -> object:
     """Return the parsed JSON text. Raises InvalidCourse."""
     try:
         found = json.loads(content)
@@ -105,11 +105,10 @@ def json_from(content: str | bytes, where: str) -> Any:
     return found
 
 
-def number_from(value: Any, where: str) -> float:
-    """Return a finite number from 0 to a million. Raises InvalidCourse."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= MAX_NUMBER:
-        raise InvalidCourse(where, f"must be a number from 0 to {MAX_NUMBER:,}")
+def number_from(value: object, where: str, limit: float = MAX_NUMBER) -> float:
+    """Return a finite number from 0 to ``limit``. Raises InvalidCourse."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limit:
+        raise InvalidCourse(where, f"must be a number from 0 to {limit:,.12g}")
     return float(value)
 
 
@@ -124,7 +123,7 @@ def time_from(text: str, where: str) -> datetime:
 
 def course_key_from(value: object, where: str) -> CourseKey:
     """Return the course key. Raises InvalidCourse."""
-    key = _key(CourseKey, value, where)
+    key = _key(CourseKey.from_string, "CourseKey", value, where)
     if not isinstance(key, CourseLocator):
         raise InvalidCourse(where, "must be the key of a course")
     return key
@@ -135,7 +134,7 @@ def usage_key_from(value: object, where: str, course_key: CourseKey) -> UsageKey
 
     Deprecated keys have no run; they get this course's.
     """
-    key = _key(UsageKey, value, where)
+    key = _key(UsageKey.from_string, "UsageKey", value, where)
     if not isinstance(key.context_key, CourseLocator):
         return key
     key = with_run(key, course_key)
@@ -144,10 +143,10 @@ def usage_key_from(value: object, where: str, course_key: CourseKey) -> UsageKey
     return key
 
 
-def _key(kind: type[Any], value: Any, where: str) -> Any:
+def _key(parse: Callable[[str], T], name: str, value: object, where: str) -> T:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise InvalidCourse(where, f"must be a key, as text of at most {MAX_TEXT} characters")
     try:
-        return kind.from_string(value)
+        return parse(value)
     except InvalidKeyError:
-        raise InvalidCourse(where, f"is not a {kind.__name__}") from None
+        raise InvalidCourse(where, f"is not a {name}") from None

@@ -1,13 +1,11 @@
 """The outbox of course grades for Credentials, and the cursor of the search for missed ones."""
 
-from typing import Any
-
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.db.fields import LearningContextKeyField
+from xqueue_bridge.db.fields import CourseKeyField
 from xqueue_bridge.db.work_item import WorkItem
 
 
@@ -28,7 +26,7 @@ class GradeOutbox(WorkItem):
         FAILED = "failed", _("failed")
 
     user_id = models.PositiveBigIntegerField(_("user id"))
-    course_id = LearningContextKeyField(_("course key"), max_length=255)
+    course_id = CourseKeyField(_("course key"), max_length=255)
     verified = models.BooleanField(_("verified learner"), default=True)
     status = models.CharField(_("status"), max_length=8, choices=Status, default=Status.PENDING)
     wanted_version = models.PositiveBigIntegerField(_("version to send"))
@@ -57,8 +55,7 @@ class GradeOutbox(WorkItem):
     @property
     def key(self) -> tuple[int, CourseKey]:
         """The user id and the course key."""
-        course_key: Any = self.course_id
-        return self.user_id, course_key
+        return self.user_id, self.course_id
 
 
 class GradeOutboxCursor(models.Model):

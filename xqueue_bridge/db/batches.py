@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 
 #: Rows in one transaction of a long job; small enough not to block other transactions for long.
 BATCH_SIZE = 500
 
 
-def by_key(rows: QuerySet[Any], key: str = "pk", size: int = BATCH_SIZE) -> Iterator[list[Any]]:
+def by_key(rows: QuerySet[M, T], key: str = "pk", size: int = BATCH_SIZE) -> Iterator[list[T]]:
     """Yield the results of a query in ascending order of a unique ``key``, ``size`` at a time.
 
     Results are model instances, tuples that begin with the key, or the keys themselves. Each batch
@@ -31,7 +32,7 @@ def by_key(rows: QuerySet[Any], key: str = "pk", size: int = BATCH_SIZE) -> Iter
         found = list(pages.filter(**{f"{key}__gt": _key_of(batch[-1], key)})[: size + 1])
 
 
-def id_batches(rows: QuerySet[Any], size: int = BATCH_SIZE) -> Iterator[list[int]]:
+def id_batches(rows: QuerySet[Model], size: int = BATCH_SIZE) -> Iterator[list[int]]:
     """Yield the primary keys of ``rows`` in ascending order, at most ``size`` at a time."""
     return by_key(rows.values_list("pk", flat=True), size=size)
 

@@ -7,7 +7,7 @@ keys, times, and values that every driver accepts unchanged, so only these are p
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Model
+from django.db.models import DateTimeField, Field, Model
 from django.db.models.constants import OnConflict
 from opaque_keys.edx.django.models import OpaqueKeyField
 
@@ -28,7 +28,7 @@ _CHARACTERS = 4_000_000
 
 
 #: The values of one row, as the driver accepts them.
-Values: TypeAlias = tuple[Any, ...]
+Values: TypeAlias = tuple[object, ...]
 #: Returns a field's value from a row.
 Source: TypeAlias = Callable[[Any], object]
 _SAME_NAMES: Mapping[str, Source] = MappingProxyType({})
@@ -57,9 +57,8 @@ def insert(
     if not rows:
         return
     connection = connections[using]
-    meta: Any = model._meta
     is_new = omit_id or rows[0].id is None
-    fields = tuple(f for f in meta.concrete_fields if not (is_new and f.primary_key))
+    fields = tuple(f for f in model._meta.concrete_fields if not (is_new and f.primary_key))
     on_conflict = OnConflict.IGNORE if keep else OnConflict.UPDATE if overwrite else None
     returns_ids = on_conflict is None and connection.features.can_return_rows_from_bulk_insert
     sql = _statement(
@@ -101,12 +100,12 @@ def _statement(
 
 def _values(
     rows: Sequence[Any],
-    fields: Sequence[Any],
+    fields: Sequence[Field],
     sources: Mapping[str, Source],
     connection: BaseDatabaseWrapper,
 ) -> list[Values]:
     """Return the values of the rows, of which keys and times are converted for the driver."""
-    columns: list[Any] = []
+    columns: list[Iterable[object]] = []
     for field in fields:
         values = map(sources.get(field.name) or attrgetter(field.attname), rows)
         if isinstance(field, OpaqueKeyField):

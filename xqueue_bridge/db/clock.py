@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.db.models import DateTimeField, Func, Value
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler, _AsSqlType
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -20,8 +24,8 @@ class DatabaseNow(Func):
 
     output_field = DateTimeField()
 
-    def __init__(self, offset: timedelta = timedelta(0), **extra: Any) -> None:
-        super().__init__(**extra)
+    def __init__(self, offset: timedelta = timedelta(0)) -> None:
+        super().__init__()
         self._offset = offset
         self._here = timezone.now()
 
@@ -31,7 +35,9 @@ class DatabaseNow(Func):
         later._here = self._here
         return later
 
-    def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: object
+    ) -> _AsSqlType:
         value = Value(self._here + self._offset, output_field=DateTimeField())
         return value.as_sql(compiler, connection)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 from opaque_keys.edx.django import models as opaque_keys
+from opaque_keys.edx.keys import BlockTypeKey, CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.protocol.fields import check_name
@@ -16,6 +17,8 @@ from xqueue_bridge.protocol.fields import check_name
 #: MySQL's and MariaDB's collation that compares bytes. The default collations of the other
 #: databases do.
 MYSQL_COLLATION = "utf8mb4_bin"
+
+Parameters: TypeAlias = dict[str, str | None]
 
 
 class CaseSensitiveCharField(models.CharField):
@@ -25,7 +28,7 @@ class CaseSensitiveCharField(models.CharField):
     them as equal.
     """
 
-    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Parameters:
         return _case_sensitive(super().db_parameters(connection), connection)
 
 
@@ -46,39 +49,49 @@ class NameField(CaseSensitiveCharField):
 
     default_validators = [validate_name]
 
-    def get_prep_value(self, value: object) -> Any:
+    def get_prep_value(self, value: object) -> object:
         value = super().get_prep_value(value)
         return value.strip() if isinstance(value, str) else value
 
 
-class _CaseSensitiveKeys:
+class _CaseSensitiveKeys(models.CharField):
     """Give a key field the column of a CaseSensitiveCharField, with every edx-opaque-keys.
 
     Releases before 3.1 set no collation. Later ones have an argument ``case_sensitive``, which an
     LMS with an earlier release refuses, and without it make columns that ignore case.
     """
 
-    def db_parameters(self: Any, connection: BaseDatabaseWrapper) -> Any:
+    # The type checker reads ``_pyi_private_get_type`` of the subclasses: each row has a key.
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Parameters:
         return _case_sensitive(models.CharField.db_parameters(self, connection), connection)
 
 
 class LearningContextKeyField(_CaseSensitiveKeys, opaque_keys.LearningContextKeyField):
     """Stores the key of a course or library."""
 
+    _pyi_private_get_type: LearningContextKey
+
 
 class CourseKeyField(_CaseSensitiveKeys, opaque_keys.CourseKeyField):
     """Stores the key of a course."""
+
+    _pyi_private_get_type: CourseKey
 
 
 class UsageKeyField(_CaseSensitiveKeys, opaque_keys.UsageKeyField):
     """Stores the key of a block in a course or library."""
 
+    _pyi_private_get_type: UsageKey
+
 
 class BlockTypeKeyField(_CaseSensitiveKeys, opaque_keys.BlockTypeKeyField):
     """Stores the key of a type of blocks."""
 
+    _pyi_private_get_type: BlockTypeKey
 
-def _case_sensitive(parameters: Any, connection: BaseDatabaseWrapper) -> object:
+
+def _case_sensitive(parameters: Parameters, connection: BaseDatabaseWrapper) -> Parameters:
     if connection.vendor == "mysql":
         parameters["collation"] = MYSQL_COLLATION
     return parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import connection
 from django.db.models import Model
@@ -54,14 +54,18 @@ class Merge:
         return _quoted(self._meta.get_field(name).column)
 
 
+#: Returns the SQL of each field that a merge changes.
+MergeFields: TypeAlias = Callable[[Merge], Mapping[str, str]]
+
+
 def insert_or_merge(
     model: type[Model],
     rows: Sequence[Mapping[str, object]],
     *,
     key: Sequence[str],
-    merge: Callable[[Merge], Mapping[str, str]],
+    merge: MergeFields,
     returning: str,
-) -> list[Any]:
+) -> list[object]:
     """Insert ``rows``, which map the same fields to values; merge those whose ``key`` exists.
 
     No two rows have the same key. ``merge`` returns the SQL of each changed field; MySQL and
@@ -76,7 +80,7 @@ def insert_or_merge(
     fields: list[Any] = [model._meta.get_field(name) for name in rows[0]]
     positions = [list(rows[0]).index(name) for name in key]
     stored = [[f.get_db_prep_save(row[f.name], connection) for f in fields] for row in rows]
-    found: dict[tuple[Any, ...], Any] = {}
+    found: dict[tuple[object, ...], object] = {}
     for some in chunks(stored, MAX_ROWS):
         insert, select = _statements(
             model, tuple(rows[0]), len(some), tuple(key), merge, returning, returns_rows
@@ -95,7 +99,7 @@ def _statements(
     names: tuple[str, ...],
     count: int,
     key: tuple[str, ...],
-    merge: Callable[[Merge], Mapping[str, str]],
+    merge: MergeFields,
     returning: str,
     returns_rows: bool,
 ) -> tuple[str, str]:

@@ -96,7 +96,11 @@ def queues() -> Iterator[Finding]:
     for stats in submission_queue.queue_stats():
         area = f"queue {stats.queue_name}"
         waits = stats.oldest_seconds or 0
-        if stats.waiting and not stats.graders:
+        if stats.is_paused:
+            text = f"it is paused; {stats.waiting} wait, {stats.leased} are being graded"
+            advice = f"to resume it: manage.py xqueue_bridge_queue resume {stats.queue_name}"
+            yield Finding(area, text, advice)
+        elif stats.waiting and not stats.graders:
             advice = f"run: {COMMAND} grant NAME --queue {stats.queue_name}"
             yield Finding(area, f"{stats.waiting} wait, and no grader may pull", advice, True)
         elif waits > STALLED:

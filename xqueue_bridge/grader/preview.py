@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from xqueue_bridge.data import GradedTest
 from xqueue_bridge.exceptions import InvalidReply
@@ -32,7 +31,7 @@ class Preview:
     ``feedback`` is sanitised if ``is_sanitised``, with the table of the visible tests.
     """
 
-    reply: Mapping[str, Any]
+    reply: Mapping[str, object]
     feedback: str = ""
     tests: tuple[GradedTest, ...] = ()
     staff_note: str = ""

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 #: Seconds to wait for a killed program's pipes to close.
 _CLOSE_SECONDS = 5.0
@@ -148,7 +147,7 @@ def _read(child: subprocess.Popen[bytes], limits: Limits) -> tuple[str, list[byt
     return "finished", texts
 
 
-def _kill(child: subprocess.Popen[Any]) -> None:
+def _kill(child: subprocess.Popen[bytes]) -> None:
     """End the child and every process of its session, and reap it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)

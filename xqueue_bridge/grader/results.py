@@ -56,7 +56,7 @@ class Result:
     tests: Sequence[Test] = ()
     staff_note: str = ""
     message_is_html: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_points("result", self.score, self.max_score)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from xqueue_bridge.conf import options
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 #: One customer of a provider has at least so many bits of IPv6 addresses.
 _IPV6_PREFIX = 64
@@ -44,11 +44,11 @@ def network_of(address: str) -> str:
     return address
 
 
-def _is_trusted(address: Address | None, trusted: list[Any]) -> bool:
+def _is_trusted(address: Address | None, trusted: list[Network]) -> bool:
     return address is not None and any(address in network for network in trusted)
 
 
-def _networks() -> list[Any]:
+def _networks() -> list[Network]:
     networks = []
     for text in options().TRUSTED_PROXIES:
         try:

@@ -20,6 +20,7 @@ from xqueue_bridge.exceptions import (
     QueueNotFound,
     RequestRefused,
     SendError,
+    TooManyPending,
 )
 from xqueue_bridge.grader_api.request_body import media_type
 from xqueue_bridge.grader_api.responses import Envelope, failure, success
@@ -41,6 +42,7 @@ INVALID = "Queue request has invalid format"
 WRONG_METHOD = "Queue requests should use HTTP POST"
 NOT_FOUND = "Queue '{}' not found"
 NOT_ALLOWED = "This account may not submit"
+TOO_MANY_PENDING = "The learner has the maximum of pending answers to this problem: {}"
 NOT_STORED = "The submission could not be stored"
 CIRCLE = "The queue server forwards submissions to itself"
 
@@ -89,6 +91,9 @@ class SubmitView(XQueueView):
         except QueueNotFound:
             log.warning("A submission was not stored: unknown queue (%s)", self._origin(new))
             return failure(NOT_FOUND.format(header.queue_name))
+        except TooManyPending as full:
+            log.warning("A submission was not stored: MAX_PENDING_ANSWERS (%s)", self._origin(new))
+            return failure(TOO_MANY_PENDING.format(full.number))
         except Exception as exc:  # database or storage; the message may quote the submission
             kind = type(exc).__name__
             log.error("A submission was not stored: %s (%s)", kind, self._origin(new))

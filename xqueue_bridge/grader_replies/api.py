@@ -12,6 +12,7 @@ from xqueue_bridge.grader_replies.backends.base import (
     OnApplied,
     RegradeBackend,
     get_reply_backend,
+    reads_state,
 )
 from xqueue_bridge.grader_replies.external_grade import external_grade
 from xqueue_bridge.grader_replies.inbox import (
@@ -32,9 +33,11 @@ from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.grader_replies.queries import (
     Outcome,
     graded_submissions,
+    last_error_of,
     outcomes_of,
     pending_replies_to,
     replies_about,
+    valid_replies_to,
 )
 from xqueue_bridge.grader_replies.reopen import reopen
 from xqueue_bridge.grader_replies.retirement import (
@@ -43,7 +46,7 @@ from xqueue_bridge.grader_replies.retirement import (
     replies_to_retire,
     scrub_replies,
 )
-from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again
+from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again, wait_for_other
 
 __all__ = [
     "FAILURE_MESSAGE",
@@ -66,10 +69,12 @@ __all__ = [
     "graded_submissions",
     "has_open_reply",
     "has_valid_reply",
+    "last_error_of",
     "outcomes_of",
     "parse_reply",
     "pending_replies_to",
     "purge_replies",
+    "reads_state",
     "record_if_duplicate",
     "reopen",
     "replies_about",
@@ -82,6 +87,8 @@ __all__ = [
     "store_reply",
     "submissions_with_replies",
     "undelivered_by_queue",
+    "valid_replies_to",
     "wait_again",
+    "wait_for_other",
     "without_text",
 ]

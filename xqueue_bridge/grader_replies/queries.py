@@ -106,6 +106,28 @@ def pending_replies_to(submission_id: object) -> QuerySet[ReceivedReply]:
     )
 
 
+def valid_replies_to(submission_ids: Collection[int]) -> tuple[set[int], set[int]]:
+    """Return those of the submissions with a valid reply, and those that one is applied to soon.
+
+    An applied reply, a stale one and a dead one are valid; a late one is not. One statement.
+    """
+    rows = ReceivedReply.objects.filter(submission_id__in=submission_ids).exclude(
+        status__in=(Status.REJECTED, Status.LATE)
+    )
+    stored, soon = set(), set()
+    for submission_id, again_at in rows.values_list("submission_id", "next_attempt_at"):
+        stored.add(submission_id)
+        if again_at is not None:
+            soon.add(submission_id)
+    return stored, soon
+
+
+def last_error_of(submission_id: int) -> str:
+    """Return why the newest reply to a submission was not applied; "" if that is not known."""
+    replies = ReceivedReply.objects.filter(submission_id=submission_id).order_by("-pk")
+    return replies.values_list("last_error", flat=True).first() or ""
+
+
 @dataclass(frozen=True, slots=True)
 class GradedSubmission:
     """A submission whose reply was applied: the learner's answer that it graded, and its points."""

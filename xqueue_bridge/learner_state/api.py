@@ -25,6 +25,7 @@ from xqueue_bridge.learner_state.scores.ledger import (
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.learner_state.scores.queries import learners_with_scores, read_course_scores
 from xqueue_bridge.learner_state.student_module import lock_row, read_history
+from xqueue_bridge.learner_state.waiting import WaitingAnswer, waiting_answers, waiting_page
 from xqueue_bridge.learner_state.write import UnknownLearner, lock_rows, save_rows
 
 #: The outcome of a reply, as the score ledger stores it.
@@ -37,6 +38,7 @@ __all__ = [
     "Reason",
     "StudentModuleRow",
     "UnknownLearner",
+    "WaitingAnswer",
     "begin_retirement",
     "count_late_reply",
     "delete_outcomes",
@@ -56,4 +58,6 @@ __all__ = [
     "save_rows",
     "states_to_retire",
     "unfinished_retirements",
+    "waiting_answers",
+    "waiting_page",
 ]

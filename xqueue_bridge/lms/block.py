@@ -15,10 +15,17 @@ from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.capa import GradedAnswer
 
 
+class ScopeIds(Protocol):
+    """Whose state a block has, and which block it is."""
+
+    user_id: int
+    usage_id: UsageKey
+
+
 class ProblemBlock(Protocol):
     """The part of an XBlock that the bridge uses."""
 
-    scope_ids: Any
+    scope_ids: ScopeIds
 
     def handle_ajax(self, dispatch: str, data: Mapping[str, str]) -> str: ...
 

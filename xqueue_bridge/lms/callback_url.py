@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from opaque_keys import InvalidKeyError
+from opaque_keys import InvalidKeyError, OpaqueKey
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
 from xqueue_bridge.data import Dispatch, Target
@@ -17,6 +18,8 @@ from xqueue_bridge.exceptions import InvalidField, InvalidHeader
 from xqueue_bridge.protocol.fields import is_valid_text
 
 LONGEST_KEY = 255
+
+Key = TypeVar("Key", bound=OpaqueKey)
 
 #: A course key is one segment, or three if deprecated; a deprecated usage key has many.
 PATTERN = (
@@ -68,9 +71,9 @@ def read_parts(course_id: str, userid: str, mod_id: str, dispatch: str) -> Targe
 
 def parse_block_key(course_id: str | None, mod_id: str) -> tuple[LearningContextKey, UsageKey]:
     """Return context key and usage key; if ``course_id`` is None, the usage key's own context."""
-    usage_key = _key(UsageKey, mod_id, "mod_id")
+    usage_key = _key(UsageKey.from_string, mod_id, "mod_id")
     if course_id is not None:
-        course_key = _key(LearningContextKey, course_id, "course_id")
+        course_key = _key(LearningContextKey.from_string, course_id, "course_id")
     elif getattr(usage_key.context_key, "run", "") is None:
         raise InvalidField("course_id", "is missing: the block's key does not name its run")
     else:
@@ -85,11 +88,11 @@ def _dispatch(text: str) -> Dispatch:
         raise InvalidField("dispatch", f"is none of {', '.join(Dispatch)}") from None
 
 
-def _key(kind: Any, text: str, part: str) -> Any:
+def _key(parse: Callable[[str], Key], text: str, part: str) -> Key:
     if len(text) > LONGEST_KEY or not is_valid_text(text):
         raise InvalidField(part, "is longer than a key can be, or not text")
     try:
-        return kind.from_string(text)
+        return parse(text)
     except (InvalidKeyError, ValueError):
         raise InvalidField(part, "is not a key") from None
 

@@ -16,7 +16,10 @@ from typing import Any, TypeAlias
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.protocol.headers import make_hashkey
 
+#: The fields of a problem, which may have any form.
 State: TypeAlias = Mapping[str, Any]
+#: What a state has about one answer or input.
+Entry: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class GradedAnswer:
 
     points: float
     queue_key: str | None
-    entry: dict[str, Any]
+    entry: Entry
 
 
 def waiting_keys(state: State) -> frozenset[str]:
@@ -81,7 +84,7 @@ def possible_of(state: State, points: Mapping[str, float]) -> float:
 
 def graded(
     state: State, answer_id: str, reply: GraderReply, *, points: float, possible: float
-) -> dict[str, Any]:
+) -> State:
     """Return the state after one answer has received its points and no longer waits."""
     entry = {
         "correctness": "correct" if reply.correct else "incorrect",
@@ -99,14 +102,14 @@ def graded(
     return {**state, "correct_map": correct_map, "score": score}
 
 
-def failed(state: State, answer_id: str, msg: str, *, possible: float) -> dict[str, Any]:
+def failed(state: State, answer_id: str, msg: str, *, possible: float) -> State:
     """Return the state after no grader could grade an answer: it does not wait, and has no points.
 
     The answer is ``incomplete`` instead of ``incorrect``. The attempt is not counted; if several
     answers of it fail, it is given back once.
     """
     reply = GraderReply(correct=False, score=0, msg=msg)
-    after = graded(state, answer_id, reply, points=0, possible=possible)
+    after = dict(graded(state, answer_id, reply, points=0, possible=possible))
     after["correct_map"][answer_id]["correctness"] = "incomplete"
     attempts = state.get("attempts")
     if type(attempts) is int and attempts > 0 and not not_graded_answers(state):
@@ -182,7 +185,7 @@ def graded_answer(state: State, answer_id: str) -> GradedAnswer | None:
     return GradedAnswer(_earned(entry), key if isinstance(key, str) else None, dict(entry))
 
 
-def waiting_again(state: State, answer_id: str, queue_key: str, time: str) -> dict[str, Any]:
+def waiting_again(state: State, answer_id: str, queue_key: str, time: str) -> State:
     """Return the state in which a graded answer waits for another reply; its score stays."""
     entry = {
         **state["correct_map"][answer_id],
@@ -193,7 +196,7 @@ def waiting_again(state: State, answer_id: str, queue_key: str, time: str) -> di
     return with_entry(state, answer_id, entry)
 
 
-def with_entry(state: State, answer_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def with_entry(state: State, answer_id: str, entry: Entry) -> State:
     """Return the state with another entry of one answer."""
     return {**state, "correct_map": {**state["correct_map"], answer_id: dict(entry)}}
 
@@ -209,7 +212,7 @@ def shown(state: State, input_id: str, msg: str) -> dict[str, object]:
     return {**state, "input_state": {**state["input_state"], input_id: entry}}
 
 
-def _answer(state: State, answer_id: str) -> Any:
+def _answer(state: State, answer_id: str) -> object:
     answers = state.get("student_answers")
     return answers.get(answer_id) if isinstance(answers, Mapping) else None
 
@@ -229,7 +232,7 @@ def _is_points(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and value >= 0
 
 
-def _entries(state: State, field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _entries(state: State, field: str) -> Iterator[tuple[str, Entry]]:
     entries = state.get(field)
     if isinstance(entries, Mapping):
         yield from ((name, e) for name, e in entries.items() if isinstance(e, Mapping))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.lms.project_type import is_lms
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser, AnonymousUser
 
-def is_course_staff(user: Any, course_key: CourseKey) -> bool:
+
+def is_course_staff(user: AbstractUser | AnonymousUser, course_key: CourseKey) -> bool:
     """Return whether the user is staff of this course: by the LMS's roles, or by a group.
 
     Staff of the host are staff of every course. In a project without an LMS the members of the

@@ -69,7 +69,7 @@ def platform_receiver() -> Callable[..., None] | None:
 def unless_sent_by_us(grade: Callable[..., None]) -> Callable[..., None]:
     """Return a receiver that ignores the bridge's own events, whose grades are applied already."""
 
-    def receive(**kwargs: Any) -> None:
+    def receive(**kwargs: object) -> None:
         if not is_sending():
             grade(**kwargs)
 

@@ -7,7 +7,6 @@ filter, because it needs openedx-filters.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -38,7 +37,7 @@ def filter_submission(
     queue_name: str,
     body: str,
     file_names: tuple[str, ...],
-) -> tuple[str, str]:
+) -> tuple[object, object]:
     """Return queue name and body of a submission after the host's steps; raise FilterStopped."""
     given = {
         "user_id": user_id,
@@ -71,7 +70,7 @@ def filter_result(
     return after["correct"], after["score"], after["msg"]
 
 
-def _run(filter_type: str, given: dict[str, Any]) -> dict[str, Any]:
+def _run(filter_type: str, given: dict[str, object]) -> dict[str, object]:
     if not is_configured(filter_type):
         return given
     try:

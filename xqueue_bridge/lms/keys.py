@@ -10,8 +10,8 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 def has_run(usage_key: UsageKey) -> bool:
     """Return whether a key contains its run; a deprecated key, as stored, does not."""
-    block: Any = getattr(usage_key, "usage_key", usage_key)  # of an aside: the block's key
-    return not block.deprecated or block.context_key.run is not None
+    block = getattr(usage_key, "usage_key", usage_key)  # of an aside: the block's key
+    return not block.deprecated or getattr(block.context_key, "run", None) is not None
 
 
 def with_run(usage_key: UsageKey, course_key: Any) -> UsageKey:

@@ -7,7 +7,6 @@ unless its docstring gives another number.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -55,11 +54,11 @@ def user_ids_of(usernames: Collection[str]) -> dict[str, int]:
     return dict(rows.values_list(username_field(), "pk"))
 
 
-def select_user_id(username: str) -> QuerySet[Any, int]:
+def select_user_id(username: str) -> QuerySet[AbstractBaseUser, int]:
     """Return a queryset of the id of this username, to be used as a subquery; no statement."""
     return _users().filter(**{username_field(): username}).values_list("pk", flat=True)
 
 
-def _users() -> Manager[Any]:
+def _users() -> Manager[AbstractBaseUser]:
     # Not ``objects``, which a host's user model may rename.
     return get_user_model()._default_manager

@@ -1,4 +1,4 @@
-"""Arguments of commands that name learners and blocks."""
+"""Arguments of commands: learners, blocks, courses, times and numbers."""
 
 from __future__ import annotations
 
@@ -76,6 +76,13 @@ def parse_time(text: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise ArgumentTypeError(f"{text!r} is neither a day nor a time, such as 2026-11-20T08:00Z")
+
+
+def positive(text: str) -> int:
+    """Return a whole number above 0; for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def course_key(text: str) -> CourseKey:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Mapping
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from opaque_keys import InvalidKeyError
+from django.core.management.base import BaseCommand, CommandParser
 from opaque_keys.edx.keys import CourseKey
 
+from xqueue_bridge.management.arguments import course_key, positive
 from xqueue_bridge.moving import drain
 
 
@@ -20,7 +19,10 @@ class ImportCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--course", type=course_key, help="Only this course's submissions.")
         parser.add_argument(
-            "--limit", type=int, default=1000, help="Import this number of rows at most (1000)."
+            "--limit",
+            type=positive,
+            default=1000,
+            help="Import this number of rows at most (1000).",
         )
         parser.add_argument("--dry-run", action="store_true", help="Print the report only.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
@@ -48,17 +50,3 @@ class ImportCommand(BaseCommand):
         if not left:
             prefix = f"{course}: " if course else ""
             self.stdout.write(f"{prefix}0 in flight in {source}")
-
-
-def course_key(text: str) -> CourseKey:
-    """Return the option's course key."""
-    try:
-        return CourseKey.from_string(text)
-    except InvalidKeyError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a course key") from None
-
-
-def positive(name: str, value: float) -> None:
-    """Raise CommandError if the option's number is not positive."""
-    if value <= 0:
-        raise CommandError(f"{name} must be positive.")

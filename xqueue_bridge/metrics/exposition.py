@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
@@ -18,6 +18,9 @@ from xqueue_bridge.db.work_item import WorkItem
 from xqueue_bridge.metrics.models import QueueSample
 from xqueue_bridge.metrics.throughput import WINDOW, newest, rates_between, samples_since
 from xqueue_bridge.worker import heartbeat
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 #: Whether the extra "metrics" is installed; a system check says so if not.
 is_installed = find_spec("prometheus_client") is not None
@@ -42,6 +45,7 @@ GAUGES: tuple[tuple[str, str, Figure], ...] = (
     ),
     ("graders", "Grants of active graders with a valid secret.", lambda row: row.graders),
     ("graders_paused", "Graders whose pulls are paused.", lambda row: row.paused_graders),
+    ("queue_paused", "1 if an operator has paused the queue.", lambda row: float(row.is_paused)),
     (
         "grader_seen_seconds",
         "Seconds since a grader of the queue sent a valid request.",
@@ -64,7 +68,7 @@ MAX_COUNTED = 10_000
 class QueueCollector:
     """Collects the newest sample of each queue, and the overdue work; six statements."""
 
-    def collect(self) -> Iterator[Any]:
+    def collect(self) -> Iterator[Metric]:
         """Yield the metric families, for a registry of prometheus_client."""
         samples = samples_since(timezone.now() - WINDOW)
         rows = newest(samples.values())
@@ -81,7 +85,7 @@ class QueueCollector:
         yield _overdue()
         yield from _ages(rows)
 
-    def describe(self) -> list[Any]:
+    def describe(self) -> list[Metric]:
         """Return nothing, so that registering it reads no database."""
         return []
 
@@ -99,7 +103,7 @@ def exposition(accept: str) -> tuple[bytes, str]:
 
 def _family(
     kind: str, name: str, text: str, values: list[tuple[str, float | None]], label: str = "queue"
-) -> Any:
+) -> Metric:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     family_of = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
@@ -114,7 +118,7 @@ def _or_infinite(seconds: float | None) -> float:
     return float("inf") if seconds is None else seconds
 
 
-def _overdue() -> Any:
+def _overdue() -> Metric:
     latest = timezone.now() - OVERDUE
     counts: list[tuple[str, float | None]] = []
     for model in WorkItem.__subclasses__():
@@ -124,7 +128,7 @@ def _overdue() -> Any:
     return _family("gauge", "work_overdue", text, counts, label="kind")
 
 
-def _ages(rows: list[QueueSample]) -> Iterator[Any]:
+def _ages(rows: list[QueueSample]) -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
     now, swept = timezone.now(), heartbeat.last_seen(heartbeat.SWEEPER)

@@ -44,6 +44,8 @@ class QueueSample(models.Model):
     paused_graders = models.PositiveIntegerField(_("paused graders"))
     grader_seen_seconds = models.FloatField(_("seconds since a grader was seen"), null=True)
 
+    is_paused = models.BooleanField(_("paused"), default=False)
+
     last_submission_id = models.PositiveBigIntegerField(
         _("newest submission"),
         default=0,

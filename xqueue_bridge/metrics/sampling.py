@@ -86,6 +86,7 @@ def _sample(
         graders=stats.graders,
         paused_graders=stats.paused_graders,
         grader_seen_seconds=stats.grader_seen_seconds,
+        is_paused=stats.is_paused,
         last_submission_id=counts.last_id,
     )
 

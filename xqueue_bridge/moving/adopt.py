@@ -41,4 +41,4 @@ def is_adopted(target: Target, queue_key: str, *, or_answered: bool = False) -> 
 def adopt(new: NewSubmission) -> None:
     """Enqueue a submission that is claimed, unless an earlier run that crashed has done it."""
     if not is_adopted(new.target, new.queue_key):
-        submission_queue.enqueue(new)
+        submission_queue.enqueue(new, is_limited=False)

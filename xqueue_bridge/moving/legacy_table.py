@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from django.apps.registry import Apps
 from django.db import connections, models
@@ -169,7 +168,7 @@ class LegacyTable:
         rows = self._unfinished(unacknowledged=False)
         yield from rows.defer("xqueue_body", "s3_keys", "s3_urls").iterator(chunk_size=500)
 
-    def _unfinished(self, unacknowledged: bool) -> QuerySet[Any]:
+    def _unfinished(self, unacknowledged: bool) -> QuerySet[LegacyRow]:
         # "IN (0)" instead of "NOT retired": MySQL uses no index for the latter.
         unfinished = Q(retired__in=[False])
         unfinished |= Q(retired__in=[True], grader_reply=CLAIMED)
@@ -178,7 +177,7 @@ class LegacyTable:
             unfinished |= answered & ~Q(grader_reply__in=(IMPORTED, FORWARDED))
         return self._rows().filter(unfinished)
 
-    def _rows(self) -> QuerySet[Any]:
+    def _rows(self) -> QuerySet[LegacyRow]:
         return LegacyRow._default_manager.using(self._alias)
 
 

@@ -28,7 +28,7 @@ UNEXPECTED_RESPONSE = "unexpected reply from server"
 _NUMERIC_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-def make_xheader(lms_callback_url: str, lms_key: str, queue_name: str) -> str:
+def make_xheader(lms_callback_url: str, lms_key: str, queue_name: object) -> str:
     """Return the header of a submission as JSON text."""
     return json.dumps(
         {"lms_callback_url": lms_callback_url, "lms_key": lms_key, "queue_name": queue_name}

@@ -1,5 +1,6 @@
 """Public API of the package."""
 
+from xqueue_bridge.regrading.items import open_keys
 from xqueue_bridge.regrading.jobs import (
     MAX_PER_MINUTE,
     RegradeOptions,
@@ -28,6 +29,7 @@ __all__ = [
     "cancel",
     "end_finished",
     "items_to_retire",
+    "open_keys",
     "pause",
     "preview",
     "progress",

@@ -11,8 +11,8 @@ process leaves both or neither.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
-from typing import Any, cast
 
 from django.utils import timezone
 
@@ -70,6 +70,12 @@ def end(item: RegradeItem, status: str, reason: str = "") -> bool:
     return in_transaction(work)
 
 
+def open_keys(user_ids: Collection[int]) -> set[str]:
+    """Return the queue keys of the open items of these learners; one statement."""
+    rows = RegradeItem.objects.filter(user_id__in=user_ids, status=Status.OPEN)
+    return set(rows.values_list("queue_key", flat=True))
+
+
 def _release(item: RegradeItem) -> bool:
     rows = RegradeItem.objects.filter(pk=item.pk)
     if not rows.filter(status=Status.PLANNED).update(status=Status.OPEN, changed_at=timezone.now()):
@@ -94,6 +100,5 @@ def _release(item: RegradeItem) -> bool:
 
 
 def _target(item: RegradeItem) -> Target:
-    # The stubs of opaque_keys type every key as optional.
-    course_key, usage_key = cast(Any, item.regrade.course_key), cast(Any, item.usage_key)
-    return Target(item.user_id, course_key, usage_key, Dispatch.SCORE_UPDATE)
+    course_key = item.regrade.course_key
+    return Target(item.user_id, course_key, item.usage_key, Dispatch.SCORE_UPDATE)

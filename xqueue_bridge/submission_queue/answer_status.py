@@ -16,6 +16,7 @@ from xqueue_bridge.data import Dispatch
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.lms.keys import with_run
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.paused_queues import paused_queues
 from xqueue_bridge.submission_queue.rates import QueueRate, recent_rate
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.submission_queue.stats import (
@@ -34,7 +35,7 @@ CONDITION_SECONDS = 10
 #: What is read of a submission; its answer and its files are not.
 COLUMNS = (
     *("user_id", "course_key", "usage_key", "queue_name", "status", "available_at", "is_replaced"),
-    *("transport", "created_at", "leased_at", "finished_at", "content__points"),
+    *("due_at", "transport", "created_at", "leased_at", "finished_at", "content__points"),
 )
 #: Reply backends that give the attempt back if no grader could grade the answer.
 RETURNING_BACKENDS = ("state", "block")
@@ -75,6 +76,8 @@ class AnswerStatus:
     finished_at: datetime | None = None
     position: int | None = None
     has_grader: bool = True
+    #: An operator has paused the queue.
+    is_paused: bool = False
     seconds: tuple[float, float | None] | None = None
     correct: bool = False
     points: float | None = None
@@ -96,6 +99,7 @@ class AnswerStatus:
 @dataclass(frozen=True, slots=True)
 class _Queue:
     has_grader: bool
+    is_paused: bool
     rate: QueueRate
 
 
@@ -103,7 +107,7 @@ def newest_answers(user_id: int, usage_key: UsageKey) -> list[AnswerStatus]:
     """Return the statuses of a learner's newest attempt at a block, one for each answer.
 
     Empty if there is none, also after it was pruned. One statement; two more if one is finished;
-    one more for each that waits, and four about its queue, cached for CONDITION_SECONDS for all
+    one more for each that waits, and five about its queue, cached for CONDITION_SECONDS for all
     learners.
     """
     rows = answers_of(user_id).filter(usage_key=usage_key).order_by("-pk")[:MAX_ANSWERS]
@@ -221,16 +225,23 @@ def _with_position(status: AnswerStatus, row: Submission) -> AnswerStatus:
     seconds: tuple[float, float | None] | None = queue.rate.seconds_until_graded(position)
     if seconds is not None and position > MAX_AHEAD:
         seconds = (seconds[0], None)
-    if not queue.has_grader:
+    if queue.is_paused or not queue.has_grader:
         seconds = None
-    return replace(status, position=position, has_grader=queue.has_grader, seconds=seconds)
+    return replace(
+        status,
+        position=position,
+        has_grader=queue.has_grader,
+        is_paused=queue.is_paused,
+        seconds=seconds,
+    )
 
 
 def _queue(queue_name: str) -> _Queue:
-    """Return whether a queue has graders, and its rate; cached for all learners."""
+    """Return whether a queue has graders, or is paused, and its rate; cached for all learners."""
     cache, key = BestEffortCache(), f"xqueue_bridge:queue:{queue_name.encode().hex()[:150]}"
     found = cache.get(key)
     if not isinstance(found, _Queue):
-        found = _Queue(not without_graders([queue_name]), recent_rate(queue_name))
+        is_paused = queue_name.strip() in paused_queues()
+        found = _Queue(not without_graders([queue_name]), is_paused, recent_rate(queue_name))
         cache.set(key, found, CONDITION_SECONDS)
     return found

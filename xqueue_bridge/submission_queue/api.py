@@ -21,7 +21,9 @@ from xqueue_bridge.submission_queue.finish import (
     supersede_replaced,
 )
 from xqueue_bridge.submission_queue.legacy import purge_unmatched
+from xqueue_bridge.submission_queue.paused_queues import pause_queue, resume_queue
 from xqueue_bridge.submission_queue.pauses import resume
+from xqueue_bridge.submission_queue.priorities import set_priority
 from xqueue_bridge.submission_queue.prune import (
     Selection,
     archived_to_prune,
@@ -36,10 +38,12 @@ from xqueue_bridge.submission_queue.regrades import (
     ended_without_reply,
     enqueue_regrade,
     has_newer_answer,
+    original_key,
     regradable,
     supersede_regrade,
 )
 from xqueue_bridge.submission_queue.retirement import retire_submissions, submissions_to_retire
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.submission_queue.stats import (
     MAX_AHEAD,
     QueuePosition,
@@ -48,6 +52,13 @@ from xqueue_bridge.submission_queue.stats import (
     queue_positions,
     queue_positions_in_course,
     queue_stats,
+)
+from xqueue_bridge.submission_queue.waited_for import (
+    WaitedFor,
+    end_lost,
+    end_unanswered,
+    find_waited_for,
+    offer_unanswered,
 )
 
 __all__ = [
@@ -61,18 +72,26 @@ __all__ = [
     "QueueStats",
     "Selection",
     "Stage",
+    "Status",
+    "WaitedFor",
     "archived_to_prune",
     "clear_expired_sessions",
     "count_events",
     "create_grader",
+    "end_lost",
+    "end_unanswered",
     "ended_without_reply",
     "enqueue",
     "enqueue_regrade",
     "fail_exhausted",
+    "find_waited_for",
     "has_newer_answer",
     "has_open_submissions",
     "issue_secret",
     "newest_answers",
+    "offer_unanswered",
+    "original_key",
+    "pause_queue",
     "percentile",
     "prune_archive",
     "prune_submissions",
@@ -86,7 +105,9 @@ __all__ = [
     "regradable",
     "requeue",
     "resume",
+    "resume_queue",
     "retire_submissions",
+    "set_priority",
     "submissions_to_prune",
     "submissions_to_retire",
     "supersede_open",

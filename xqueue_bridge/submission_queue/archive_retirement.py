@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from django.db.models import QuerySet
 
@@ -61,5 +60,5 @@ def _has_text(row: ArchivedSubmission) -> bool:
     return bool(row.header or row.body or row.replies != grader_replies.without_text(row.replies))
 
 
-def _rows_of(user_id: int) -> QuerySet[ArchivedSubmission, Any]:
+def _rows_of(user_id: int) -> QuerySet[ArchivedSubmission]:
     return ArchivedSubmission.objects.filter(user_id=user_id)

@@ -19,7 +19,7 @@ from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.submission_queue.states import Status, finished, sources_of
 from xqueue_bridge.worker.after_response import run_after_response
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def fail(submission_id: int, deliveries: int) -> bool:
             deliveries=deliveries,
             available_at__lte=DatabaseNow(),
             status__in=sources_of(Status.FAILED),
-        ).update(status=Status.FAILED, available_at=None, finished_at=timezone.now())
+        ).update(**finished(Status.FAILED))
         if not failed:
             return False
         grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
@@ -80,7 +80,7 @@ def supersede_expired(submission_id: int, deliveries: int) -> bool:
         available_at__lte=DatabaseNow(),
         is_replaced=True,
         status__in=sources_of(Status.SUPERSEDED),
-    ).update(status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now())
+    ).update(**finished(Status.SUPERSEDED))
     return bool(superseded)
 
 
@@ -115,7 +115,7 @@ def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collecti
     if replaced:
         _replace(replaced)
     if wanted:
-        _offer_again(wanted, (Status.SUPERSEDED,))
+        offer_again(wanted, (Status.SUPERSEDED,))
     if held:
         Submission.objects.filter(pk__in=held, status=Status.LEASED).update(is_replaced=False)
 
@@ -131,7 +131,7 @@ def supersede_open(user_id: int, course_key: LearningContextKey, usage_key: Usag
         usage_key=usage_key,
         course_key=course_key,
         status__in=(Status.WAITING, Status.LEASED),
-    ).update(status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now())
+    ).update(**finished(Status.SUPERSEDED))
 
 
 def requeue(submission_ids: Collection[int]) -> int:
@@ -181,14 +181,12 @@ def _requeue(submission_id: int) -> bool:
 
 def _requeue_reopened(row: Submission) -> None:
     """Requeue a failed submission in the transaction in which the learner's state waits again."""
-    if not _offer_again([row.pk], (Status.FAILED,)):
+    if not offer_again([row.pk], (Status.FAILED,)):
         raise _NotFailed
     grader_replies.cancel_failure_replies(row.pk)
     grader_replies.accept_late_replies(row.pk)
     if grader_replies.has_valid_reply(row.pk):
-        Submission.objects.filter(pk=row.pk).update(
-            status=Status.ANSWERED, available_at=None, finished_at=timezone.now()
-        )
+        Submission.objects.filter(pk=row.pk).update(**finished(Status.ANSWERED))
 
 
 def _replace(submission_ids: Collection[int]) -> None:
@@ -199,12 +197,13 @@ def _replace(submission_ids: Collection[int]) -> None:
     ).update(
         is_replaced=True,
         available_at=Case(When(is_waiting, then=Value(None)), default=F("available_at")),
+        due_at=Case(When(is_waiting, then=Value(None)), default=F("due_at")),
         finished_at=Case(When(is_waiting, then=Value(timezone.now())), default=F("finished_at")),
         status=Case(When(is_waiting, then=Value(Status.SUPERSEDED)), default=F("status")),
     )
 
 
-def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
+def offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:
     """Set submissions to WAITING and reset their delivery count; return their number.
 
     Without the reset, a submission at MAX_DELIVERIES would neither be delivered nor fail, because
@@ -218,6 +217,7 @@ def _offer_again(submission_ids: Collection[int], statuses: Collection[Status]) 
         changed += rows.filter(queue_name=queue_name).update(
             status=Status.WAITING,
             available_at=now,
+            due_at=now,
             retry_until=now.plus(max_age),
             finished_at=None,
             deliveries=0,

@@ -1,9 +1,9 @@
 """A pull in one statement of PostgreSQL; ``queue.pull`` has the form for every database.
 
 The portable form reads a window, claims a row and reads its content, because the other databases
-return no rows from an UPDATE or cannot skip locked rows. Here the oldest row that no other pull has
-locked is leased, and its content returned. A row that has to fail or to be superseded instead is
-left to the portable form. Answers come before regrades, as there.
+return no rows from an UPDATE or cannot skip locked rows. Here the row that is due first and that no
+other pull has locked is leased, and its content returned. A row that has to fail or to be
+superseded instead is left to the portable form.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from xqueue_bridge.data import PulledSubmission, StoredFile
 from xqueue_bridge.option_groups import QueueOptions
 from xqueue_bridge.submission_queue.grader_models import GraderPause
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.queue_models import QueueSettings
 from xqueue_bridge.submission_queue.states import Status, sources_of
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,9 @@ log = logging.getLogger(__name__)
 def pull_at_once(
     queue_name: str, grader_id: int | None, pullkey: str, digest: str, limits: QueueOptions
 ) -> tuple[PulledSubmission | None, bool]:
-    """Lease the oldest submission under ``pullkey``; return it, None if there is none.
+    """Lease the submission that is due first under ``pullkey``; return it, None if there is none.
 
-    The second value is False if the oldest one has to be finished first.
+    The second value is False if that one has to be finished first.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -57,47 +58,44 @@ def pull_at_once(
 
 @cache
 def _statement() -> str:
-    submissions, contents, pauses = (
-        model._meta.db_table for model in (Submission, SubmissionContent, GraderPause)
+    submissions, contents, settings, pauses = (
+        model._meta.db_table
+        for model in (Submission, SubmissionContent, QueueSettings, GraderPause)
     )
-    offered = f"""
+    return f"""
+    WITH first AS (
         SELECT id, is_replaced OR deliveries >= %(max_deliveries)s OR (
             deliveries > 0 AND COALESCE(retry_until <= STATEMENT_TIMESTAMP(), FALSE)
         ) AS is_over
         FROM {submissions}
-        WHERE queue_name = %(queue_name)s AND available_at <= STATEMENT_TIMESTAMP()
+        WHERE queue_name = %(queue_name)s AND due_at IS NOT NULL
+            AND available_at <= STATEMENT_TIMESTAMP()
+            AND NOT EXISTS (
+                SELECT FROM {settings}
+                WHERE queue_name = %(queue_name)s AND paused_at IS NOT NULL
+            )
             AND NOT EXISTS (
                 SELECT FROM {pauses}
                 WHERE queue_name = %(queue_name)s AND grader_id = %(grader_id)s
                     AND paused_until > STATEMENT_TIMESTAMP()
             )
-            AND {{condition}}
-        ORDER BY available_at, id
+        ORDER BY due_at, available_at, id
         LIMIT 1
-        FOR UPDATE SKIP LOCKED"""  # noqa: S608
-    # Answers come before regrades, of which few are open at once: see regrades.MAX_OPEN. The second
-    # part is executed if there is no answer. It does not name regrades, so that the planner, which
-    # expects none of them, reads the index in its order and does not sort.
-    answer = offered.format(condition="regrade_of IS NULL")
-    any_other = offered.format(condition="NOT EXISTS (SELECT FROM answer)")
-    return f"""
-    WITH answer AS ({answer}
-    ), any_other AS ({any_other}
-    ), oldest AS (
-        SELECT id, is_over FROM answer UNION ALL SELECT id, is_over FROM any_other
+        FOR UPDATE SKIP LOCKED
     ), leased AS (
         UPDATE {submissions}
         SET status = %(leased)s,
             available_at = STATEMENT_TIMESTAMP() + %(lease_seconds)s * INTERVAL '1 second',
+            due_at = STATEMENT_TIMESTAMP() + %(lease_seconds)s * INTERVAL '1 second',
             deliveries = deliveries + 1,
             pullkey_digest = %(digest)s,
             grader_id = %(grader_id)s,
             leased_at = STATEMENT_TIMESTAMP()
-        WHERE id = (SELECT id FROM oldest WHERE NOT is_over) AND status = ANY(%(sources)s)
+        WHERE id = (SELECT id FROM first WHERE NOT is_over) AND status = ANY(%(sources)s)
         RETURNING id, deliveries, content_id
     )
     SELECT leased.id, leased.deliveries, content.body, content.files, content.points
-    FROM oldest
+    FROM first
     LEFT JOIN leased ON TRUE
     LEFT JOIN {contents} content ON content.id = leased.content_id
     """  # noqa: S608

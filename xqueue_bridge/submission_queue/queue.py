@@ -1,8 +1,8 @@
 """The queue: submissions enter it, and graders pull them, by one conditional UPDATE each.
 
-Pulling a submission holds no transaction open. A grader's pull reads a window of
-the work index and claims a row on the condition that it is unclaimed. If another pull was first,
-the UPDATE matches no row and the next row is tried.
+``priorities.py`` says in which order. Pulling a submission holds no transaction open. A grader's
+pull reads a window of the work index and claims a row on the condition that it is unclaimed. If
+another pull was first, the UPDATE matches no row and the next row is tried.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -27,8 +27,10 @@ from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.finish import fail, supersede_expired
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
 from xqueue_bridge.submission_queue.pauses import is_paused
 from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
+from xqueue_bridge.submission_queue.priorities import Standing, standing
 from xqueue_bridge.submission_queue.states import Status, sources_of
 from xqueue_bridge.worker.announce import announce
 
@@ -44,18 +46,25 @@ LENGTH_LIMIT = 10_000
 #: Queues whose submissions one statement counts.
 QUEUES_IN_STATEMENT = 100
 
+#: Every open submission is due after this; a condition that each database reads the index with.
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+
 #: Id, deliveries, id of the content, ``is_replaced``, whether its time has passed, ``regrade_of``.
 Offered: TypeAlias = tuple[int, int, int, bool, bool, int | None]
 
 
-def enqueue(new: NewSubmission) -> int:
+def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
     """Store a submission for graders to pull; return the length of its queue, itself included.
 
     The files are stored first, then SubmissionContent, then Submission, which publishes it, so a
-    grader never receives an incomplete submission. On an error everything is removed again.
+    grader never receives an incomplete submission. On an error everything is removed again. Raise
+    TooManyPending if ``is_limited`` and the learner has MAX_PENDING_ANSWERS at the problem.
     """
     if not is_known_queue(new.queue_name):
         raise QueueNotFound(f"Queue '{new.queue_name}' not found")
+    before = _standing(new)
+    if is_limited:
+        before.check()
     stored: list[StoredFile] = []
     folder = files.new_folder() if new.files else ""
     content = None
@@ -69,7 +78,7 @@ def enqueue(new: NewSubmission) -> int:
             files=[[file.name, file.storage_name, file.size] for file in stored],
             files_folder=folder,
         )
-        submission = _publish(new, content)
+        submission = _publish(new, content, before.delay)
     except BaseException:  # also when a worker is terminated
         # In a caller's transaction that is already broken, the rollback removes the row.
         if content is not None and not connection.needs_rollback:
@@ -78,13 +87,17 @@ def enqueue(new: NewSubmission) -> int:
         raise
     log.info("Submission %s entered queue %s", submission.pk, submission.queue_name)
     announce(submission.queue_name)
+    return min(before.length + 1, LENGTH_LIMIT)
+
+
+def _standing(new: NewSubmission) -> Standing:
     try:
-        return _available(new.queue_name, DatabaseNow())[:LENGTH_LIMIT].count()
+        return standing(new, available(new.queue_name, DatabaseNow())[:LENGTH_LIMIT])
     except DatabaseError:  # the submission is stored even if counting fails
-        return 1
+        return Standing()
 
 
-def _publish(new: NewSubmission, content: SubmissionContent) -> Submission:
+def _publish(new: NewSubmission, content: SubmissionContent, delay: timedelta) -> Submission:
     now, transports = DatabaseNow(), Submission.Transport
     max_age = timedelta(seconds=queue_options(new.queue_name).MAX_AGE_SECONDS)
     return Submission.objects.create(
@@ -93,6 +106,7 @@ def _publish(new: NewSubmission, content: SubmissionContent) -> Submission:
         queue_name=new.queue_name,
         status=Status.WAITING,
         available_at=now,
+        due_at=now.plus(delay),
         retry_until=now.plus(max_age),
         created_at=now,
         user_id=new.target.user_id,
@@ -110,11 +124,11 @@ def is_known_queue(queue_name: str) -> bool:
 
 def queue_length(queue_name: str) -> int:
     """Return how many submissions a grader could pull now: not leased, not delayed."""
-    return _available(queue_name, DatabaseNow()).count()
+    return available(queue_name, DatabaseNow()).count()
 
 
 def available_counts(limits: Mapping[str, int]) -> dict[str, int]:
-    """Return how many submissions each queue offers, counted up to its limit.
+    """Return how many submissions each queue offers, counted up to its limit; none while paused.
 
     One statement for each QUEUES_IN_STATEMENT queues; it reads no more rows than the limits.
     """
@@ -124,8 +138,8 @@ def available_counts(limits: Mapping[str, int]) -> dict[str, int]:
         parts: list[str] = []
         parameters: list[Any] = []
         for name in batch:
-            rows = _available(name, now).values("pk")[: limits[name]]
-            sql, values = rows.query.sql_with_params()
+            rows = available(name, now).filter(~is_queue_paused(name)).values("pk")
+            sql, values = rows[: limits[name]].query.sql_with_params()
             parts.append(f"(SELECT COUNT(*) FROM ({sql}) AS offered)")  # noqa: S608
             parameters += values
         with connection.cursor() as cursor:
@@ -145,18 +159,23 @@ def give_back(pulled: PulledSubmission) -> bool:
         status=Status.LEASED,
         deliveries=pulled.delivery,
         pullkey_digest=pullkey_digest(pulled.pullkey),
-    ).update(available_at=F("created_at"), deliveries=pulled.delivery - 1, pullkey_digest="")
+    ).update(
+        available_at=DatabaseNow(),
+        due_at=F("created_at"),
+        deliveries=pulled.delivery - 1,
+        pullkey_digest="",
+    )
     if given_back:
         log.info("Submission %s was given back: its grader was gone", pulled.submission_id)
     return bool(given_back)
 
 
 def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
-    """Lease the queue's oldest submission to a grader; return None if there is none for it.
+    """Lease the submission that is due first to a grader; return None if there is none for it.
 
-    Each delivery is counted and creates a new lease with a new key. A grader whose pulls from the
-    queue are paused gets none. Raise QueueContended if other graders claimed every submission in
-    the windows read. Three statements, one for an empty queue; PostgreSQL: one.
+    Each delivery is counted and creates a new lease with a new key. A grader gets none while the
+    queue is paused, or its own pulls from it are. Raise QueueContended if other graders claimed
+    every submission in the windows read. Three statements, one for an empty queue; PostgreSQL: one.
     """
     limits = queue_options(queue_name)
     if connection.vendor == "postgresql":
@@ -209,16 +228,13 @@ def pullkey_digest(pullkey: str) -> str:
 def _ordered(window: Sequence[Offered]) -> Iterator[Offered]:
     """Yield the rows of a window in the order in which a pull tries them.
 
-    Answers come before regrades. Fewer regrades than CLAIM_WINDOW are open at once (see
-    ``regrades.MAX_OPEN``), so a window contains the oldest answer, whatever regrades there are.
-    Of each, the oldest is first and the rest in random order, so that concurrent pulls do not
-    collide again and again.
+    The first of the window is first. The rest is in random order, so that concurrent pulls do not
+    collide again and again; answers come before regrades.
     """
-    for kind in (False, True):
-        rows = [row for row in window if (row[-1] is not None) is kind]
-        rest = rows[1:]
-        random.shuffle(rest)
-        yield from (*rows[:1], *rest)
+    yield from window[:1]
+    rest = list(window[1:])
+    random.shuffle(rest)
+    yield from sorted(rest, key=lambda row: row[-1] is not None)
 
 
 def _window(
@@ -226,17 +242,19 @@ def _window(
 ) -> QuerySet[Submission, Offered]:
     """Return what a grader may claim, or what has to be finished instead; one statement."""
     is_expired = ExpressionWrapper(Q(retry_until__lte=now), output_field=BooleanField())
-    window = _available(queue_name, now).filter(~is_paused(grader_id, queue_name))
+    window = available(queue_name, now).filter(
+        ~is_queue_paused(queue_name), ~is_paused(grader_id, queue_name)
+    )
     return window.annotate(is_expired=is_expired).values_list(
         "pk", "deliveries", "content_id", "is_replaced", "is_expired", "regrade_of"
     )[:CLAIM_WINDOW]
 
 
-def _available(queue_name: str, now: DatabaseNow) -> QuerySet[Submission]:
+def available(queue_name: str, now: DatabaseNow) -> QuerySet[Submission]:
     """Return the submissions that the work index offers, in the order of delivery."""
-    return Submission.objects.filter(queue_name=queue_name, available_at__lte=now).order_by(
-        "available_at", "pk"
-    )
+    return Submission.objects.filter(
+        queue_name=queue_name, due_at__gt=_BEGIN, available_at__lte=now
+    ).order_by("due_at", "available_at", "pk")
 
 
 def _claim(
@@ -244,6 +262,7 @@ def _claim(
 ) -> str | None:
     """Lease a submission and return its new pullkey; None if another pull claimed it first."""
     pullkey = secrets.token_urlsafe(24)
+    lease_end = now.plus(timedelta(seconds=queue_options(queue_name).LEASE_SECONDS))
     claimed = Submission.objects.filter(
         pk=submission_id,
         deliveries=deliveries,
@@ -251,7 +270,8 @@ def _claim(
         status__in=sources_of(Status.LEASED),
     ).update(
         status=Status.LEASED,
-        available_at=now.plus(timedelta(seconds=queue_options(queue_name).LEASE_SECONDS)),
+        available_at=lease_end,
+        due_at=lease_end,
         deliveries=deliveries + 1,
         pullkey_digest=pullkey_digest(pullkey),
         grader_id=grader_id,

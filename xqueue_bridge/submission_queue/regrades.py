@@ -1,17 +1,17 @@
 """Regrades in the submissions table: rows that offer an answered submission to graders again.
 
 A regrade is a row of its own with a copy of the content and a queue key that no header contains.
-It enters the same work index as an answer; ``queue.pull`` tries the answers of its window first.
+It enters the same work index as an answer, and is due later than every answer of that time.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection
 from datetime import timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey
 
 from xqueue_bridge.conf import queue_options
@@ -19,11 +19,14 @@ from xqueue_bridge.data import Dispatch, Target
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.submission_queue.priorities import regrade_delay
+from xqueue_bridge.submission_queue.states import Status, finished, sources_of
 
-#: Regrades of a queue that may be open at once. It must stay below ``queue.CLAIM_WINDOW``: then
-#: each window has space for the oldest answer, which a pull takes first.
+#: Regrades of a queue that may be open at once. So many at most are ahead of the answers that
+#: enter the queue when these regrades have become due.
 MAX_OPEN = 24
+#: The queue key of a regrade; it names the submission that is graded again.
+REGRADE_KEY = re.compile(r"regrade-([0-9]{1,18})-[0-9a-f]+")
 #: Statuses of submissions that can be graded again.
 FINISHED = (Status.ANSWERED, Status.FAILED)
 
@@ -68,6 +71,7 @@ def enqueue_regrade(original_id: int) -> Submission | None:
         queue_name=original.queue_name,
         status=Status.WAITING,
         available_at=now,
+        due_at=now.plus(regrade_delay()),
         retry_until=now.plus(max_age),
         created_at=now,
         user_id=original.user_id,
@@ -84,7 +88,7 @@ def supersede_regrade(submission_id: int) -> bool:
     return bool(
         Submission.objects.filter(
             pk=submission_id, status__in=sources_of(Status.SUPERSEDED)
-        ).update(status=Status.SUPERSEDED, available_at=None, finished_at=timezone.now())
+        ).update(**finished(Status.SUPERSEDED))
     )
 
 
@@ -110,3 +114,15 @@ def ended_without_reply(submission_ids: Collection[int]) -> dict[int, str]:
     found = dict(ended.values_list("pk", "status"))
     known = set(rows.values_list("pk", flat=True))
     return found | dict.fromkeys(set(submission_ids) - known, "")
+
+
+def original_key(queue_key: str, target: Target) -> str | None:
+    """Return the queue key of the submission that a regrade's queue key names; None if it is gone.
+
+    "" if the key is not a regrade's. One statement for a regrade's key.
+    """
+    match = REGRADE_KEY.fullmatch(queue_key)
+    if match is None:
+        return ""
+    originals = Submission.objects.filter(pk=int(match[1]), user_id=target.user_id)
+    return originals.values_list("queue_key", flat=True).first()

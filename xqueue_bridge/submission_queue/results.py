@@ -13,7 +13,6 @@ from typing import cast
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from xqueue_bridge.conf import options, queue_options
@@ -38,7 +37,7 @@ from xqueue_bridge.submission_queue.parsed_result import (
 )
 from xqueue_bridge.submission_queue.pauses import count_invalid_reply
 from xqueue_bridge.submission_queue.queue import pullkey_digest
-from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.submission_queue.states import Status, finished
 from xqueue_bridge.worker.backoff import backoff
 
 log = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
         answered = (
             _leased(grader, lease, _TAKES_RESULT)
             .filter(dispatch__in=parsed.dispatches)
-            .update(status=Status.ANSWERED, available_at=None, finished_at=timezone.now())
+            .update(**finished(Status.ANSWERED))
         )
         if answered and parsed.stopped:
             store_stopped(lease.submission_id, parsed)
@@ -124,9 +123,8 @@ def _reject(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bool
     delay = backoff(row[1], limits.REDELIVERY_BACKOFF, limits.REDELIVERY_BACKOFF_MAX, jitter=0)
 
     def release() -> bool:
-        released = held.update(
-            pullkey_digest="", available_at=DatabaseNow(timedelta(seconds=delay))
-        )
+        then = DatabaseNow(timedelta(seconds=delay))
+        released = held.update(pullkey_digest="", available_at=then, due_at=then)
         if released:
             grader_replies.store_reply(
                 lease.submission_id,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import partial
-from typing import Any
 
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
@@ -54,9 +53,10 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
         submissions.filter(status__in=sources_of(Status.RETIRED)).update(
             status=Status.RETIRED,
             available_at=None,
+            due_at=None,
             finished_at=Coalesce("finished_at", Value(timezone.now())),
         )
-        usage_keys: set[Any] = set(submissions.values_list("usage_key", flat=True))
+        usage_keys = set(submissions.values_list("usage_key", flat=True))
         removed = _remove_files(submission_ids)
         retired = in_transaction(partial(retire, submission_ids))
         grader_replies.retire_locks(user_id, usage_keys)

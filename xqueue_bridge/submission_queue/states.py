@@ -12,13 +12,20 @@
                   └── WAITING, LEASED
 
     a callback whose key no state waits for ──> UNMATCHED ──its reply was applied──> ANSWERED
+    ANSWERED or UNMATCHED, but its reply is not stored and the learner's state waits ──> WAITING
     the learner was retired: all but ANSWERED ──> RETIRED
 
-``available_at`` is the time at which the work index offers the submission next: the time of
-arrival while WAITING, the end of the lease while LEASED, NULL in the finished states.
+``available_at`` is the time from which graders can pull the submission: the time of arrival while
+WAITING, the end of the lease while LEASED, NULL in the finished states. ``due_at`` is the time that
+orders the work index, NULL in the finished states: see ``priorities.py``.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -40,10 +47,10 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.LEASED: frozenset(
         {Status.LEASED, Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.RETIRED}
     ),
-    Status.ANSWERED: frozenset(),
+    Status.ANSWERED: frozenset({Status.WAITING}),
     Status.FAILED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
     Status.SUPERSEDED: frozenset({Status.WAITING, Status.ANSWERED, Status.RETIRED}),
-    Status.UNMATCHED: frozenset({Status.ANSWERED, Status.RETIRED}),
+    Status.UNMATCHED: frozenset({Status.ANSWERED, Status.WAITING, Status.RETIRED}),
     Status.RETIRED: frozenset(),
 }
 
@@ -51,3 +58,13 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 def sources_of(target: Status) -> tuple[Status, ...]:
     """Return the states from which ``target`` can be reached."""
     return tuple(status for status, targets in TRANSITIONS.items() if target in targets)
+
+
+def finished(status: Status) -> dict[str, Any]:
+    """Return the values of the columns with which a submission enters a finished state."""
+    return {
+        "status": status,
+        "available_at": None,
+        "due_at": None,
+        "finished_at": timezone.now(),
+    }

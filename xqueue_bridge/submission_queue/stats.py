@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
 from django.utils import timezone
@@ -16,7 +16,9 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.accounts import QueueGraders, graders_by_queue
 from xqueue_bridge.submission_queue.grader_models import QueueGrant
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.paused_queues import paused_queues
 from xqueue_bridge.submission_queue.pauses import paused_by_queue
+from xqueue_bridge.submission_queue.queue import available
 from xqueue_bridge.submission_queue.states import Status
 
 #: A grader that was not seen for this long does not poll. It is written down to the minute.
@@ -46,6 +48,8 @@ class QueueStats:
     graders: int = 0
     #: Seconds since one of these graders sent a valid request, to the minute; None: never.
     grader_seen_seconds: float | None = None
+    #: Whether an operator has paused the queue.
+    is_paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class QueuePosition:
 
     ``position`` is None while a grader holds the lease; MAX_AHEAD + 1 says that or later.
     ``has_grader`` is False if no grader that may use the queue was seen in the last minutes, or all
-    are paused: then nothing moves.
+    are paused: then nothing moves. Nor does it if ``is_paused``: an operator has paused the queue.
     """
 
     queue_key: str
@@ -62,12 +66,13 @@ class QueuePosition:
     usage_key: UsageKey
     sent_at: datetime
     has_grader: bool = True
+    is_paused: bool = False
 
 
 def queue_positions(user_id: int, usage_key: UsageKey) -> list[QueuePosition]:
     """Return the positions of a learner's open submissions at a block, oldest first.
 
-    One statement, one more for each submission that waits, and at most three more if one waits.
+    One statement, one more for each submission that waits, and at most four more if one waits.
     """
     return _positions(Submission.objects.filter(usage_key=usage_key), user_id)
 
@@ -88,14 +93,16 @@ def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePos
         user_id=user_id, available_at__isnull=False, is_replaced=False, regrade_of=None
     )
     found = list(with_is_held(rows).order_by("pk"))
-    unattended = without_graders({row.queue_name for row in found if not row.is_held})
+    waiting = {row.queue_name for row in found if not row.is_held}
+    unattended, paused = without_graders(waiting), paused_queues() if waiting else {}
     return [
         QueuePosition(
             row.queue_key,
             None if row.is_held else position_of(row),
-            cast(UsageKey, row.usage_key),
+            row.usage_key,
             row.created_at,
             row.is_held or row.queue_name not in unattended,
+            not row.is_held and row.queue_name in paused,
         )
         for row in found
     ]
@@ -109,10 +116,13 @@ def with_is_held(submissions: QuerySet[Submission]) -> QuerySet[Any]:
 
 def position_of(row: Submission) -> int:
     """Return the position of a submission that waits, MAX_AHEAD + 1 at most. One statement."""
-    ahead = Q(available_at__lt=row.available_at) | Q(available_at=row.available_at, pk__lt=row.pk)
-    # Regrades are pulled after the answers that wait.
-    waiting = Submission.objects.filter(ahead, queue_name=row.queue_name, regrade_of=None)
-    return waiting[:MAX_AHEAD].count() + 1
+    same_time = Q(available_at__lt=row.available_at) | Q(
+        available_at=row.available_at, pk__lt=row.pk
+    )
+    ahead = Q(due_at__lt=row.due_at) | Q(same_time, due_at=row.due_at)
+    # The condition that includes the other one is the range of the index.
+    rows = available(row.queue_name, DatabaseNow()).filter(ahead, due_at__lte=row.due_at)
+    return rows[:MAX_AHEAD].count() + 1
 
 
 def without_graders(queue_names: Collection[str]) -> set[str]:
@@ -139,7 +149,10 @@ def without_graders(queue_names: Collection[str]) -> set[str]:
 
 
 def queue_stats() -> list[QueueStats]:
-    """Return the statistics of each queue with open or recent submissions, sorted by name."""
+    """Return the statistics of each queue with open or recent submissions, sorted by name.
+
+    Paused queues are included.
+    """
     now, here = DatabaseNow(), timezone.now()
     unfinished = by_queue(
         # Filtered by status, which leads an index; the work index would be read completely.
@@ -156,12 +169,16 @@ def queue_stats() -> list[QueueStats]:
         failed=Count("pk", filter=Q(status=Status.FAILED)),
     )
     undelivered = grader_replies.undelivered_by_queue()
-    paused = paused_by_queue()
+    paused, paused_since = paused_by_queue(), paused_queues()
     graders = graders_by_queue()
     of_every_queue = graders.pop(QueueGrant.EVERY_QUEUE, QueueGraders())
     reports = []
     for queue_name in sorted(
-        unfinished.keys() | finished.keys() | undelivered.keys() | paused.keys()
+        unfinished.keys()
+        | finished.keys()
+        | undelivered.keys()
+        | paused.keys()
+        | paused_since.keys()
     ):
         counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
         oldest = counts.pop("oldest", None)
@@ -174,6 +191,7 @@ def queue_stats() -> list[QueueStats]:
                 paused_graders=paused.get(queue_name, 0),
                 graders=allowed.count,
                 grader_seen_seconds=_seconds_since(allowed.last_seen_at, here),
+                is_paused=queue_name in paused_since,
                 **counts,
             )
         )

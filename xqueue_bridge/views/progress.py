@@ -19,7 +19,7 @@ from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.submission_queue.api import queue_positions_in_course
 from xqueue_bridge.views.decorators import current_user_id, is_staff, login_required
 from xqueue_bridge.views.grade_chart import grade_chart, is_average
-from xqueue_bridge.views.learner.texts import no_grader_text, position_text
+from xqueue_bridge.views.learner.texts import position_text, warning_text
 from xqueue_bridge.views.learners import course_or_404, learner_or_404
 
 
@@ -125,7 +125,7 @@ def _open_answers(course: Course, user_id: int) -> Iterator[OpenAnswer]:
     for found in queue_positions_in_course(user_id, course.course_key):
         # A block that is not in the published course has no subsection.
         name = names.get(found.usage_key, "")
-        warning = "" if found.has_grader else no_grader_text()
+        warning = warning_text(found.has_grader, found.is_paused)
         yield OpenAnswer(name, found.sent_at, position_text(found.position), warning)
 
 

@@ -9,6 +9,7 @@ from xqueue_bridge.views.course_team.regrades import (
     regrade_csv,
     regrades,
 )
+from xqueue_bridge.views.course_team.stuck import stuck, stuck_csv
 from xqueue_bridge.views.course_team.submission import submission
 from xqueue_bridge.views.course_team.submissions import submissions, submissions_csv
 from xqueue_bridge.views.gradebook import gradebook, gradebook_csv
@@ -40,6 +41,8 @@ urlpatterns = [
     re_path(rf"^{TEAM}/regrades/new/$", new_regrade, name="new_regrade"),
     re_path(rf"^{TEAM}/regrades/{REGRADE}/$", regrade, name="regrade"),
     re_path(rf"^{TEAM}/regrades/{REGRADE}\.csv$", regrade_csv, name="regrade_csv"),
+    re_path(rf"^{TEAM}/stuck/$", stuck, name="stuck"),
+    re_path(rf"^{TEAM}/stuck\.csv$", stuck_csv, name="stuck_csv"),
     re_path(rf"^{TEAM}/problems/$", problems, name="problems"),
     re_path(rf"^{TEAM}/problems/(?P<usage_id>.+)/$", problem, name="problem_statistics"),
 ]

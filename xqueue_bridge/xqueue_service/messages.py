@@ -23,6 +23,9 @@ QUEUE_NOT_FOUND = _("Queue '{}' not found")
 
 NO_SERVER = _("no grading server is set up for this course")
 NO_LEARNER = _("only a learner who is signed in can send an answer")
+TOO_MANY_PENDING = _(
+    "your answers to this problem that wait for a grade: {0}; no more are taken until one is graded"
+)
 NOT_STORED = _("the answer could not be stored")
 STOPPED = _("this site does not accept the answer")
 ANSWER_TOO_LARGE = _(

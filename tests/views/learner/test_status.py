@@ -20,7 +20,7 @@ from tests.test_cache import DOWN
 from xqueue_bridge.cache import BestEffortCache
 from xqueue_bridge.lms.course_staff import group_name
 from xqueue_bridge.submission_queue import queue
-from xqueue_bridge.submission_queue.api import AnswerStatus, Stage
+from xqueue_bridge.submission_queue.api import AnswerStatus, Stage, pause_queue
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.learner import results, status, texts
@@ -112,6 +112,16 @@ def test_no_estimate_is_invented():
     )
 
 
+def test_paused_queue_is_told_and_no_estimate_is_shown(ada):
+    submit(ada.pk)
+    pause_queue("python")
+    found = status.learner_status(ada.pk, PROBLEM)
+    assert found["answers"][0]["is_paused"]
+    assert "Grading is paused by staff." in found["html"]
+    assert "expected" not in found["html"]
+    assert found["refresh_seconds"] == status.LONGEST_REFRESH
+
+
 def test_failed_answer_says_what_to_do_and_what_the_attempt_became():
     text = text_of(answer(Stage.FAILED, is_attempt_returned=True))
     assert "You can submit it again" in text
@@ -177,9 +187,9 @@ def test_json_of_a_graded_answer(client):
 
 
 def test_open_answers_are_cached_and_final_ones_are_not(client, ada, django_assert_num_queries):
-    """Session and user; then rows, position, graders, pauses, leases and rate."""
+    """Session and user; then rows, position, paused queues, graders, pauses, leases, rate."""
     pk = submit(ada.pk)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(URL)
     with django_assert_num_queries(2):
         client.get(URL)

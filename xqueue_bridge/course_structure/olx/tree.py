@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from xqueue_bridge.course_structure.olx.files import OlxFiles
 from xqueue_bridge.course_structure.olx.max_scores import UNSCORED
@@ -51,9 +51,10 @@ class OlxTree:
         self.pointer = pointer
         self.run = _url_name(self.pointer)
         file = f"policies/{self.run}/policy.json"
-        self.policy: Mapping[str, object] = self.json(file) or {}
-        if not isinstance(self.policy, Mapping):
+        policy = self.json(file) or {}
+        if not isinstance(policy, Mapping):
             raise InvalidCourse(file, "must be an object")
+        self.policy: Mapping[str, object] = policy
         self.visits = 0
         self._cache: dict[str, Element | None] = {}
 
@@ -84,7 +85,7 @@ class OlxTree:
             if element.attributes.get("visible_to_staff_only", "").lower() != "true":
                 yield element
 
-    def json(self, name: str) -> Any:
+    def json(self, name: str) -> object:
         """Return the parsed content of a JSON file; None if there is none. Raises InvalidCourse."""
         content = self.files.read(name)
         return None if content is None else json_from(content, name)

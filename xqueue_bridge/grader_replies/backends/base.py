@@ -109,6 +109,11 @@ def get_reply_backend(name: str | None = None) -> ReplyBackend:
     return _load_backend(_OURS.get(name, name))
 
 
+def reads_state() -> bool:
+    """Return whether this process can tell what a learner's state waits for."""
+    return isinstance(get_reply_backend(), ReopeningReplyBackend)
+
+
 @lru_cache
 def _load_backend(path: str) -> ReplyBackend:
     return import_string(path)()

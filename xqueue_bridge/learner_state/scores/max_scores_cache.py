@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Protocol
 
-from opaque_keys.edx.keys import UsageKey
+from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.cache import BestEffortCache
 
 DAY = 24 * 60 * 60
 #: Memcached allows 250 characters, of which Django uses some for its prefix and version.
 LONGEST_NAME = 200
+
+
+class PublishedCourse(Protocol):
+    """A course of the platform; ``subtree_edited_on`` is read, too, if it has one."""
+
+    id: CourseKey
 
 
 class MaxScoresCache:
@@ -29,7 +35,7 @@ class MaxScoresCache:
         self._pending: dict[UsageKey, float] = {}
 
     @classmethod
-    def create_for_course(cls, course: Any) -> MaxScoresCache:
+    def create_for_course(cls, course: PublishedCourse) -> MaxScoresCache:
         """Return a cache for the course as it was last published.
 
         ``course`` has an ``id`` and, if it is known, the time ``subtree_edited_on``.

@@ -9,12 +9,12 @@ from functools import partial
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
-from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.db.batches import chunks
+from xqueue_bridge.management.arguments import course_key
 from xqueue_bridge.management.progress import Progress
 
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("course_key")
+        parser.add_argument("course_key", type=course_key)
         parser.add_argument(
             "--workers", type=int, default=1, help="Number of processes (default: 1)."
         )
@@ -37,34 +37,30 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *args: object, course_key: str, workers: int, batch_size: int, **options: object
+        self, *args: object, course_key: CourseKey, workers: int, batch_size: int, **options: object
     ) -> None:
         if workers < 1 or batch_size < 1:
             raise CommandError("--workers and --batch-size must be at least 1.")
-        key = _gradable(course_key)
+        _check_gradable(course_key)
         if not options["resume"]:
-            course_grades.request_course(key)
-        learners = course_grades.unfinished(key)
+            course_grades.request_course(course_key)
+        learners = course_grades.unfinished(course_key)
         batches = list(chunks(learners, batch_size))
         done = 0
         progress = Progress(self.stderr, len(learners))
-        for count in _computed(key, batches, workers):
+        for count in _computed(course_key, batches, workers):
             done += count
             progress.update(done, f"{done} of {len(learners)}")
         # In a course that is still running, some learners have new scores by now.
-        left = len(set(learners) & set(course_grades.unfinished(key, only_tried=True)))
-        self.stdout.write(f"{len(learners) - left} grades computed in {key}")
+        left = len(set(learners) & set(course_grades.unfinished(course_key, only_tried=True)))
+        self.stdout.write(f"{len(learners) - left} grades computed in {course_key}")
         if left:
             raise CommandError(
                 f"{left} grades failed; the admin's list of grade recalculations has the errors."
             )
 
 
-def _gradable(text: str) -> CourseKey:
-    try:
-        key = CourseKey.from_string(text)
-    except InvalidKeyError:
-        raise CommandError(f"{text!r} is not a course key.") from None
+def _check_gradable(key: CourseKey) -> None:
     course = course_structure.course_structures().get(key)
     if course is None:
         raise CommandError(
@@ -72,7 +68,6 @@ def _gradable(text: str) -> CourseKey:
         )
     if course_grades.is_frozen(course):
         raise CommandError(f"The grades of {key} are frozen (GRADE_FREEZE_DAYS).")
-    return key
 
 
 def _computed(key: CourseKey, batches: Sequence[list[int]], workers: int) -> Iterator[int]:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.management.import_command import course_key
+from xqueue_bridge.management.arguments import course_key
 from xqueue_bridge.moving import drain, legacy_table
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from datetime import datetime
 
 from django.core.management.base import BaseCommand, CommandParser
-from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
+from xqueue_bridge.management.arguments import course_key, parse_time
 from xqueue_bridge.views.tests_csv import lines_of_tests
 
 
@@ -16,11 +15,11 @@ class Command(BaseCommand):
     help = "Write the tests that graders sent with their results as CSV, one line for each test."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("course", type=_course_key, help="The course's key.")
+        parser.add_argument("course", type=course_key, help="The course's key.")
         parser.add_argument(
             "--since",
-            type=_time,
-            help="Only results received since this time (ISO 8601, with zone).",
+            type=parse_time,
+            help="Only results received since this day or time (ISO 8601; UTC without a zone).",
         )
 
     def handle(
@@ -28,20 +27,3 @@ class Command(BaseCommand):
     ) -> None:
         for line in lines_of_tests(course, since):
             self.stdout.write(line, ending="")
-
-
-def _course_key(text: str) -> CourseKey:
-    try:
-        return CourseKey.from_string(text)
-    except InvalidKeyError:
-        raise ArgumentTypeError(f"{text!r} is not a course key") from None
-
-
-def _time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ArgumentTypeError(f"{text!r} is no time with a zone, such as 2026-11-20T08:00Z")
-    return moment

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_grades.api import summary, warnings
@@ -19,6 +18,7 @@ from xqueue_bridge.course_structure.api import (
     version_from,
 )
 from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.management.arguments import course_key
 
 #: Elements that could not be read and are listed.
 MAX_REPORTS = 100
@@ -35,7 +35,11 @@ class Command(BaseCommand):
             type=Path,
             help="A course as Studio exports it (folder or tar.gz), or a JSON document.",
         )
-        parser.add_argument("--course-key", help="The course key (default: the one in the files).")
+        parser.add_argument(
+            "--course-key",
+            type=course_key,
+            help="The course key (default: the one in the files).",
+        )
         parser.add_argument(
             "--course-version", help="The version's name (default: a hash of the content)."
         )
@@ -48,7 +52,7 @@ class Command(BaseCommand):
         *args: object,
         path: Path,
         dry_run: bool,
-        course_key: str | None,
+        course_key: CourseKey | None,
         course_version: str | None,
         **options: object,
     ) -> None:
@@ -73,13 +77,9 @@ class Command(BaseCommand):
             yield f"{len(self._reports) - MAX_REPORTS} more elements could not be read"
         yield from warnings(course)
 
-    def _read(self, path: Path, course_key: str | None, version: str | None) -> Course:
-        try:
-            key = CourseKey.from_string(course_key) if course_key else None
-        except InvalidKeyError:
-            raise CommandError(f"{course_key!r} is not a course key.") from None
+    def _read(self, path: Path, course_key: CourseKey | None, version: str | None) -> Course:
         self._reports = []
-        course = read_course(path, key, self._reports.append)
+        course = read_course(path, course_key, self._reports.append)
         return replace(course, version=version_from(version, "version")) if version else course
 
 

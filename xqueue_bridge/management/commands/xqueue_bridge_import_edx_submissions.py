@@ -8,7 +8,7 @@ from django.apps import apps
 from django.core.management.base import CommandError
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.management.import_command import ImportCommand, positive
+from xqueue_bridge.management.import_command import ImportCommand
 from xqueue_bridge.moving import drain, edx_submissions
 
 
@@ -20,7 +20,6 @@ class Command(ImportCommand):
     ) -> None:
         if not apps.is_installed("submissions"):
             raise CommandError("The app 'submissions' (edx-submissions) is not installed.")
-        positive("--limit", limit)
         done: Counter[str] = Counter()
         if not options["dry_run"]:
             try:

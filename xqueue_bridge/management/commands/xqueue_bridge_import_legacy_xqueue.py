@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import InvalidStorageError
@@ -13,7 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.management.import_command import ImportCommand, positive
+from xqueue_bridge.management.import_command import ImportCommand
 from xqueue_bridge.moving import drain, legacy_table
 from xqueue_bridge.moving.legacy_dump import LegacyDump
 from xqueue_bridge.moving.legacy_files import LegacyFiles
@@ -57,44 +56,55 @@ class Command(ImportCommand):
             help="Also results that the server could not bring to the LMS.",
         )
 
-    def handle(self, *args: object, **options: Any) -> None:
-        positive("--limit", options["limit"])
-        positive("--lease-minutes", options["lease_minutes"])
-        plan, done, left = _plan(options), Counter[str](), {}
-        if options["dump"] is None:
-            table = _table(options["database"])
-            if not options["dry_run"]:
-                done = _run(table, plan)
-            left = drain.legacy_report(table, plan.lease)
-        elif plan.forward:
+    def handle(
+        self,
+        *args: object,
+        database: str,
+        dump: Path | None,
+        course: CourseKey | None,
+        queue: list[str],
+        forward: list[str],
+        files_storage: str | None,
+        lease_minutes: float,
+        limit: int,
+        post_results: bool,
+        unacknowledged: bool,
+        dry_run: bool,
+        json: bool,
+        **options: object,
+    ) -> None:
+        if lease_minutes <= 0:
+            raise CommandError("--lease-minutes must be positive.")
+        plan = Plan(
+            queues=frozenset(queue),
+            course_key=course,
+            forward=frozenset(forward),
+            lease=timedelta(minutes=lease_minutes),
+            limit=limit,
+            post_results=post_results,
+            unacknowledged=unacknowledged,
+            files=_files(files_storage),
+        )
+        if dump is not None and forward:
             raise CommandError("--forward needs --database: rows of a dump are not forwarded.")
-        else:
-            try:
-                dump = LegacyDump(options["dump"])
-            except InvalidField as exc:
-                raise CommandError(f"--dump {exc.reason}.") from None
-            if not options["dry_run"]:
-                done = _run(dump, plan)
-            left = drain.legacy_report(dump, plan.lease)
-        self.report(drain.LEGACY_XQUEUE, done, left, options["course"], as_json=options["json"])
+        source = _table(database) if dump is None else _dump(dump)
+        done = Counter[str]() if dry_run else _run(source, plan)
+        left = drain.legacy_report(source, plan.lease)
+        self.report(drain.LEGACY_XQUEUE, done, left, course, as_json=json)
 
 
-def _plan(options: dict[str, Any]) -> Plan:
-    course: CourseKey | None = options["course"]
+def _files(alias: str | None) -> LegacyFiles:
     try:
-        files = LegacyFiles(options["files_storage"])
+        return LegacyFiles(alias)
     except InvalidStorageError:
         raise CommandError("--files-storage names no entry of STORAGES.") from None
-    return Plan(
-        queues=frozenset(options["queue"]),
-        course_key=course,
-        forward=frozenset(options["forward"]),
-        lease=timedelta(minutes=options["lease_minutes"]),
-        limit=options["limit"],
-        post_results=options["post_results"],
-        unacknowledged=options["unacknowledged"],
-        files=files,
-    )
+
+
+def _dump(path: Path) -> LegacyDump:
+    try:
+        return LegacyDump(path)
+    except InvalidField as exc:
+        raise CommandError(f"--dump {exc.reason}.") from None
 
 
 def _table(alias: str) -> LegacyTable:

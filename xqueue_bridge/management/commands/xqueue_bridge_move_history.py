@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
@@ -40,12 +39,20 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count, but move nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
-    def handle(self, *args: object, **options: Any) -> None:
+    def handle(
+        self,
+        *args: object,
+        source: move.HistoryTable | None,
+        target: move.HistoryTable | None,
+        chunk: int,
+        no_progress: bool,
+        **options: object,
+    ) -> None:
         unwritten, written = (_routed(table) for table in tables())
-        source, target = options["source"] or unwritten, options["target"] or written
+        source, target = source or unwritten, target or written
         if source == target:
             raise CommandError(f"--from and --to are both {source}.")
-        if not 1 <= options["chunk"] <= 5_000:
+        if not 1 <= chunk <= 5_000:
             raise CommandError("--chunk: between 1 and 5000.")
         if options["dry_run"]:
             self.stdout.write(f"{source.entries.count()} entries to move from {source} to {target}")
@@ -53,8 +60,8 @@ class Command(BaseCommand):
         at = move.MoveProgress()
         try:
             last = move.last_entry(source)
-            progress = Progress(self.stderr, last, quiet=options["no_progress"])
-            for at in move.move(source, target, chunk=options["chunk"]):
+            progress = Progress(self.stderr, last, quiet=no_progress)
+            for at in move.move(source, target, chunk=chunk):
                 progress.update(at.pk, f"{at.moved} entries moved")
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted: {at.moved} entries moved. Run it again.") from None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from xqueue_bridge.conf import options as bridge_options
 from xqueue_bridge.learner_state.history import prune
+from xqueue_bridge.management.arguments import positive
 from xqueue_bridge.management.progress import Progress
 
 
@@ -24,12 +23,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--keep-last",
-            type=_positive,
+            type=positive,
             metavar="N",
             help="Keep the N newest entries of each row.",
         )
         parser.add_argument(
-            "--keep-days", type=_positive, metavar="D", help="Keep entries younger than D days."
+            "--keep-days", type=positive, metavar="D", help="Keep entries younger than D days."
         )
         parser.add_argument(
             "--orphans",
@@ -37,52 +36,56 @@ class Command(BaseCommand):
             help="Delete all history of deleted rows; for history in another database.",
         )
         parser.add_argument(
-            "--start", type=_positive, metavar="ROW", help="Continue at this row id, downwards."
+            "--start", type=positive, metavar="ROW", help="Continue at this row id, downwards."
         )
         parser.add_argument("--dry-run", action="store_true", help="Count, but delete nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
-    def handle(self, *args: object, **options: Any) -> None:
-        by_age = options["keep_last"] or options["keep_days"]
-        if not by_age and not options["orphans"]:
+    def handle(
+        self,
+        *args: object,
+        keep_last: int | None,
+        keep_days: int | None,
+        orphans: bool,
+        start: int | None,
+        dry_run: bool,
+        no_progress: bool,
+        **options: object,
+    ) -> None:
+        if not (keep_last or keep_days or orphans):
             raise CommandError("At least one of --keep-last, --keep-days, --orphans is required.")
-        if options["orphans"] and bridge_options().HISTORY_KEEP_AFTER_DELETE:
+        if orphans and bridge_options().HISTORY_KEEP_AFTER_DELETE:
             raise CommandError("--orphans cannot be used with HISTORY_KEEP_AFTER_DELETE.")
-        if by_age:
-            policy = prune.Policy(options["keep_last"], _since(options["keep_days"]))
-            walk = prune.prune(policy, dry_run=options["dry_run"], start=options["start"])
-            newest = options["start"] or prune.newest_row()
-            self._follow(walk, newest, "entries", options, downwards=True)
-        if options["orphans"]:
-            walk = prune.prune_orphans(dry_run=options["dry_run"])
-            self._follow(walk, prune.newest_row(), "entries of deleted rows", options)
+        did = "would be deleted" if dry_run else "deleted"
+        if keep_last or keep_days:
+            policy = prune.Policy(keep_last, _since(keep_days))
+            walk = prune.prune(policy, dry_run=dry_run, start=start)
+            rows = start or prune.newest_row()
+            self._follow(walk, rows, f"entries {did}", quiet=no_progress, downwards=True)
+        if orphans:
+            walk = prune.prune_orphans(dry_run=dry_run)
+            rows, what = prune.newest_row(), f"entries of deleted rows {did}"
+            self._follow(walk, rows, what, quiet=no_progress)
 
     def _follow(
         self,
         walk: Iterator[prune.PruneProgress],
         rows: int,
         what: str,
-        options: dict[str, Any],
         *,
+        quiet: bool,
         downwards: bool = False,
     ) -> None:
-        did = "would be deleted" if options["dry_run"] else "deleted"
         at = prune.PruneProgress(rows)
         try:
-            progress = Progress(self.stderr, rows, quiet=options["no_progress"])
+            progress = Progress(self.stderr, rows, quiet=quiet)
             for at in walk:
                 done = rows - at.student_module_id if downwards else at.student_module_id
-                progress.update(done, f"{at.deleted} {what} {did}")
+                progress.update(done, f"{at.deleted} {what}")
         except KeyboardInterrupt:
             where = f"; continue with --start {at.student_module_id}" if downwards else ""
-            raise CommandError(f"Interrupted: {at.deleted} {what} {did}{where}") from None
-        self.stdout.write(f"{at.deleted} {what} {did}")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+            raise CommandError(f"Interrupted: {at.deleted} {what}{where}") from None
+        self.stdout.write(f"{at.deleted} {what}")
 
 
 def _since(days: int | None) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentTypeError
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -67,21 +68,34 @@ class Command(BaseCommand):
         except InvalidField as exc:
             raise CommandError(str(exc)) from exc
 
-    def _start(self, course: CourseKey, json: bool, dry_run: bool, **options: Any) -> None:
-        if not any(options[name] for name in ("submission", "problem", "queue", "failed")):
+    def _start(
+        self,
+        *,
+        course: CourseKey,
+        submission: int | None,
+        problem: UsageKey | None,
+        queue: str | None,
+        failed: bool,
+        since: datetime | None,
+        only_if_higher: bool,
+        hide_feedback: bool,
+        per_minute: int,
+        json: bool,
+        dry_run: bool,
+        **options: object,
+    ) -> None:
+        if not (submission or problem or queue or failed):
             raise CommandError("One of --submission, --problem, --queue, --failed is required.")
         selection = regrading.Selection(
             course,
-            submission_id=options["submission"],
-            usage_key=options["problem"],
-            queue_name=options["queue"],
-            since=options["since"],
-            only_failed=options["failed"],
+            submission_id=submission,
+            usage_key=problem,
+            queue_name=queue,
+            since=since,
+            only_failed=failed,
         )
         how = regrading.RegradeOptions(
-            only_if_higher=options["only_if_higher"],
-            keep_feedback=not options["hide_feedback"],
-            per_minute=options["per_minute"],
+            only_if_higher=only_if_higher, keep_feedback=not hide_feedback, per_minute=per_minute
         )
         if dry_run:
             self._print(_as_dict(regrading.preview(selection, how)), json)

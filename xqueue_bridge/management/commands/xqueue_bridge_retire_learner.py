@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -37,25 +36,36 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count, but change nothing.")
         parser.add_argument("--no-progress", action="store_true", help="Print the result only.")
 
-    def handle(self, *args: object, **options: Any) -> None:
-        mode = RetirementMode.PURGE if options["purge"] else RetirementMode.SCRUB
-        wanted = dict.fromkeys(find_learners(options["learner"], options["user_id"]), mode)
-        if options["unfinished"]:
+    def handle(
+        self,
+        *args: object,
+        learner: list[str],
+        user_id: list[int],
+        unfinished: bool,
+        purge: bool,
+        dry_run: bool,
+        no_progress: bool,
+        **options: object,
+    ) -> None:
+        mode = RetirementMode.PURGE if purge else RetirementMode.SCRUB
+        wanted = dict.fromkeys(find_learners(learner, user_id), mode)
+        if unfinished:
             wanted = dict(unfinished_retirements()) | wanted
         elif not wanted:
             raise CommandError("At least one username, --user-id or --unfinished is required.")
-        failed = [who for who, how in wanted.items() if not self._retire(who, how, options)]
+        retire = partial(self._retire, dry_run=dry_run, quiet=no_progress)
+        failed = [who for who, how in wanted.items() if not retire(who, how)]
         if failed:
             raise CommandError(f"Not retired: {', '.join(map(str, failed))}. Run it again.")
 
-    def _retire(self, user_id: int, mode: RetirementMode, options: Mapping[str, Any]) -> bool:
+    def _retire(self, user_id: int, mode: RetirementMode, *, dry_run: bool, quiet: bool) -> bool:
         """Retire one learner, print the result, and return whether it succeeded."""
         done: Counter[str] = Counter()
         try:
             plan = retirement_plan(user_id, mode)
-            if not options["dry_run"]:
+            if not dry_run:
                 total = plan.total()
-                progress = Progress(self.stderr, total, quiet=options["no_progress"])
+                progress = Progress(self.stderr, total, quiet=quiet)
                 for batch in retirement_batches(user_id, mode):
                     done += batch
                     progress.update(min(done.total(), total), f"user {user_id}")
@@ -65,9 +75,7 @@ class Command(BaseCommand):
             self.stderr.write(f"user {user_id}: {exc}")
             return False
         text = (
-            f"would {mode} {_format_counts(plan)}"
-            if options["dry_run"]
-            else f"{mode}: {_format_counts(done)}"
+            f"would {mode} {_format_counts(plan)}" if dry_run else f"{mode}: {_format_counts(done)}"
         )
         self.stdout.write(f"user {user_id}: {text}")
         return True

@@ -21,7 +21,7 @@ DEPRECATED_KEY = UsageKey.from_string("i4x://DemoX/CS101/problem/p0")
 OLD_RUNS = [CourseKey.from_string(f"DemoX/CS101/{run}") for run in ("2014", "2015")]
 
 #: States as blocks store them, including some that have caused errors.
-STATES: tuple[dict[str, Any], ...] = (
+STATES: tuple[dict[str, object], ...] = (
     {"text": "héllo wörld, 你好, 🎓, \u202eright to left"},
     {"nul": "a\x00b", "control": "\x01\x1f\x7f", "half": "\ud800"},
     {"integer": 2**200, "negative": -(2**63) - 1, "float": 1e-300, "zero": -0.0},

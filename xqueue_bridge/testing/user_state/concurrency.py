@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from opaque_keys.edx.keys import UsageKey
 
@@ -30,7 +29,7 @@ class ConcurrentUserStateContract(UserStateCase):
         for job in running:
             job.result()
 
-    def in_thread(self, job: Callable[[], Any]) -> None:
+    def in_thread(self, job: Callable[[], object]) -> None:
         """Run one job in its own thread; override it to close what the thread opened."""
         job()
 
@@ -74,14 +73,14 @@ class ConcurrentUserStateContract(UserStateCase):
         new = {f"{w} {n}": n for w in range(4) for n in range(10)}
         assert self.make_client().get(ada, BLOCK).state == {"kept": True, **new}
 
-    def _set(self, username: str, fields: dict[str, Any]) -> None:
+    def _set(self, username: str, fields: dict[str, object]) -> None:
         self.make_client().set(username, BLOCK, fields)
 
     def _set_ten(self, username: str, writer: int) -> None:
         for n in range(10):
             self._set(username, {f"{writer} {n}": n})
 
-    def _set_many(self, username: str, states: dict[UsageKey, dict[str, Any]]) -> None:
+    def _set_many(self, username: str, states: Mapping[UsageKey, Mapping[str, object]]) -> None:
         self.make_client().set_many(username, states)
 
     def _delete_each(self, username: str, names: list[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.testing.user_state.base import (
@@ -114,7 +112,7 @@ class ReadingAndWriting(UserStateCase):
     def test_answers_are_private(self) -> None:
         """SG15: changing a returned state, or a dict that was set, changes nothing stored."""
         client, ada = self.make_client(), self.make_user("ada")
-        mine: dict[str, Any] = {"a": [1]}
+        mine: dict[str, list[int]] = {"a": [1]}
         client.set(ada, BLOCK, mine)
         mine["a"].append(2)
         found = client.get(ada, BLOCK).state

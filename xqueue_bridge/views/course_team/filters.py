@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time
-from typing import Any
+from datetime import date, datetime, time
 
 from django import forms
 from django.db.models import Q, QuerySet
@@ -93,7 +92,7 @@ def read_page(rows: QuerySet[Submission], query: QueryDict) -> Page:
     page = found[:PAGE_SIZE]
     cursor = ""
     if len(found) > PAGE_SIZE:
-        last: Any = page[-1]
+        last = page[-1]
         cursor = f"{last.pk}" if field == "pk" else f"{last.pk}.{getattr(last, field)}"
     return Page(page, sort, descending, cursor)
 
@@ -120,5 +119,5 @@ def _user_id(text: str) -> int:
     return -1 if found is None else found
 
 
-def _begin(day: Any, at: time = time.min) -> datetime:
+def _begin(day: date, at: time = time.min) -> datetime:
     return timezone.make_aware(datetime.combine(day, at))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -45,8 +44,7 @@ def submission(request: HttpRequest, course: TeamCourse, submission_id: str) -> 
 def _answer(body: str) -> str:
     """Return the learner's answer in a body; the whole body if it has another form."""
     try:
-        value: Any = json.loads(body)
-        text = value["student_response"]
+        text = json.loads(body)["student_response"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return body
     return text if isinstance(text, str) else json.dumps(text)

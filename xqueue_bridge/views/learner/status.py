@@ -119,6 +119,7 @@ def _one_as_json(answer: ShownAnswer) -> dict[str, Any]:
         "sent_at": status.sent_at.isoformat(),
         "position": status.position,
         "has_grader": status.has_grader,
+        "is_paused": status.is_paused,
         "expected_seconds": status.seconds,
         "points": status.points if shows else None,
         "possible": status.possible if shows else None,
@@ -141,6 +142,6 @@ def _seconds_to_wait(status: AnswerStatus) -> int:
     if status.stage in (Stage.GRADING, Stage.APPLYING):
         return SHORTEST_REFRESH
     if status.seconds is None:
-        is_moving = status.has_grader and not status.is_regraded
+        is_moving = status.has_grader and not (status.is_paused or status.is_regraded)
         return LONGEST_REFRESH // 4 if is_moving else LONGEST_REFRESH
     return int(min(max(status.seconds[0] / REQUESTS, SHORTEST_REFRESH), LONGEST_REFRESH))

@@ -76,12 +76,19 @@ def position_text(position: int | None) -> str:
     return _("Number %(position)s in the queue.") % {"position": position}
 
 
-def no_grader_text() -> str:
-    """Return what a learner is told while no grader pulls from the queue."""
-    return _(
-        "No grader is running now. The answer keeps its position, and is graded when a grader runs "
-        "again."
-    )
+def warning_text(has_grader: bool, is_paused: bool) -> str:
+    """Return what a learner is told while graders pull nothing from the queue, "" if they do."""
+    if is_paused:
+        return _(
+            "Grading is paused by staff. The answer keeps its position, and is graded when grading "
+            "goes on."
+        )
+    if not has_grader:
+        return _(
+            "No grader is running now. The answer keeps its position, and is graded when a grader "
+            "runs again."
+        )
+    return ""
 
 
 def estimate_text(shortest: float, longest: float | None) -> str:
@@ -97,8 +104,8 @@ def estimate_text(shortest: float, longest: float | None) -> str:
 
 def _waiting(status: AnswerStatus) -> Iterator[str]:
     yield position_text(status.position)
-    if not status.has_grader:
-        yield no_grader_text()
+    if warning := warning_text(status.has_grader, status.is_paused):
+        yield warning
     elif status.seconds is not None:
         yield estimate_text(*status.seconds)
     yield _("If you submit again, the new answer goes to the end of the queue.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xqueue_bridge.data import NewSubmission, Target, UploadedFile, XHeader
-from xqueue_bridge.exceptions import QueueNotFound, SendError
+from xqueue_bridge.exceptions import QueueNotFound, SendError, TooManyPending
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.block import ProblemBlock
 from xqueue_bridge.lms.callback_url import read_dispatch, read_url
@@ -34,6 +34,8 @@ class SubmissionsTable:
             length = submission_queue.enqueue(new)
         except QueueNotFound:
             raise SendError(messages.fill(messages.QUEUE_NOT_FOUND, header.queue_name)) from None
+        except TooManyPending as full:
+            raise SendError(messages.fill(messages.TOO_MANY_PENDING, full.number)) from None
         return 0, str(length)
 
     def _target(self, lms_callback_url: str) -> Target:

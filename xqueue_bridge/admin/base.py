@@ -39,7 +39,7 @@ class RetryAdmin(ReadOnlyAdmin):
     actions = ("retry",)
     retry_description: ClassVar[str | Promise]
     #: Messages; ``retried`` contains %(count)d.
-    retried: ClassVar[Any]
+    retried: ClassVar[str | Promise]
     retry_condition: ClassVar[str | Promise]
 
     @admin.action(permissions=["retry"])

@@ -1,0 +1,48 @@
+"""xqueue_bridge_priority."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.submission_queue.factories import COURSE
+from xqueue_bridge.models import Priority
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: object) -> str:
+    output = io.StringIO()
+    call_command("xqueue_bridge_priority", *map(str, arguments), stdout=output)
+    return output.getvalue()
+
+
+def test_priorities_are_set_changed_listed_and_removed():
+    run("set", "low", "--queue", "python")
+    run("set", "low", "--course", COURSE)
+    run("set", "highest", "--course", COURSE)
+    lines = [json.loads(line) for line in run("list", "--json").splitlines()]
+    assert lines == [
+        {"queue": "", "course": str(COURSE), "level": "highest"},
+        {"queue": "python", "course": "", "level": "low"},
+    ]
+    assert run("clear", "--course", COURSE) == "python  *  low\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("set", "low"), "--queue, --course"),
+        (("set", "low", "--queue", "x" * 129), "--queue: "),
+        (("set", "low", "--queue", "two\nlines"), "--queue: "),
+        (("set", "low", "--course", "x"), "--course"),
+        (("set", "urgent", "--queue", "python"), "level"),
+    ],
+)
+def test_error_names_the_argument(arguments, name):
+    with pytest.raises(CommandError, match=name):
+        run(*arguments)
+    assert not Priority.objects.exists()

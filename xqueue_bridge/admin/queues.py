@@ -1,0 +1,107 @@
+"""Admin of submissions, replies, priorities, transport overrides and alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy, ngettext_lazy
+
+from xqueue_bridge import models
+from xqueue_bridge.admin.base import ReadOnlyAdmin, RetryAdmin
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.views.reply_details import codes_for_staff, tests_for_staff
+
+
+@admin.register(models.TransportOverride)
+class TransportOverrideAdmin(admin.ModelAdmin):
+    list_display = ("scope", "name", "use_submissions_table", "modified")
+    list_filter = ("scope", "use_submissions_table")
+    search_fields = ("name",)
+
+
+@admin.register(models.Priority)
+class PriorityAdmin(admin.ModelAdmin):
+    list_display = ("__str__", "queue_name", "course_key", "level", "modified")
+    list_filter = ("level",)
+    search_fields = ("queue_name", "course_key")
+
+
+@admin.register(models.Submission)
+class SubmissionAdmin(RetryAdmin):
+    list_display = ("id", "queue_name", "status", "user_id", "deliveries", "created_at")
+    list_filter = ("status", "transport", "queue_name")
+    search_fields = ("=user_id", "=usage_key")
+    fields = (
+        *list_display,
+        "leased_at",
+        "finished_at",
+        "available_at",
+        "due_at",
+        "grader",
+        "course_key",
+        "usage_key",
+        "dispatch",
+        "transport",
+    )
+    retry_description = gettext_lazy("Requeue selected submissions")
+    retried = ngettext_lazy(
+        "%(count)d submission requeued.", "%(count)d submissions requeued.", "count"
+    )
+    retry_condition = gettext_lazy(
+        "Only failed submissions can be requeued, unless the learner has answered again, or the "
+        "failure cannot be undone with this REPLY_BACKEND. The log has the reasons."
+    )
+
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        return submission_queue.requeue(ids)
+
+
+@admin.register(models.ReceivedReply)
+class ReceivedReplyAdmin(RetryAdmin):
+    list_display = ("id", "submission_number", "status", "attempts", "last_error", "received_at")
+    list_filter = ("status", "source")
+    fields = (
+        "id",
+        "submission",
+        *list_display[2:],
+        "source",
+        "score_given",
+        "score_applied",
+        "applied_at",
+        "next_attempt_at",
+        "warnings",
+        "all_tests",
+        "staff_note",
+    )
+    readonly_fields = ("warnings", "all_tests")
+    retry_description = gettext_lazy("Retry selected replies")
+    retried = ngettext_lazy(
+        "%(count)d reply will be applied again.",
+        "%(count)d replies will be applied again.",
+        "count",
+    )
+    retry_condition = gettext_lazy("Only dead replies can be retried.")
+
+    @admin.display(description=gettext_lazy("submission"), ordering="submission_id")
+    def submission_number(self, reply: models.ReceivedReply) -> int:
+        return reply.submission_id
+
+    @admin.display(description=gettext_lazy("warnings"))
+    def warnings(self, reply: models.ReceivedReply) -> str:
+        return codes_for_staff(reply.codes) or "-"
+
+    @admin.display(description=gettext_lazy("tests"))
+    def all_tests(self, reply: models.ReceivedReply) -> str:
+        return tests_for_staff(reply.tests) or "-"
+
+    def retry_rows(self, ids: Sequence[int]) -> int:
+        return grader_replies.retry_dead(ids)
+
+
+@admin.register(models.Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "queue_name", "is_open", "changed_at", "notified_at", "last_error")
+    list_filter = ("is_open", "kind", "queue_name")
+    fields = (*list_display, "detail", "is_told", "attempts", "next_attempt_at")

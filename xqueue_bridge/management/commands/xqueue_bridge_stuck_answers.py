@@ -1,0 +1,117 @@
+"""Find learners' answers that wait for a reply which no row will bring, and repair them."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentTypeError
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from opaque_keys.edx.keys import CourseKey
+
+from xqueue_bridge.management.arguments import course_key
+from xqueue_bridge.stuck_answers.api import OLDER_THAN, Scan, StuckAnswer, can_find, find, repair
+
+
+class Command(BaseCommand):
+    help = "Find stuck answers and repair them. Without --repair nothing is changed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        hour = OLDER_THAN // timedelta(minutes=1)
+        parser.add_argument("--course", type=course_key, help="Only this course (default: all).")
+        parser.add_argument("--repair", action="store_true", help="Repair what is found.")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Find only; this is the default."
+        )
+        parser.add_argument(
+            "--older-than",
+            type=_whole,
+            default=hour,
+            metavar="MINUTES",
+            help=f"Only states that were not written in this time (default: {hour}).",
+        )
+        parser.add_argument(
+            "--after", type=_whole, default=0, metavar="ROW", help="Go on after this row."
+        )
+        parser.add_argument(
+            "--seconds", type=_whole, metavar="N", help="End after this time (default: no limit)."
+        )
+        parser.add_argument("--json", action="store_true", help="One JSON object a line.")
+
+    def handle(
+        self, *args: object, repair: bool, dry_run: bool, json: bool, **options: Any
+    ) -> None:
+        if problem := can_find():
+            raise CommandError(problem)
+        if repair and dry_run:
+            raise CommandError("--repair cannot be used with --dry-run.")
+        outcomes: Counter[str] = Counter()
+        waiting, at_legacy_server, after = 0, 0, options["after"]
+        for scan in _scans(options):
+            waiting += scan.waiting
+            at_legacy_server += scan.at_legacy_server
+            after = scan.next
+            for facts in _repaired(scan, options["course"]) if repair else _found(scan):
+                outcomes[str(facts["outcome" if repair else "kind"])] += 1
+                self._print(facts, json)
+        total: dict[str, object] = {
+            "waiting": waiting,
+            "stuck": sum(outcomes.values()),
+            "at_legacy_server": at_legacy_server,
+            **outcomes,
+            "next": after,
+        }
+        self._print(total, json)
+
+    def _print(self, facts: dict[str, object], as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(facts))
+        else:
+            pairs = (f"{name}={value}" for name, value in facts.items() if value not in (None, ""))
+            self.stdout.write("  ".join(pairs))
+
+
+def _scans(options: dict[str, Any]) -> Iterator[Scan]:
+    seconds = options["seconds"]
+    end = None if seconds is None else time.monotonic() + seconds
+    after: int | None = options["after"]
+    while after is not None:
+        older_than = timedelta(minutes=options["older_than"])
+        scan = find(options["course"], after=after, older_than=older_than)
+        yield scan
+        after = scan.next
+        if end is not None and time.monotonic() >= end:
+            return
+
+
+def _found(scan: Scan) -> Iterator[dict[str, object]]:
+    for answer in scan.answers:
+        yield {**_facts(answer), "repair": answer.repair.value}
+
+
+def _repaired(scan: Scan, course_key: CourseKey | None) -> Iterator[dict[str, object]]:
+    for row_id in dict.fromkeys(answer.row_id for answer in scan.answers):
+        for done in repair([row_id], course_key):
+            yield {**_facts(done.answer), "outcome": done.outcome.value, "reason": done.reason}
+
+
+def _facts(answer: StuckAnswer) -> dict[str, object]:
+    return {
+        "row": answer.row_id,
+        "user_id": answer.target.user_id,
+        "course": str(answer.target.course_key),
+        "problem": str(answer.target.usage_key),
+        "since": answer.since.isoformat(),
+        "kind": answer.kind.value,
+        "submission": answer.submission_id,
+    }
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
