@@ -15,10 +15,11 @@ from django.utils import timezone
 from tests.grader_replies.factories import make_learner
 from tests.regrading.factories import grade, grade_all_again, graded, start, submit
 from tests.submission_queue.factories import COURSE, OTHER_PROBLEM, PROBLEM, make_grader
+from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms.course_staff import group_name
 from xqueue_bridge.regrading.models import Regrade
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.views.course_team import filters, statistics
+from xqueue_bridge.views.course_team import filters, regrades, statistics
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,7 +59,7 @@ def one_submission() -> int:
 def all_paths(pk: int) -> list[str]:
     job = Regrade.objects.first() or start()
     paths = [LIST, CSV, f"{LIST}{pk}/", REGRADES, NEW, f"{REGRADES}{job.pk}/"]
-    paths += [PROBLEMS, f"{PROBLEMS}{PROBLEM}/"]
+    paths += [PROBLEMS, f"{PROBLEMS}{PROBLEM}/", f"{ROOT}/problems.csv", f"{ROOT}/regrades.csv"]
     return [*paths, f"{REGRADES}{job.pk}.csv", f"{REGRADES}{job.pk}/?partial=progress"]
 
 
@@ -237,6 +238,43 @@ def test_any_body_can_be_shown(team, body):
     assert team.get(f"{LIST}{pk}/").status_code == 200
 
 
+def test_time_line_has_what_only_staff_see_of_a_reply(team):
+    """The note, hidden tests and codes; their markup is escaped."""
+    pk = one_submission()
+    tests = [
+        {"name": "shown", "score": 1, "max_score": 2, "message": "", "visible": True},
+        {"name": "<b>edge</b>", "score": 0, "max_score": 2, "message": "5 != 6", "visible": False},
+    ]
+    codes = [{"code": "score_converted", "field": "score", "data": {}}]
+    note = "<script>note</script>"
+    ReceivedReply.objects.filter(submission=pk).update(tests=tests, staff_note=note, codes=codes)
+    page = text_of(team.get(f"{LIST}{pk}/"))
+    assert "&lt;script&gt;note" in page
+    assert "&lt;b&gt;edge&lt;/b&gt;" in page
+    assert "5 != 6" in page
+    assert "score_converted" in page
+
+
+def test_time_line_has_lease_and_grader(team):
+    pk = submit(make_learner())
+    make_grader().pull()
+    row = Submission.objects.get()
+    events = team.get(f"{LIST}{pk}/").context["events"]
+    assert [each.at for each in events if each.detail == "watcher"] == [
+        row.leased_at,
+        row.available_at,
+    ]
+
+
+def test_time_line_has_regrades_with_points(team):
+    pk = one_submission()
+    job = start()
+    grade_all_again(0)
+    events = {each.title: each for each in team.get(f"{LIST}{pk}/").context["events"]}
+    assert events[f"Regrade {job.pk} was started"].at == job.created_at
+    assert events[f"Regrade {job.pk}"].detail == "fewer points: 1 → 0"
+
+
 # -- regrades
 
 
@@ -319,7 +357,66 @@ def test_installation_that_cannot_regrade_says_so(team, settings):
     assert team.post(NEW, form(action="start")).status_code == 422
 
 
+def test_list_of_regrades_has_pages_and_a_csv_file(team, monkeypatch):
+    monkeypatch.setattr(regrades, "PAGE_SIZE", 2)
+    graded("ada", 1)
+    jobs = []
+    for _ in range(3):
+        jobs.append(start().pk)
+        team.post(f"{REGRADES}{jobs[-1]}/", {"action": "cancel"})
+    query, seen = "", []
+    while query is not None:
+        response = team.get(REGRADES + query)
+        seen += [job.pk for job, _progress in response.context["rows"]]
+        query = response.context["next"] or None
+    assert seen == jobs[::-1]
+    head, *lines = csv.reader(io.StringIO(text_of(team.get(f"{ROOT}/regrades.csv"))[1:]))
+    rows = [dict(zip(head, line, strict=True)) for line in lines]
+    assert [int(row["regrade"]) for row in rows] == seen
+    assert (rows[0]["status"], rows[0]["total"], rows[0]["cancelled"]) == ("cancelled", "1", "1")
+
+
+def test_items_of_a_regrade_are_filtered_and_have_pages(team, monkeypatch):
+    monkeypatch.setattr(regrades, "PAGE_SIZE", 2)
+    users = [graded(f"learner {n}", n % 2)[0] for n in range(5)]
+    job = start()
+    grade_all_again(0)
+    query, seen = "", []
+    while query is not None:
+        response = team.get(f"{REGRADES}{job.pk}/{query}")
+        seen += [item.user_id for item, _learner in response.context["items"]]
+        query = response.context["next"] or None
+    assert seen == users
+    lower = team.get(f"{REGRADES}{job.pk}/", {"status": "down"})
+    assert [item.user_id for item, _ in lower.context["items"]] == [users[1], users[3]]
+    assert "status=down&amp;partial=progress" in text_of(lower)
+    assert team.get(f"{REGRADES}{job.pk}/", {"status": "x", "after": "y"}).status_code == 200
+
+
 # -- statistics of problems
+
+
+def test_list_of_problems_is_sorted_and_has_a_csv_file(team):
+    graded("ada")
+    graded("bob", usage_key=OTHER_PROBLEM)
+    failed = submit(make_learner("cyd"), usage_key=OTHER_PROBLEM)
+    Submission.objects.filter(pk=failed).update(status="failed", available_at=None)
+
+    def names(**query: str) -> list[str]:
+        rows = team.get(PROBLEMS, query).context["rows"]
+        return [row.usage_key.block_id for row in rows]
+
+    assert names() == ["lists", "loops"]
+    assert names(order="desc") == ["loops", "lists"]
+    assert names(sort="total") == names(sort="failed") == ["loops", "lists"]
+    assert names(sort="total", order="desc") == ["lists", "loops"]
+    assert names(sort="x") == ["lists", "loops"]
+    head, first, _second = csv.reader(io.StringIO(text_of(team.get(f"{ROOT}/problems.csv"))[1:]))
+    assert dict(zip(head, first, strict=True)) == {
+        "problem": str(OTHER_PROBLEM),
+        "submissions": "2",
+        "failed": "1",
+    }
 
 
 def test_statistics_have_points_failures_times_and_feedback(team):

@@ -126,9 +126,14 @@ def progress(regrade_ids: Collection[int]) -> dict[int, RegradeProgress]:
     return {pk: RegradeProgress(each) for pk, each in counts.items()}
 
 
-def regrades_of(course_key: LearningContextKey, limit: int = 100) -> list[Regrade]:
-    """Return a course's regrades, newest first."""
-    return list(Regrade.objects.filter(course_key=course_key).order_by("-pk")[:limit])
+def regrades_of(
+    course_key: LearningContextKey, limit: int = 100, *, before: int | None = None
+) -> list[Regrade]:
+    """Return a course's regrades, newest first; those started before the one with an id."""
+    found = Regrade.objects.filter(course_key=course_key)
+    if before is not None:
+        found = found.filter(pk__lt=before)
+    return list(found.order_by("-pk")[:limit])
 
 
 def _change(regrade_id: int, status: str) -> bool:

@@ -2,12 +2,13 @@
 
 from django.urls import re_path
 
-from xqueue_bridge.views.course_team.problems import problem, problems
+from xqueue_bridge.views.course_team.problems import problem, problems, problems_csv
 from xqueue_bridge.views.course_team.regrades import (
     new_regrade,
     regrade,
     regrade_csv,
     regrades,
+    regrades_csv,
 )
 from xqueue_bridge.views.course_team.stuck import stuck, stuck_csv
 from xqueue_bridge.views.course_team.submission import submission
@@ -38,11 +39,13 @@ urlpatterns = [
     re_path(rf"^{TEAM}/submissions\.csv$", submissions_csv, name="submissions_csv"),
     re_path(rf"^{TEAM}/submissions/{NUMBER}/$", submission, name="submission"),
     re_path(rf"^{TEAM}/regrades/$", regrades, name="regrades"),
+    re_path(rf"^{TEAM}/regrades\.csv$", regrades_csv, name="regrades_csv"),
     re_path(rf"^{TEAM}/regrades/new/$", new_regrade, name="new_regrade"),
     re_path(rf"^{TEAM}/regrades/{REGRADE}/$", regrade, name="regrade"),
     re_path(rf"^{TEAM}/regrades/{REGRADE}\.csv$", regrade_csv, name="regrade_csv"),
     re_path(rf"^{TEAM}/stuck/$", stuck, name="stuck"),
     re_path(rf"^{TEAM}/stuck\.csv$", stuck_csv, name="stuck_csv"),
     re_path(rf"^{TEAM}/problems/$", problems, name="problems"),
+    re_path(rf"^{TEAM}/problems\.csv$", problems_csv, name="problems_csv"),
     re_path(rf"^{TEAM}/problems/(?P<usage_id>.+)/$", problem, name="problem_statistics"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,8 +13,21 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
-from xqueue_bridge.views.course_team.statistics import Bin, problems_of, statistics_of
+from xqueue_bridge.views.course_team.statistics import (
+    Bin,
+    ProblemCount,
+    problems_of,
+    statistics_of,
+)
+from xqueue_bridge.views.course_team.tables import csv_response, header
 
+CSV_HEADER = ("problem", "submissions", "failed")
+#: Column of the list -> what it is sorted by.
+SORTS: dict[str, Callable[[ProblemCount], tuple[object, ...]]] = {
+    "problem": lambda row: (str(row.usage_key),),
+    "total": lambda row: (row.total, str(row.usage_key)),
+    "failed": lambda row: (row.failed, str(row.usage_key)),
+}
 #: Pixels of the chart.
 ROW, TOP = 28, 4
 
@@ -31,9 +45,36 @@ class ScoreBar:
 @course_staff_required
 @require_GET
 def problems(request: HttpRequest, course: TeamCourse) -> HttpResponse:
-    """List the problems of a course that have submissions; one statement and the course's."""
-    context = {"course": course, "rows": problems_of(course.course_key)}
+    """List the problems of a course that have submissions: ``?sort=&order=``.
+
+    One statement and the course's.
+    """
+    rows = problems_of(course.course_key)
+    sort = request.GET.get("sort", "problem")
+    if sort not in SORTS:
+        sort = "problem"
+    is_descending = request.GET.get("order", "asc") == "desc"
+    rows.sort(key=SORTS[sort], reverse=is_descending)
+    order = {"sort": sort, "order": "desc" if is_descending else "asc"}
+    columns = [("problem", _("Problem")), ("total", _("Submissions")), ("failed", _("Failed"))]
+    context = {
+        "course": course,
+        "rows": rows,
+        "headers": [
+            header(column, name, {}, order, descending=("total", "failed"))
+            for column, name in columns
+        ],
+    }
     return render(request, "xqueue_bridge/problems.html", context)
+
+
+@course_staff_required
+@require_GET
+def problems_csv(request: HttpRequest, course: TeamCourse) -> HttpResponse:
+    """Send the problems of a course, by usage key, as a CSV file."""
+    rows = problems_of(course.course_key)
+    lines = [(str(each.usage_key), str(each.total), str(each.failed)) for each in rows]
+    return csv_response("problems", course.course_key, iter([CSV_HEADER, *lines]))
 
 
 @course_staff_required

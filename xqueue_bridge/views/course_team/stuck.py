@@ -13,7 +13,7 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.stuck_answers import api as stuck_answers
 from xqueue_bridge.stuck_answers.api import Outcome, StuckAnswer
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
-from xqueue_bridge.views.course_team.submissions import csv_response, query
+from xqueue_bridge.views.course_team.tables import csv_response, query, read_number
 from xqueue_bridge.views.learners import Learner, learners_by_id
 
 #: Rows of a POST, and scans of the CSV file.
@@ -34,7 +34,7 @@ def stuck(request: HttpRequest, course: TeamCourse) -> HttpResponse:
         return render(request, "xqueue_bridge/stuck.html", {"course": course, "problem": problem})
     if request.method == "POST":
         return _repair(request, course)
-    scan = stuck_answers.find(course.course_key, after=_number(request.GET.get("after", "")))
+    scan = stuck_answers.find(course.course_key, after=read_number(request.GET.get("after", "")))
     context = {
         "course": course,
         "scan": scan,
@@ -54,7 +54,7 @@ def stuck_csv(request: HttpRequest, course: TeamCourse) -> HttpResponse:
 
 
 def _repair(request: HttpRequest, course: TeamCourse) -> HttpResponse:
-    chosen = [_number(text) for text in request.POST.getlist("row")[:MAX_ROWS]]
+    chosen = [read_number(text) for text in request.POST.getlist("row")[:MAX_ROWS]]
     done = stuck_answers.repair(chosen, course.course_key) if chosen else []
     rows = [
         (each, row[1])
@@ -93,7 +93,3 @@ def _csv_lines(course_key: CourseKey) -> Iterator[Sequence[str]]:
                 answer.repair,
             )
         after = scan.next
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -28,15 +28,16 @@ def submission(request: HttpRequest, course: TeamCourse, submission_id: str) -> 
     if found is None:
         raise Http404(_("This course has no such submission."))
     (learner,) = learners_by_id([found.user_id])
-    regrades = RegradeItem.objects.filter(user_id=found.user_id, original_id=found.pk)
+    items = RegradeItem.objects.filter(user_id=found.user_id, original_id=found.pk)
+    regrades = list(items.select_related("regrade").order_by("pk"))
     context = {
         "course": course,
         "submission": found,
         "learner": learner,
         "answer": _answer(found.content.body)[:MAX_ANSWER],
         "files": found.content.stored_files(),
-        "events": events_of(found),
-        "regrades": list(regrades.select_related("regrade").order_by("pk")),
+        "events": events_of(found, regrades),
+        "regrades": regrades,
     }
     return render(request, "xqueue_bridge/submission.html", context)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
@@ -17,8 +16,8 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
 from xqueue_bridge.views.course_team.filters import SubmissionFilter, read_page
+from xqueue_bridge.views.course_team.tables import csv_response, header, query
 from xqueue_bridge.views.formatting import format_points
-from xqueue_bridge.views.gradebook_csv import BYTE_ORDER_MARK, Echo, safe
 from xqueue_bridge.views.learners import Learner, learners_by_id
 
 #: Rows of the CSV file.
@@ -55,7 +54,9 @@ def submissions(request: HttpRequest, course: TeamCourse) -> HttpResponse:
         "course": course,
         "form": form,
         "rows": rows_of(page.rows),
-        "headers": [_header(sort, name, chosen, order) for sort, name in columns],
+        "headers": [
+            header(sort, name, chosen, order, descending=("sent",)) for sort, name in columns
+        ],
         "is_filtered": bool(chosen),
         "first": query(chosen, **order) if request.GET.get("after") else "",
         "next": query(chosen, **order, after=page.next) if page.next else "",
@@ -74,26 +75,6 @@ def submissions_csv(request: HttpRequest, course: TeamCourse) -> HttpResponse:
     return csv_response("submissions", course.course_key, _csv_lines(form, course.course_key))
 
 
-def csv_response(name: str, course_key: CourseKey, lines: Iterator[Sequence[str]]) -> HttpResponse:
-    """Return a streamed CSV file whose cells no spreadsheet reads as formulas."""
-    writer = csv.writer(Echo())
-
-    def texts() -> Iterator[str]:
-        yield BYTE_ORDER_MARK
-        for line in lines:
-            yield writer.writerow([safe(cell) for cell in line])
-
-    file_name = "".join(c if c.isalnum() or c in "._-" else "_" for c in f"{name}_{course_key}")
-    headers = {
-        "Content-Disposition": f'attachment; filename="{file_name}.csv"',
-        "X-Content-Type-Options": "nosniff",
-    }
-    response: HttpResponse = StreamingHttpResponse(  # type: ignore[assignment]
-        texts(), content_type="text/csv; charset=utf-8", headers=headers
-    )
-    return response
-
-
 def rows_of(found: Sequence[Submission]) -> list[SubmissionRow]:
     """Return the rows of submissions, with names and points; two statements."""
     ids = list(dict.fromkeys(each.user_id for each in found))
@@ -103,13 +84,6 @@ def rows_of(found: Sequence[Submission]) -> list[SubmissionRow]:
     )
     points = dict(applied.order_by("pk").values_list("submission_id", "score_applied"))
     return [SubmissionRow(each, learners[each.user_id], points.get(each.pk)) for each in found]
-
-
-def query(values: dict[str, str], **more: object) -> str:
-    """Return the query of a link, "?" included."""
-    found = QueryDict(mutable=True)
-    found.update({name: str(value) for name, value in {**values, **more}.items() if value})
-    return f"?{found.urlencode()}"
 
 
 def _csv_lines(form: SubmissionFilter, course_key: CourseKey) -> Iterator[Sequence[str]]:
@@ -132,16 +106,3 @@ def _csv_lines(form: SubmissionFilter, course_key: CourseKey) -> Iterator[Sequen
         left -= len(batch)
         if left <= 0:
             return
-
-
-def _header(sort: str, name: str, chosen: dict[str, str], order: dict[str, str]) -> dict[str, str]:
-    if not sort:
-        return {"name": name}
-    is_sorted = order["sort"] == sort
-    reverse = {"asc": "desc", "desc": "asc"}[order["order"]]
-    first = "desc" if sort == "sent" else "asc"
-    return {
-        "name": name,
-        "sorted": order["order"] if is_sorted else "",
-        "query": query(chosen, sort=sort, order=reverse if is_sorted else first),
-    }

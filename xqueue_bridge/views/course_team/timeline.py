@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -13,9 +13,11 @@ from opaque_keys.edx.keys import UsageKey
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms import capa
+from xqueue_bridge.regrading.api import RegradeItem
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.views.formatting import format_points
+from xqueue_bridge.views.reply_details import codes_for_staff, tests_for_staff
 
 #: Entries of the learner's history that are shown.
 MAX_ENTRIES = 100
@@ -23,20 +25,26 @@ MAX_ENTRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; ``feedback`` is sanitised HTML, as the learner sees it."""
+    """One event; ``feedback`` is sanitised HTML, as the learner sees it.
+
+    ``note`` is the grader's note for staff; ``tests`` and ``codes`` are markup.
+    """
 
     at: datetime
     title: str
     detail: str = ""
     feedback: str = ""
+    note: str = ""
+    tests: str = ""
+    codes: str = ""
 
 
-def events_of(submission: Submission) -> list[Event]:
-    """Return the events of a submission, oldest first; three statements.
+def events_of(submission: Submission, regrades: Iterable[RegradeItem] = ()) -> list[Event]:
+    """Return the events of a submission and of its regrades, oldest first; three statements.
 
     Of deliveries the number and the latest are stored, not each one's time.
     """
-    found = [*_own(submission), *_replies(submission), *_changes(submission)]
+    found = [*_own(submission), *_replies(submission), *_changes(submission), *_regrades(regrades)]
     return sorted(found, key=lambda event: event.at)
 
 
@@ -46,6 +54,8 @@ def _own(row: Submission) -> Iterator[Event]:
         grader = row.grader.name if row.grader else _("a grader whose account was deleted")
         values = {"number": row.deliveries, "grader": grader}
         yield Event(row.leased_at, _("Delivery %(number)s") % values, grader)
+        if row.status == Status.LEASED and row.available_at is not None:
+            yield Event(row.available_at, _("The lease ends"), grader)
     if row.finished_at is not None:
         yield Event(row.finished_at, _("Finished"), str(Status(row.status).label))
 
@@ -56,7 +66,15 @@ def _replies(row: Submission) -> Iterator[Event]:
         detail = _("%(source)s, %(status)s") % values
         if reply.last_error:
             detail = f"{detail}: {reply.last_error}"
-        yield Event(reply.received_at, _("Reply"), detail, reply.message)
+        yield Event(
+            reply.received_at,
+            _("Reply"),
+            detail,
+            reply.message,
+            reply.staff_note,
+            tests_for_staff(reply.tests),
+            codes_for_staff(reply.codes),
+        )
         if reply.applied_at is not None and reply.status == ReceivedReply.Status.APPLIED:
             points = "" if reply.score_applied is None else format_points(reply.score_applied)
             yield Event(
@@ -74,3 +92,17 @@ def _changes(row: Submission) -> Iterator[Event]:
         reason = str(learner_state.Reason(entry.reason).label)
         waits = _("waits for this submission") if is_waiting else _("does not wait for it")
         yield Event(entry.created, _("Learner's state: %(reason)s") % {"reason": reason}, waits)
+
+
+def _regrades(found: Iterable[RegradeItem]) -> Iterator[Event]:
+    for item in found:
+        values = {"id": item.regrade_id}
+        yield Event(item.regrade.created_at, _("Regrade %(id)s was started") % values)
+        points = [item.points_before, item.points_after]
+        detail = str(item.get_status_display())
+        if item.points_after is not None:
+            before, after = ("-" if each is None else format_points(each) for each in points)
+            detail = f"{detail}: {before} → {after}"
+        if item.reason:
+            detail = f"{detail}, {item.reason}"
+        yield Event(item.changed_at, _("Regrade %(id)s") % values, detail)
