@@ -167,9 +167,9 @@ def test_number_of_statements_of_an_unchanged_status(
     client = browse(learner)
     submit(learner, "fizzbuzz")
     seen = client.get("/problems/fizzbuzz/status").json()["seen"]
-    # Session, user, state, the learner's submissions, the position in the queue; graders, pauses
-    # and, because no grader was seen, leases.
-    with django_assert_num_queries(8):
+    # Session, user, state, the learner's submissions, the position in the queue; graders, their
+    # pauses and, because no grader was seen, leases; paused queues.
+    with django_assert_num_queries(9):
         client.get("/problems/fizzbuzz/status", {"seen": seen})
 
 

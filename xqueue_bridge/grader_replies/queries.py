@@ -169,6 +169,7 @@ def graded_submissions(
 class Outcome:
     """What a reply to a submission has led to; ``message`` is that of a failure reply only."""
 
+    reply_id: int
     submission_id: int
     status: str
     is_failure: bool
@@ -185,7 +186,7 @@ def outcomes_of(submission_ids: Collection[int]) -> list[Outcome]:
     The feedback of graders is not read.
     """
     rows = ReceivedReply.objects.filter(submission_id__in=submission_ids)
-    columns = ("submission_id", "status", "source", "correct", "score_applied", "answer_id")
+    columns = ("pk", "submission_id", "status", "source", "correct", "score_applied", "answer_id")
     is_failure = When(source=ReceivedReply.Source.SYSTEM, then="message")
     message = Case(is_failure, default=Value(""), output_field=TextField())
     found = (
@@ -194,8 +195,8 @@ def outcomes_of(submission_ids: Collection[int]) -> list[Outcome]:
         .values_list(*columns, "applied_at", message)
     )
     return [
-        Outcome(pk, status, source == ReceivedReply.Source.SYSTEM, bool(correct), *others)
-        for pk, status, source, correct, *others in found
+        Outcome(pk, of, status, source == ReceivedReply.Source.SYSTEM, bool(correct), *others)
+        for pk, of, status, source, correct, *others in found
     ]
 
 

@@ -82,6 +82,8 @@ class AnswerStatus:
     correct: bool = False
     points: float | None = None
     possible: float | None = None
+    #: The reply that counts.
+    reply_id: int | None = None
     #: A course team lets it be graded again.
     is_regraded: bool = False
     #: The attempt of a failed answer was given back.
@@ -188,6 +190,7 @@ def _status(
         return replace(
             status,
             stage=Stage.FAILED,
+            reply_id=applied[-1].reply_id if applied else None,
             is_attempt_returned=bool(applied) and _returns_attempts(row),
             message="" if row.status == Status.FAILED else applied[-1].message,
         )
@@ -197,6 +200,7 @@ def _status(
             status,
             stage=Stage.GRADED,
             finished_at=last.applied_at or row.finished_at,
+            reply_id=last.reply_id,
             correct=last.correct,
             points=last.points,
             possible=row.content.points.get(last.answer_id),

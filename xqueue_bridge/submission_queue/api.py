@@ -9,7 +9,9 @@ from xqueue_bridge.submission_queue.accounts import (
 from xqueue_bridge.submission_queue.answer_status import (
     AnswerStatus,
     Stage,
+    answers_of,
     newest_answers,
+    statuses_of,
 )
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
 from xqueue_bridge.submission_queue.event_counts import EventCounts, FinishedCount, count_events
@@ -74,6 +76,7 @@ __all__ = [
     "Stage",
     "Status",
     "WaitedFor",
+    "answers_of",
     "archived_to_prune",
     "clear_expired_sessions",
     "count_events",
@@ -108,6 +111,7 @@ __all__ = [
     "resume_queue",
     "retire_submissions",
     "set_priority",
+    "statuses_of",
     "submissions_to_prune",
     "submissions_to_retire",
     "supersede_open",

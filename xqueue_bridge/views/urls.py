@@ -15,6 +15,11 @@ from xqueue_bridge.views.course_team.submission import submission
 from xqueue_bridge.views.course_team.submissions import submissions, submissions_csv
 from xqueue_bridge.views.gradebook import gradebook, gradebook_csv
 from xqueue_bridge.views.learner.status import status_json
+from xqueue_bridge.views.learner.submissions import (
+    my_submission,
+    my_submissions,
+    my_submissions_csv,
+)
 from xqueue_bridge.views.override import override
 from xqueue_bridge.views.progress import progress
 from xqueue_bridge.views.tests_csv import tests_csv
@@ -34,6 +39,9 @@ urlpatterns = [
     re_path(rf"^{COURSE}/gradebook\.csv$", gradebook_csv, name="gradebook_csv"),
     re_path(rf"^{COURSE}/tests\.csv$", tests_csv, name="tests_csv"),
     re_path(rf"^{COURSE}/override/{LEARNER}/(?P<usage_id>.+)/$", override, name="override"),
+    re_path(r"^my/$", my_submissions, name="my_submissions"),
+    re_path(r"^my\.csv$", my_submissions_csv, name="my_submissions_csv"),
+    re_path(rf"^my/{NUMBER}/$", my_submission, name="my_submission"),
     re_path(r"^my/status/(?P<usage_id>.+)/$", status_json, name="learner_status"),
     re_path(rf"^{TEAM}/submissions/$", submissions, name="submissions"),
     re_path(rf"^{TEAM}/submissions\.csv$", submissions_csv, name="submissions_csv"),

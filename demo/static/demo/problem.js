@@ -50,6 +50,7 @@ async function submit(event) {
     const outcome = await response.json();
     if (!outcome.ok) refuse(outcome.message);
     document.querySelector("#position").scrollIntoView({ block: "nearest" });
+    document.dispatchEvent(new Event("xqueue-status-refresh"));
     watch();
   } catch {
     refuse("Your answer could not be sent. It is still here: please try again.");

@@ -24,6 +24,7 @@ from xqueue_bridge.submission_queue.api import AnswerStatus, Stage, pause_queue
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.learner import results, status, texts
+from xqueue_bridge.views.learner.answers import ShownAnswer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -144,7 +145,9 @@ def test_hidden_result_has_no_points():
         (answer(Stage.GRADED), None),
         (answer(Stage.GRADED, is_regraded=True), 60),
         (answer(Stage.GRADING), 3),
-        (answer(Stage.WAITING), 15),
+        (answer(Stage.WAITING, position=1), 3),
+        (answer(Stage.WAITING, position=7), 7),
+        (answer(Stage.WAITING, position=700), 15),
         (answer(Stage.WAITING, has_grader=False), 60),
         (answer(Stage.WAITING, seconds=(1, 2)), 3),
         (answer(Stage.WAITING, seconds=(100, 200)), 20),
@@ -152,7 +155,7 @@ def test_hidden_result_has_no_points():
     ],
 )
 def test_page_asks_again_when_something_may_have_changed(found, seconds):
-    shown = status.ShownAnswer(found, True, "", ())
+    shown = ShownAnswer(found, True, "", ())
     assert status._refresh_seconds([shown]) == seconds
 
 

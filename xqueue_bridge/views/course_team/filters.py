@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
@@ -75,16 +76,18 @@ class Page:
     next: str
 
 
-def read_page(rows: QuerySet[Submission], query: QueryDict) -> Page:
+def read_page(
+    rows: QuerySet[Submission], query: QueryDict, sorts: Mapping[str, str] = SORTS
+) -> Page:
     """Return the page that ``?sort=&order=&after=`` names; unknown values are ignored.
 
     One statement, which starts after the last row of the page before and not at an offset.
     """
     sort = query.get("sort", "sent")
-    if sort not in SORTS:
+    if sort not in sorts:
         sort = "sent"
     descending = query.get("order", "desc" if sort == "sent" else "asc") != "asc"
-    field, sign = SORTS[sort], "-" if descending else ""
+    field, sign = sorts[sort], "-" if descending else ""
     order = [f"{sign}pk"] if field == "pk" else [f"{sign}{field}", f"{sign}pk"]
     found = list(
         _after(rows, field, descending, query.get("after", "")).order_by(*order)[: PAGE_SIZE + 1]

@@ -1,4 +1,4 @@
-"""What the tables of the course team's pages share: links, heads of columns, and CSV files."""
+"""What the tables of course teams and learners share: links, heads of columns, and CSV files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import csv
 from collections.abc import Collection, Iterator, Sequence
 
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
-from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.views.gradebook_csv import BYTE_ORDER_MARK, Echo, safe
 
 
-def csv_response(name: str, course_key: CourseKey, lines: Iterator[Sequence[str]]) -> HttpResponse:
+def csv_response(name: str, key: object, lines: Iterator[Sequence[str]]) -> HttpResponse:
     """Return a streamed CSV file whose cells no spreadsheet reads as formulas."""
     writer = csv.writer(Echo())
 
@@ -20,7 +19,7 @@ def csv_response(name: str, course_key: CourseKey, lines: Iterator[Sequence[str]
         for line in lines:
             yield writer.writerow([safe(cell) for cell in line])
 
-    file_name = "".join(c if c.isalnum() or c in "._-" else "_" for c in f"{name}_{course_key}")
+    file_name = "".join(c if c.isalnum() or c in "._-" else "_" for c in f"{name}_{key}")
     headers = {
         "Content-Disposition": f'attachment; filename="{file_name}.csv"',
         "X-Content-Type-Options": "nosniff",

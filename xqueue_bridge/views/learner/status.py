@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, JsonResponse
 from django.template.loader import render_to_string
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
@@ -19,8 +17,8 @@ from opaque_keys.edx.keys import UsageKey
 from xqueue_bridge.cache import BestEffortCache
 from xqueue_bridge.submission_queue.api import AnswerStatus, Stage, newest_answers
 from xqueue_bridge.views.decorators import current_user_id
-from xqueue_bridge.views.learner import texts
-from xqueue_bridge.views.learner.results import shows_results
+from xqueue_bridge.views.learner.answers import ShownAnswer, shown
+from xqueue_bridge.views.learner.texts import warning_text
 from xqueue_bridge.views.learners import MAX_KEY_LENGTH
 
 #: Seconds for which the status of open answers is cached, for each learner and block.
@@ -31,40 +29,18 @@ SHORTEST_REFRESH, LONGEST_REFRESH = 3, 60
 REQUESTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class ShownAnswer:
-    """The status of one answer, and its texts in the active language."""
-
-    status: AnswerStatus
-    shows_result: bool
-    headline: str
-    lines: tuple[str, ...]
-
-
-def shown_answers(user_id: int, usage_key: UsageKey) -> list[ShownAnswer]:
-    """Return what a learner sees of the newest attempt at a block.
-
-    The statements of ``newest_answers``, and those of SHOW_RESULTS if a grade is there.
-    """
-    found, now = newest_answers(user_id, usage_key), timezone.now()
-    graded = [each for each in found if each.stage == Stage.GRADED]
-    shows = shows_results(user_id, [(each.course_key, each.usage_key) for each in graded])
-    return [
-        _shown(each, shows.get((each.course_key, each.usage_key), False), now) for each in found
-    ]
-
-
 def learner_status(user_id: int, usage_key: UsageKey) -> dict[str, Any]:
     """Return the JSON that the script of the status gets, in the active language.
 
     ``refresh_seconds`` is None if nothing changes until the learner submits again. Open answers are
-    cached for CACHE_SECONDS, so a page that asks more often costs no statement.
+    cached for CACHE_SECONDS, so a page that asks more often costs no statement. Else the statements
+    of ``newest_answers``, and those of SHOW_RESULTS if one is graded.
     """
     name = sha256(f"{user_id} {usage_key} {get_language()}".encode()).hexdigest()
     cache, key = BestEffortCache(), f"xqueue_bridge:status:{name}"
     found: dict[str, Any] | None = cache.get(key)
     if found is None:
-        found = _as_json(shown_answers(user_id, usage_key))
+        found = _as_json(shown(user_id, newest_answers(user_id, usage_key)))
         if found["refresh_seconds"] is not None:
             cache.set(key, found, CACHE_SECONDS)
     return found
@@ -72,7 +48,7 @@ def learner_status(user_id: int, usage_key: UsageKey) -> dict[str, Any]:
 
 def status_context(user_id: int, usage_key: UsageKey) -> dict[str, Any]:
     """Return the context of ``_learner_status.html``."""
-    answers = shown_answers(user_id, usage_key)
+    answers = shown(user_id, newest_answers(user_id, usage_key))
     context = {"answers": answers, "announcement": _announcement(answers)}
     return {**context, "usage_key": usage_key, "refresh_seconds": _refresh_seconds(answers)}
 
@@ -91,13 +67,6 @@ def status_json(request: HttpRequest, usage_id: str) -> JsonResponse:
     if len(usage_id) > MAX_KEY_LENGTH or "\0" in usage_id:
         raise Http404
     return JsonResponse(learner_status(current_user_id(request), usage_key))
-
-
-def _shown(status: AnswerStatus, shows_result: bool, now: Any) -> ShownAnswer:
-    headline = texts.headline(status, shows_result)
-    return ShownAnswer(
-        status, shows_result, headline, tuple(texts.lines(status, shows_result, now))
-    )
 
 
 def _as_json(answers: list[ShownAnswer]) -> dict[str, Any]:
@@ -129,7 +98,11 @@ def _one_as_json(answer: ShownAnswer) -> dict[str, Any]:
 
 def _announcement(answers: list[ShownAnswer]) -> str:
     """Return what a screen reader says when it changes: no positions, which change often."""
-    return " ".join(dict.fromkeys(f"{each.headline}." for each in answers))
+    found: list[str] = []
+    for each in answers:
+        status = each.status
+        found += [f"{each.headline}.", warning_text(status.has_grader, status.is_paused)]
+    return " ".join(text for text in dict.fromkeys(found) if text)
 
 
 def _refresh_seconds(answers: list[ShownAnswer]) -> int | None:
@@ -143,5 +116,6 @@ def _seconds_to_wait(status: AnswerStatus) -> int:
         return SHORTEST_REFRESH
     if status.seconds is None:
         is_moving = status.has_grader and not (status.is_paused or status.is_regraded)
-        return LONGEST_REFRESH // 4 if is_moving else LONGEST_REFRESH
+        soon = min(max(status.position or 0, SHORTEST_REFRESH), LONGEST_REFRESH // 4)
+        return soon if is_moving else LONGEST_REFRESH
     return int(min(max(status.seconds[0] / REQUESTS, SHORTEST_REFRESH), LONGEST_REFRESH))
