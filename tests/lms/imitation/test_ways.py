@@ -27,8 +27,9 @@ from xmodule.modulestore.django import LmsRuntime, modulestore
 from xmodule.services import XQueueService as PlatformService
 
 from demo.services import anonymous_id
+from tests.lms.conftest import connect  # noqa: F401 - a fixture; pytest.ini is below its conftest
 from tests.lms.inside.olx import OLX, RIGHT
-from xqueue_bridge import XQueueService, handlers, signals
+from xqueue_bridge import XQueueService
 from xqueue_bridge.conf import options
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms.loader import load_block
@@ -241,21 +242,6 @@ def scores(lms, monkeypatch) -> list[float]:
 
     monkeypatch.setattr(LmsRuntime, "publish", record)
     return published
-
-
-@pytest.fixture
-def connect(settings):
-    """Return a function that starts the app with these settings, as far as the event goes."""
-    before = list(EVENT.receivers)
-
-    def start(**chosen: bool) -> None:
-        settings.XQUEUE_BRIDGE = chosen
-        handlers.connect_external_grader_event()
-
-    yield start
-    EVENT.receivers[:] = before
-    EVENT.sender_receivers_cache.clear()
-    signals.reply_applied.disconnect(dispatch_uid="xqueue_bridge.send_external_grader_event")
 
 
 def test_sent_event_grades_once(lms, connect, scores) -> None:
