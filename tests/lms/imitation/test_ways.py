@@ -27,7 +27,6 @@ from xmodule.modulestore.django import LmsRuntime, modulestore
 from xmodule.services import XQueueService as PlatformService
 
 from demo.services import anonymous_id
-from tests.lms.conftest import connect  # noqa: F401 - a fixture; pytest.ini is below its conftest
 from tests.lms.inside.olx import OLX, RIGHT
 from xqueue_bridge import XQueueService
 from xqueue_bridge.conf import options
@@ -39,6 +38,8 @@ from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.tasks import sweep
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
+# pytest does not look for a conftest above the folder of its pytest.ini.
+pytest_plugins = ["tests.lms.conftest"]
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 PROBLEM = COURSE.make_usage_key("problem", "print")
 ANSWER = f"{PROBLEM.html_id()}_2_1"
