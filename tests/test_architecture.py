@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The packages; .importlinter has the order in which they import each other.
 PACKAGES = (
     "views",
+    "operations",
     "stuck_answers",
     "regrading",
     "grader_api",

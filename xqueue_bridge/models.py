@@ -25,6 +25,7 @@ from xqueue_bridge.learner_state.history.models import (
 from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.metrics.models import QueueSample
+from xqueue_bridge.operations.models import OperatorAction
 from xqueue_bridge.regrading.models import Regrade, RegradeItem
 from xqueue_bridge.submission_queue.archive_models import ArchivedSubmission
 from xqueue_bridge.submission_queue.grader_models import (
@@ -53,6 +54,7 @@ __all__ = [
     "GraderPause",
     "GraderSecret",
     "Heartbeat",
+    "OperatorAction",
     "PersistentCourseGrade",
     "PersistentSubsectionGrade",
     "PersistentSubsectionGradeOverride",

@@ -19,6 +19,7 @@ from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state import plugged_client
 from xqueue_bridge.lms.users import user_exists
+from xqueue_bridge.operations import api as operations
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -42,6 +43,7 @@ _PARTS = (
     learner_state.retire_states,
     course_grades.retire_grades,
     credentials.retire_outbox,
+    operations.retire_actions,
 )
 _PLANS = (
     regrading.items_to_retire,
@@ -49,6 +51,7 @@ _PLANS = (
     learner_state.states_to_retire,
     course_grades.grades_to_retire,
     credentials.outbox_to_retire,
+    operations.actions_to_retire,
 )
 
 

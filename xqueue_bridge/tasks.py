@@ -20,6 +20,7 @@ from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.metrics import api as metrics
+from xqueue_bridge.operations import api as operations
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.worker import heartbeat
@@ -130,6 +131,8 @@ def sweep() -> dict[str, int]:
     kinds: dict[str, Callable[[], int]] = {
         "submissions failed": submission_queue.fail_exhausted,
         "replies applied": grader_replies.apply_due,
+        "operator actions continued": operations.continue_actions,
+        "old operator actions deleted": operations.delete_old_actions,
         "regrades ended": regrading.end_finished,
         "submissions released for regrading": regrading.release_due,
         "unpublished submissions purged": submission_queue.purge_unpublished,

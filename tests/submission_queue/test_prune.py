@@ -187,7 +187,7 @@ class TestChunks:
 
         def requeue_then(*args: Any) -> Any:
             for ids in chunks(*args):
-                finish._offer_again(ids, (Status.FAILED,))
+                finish.offer_again(ids, (Status.FAILED,))
                 yield ids
 
         monkeypatch.setattr(prune, "_chunks", requeue_then)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_permission_codename
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 
 from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.operations import api as operations
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -32,8 +35,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 class RetryAdmin(ReadOnlyAdmin):
     """Admin of rows with work that can fail; its one action makes selected rows due again.
 
-    The action needs the model's ``change`` permission. If it skips selected rows, the message says
-    which rows it takes.
+    The action needs the model's ``change`` permission, and is recorded. If it skips selected rows,
+    the message says which rows it takes.
     """
 
     actions = ("retry",)
@@ -41,13 +44,24 @@ class RetryAdmin(ReadOnlyAdmin):
     #: Messages; ``retried`` contains %(count)d.
     retried: ClassVar[str | Promise]
     retry_condition: ClassVar[str | Promise]
+    recorded_kind: ClassVar[str] = operations.OperatorAction.Kind.OTHER
+    #: Whether rows and record change in one transaction; not if the host's code runs.
+    is_atomic: ClassVar[bool] = True
 
     @admin.action(permissions=["retry"])
     def retry(self, request: HttpRequest, rows: QuerySet[Model]) -> None:
         selected = changed = 0
-        for ids in id_batches(rows):
-            selected += len(ids)
-            changed += self.retry_rows(ids)
+        with transaction.atomic() if self.is_atomic else nullcontext():
+            for ids in id_batches(rows):
+                selected += len(ids)
+                changed += self.retry_rows(ids)
+            operations.record(
+                self.recorded_kind,
+                request.user.pk,
+                parameters={"table": self.opts.model_name},
+                selected=selected,
+                changed=changed,
+            )
         text, level = str(self.retried % {"count": changed}), messages.SUCCESS
         if changed < selected:
             text, level = f"{text} {self.retry_condition}", messages.WARNING

@@ -45,6 +45,8 @@ class SubmissionAdmin(RetryAdmin):
         "dispatch",
         "transport",
     )
+    recorded_kind = models.OperatorAction.Kind.REQUEUE
+    is_atomic = False
     retry_description = gettext_lazy("Requeue selected submissions")
     retried = ngettext_lazy(
         "%(count)d submission requeued.", "%(count)d submissions requeued.", "count"
@@ -76,6 +78,7 @@ class ReceivedReplyAdmin(RetryAdmin):
         "staff_note",
     )
     readonly_fields = ("warnings", "all_tests")
+    recorded_kind = models.OperatorAction.Kind.RETRY
     retry_description = gettext_lazy("Retry selected replies")
     retried = ngettext_lazy(
         "%(count)d reply will be applied again.",
@@ -105,3 +108,13 @@ class AlertAdmin(ReadOnlyAdmin):
     list_display = ("kind", "queue_name", "is_open", "changed_at", "notified_at", "last_error")
     list_filter = ("is_open", "kind", "queue_name")
     fields = (*list_display, "detail", "is_told", "attempts", "next_attempt_at")
+
+
+@admin.register(models.OperatorAction)
+class OperatorActionAdmin(ReadOnlyAdmin):
+    """Admin of the record of what operators did."""
+
+    list_display = ("kind", "queue_name", "author_id", "created_at", "changed", "finished_at")
+    list_filter = ("kind", "queue_name")
+    search_fields = ("=author_id",)
+    fields = (*list_display, "selected", "parameters")

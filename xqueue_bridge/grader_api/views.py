@@ -202,7 +202,7 @@ class SubmissionView(XQueueView):
             request, self.grader, "get_submission", "Queue '{queue_name}' not found"
         )
         try:
-            pulled = queue.pull(queue_name, self.grader.grader_id)
+            pulled = queue.pull(queue_name, self.grader.grader_id) if self.grader.may_pull else None
         except QueueContended:
             return failure(f"Error fetching submission for {queue_name}. Please try again.")
         if pulled is None:

@@ -1,6 +1,12 @@
 """Public API of the package."""
 
-from xqueue_bridge.grader_replies.apply import apply_due, apply_reply, apply_waiting, retry_dead
+from xqueue_bridge.grader_replies.apply import (
+    apply_due,
+    apply_reply,
+    apply_waiting,
+    dead_replies,
+    retry_dead,
+)
 from xqueue_bridge.grader_replies.archive import (
     archivable,
     characters,
@@ -16,6 +22,7 @@ from xqueue_bridge.grader_replies.backends.base import (
 )
 from xqueue_bridge.grader_replies.external_grade import external_grade
 from xqueue_bridge.grader_replies.inbox import (
+    ENDED_MESSAGE,
     FAILURE_MESSAGE,
     accept_late_replies,
     cancel_failure_replies,
@@ -49,6 +56,7 @@ from xqueue_bridge.grader_replies.retirement import (
 from xqueue_bridge.grader_replies.waiting_again import end_waiting, wait_again, wait_for_other
 
 __all__ = [
+    "ENDED_MESSAGE",
     "FAILURE_MESSAGE",
     "OnApplied",
     "Outcome",
@@ -61,6 +69,7 @@ __all__ = [
     "cancel_failure_replies",
     "characters",
     "count_replies",
+    "dead_replies",
     "delete_replies",
     "discard_late_reply",
     "end_waiting",

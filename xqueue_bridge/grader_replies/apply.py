@@ -98,10 +98,14 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
         _attempt(queries.with_submission().get(pk=reply_id), backend)
 
 
+def dead_replies() -> Any:
+    """Return the replies that ``retry_dead`` takes."""
+    return ReceivedReply.objects.filter(status=Status.DEAD)
+
+
 def retry_dead(reply_ids: Collection[int]) -> int:
     """Reset dead replies to PENDING, for the admin action; return their number."""
-    dead = ReceivedReply.objects.filter(status=Status.DEAD)
-    return dead.retry(reply_ids, status=Status.PENDING)
+    return dead_replies().retry(reply_ids, status=Status.PENDING)
 
 
 def _postpone(reply_id: int, error: str) -> None:

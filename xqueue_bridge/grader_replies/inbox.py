@@ -40,6 +40,12 @@ FAILURE_MESSAGE = gettext_lazy(
     "the course staff."
 )
 
+#: What the learner sees when an operator has ended the grading.
+ENDED_MESSAGE = gettext_lazy(
+    "Staff have ended the grading of your answer. This says nothing about your answer. You can "
+    "submit it again."
+)
+
 
 def store_reply(
     submission_id: int,

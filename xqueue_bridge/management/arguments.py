@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
@@ -91,3 +93,12 @@ def course_key(text: str) -> CourseKey:
         return CourseKey.from_string(text)
     except InvalidKeyError:
         raise ArgumentTypeError(f"{text!r} is not a course key") from None
+
+
+def write_facts(out: Any, facts: Mapping[str, object], as_json: bool) -> None:
+    """Write what a command has done in one line: as a JSON object, or as name=value."""
+    if as_json:
+        out.write(json.dumps(dict(facts)))
+    else:
+        pairs = (f"{name}={value}" for name, value in facts.items() if value is not None)
+        out.write("  ".join(pairs))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -57,6 +58,8 @@ class Principal:
     queue_names: frozenset[str]
     #: May send submissions to /xqueue/submit/.
     may_submit: bool = False
+    #: Else its queues are empty for it, and it returns the results of what it holds.
+    may_pull: bool = True
 
     def may_use(self, queue_name: str) -> bool:
         """Return whether this grader may pull submissions from the queue and post results to it."""
@@ -100,7 +103,8 @@ def create_grader(name: str, queue_names: Iterable[str] = (), *, may_submit: boo
 def issue_secret(grader: Grader, *, overlap: timedelta = timedelta(0)) -> str:
     """Create a new secret for the grader and return it.
 
-    The newest former secret stays valid for ``overlap``; all older ones expire now.
+    The newest former secret stays valid for ``overlap``; all older ones expire now. A grader that
+    was revoked may pull again.
     """
     secret = secrets.token_urlsafe(32)
     now = timezone.now()
@@ -111,7 +115,23 @@ def issue_secret(grader: Grader, *, overlap: timedelta = timedelta(0)) -> str:
         if former is not None:
             GraderSecret.objects.filter(pk=former.pk).update(expires_at=now + overlap)
         GraderSecret.objects.create(grader=grader, digest=_digests(secret)[0])
+        Grader.objects.filter(pk=grader.pk, may_pull=False).update(may_pull=True)
     return secret
+
+
+def end_access(grader: Grader, notice: timedelta) -> None:
+    """Let a grader pull nothing more, and let its secrets expire when the notice has passed.
+
+    Three statements, and one call to the cache for each secret.
+    """
+    until = timezone.now() + notice
+    secrets_of_grader = _live_secrets().filter(grader=grader)
+    ids = list(secrets_of_grader.values_list("pk", flat=True))
+    Grader.objects.filter(pk=grader.pk).update(may_pull=False)
+    sooner = Q(expires_at=None) | Q(expires_at__gt=until)
+    GraderSecret.objects.filter(sooner, pk__in=ids).update(expires_at=until)
+    for pk in ids:
+        transaction.on_commit(partial(_cache.delete, _principal_key(pk)))
 
 
 def authenticate(name: str, secret: str) -> Principal | None:
@@ -187,16 +207,25 @@ def revoke_session(session_id: str) -> None:
 def graders_by_queue() -> dict[str, QueueGraders]:
     """Return the graders of each queue with a grant; "*" has those of every queue.
 
-    Only active graders with a valid secret are counted. One statement.
+    Only active graders with a valid secret that may pull are counted. One statement.
     """
     found: dict[str, QueueGraders] = {}
     grants = QueueGrant.objects.filter(
-        Exists(_live_secrets().filter(grader=OuterRef("grader"))), grader__is_active=True
+        Exists(_live_secrets().filter(grader=OuterRef("grader"))),
+        grader__is_active=True,
+        grader__may_pull=True,
     )
     rows = grants.order_by().values("queue_name")
     for row in rows.annotate(count=Count("pk"), last_seen_at=Max("grader__last_seen_at")):
         found[row["queue_name"]] = QueueGraders(row["count"], row["last_seen_at"])
     return found
+
+
+def graders_of(queue_name: str) -> int:
+    """Return how many graders may use a queue; one statement."""
+    graders = graders_by_queue()
+    names = (queue_name.strip(), QueueGrant.EVERY_QUEUE)
+    return sum((graders.get(name, QueueGraders()) for name in names), QueueGraders()).count
 
 
 def clear_expired_sessions() -> int:
@@ -209,15 +238,15 @@ def _load_principal(secret_id: int) -> Principal | None:
     """Read and cache a principal, and write that its grader was seen: once in SEEN_INTERVAL."""
     secrets_of_id = _usable_secrets().filter(pk=secret_id)
     found = secrets_of_id.values_list(
-        "grader_id", "grader__last_seen_at", "grader__may_submit"
+        "grader_id", "grader__last_seen_at", "grader__may_submit", "grader__may_pull"
     ).first()
     if found is None:
         return None
-    (grader_id, last_seen, may_submit), now = found, timezone.now()
+    (grader_id, last_seen, may_submit, may_pull), now = found, timezone.now()
     if last_seen is None or last_seen < now - SEEN_INTERVAL:
         Grader.objects.filter(pk=grader_id).update(last_seen_at=now)
     granted = QueueGrant.objects.filter(grader_id=grader_id).values_list("queue_name", flat=True)
-    principal = Principal(grader_id, secret_id, frozenset(granted), may_submit)
+    principal = Principal(grader_id, secret_id, frozenset(granted), may_submit, may_pull)
     _cache.set(_principal_key(secret_id), principal, options().GRADER_CACHE_SECONDS)
     return principal
 

@@ -4,6 +4,8 @@ from xqueue_bridge.submission_queue.accounts import (
     ROTATION_OVERLAP,
     clear_expired_sessions,
     create_grader,
+    end_access,
+    graders_of,
     issue_secret,
 )
 from xqueue_bridge.submission_queue.answer_status import (
@@ -22,7 +24,15 @@ from xqueue_bridge.submission_queue.finish import (
     supersede_open,
     supersede_replaced,
 )
+from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.legacy import purge_unmatched
+from xqueue_bridge.submission_queue.operator_changes import (
+    end_submissions,
+    failed_submissions,
+    move_submissions,
+    release_leases,
+    unheld_submissions,
+)
 from xqueue_bridge.submission_queue.paused_queues import pause_queue, resume_queue
 from xqueue_bridge.submission_queue.pauses import resume
 from xqueue_bridge.submission_queue.priorities import set_priority
@@ -33,7 +43,7 @@ from xqueue_bridge.submission_queue.prune import (
     prune_submissions,
     submissions_to_prune,
 )
-from xqueue_bridge.submission_queue.queue import enqueue
+from xqueue_bridge.submission_queue.queue import enqueue, is_known_queue
 from xqueue_bridge.submission_queue.rates import percentile, recent_rate
 from xqueue_bridge.submission_queue.regrades import (
     MAX_OPEN,
@@ -70,6 +80,7 @@ __all__ = [
     "AnswerStatus",
     "EventCounts",
     "FinishedCount",
+    "Grader",
     "QueuePosition",
     "QueueStats",
     "Selection",
@@ -81,16 +92,22 @@ __all__ = [
     "clear_expired_sessions",
     "count_events",
     "create_grader",
+    "end_access",
     "end_lost",
+    "end_submissions",
     "end_unanswered",
     "ended_without_reply",
     "enqueue",
     "enqueue_regrade",
     "fail_exhausted",
+    "failed_submissions",
     "find_waited_for",
+    "graders_of",
     "has_newer_answer",
     "has_open_submissions",
+    "is_known_queue",
     "issue_secret",
+    "move_submissions",
     "newest_answers",
     "offer_unanswered",
     "original_key",
@@ -106,6 +123,7 @@ __all__ = [
     "receive_score",
     "recent_rate",
     "regradable",
+    "release_leases",
     "requeue",
     "resume",
     "resume_queue",
@@ -117,4 +135,5 @@ __all__ = [
     "supersede_open",
     "supersede_regrade",
     "supersede_replaced",
+    "unheld_submissions",
 ]

@@ -17,6 +17,11 @@ class Grader(models.Model):
 
     name = NameField(_("user name"), max_length=128, unique=True)
     is_active = models.BooleanField(_("active"), default=True)
+    may_pull = models.BooleanField(
+        _("may pull"),
+        default=True,
+        help_text=_("Else it may only return the results of what it holds."),
+    )
     may_submit = models.BooleanField(
         _("may submit"),
         default=False,

@@ -11,6 +11,8 @@
         deleted   │  └──> ANSWERED
                   └── WAITING, LEASED
 
+    WAITING ──an operator ends the grading──> FAILED
+
     a callback whose key no state waits for ──> UNMATCHED ──its reply was applied──> ANSWERED
     ANSWERED or UNMATCHED, but its reply is not stored and the learner's state waits ──> WAITING
     the learner was retired: all but ANSWERED ──> RETIRED
@@ -43,7 +45,7 @@ class Status(models.TextChoices):
 
 #: Status -> allowed next states. ``queue.py`` makes each transition in one conditional UPDATE.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.WAITING: frozenset({Status.LEASED, Status.SUPERSEDED, Status.RETIRED}),
+    Status.WAITING: frozenset({Status.LEASED, Status.FAILED, Status.SUPERSEDED, Status.RETIRED}),
     Status.LEASED: frozenset(
         {Status.LEASED, Status.ANSWERED, Status.FAILED, Status.SUPERSEDED, Status.RETIRED}
     ),

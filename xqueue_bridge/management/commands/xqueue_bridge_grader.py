@@ -11,7 +11,9 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.management.arguments import write_facts
 from xqueue_bridge.models import Grader, GraderSecret, QueueGrant
+from xqueue_bridge.operations import api as operations
 from xqueue_bridge.protocol.fields import check_name
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -54,6 +56,13 @@ class Command(BaseCommand):
 
         revoke = actions.add_parser("revoke", help="End a grader's secrets and sessions.")
         revoke.add_argument("name")
+        revoke.add_argument(
+            "--notice-minutes",
+            type=_minutes,
+            default=0,
+            help="For so long it may return the results of what it holds (default: 0).",
+        )
+        revoke.add_argument("--json", action="store_true", help="Print a JSON object.")
         actions.add_parser("list", help="List graders and their queues.")
 
     def handle(self, *args: object, action: str, **options: object) -> None:
@@ -79,10 +88,11 @@ class Command(BaseCommand):
         grader.grants.filter(queue_name__in=queue).delete()
         self._show(self._grader(name))
 
-    def revoke(self, name: str, **options: object) -> None:
-        grader = self._grader(name)
-        grader.secrets.all().delete()
-        self.stderr.write(f"{grader.name} cannot log in until 'rotate' gives it a new secret.")
+    def revoke(self, name: str, notice_minutes: float, json: bool, **options: object) -> None:
+        notice = timedelta(minutes=notice_minutes)
+        action = operations.revoke_grader(self._grader(name), notice=notice)
+        write_facts(self.stdout, action.parameters, json)
+        self.stderr.write(f"{name} gets no submissions until 'rotate' gives it a new secret.")
 
     def list(self, **options: object) -> None:
         for grader in _graders().order_by("name"):
@@ -98,6 +108,7 @@ class Command(BaseCommand):
         queues = ", ".join(sorted(grant.queue_name for grant in grader.grants.all())) or "none"
         state = "" if grader.is_active else " (inactive)"
         state += "" if grader.has_secret else " (no secret)"
+        state += "" if grader.may_pull or not grader.has_secret else " (pulls no more)"
         state += " (may submit)" if grader.may_submit else ""
         self.stdout.write(f"{grader.name}{state}: {queues}")
 
@@ -115,6 +126,12 @@ def _name(text: str) -> str:
     except InvalidField:
         message = f"{text!r} is not a name of 1 to 128 printable characters"
         raise ArgumentTypeError(message) from None
+
+
+def _minutes(text: str) -> float:
+    if not text.isdecimal() or int(text[:9]) > LONGEST_OVERLAP / timedelta(minutes=1):
+        raise ArgumentTypeError(f"{text!r} is not a whole number of minutes, at most a year's")
+    return int(text)
 
 
 def _hours(text: str) -> float:

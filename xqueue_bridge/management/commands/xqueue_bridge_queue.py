@@ -1,19 +1,29 @@
-"""Pause and resume a queue."""
+"""Act on a queue: pause, resume, move, end, requeue, retry; and what was done."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.management.arguments import write_facts
+from xqueue_bridge.operations import api as operations
+from xqueue_bridge.operations.api import OperatorAction, Order
 
-_CHANGES = {
-    "pause": (submission_queue.pause_queue, "Let graders pull no submissions."),
-    "resume": (submission_queue.resume_queue, "Let graders pull again."),
+_TEXTS = {
+    "pause": "Let graders pull no submissions.",
+    "resume": "Let graders pull again.",
+    "move": "Move submissions that no grader holds to another queue.",
+    "end": "End the grading of submissions that no grader holds; their learners are told.",
+    "requeue": "Requeue failed submissions.",
+    "retry": "Retry to apply dead replies.",
+    "log": "Print the newest actions on the queue.",
 }
+_SWITCHES = ("pause", "resume")
+#: Actions that ``log`` prints.
+_LOGGED = 50
 
 
 class Command(BaseCommand):
@@ -21,19 +31,61 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        for action, (_change, text) in _CHANGES.items():
+        for action, text in _TEXTS.items():
             one = actions.add_parser(action, help=text)
             one.add_argument("queue")
             one.add_argument("--json", action="store_true", help="One JSON object a line.")
+            if action in (*_SWITCHES, "log"):
+                continue
+            one.add_argument(
+                "--submission",
+                type=int,
+                action="append",
+                metavar="ID",
+                help="Only this submission; may be repeated. Default: all of the queue.",
+            )
+            one.add_argument(
+                "--dry-run", action="store_true", help="Print how many it would be, and stop."
+            )
+        actions.choices["move"].add_argument("--to", required=True, help="The other queue.")
 
     def handle(self, *args: object, action: str, queue: str, **options: Any) -> None:
-        change, _text = _CHANGES[action]
+        ids = options.get("submission")
+        order = Order(action, queue, None if ids is None else tuple(ids), options.get("to", ""))
         try:
-            is_changed = change(queue)
+            if action == "log":
+                found = OperatorAction.objects.filter(queue_name=queue).order_by("-pk")[:_LOGGED]
+                for each in found:
+                    self._print(each, options["json"])
+            elif options.get("dry_run"):
+                facts = asdict(operations.preview(order))
+                del facts["last_id"]
+                write_facts(self.stdout, facts, options["json"])
+            else:
+                self._print(_run(order), options["json"])
         except InvalidField as exc:
             raise CommandError(str(exc)) from exc
-        facts = {"action": action, "queue": queue, "changed": is_changed}
-        if options["json"]:
-            self.stdout.write(json.dumps(facts))
-        else:
-            self.stdout.write("  ".join(f"{name}={value}" for name, value in facts.items()))
+
+    def _print(self, action: OperatorAction, as_json: bool) -> None:
+        facts = {
+            "id": action.pk,
+            "action": action.kind,
+            "queue": action.queue_name,
+            "author_id": action.author_id,
+            "created_at": action.created_at.isoformat(timespec="seconds"),
+            **action.parameters,
+            "selected": action.selected,
+            "changed": action.changed,
+            "is_finished": action.finished_at is not None,
+        }
+        write_facts(self.stdout, facts, as_json)
+
+
+def _run(order: Order) -> OperatorAction:
+    action = operations.begin(order)
+    # Each batch goes forward, up to the newest row at the begin. If another process runs batches
+    # of this action, too, it ends here earlier.
+    while action.finished_at is None and operations.run_batch(action):
+        pass
+    action.refresh_from_db()
+    return action

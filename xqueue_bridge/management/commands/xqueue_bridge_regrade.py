@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentTypeError
 from dataclasses import asdict
 from datetime import datetime
@@ -13,7 +12,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.management.arguments import course_key, parse_time
+from xqueue_bridge.management.arguments import course_key, parse_time, write_facts
 from xqueue_bridge.models import Regrade
 from xqueue_bridge.regrading import api as regrading
 
@@ -128,11 +127,7 @@ class Command(BaseCommand):
             self._print(facts, as_json)
 
     def _print(self, facts: dict[str, object], as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(facts))
-        else:
-            pairs = (f"{name}={value}" for name, value in facts.items() if value is not None)
-            self.stdout.write("  ".join(pairs))
+        write_facts(self.stdout, facts, as_json)
 
 
 def _as_dict(preview: regrading.Preview) -> dict[str, object]:

@@ -1,0 +1,28 @@
+"""Public API of the package: what operators do with queues and graders, and the record of it."""
+
+from xqueue_bridge.operations.actions import (
+    Order,
+    begin,
+    continue_actions,
+    delete_old_actions,
+    preview,
+    record,
+    run_batch,
+)
+from xqueue_bridge.operations.graders import revoke_grader
+from xqueue_bridge.operations.models import OperatorAction
+from xqueue_bridge.operations.retirement import actions_to_retire, retire_actions
+
+__all__ = [
+    "OperatorAction",
+    "Order",
+    "actions_to_retire",
+    "begin",
+    "continue_actions",
+    "delete_old_actions",
+    "preview",
+    "record",
+    "retire_actions",
+    "revoke_grader",
+    "run_batch",
+]
