@@ -79,12 +79,13 @@ def _configure() -> None:
 
     settings.DATABASE_ROUTERS = []  # the default; the tests use two
     settings.XQUEUE_BRIDGE = {
+        "BACKGROUND_THREAD": False,  # the profiler follows this thread only
         "CREDENTIALS": {
             "URL": "https://credentials.example.com/api/v2",
             "TOKEN_URL": "https://lms.example.com/oauth2/access_token",
             "CLIENT_ID": "id",
             "CLIENT_SECRET": "secret",
-        }
+        },
     }
 
 

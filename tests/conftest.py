@@ -70,6 +70,12 @@ def _broker_that_answers() -> None:
     enqueue.broker.record_success()
 
 
+@pytest.fixture(autouse=True)
+def _jobs_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run jobs in the request's thread: a test's transaction is not visible to another one."""
+    monkeypatch.setattr(enqueue, "threads_run", lambda: False)
+
+
 @pytest.fixture
 def live_server(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Run the live server; wait at the end until it has handled all requests.

@@ -36,6 +36,6 @@ def test_sweep_task_expires(monkeypatch):
 @pytest.mark.django_db
 def test_apply_of_a_deleted_reply_is_logged(caplog):
     """C125: a learner may be retired after the task was enqueued; the task only logs that."""
-    caplog.set_level("INFO", "xqueue_bridge.tasks")
-    tasks.apply_reply(4711)
+    caplog.set_level("INFO", "xqueue_bridge.grader_replies.apply")
+    tasks.apply_replies([4711])
     assert "Reply 4711 is gone" in caplog.text

@@ -196,7 +196,7 @@ def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: object
         if isinstance(score.course_key, CourseKey)
     ]
     for user_id, course_key in course_grades.request_recalculations(requests):
-        start = partial(enqueue, "recalculate_grade", user_id, str(course_key))
+        start = partial(enqueue, "recalculate_grade", (user_id, str(course_key)))
         after_commit(start)
 
 

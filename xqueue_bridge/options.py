@@ -174,6 +174,11 @@ class Options:
     # .. setting_default: None
     # .. setting_description: "inline", "celery", or None: celery where a broker is configured.
     TASK_RUNNER: str | None = None
+    # .. setting_name: XQUEUE_BRIDGE['BACKGROUND_THREAD']
+    # .. setting_default: True
+    # .. setting_description: Whether a thread of each web process applies replies, or publishes
+    #   their tasks; False: the thread of the request does, after the response.
+    BACKGROUND_THREAD: bool = True
     # .. setting_name: XQUEUE_BRIDGE['STALE_AFTER_SECONDS']
     # .. setting_default: 120
     # .. setting_description: Seconds that a reply waits for the learner's state to be saved before

@@ -6,10 +6,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from celery import shared_task
-from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from opaque_keys.edx.keys import CourseKey
@@ -38,19 +38,16 @@ PRUNE_LIMIT = 50_000
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="xqueue_bridge.apply_reply", ignore_result=True)
-def apply_reply(reply_id: int) -> None:
-    """Apply one stored reply to the learner's state."""
-    try:
-        grader_replies.apply_reply(reply_id)
-    except ObjectDoesNotExist:
-        log.info("Reply %s is gone: its learner was retired", reply_id)
+@shared_task(name="xqueue_bridge.apply_replies", ignore_result=True)
+def apply_replies(reply_ids: list[int]) -> None:
+    """Apply stored replies to the learners' states."""
+    grader_replies.apply_replies(reply_ids)
 
 
-@shared_task(name="xqueue_bridge.recalculate_grade", ignore_result=True)
-def recalculate_grade(user_id: int, course_id: str) -> None:
-    """Compute a learner's course grade if it is out of date."""
-    course_grades.recalculate_requested(user_id, CourseKey.from_string(course_id))
+@shared_task(name="xqueue_bridge.recalculate_grades", ignore_result=True)
+def recalculate_grades(learners: list[tuple[int, str]]) -> None:
+    """Compute the course grades that are out of date of these user ids and course keys."""
+    course_grades.recalculate_learners(learners)
 
 
 @shared_task(
@@ -168,18 +165,17 @@ def _parse_datetime(value: str | datetime | None) -> datetime | None:
     return parsed.replace(tzinfo=UTC) if parsed and parsed.tzinfo is None else parsed
 
 
-def _recalculate_here(user_id: int, course_id: str) -> None:
-    course_key = CourseKey.from_string(course_id)
-    course_grades.recalculate_requested(user_id, course_key, debounce=True)
-
-
 def _recalculation_delay() -> float:
     return options().RECALCULATE_GRADE_DELAY_SECONDS
 
 
-register("apply_reply", Kind(apply_reply, run=grader_replies.apply_reply))
+register("apply_reply", Kind(apply_replies, run=grader_replies.apply_replies))
 register(
     "recalculate_grade",
-    Kind(recalculate_grade, run=_recalculate_here, delay=_recalculation_delay),
+    Kind(
+        recalculate_grades,
+        run=partial(course_grades.recalculate_learners, debounce=True),
+        delay=_recalculation_delay,
+    ),
 )
-register("send_grade", Kind(send_grade))
+register("send_grade", Kind(send_grade, takes_many=False))

@@ -35,7 +35,7 @@ def by_workers(settings, monkeypatch):
     settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
     enqueued: list[tuple[int, str]] = []
     monkeypatch.setattr(
-        "xqueue_bridge.tasks.recalculate_grade.apply_async",
-        lambda args, countdown, retry: enqueued.append((*args, countdown)),
+        "xqueue_bridge.tasks.recalculate_grades.apply_async",
+        lambda args, countdown, retry: enqueued.extend((*each, countdown) for each in args[0]),
     )
     return enqueued

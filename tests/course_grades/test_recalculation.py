@@ -48,7 +48,7 @@ from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.queries import read_course_scores
 from xqueue_bridge.retirement import retire_learner
 from xqueue_bridge.signals import course_published
-from xqueue_bridge.tasks import recalculate_grade, sweep
+from xqueue_bridge.tasks import recalculate_grades, sweep
 
 LATER = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -123,8 +123,8 @@ class TestByWorkers:
             score(committed_ada, each.usage_key, 1, 1)
         assert by_workers == [(committed_ada.pk, str(COURSE_KEY), 2.0)]
         with received_grade_signals() as received:
-            recalculate_grade(committed_ada.pk, str(COURSE_KEY))
-            recalculate_grade(committed_ada.pk, str(COURSE_KEY))
+            recalculate_grades([(committed_ada.pk, str(COURSE_KEY))])
+            recalculate_grades([(committed_ada.pk, str(COURSE_KEY))])
         assert len(received["changed"]) == 1
         assert percent(committed_ada) == 1.0
         assert request_of(committed_ada).done == 20
@@ -148,7 +148,7 @@ class TestByWorkers:
             raise OperationalError("broker is down")
 
         settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
-        monkeypatch.setattr(recalculate_grade, "apply_async", down)
+        monkeypatch.setattr(recalculate_grades, "apply_async", down)
         score(committed_ada)
         assert "left to the sweeper" in caplog.text
         assert sweep_later() == 1
@@ -173,7 +173,7 @@ class TestByWorkers:
         for learner in (workers, sweepers):
             score(learner, P1, 1)
             score(learner, P2, 2)
-        recalculate_grade(workers.pk, str(COURSE_KEY))
+        recalculate_grades([(workers.pk, str(COURSE_KEY))])
         sweep_later()
         settings.XQUEUE_BRIDGE = {"RECALCULATE_GRADE_DELAY_SECONDS": 0}
         score(inline, P1, 1)

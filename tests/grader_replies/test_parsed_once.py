@@ -103,9 +103,11 @@ def test_callback_is_sanitised_and_applied_once(learner_id, sanitised, monkeypat
 def test_callback_only_enqueues_with_a_broker(learner_id, monkeypatch):
     """C90: the request does not apply the reply; a worker does."""
     sent = []
-    monkeypatch.setattr(tasks.apply_reply, "apply_async", lambda args, **kwargs: sent.append(args))
+    monkeypatch.setattr(
+        tasks.apply_replies, "apply_async", lambda args, **kwargs: sent.append(args)
+    )
     monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1")
     assert post_callback(learner_id) == 200
     reply = ReceivedReply.objects.get()
     assert (reply.status, reply.attempts) == ("pending", 0)
-    assert sent == [(reply.pk,)]
+    assert sent == [([reply.pk],)]

@@ -26,6 +26,7 @@ from xqueue_bridge.course_grades.queries import (
 from xqueue_bridge.course_grades.recalculation import (
     is_frozen,
     recalculate_due,
+    recalculate_learners,
     recalculate_requested,
 )
 from xqueue_bridge.course_grades.recalculation_queue import (
@@ -60,6 +61,7 @@ __all__ = [
     "read_progress",
     "read_stored_grade",
     "recalculate_due",
+    "recalculate_learners",
     "recalculate_requested",
     "remove_override",
     "request_course",

@@ -8,7 +8,7 @@ structure of the course is known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -84,7 +84,9 @@ def recalculate_requested(
     try:
         for _ in range(MAX_READINGS):
             course = course_structures().get(course_key)  # outside any transaction
-            if course is None and recalculation_queue.finish_without_structure(user_id, course_key):
+            if course is None and recalculation_queue.finish_without_structure(
+                [user_id], course_key
+            ):
                 return True
             work = partial(_process, user_id, course_key, debounce, seen, course, reject_stale)
             try:
@@ -103,12 +105,48 @@ def recalculate_requested(
     return True
 
 
+def recalculate_learners(learners: Iterable[tuple[int, str]], *, debounce: bool = False) -> None:
+    """Process the marked changes of learners, each with a course id, as one by one.
+
+    Two statements for all learners of a course whose structure is not known.
+    """
+    by_course: dict[str, dict[int, int | None]] = {}
+    for user_id, course_id in learners:
+        by_course.setdefault(course_id, {})[user_id] = None
+    for course_id, wanted in by_course.items():
+        _recalculate(CourseKey.from_string(course_id), wanted, debounce)
+
+
 def recalculate_due(limit: int = 100) -> int:
     """Process due recalculations, longest overdue first; return how many were examined."""
     found = recalculation_queue.due(limit)
+    by_course: dict[CourseKey, dict[int, int | None]] = {}
     for user_id, course_key, wanted in found:
-        recalculate_requested(user_id, course_key, seen=wanted)
+        by_course.setdefault(course_key, {})[user_id] = wanted
+    for course_key, seen in by_course.items():
+        _recalculate(course_key, seen)
     return len(found)
+
+
+def _recalculate(
+    course_key: CourseKey, wanted: Mapping[int, int | None], debounce: bool = False
+) -> None:
+    """Process the changes of learners of one course, who are mapped to ``seen``."""
+    if len(wanted) > 1 and _finish_without_structure(list(wanted), course_key):
+        return
+    for user_id, seen in wanted.items():
+        recalculate_requested(user_id, course_key, debounce=debounce, seen=seen)
+
+
+def _finish_without_structure(user_ids: Sequence[int], course_key: CourseKey) -> bool:
+    """Finish all of the learners at once; return False if each has to be processed alone."""
+    try:
+        if course_structures().get(course_key) is not None:
+            return False
+        done = recalculation_queue.finish_without_structure(user_ids, course_key)
+    except Exception:  # recorded for the learner whose attempt fails
+        return False
+    return done == len(user_ids)
 
 
 def with_published_course(course_key: CourseKey, work: Callable[[Course | None, bool], T]) -> T:

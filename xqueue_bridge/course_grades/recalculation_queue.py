@@ -230,14 +230,14 @@ def finish(row: GradeRecalculation, error: str = "") -> None:
     )
 
 
-def finish_without_structure(user_id: int, course_key: CourseKey) -> bool:
+def finish_without_structure(user_ids: Collection[int], course_key: CourseKey) -> int:
     """Mark as done what is requested of a course whose structure is not known; one statement.
 
-    Return False if there is nothing, or if all subsections are to be computed: then the course may
-    have been published meanwhile.
+    Return the number of learners. A learner of whom all subsections are to be computed is left
+    out: the course may have been published meanwhile.
     """
-    rows = GradeRecalculation.objects.filter(user_id=user_id, course_id=course_key)
-    return bool(
+    rows = GradeRecalculation.objects.filter(user_id__in=user_ids, course_id=course_key)
+    return (
         rows.filter(done__lt=F("wanted"))
         .exclude(changes__contains=_ALL_LINE)
         .update(

@@ -22,7 +22,8 @@ from xqueue_bridge.lms.callback_url import read_parts
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_callback_header
 from xqueue_bridge.submission_queue import legacy
-from xqueue_bridge.worker.after_response import defer_jobs, run_jobs
+from xqueue_bridge.worker.after_response import defer_jobs
+from xqueue_bridge.worker.enqueue import run_later
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class CallbackResponse(HttpResponse):
 
     def close(self) -> None:
         # Before Django sends request_finished and closes its database connections.
-        run_jobs(self.jobs)
+        run_later(self.jobs)
         super().close()
 
 

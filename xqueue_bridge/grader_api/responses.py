@@ -18,7 +18,7 @@ from xqueue_bridge.protocol.reply_warnings import (
     ReplyWarning,
     warnings_header,
 )
-from xqueue_bridge.worker import after_response
+from xqueue_bridge.worker.enqueue import run_later
 
 #: Header that names the invalid field; the envelope must hold the protocol's exact words.
 PROBLEM_HEADER = "X-XQueue-Problem"
@@ -68,7 +68,7 @@ class Envelope(Response):
 
     def close(self) -> None:
         # Before Django sends request_finished and closes its database connections.
-        after_response.run_jobs(self.jobs)
+        run_later(self.jobs)
         super().close()
 
 

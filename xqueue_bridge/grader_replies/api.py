@@ -2,6 +2,7 @@
 
 from xqueue_bridge.grader_replies.apply import (
     apply_due,
+    apply_replies,
     apply_reply,
     apply_waiting,
     dead_replies,
@@ -63,6 +64,7 @@ __all__ = [
     "RegradeBackend",
     "accept_late_replies",
     "apply_due",
+    "apply_replies",
     "apply_reply",
     "apply_waiting",
     "archivable",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -49,26 +49,33 @@ def apply_reply(reply_id: int) -> ReceivedReply.Status:
     return Status(reply.status)
 
 
-def apply_due(limit: int = 100) -> int:
-    """Attempt to apply the replies that are due, longest overdue first; return their number.
+def apply_replies(reply_ids: Sequence[int]) -> None:
+    """Attempt replies in batches if the backend can, and alone those that are not applied so.
 
-    If the backend can, the replies are applied in batches; what is not applied in a batch is
-    attempted alone.
+    Safe to call repeatedly and from several processes at once. Raise ImportError as
+    ``apply_reply`` does.
     """
     backend = get_reply_backend()  # raises once for a wrong setting, not once for each reply
-    tried = list(ReceivedReply.objects.due(limit).values_list("pk", flat=True))
     applied: set[int] = set()
-    if isinstance(backend, BatchReplyBackend) and len(tried) > 1:
-        applied = batch.apply_in_batches(tried, backend)
-    for reply_id in tried:
+    if isinstance(backend, BatchReplyBackend) and len(reply_ids) > 1:
+        applied = batch.apply_in_batches(reply_ids, backend)
+    for reply_id in reply_ids:
         if reply_id in applied:
             continue
         try:
             apply_reply(reply_id)
+        except ReceivedReply.DoesNotExist:
+            log.info("Reply %s is gone: its learner was retired", reply_id)
         except Exception as exc:  # one failing reply must not block the batch
             log.error("Reply %s could not be tried: %s", reply_id, type(exc).__name__)
             _postpone(reply_id, type(exc).__name__)
-    return len(tried)
+
+
+def apply_due(limit: int = 100) -> int:
+    """Attempt to apply the replies that are due, longest overdue first; return their number."""
+    due = list(ReceivedReply.objects.due(limit).values_list("pk", flat=True))
+    apply_replies(due)
+    return len(due)
 
 
 def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str]) -> None:

@@ -28,8 +28,8 @@ def apply_in_batches(reply_ids: Collection[int], backend: BatchReplyBackend) -> 
     The caller attempts the others alone. Replies to one learner's block are applied in the order
     of their ids, each in a transaction of its own.
     """
-    loaded = queries.with_submission().filter(pk__in=reply_ids).order_by("pk")
-    replies = [reply for reply in loaded if _can_be_applied(reply)]
+    loaded = queries.with_submission().filter(queries.may_be_attempted(), pk__in=reply_ids)
+    replies = [reply for reply in loaded.order_by("pk") if _can_be_applied(reply)]
     applied: set[int] = set()
     for batch in _batches(replies):
         if len(batch) > 1:

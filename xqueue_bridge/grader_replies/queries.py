@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from django.db.models import Case, Exists, OuterRef, QuerySet, TextField, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, TextField, Value, When
 from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
@@ -35,6 +35,11 @@ def with_submission() -> QuerySet[ReceivedReply]:
     )
     replies = ReceivedReply.objects.annotate(is_replaced=_is_replaced())
     return replies.select_related("submission__content").defer(*wide)
+
+
+def may_be_attempted() -> Q:
+    """Match replies whose next attempt is due; the first one is due by any clock."""
+    return Q(next_attempt_at__lte=timezone.now()) | Q(attempts=0, next_attempt_at__isnull=False)
 
 
 def replies_to(

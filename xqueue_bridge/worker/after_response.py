@@ -1,19 +1,17 @@
 """Jobs that run after a grader's response has been sent.
 
 A grader times out after a second and does not need the result of applying its reply. The view
-collects such jobs, and the response runs them once its bytes have been sent.
+collects such jobs, and the response passes them to ``enqueue.run_later`` once its bytes are sent.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-Job = Callable[[], object]
+from xqueue_bridge.worker.background import Job
 
-log = logging.getLogger(__name__)
 _collected: ContextVar[list[Job] | None] = ContextVar("xqueue_bridge_jobs", default=None)
 
 
@@ -35,12 +33,3 @@ def run_after_response(job: Job) -> None:
         job()
     else:
         jobs.append(job)
-
-
-def run_jobs(jobs: list[Job]) -> None:
-    """Run each job once. A failed job does not stop the others; the sweeper repeats it."""
-    while jobs:
-        try:
-            jobs.pop(0)()
-        except Exception as exc:  # the reply is stored, so the sweeper will apply it
-            log.warning("A job after the response failed: %s", type(exc).__name__)

@@ -7,20 +7,27 @@ Pending work is in database rows, so a lost start delays it only until the sweep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from celery import current_app
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.worker.after_response import run_after_response
+from xqueue_bridge.db.batches import chunks
+from xqueue_bridge.worker.after_response import defer_jobs, run_after_response
+from xqueue_bridge.worker.background import Job, JobThread, threads_run
 from xqueue_bridge.worker.circuit_breaker import CircuitBreaker
 
 log = logging.getLogger(__name__)
 
-#: Skips a broker for 30 seconds after a failed publish, so that web threads do not wait for it.
+#: What identifies the work of one kind: the id of its row, or the values of its key.
+Item: TypeAlias = int | tuple[int, str]
+
+#: Items that one Celery task gets.
+TASK_ITEMS = 50
+#: Skips a broker for 30 seconds after a failed publish, so that no thread waits for it each time.
 broker = CircuitBreaker(retry_seconds=30)
 
 
@@ -28,12 +35,13 @@ broker = CircuitBreaker(retry_seconds=30)
 class Kind:
     """How one kind of work is started."""
 
-    #: The Celery task, which takes the arguments of ``enqueue``.
+    #: The Celery task, which takes a list of items; one item if not ``takes_many``.
     task: Any
     #: Does the work in this process; None: without a worker it is left to the sweeper.
-    run: Callable[..., object] | None = None
+    run: Callable[[Sequence[Any]], object] | None = None
     #: Returns the seconds after which a worker starts the task.
     delay: Callable[[], float] | None = None
+    takes_many: bool = True
 
 
 _kinds: dict[str, Kind] = {}
@@ -44,18 +52,52 @@ def register(name: str, kind: Kind) -> None:
     _kinds[name] = kind
 
 
-def enqueue(name: str, *args: int | str) -> None:
+def enqueue(name: str, item: Item) -> None:
     """Start the work after the response of the current request, or now if there is none."""
-    run_after_response(partial(start, name, *args))
+    run_after_response(partial(start, name, (item,)))
 
 
-def start(name: str, *args: int | str) -> None:
-    """Publish the task of this work to the broker, or do the work here."""
+def run_later(jobs: Sequence[Job]) -> None:
+    """Run jobs after the response: in a thread of this process, or now if it has none."""
+    if jobs and not (options().BACKGROUND_THREAD and threads_run() and _thread.put(jobs)):
+        run_together(jobs)
+
+
+def run_together(jobs: Sequence[Job]) -> None:
+    """Run jobs, and those that they enqueue; the work of one kind together, of an item once.
+
+    A failed job does not stop the others; the sweeper repeats it.
+    """
+    while jobs:
+        with defer_jobs() as following:
+            for job in _grouped(jobs):
+                try:
+                    job()
+                except Exception as exc:
+                    log.warning("A job after the response failed: %s", type(exc).__name__)
+        jobs = following
+
+
+def _grouped(jobs: Iterable[Job]) -> list[Job]:
+    rest: list[Job] = []
+    items: dict[str, dict[Item, None]] = {}
+    for job in jobs:
+        if isinstance(job, partial) and job.func is start:
+            name, some = job.args
+            items.setdefault(name, {}).update(dict.fromkeys(some))
+        else:
+            rest.append(job)
+    return rest + [partial(start, name, tuple(each)) for name, each in items.items()]
+
+
+def start(name: str, items: Sequence[Item]) -> None:
+    """Publish tasks of this work to the broker, or do the work here."""
     kind = _kinds[name]
     if uses_celery():
-        _publish(kind, args)
+        for some in chunks(items, TASK_ITEMS if kind.takes_many else 1):
+            _publish(kind, some if kind.takes_many else some[0])
     elif kind.run is not None:
-        kind.run(*args)
+        kind.run(items)
 
 
 def uses_celery() -> bool:
@@ -64,12 +106,12 @@ def uses_celery() -> bool:
     return chosen == "celery" or (chosen is None and bool(current_app.conf.broker_url))
 
 
-def _publish(kind: Kind, args: tuple[int | str, ...]) -> None:
+def _publish(kind: Kind, argument: object) -> None:
     if not broker.allows():
         return
     countdown = {"countdown": kind.delay()} if kind.delay else {}
     try:
-        kind.task.apply_async(args, retry=False, **countdown)
+        kind.task.apply_async((argument,), retry=False, **countdown)
     except Exception as exc:
         # Each kind of broker raises its own exceptions; a wrong password is no OperationalError.
         if current_app.conf.task_always_eager:
@@ -81,3 +123,6 @@ def _publish(kind: Kind, args: tuple[int | str, ...]) -> None:
             log.warning("The broker cannot be used (%s): work is left to the sweeper", name)
     else:
         broker.record_success()
+
+
+_thread = JobThread(run_together)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import Count, Min, Q
@@ -96,6 +97,15 @@ class OurStore(Store):
             )
             for block in range(self.blocks + 1, self.blocks + number + 1)
         )  # fmt: skip
+
+    def clear(self) -> None:
+        """Delete all submissions, and the tasks that no worker has taken."""
+        super().clear()
+        if settings.CELERY_BROKER_URL.startswith("redis"):
+            from benchmarks.side_by_side.celery_app import app
+
+            with app.connection_for_write() as broker:
+                broker.default_channel.queue_purge(settings.CELERY_TASK_DEFAULT_QUEUE)
 
     def _learner(self, block: int) -> int:
         return self.learners[block % len(self.learners)]
