@@ -81,7 +81,7 @@ def sweeper() -> Iterator[Finding]:
         yield Finding("sweeper", "it has never run", advice)
     elif silent > SWEEPER_SILENT:
         minutes = silent.total_seconds() / 60
-        yield Finding("sweeper", f"it last ran {minutes:.0f} minutes ago", advice)
+        yield Finding("sweeper", f"it last ran {minutes:.0f} min ago", advice)
     else:
         yield Finding("sweeper", "it runs, and no reply is overdue")
 

@@ -88,7 +88,7 @@ def _grader(row: Grader, has_secret: bool, queues: list[str], now: datetime) -> 
 
 
 def _ago(time: datetime, now: datetime) -> str:
-    return f"{max((now - time).total_seconds(), 0) / 60:.0f} minutes ago"
+    return f"{max((now - time).total_seconds(), 0) / 60:.0f} min ago"
 
 
 def queues() -> Iterator[Finding]:
@@ -105,7 +105,7 @@ def queues() -> Iterator[Finding]:
             yield Finding(area, f"{stats.waiting} wait, and no grader may pull", advice, True)
         elif waits > STALLED:
             seen = stats.grader_seen_seconds
-            silent = "never" if seen is None else f"{seen / 60:.0f} minutes ago"
+            silent = "never" if seen is None else f"{seen / 60:.0f} min ago"
             text = f"the oldest waits for {waits / 60:.0f} minutes; a grader was seen {silent}"
             advice = "start the graders; see docs/how-tos/when_a_queue_stalls.rst"
             yield Finding(area, text, advice, True)

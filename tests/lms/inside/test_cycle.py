@@ -58,7 +58,8 @@ class CycleTest(CourseTestCase):
         older = self.submission()
         assert self.grader.login()["return_code"] == 0
         self.grader.pull()
-        self.submit()
+        with self.captureOnCommitCallbacks(execute=True):
+            self.submit()
         assert Submission.objects.get(pk=older.pk).status == Status.LEASED
         Submission.objects.filter(pk=older.pk).update(
             available_at=timezone.now() - timedelta(minutes=1)
