@@ -110,8 +110,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = home / "xqueue_bridge"
     source.mkdir()
     for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, source / name)
+        if (ROOT / name).is_dir():
+            no_caches = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, source / name, ignore=no_caches)
+        else:
+            shutil.copy(ROOT / name, source / name)
     found = {"PATH": f"{home / 'venv' / 'bin'}:/usr/bin:/bin", "HOME": str(home)}
     # From where this machine's pip gets packages.
     found |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
