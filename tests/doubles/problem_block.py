@@ -18,6 +18,6 @@ def problem_block(
     """Return a block; with ``points``, a capa problem with one input worth that many points."""
     block = SimpleNamespace(scope_ids=ScopeIds(user_id, "problem", usage_key, usage_key))
     if points is not None:
-        responder = SimpleNamespace(maxpoints={ANSWER_ID: points})
+        responder = SimpleNamespace(maxpoints={ANSWER_ID: points}, update_score=None)
         block.lcp = SimpleNamespace(responders={"response": responder})
     return block

@@ -121,6 +121,22 @@ def test_reply_to_a_removed_part_ends_the_wait(backend, author, caplog):
 
 
 @pytest.mark.parametrize("backend", ["block"], indirect=True)
+@pytest.mark.parametrize("other_part", ["", TEXT % 1])
+def test_reply_to_a_part_of_another_kind_ends_the_wait(backend, author, other_part):
+    """C106, C107: the part has become one that the block itself grades; the page loads."""
+    author(TEXT % 5, other_part)
+    user_id = make_learner()
+    first, *others = real_block.submit_answers(user_id, "changing")
+    author(real_block.CHOICE, other_part)
+    assert apply(first, 5) == "applied"
+    block = load(user_id)
+    assert block.score.raw_earned == 0
+    assert block.lcp.is_queued() == bool(others)
+    assert [apply(each, 1) for each in others] == ["applied"] * len(others)
+    assert load(user_id).score.raw_earned == len(others)
+
+
+@pytest.mark.parametrize("backend", ["block"], indirect=True)
 def test_correct_answer_with_nan_points_counts_as_one_point(backend, author):
     """C113: a migrated state may contain NaN."""
     author(TEXT % 1, TEXT % 1)

@@ -90,13 +90,19 @@ def graded_answer(block: ProblemBlock, answer_id: str) -> GradedAnswer | None:
 
 
 def is_removed(block: ProblemBlock, answer_id: str) -> bool:
-    """Return whether the author has removed the part with this answer."""
-    worth = answer_points(block)
-    return bool(worth) and answer_id not in worth
+    """Return whether the author has removed the part with this answer, or made it another kind.
+
+    As capa does, take a part without ``update_score`` as one that external graders do not grade.
+    """
+    responders = getattr(getattr(block, "lcp", None), "responders", {}).values()
+    gradable = (each for each in responders if hasattr(each, "update_score"))
+    return bool(answer_points(block)) and not any(
+        answer_id in getattr(each, "maxpoints", {}) for each in gradable
+    )
 
 
 def stop_waiting(block: ProblemBlock, answer_id: str) -> None:
-    """End the waiting of an answer whose part was removed; the block ignores replies to it."""
+    """End the waiting of an answer whose part ``is_removed``; the block ignores replies to it."""
     _correct_map(block).set(answer_id, correctness="incorrect", npoints=0)
 
 

@@ -57,7 +57,7 @@ class Block:
         self.calls: list[Any] = []
         correct_map = CorrectMap(a_2_1={})
         correct_map.block = self
-        responder = SimpleNamespace(maxpoints={"a_2_1": 2})
+        responder = SimpleNamespace(maxpoints={"a_2_1": 2}, update_score=None)
         self.lcp = SimpleNamespace(
             correct_map=correct_map, responders={"r": responder}, input_state={}
         )

@@ -168,7 +168,8 @@ def test_other_part_of_the_problem_is_left_alone(ada):
     """C24, C127: the part that was graded keeps its grade."""
     first, second = real_block.submit_answers(ada, "uneven")
     grader = make_grader()
-    Submission.objects.filter(pk=second.pk).update(available_at=timezone.now() - 2 * HOUR)
+    long_ago = timezone.now() - 2 * HOUR
+    Submission.objects.filter(pk=second.pk).update(due_at=long_ago, available_at=long_ago)
     reply = json.dumps({"correct": True, "score": 5, "msg": "five"})
     assert grader.put(grader.pull().header, reply)["return_code"] == 0
     fail(first)
