@@ -1,4 +1,4 @@
-"""The database's plan of the statement with which a pull finds the oldest submission."""
+"""The database's plan of a statement, such as that with which a pull finds the first submission."""
 
 from __future__ import annotations
 
@@ -16,8 +16,30 @@ _VERBS = {
 }
 
 
-def pull_statement(queue_name: str) -> tuple[str, Any]:
-    """Return the first statement of a pull and its parameters; the pull is rolled back."""
+def pull_plan(queue_name: str) -> str:
+    """Return the plan of the first statement of a pull."""
+    return plan(lambda: queue.pull(queue_name, None))
+
+
+def plan(do: Callable[[], object]) -> str:
+    """Return the plan of the first statement of ``do``, which is rolled back.
+
+    On PostgreSQL with the numbers of rows and pages that were read.
+    """
+    sql, params = _first_statement(do)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"{_VERBS[connection.vendor]} {sql}", params)
+        rows = cursor.fetchall()
+        names = [column[0] for column in cursor.description]
+        transaction.set_rollback(True)
+    if connection.vendor == "mysql":
+        lines = [", ".join(f"{n}={v}" for n, v in zip(names, row, strict=True)) for row in rows]
+        return "\n".join(lines)
+    column = 3 if connection.vendor == "sqlite" else 0
+    return "\n".join(str(row[column]) for row in rows)
+
+
+def _first_statement(do: Callable[[], object]) -> tuple[str, Any]:
     seen: list[tuple[str, Any]] = []
 
     def record(
@@ -29,21 +51,6 @@ def pull_statement(queue_name: str) -> tuple[str, Any]:
 
     with transaction.atomic():
         with connection.execute_wrapper(record):
-            queue.pull(queue_name, None)
+            do()
         transaction.set_rollback(True)
     return seen[0]
-
-
-def pull_plan(queue_name: str) -> str:
-    """Return the plan; on PostgreSQL with the numbers of rows and pages that were read."""
-    sql, params = pull_statement(queue_name)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"{_VERBS[connection.vendor]} {sql}", params)
-        rows = cursor.fetchall()
-        names = [column[0] for column in cursor.description]
-        transaction.set_rollback(True)
-    if connection.vendor == "mysql":
-        lines = [", ".join(f"{n}={v}" for n, v in zip(names, row, strict=True)) for row in rows]
-        return "\n".join(lines)
-    column = 3 if connection.vendor == "sqlite" else 0
-    return "\n".join(str(row[column]) for row in rows)

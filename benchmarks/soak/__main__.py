@@ -44,7 +44,7 @@ def _run(wanted: argparse.Namespace, folder: Path) -> int:
     from benchmarks.soak.world import make_world
 
     secret = make_world(wanted.learners)
-    url = f"http://127.0.0.1:{_free_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     with Processes(folder, url, secret) as processes:
         memory = _watch(processes, wanted.minutes * 60, wanted.kill_every)
         kills = dict(processes.kills)
@@ -115,7 +115,7 @@ def _bad_responses(folder: Path) -> list[str]:
     return [f"{n} times {name}" for name, n in bad.items()]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

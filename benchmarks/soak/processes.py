@@ -42,14 +42,16 @@ class Processes:
             if name == "web":
                 _wait_for(self.folder / "ready-web-1")
         for name in self.commands:
-            if name != "sweeper":
+            if not name.startswith("sweeper"):
                 role, _, seed = name.partition(" ")
                 _wait_for(self.folder / f"ready-{role}-{seed or 1}")
         return self
 
     def kill_one(self) -> None:
         """Kill a process as an operating system does that is out of memory, and start it again."""
-        name = random.choice(KILLED)  # noqa: S311
+        self.kill(random.choice(KILLED))  # noqa: S311
+
+    def kill(self, name: str) -> None:
         self.running[name].kill()
         self.running[name].wait(timeout=60)
         self.kills[name] += 1
@@ -66,7 +68,9 @@ class Processes:
 
     def __exit__(self, *exc: object) -> None:
         (self.folder / "stop").touch()
-        self.running["sweeper"].terminate()
+        for name, process in self.running.items():
+            if name.startswith("sweeper"):
+                process.terminate()
         for name, process in self.running.items():
             try:
                 process.wait(timeout=60)

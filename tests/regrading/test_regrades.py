@@ -143,6 +143,18 @@ def test_only_the_newest_of_a_learners_submissions_is_selected():
         start(submission_id=first)
 
 
+@pytest.mark.parametrize("keep_feedback", [True, False])
+def test_regrade_of_a_regraded_answer_is_compared_with_the_former_regrade(keep_feedback):
+    user_id, _ = graded("ada", 1)
+    start()
+    grade_all_again(0)
+    again = start(only_if_higher=True, keep_feedback=keep_feedback)
+    assert again.items.get().points_before == 0
+    grade_all_again(0.5)
+    assert outcomes(again) == {user_id: "up"}
+    assert points_of(user_id) == 0.5
+
+
 def test_answers_are_pulled_before_regrades_that_came_earlier():
     for n in range(5):
         graded(f"learner {n}")

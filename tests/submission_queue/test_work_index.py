@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
+from django.db.models import F
+from django.utils import timezone
 
-from benchmarks.explain import pull_plan
+from benchmarks.explain import plan, pull_plan
 from benchmarks.side_by_side.stores.base import QUEUE
 from benchmarks.side_by_side.stores.ours import OurStore
+from tests.submission_queue.factories import new_submission
+from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.submission_queue.stats import position_of
 
 pytestmark = pytest.mark.django_db(transaction=True)  # MariaDB commits before ANALYZE
 
 #: How each database says that it sorts what it has read, or reads all rows.
 NOT_IN_ORDER = {
     "postgresql": ("Sort", "Seq Scan on xqueue_bridge_submission"),
-    "mysql": ("filesort", "type=ALL"),
+    "mysql": ("filesort", "table=xqueue_bridge_submission, type=ALL"),
     "sqlite": ("TEMP B-TREE", "SCAN xqueue_bridge_submission"),
 }
 
@@ -47,3 +55,40 @@ def test_pull_of_another_queue_reads_none_of_these_rows(store):
     plan = pull_plan(QUEUE)
     assert "xqueue_bridge_work" in plan
     assert not any(words in plan for words in NOT_IN_ORDER[connection.vendor]), plan
+
+
+def is_in_order(text: str) -> bool:
+    return "xqueue_bridge_work" in text and not any(
+        words in text for words in NOT_IN_ORDER[connection.vendor]
+    )
+
+
+@pytest.fixture
+def mixed(store) -> OurStore:
+    """Store finished rows, rows under lease, regrades, and waiting rows with priorities."""
+    store.backlog(3_000, 3_000, body_bytes=16)
+    waiting = Submission.objects.filter(status=Status.WAITING).order_by("pk")
+    ids = list(waiting.values_list("pk", flat=True))
+    lease_end = timezone.now() + timedelta(minutes=5)
+    Submission.objects.filter(pk__in=ids[:300]).update(
+        status=Status.LEASED, deliveries=1, available_at=lease_end, due_at=lease_end
+    )
+    for rows, hours in ((ids[300:324], 4), (ids[324:600], -1), (ids[600:900], 1)):
+        Submission.objects.filter(pk__in=rows).update(due_at=F("due_at") + timedelta(hours=hours))
+    store.analyze()
+    return store
+
+
+def test_pull_reads_the_work_index_in_its_order_with_leases_priorities_and_regrades(mixed):
+    assert is_in_order(pull_plan(QUEUE)), pull_plan(QUEUE)
+
+
+def test_position_is_counted_in_a_range_of_the_work_index(mixed):
+    newest = Submission.objects.latest("pk")
+    text = plan(lambda: position_of(newest))
+    assert is_in_order(text), text
+
+
+def test_pending_answers_are_counted_in_the_rows_of_one_learner(mixed):
+    text = plan(lambda: queue.enqueue(new_submission(QUEUE, user_id=1_000_500)))
+    assert "xqueue_bridge_learner_block" in text, text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
@@ -154,20 +154,24 @@ def graded_submissions(
 ) -> list[GradedSubmission]:
     """Return the graded submissions of these learners at these blocks, oldest first.
 
-    Without regrades. One statement.
+    Regrades are not among them; the points are those of the newest applied regrade. One statement.
     """
     applied = ReceivedReply.objects.filter(
         submission__user_id__in=user_ids,
         submission__usage_key__in=usage_keys,
-        submission__regrade_of=None,
         status=Status.APPLIED,
     ).exclude(answer_id="")
     columns = ("submission__user_id", "submission__usage_key", "answer_id", "score_applied")
-    rows = applied.order_by("submission_id", "pk").values_list("submission_id", *columns)
-    return [
-        GradedSubmission(pk, user_id, usage_key, answer_id, points or 0)
-        for pk, user_id, usage_key, answer_id, points in rows
-    ]
+    rows = applied.order_by("submission_id", "pk").values_list(
+        "submission_id", "submission__regrade_of", *columns
+    )
+    found: dict[int, GradedSubmission] = {}
+    for pk, regrade_of, user_id, usage_key, answer_id, points in rows:
+        if regrade_of is None:
+            found[pk] = GradedSubmission(pk, user_id, usage_key, answer_id, points or 0)
+        elif regrade_of in found:
+            found[regrade_of] = replace(found[regrade_of], points=points or 0)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from math import isfinite
 from typing import Any, TypeAlias
 
 from django.db import DatabaseError, connection
-from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, QuerySet, When
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import NewSubmission, PulledSubmission, StoredFile
@@ -42,7 +42,7 @@ CLAIM_WINDOW = 32
 #: Rounds after which a pull raises QueueContended.
 CLAIM_ROUNDS = 5
 #: A longer queue is not counted completely, because the length is only shown to the learner.
-LENGTH_LIMIT = 10_000
+LENGTH_LIMIT = 1_000
 #: Queues whose submissions one statement counts.
 QUEUES_IN_STATEMENT = 100
 
@@ -151,8 +151,8 @@ def available_counts(limits: Mapping[str, int]) -> dict[str, int]:
 def give_back(pulled: PulledSubmission) -> bool:
     """End a lease whose submission no grader has received, as if it had not been delivered.
 
-    The submission is the first of its queue again. Return False if its state has changed; one
-    statement.
+    An answer is the first of its queue again; a regrade is not, so that it passes no answer. Return
+    False if its state has changed; one statement.
     """
     given_back = Submission.objects.filter(
         pk=pulled.submission_id,
@@ -161,7 +161,7 @@ def give_back(pulled: PulledSubmission) -> bool:
         pullkey_digest=pullkey_digest(pulled.pullkey),
     ).update(
         available_at=DatabaseNow(),
-        due_at=F("created_at"),
+        due_at=Case(When(regrade_of=None, then=F("created_at")), default=F("due_at")),
         deliveries=pulled.delivery - 1,
         pullkey_digest="",
     )

@@ -1,0 +1,1 @@
+"""Regrading thousands of submissions while learners submit: waiting times, results, kills."""
