@@ -12,11 +12,11 @@ from django.core.files.storage import storages
 from django.core.management import call_command
 from django.utils import timezone
 
+from tests.grader_replies.factories import make_due_reply
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge import doctor
 from xqueue_bridge.checks.databases import check_deployment
 from xqueue_bridge.doctor import installation, work
-from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue import api
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
@@ -100,13 +100,7 @@ def test_no_sweeper(db, site):
     make_grader("python")
     api.enqueue(new_submission())
     due_at = timezone.now() - timedelta(hours=1)
-    ReceivedReply.objects.create(
-        submission=Submission.objects.get(),
-        source="put_result",
-        body="{}",
-        received_at=due_at,
-        next_attempt_at=due_at,
-    )
+    make_due_reply(due_at)
     assert "xqueue_bridge_sweep --forever" in problems()["sweeper"]
 
 

@@ -12,6 +12,7 @@ from django.core.files.storage import storages
 from django.db import OperationalError
 from django.utils import timezone
 
+from tests.grader_replies.factories import make_due_reply
 from tests.submission_queue.factories import new_submission, stored_files
 from xqueue_bridge import health
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -31,13 +32,7 @@ def test_replies_that_no_sweeper_applies(db, minutes, ok):
     """C126: a reply that is due for a quarter of an hour says that no sweeper runs."""
     submission_queue.enqueue(new_submission())
     due_at = timezone.now() - timedelta(minutes=minutes)
-    ReceivedReply.objects.create(
-        submission=Submission.objects.get(),
-        source="put_result",
-        body="{}",
-        received_at=due_at,
-        next_attempt_at=due_at,
-    )
+    make_due_reply(due_at)
     assert health.health_check()[1] is ok
 
 

@@ -5,7 +5,7 @@ path("", include("xqueue_bridge.urls"))
 
 from django.urls import include, path, re_path
 
-from xqueue_bridge.db.connections import retry_on_lost_connection
+from xqueue_bridge.db.transactions import retry_on_lost_connection
 from xqueue_bridge.grader_api.callback import xqueue_callback
 from xqueue_bridge.health import health
 from xqueue_bridge.lms.callback_url import PATTERN

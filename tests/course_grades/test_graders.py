@@ -15,17 +15,23 @@ from tests.course_grades.courses import HOMEWORK, block, chapter, course, policy
 from xqueue_bridge.course_grades.graders import (
     AssignmentFormatGrader,
     GradedSubsection,
+    WeightedSubsectionsGrader,
     grade,
-    grader_from_conf,
+    grader_for,
     zero_totals,
 )
 from xqueue_bridge.course_grades.scores import ProblemScore, compute_percent, course_percent
+from xqueue_bridge.course_structure.policy import parse_assignments
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def entry(kind: str = "Homework", **fields) -> dict:
     return {**HOMEWORK, "type": kind, "short_label": kind[:2].upper(), **fields}
+
+
+def grader_from_conf(conf: list[dict]) -> WeightedSubsectionsGrader:
+    return grader_for(parse_assignments(conf))
 
 
 def sheet(kind: str, percents) -> dict[str, list[GradedSubsection]]:

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, connections, transaction
 
 from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
-from xqueue_bridge.db.connections import retry_on_lost_connection
+from xqueue_bridge.db.transactions import retry_on_lost_connection
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue import api
 from xqueue_bridge.submission_queue.models import Submission

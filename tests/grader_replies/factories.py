@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,17 @@ OLD = timedelta(hours=1)  # longer than STALE_AFTER_SECONDS
 
 def make_learner(name: str = "ada") -> int:
     return get_user_model().objects.create_user(name).pk
+
+
+def make_due_reply(due_at: datetime) -> ReceivedReply:
+    """Store a reply to the only submission that has not been applied since ``due_at``."""
+    return ReceivedReply.objects.create(
+        submission=Submission.objects.get(),
+        source="put_result",
+        body="{}",
+        received_at=due_at,
+        next_attempt_at=due_at,
+    )
 
 
 def make_submission(

@@ -32,16 +32,6 @@ from xqueue_bridge.learner_state.models import StudentModule
 SUMS, POLL = usage_key("problem-sums"), usage_key("poll-lunch")
 
 
-@pytest.fixture
-def ada(db):
-    return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
-def committed_ada(transactional_db):
-    return get_user_model().objects.create_user("ada")
-
-
 def key_of(user, field_name, scope="user_state", group=None):
     """Return the key of a field of the poll, or of ``group``."""
     groups = {"user_state": POLL, "user_state_summary": POLL, "preferences": "poll"}

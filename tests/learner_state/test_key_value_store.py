@@ -25,11 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def ada(db):
-    return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
 def cache(ada):
     return FieldDataCache([], COURSE, ada)
 

@@ -38,11 +38,6 @@ UNREADABLE = ["null", "[]", "5", '"text"', '{"a": 1', "\ufffd", "[" * 10_000, "{
 NOT_FINITE = ["NaN", "Infinity", "-Infinity", "1e999"]
 
 
-@pytest.fixture
-def ada(db):
-    return get_user_model().objects.create_user("ada")
-
-
 def store(user, text: str, **columns: object) -> StudentModule:
     """Store a text without the write path and without history, as a migration does."""
     row = make_state(user.pk)

@@ -17,11 +17,6 @@ pytestmark = pytest.mark.django_db
 SUMS, PRIMES, LOOPS = (usage_key(f"problem-{name}") for name in ("sums", "primes", "loops"))
 
 
-@pytest.fixture
-def ada():
-    return get_user_model().objects.create_user("ada")
-
-
 def score(learner, location, grade, max_grade):
     api.set_score(learner.pk, location.context_key, location, grade, max_grade)
 

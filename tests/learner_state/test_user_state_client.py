@@ -37,16 +37,6 @@ MANY = [
 
 
 @pytest.fixture
-def ada(db):
-    return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
-def committed_ada(transactional_db):
-    return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
 def client(db) -> DjangoXBlockUserStateClient:
     return DjangoXBlockUserStateClient()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth import get_user_model
 
 from tests.grader_replies.factories import received_signals, waiting_state
 from xqueue_bridge import api, signals
@@ -12,11 +11,6 @@ from xqueue_bridge.learner_state import write
 from xqueue_bridge.testing.user_state.base import BLOCK, COURSE, OTHER
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def ada():
-    return get_user_model().objects.create_user("ada")
 
 
 @pytest.mark.parametrize("blocks", [(BLOCK, OTHER), (OTHER, BLOCK)])

@@ -12,7 +12,6 @@ from submissions.models import ExternalGraderDetail
 from submissions.views.xqueue import XQueueViewSet
 
 from tests.grader_replies.factories import BLOCK, COURSE, GOOD, make_learner, make_state
-from tests.lms.test_external_grader_event import connect  # noqa: F401 - a fixture
 from tests.moving.test_edx_submissions import make_row
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
@@ -37,7 +36,7 @@ def pulled_row(user_id: int) -> ExternalGraderDetail:
     return make_row(user_id, student=str(user_id), item=str(BLOCK), **fields)
 
 
-def test_result_of_an_upstream_grader_is_applied_once(connect):  # noqa: F811
+def test_result_of_an_upstream_grader_is_applied_once(connect):
     """C28, C131: a course whose answers wait in edx-submissions gets each result once."""
     connect(RECEIVE_EXTERNAL_GRADER_EVENT=True)
     ada = make_learner()
@@ -50,7 +49,7 @@ def test_result_of_an_upstream_grader_is_applied_once(connect):  # noqa: F811
     assert ReceivedReply.objects.get().status == "applied"
 
 
-def test_result_that_we_cannot_store_is_not_lost(connect, monkeypatch):  # noqa: F811
+def test_result_that_we_cannot_store_is_not_lost(connect, monkeypatch):
     """Upstream's transaction is rolled back, and its grader may post the result again."""
     connect(RECEIVE_EXTERNAL_GRADER_EVENT=True)
     ada = make_learner()

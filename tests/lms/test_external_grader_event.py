@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +22,7 @@ from tests.grader_replies.factories import (
     make_submission,
     received_signals,
 )
-from xqueue_bridge import handlers, signals
+from xqueue_bridge import signals
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import EventNotStored
 from xqueue_bridge.grader_replies import api
@@ -42,21 +41,6 @@ BODY = json.dumps({"student_info": json.dumps({"anonymous_student_id": "5afe"})}
 @pytest.fixture
 def ada() -> int:
     return make_learner()
-
-
-@pytest.fixture
-def connect(settings) -> Iterator[Any]:
-    """Return a function that starts the app with these settings, as far as the event goes."""
-    before = list(EVENT.receivers)
-
-    def start(**chosen: bool) -> None:
-        settings.XQUEUE_BRIDGE = chosen
-        handlers.connect_external_grader_event()
-
-    yield start
-    EVENT.receivers[:] = before
-    EVENT.sender_receivers_cache.clear()
-    signals.reply_applied.disconnect(dispatch_uid="xqueue_bridge.send_external_grader_event")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -10,7 +11,9 @@ from django.contrib.auth import get_user_model
 from tests.integration.conftest import waiting_state
 from tests.moving import legacy_server
 from tests.submission_queue.factories import COURSE, PROBLEM
+from xqueue_bridge.data import NewSubmission
 from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.moving import adopt
 
 
 @pytest.fixture
@@ -32,3 +35,26 @@ def learner(transactional_db: None) -> Callable[[], int]:
         return user_id
 
     return create
+
+
+@pytest.fixture
+def killed_import(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[bool], AbstractContextManager[None]]:
+    """Return a context in which an import is killed, before or after it has enqueued a row."""
+
+    @contextmanager
+    def killed(was_enqueued: bool) -> Iterator[None]:
+        original = adopt.submission_queue.enqueue
+
+        def crash(new: NewSubmission, **limits: bool) -> None:
+            if was_enqueued:
+                original(new, **limits)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(adopt.submission_queue, "enqueue", crash)
+            with pytest.raises(KeyboardInterrupt):
+                yield
+
+    return killed

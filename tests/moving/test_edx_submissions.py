@@ -20,7 +20,7 @@ from submissions.models import Submission as TheirSubmission
 
 from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.lms import anonymous_ids
-from xqueue_bridge.moving import adopt, edx_submissions
+from xqueue_bridge.moving import edx_submissions
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
 
@@ -122,20 +122,11 @@ def test_row_that_cannot_be_imported_stays(db, fields):
 
 
 @pytest.mark.parametrize("was_enqueued", [True, False])
-def test_crashed_import_is_finished(db, monkeypatch, was_enqueued):
+def test_crashed_import_is_finished(db, killed_import, was_enqueued):
     """C131: a process that was killed after the claim loses nothing, and doubles nothing."""
     make_row()
-    original = adopt.submission_queue.enqueue
-
-    def crash(new: Any, **limits: bool) -> int:
-        if was_enqueued:
-            original(new, **limits)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as killed:
-        killed.setattr(adopt.submission_queue, "enqueue", crash)
-        with pytest.raises(KeyboardInterrupt):
-            edx_submissions.import_rows()
+    with killed_import(was_enqueued):
+        edx_submissions.import_rows()
     assert edx_submissions.import_rows() == Counter()  # another process may still be at it
     ExternalGraderDetail.objects.update(status_time=timezone.now() - OLD)
     assert edx_submissions.import_rows() == Counter(imported=1)

@@ -18,7 +18,7 @@ from tests.moving.legacy_server import ALIAS, HOST, HOUR, LegacyGrader, make_row
 from tests.submission_queue.factories import COURSE, GOOD_REPLY, PROBLEM
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state.models import RetiredLearner
-from xqueue_bridge.moving import adopt, legacy_table, legacy_xqueue
+from xqueue_bridge.moving import legacy_table, legacy_xqueue
 from xqueue_bridge.moving.legacy_table import LegacyTable
 from xqueue_bridge.moving.legacy_xqueue import Plan, SameServer
 from xqueue_bridge.protocol.headers import make_xheader
@@ -143,20 +143,11 @@ def _kill(*args: object, **kwargs: object) -> None:
 
 
 @pytest.mark.parametrize("was_enqueued", [True, False])
-def test_import_that_was_killed_is_finished(monkeypatch, was_enqueued):
+def test_import_that_was_killed_is_finished(killed_import, was_enqueued):
     """C131: a process that was killed after the claim loses nothing, and doubles nothing."""
     make_row()
-    original = adopt.submission_queue.enqueue
-
-    def crash(new: Any, **limits: bool) -> None:
-        if was_enqueued:
-            original(new, **limits)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as killed:
-        killed.setattr(adopt.submission_queue, "enqueue", crash)
-        with pytest.raises(KeyboardInterrupt):
-            import_rows()
+    with killed_import(was_enqueued):
+        import_rows()
     assert import_rows() == Counter()  # another process may still work on it
     rows().update(return_time=timezone.now() - HOUR)
     again = import_rows()

@@ -31,7 +31,6 @@ from xqueue_bridge.course_grades.recalculation import (
 )
 from xqueue_bridge.course_grades.recalculation_queue import (
     RecalculationRequest,
-    request_full_recalculations,
     request_recalculation,
     request_recalculations,
     retry_failed,
@@ -66,7 +65,6 @@ __all__ = [
     "remove_override",
     "request_course",
     "request_due_courses",
-    "request_full_recalculations",
     "request_recalculation",
     "request_recalculations",
     "retire_grades",

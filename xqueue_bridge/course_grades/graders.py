@@ -17,7 +17,7 @@ from xqueue_bridge.course_grades.scores import (
     weighted_score,
 )
 from xqueue_bridge.course_structure.course import Course, Subsection
-from xqueue_bridge.course_structure.policy import AssignmentFormat, parse_assignments
+from xqueue_bridge.course_structure.policy import AssignmentFormat
 
 
 class Mark(TypedDict):
@@ -147,11 +147,6 @@ class WeightedSubsectionsGrader:
                 "category": grader.category,
             }
         return {"percent": percent, "section_breakdown": sections, "grade_breakdown": categories}
-
-
-def grader_from_conf(conf: Sequence[Mapping[str, object]]) -> WeightedSubsectionsGrader:
-    """Return the grader that a policy's ``GRADER`` list describes. Raises InvalidCourse."""
-    return grader_for(parse_assignments(conf))
 
 
 @lru_cache(maxsize=64)

@@ -1,14 +1,22 @@
-"""Transactions that are retried after a deadlock or serialisation failure."""
+"""Work that is repeated after a deadlock, a serialisation failure or a lost connection."""
 
 from __future__ import annotations
 
+import logging
 import random
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
 from typing import TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 MAX_ATTEMPTS = 6
 _FIRST_PAUSE = 0.01  # seconds; doubles with each attempt
@@ -17,6 +25,8 @@ _POSTGRES_STATES = {"40001", "40P01"}  # serialisation failure, deadlock
 _MYSQL_CODES = {1020, 1205, 1213}  # record changed, lock wait timeout, deadlock
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
@@ -43,6 +53,27 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
                 raise
         time.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def retry_on_lost_connection(work: Callable[..., T]) -> Callable[..., T]:
+    """Run ``work`` a second time, on a new connection, if a database connection was lost in it.
+
+    ``work`` must be safe to repeat: the commit may have succeeded before the connection was lost.
+    There is no retry inside a transaction of the caller, nor if the connections are usable.
+    """
+
+    @wraps(work)
+    def repeated_once(*args: object, **kwargs: object) -> T:
+        before = {each.alias: each.connection for each in connections.all(initialized_only=True)}
+        try:
+            return work(*args, **kwargs)
+        except (OperationalError, InterfaceError) as exc:
+            if not _close_lost(before):
+                raise
+            log.warning("A database connection was lost (%s): repeating once", type(exc).__name__)
+        return work(*args, **kwargs)
+
+    return repeated_once
 
 
 def after_commit(work: Callable[[], object]) -> None:
@@ -81,3 +112,25 @@ def _is_collision(error: OperationalError, vendor: str) -> bool:
         names = ("sqlstate", "pgcode")
         return any(getattr(error.__cause__, name, None) in _POSTGRES_STATES for name in names)
     return bool(error.args) and error.args[0] in _MYSQL_CODES
+
+
+def _close_lost(before: Mapping[str, object]) -> bool:
+    """Close this thread's connections that cannot be used; return whether any was lost.
+
+    ``before``: the drivers' connections before the error. At the end of a failed transaction
+    Django replaces a lost one by a new one.
+    """
+    opened = connections.all(initialized_only=True)
+    lost = [each for each in opened if not each.in_atomic_block and _is_lost(each, before)]
+    for connection in lost:
+        if connection.connection is not None and not connection.is_usable():
+            connection.close()
+    return bool(lost)
+
+
+def _is_lost(connection: BaseDatabaseWrapper, before: Mapping[str, object]) -> bool:
+    former = before.get(connection.alias)
+    was_replaced = former is not None and connection.connection is not former
+    if connection.connection is None:
+        return was_replaced or bool(connection.errors_occurred)
+    return was_replaced or (bool(connection.errors_occurred) and not connection.is_usable())

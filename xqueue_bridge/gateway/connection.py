@@ -30,7 +30,7 @@ class Connection:
         self.scope, self._receive, self._send = scope, receive, send
         self.has_begun = False
         #: Is done once the client has closed the connection.
-        self.gone: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def is_gone(self) -> bool:

@@ -45,7 +45,9 @@ def prepare_body(request: HttpRequest, at_least: int = 0) -> None:
     raw = body
     if not body and request.method == "POST" and _is_chunked(request):
         body = _read_chunked(request, limit)
-    body = _decompress(body, request.headers.get("Content-Encoding", ""), limit)
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if body and encoding not in ("", "identity"):
+        body = _decompress(body, encoding, limit)
     if media_type(request) in _TEXT_TYPES:
         body = body.removeprefix(codecs.BOM_UTF8)
     if body is not raw:
@@ -91,9 +93,6 @@ def _read_chunked(request: HttpRequest, limit: int | None) -> bytes:
 
 
 def _decompress(body: bytes, encoding: str, limit: int | None) -> bytes:
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity") or not body:
-        return body
     if encoding not in _GZIP_NAMES:
         raise InvalidField("Content-Encoding", "must be gzip, deflate, or left out")
     for window_bits in (_ANY_FORMAT, -zlib.MAX_WBITS):  # some clients leave out zlib's header

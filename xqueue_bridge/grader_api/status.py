@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import DatabaseError, InterfaceError
 
 from xqueue_bridge.cache import BestEffortCache, is_cache_down
-from xqueue_bridge.db.connections import retry_on_lost_connection
+from xqueue_bridge.db.transactions import retry_on_lost_connection
 from xqueue_bridge.submission_queue.models import Submission
 
 

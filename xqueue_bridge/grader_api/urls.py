@@ -4,7 +4,7 @@ from django.db.transaction import non_atomic_requests
 from django.urls import path
 from django.views.decorators.debug import sensitive_post_parameters
 
-from xqueue_bridge.db.connections import retry_on_lost_connection
+from xqueue_bridge.db.transactions import retry_on_lost_connection
 from xqueue_bridge.grader_api import views
 from xqueue_bridge.grader_api.description import openapi_json
 from xqueue_bridge.grader_api.file_views import download_file

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, cast
 from urllib.parse import quote, urlencode
 
-from django.http import HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -49,16 +50,23 @@ log = logging.getLogger(__name__)
 BYTES_IN_FORM = 16
 
 
+ExceptionHandler: TypeAlias = Callable[[Exception, Mapping[str, Any]], HttpResponseBase | None]
+
+
 class IgnoreAcceptHeader(BaseContentNegotiation):
     """DRF content negotiation that returns JSON whatever Accept header the client sends."""
 
-    def select_parser(self, request: Request, parsers: Any) -> Any:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         return next((p for p in parsers if media_type(request._request) == p.media_type), None)
 
     def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> Any:
-        return renderers[0], renderers[0].media_type
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        [renderer] = renderers
+        return renderer, renderer.media_type
 
 
 class XQueueView(APIView):
@@ -80,7 +88,7 @@ class XQueueView(APIView):
     parsed_fields: object = None
 
     @method_decorator(never_cache)
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         with defer_jobs() as jobs:
             response = super().dispatch(request, *args, **kwargs)
         if isinstance(response, Envelope):
@@ -112,7 +120,7 @@ class XQueueView(APIView):
         """Return the bytes that a body may have, whatever Django's limit is."""
         return 0
 
-    def get_exception_handler(self) -> Any:
+    def get_exception_handler(self) -> ExceptionHandler:
         return exception_handler
 
 

@@ -11,8 +11,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.raw_select import read_rows
-from xqueue_bridge.learner_state.row import READ, RowKey, StudentModuleRow
+from xqueue_bridge.learner_state.row import READ, RowKey, StudentModuleRow, read_rows
 from xqueue_bridge.learner_state.write import Change, update_rows
 from xqueue_bridge.signals import state_deleted
 

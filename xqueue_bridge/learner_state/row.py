@@ -1,14 +1,21 @@
-"""The values of one StudentModule row, as every write path of the package passes them on."""
+"""StudentModule rows as small values, and the raw SQL that reads and locks them.
+
+The ORM takes longer than the database: it would compile a query for each call, and create a model
+instance and a parsed key for each row.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import DateTimeField, Model, QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
@@ -19,8 +26,12 @@ from xqueue_bridge.learner_state.encoding import (
     merge_texts,
     read_object,
 )
+from xqueue_bridge.learner_state.models import StudentModule
 
 log = logging.getLogger(__name__)
+
+#: Rows as a database driver returns them.
+Values: TypeAlias = Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,72 @@ class StudentModuleRow:
 
 #: The columns that ``StudentModuleRow.of`` takes, in its order.
 READ = ("id", "state", "grade", "max_grade", "version", "created", "modified")
+
+
+def read_rows(
+    learner: int | QuerySet[Model, int], blocks: Collection[BlockKey], names: Sequence[str]
+) -> Values:
+    """Return one learner's rows: the texts of context and usage key, then the named fields.
+
+    ``learner`` is an id or a query for it. One statement, in the order of ids. Deprecated keys are
+    stored alike in all runs of a course, so rows of other contexts may be returned.
+    """
+    of_learner: str
+    parameters: Sequence[int | str]
+    if isinstance(learner, QuerySet):
+        of_learner, parameters = learner.query.sql_with_params()
+    else:
+        of_learner, parameters = "%s", [learner]
+    condition = f"student_id = ({of_learner}) AND module_id IN ({', '.join(['%s'] * len(blocks))})"
+    usages = [block.usage for block in blocks]
+    return _select(("course_id", "module_state_key", *names), condition, [*parameters, *usages])
+
+
+def read_and_lock(keys: Iterable[RowKey]) -> Values:
+    """Lock and return rows: user id, texts of context and usage key, then the columns ``READ``.
+
+    One statement for any number of learners, in the order of ids; call it in a transaction, whose
+    end releases the locks. Databases without row locks only read. Rows of other contexts may be
+    returned, as by ``read_rows``.
+    """
+    usages: dict[int, list[str]] = defaultdict(list)
+    for key in keys:
+        usages[key.user_id].append(key.block.usage)
+    # For each learner a condition that the unique index serves on every database; a list of pairs
+    # would not be one on MariaDB.
+    conditions: list[str] = []
+    parameters: list[int | str] = []
+    for user_id, of_learner in usages.items():
+        among = ", ".join(["%s"] * len(of_learner))
+        conditions.append(f"(student_id = %s AND module_id IN ({among}))")
+        parameters += [user_id, *of_learner]
+    columns = ("student_id", "course_id", "module_state_key", *READ)
+    return _select(columns, " OR ".join(conditions), parameters, lock=True)
+
+
+def _select(
+    names: Sequence[str], condition: str, parameters: Sequence[int | str], *, lock: bool = False
+) -> Values:
+    fields: list[Any] = [StudentModule._meta.get_field(name) for name in names]
+    # The names of these columns need no quotes on any database.
+    columns = ", ".join(field.column for field in fields)
+    table = StudentModule._meta.db_table
+    sql = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY id"  # noqa: S608
+    database = connections[DEFAULT_DB_ALIAS]
+    if lock and database.features.has_select_for_update:
+        if not database.in_atomic_block:
+            raise transaction.TransactionManagementError("rows are locked in a transaction")
+        sql = f"{sql} {database.ops.for_update_sql()}"
+    with database.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        found = [list(row) for row in cursor.fetchall()]
+    # Only the driver's times can differ from Django's.
+    for position, field in enumerate(fields):
+        if isinstance(field, DateTimeField):
+            for convert in database.ops.get_db_converters(field.cached_col):
+                for row in found:
+                    row[position] = convert(row[position], field.cached_col, database)
+    return found
 
 
 def decode_or_warn(text: str | None, usage_key: object) -> Fields:

@@ -16,8 +16,7 @@ from xqueue_bridge.learner_state.encoding import Fields, decode
 from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.queries import rows_at, with_key_text
-from xqueue_bridge.learner_state.raw_select import read_rows
-from xqueue_bridge.learner_state.row import decode_or_warn, stored_type
+from xqueue_bridge.learner_state.row import decode_or_warn, read_rows, stored_type
 from xqueue_bridge.learner_state.user_state import (
     USER_STATE,
     XBlockUserState,

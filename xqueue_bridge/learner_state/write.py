@@ -22,13 +22,12 @@ from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
 from xqueue_bridge.exceptions import XQueueBridgeError
-from xqueue_bridge.learner_state import raw_select
 from xqueue_bridge.learner_state.block_keys import BlockKey
 from xqueue_bridge.learner_state.encoding import decode, encode, merge_texts
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import record, record_unreadable
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.row import READ, RowKey, StudentModuleRow
+from xqueue_bridge.learner_state.row import RowKey, StudentModuleRow, read_and_lock
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.signals import score_saved, scores_saving, state_saved
@@ -132,7 +131,7 @@ def lock_rows(keys: Collection[RowKey]) -> dict[RowKey, StudentModuleRow]:
             cursor.execute(_TAKE_LOCK)
     named = {(key.user_id, key.block.context, key.block.usage): key for key in sorted(keys)}
     found = {}
-    for user_id, context, usage, *values in raw_select.lock_rows(named.values(), READ):
+    for user_id, context, usage, *values in read_and_lock(named.values()):
         if key := named.get((user_id, context, usage)):
             found[key] = StudentModuleRow.of(key, *values)
     return found

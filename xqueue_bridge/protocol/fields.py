@@ -29,18 +29,14 @@ def json_object(
     if not isinstance(text, str):
         raise error(field, "must be text", Code.NOT_TEXT)
     try:
-        value = json.loads(without_bom(text))
+        # Some programs write a byte order mark first.
+        value = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):  # ValueError: also a number with too many digits
         # "from None", because the decoder's exception carries the whole text.
         raise error(field, "must be JSON", Code.NOT_JSON) from None
     if not isinstance(value, dict):
         raise error(field, "must be a JSON object", Code.NOT_AN_OBJECT)
     return value
-
-
-def without_bom(text: str) -> str:
-    """Return text from outside without the byte order mark that some programs write first."""
-    return text.removeprefix("\ufeff")
 
 
 def check_text(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -169,3 +171,8 @@ class Submission(models.Model):
         """Return the learner's block that the reply is applied to."""
         usage_key = with_run(self.usage_key, self.course_key)
         return Target(self.user_id, self.course_key, usage_key, Dispatch(self.dispatch))
+
+
+def pullkey_digest(pullkey: str) -> str:
+    """Return the stored digest of a pullkey, an unsalted hash of a long random text."""
+    return hashlib.sha256(pullkey.encode("utf-8", "surrogatepass")).hexdigest()

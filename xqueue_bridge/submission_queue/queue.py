@@ -7,7 +7,6 @@ another pull was first, the UPDATE matches no row and the next row is tried.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import secrets
@@ -26,7 +25,7 @@ from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.finish import fail, supersede_expired
-from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent, pullkey_digest
 from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
 from xqueue_bridge.submission_queue.pauses import is_paused
 from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
@@ -218,11 +217,6 @@ def max_score(queue_name: str, points: Mapping[str, float]) -> float | None:
     if not values or any(value != values[0] for value in values):
         return None
     return values[0] if isinstance(values[0], int | float) and isfinite(values[0]) else None
-
-
-def pullkey_digest(pullkey: str) -> str:
-    """Return the stored digest of a pullkey, an unsalted hash of a long random text."""
-    return hashlib.sha256(pullkey.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _ordered(window: Sequence[Offered]) -> Iterator[Offered]:

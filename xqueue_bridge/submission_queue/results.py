@@ -28,7 +28,7 @@ from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 from xqueue_bridge.submission_queue import finish
 from xqueue_bridge.submission_queue.accounts import Principal
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.models import Submission, pullkey_digest
 from xqueue_bridge.submission_queue.parsed_result import (
     ParsedResult,
     filtered,
@@ -36,7 +36,6 @@ from xqueue_bridge.submission_queue.parsed_result import (
     store_stopped,
 )
 from xqueue_bridge.submission_queue.pauses import count_invalid_reply
-from xqueue_bridge.submission_queue.queue import pullkey_digest
 from xqueue_bridge.submission_queue.states import Status, finished
 from xqueue_bridge.worker.backoff import backoff
 
@@ -66,7 +65,9 @@ def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
         body = text_field(fields, "xqueue_body")
     except InvalidField as exc:
         raise RequestRefused(BAD_FORMAT) from exc
-    parsed = _filtered(grader, lease, parse_result(body))
+    parsed = parse_result(body)
+    if parsed.reply is not None and filters.is_configured(filters.RESULT):
+        parsed = _filtered(grader, lease, parsed)
     if not _complete(grader, lease, parsed):
         if parsed.problem is not None and _reject(grader, lease, parsed):
             raise RequestRefused(BAD_FORMAT) from parsed.problem
@@ -76,9 +77,7 @@ def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
 
 
 def _filtered(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> ParsedResult:
-    """Return the result of a valid lease after the host's filter; one statement if it has one."""
-    if parsed.reply is None or not filters.is_configured(filters.RESULT):
-        return parsed
+    """Return the result after the host's filter, if the lease is valid; one statement."""
     held = _leased(grader, lease, _TAKES_RESULT).first()
     return filtered(held.target, held.queue_name, parsed) if held else parsed
 

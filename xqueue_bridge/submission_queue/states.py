@@ -24,8 +24,6 @@ orders the work index, NULL in the finished states: see ``priorities.py``.
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -62,7 +60,7 @@ def sources_of(target: Status) -> tuple[Status, ...]:
     return tuple(status for status, targets in TRANSITIONS.items() if target in targets)
 
 
-def finished(status: Status) -> dict[str, Any]:
+def finished(status: Status) -> dict[str, object]:
     """Return the values of the columns with which a submission enters a finished state."""
     return {
         "status": status,

@@ -28,7 +28,7 @@ from xmodule.services import XQueueService as PlatformService
 
 from demo.services import anonymous_id
 from tests.lms.inside.olx import OLX, RIGHT
-from xqueue_bridge import XQueueService, handlers, signals
+from xqueue_bridge import XQueueService
 from xqueue_bridge.conf import options
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms.loader import load_block
@@ -38,6 +38,8 @@ from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.tasks import sweep
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
+# pytest does not look for a conftest above the folder of its pytest.ini.
+pytest_plugins = ["tests.lms.conftest"]
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 PROBLEM = COURSE.make_usage_key("problem", "print")
 ANSWER = f"{PROBLEM.html_id()}_2_1"
@@ -241,21 +243,6 @@ def scores(lms, monkeypatch) -> list[float]:
 
     monkeypatch.setattr(LmsRuntime, "publish", record)
     return published
-
-
-@pytest.fixture
-def connect(settings):
-    """Return a function that starts the app with these settings, as far as the event goes."""
-    before = list(EVENT.receivers)
-
-    def start(**chosen: bool) -> None:
-        settings.XQUEUE_BRIDGE = chosen
-        handlers.connect_external_grader_event()
-
-    yield start
-    EVENT.receivers[:] = before
-    EVENT.sender_receivers_cache.clear()
-    signals.reply_applied.disconnect(dispatch_uid="xqueue_bridge.send_external_grader_event")
 
 
 def test_sent_event_grades_once(lms, connect, scores) -> None:

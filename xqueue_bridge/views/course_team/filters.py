@@ -11,12 +11,12 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from opaque_keys import InvalidKeyError
-from opaque_keys.edx.keys import CourseKey, UsageKey
+from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.lms.users import user_id_of
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.views.form_fields import UsageKeyField
 
 PAGE_SIZE = 50
 MAX_TEXT = 255
@@ -30,7 +30,7 @@ class SubmissionFilter(forms.Form):
     learner = forms.CharField(
         label=_("Learner"), required=False, max_length=MAX_TEXT, help_text=_("username or id")
     )
-    problem = forms.CharField(label=_("Problem"), required=False, max_length=MAX_TEXT)
+    problem = UsageKeyField(label=_("Problem"), required=False, max_length=MAX_TEXT)
     queue = forms.CharField(label=_("Queue"), required=False, max_length=128)
     status = forms.ChoiceField(
         label=_("Status"), required=False, choices=[("", _("all")), *Status.choices]
@@ -39,13 +39,6 @@ class SubmissionFilter(forms.Form):
         label=_("From"), required=False, widget=forms.DateInput({"type": "date"})
     )
     until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}))
-
-    def clean_problem(self) -> UsageKey | None:
-        text = self.cleaned_data["problem"]
-        try:
-            return UsageKey.from_string(text) if text else None
-        except InvalidKeyError:
-            raise forms.ValidationError(_("This is not a usage key.")) from None
 
     def submissions(self, course_key: CourseKey) -> QuerySet[Submission]:
         """Return the submissions that the valid form selects; a look-up of the name at most."""

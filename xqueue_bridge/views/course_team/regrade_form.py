@@ -8,10 +8,10 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from opaque_keys import InvalidKeyError
-from opaque_keys.edx.keys import CourseKey, UsageKey
+from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.regrading import api as regrading
+from xqueue_bridge.views.form_fields import UsageKeyField
 
 Scope = regrading.Regrade.Scope
 #: The field that each scope needs.
@@ -23,7 +23,7 @@ class RegradeForm(forms.Form):
 
     scope = forms.ChoiceField(label=_("What"), choices=Scope.choices)
     submission = forms.IntegerField(label=_("Submission"), required=False, min_value=1)
-    problem = forms.CharField(
+    problem = UsageKeyField(
         label=_("Problem"), required=False, max_length=255, help_text=_("its usage key")
     )
     queue = forms.CharField(label=_("Queue"), required=False, max_length=128)
@@ -45,13 +45,6 @@ class RegradeForm(forms.Form):
         initial=60,
         help_text=_("Learners who submit now come first at any pace."),
     )
-
-    def clean_problem(self) -> UsageKey | None:
-        text = self.cleaned_data["problem"]
-        try:
-            return UsageKey.from_string(text) if text else None
-        except InvalidKeyError:
-            raise forms.ValidationError(_("This is not a usage key.")) from None
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}

@@ -29,7 +29,7 @@ SHORTEST_REFRESH, LONGEST_REFRESH = 3, 60
 REQUESTS = 5
 
 
-def learner_status(user_id: int, usage_key: UsageKey) -> dict[str, Any]:
+def learner_status(user_id: int, usage_key: UsageKey) -> dict[str, object]:
     """Return the JSON that the script of the status gets, in the active language.
 
     ``refresh_seconds`` is None if nothing changes until the learner submits again. Open answers are
@@ -46,7 +46,7 @@ def learner_status(user_id: int, usage_key: UsageKey) -> dict[str, Any]:
     return found
 
 
-def status_context(user_id: int, usage_key: UsageKey) -> dict[str, Any]:
+def status_context(user_id: int, usage_key: UsageKey) -> dict[str, object]:
     """Return the context of ``_learner_status.html``."""
     answers = shown(user_id, newest_answers(user_id, usage_key))
     context = {"answers": answers, "announcement": _announcement(answers)}
@@ -69,7 +69,7 @@ def status_json(request: HttpRequest, usage_id: str) -> JsonResponse:
     return JsonResponse(learner_status(current_user_id(request), usage_key))
 
 
-def _as_json(answers: list[ShownAnswer]) -> dict[str, Any]:
+def _as_json(answers: list[ShownAnswer]) -> dict[str, object]:
     return {
         "refresh_seconds": _refresh_seconds(answers),
         "announcement": _announcement(answers),
@@ -78,7 +78,7 @@ def _as_json(answers: list[ShownAnswer]) -> dict[str, Any]:
     }
 
 
-def _one_as_json(answer: ShownAnswer) -> dict[str, Any]:
+def _one_as_json(answer: ShownAnswer) -> dict[str, object]:
     status, shows = answer.status, answer.shows_result
     return {
         "submission": status.submission_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
@@ -13,8 +12,6 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
-from opaque_keys import InvalidKeyError
-from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -25,6 +22,7 @@ from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.views.course_team.filters import MAX_TEXT, read_page
 from xqueue_bridge.views.course_team.tables import csv_response, header, query
 from xqueue_bridge.views.decorators import current_user_id, login_required
+from xqueue_bridge.views.form_fields import CourseKeyField, UsageKeyField
 from xqueue_bridge.views.formatting import format_points
 from xqueue_bridge.views.learner.answers import ShownAnswer, shown
 
@@ -47,8 +45,8 @@ CHOICES = {
 class AnswerFilter(forms.Form):
     """The search form; every field may be empty."""
 
-    course = forms.CharField(label=_("Course"), required=False, max_length=MAX_TEXT)
-    problem = forms.CharField(label=_("Problem"), required=False, max_length=MAX_TEXT)
+    course = CourseKeyField(label=_("Course"), required=False, max_length=MAX_TEXT)
+    problem = UsageKeyField(label=_("Problem"), required=False, max_length=MAX_TEXT)
     status = forms.ChoiceField(
         label=_("Status"),
         required=False,
@@ -60,12 +58,6 @@ class AnswerFilter(forms.Form):
             ("ended", _("Not graded any more")),
         ],
     )
-
-    def clean_course(self) -> CourseKey | None:
-        return _key(CourseKey, self.cleaned_data["course"], gettext("This is not a course key."))
-
-    def clean_problem(self) -> UsageKey | None:
-        return _key(UsageKey, self.cleaned_data["problem"], gettext("This is not a usage key."))
 
     def answers(self, user_id: int) -> QuerySet[Submission]:
         """Return the learner's answers that the valid form selects."""
@@ -168,10 +160,3 @@ def _csv_lines(user_id: int, rows: QuerySet[Submission]) -> Iterator[Sequence[st
             *("" if value is None else format_points(value) for value in points),
             status.finished_at.isoformat() if status.finished_at else "",
         )
-
-
-def _key(kind: Any, text: str, message: str) -> Any:
-    try:
-        return kind.from_string(text) if text else None
-    except InvalidKeyError:
-        raise forms.ValidationError(message) from None
