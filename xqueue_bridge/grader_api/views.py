@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
@@ -48,9 +48,6 @@ log = logging.getLogger(__name__)
 #: Bytes of a form that one byte of feedback takes at most, escaped for JSON and for the form; less
 #: for most characters, so that there is a reserve for feedback that is too long.
 BYTES_IN_FORM = 16
-
-
-ExceptionHandler: TypeAlias = Callable[[Exception, Mapping[str, Any]], HttpResponseBase | None]
 
 
 class IgnoreAcceptHeader(BaseContentNegotiation):
@@ -120,7 +117,7 @@ class XQueueView(APIView):
         """Return the bytes that a body may have, whatever Django's limit is."""
         return 0
 
-    def get_exception_handler(self) -> ExceptionHandler:
+    def get_exception_handler(self) -> Callable[..., HttpResponseBase | None]:
         return exception_handler
 
 
