@@ -10,6 +10,7 @@ from xqueue_bridge.grader_api.callback import xqueue_callback
 from xqueue_bridge.health import health
 from xqueue_bridge.lms.callback_url import PATTERN
 from xqueue_bridge.views.metrics import metrics
+from xqueue_bridge.views.queue_actions import queue_action
 from xqueue_bridge.views.queues import queue_history, queues
 
 app_name = "xqueue_bridge"
@@ -17,6 +18,7 @@ app_name = "xqueue_bridge"
 urlpatterns = [
     path("xqueue/queues/", queues, name="queues"),
     path("xqueue/queues/history/", queue_history, name="queue_history"),
+    path("xqueue/queues/act/", queue_action, name="queue_action"),
     path("xqueue/metrics/", metrics, name="metrics"),
     path("xqueue/health/", health, name="health"),
     path("xqueue/", include("xqueue_bridge.grader_api.urls")),

@@ -38,7 +38,7 @@ def test_page_shows_the_rates_and_the_numbers_of_each_interval(client, operator)
 
 
 @pytest.mark.parametrize("name", ["other", "", "x" * 300, "\x00"])
-def test_queue_without_samples_is_not_found(client, operator, name) -> None:
+def test_unknown_queue_is_not_found(client, operator, name) -> None:
     sample(1).save()
     client.force_login(operator)
     assert client.get(URL, {"queue": name}).status_code == 404

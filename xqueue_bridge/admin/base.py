@@ -39,7 +39,7 @@ class RetryAdmin(ReadOnlyAdmin):
     the message says which rows it takes.
     """
 
-    actions = ("retry",)
+    actions: Any = ("retry",)
     retry_description: ClassVar[str | Promise]
     #: Messages; ``retried`` contains %(count)d.
     retried: ClassVar[str | Promise]

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from xqueue_bridge import models
 from xqueue_bridge.admin.base import ReadOnlyAdmin, RetryAdmin
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.operations import api as operations
 from xqueue_bridge.submission_queue import api as submission_queue
+from xqueue_bridge.views.decorators import is_operator
 from xqueue_bridge.views.reply_details import codes_for_staff, tests_for_staff
 
 
@@ -45,6 +53,7 @@ class SubmissionAdmin(RetryAdmin):
         "dispatch",
         "transport",
     )
+    actions = ("retry", "move", "end")
     recorded_kind = models.OperatorAction.Kind.REQUEUE
     is_atomic = False
     retry_description = gettext_lazy("Requeue selected submissions")
@@ -58,6 +67,35 @@ class SubmissionAdmin(RetryAdmin):
 
     def retry_rows(self, ids: Sequence[int]) -> int:
         return submission_queue.requeue(ids)
+
+    @admin.action(
+        description=gettext_lazy("Move selected submissions to another queue…"),
+        permissions=["operate"],
+    )
+    def move(self, request: HttpRequest, rows: QuerySet[models.Submission]) -> HttpResponse | None:
+        return self._confirm(request, "move", rows)
+
+    @admin.action(
+        description=gettext_lazy("End the grading of selected submissions…"),
+        permissions=["operate"],
+    )
+    def end(self, request: HttpRequest, rows: QuerySet[models.Submission]) -> HttpResponse | None:
+        return self._confirm(request, "end", rows)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
+
+    def _confirm(
+        self, request: HttpRequest, action: str, rows: QuerySet[models.Submission]
+    ) -> HttpResponse | None:
+        """Lead to the page that confirms the action."""
+        ids = [str(pk) for pk in rows.values_list("pk", flat=True)[: operations.MAX_IDS + 1]]
+        if len(ids) > operations.MAX_IDS:
+            text = _("Select %(number)d submissions at most, or act on the queue on its page.")
+            self.message_user(request, text % {"number": operations.MAX_IDS}, messages.ERROR)
+            return None
+        query = urlencode({"action": action, "submissions": ",".join(ids)}, safe=",")
+        return redirect(f"{reverse('xqueue_bridge:queue_action')}?{query}")
 
 
 @admin.register(models.ReceivedReply)

@@ -1,6 +1,7 @@
 """Public API of the package: what operators do with queues and graders, and the record of it."""
 
 from xqueue_bridge.operations.actions import (
+    MAX_IDS,
     Order,
     begin,
     continue_actions,
@@ -14,6 +15,7 @@ from xqueue_bridge.operations.models import OperatorAction
 from xqueue_bridge.operations.retirement import actions_to_retire, retire_actions
 
 __all__ = [
+    "MAX_IDS",
     "OperatorAction",
     "Order",
     "actions_to_retire",

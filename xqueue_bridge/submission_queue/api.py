@@ -29,11 +29,12 @@ from xqueue_bridge.submission_queue.legacy import purge_unmatched
 from xqueue_bridge.submission_queue.operator_changes import (
     end_submissions,
     failed_submissions,
+    is_used,
     move_submissions,
     release_leases,
     unheld_submissions,
 )
-from xqueue_bridge.submission_queue.paused_queues import pause_queue, resume_queue
+from xqueue_bridge.submission_queue.paused_queues import pause_queue, paused_queues, resume_queue
 from xqueue_bridge.submission_queue.pauses import resume
 from xqueue_bridge.submission_queue.priorities import set_priority
 from xqueue_bridge.submission_queue.prune import (
@@ -106,12 +107,14 @@ __all__ = [
     "has_newer_answer",
     "has_open_submissions",
     "is_known_queue",
+    "is_used",
     "issue_secret",
     "move_submissions",
     "newest_answers",
     "offer_unanswered",
     "original_key",
     "pause_queue",
+    "paused_queues",
     "percentile",
     "prune_archive",
     "prune_submissions",

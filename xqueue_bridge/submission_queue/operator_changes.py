@@ -34,6 +34,11 @@ def unheld_submissions() -> QuerySet[Submission]:
     )
 
 
+def is_used(queue_name: str) -> bool:
+    """Return whether a submission is in the queue, or was; one statement."""
+    return Submission.objects.filter(queue_name=queue_name).exists()
+
+
 def failed_submissions() -> QuerySet[Submission]:
     """Return the submissions that can be requeued, if nothing has changed since."""
     return Submission.objects.filter(status=Status.FAILED, regrade_of=None)

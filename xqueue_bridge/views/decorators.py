@@ -47,6 +47,24 @@ def staff_required(view: View[P]) -> View[P]:
     return login_required(wrapped)
 
 
+def operator_required(view: View[P]) -> View[P]:
+    """Redirect as ``login_required`` does; refuse users without the right to act on queues."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not is_operator(request):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return staff_required(wrapped)
+
+
+def is_operator(request: HttpRequest) -> bool:
+    """Return whether the user is staff of the host and may act on queues."""
+    user = request.user
+    return is_staff(request) and bool(user.has_perm("xqueue_bridge.operate_queues"))
+
+
 def is_staff(request: HttpRequest) -> bool:
     """Return whether the user is logged in and staff of the host."""
     return bool(getattr(request.user, "is_staff", False))

@@ -8,8 +8,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from xqueue_bridge.metrics import api as metrics
+from xqueue_bridge.protocol.fields import is_valid_text
+from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.stats import queue_stats
-from xqueue_bridge.views.decorators import staff_required
+from xqueue_bridge.views.decorators import is_operator, staff_required
+from xqueue_bridge.views.queue_actions import TEXTS, Kind, shown_actions
 from xqueue_bridge.views.queue_chart import (
     HEIGHT,
     SPAN,
@@ -48,12 +51,17 @@ def queues(request: HttpRequest) -> HttpResponse:
 @staff_required
 @require_GET
 def queue_history(request: HttpRequest) -> HttpResponse:
-    """Show the last day of the queue that ``?queue=`` names; 404 if it has no samples."""
+    """Show the last day of the queue that ``?queue=`` names, and the actions of operators.
+
+    404 if it has neither samples, nor submissions, nor is it paused.
+    """
     now = timezone.now()
     name = request.GET.get("queue", "")
-    # PostgreSQL takes no NUL in a text.
-    samples = [] if "\0" in name else metrics.samples_of(name, now - SPAN - STEP)
-    if not samples:
+    if not is_valid_text(name):
+        raise Http404
+    samples = metrics.samples_of(name, now - SPAN - STEP)
+    paused_at = submission_queue.paused_queues().get(name)
+    if not (samples or paused_at or submission_queue.is_used(name)):
         raise Http404
     found = intervals(samples, now)
     context = {
@@ -64,5 +72,13 @@ def queue_history(request: HttpRequest) -> HttpResponse:
         "charts": {"events": events_chart(found, now), "waiting": waiting_chart(found, now)},
         "width": WIDTH,
         "height": HEIGHT,
+        "is_paused": paused_at,
+        "actions": shown_actions(name),
+        "can_operate": is_operator(request),
+        "kinds": [
+            (kind, kind.label)
+            for kind in TEXTS
+            if kind != (Kind.PAUSE if paused_at else Kind.RESUME)
+        ],
     }
     return render(request, "xqueue_bridge/queue_history.html", context)
