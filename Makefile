@@ -18,9 +18,10 @@ EXTRAS_test := test
 EXTRAS_lint := test,quality
 EXTRAS_docs := docs
 EXTRAS_ci := test,servers,browser,quality,docs,ci
+EXTRAS_screenshots := test,demo,browser
 EXTRAS_benchmark := test,servers,benchmark
 
-.PHONY: help demo test test-lms lint messages docs benchmark ci-environment clean
+.PHONY: help demo test test-lms lint messages screenshots docs benchmark ci-environment clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +50,9 @@ lint: $(VENV)/.lint ## Check style, types, terms and migrations.
 
 messages: $(VENV)/.test ## Update and compile the translations in xqueue_bridge/locale.
 	@$(BIN)/python tools/messages.py
+
+screenshots: $(VENV)/.screenshots ## Check every page in a browser, and write docs/screenshots.
+	@$(BIN)/python -m tools.screenshots
 
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html.
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

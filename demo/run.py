@@ -127,14 +127,21 @@ def _demo(
     url = f"http://{HOST}:{port}"
     os.environ["XQUEUE_BRIDGE_DEMO_URL"] = url
     secret, learners = _set_up(arguments.learners)
+    slow_secret = "" if arguments.exit else _seed_week()
     until_the_end.enter_context(_web_server(port))
     poll = "0.1" if arguments.exit else "0.5"
     grader = ["-m", "demo.grader", "--url", url, "--queue", QUEUE, "--poll", poll]
     sweeper = ["manage.py", "xqueue_bridge_sweep", "--forever"]
-    programs = [] if arguments.no_grader else [("grader", grader, secret)]
-    for name, command, text in (*programs, ("sweeper", sweeper, "")):
+    programs = [("sweeper", sweeper, "", "")]
+    if not arguments.no_grader:
+        programs.append(("grader", grader, GRADER, secret))
+    if slow_secret:
+        slow = ["-m", "demo.grader", "--url", url, "--queue", "slow", "--seconds", "20"]
+        programs.append(("slow", slow, "slow-grader", slow_secret))
+    for name, command, account, text in programs:
         with stop.deferred():
-            children.add(_start(name, command, quiet=arguments.exit, secret=text))
+            child = _start(name, command, quiet=arguments.exit, account=account, secret=text)
+            children.add(child)
     if arguments.exit:
         print(sandbox.describe())
         from demo.load_test import Cohort
@@ -168,10 +175,19 @@ def _set_up(how_many: int) -> tuple[str, list[Any]]:
         call_command("migrate", database=alias, verbosity=0)
     learners = seed(how_many)
     print(f"{course().title}: {len(course().problems)} problems, {len(learners)} learners")
-    return _grader_secret(), learners
+    return _grader_secret(GRADER, QUEUE), learners
 
 
-def _grader_secret() -> str:
+def _seed_week() -> str:
+    """Store a week of history once; return the secret of the slow queue's grader."""
+    from demo import week
+
+    if week.seed_week(GRADER, QUEUE):
+        print(f"A week of history: {week.CLASSMATES} classmates with grades")
+    return _grader_secret(week.GRADERS[week.SLOW], week.SLOW)
+
+
+def _grader_secret(name: str, queue_name: str) -> str:
     """Create the grader, or give the one of an earlier run a new secret.
 
     That run may still go on, beside us on another port: its secret works for another day.
@@ -179,9 +195,9 @@ def _grader_secret() -> str:
     from xqueue_bridge.models import Grader
     from xqueue_bridge.submission_queue import api as submission_queue
 
-    grader = Grader.objects.filter(name=GRADER).first()
+    grader = Grader.objects.filter(name=name).first()
     if grader is None:
-        return submission_queue.create_grader(GRADER, [QUEUE])
+        return submission_queue.create_grader(name, [queue_name])
     return submission_queue.issue_secret(grader, overlap=timedelta(days=1))
 
 
@@ -209,14 +225,16 @@ def _web_server(port: int) -> Iterator[None]:
         server.server_close()
 
 
-def _start(name: str, command: list[str], *, quiet: bool, secret: str) -> subprocess.Popen[str]:
+def _start(
+    name: str, command: list[str], *, quiet: bool, account: str, secret: str
+) -> subprocess.Popen[str]:
     """Start a program beside this one. ``quiet``: its output goes to a file."""
     from demo.settings import VAR
 
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if secret:
         # Through a pipe: the programs that it runs could read a file or the environment.
-        environment |= {"XQUEUE_GRADER_NAME": GRADER, "XQUEUE_GRADER_SECRET_FILE": "/dev/stdin"}
+        environment |= {"XQUEUE_GRADER_NAME": account, "XQUEUE_GRADER_SECRET_FILE": "/dev/stdin"}
     log = (VAR / f"{name}.log").open("w") if quiet else None
     child = subprocess.Popen(
         [sys.executable, *command],
@@ -242,12 +260,14 @@ def print_addresses(url: str) -> None:
 
     from demo.course import course
 
+    team = reverse("xqueue_bridge:submissions", args=[course().key])
     print(
         f"""
-    Learners   {url}{reverse("home")}
-    Operator   {url}{reverse("xqueue_bridge:queues")}   (choose "Operator" on the first page)
-    Grades     {url}{reverse("xqueue_bridge:gradebook", args=[course().key])}
-    Graders    server {url}, queue "{QUEUE}": docs/quickstarts/grader.rst connects yours
+    First page   {url}{reverse("choose")}   (says what there is; no passwords)
+    Learners     {url}{reverse("home")}
+    Course team  {url}{team}   (choose "Tessa Brandt")
+    Operator     {url}{reverse("xqueue_bridge:queues")}   (choose "Operator")
+    Graders      server {url}, queue "{QUEUE}": docs/quickstarts/grader.rst connects yours
 
 Ctrl-C stops it all.""",
         flush=True,
@@ -271,13 +291,13 @@ No grader runs. Start yours in another terminal:
     )
 
 
-def _print_log(max_lines: int = 60) -> None:
+def _print_log() -> None:
     """Print the end of the web server's log, whose folder is deleted when the demo exits."""
     from demo.settings import VAR
 
     with contextlib.suppress(FileNotFoundError):
         lines = (VAR / "demo.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        print("\n".join(["demo.log ends with:", *lines[-max_lines:]]), file=sys.stderr)
+        print("\n".join(["demo.log ends with:", *lines[-60:]]), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -55,8 +55,17 @@ def choose(request: HttpRequest) -> HttpResponse:
         wanted = request.GET.get("next", "")
         if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
             return redirect(wanted)
+        if chosen.username == users.TEAM:
+            return redirect("xqueue_bridge:submissions", course().key)
         return redirect("xqueue_bridge:queues" if chosen.is_staff else "home")
-    return render(request, "demo/choose.html", {"people": offered, "course": course()})
+    context = {
+        "learners": [each for each in offered if each.username.startswith(users.LEARNER)],
+        "team": [each for each in offered if each.username == users.TEAM],
+        "operators": [each for each in offered if each.is_staff],
+        "course": course(),
+        "site": f"{request.scheme}://{request.get_host()}",
+    }
+    return render(request, "demo/choose.html", context)
 
 
 @require_POST

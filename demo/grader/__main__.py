@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
+from typing import Any
 
 from demo.grader import sandbox
 from demo.grader.grading import grade_submission
-from xqueue_bridge.grader import Config, run
+from xqueue_bridge.grader import Config, Submission, run
 
 #: Seconds that the current submission may take after SIGTERM.
 STOP_SECONDS = 3.0
@@ -25,6 +27,7 @@ def main() -> int:
     parser.add_argument("--url", required=True, help="the site: http://lms.example.com")
     parser.add_argument("--queue", action="append", required=True, help="can be repeated")
     parser.add_argument("--poll", type=float, default=1.0, help="seconds between polls (1)")
+    parser.add_argument("--seconds", type=float, default=0.0, help="wait before each result (0)")
     arguments = parser.parse_args()
     try:
         config = Config.from_environment(
@@ -37,7 +40,12 @@ def main() -> int:
         parser.exit(1, f"{exc}\n")
     logging.basicConfig(level=logging.INFO, format="grader: %(message)s")
     logging.getLogger("demo.grader").info(sandbox.describe())
-    return run(grade_submission, config)
+
+    def grade_slowly(submission: Submission) -> dict[str, Any]:
+        time.sleep(arguments.seconds)
+        return grade_submission(submission)
+
+    return run(grade_slowly, config)
 
 
 if __name__ == "__main__":

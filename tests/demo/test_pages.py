@@ -31,7 +31,7 @@ def problem_form(url_name: str, kind: str = "right") -> dict[str, object]:
 def test_users_are_created_once(learner) -> None:
     assert [person.username for person in create(3)] == ["learner-01", "learner-02", "learner-03"]
     assert create(2)[0].pk == learner.pk
-    assert User.objects.count() == 4
+    assert User.objects.count() == 5
     assert not any(person.has_usable_password() for person in User.objects.all())
 
 

@@ -46,6 +46,10 @@ def cache_for_block_descendents(
     raise NotImplementedError
 
 
+def has_access(user, action, obj, course_key=None):
+    raise NotImplementedError
+
+
 def takes_parameters_of(platforms: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
     """Let a function take the parameters of the platform's, and get them as one object.
 

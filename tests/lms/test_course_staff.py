@@ -9,6 +9,8 @@ import pytest
 from django.contrib.auth.models import Group, User
 from opaque_keys.edx.keys import CourseKey
 
+from tests.lms import platform_signatures
+from tests.lms.platform_signatures import takes_parameters_of
 from tests.lms.stand_ins import COURSEWARE, add_installed_apps
 from xqueue_bridge.lms.course_staff import group_name, is_course_staff
 
@@ -38,9 +40,10 @@ def test_lms_decides_by_its_access_rules(user, monkeypatch) -> None:
     calls = []
     access = ModuleType(f"{COURSEWARE}.access")
 
-    def has_access(who, action, key):
-        calls.append((who, action, key))
-        return key == COURSE
+    @takes_parameters_of(platform_signatures.has_access)
+    def has_access(given):
+        calls.append((given.user, given.action, given.obj, given.course_key))
+        return given.obj == COURSE
 
     access.has_access = has_access
     for name in ("lms", "lms.djangoapps", COURSEWARE):
@@ -49,4 +52,4 @@ def test_lms_decides_by_its_access_rules(user, monkeypatch) -> None:
     user.groups.add(Group.objects.create(name=group_name(ANOTHER)))
     assert is_course_staff(user, COURSE)
     assert not is_course_staff(user, ANOTHER), "groups do not count in an LMS"
-    assert calls[0] == (user, "staff", COURSE)
+    assert calls[0] == (user, "staff", COURSE, None)

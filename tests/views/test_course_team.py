@@ -464,6 +464,11 @@ def test_distribution_counts_each_submission_once(points, numbers):
     assert [each.number for each in statistics._bins(points)] == numbers
 
 
+def test_feedback_is_counted_without_markup_and_without_the_table_of_tests():
+    message = '<p>one</p><p>two <b>three</b></p><div class="external-grader-tests"><table/></div>'
+    assert statistics._text(message) == "one two three"
+
+
 def test_problem_without_submissions_says_so(team):
     assert "No submission to this problem" in text_of(team.get(f"{PROBLEMS}{PROBLEM}/"))
     assert "has no submissions" in text_of(team.get(PROBLEMS))

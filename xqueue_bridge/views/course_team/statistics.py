@@ -21,6 +21,8 @@ SAMPLE = 2_000
 #: Problems that the list shows.
 MAX_PROBLEMS = 500
 BINS = 10
+#: Begins the table of tests in a feedback.
+TABLE_START = '<div class="external-grader-tests">'
 #: Feedback texts that are shown, and the characters of each.
 MAX_TEXTS, MAX_CHARACTERS = 5, 200
 
@@ -122,5 +124,7 @@ def _percentiles(seconds: Sequence[float | None]) -> tuple[float, float] | None:
 
 
 def _text(message: str) -> str:
-    text = " ".join(strip_tags(message).split())
+    """Return the beginning of a feedback as text, without the table of its tests."""
+    feedback = message.partition(TABLE_START)[0]
+    text = " ".join(strip_tags(feedback.replace("<", " <")).split())
     return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -41,7 +42,7 @@ def stuck(request: HttpRequest, course: TeamCourse) -> HttpResponse:
         "rows": _with_names(scan.answers),
         "first": request.path if request.GET.get("after") else "",
         "next": query({}, after=scan.next) if scan.next is not None else "",
-        "hours": stuck_answers.OLDER_THAN.total_seconds() / 3600,
+        "hours": stuck_answers.OLDER_THAN // timedelta(hours=1),
     }
     return render(request, "xqueue_bridge/stuck.html", context)
 
