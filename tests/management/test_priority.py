@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.submission_queue.factories import COURSE
-from xqueue_bridge.models import Priority
+from xqueue_bridge.models import OperatorAction, Priority
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +30,14 @@ def test_priorities_are_set_changed_listed_and_removed():
         {"queue": "python", "course": "", "level": "low"},
     ]
     assert run("clear", "--course", COURSE) == "python  *  low\n"
+    recorded = OperatorAction.objects.order_by("pk").values_list("kind", "queue_name", "parameters")
+    course = str(COURSE)
+    assert list(recorded) == [
+        ("priority", "python", {"course": "", "level": -1}),
+        ("priority", "", {"course": course, "level": -1}),
+        ("priority", "", {"course": course, "level": 2}),
+        ("priority", "", {"course": course, "level": None}),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,6 @@
 A list shows the columns that fit a window of 1280 pixels; the change page shows the rest.
 """
 
-from xqueue_bridge.admin import graders, grades, learners, queues, regrades
+from xqueue_bridge.admin import graders, grades, learners, priorities, queues, regrades
 
-__all__ = ["graders", "grades", "learners", "queues", "regrades"]
+__all__ = ["graders", "grades", "learners", "priorities", "queues", "regrades"]

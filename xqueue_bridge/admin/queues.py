@@ -1,4 +1,4 @@
-"""Admin of submissions, replies, priorities, transport overrides and alerts."""
+"""Admin of submissions, replies, transport overrides and alerts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,6 @@ class TransportOverrideAdmin(admin.ModelAdmin):
     list_display = ("scope", "name", "use_submissions_table", "modified")
     list_filter = ("scope", "use_submissions_table")
     search_fields = ("name",)
-
-
-@admin.register(models.Priority)
-class PriorityAdmin(admin.ModelAdmin):
-    list_display = ("__str__", "queue_name", "course_key", "level", "modified")
-    list_filter = ("level",)
-    search_fields = ("queue_name", "course_key")
 
 
 @admin.register(models.Submission)

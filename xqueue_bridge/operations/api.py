@@ -12,6 +12,7 @@ from xqueue_bridge.operations.actions import (
 )
 from xqueue_bridge.operations.graders import revoke_grader
 from xqueue_bridge.operations.models import OperatorAction
+from xqueue_bridge.operations.priorities import record_priority, set_priority
 from xqueue_bridge.operations.retirement import actions_to_retire, retire_actions
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "delete_old_actions",
     "preview",
     "record",
+    "record_priority",
     "retire_actions",
     "revoke_grader",
     "run_batch",
+    "set_priority",
 ]

@@ -6,14 +6,12 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.management.arguments import course_key
 from xqueue_bridge.models import Priority
 from xqueue_bridge.operations import api as operations
-from xqueue_bridge.submission_queue import api as submission_queue
 
 LEVELS = {level.name.lower(): level.value for level in Priority.Level}
 
@@ -51,13 +49,6 @@ class Command(BaseCommand):
         if not queue_name and course is None:
             raise CommandError("--queue, --course or both are required.")
         try:
-            with transaction.atomic():
-                submission_queue.set_priority(queue_name, course, level)
-                operations.record(
-                    operations.OperatorAction.Kind.PRIORITY,
-                    None,
-                    queue_name=queue_name,
-                    parameters={"course": str(course or ""), "level": level},
-                )
+            operations.set_priority(queue_name, course, level)
         except InvalidField as exc:
             raise CommandError(f"--queue: {exc.reason}") from None
