@@ -45,6 +45,14 @@ def empty_storage() -> Iterator[None]:
     delete_stored_files()
 
 
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch) -> list[float]:
+    """Record the pauses between chunks and make none."""
+    made: list[float] = []
+    monkeypatch.setattr(prune.time, "sleep", made.append)
+    return made
+
+
 def delete_stored_files() -> None:
     for name in stored_files():
         files.delete_folder(name.rpartition("/")[0].removeprefix("./"))
@@ -171,6 +179,21 @@ class TestChunks:
         assert set(Submission.objects.values_list("pk", flat=True)) == set(new[1:])
         assert not Submission.objects.filter(pk__in=old).exists()
 
+    def test_most_of_the_time_no_chunk_is_removed(self, monkeypatch, pauses):
+        """Graders' requests get the database between two chunks, on SQLite, too."""
+        monkeypatch.setattr(prune, "CHUNK", 2)
+        seconds = iter([0.0, 0.1, 10.0, 10.01, 20.0, 29.0, 30.0])
+        monkeypatch.setattr(prune.time, "monotonic", lambda: next(seconds))
+        finished(6)
+        assert pruned()["submissions"] == 6
+        assert pauses == [pytest.approx(0.3), prune.SHORTEST_PAUSE, prune.LONGEST_PAUSE]
+
+    def test_sqlite_is_locked_for_few_rows_at_a_time(self, monkeypatch):
+        monkeypatch.setattr(prune, "SQLITE_CHUNK", 2)
+        finished(4)
+        sizes = [done["submissions"] for done in prune_submissions(a_year_ago(), archive=False)]
+        assert sizes == ([4] if connection.features.has_select_for_update else [2, 2])
+
     def test_long_texts_are_archived_in_more_transactions(self, monkeypatch):
         monkeypatch.setattr(prune, "CHUNK_CHARACTERS", 300)
         finished(6)
@@ -199,6 +222,7 @@ class TestChunks:
     def test_statements_of_a_chunk_do_not_grow_with_its_rows(self, archive, expected, monkeypatch):
         """1 finds the rows; BEGIN, 1 or 3 read and copy, 7 delete, COMMIT."""
         monkeypatch.setattr(prune, "CHUNK", 40)
+        monkeypatch.setattr(prune, "SQLITE_CHUNK", 40)
         numbers = []
         for rows in (2, 40):
             finished(rows)

@@ -7,6 +7,7 @@ what a killed one has left.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import cast
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Length
 from opaque_keys.edx.keys import LearningContextKey
@@ -26,8 +28,12 @@ from xqueue_bridge.submission_queue.archive_models import ArchivedSubmission
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
 
-#: Submissions in one transaction; it locks their rows until its end.
-CHUNK = 200
+#: Submissions in one transaction; it locks their rows until its end, on SQLite the database.
+CHUNK, SQLITE_CHUNK = 200, 25
+#: Share of the time in which chunks are removed; in the rest of it only other transactions run.
+SHARE = 0.25
+#: Seconds between two chunks, at most, and at least: SQLite's writers wait 0.1 seconds for a lock.
+LONGEST_PAUSE, SHORTEST_PAUSE = 2.0, 0.12
 #: Characters of texts that one transaction archives; a longer submission is archived alone.
 CHUNK_CHARACTERS = 1_000_000
 
@@ -54,6 +60,20 @@ class Selection:
         """Return the rows of the archive."""
         rows = ArchivedSubmission.objects.filter(finished_at__lt=self.before, is_deleted=False)
         return rows if self.course_key is None else rows.filter(course_key=self.course_key)
+
+
+def _chunk() -> int:
+    return CHUNK if connection.features.has_select_for_update else min(CHUNK, SQLITE_CHUNK)
+
+
+def _paced(chunks: Iterator[Counter[str]]) -> Iterator[Counter[str]]:
+    """Pause before each further chunk, so that graders' requests wait for one chunk at most."""
+    began = time.monotonic()
+    for done in chunks:
+        pause = (time.monotonic() - began) * (1 / SHARE - 1)
+        yield done
+        time.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
+        began = time.monotonic()
 
 
 def _has_open_regrade() -> Exists:
@@ -84,6 +104,10 @@ def prune_submissions(
     replies and files, and of ``files left``, which the storage failed to delete; a later run tries
     again. It may be stopped at any time and repeated. ``limit`` is the maximum of submissions.
     """
+    return _paced(_prune(selection, archive, limit))
+
+
+def _prune(selection: Selection, archive: bool, limit: int | None) -> Iterator[Counter[str]]:
     yield from _delete_marked_files(ArchivedSubmission.objects.all())
     left = limit
     for status in FINISHED:
@@ -108,11 +132,15 @@ def archived_to_prune(selection: Selection) -> Counter[str]:
 
 def prune_archive(selection: Selection, limit: int | None = None) -> Iterator[Counter[str]]:
     """Delete rows of the archive with their files; yield as ``prune_submissions`` does."""
+    return _paced(_prune_archive(selection, limit))
+
+
+def _prune_archive(selection: Selection, limit: int | None) -> Iterator[Counter[str]]:
     yield from _delete_marked_files(ArchivedSubmission.objects.all())
     left = limit
     while left is None or left > 0:
         chosen = selection.archived().order_by("finished_at").values_list("pk", flat=True)
-        ids = list(chosen[: CHUNK if left is None else min(CHUNK, left)])
+        ids = list(chosen[: _chunk() if left is None else min(_chunk(), left)])
         if not ids:
             return
         done = _delete_archived(ids)
@@ -146,7 +174,7 @@ def _chunks(selection: Selection, status: Status, archive: bool) -> Iterator[lis
             if archive
             else Value(0)
         )
-        page = list(rows.values_list("pk", "finished_at", size)[:CHUNK])
+        page = list(rows.values_list("pk", "finished_at", size)[: _chunk()])
         ids = [pk for pk, _finished_at, _size in page]
         if not ids or ids == former:
             return
@@ -213,7 +241,7 @@ def _archived(row: Submission, replies: list[object], archive: bool) -> Archived
 def _delete_marked_files(rows: QuerySet[ArchivedSubmission]) -> Iterator[Counter[str]]:
     """Delete files that only the archive names, then their rows; two statements for each batch."""
     marked = rows.filter(is_deleted=True).only("files", "files_folder")
-    for batch in by_key(marked, size=CHUNK):
+    for batch in by_key(marked, size=_chunk()):
         done: Counter[str] = Counter()
         gone = []
         for row in batch:
