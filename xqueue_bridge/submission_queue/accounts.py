@@ -65,11 +65,15 @@ class Principal:
         """Return whether this grader may pull submissions from the queue and post results to it."""
         return bool({queue_name.strip(), QueueGrant.EVERY_QUEUE} & self.queue_names)
 
-    def submissions_filter(self) -> Q:
-        """Return the filter that selects the submissions this grader may access."""
+    def submissions_among(self) -> dict[str, frozenset[str]]:
+        """Return the columns, and their values, of the submissions this grader may access."""
         if QueueGrant.EVERY_QUEUE in self.queue_names:
-            return Q()
-        return Q(queue_name__in=self.queue_names)
+            return {}
+        return {"queue_name": self.queue_names}
+
+    def submissions_filter(self) -> Q:
+        """Return the filter that selects these submissions."""
+        return Q(**{f"{name}__in": some for name, some in self.submissions_among().items()})
 
 
 @dataclass(frozen=True)

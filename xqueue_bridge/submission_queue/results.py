@@ -19,6 +19,7 @@ from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import GraderReply, LeaseHeader
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.db.update import update
 from xqueue_bridge.exceptions import InvalidField, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.lms import filters
@@ -88,10 +89,19 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
         return False
 
     def answer() -> bool:
-        answered = (
-            _leased(grader, lease, _TAKES_RESULT)
-            .filter(dispatch__in=parsed.dispatches)
-            .update(**finished(Status.ANSWERED))
+        # As ``_leased`` selects it.
+        answered = update(
+            Submission,
+            finished(Status.ANSWERED),
+            where={
+                "id": lease.submission_id,
+                "pullkey_digest": pullkey_digest(lease.pullkey),
+            },
+            among={
+                "status": _TAKES_RESULT,
+                "dispatch": parsed.dispatches,
+                **grader.submissions_among(),
+            },
         )
         if answered and parsed.stopped:
             store_stopped(lease.submission_id, parsed)
