@@ -29,7 +29,7 @@ CHUNK = 400
 log = logging.getLogger(__name__)
 
 
-def plugged_client() -> Any:
+def plugged_client() -> XBlockUserStateClient | None:
     """Return the host's own client; None if the bridge's client is in use."""
     client = state_client()
     return None if isinstance(client, DjangoXBlockUserStateClient) else client
@@ -43,27 +43,23 @@ def read_fields(
 ) -> Fields:
     """Return the learner's fields at the block in the client; {} if there are none."""
     client, username = _client_and_name(user_id)
-    if client is None:
-        return {}
-    block = with_run(usage_key, course_key)
-    found = next(iter(client.get_many(username, [block], fields=fields)), None)
-    return dict(found.state) if found else {}
+    return {} if client is None else _read(client, username, course_key, usage_key, fields)
 
 
 def reset_attempts(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
     """Set the field ``attempts`` in the client to 0; return whether there were any."""
-    if not read_fields(user_id, course_key, usage_key, ["attempts"]).get("attempts"):
-        return False
     client, username = _client_and_name(user_id)
+    if client is None or not _read(client, username, course_key, usage_key).get("attempts"):
+        return False
     client.set(username, with_run(usage_key, course_key), {"attempts": 0})
     return True
 
 
 def clear_state(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> bool:
     """Delete all of the learner's fields at the block; return whether there were any."""
-    if not read_fields(user_id, course_key, usage_key):
-        return False
     client, username = _client_and_name(user_id)
+    if client is None or not _read(client, username, course_key, usage_key):
+        return False
     client.delete(username, with_run(usage_key, course_key))
     return True
 
@@ -98,7 +94,19 @@ def retire_states(user_id: int) -> Iterator[Counter[str]]:
     yield Counter({"client states": removed})
 
 
-def _retire(client: Any, username: str, user_id: int) -> int:
+def _read(
+    client: XBlockUserStateClient,
+    username: str,
+    course_key: LearningContextKey,
+    usage_key: UsageKey,
+    fields: Iterable[str] | None = None,
+) -> Fields:
+    block = with_run(usage_key, course_key)
+    found = next(iter(client.get_many(username, [block], fields=fields)), None)
+    return dict(found.state or {}) if found else {}
+
+
+def _retire(client: XBlockUserStateClient, username: str, user_id: int) -> int:
     inherited = XBlockUserStateClient.retire_learner
     if getattr(type(client), "retire_learner", inherited) is not inherited:
         return client.retire_learner(username)
@@ -118,7 +126,7 @@ def _retire(client: Any, username: str, user_id: int) -> int:
     return removed
 
 
-def _client_and_name(user_id: int) -> tuple[Any, str]:
+def _client_and_name(user_id: int) -> tuple[XBlockUserStateClient | None, str]:
     """Return the client and the learner's username; None if there is no client or account."""
     client = plugged_client()
     if client is None:

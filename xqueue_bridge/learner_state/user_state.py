@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.utils.module_loading import import_string
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
@@ -179,7 +179,7 @@ def missing_client_attributes(client: object) -> str:
     return ", ".join(missing)
 
 
-def state_client(user: object = None) -> Any:
+def state_client(user: object = None) -> XBlockUserStateClient:
     """Return a new client of the class that ``USER_STATE_CLIENT`` names.
 
     ``user``, if given, is the learner whose state is mostly read: it saves a look-up of the name.

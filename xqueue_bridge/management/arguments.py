@@ -6,7 +6,6 @@ import json
 from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
-from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
@@ -16,6 +15,7 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.lms.callback_url import parse_block_key
 from xqueue_bridge.lms.users import user_ids_of
+from xqueue_bridge.management.progress import Writer
 from xqueue_bridge.protocol.fields import is_valid_text
 
 #: Part of a block key -> name of the commands' argument.
@@ -95,10 +95,10 @@ def course_key(text: str) -> CourseKey:
         raise ArgumentTypeError(f"{text!r} is not a course key") from None
 
 
-def write_facts(out: Any, facts: Mapping[str, object], as_json: bool) -> None:
+def write_facts(out: Writer, facts: Mapping[str, object], as_json: bool) -> None:
     """Write what a command has done in one line: as a JSON object, or as name=value."""
     if as_json:
         out.write(json.dumps(dict(facts)))
     else:
-        pairs = (f"{name}={value}" for name, value in facts.items() if value is not None)
+        pairs = (f"{name}={value}" for name, value in facts.items() if value not in (None, ""))
         out.write("  ".join(pairs))

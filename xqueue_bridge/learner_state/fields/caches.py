@@ -11,13 +11,13 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
-from xqueue_bridge.learner_state.user_state import state_client
+from xqueue_bridge.learner_state.user_state import XBlockUserStateClient, state_client
 from xqueue_bridge.lms.keys import without_branch
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     User: TypeAlias = AbstractBaseUser | AnonymousUser
 
 #: The key by which a scope groups fields: a usage key, a block type, or None for the learner.
-CacheGroup: TypeAlias = Hashable
+CacheGroup = TypeVar("CacheGroup", bound=Hashable)
 #: An XBlock, whose package is optional.
 Block: TypeAlias = Any
 #: cache group, field name, value, time of the last change
 Found: TypeAlias = tuple[CacheGroup, str, object, datetime | None]
 
 
-class FieldCache(ABC):
+class FieldCache(ABC, Generic[CacheGroup]):
     """The fields of one scope that have been read so far."""
 
     #: Whether fields of this scope belong to one learner.
@@ -101,7 +101,7 @@ class FieldCache(ABC):
     def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]: ...
 
     @abstractmethod
-    def _read(self, groups: set[CacheGroup]) -> Iterator[Found]:
+    def _read(self, groups: set[CacheGroup]) -> Iterator[Found[CacheGroup]]:
         """Yield every stored field of the cache groups."""
 
     @abstractmethod
@@ -146,10 +146,12 @@ def usage_keys(blocks: Iterable[Block], aside_types: Sequence[str]) -> set[Usage
     return keys | asides
 
 
-class UserStateCache(FieldCache):
+class UserStateCache(FieldCache[UsageKey]):
     """Scope user_state: the learner's fields at each block; uses the user-state client."""
 
-    def __init__(self, user: User, course_id: LearningContextKey, client: object = None) -> None:
+    def __init__(
+        self, user: User, course_id: LearningContextKey, client: XBlockUserStateClient | None = None
+    ) -> None:
         super().__init__()
         self.user = user
         self.course_id = course_id
@@ -160,37 +162,37 @@ class UserStateCache(FieldCache):
         return sum(map(bool, self._values.values()))
 
     @property
-    def client(self) -> Any:
+    def client(self) -> XBlockUserStateClient:
         if self._client is None:
             self._client = state_client(self.user)
         return self._client
 
-    def group_of(self, key: FieldKey) -> CacheGroup:
+    def group_of(self, key: FieldKey) -> UsageKey:
         return without_branch(key.block_scope_id)
 
-    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
-        return set(usage_keys(blocks, aside_types))
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[UsageKey]:
+        return usage_keys(blocks, aside_types)
 
-    def _read(self, groups: set[CacheGroup]) -> Iterator[Found]:
+    def _read(self, groups: set[UsageKey]) -> Iterator[Found[UsageKey]]:
         for found in self.client.get_many(self.user.get_username(), list(groups)):
-            for field_name, value in found.state.items():
+            for field_name, value in (found.state or {}).items():
                 yield found.block_key, field_name, value, found.updated
 
-    def _write(self, groups: Mapping[CacheGroup, Mapping[str, object]]) -> None:
+    def _write(self, groups: Mapping[UsageKey, Mapping[str, object]]) -> None:
         self.client.set_many(self.user.get_username(), groups)
         # The row's other fields have the row's time of change, too.
         self._clear_modified(groups)
 
-    def _delete(self, group: CacheGroup, field_name: str) -> None:
+    def _delete(self, group: UsageKey, field_name: str) -> None:
         self.client.delete(self.user.get_username(), group, fields=[field_name])
         self._clear_modified([group])
 
-    def _clear_modified(self, groups: Iterable[CacheGroup]) -> None:
+    def _clear_modified(self, groups: Iterable[UsageKey]) -> None:
         for group in groups:
             for field_name in self._values.get(group, ()):
                 self._modified.pop((group, field_name), None)
 
-    def _load_modified(self, group: CacheGroup, field_name: str) -> datetime | None:
+    def _load_modified(self, group: UsageKey, field_name: str) -> datetime | None:
         """Read the row again, because the client does not return the time of its write."""
         for found in self.client.get_many(self.user.get_username(), [group], fields=[field_name]):
             self._modified[group, field_name] = found.updated

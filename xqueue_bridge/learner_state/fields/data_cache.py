@@ -67,7 +67,7 @@ class FieldDataCache:
         self.asides = tuple(asides or ())
         self.read_only = read_only
         #: Maps the name of a scope to its cache.
-        self.cache: dict[str, FieldCache] = {
+        self.cache: dict[str, FieldCache[Any]] = {
             "user_state": UserStateCache(user, course_id),
             "user_info": UserInfoCache(user),
             "preferences": PreferencesCache(user),
@@ -123,7 +123,7 @@ class FieldDataCache:
             else:
                 cache.mark_loaded(blocks)
 
-    def get(self, key: FieldKey) -> Any:
+    def get(self, key: FieldKey) -> object:
         """Return the value of a field. Raises KeyError if it is not stored."""
         cache = self._cache_of(key)
         if not self._is_kept(cache):
@@ -152,7 +152,7 @@ class FieldDataCache:
         ``KeyValueMultiSaveError`` if a scope could not be stored: ``saved_field_names`` are the
         stored fields, and contain no name that an unsaved field has, too.
         """
-        groups: dict[FieldCache, dict[FieldKey, Any]] = defaultdict(dict)
+        groups: dict[FieldCache[Any], dict[FieldKey, object]] = defaultdict(dict)
         for key, value in kv_dict.items():
             groups[self._cache_of(key)][key] = value
         if self.read_only:
@@ -182,7 +182,7 @@ class FieldDataCache:
             raise KeyError(key.field_name)
         cache.delete(key)
 
-    def _cache_of(self, key: FieldKey) -> FieldCache:
+    def _cache_of(self, key: FieldKey) -> FieldCache[Any]:
         """Return the cache of the key's scope; raise an error if the key is another learner's."""
         name = scope_name(key.scope)
         if name not in self.cache:
@@ -192,11 +192,11 @@ class FieldDataCache:
             raise WrongLearner
         return cache
 
-    def _is_kept(self, cache: FieldCache) -> bool:
+    def _is_kept(self, cache: FieldCache[Any]) -> bool:
         return not (cache.is_per_learner and self.user.is_anonymous)
 
 
-def _as_read(field_name: str, value: object) -> Any:
+def _as_read(field_name: str, value: object) -> object:
     """Return a value's JSON form: tuples as lists, capa's scores as objects."""
     return decode(encode({field_name: value}))[field_name]
 

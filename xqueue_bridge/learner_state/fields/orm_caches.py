@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from django.db.models import QuerySet
 from django.utils import timezone
 from opaque_keys.edx.block_types import BlockTypeKeyV1
+from opaque_keys.edx.keys import BlockTypeKey, UsageKey
 
 from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.db.transactions import in_transaction
@@ -44,7 +45,7 @@ _block_type: Any = BlockTypeKeyV1  # abstract only in its annotations
 FieldRow = TypeVar("FieldRow", bound=StoredField)
 
 
-class DjangoOrmFieldCache(FieldCache, Generic[FieldRow]):
+class DjangoOrmFieldCache(FieldCache[CacheGroup], Generic[CacheGroup, FieldRow]):
     """A scope with one row for each field; one statement writes any number of fields."""
 
     model: ClassVar[type[StoredField]]
@@ -52,16 +53,16 @@ class DjangoOrmFieldCache(FieldCache, Generic[FieldRow]):
     where: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def _columns(self, group: CacheGroup) -> dict[str, Any]:
+    def _columns(self, group: CacheGroup) -> dict[str, object]:
         """Return the filter on the columns ``where`` for a cache group."""
 
     @abstractmethod
-    def _rows(self, groups: set[CacheGroup]) -> QuerySet[Any]: ...
+    def _rows(self, groups: set[CacheGroup]) -> QuerySet[FieldRow]: ...
 
     @abstractmethod
-    def _group_of_row(self, row: Any) -> CacheGroup: ...
+    def _group_of_row(self, row: FieldRow) -> CacheGroup: ...
 
-    def _read(self, groups: set[CacheGroup]) -> Iterator[Found]:
+    def _read(self, groups: set[CacheGroup]) -> Iterator[Found[CacheGroup]]:
         for row in self._rows(groups):
             try:
                 value = read_value(row.value)
@@ -97,31 +98,31 @@ class DjangoOrmFieldCache(FieldCache, Generic[FieldRow]):
         return (*self.where, "field_name")
 
 
-class UserStateSummaryCache(DjangoOrmFieldCache[XModuleUserStateSummaryField]):
+class UserStateSummaryCache(DjangoOrmFieldCache[UsageKey, XModuleUserStateSummaryField]):
     """Scope user_state_summary: a block's fields that all its learners share."""
 
     is_per_learner = False
     model = XModuleUserStateSummaryField
     where = ("course_id", "usage_id")
 
-    def group_of(self, key: FieldKey) -> CacheGroup:
+    def group_of(self, key: FieldKey) -> UsageKey:
         return without_branch(key.block_scope_id)
 
-    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
-        return set(usage_keys(blocks, aside_types))
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[UsageKey]:
+        return usage_keys(blocks, aside_types)
 
-    def _columns(self, group: Any) -> dict[str, Any]:
+    def _columns(self, group: UsageKey) -> dict[str, object]:
         return {"course_id": group.context_key, "usage_id": group}
 
-    def _rows(self, groups: set[Any]) -> QuerySet[Any]:
+    def _rows(self, groups: set[UsageKey]) -> QuerySet[XModuleUserStateSummaryField]:
         contexts = {group.context_key for group in groups}
         return self.model.objects.filter(course_id__in=contexts, usage_id__in=groups)
 
-    def _group_of_row(self, row: Any) -> CacheGroup:
+    def _group_of_row(self, row: XModuleUserStateSummaryField) -> UsageKey:
         return with_run(row.usage_id, row.course_id)
 
 
-class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):
+class PreferencesCache(DjangoOrmFieldCache[BlockTypeKey, XModuleStudentPrefsField]):
     """Scope preferences: the learner's preferences, at all blocks of one type."""
 
     model = XModuleStudentPrefsField
@@ -131,24 +132,24 @@ class PreferencesCache(DjangoOrmFieldCache[XModuleStudentPrefsField]):
         super().__init__()
         self.user = user
 
-    def group_of(self, key: FieldKey) -> CacheGroup:
+    def group_of(self, key: FieldKey) -> BlockTypeKey:
         return _block_type(key.block_family, key.block_scope_id)
 
-    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[BlockTypeKey]:
         types = {_block_type(block.entry_point, block.scope_ids.block_type) for block in blocks}
         return types | {_block_type(ASIDE_FAMILY, aside_type) for aside_type in aside_types}
 
-    def _columns(self, group: CacheGroup) -> dict[str, Any]:
+    def _columns(self, group: BlockTypeKey) -> dict[str, object]:
         return {"student_id": self.user.pk, "module_type": group}
 
-    def _rows(self, groups: set[CacheGroup]) -> QuerySet[Any]:
+    def _rows(self, groups: set[BlockTypeKey]) -> QuerySet[XModuleStudentPrefsField]:
         return self.model.objects.filter(student_id=self.user.pk, module_type__in=groups)
 
-    def _group_of_row(self, row: XModuleStudentPrefsField) -> CacheGroup:
+    def _group_of_row(self, row: XModuleStudentPrefsField) -> BlockTypeKey:
         return row.module_type
 
 
-class UserInfoCache(DjangoOrmFieldCache[XModuleStudentInfoField]):
+class UserInfoCache(DjangoOrmFieldCache[None, XModuleStudentInfoField]):
     """Scope user_info: the learner's fields that blocks of every type share."""
 
     model = XModuleStudentInfoField
@@ -158,20 +159,20 @@ class UserInfoCache(DjangoOrmFieldCache[XModuleStudentInfoField]):
         super().__init__()
         self.user = user
 
-    def group_of(self, key: FieldKey) -> CacheGroup:
+    def group_of(self, key: FieldKey) -> None:
         return None
 
     def mark_loaded(self, blocks: Iterable[Block]) -> None:
         """Do nothing: other blocks may have fields of this scope for the same learner."""
 
-    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[CacheGroup]:
+    def _groups(self, blocks: Iterable[Block], aside_types: Sequence[str]) -> set[None]:
         return {None}
 
-    def _columns(self, group: CacheGroup) -> dict[str, Any]:
+    def _columns(self, group: None) -> dict[str, object]:
         return {"student_id": self.user.pk}
 
-    def _rows(self, groups: set[CacheGroup]) -> QuerySet[Any]:
+    def _rows(self, groups: set[None]) -> QuerySet[XModuleStudentInfoField]:
         return self.model.objects.filter(student_id=self.user.pk)
 
-    def _group_of_row(self, row: XModuleStudentInfoField) -> CacheGroup:
+    def _group_of_row(self, row: XModuleStudentInfoField) -> None:
         return None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.management.arguments import course_key
+from xqueue_bridge.management.arguments import course_key, write_facts
 from xqueue_bridge.stuck_answers.api import OLDER_THAN, Scan, StuckAnswer, can_find, find, repair
 
 
@@ -43,47 +41,50 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="One JSON object a line.")
 
     def handle(
-        self, *args: object, repair: bool, dry_run: bool, json: bool, **options: Any
+        self,
+        *args: object,
+        course: CourseKey | None,
+        repair: bool,
+        dry_run: bool,
+        older_than: int,
+        after: int,
+        seconds: int | None,
+        json: bool,
+        **options: object,
     ) -> None:
         if problem := can_find():
             raise CommandError(problem)
         if repair and dry_run:
             raise CommandError("--repair cannot be used with --dry-run.")
         outcomes: Counter[str] = Counter()
-        waiting, at_legacy_server, after = 0, 0, options["after"]
-        for scan in _scans(options):
+        waiting = at_legacy_server = 0
+        next_row: int | None = after
+        for scan in _scans(course, after, timedelta(minutes=older_than), seconds):
             waiting += scan.waiting
             at_legacy_server += scan.at_legacy_server
-            after = scan.next
-            for facts in _repaired(scan, options["course"]) if repair else _found(scan):
+            next_row = scan.next
+            for facts in _repaired(scan, course) if repair else _found(scan):
                 outcomes[str(facts["outcome" if repair else "kind"])] += 1
-                self._print(facts, json)
+                write_facts(self.stdout, facts, json)
         total: dict[str, object] = {
             "waiting": waiting,
             "stuck": sum(outcomes.values()),
             "at_legacy_server": at_legacy_server,
             **outcomes,
-            "next": after,
+            "next": next_row,
         }
-        self._print(total, json)
-
-    def _print(self, facts: dict[str, object], as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(facts))
-        else:
-            pairs = (f"{name}={value}" for name, value in facts.items() if value not in (None, ""))
-            self.stdout.write("  ".join(pairs))
+        write_facts(self.stdout, total, json)
 
 
-def _scans(options: dict[str, Any]) -> Iterator[Scan]:
-    seconds = options["seconds"]
+def _scans(
+    course: CourseKey | None, after: int, older_than: timedelta, seconds: int | None
+) -> Iterator[Scan]:
     end = None if seconds is None else time.monotonic() + seconds
-    after: int | None = options["after"]
-    while after is not None:
-        older_than = timedelta(minutes=options["older_than"])
-        scan = find(options["course"], after=after, older_than=older_than)
+    row: int | None = after
+    while row is not None:
+        scan = find(course, after=row, older_than=older_than)
         yield scan
-        after = scan.next
+        row = scan.next
         if end is not None and time.monotonic() >= end:
             return
 
