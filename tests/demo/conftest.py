@@ -22,7 +22,12 @@ from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 
 #: Only the browser lane installs playwright.
-BROWSER_TESTS = ["test_browser.py", "test_course_team_browser.py", "test_screenshots.py"]
+BROWSER_TESTS = [
+    "test_browser.py",
+    "test_course_team_browser.py",
+    "test_learner_browser.py",
+    "test_screenshots.py",
+]
 collect_ignore = [] if importlib.util.find_spec("playwright") else BROWSER_TESTS
 
 SAMPLES: dict[str, Any] = json.loads((OLX / "samples.json").read_text(encoding="utf-8"))

@@ -69,8 +69,9 @@ class Status {
     } finally {
       this.asking = false;
     }
-    if (seconds === null && this.keepAsking-- > 0) seconds = 1;
-    if (seconds === null) return this.stop();
+    if (seconds !== null) this.keepAsking = 0; // the new answer is there
+    else if (this.keepAsking-- > 0) seconds = 1;
+    else return this.stop();
     this.schedule(Math.min(seconds * 1000 * this.factor, SLOWEST));
   }
 

@@ -86,7 +86,7 @@ def my_submissions(request: HttpRequest) -> HttpResponse:
     chosen = {name: request.GET[name] for name in form.fields if request.GET.get(name)}
     order = {"sort": page.sort, "order": "desc" if page.descending else "asc"}
     columns = [("sent", _("Sent")), ("problem", _("Problem")), ("status", _("Status"))]
-    columns.append(("", _("Graded")))
+    columns.append(("", _("Finished")))
     context = {
         "form": form,
         "answers": shown(user_id, statuses_of(page.rows)),
