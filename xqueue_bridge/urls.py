@@ -9,6 +9,7 @@ from xqueue_bridge.db.transactions import retry_on_lost_connection
 from xqueue_bridge.grader_api.callback import xqueue_callback
 from xqueue_bridge.health import health
 from xqueue_bridge.lms.callback_url import PATTERN
+from xqueue_bridge.views.graders import graders, revoke_grader
 from xqueue_bridge.views.metrics import metrics
 from xqueue_bridge.views.queue_actions import queue_action
 from xqueue_bridge.views.queues import queue_history, queues
@@ -19,6 +20,8 @@ urlpatterns = [
     path("xqueue/queues/", queues, name="queues"),
     path("xqueue/queues/history/", queue_history, name="queue_history"),
     path("xqueue/queues/act/", queue_action, name="queue_action"),
+    path("xqueue/queues/graders/", graders, name="graders"),
+    re_path(r"^xqueue/queues/graders/([0-9]{1,18})/revoke/$", revoke_grader, name="revoke_grader"),
     path("xqueue/metrics/", metrics, name="metrics"),
     path("xqueue/health/", health, name="health"),
     path("xqueue/", include("xqueue_bridge.grader_api.urls")),

@@ -8,15 +8,14 @@ process exposes the same ones, and only one needs to be scraped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from xqueue_bridge.db.work_item import WorkItem
 from xqueue_bridge.metrics.models import QueueSample
 from xqueue_bridge.metrics.throughput import WINDOW, newest, rates_between, samples_since
+from xqueue_bridge.metrics.work import MAX_COUNTED, overdue_work
 from xqueue_bridge.worker import heartbeat
 
 if TYPE_CHECKING:
@@ -59,10 +58,6 @@ COUNTERS: tuple[tuple[str, str, Figure], ...] = (
     ("grading_seconds", "Seconds from deliveries to results.", lambda r: r.grading_seconds_total),
     ("waiting_seconds", "Seconds from sending to deliveries.", lambda r: r.waiting_seconds_total),
 )
-#: Work that is due for this long has no process that does it.
-OVERDUE = timedelta(minutes=1)
-#: Overdue rows are counted up to this number, so that a scrape costs the same at any backlog.
-MAX_COUNTED = 10_000
 
 
 class QueueCollector:
@@ -119,11 +114,7 @@ def _or_infinite(seconds: float | None) -> float:
 
 
 def _overdue() -> Metric:
-    latest = timezone.now() - OVERDUE
-    counts: list[tuple[str, float | None]] = []
-    for model in WorkItem.__subclasses__():
-        rows = model.objects.filter(next_attempt_at__lt=latest)[:MAX_COUNTED]
-        counts.append((str(model._meta.model_name), rows.count()))
+    counts: list[tuple[str, float | None]] = [*overdue_work()]
     text = f"Work items that should have been processed a minute ago; at most {MAX_COUNTED}."
     return _family("gauge", "work_overdue", text, counts, label="kind")
 
