@@ -13,7 +13,8 @@ from xqueue_bridge.operations import api as operations
 
 @admin.register(models.Priority)
 class PriorityAdmin(admin.ModelAdmin):
-    list_display = ("__str__", "queue_name", "course_key", "level", "modified")
+    list_display = list_display_links = ("course_key", "queue_name", "level")
+    empty_value_display = "*"
     list_filter = ("level",)
     search_fields = ("queue_name", "course_key")
     actions = None  # deleting several at once would not be recorded
