@@ -6,6 +6,7 @@ process for each call, so that a call needs no set-up of its own.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,13 @@ class ForkServer:
     def run(self, function: str, **kwargs: Any) -> int:
         """Call ``function`` (a dotted path) in a forked process and wait until that ends.
 
-        ``kwargs`` are JSON values. Return the exit code, or minus the number of the signal that
-        ended the process.
+        ``kwargs`` are JSON values. The process has the test's current XQUEUE_BRIDGE. Return the
+        exit code, or minus the number of the signal that ended the process.
         """
+        from django.conf import settings
+
         assert self._process.stdout
-        self.send([function, kwargs])
+        self.send([settings.XQUEUE_BRIDGE, function, kwargs])
         line = self._process.stdout.readline()
         assert line, "the fork server has ended: see its standard error"
         return int(line)
@@ -47,28 +51,37 @@ class ForkServer:
         self._process.stdin.write(json.dumps(value) + "\n")
         self._process.stdin.flush()
 
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(SECONDS)
+
 
 @contextmanager
 def fork_server() -> Iterator[ForkServer]:
-    """Start a fork server with the test's database and its current XQUEUE_BRIDGE."""
-    from django.conf import settings
+    """Give the fork server, which has the test's database; the first test that needs it starts it.
+
+    All tests of this process use the same one, because its start takes seconds of CPU time.
+    """
+    yield _started()
+
+
+@cache
+def _started() -> ForkServer:
     from django.db import connection
 
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", __name__],
         cwd=ROOT,
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
-        opened = ForkServer(process)
-        opened.send([str(connection.settings_dict["NAME"]), settings.XQUEUE_BRIDGE])
-        try:
-            yield opened
-        finally:
-            assert process.stdin
-            process.stdin.close()
+    )
+    opened = ForkServer(process)
+    opened.send(str(connection.settings_dict["NAME"]))
+    atexit.register(opened.close)
+    return opened
 
 
 def die_at(moment: int, *aliases: str) -> None:
@@ -105,15 +118,14 @@ def main() -> None:
     from django.db import connection
     from django.urls import get_resolver
 
-    database, options = json.loads(sys.stdin.readline())
+    database = json.loads(sys.stdin.readline())
     settings.DATABASES["default"]["NAME"] = database
-    settings.XQUEUE_BRIDGE = options
     django.setup()
     assert connection.settings_dict["NAME"] == database
     assert connection.connection is None
     assert get_resolver().url_patterns  # loaded once, and not by each process
     for line in sys.stdin:
-        function, kwargs = json.loads(line)
+        settings.XQUEUE_BRIDGE, function, kwargs = json.loads(line)
         module, _, name = function.rpartition(".")
         work = getattr(import_module(module), name)
         gc.freeze()  # a process that collects garbage would copy all memory of this one
