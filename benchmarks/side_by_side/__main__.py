@@ -78,6 +78,8 @@ def _plan(wanted: argparse.Namespace, database: str, databases: list[str]) -> Pl
         changes.update(sizes=few, peer_rows=min(wanted.rows, plan.peer_rows))
     if wanted.peer_rows:
         changes["peer_rows"] = wanted.peer_rows
+    if wanted.profile:
+        changes["profile"] = True
     if wanted.rounds:
         changes["rounds"] = wanted.rounds
     return dataclasses.replace(plan, **changes)
@@ -131,6 +133,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="Greatest backlog; default: 1,000,000.")
     parser.add_argument("--peer-rows", type=int, help="Of edx-submissions; default: 100,000.")
     parser.add_argument("--rounds", type=int, help="Default: 3; --quick: 1.")
+    parser.add_argument(
+        "--profile", action="store_true",
+        help="At the end, print in which functions the web server spends its time.",
+    )  # fmt: skip
     parser.add_argument("--pages", action="store_true", help="Write the figures into docs/.")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "benchmark")
     return parser.parse_args()

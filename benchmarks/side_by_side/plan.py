@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.side_by_side import modes
 from benchmarks.side_by_side.cycles import Variant, measure
+from benchmarks.side_by_side.profiled import top
 from benchmarks.side_by_side.systems import BenchmarkError, Setting, System
 
 SWEEPER = ["manage.py", "xqueue_bridge_sweep", "--forever", "--interval", "0.1"]
@@ -43,6 +44,8 @@ class Plan:
     prune: int = 60_000
     #: Seconds after which no further kind of measurement begins.
     budget: float = 900.0
+    #: Whether the server's requests are profiled at the end.
+    profile: bool = False
 
 
 #: Plan and share of the time for each database.
@@ -128,6 +131,8 @@ class Run:
         yield "pruning", self._pruning
         yield "pickup", self._pickup
         yield "spike", self._spike
+        if self.plan.profile:
+            yield "profile", self._profile
 
     def _cycles(self) -> dict[str, Any]:
         """All variants one after the other in each round, each round in another order."""
@@ -194,6 +199,16 @@ class Run:
             name: modes.pickup(self.variants[name], self.plan.pickups, self.plan.pickup_seconds)
             for name in names
         }
+
+    def _profile(self) -> list[str]:
+        """Profile acknowledged cycles of one grader, at a server that is used for nothing else."""
+        folder = self.setting.folder / "profiles"
+        folder.mkdir()
+        environment = {"BENCHMARK_TASK_RUNNER": "celery", "BENCHMARK_PROFILE": str(folder)}
+        server = self.systems["ours"].serve("profiled", **environment)
+        measure(Variant("profiled", server), 1, self.plan.seconds, self.database)
+        server.stop()
+        return list(top(folder))
 
     def _spike(self) -> dict[str, Any]:
         name, plan = "applied by the sweeper", self.plan

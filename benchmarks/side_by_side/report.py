@@ -28,6 +28,7 @@ def tables(result: Mapping[str, Any]) -> str:
         list(_pruning(result.get("pruning", {}))),
         list(_pickup(result.get("pickup", {}))),
         list(_spike(result.get("spike", {}))),
+        list(result.get("profile", [])),
         [f"left out: {', '.join(result['left out'])}"] if "left out" in result else [],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)

@@ -8,3 +8,8 @@ if os.environ["DJANGO_SETTINGS_MODULE"].endswith("ours"):
     import benchmarks.side_by_side.celery_app  # noqa: F401 (becomes Celery's current app)
 
 application = get_wsgi_application()
+
+if folder := os.environ.get("BENCHMARK_PROFILE"):
+    from benchmarks.side_by_side.profiled import profiled
+
+    application = profiled(application, folder)  # type: ignore[assignment]
