@@ -33,6 +33,7 @@ from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms import external_grader_event
 from xqueue_bridge.lms import student_module as platform_state
 from xqueue_bridge.lms.retirement import retire_signal
+from xqueue_bridge.worker.announce import announce_learner
 from xqueue_bridge.worker.enqueue import enqueue
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def connect_all() -> None:
     signals.grade_updated.connect(
         enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
     )
+    signals.reply_applied.connect(announce_learner, dispatch_uid="xqueue_bridge.announce_learner")
     connect_external_grader_event()
     platform_model = platform_state.student_module()
     if platform_model is not None:

@@ -72,12 +72,14 @@ class GatewayOptions:
     HOLD_SECONDS: float = 30.0
     #: Seconds without a byte, after which a held response begins with spaces; less than the
     #: graders' read timeout, which is 1 second in xqueue-watcher.
-    SILENT_SECONDS: float = 0.7
+    SILENT_SECONDS: float = 0.5
     #: Seconds between two light polls while no announcements arrive.
     POLL_SECONDS: float = 0.1
     #: Where submissions are announced; None: by NOTIFY on PostgreSQL, not at all elsewhere.
     REDIS_URL: str | None = field(default=None, repr=False)
     #: Threads that run Django's views, each with its own database connection.
     THREADS: int = 8
+    #: Whether the gateway pushes learners the status of their answers.
+    LEARNER_EVENTS: bool = False
     #: Connections of graders and learners; further requests get status 503.
     MAX_CONNECTIONS: int = 5000

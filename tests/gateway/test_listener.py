@@ -146,7 +146,7 @@ def test_submission_is_announced_after_its_commit(settings, django_assert_num_qu
             time.sleep(0.2)
 
     if is_postgres:
-        assert received_from(GatewayOptions(), enqueue) == ["python"]
+        assert received_from(GatewayOptions(), enqueue) == ["queue python"]
     with django_assert_num_queries(1 if is_postgres else 0):
         announce.announce("python")
 
@@ -167,7 +167,7 @@ def test_submission_is_announced_over_redis(settings, django_assert_num_queries)
     def enqueue() -> None:
         api.enqueue(new_submission())
 
-    assert "python" in received_from(GatewayOptions(REDIS_URL=REDIS), enqueue)
+    assert "queue python" in received_from(GatewayOptions(REDIS_URL=REDIS), enqueue)
     with django_assert_num_queries(0):
         announce.announce("python")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from django.db import Error
@@ -14,11 +15,14 @@ from xqueue_bridge.gateway.connection import BodyTooLong, Connection, Message
 from xqueue_bridge.gateway.django_threads import DjangoThreads
 from xqueue_bridge.gateway.hold import Hold
 from xqueue_bridge.gateway.listener import Listener, subscription_of
+from xqueue_bridge.gateway.newest_first import NewestFirst
+from xqueue_bridge.gateway.status_stream import MEDIA_TYPE, StatusStream
 from xqueue_bridge.gateway.waiters import Waiters
 from xqueue_bridge.grader_api.urls import ENDPOINTS
 from xqueue_bridge.grader_api.views import BYTES_IN_FORM
 from xqueue_bridge.option_groups import GatewayOptions
 from xqueue_bridge.submission_queue.queue import available_counts
+from xqueue_bridge.worker.announce import LEARNER, QUEUE
 from xqueue_bridge.worker.backoff import backoff
 
 log = logging.getLogger(__name__)
@@ -26,6 +30,8 @@ log = logging.getLogger(__name__)
 #: Seconds between two light polls while announcements arrive. They find what becomes available by
 #: time alone: expired leases, for example.
 RARE_POLL_SECONDS = 1.0
+#: The first part of each path below xqueue/ that is served.
+_SERVED = {*ENDPOINTS, "files", "openapi.json"}
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
@@ -34,8 +40,12 @@ class Gateway:
 
     def __init__(self, chosen: GatewayOptions) -> None:
         self._options = chosen
-        self.waiters = Waiters()
+        self.waiters, self.learners = Waiters(), Waiters()
+        #: Streams of each learner.
+        self._streams: Counter[int] = Counter()
         self._threads = DjangoThreads(chosen.THREADS)
+        # The other half is for results, and for pulls that were woken.
+        self._first_tries = NewestFirst(max(chosen.THREADS // 2, 1))
         # A thread of its own, because the others may all be busy with views.
         self._poll_thread = DjangoThreads(1)
         self._prefix = reverse("xqueue_bridge:login").removesuffix("login/")
@@ -46,13 +56,15 @@ class Gateway:
         self._polling = asyncio.ensure_future(self._poll())
         if subscribe := subscription_of(self._options):
             loop = asyncio.get_running_loop()
-            wake = self.waiters.wake
-            self._listener = Listener(subscribe, lambda name: loop.call_soon_threadsafe(wake, name))
+            self._listener = Listener(
+                subscribe, lambda message: loop.call_soon_threadsafe(self._wake, message)
+            )
             self._listener.start()
 
     def stop(self) -> None:
         """Respond to all held pulls, and hold no other one."""
         self.waiters.close()
+        self.learners.close()
         self._polling.cancel()
         if self._listener:
             self._listener.stop()
@@ -73,11 +85,9 @@ class Gateway:
         """Serve one request."""
         connection = Connection(scope, receive, send)
         endpoint, _, _ = scope["path"].removeprefix(self._prefix).partition("/")
-        if not scope["path"].startswith(self._prefix) or endpoint not in {
-            *ENDPOINTS,
-            "files",
-            "openapi.json",
-        }:
+        is_stream = self._is_stream(connection)
+        is_served = scope["path"].startswith(self._prefix) and endpoint in _SERVED
+        if not (is_stream or is_served):
             await connection.respond(404, _TEXT, b"The gateway serves graders only.\n")
             return
         try:
@@ -88,12 +98,35 @@ class Gateway:
         watching = asyncio.ensure_future(connection.watch())
         try:
             if endpoint == "get_submission" and scope["method"] == "GET":
-                await Hold(connection, body, self._threads, self.waiters, self._options).respond()
+                held = (self.waiters, self._first_tries, self._options)
+                await Hold(connection, body, self._threads, *held).respond()
+            elif is_stream:
+                await StatusStream(
+                    connection, body, self._threads, self.learners, self._streams
+                ).respond()
             elif (response := await self._threads.respond(connection, body)) is not None:
                 await self._threads.send(connection, response)
         finally:
             watching.cancel()
             body.close()
+
+    def _is_stream(self, connection: Connection) -> bool:
+        """Return whether a page asks for events of a learner's status."""
+        scope = connection.scope
+        return (
+            self._options.LEARNER_EVENTS
+            and scope["method"] == "GET"
+            and scope["path"].startswith(f"{self._prefix}my/status/")
+            and connection.header("accept") == MEDIA_TYPE
+        )
+
+    def _wake(self, message: str) -> None:
+        """Wake what an announcement is for."""
+        kind, _, name = message.partition(" ")
+        if f"{kind} " == QUEUE:
+            self.waiters.wake(name)
+        elif f"{kind} " == LEARNER and name.isdecimal() and (streams := self._streams[int(name)]):
+            self.learners.wake(name, streams)
 
     async def _poll(self) -> None:
         """Look at all queues for which pulls wait, in one statement each time."""

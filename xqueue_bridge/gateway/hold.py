@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from xqueue_bridge.gateway.connection import Connection, Headers
 from xqueue_bridge.gateway.django_threads import DjangoThreads, ViewResponse
+from xqueue_bridge.gateway.newest_first import NewestFirst
 from xqueue_bridge.gateway.waiters import Waiters
 from xqueue_bridge.option_groups import GatewayOptions
 from xqueue_bridge.protocol.reply_warnings import (
@@ -40,10 +41,11 @@ class Hold:
         body: IO[bytes],
         threads: DjangoThreads,
         waiters: Waiters,
+        first_tries: NewestFirst,
         options: GatewayOptions,
     ) -> None:
         self.connection, self.threads, self.waiters = connection, threads, waiters
-        self._body, self._was_empty = body, False
+        self._body, self._was_empty, self._first_tries = body, False, first_tries
         self._time = asyncio.get_running_loop().time
         self._last_byte = self._time()
         hold_header = connection.header(HOLD_HEADER)
@@ -58,7 +60,7 @@ class Hold:
     async def respond(self) -> None:
         """Try to pull, wait while the queue is empty, and respond."""
         began, is_empty = self._time(), b""
-        response = await self.threads.respond(self.connection, self._body)
+        response = await self._first_try()
         while response is not None and response.empty_queue:
             empty, is_empty = response, response.content
             if not await self._is_woken(empty, since=began):
@@ -81,6 +83,12 @@ class Hold:
             content = response.content if response.status == 200 else is_empty
             await self.connection.write(content, is_last=True)
             await self.threads.close(response)
+
+    async def _first_try(self) -> ViewResponse | None:
+        async with self._first_tries.entry():
+            if self.connection.is_gone:
+                return None
+            return await self.threads.respond(self.connection, self._body)
 
     async def _is_woken(self, empty: ViewResponse, since: float) -> bool:
         """Wait until the queue may have work; return False if it has none in time."""

@@ -31,7 +31,7 @@ from xqueue_bridge.submission_queue.pauses import is_paused
 from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
 from xqueue_bridge.submission_queue.priorities import Standing, standing
 from xqueue_bridge.submission_queue.states import Status, sources_of
-from xqueue_bridge.worker.announce import announce
+from xqueue_bridge.worker.announce import QUEUE, announce
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
         files.delete_files(stored)
         raise
     log.info("Submission %s entered queue %s", submission.pk, submission.queue_name)
-    announce(submission.queue_name)
+    announce(f"{QUEUE}{submission.queue_name}")
     return min(before.length + 1, LENGTH_LIMIT)
 
 

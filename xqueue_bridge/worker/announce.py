@@ -18,11 +18,20 @@ from xqueue_bridge.worker.circuit_breaker import CircuitBreaker
 log = logging.getLogger(__name__)
 
 CHANNEL = "xqueue_bridge"
+#: How a message begins: a queue has work, or a learner has a grade. A name or user id follows.
+QUEUE, LEARNER = "queue ", "learner "
 #: Seconds that a request may lose to a Redis server that does not respond.
 REDIS_TIMEOUT = 0.2
 
 #: Leaves out a Redis server for 30 seconds after a failure.
 breaker = CircuitBreaker(retry_seconds=30)
+
+
+def announce_learner(*, user_id: int, **kwargs: object) -> None:
+    """Receive ``reply_applied``: tell the gateway that a learner has a grade, if it pushes it."""
+    chosen = gateway_options()
+    if chosen is not None and chosen.LEARNER_EVENTS:
+        announce(f"{LEARNER}{user_id}")
 
 
 def announce(message: str) -> None:

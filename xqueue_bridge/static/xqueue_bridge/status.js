@@ -18,7 +18,10 @@ class Status {
     this.announced = element.dataset.announcement;
     const seconds = element.dataset.refresh;
     if (seconds === undefined) this.start();
-    else if (seconds) this.start(seconds * 1000);
+    else if (seconds) {
+      this.start(seconds * 1000);
+      this.listen();
+    }
     document.addEventListener("xqueue-status-refresh", () => this.start(0, AFTER_EVENT));
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden && this.timer !== undefined) this.schedule(0);
@@ -37,6 +40,27 @@ class Status {
     this.factor = 1;
     this.keepAsking = keepAsking;
     this.schedule(milliseconds);
+  }
+
+  /** Let the gateway push the status. Where it cannot, and while it is gone, requests go on. */
+  listen() {
+    if (this.stream || !("xqueueEvents" in this.element.dataset)) return;
+    const stream = (this.stream = new EventSource(this.element.dataset.xqueueStatus));
+    stream.onmessage = (event) => {
+      clearTimeout(this.timer);
+      if (this.show(JSON.parse(event.data)) !== null) {
+        this.keepAsking = 0;
+        return;
+      }
+      stream.close();
+      this.stream = undefined;
+      if (this.keepAsking-- > 0) this.schedule(1000);
+      else this.stop();
+    };
+    stream.onerror = () => {
+      if (stream.readyState === EventSource.CLOSED) delete this.element.dataset.xqueueEvents;
+      this.schedule(5000);
+    };
   }
 
   schedule(milliseconds) {
@@ -72,6 +96,7 @@ class Status {
     if (seconds !== null) this.keepAsking = 0; // the new answer is there
     else if (this.keepAsking-- > 0) seconds = 1;
     else return this.stop();
+    this.listen();
     this.schedule(Math.min(seconds * 1000 * this.factor, SLOWEST));
   }
 

@@ -15,6 +15,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.cache import BestEffortCache
+from xqueue_bridge.conf import gateway_options
 from xqueue_bridge.submission_queue.api import AnswerStatus, Stage, newest_answers
 from xqueue_bridge.views.decorators import current_user_id
 from xqueue_bridge.views.learner.answers import ShownAnswer, shown
@@ -27,6 +28,12 @@ CACHE_SECONDS = 2
 SHORTEST_REFRESH, LONGEST_REFRESH = 3, 60
 #: Requests of a page in the shortest expected time to the grade.
 REQUESTS = 5
+
+
+class StatusResponse(JsonResponse):
+    """A status; ``learner_id`` says to the gateway whose."""
+
+    learner_id: int | None = None
 
 
 def learner_status(user_id: int, usage_key: UsageKey) -> dict[str, object]:
@@ -49,8 +56,14 @@ def learner_status(user_id: int, usage_key: UsageKey) -> dict[str, object]:
 def status_context(user_id: int, usage_key: UsageKey) -> dict[str, object]:
     """Return the context of ``_learner_status.html``."""
     answers = shown(user_id, newest_answers(user_id, usage_key))
-    context = {"answers": answers, "announcement": _announcement(answers)}
-    return {**context, "usage_key": usage_key, "refresh_seconds": _refresh_seconds(answers)}
+    gateway = gateway_options()
+    return {
+        "answers": answers,
+        "announcement": _announcement(answers),
+        "usage_key": usage_key,
+        "refresh_seconds": _refresh_seconds(answers),
+        "has_events": gateway is not None and gateway.LEARNER_EVENTS,
+    }
 
 
 @never_cache
@@ -66,7 +79,10 @@ def status_json(request: HttpRequest, usage_id: str) -> JsonResponse:
         raise Http404 from None
     if len(usage_id) > MAX_KEY_LENGTH or "\0" in usage_id:
         raise Http404
-    return JsonResponse(learner_status(current_user_id(request), usage_key))
+    user_id = current_user_id(request)
+    response = StatusResponse(learner_status(user_id, usage_key))
+    response.learner_id = user_id
+    return response
 
 
 def _as_json(answers: list[ShownAnswer]) -> dict[str, object]:

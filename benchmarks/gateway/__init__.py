@@ -1,0 +1,1 @@
+"""The gateway beside the web processes: pickup by watchers, and thousands that wait."""
