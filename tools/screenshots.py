@@ -47,6 +47,8 @@ PAGES = {
     "stuck-answers": (STAFF, f"{TEAM}/stuck/"),
     "queues": (OPERATOR, "/xqueue/queues/"),
     "queue-history": (OPERATOR, "/xqueue/queues/history/?queue=slow"),
+    "queue-action": (OPERATOR, "/xqueue/queues/act/?action=end&queue=slow"),
+    "pause-a-queue": (OPERATOR, "/xqueue/queues/act/?action=pause&queue=slow"),
     "gradebook": (OPERATOR, f"{GRADES}/gradebook/"),
 }
 #: The pictures of the documentation: name, width, colours.
@@ -59,6 +61,7 @@ PICTURES = {
     ("stuck-answers", 1280, "light"),
     ("queues", 1280, "light"),
     ("queue-history", 1280, "dark"),
+    ("queue-action", 1280, "light"),
     ("problem", 375, "light"),
     ("my-submissions", 375, "light"),
     ("submissions", 375, "dark"),
