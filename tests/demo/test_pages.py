@@ -63,7 +63,7 @@ def test_addresses_that_the_demo_prints_are_pages(browse, capsys) -> None:
     run.print_addresses("http://demo.example")
     paths = re.findall(r"http://demo\.example(/\S*)", capsys.readouterr().out)
     assert {path: client.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
-    assert len(paths) == 3
+    assert len(paths) == 4
 
 
 def test_operators_page_responds_403_to_a_learner(browse, learner) -> None:
