@@ -187,7 +187,7 @@ def _seed_week() -> str:
     return _grader_secret(week.GRADERS[week.SLOW], week.SLOW)
 
 
-def _grader_secret(name: str, queue_name: str) -> str:
+def _grader_secret(name: str = GRADER, queue_name: str = QUEUE) -> str:
     """Create the grader, or give the one of an earlier run a new secret.
 
     That run may still go on, beside us on another port: its secret works for another day.
