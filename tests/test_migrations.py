@@ -13,6 +13,7 @@ from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
 
+@pytest.mark.django_db  # the backend asks a MariaDB server for its version
 @pytest.mark.parametrize("vendor", ["mysql", "postgresql", "sqlite"])
 def test_key_columns_are_case_sensitive(monkeypatch, vendor):
     """Keys that differ only in case are different on every database (decision 0021)."""
@@ -31,6 +32,7 @@ def test_key_columns_are_case_sensitive(monkeypatch, vendor):
     assert all("case_sensitive" not in field.deconstruct()[3] for field in keys)
 
 
+@pytest.mark.django_db
 def test_name_columns_are_case_sensitive_on_mysql(monkeypatch):
     """Names that differ only in case or accent are different on MySQL."""
     monkeypatch.setattr(connection, "vendor", "mysql")
