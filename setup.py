@@ -34,12 +34,16 @@ METRICS = ["prometheus-client>=0.20"]
 # xqueue_bridge_gateway. httptools parses requests faster than uvicorn's own h11.
 GATEWAY = ["uvicorn>=0.30", "httptools>=0.6"]
 
+# The client. Tests without a server try what happens when none responds.
+REDIS = "redis>=5.2"
+
 TEST = [
     *METRICS,
     *GATEWAY,
     *DEMO,
     *WAFFLE,
     *OPENEDX,
+    REDIS,
     "pytest>=8.3",
     "pytest-django>=4.11",
     "pytest-xdist>=3.6",
@@ -59,7 +63,7 @@ TEST = [
 # Requests made from the OpenAPI document: tests/fuzz_openapi.py.
 FUZZ = ["schemathesis==4.32.5"]
 
-SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", "redis>=5.2"]
+SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", REDIS]
 CI = ["tox>=4.23"]
 # `make benchmark`, with the extras test and servers.
 BENCHMARK = ["gunicorn>=23", "matplotlib>=3.9"]
