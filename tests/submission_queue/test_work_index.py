@@ -66,7 +66,7 @@ def is_in_order(text: str) -> bool:
 @pytest.fixture
 def mixed(store) -> OurStore:
     """Store finished rows, rows under lease, regrades, and waiting rows with priorities."""
-    store.backlog(3_000, 3_000, body_bytes=16)
+    store.backlog(3_000, 12_000, body_bytes=16)
     waiting = Submission.objects.filter(status=Status.WAITING).order_by("pk")
     ids = list(waiting.values_list("pk", flat=True))
     lease_end = timezone.now() + timedelta(minutes=5)

@@ -31,15 +31,16 @@ def update(
     sets = [meta.get_field(each).get_db_prep_save(values[each], connection) for each in values]
     pairs = [(name, [value]) for name, value in where.items()]
     pairs += [(name, list(some)) for name, some in among.items()]
-    compared = [
-        meta.get_field(name).get_db_prep_value(value, connection)
-        for name, some in pairs
-        for value in some
-    ]
+    compared = [_compared(meta.get_field(name), value) for name, some in pairs for value in some]
     sql = _statement(model, tuple(values), tuple((name, len(some)) for name, some in pairs))
     with connection.cursor() as cursor:
         cursor.execute(sql, [*sets, *compared])
         return int(cursor.rowcount)
+
+
+def _compared(field: Any, value: object) -> object:
+    # Prepared, because MySQL's key fields refuse to prepare 0, which no row has.
+    return field.get_db_prep_value(field.get_prep_value(value), connection, prepared=True)
 
 
 @lru_cache(maxsize=128)

@@ -36,6 +36,7 @@ from xqueue_bridge.lms.waffle import FLAG_NAME
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.tasks import sweep
+from xqueue_bridge.worker import enqueue
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
 # pytest does not look for a conftest above the folder of its pytest.ini.
@@ -97,7 +98,9 @@ class Lms:
 
 
 @pytest.fixture
-def lms(transactional_db, live_server, settings, django_user_model) -> Lms:
+def lms(transactional_db, live_server, settings, django_user_model, monkeypatch) -> Lms:
+    # A reply is applied when its response is there, and not some moments later in a thread.
+    monkeypatch.setattr(enqueue, "threads_run", lambda: False)
     store = modulestore()
     store.courses[COURSE] = SimpleNamespace(id=COURSE)
     store.problems[PROBLEM] = OLX
