@@ -116,17 +116,20 @@ def _save(axes: Any, path: Path) -> None:
 def _cycles(result: Mapping[str, Any]) -> Any:
     """Draw bars of the median, with a line from the slowest to the fastest round."""
     axes = _axes(f"Cycles a second, {NAMES[result['database']]}", "graders", "cycles/s")
-    names = [name for name in COLOURS if name in next(iter(result["cycles"].values()))]
+    names = [n for n in COLOURS if any(n in found for found in result["cycles"].values())]
     width = 0.8 / len(names)
     for nth, name in enumerate(names):
-        rates = [[one["rate"] for one in v[name]] for v in result["cycles"].values()]
+        # Celery's rate is measured with four graders only.
+        at = [n for n, found in enumerate(result["cycles"].values()) if name in found]
+        measured = [found[name] for found in result["cycles"].values() if name in found]
+        rates = [[one["rate"] for one in rounds] for rounds in measured]
         middle = [statistics.median(each) for each in rates]
         ends = [
             [m - min(each) for m, each in zip(middle, rates, strict=True)],
             [max(each) - m for m, each in zip(middle, rates, strict=True)],
         ]
         axes.bar(
-            [n + (nth - len(names) / 2 + 0.5) * width for n in range(len(rates))],
+            [n + (nth - len(names) / 2 + 0.5) * width for n in at],
             middle, width * 0.95, yerr=ends, ecolor="#555555",
             color=COLOURS[name], label=LABELS.get(name, name),
         )  # fmt: skip

@@ -31,7 +31,7 @@ from xqueue_bridge.models import (
     SubmissionContent,
 )
 from xqueue_bridge.submission_queue import api as submission_queue
-from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.submission_queue.states import Status, finished
 from xqueue_bridge.xqueue_service.api import XQueueInterface, XQueueService, make_xheader
 
 _COURSE = CourseKey.from_string(COURSE)
@@ -132,7 +132,7 @@ class OurStore(Store):
             for row in open_rows
         ]  # fmt: skip
         ReceivedReply.objects.bulk_create(replies)
-        open_rows.update(status=Status.ANSWERED, available_at=None, finished_at=now, created_at=now)
+        open_rows.update(**{**finished(Status.ANSWERED), "finished_at": now}, created_at=now)
 
     def _copy(self, copies: int, *, is_finished: bool) -> None:
         status = Status.ANSWERED if is_finished else Status.WAITING
