@@ -49,6 +49,8 @@ PAGES = {
     "queue-history": (OPERATOR, "/xqueue/queues/history/?queue=slow"),
     "queue-action": (OPERATOR, "/xqueue/queues/act/?action=end&queue=slow"),
     "pause-a-queue": (OPERATOR, "/xqueue/queues/act/?action=pause&queue=slow"),
+    "graders": (OPERATOR, "/xqueue/queues/graders/"),
+    "revoke-a-grader": (OPERATOR, "/xqueue/queues/graders/1/revoke/"),
     "gradebook": (OPERATOR, f"{GRADES}/gradebook/"),
 }
 #: The pictures of the documentation: name, width, colours.
@@ -158,12 +160,15 @@ def _check_all(browser: Browser, url: str, ids: dict[str, str], folder: Path) ->
     broken = []
     for width, colours in ((1280, "light"), (375, "dark"), (375, "light"), (1280, "dark")):
         for person in ("", LEARNER, STAFF, OPERATOR):
-            with _window(browser, url, person, width, colours) as page:
-                for name, path in _pages_of(person, ids):
-                    broken += _faults(page, path, f"{name} {width} {colours}")
-                    if (name, width, colours) in PICTURES:
-                        file = folder / f"{name}-{width}-{colours}.png"
-                        page.screenshot(path=str(file))
+            try:
+                with _window(browser, url, person, width, colours) as page:
+                    for name, path in _pages_of(person, ids):
+                        broken += _faults(page, path, f"{name} {width} {colours}")
+                        if (name, width, colours) in PICTURES:
+                            file = folder / f"{name}-{width}-{colours}.png"
+                            page.screenshot(path=str(file))
+            except AssertionError as exc:
+                broken.append(f"pages of {person or 'visitors'} {width} {colours}: {exc}")
     return broken
 
 

@@ -72,7 +72,8 @@ def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     window.close()
-    assert complaints == []
+    if complaints:
+        raise AssertionError("in the console: " + "; ".join(complaints))
 
 
 def become(page: Page, name: str) -> None:
