@@ -38,7 +38,7 @@ def update(
         return int(cursor.rowcount)
 
 
-def _compared(field: Any, value: object) -> object:
+def _compared(field: Any, value: object) -> Any:
     # Prepared, because MySQL's key fields refuse to prepare 0, which no row has.
     return field.get_db_prep_value(field.get_prep_value(value), connection, prepared=True)
 
