@@ -176,7 +176,7 @@ def test_error_rolls_the_deletion_back(ada, monkeypatch):
 
 
 def test_number_of_statements(ada, django_assert_num_queries):
-    """Supersede, lock, write and add a history entry, in one transaction with a savepoint."""
+    """Find and supersede, lock, write, add a history entry, in one transaction with a savepoint."""
     answer(ada)
-    with django_assert_num_queries(7 + LOCK):
+    with django_assert_num_queries(8 + LOCK):
         delete_state(ada, COURSE, PROBLEM)

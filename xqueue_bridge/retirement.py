@@ -19,6 +19,7 @@ from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state import plugged_client
 from xqueue_bridge.lms.users import user_exists
+from xqueue_bridge.log_fields import LogFields
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -77,7 +78,7 @@ def retirement_batches(user_id: int, mode: RetirementMode | str) -> Iterator[Cou
         for batch in retire(user_id, mode):
             done += batch
             yield batch
-    log.info("Learner %s, %s: %s", user_id, mode, dict(done))
+    log.info("Learner %s, %s: %s", user_id, mode, dict(done), extra=LogFields(user_id=user_id))
     if left := done["files left"]:
         raise RetirementUnfinished(
             f"{left} files of learner {user_id} could not be removed from storage; "

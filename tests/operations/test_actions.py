@@ -223,12 +223,12 @@ def test_submissions_are_not_moved_to_a_queue_that_is_refused(settings) -> None:
 def test_statements(django_assert_num_queries) -> None:
     """Preview: rows and newest. Begin: those, graders, record, ids, the batch, the action again.
 
-    The batch: claim, change, count, in a transaction, whose BEGIN and COMMIT are counted.
+    The batch: claim, ids, change, count, in a transaction, whose BEGIN and COMMIT are counted.
     """
     enqueue(2)
     with django_assert_num_queries(2):
         operations.preview(Order("end", "python"))
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         operations.begin(Order("move", "python", to="java"))
     with django_assert_num_queries(8):
         operations.begin(Order("pause", "java"))

@@ -7,6 +7,7 @@ import logging
 from rest_framework.request import Request
 
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue.accounts import Principal
@@ -21,17 +22,21 @@ def log_refusal(request: Request, fields: object, message: str, reason: object) 
     ``fields``: the parsed body; None if there is none, or if it could not be parsed.
     """
     parts = [endpoint_of(request), grader_of(request)]
+    extra = LogFields(step=Step.REFUSED)
     if fields is not None:
-        parts.append(_submission(fields))
+        extra |= _submission(fields)
+        parts.append(_as_text(extra))
+    extra |= _grader(request)
     about = ", ".join(part for part in parts if part)
     # %r, because a message may repeat the queue name that the client has sent.
-    log.warning("Refused a grader's request (%s): %r (%s)", about, message, reason)
+    log.warning("Refused a grader's request (%s): %r (%s)", about, message, reason, extra=extra)
 
 
 def log_unreadable(request: Request, error: Exception) -> None:
     """Log a request whose body cannot be read; ``error`` is named by its class."""
     about = ", ".join(part for part in (endpoint_of(request), grader_of(request)) if part)
-    log.warning("A grader's request cannot be read (%s): %s", about, type(error).__name__)
+    name, extra = type(error).__name__, _grader(request)
+    log.warning("A grader's request cannot be read (%s): %s", about, name, extra=extra)
 
 
 def endpoint_of(request: Request) -> str:
@@ -43,18 +48,32 @@ def grader_of(request: Request) -> str:
     return f"grader {request.auth.grader_id}" if isinstance(request.auth, Principal) else ""
 
 
-def _submission(fields: object) -> str:
-    """Return a text with id, queue, learner and block of the submission that the body names."""
+def _grader(request: Request) -> LogFields:
+    if isinstance(request.auth, Principal):
+        return LogFields(grader_id=request.auth.grader_id)
+    return LogFields()
+
+
+def _submission(fields: object) -> LogFields:
+    """Return id, queue, learner and block of the submission that the body names."""
     try:
         submission_id = parse_lease_header(text_field(fields, "xqueue_header")).submission_id
     except InvalidField:
-        return "no submission named"
+        return LogFields()
+    found = LogFields(submission_id=submission_id)
     row = (
         Submission.objects.filter(pk=submission_id)
-        .values_list("queue_name", "user_id", "usage_key")
+        .values("queue_name", "user_id", "course_key", "usage_key")
         .first()
     )
-    if row is None:
-        return f"submission {submission_id}"
-    queue_name, user_id, usage_key = row
-    return f"submission {submission_id} of queue {queue_name!r}, learner {user_id}, {usage_key}"
+    return found | LogFields(**row) if row else found
+
+
+def _as_text(extra: LogFields) -> str:
+    if "submission_id" not in extra:
+        return "no submission named"
+    text = f"submission {extra['submission_id']}"
+    if "queue_name" not in extra:
+        return text
+    where = f"learner {extra['user_id']}, {extra['usage_key']}"
+    return f"{text} of queue {extra['queue_name']!r}, {where}"

@@ -27,6 +27,7 @@ from xqueue_bridge.grader_api.responses import Envelope, failure, success
 from xqueue_bridge.grader_api.views import XQueueView
 from xqueue_bridge.grader_replies.backends.callback import may_post_to
 from xqueue_bridge.lms.callback_url import read_url
+from xqueue_bridge.log_fields import LogFields, about
 from xqueue_bridge.protocol import fields as protocol_fields
 from xqueue_bridge.protocol.headers import SITES_HEADER, parse_xheader
 from xqueue_bridge.submission_queue import queue
@@ -72,7 +73,9 @@ class SubmitView(XQueueView):
 
     def post(self, request: Request) -> Envelope:
         if not self.grader.may_submit:
-            log.warning("Account %s may not submit: see may_submit", self.grader.grader_id)
+            account = self.grader.grader_id
+            extra = LogFields(grader_id=account)
+            log.warning("Account %s may not submit: see may_submit", account, extra=extra)
             return failure(NOT_ALLOWED)
         try:
             header = parse_xheader(protocol_fields.text_field(self.fields, "xqueue_header"))
@@ -89,21 +92,28 @@ class SubmitView(XQueueView):
         try:
             return success(str(queue.enqueue(new)))
         except QueueNotFound:
-            log.warning("A submission was not stored: unknown queue (%s)", self._origin(new))
+            self._log_refusal(logging.WARNING, "unknown queue", new)
             return failure(NOT_FOUND.format(header.queue_name))
         except TooManyPending as full:
-            log.warning("A submission was not stored: MAX_PENDING_ANSWERS (%s)", self._origin(new))
+            self._log_refusal(logging.WARNING, "MAX_PENDING_ANSWERS", new)
             return failure(TOO_MANY_PENDING.format(full.number))
         except Exception as exc:  # database or storage; the message may quote the submission
-            kind = type(exc).__name__
-            log.error("A submission was not stored: %s (%s)", kind, self._origin(new))
+            self._log_refusal(logging.ERROR, type(exc).__name__, new)
             return failure(NOT_STORED)
 
-    def _origin(self, new: NewSubmission) -> str:
-        """Return account, queue, learner id and block, for the log."""
+    def _log_refusal(self, level: int, reason: str, new: NewSubmission) -> None:
+        """Log why a submission was not stored, with account, queue, learner id and block."""
         account, target = self.grader.grader_id, new.target
         where = f"learner {target.user_id}, block {target.usage_key}"
-        return f"account {account}, queue {new.queue_name!r}, {where}"
+        log.log(
+            level,
+            "A submission was not stored: %s (account %s, queue %r, %s)",
+            reason,
+            account,
+            new.queue_name,
+            where,
+            extra=about(target, new.queue_name) | LogFields(grader_id=account),
+        )
 
 
 def _uploads(request: Request) -> tuple[UploadedFile, ...]:

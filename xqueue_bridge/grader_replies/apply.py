@@ -23,6 +23,7 @@ from xqueue_bridge.grader_replies.backends.base import (
 from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, block_lock
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.queries import reply_to_apply
+from xqueue_bridge.log_fields import LogFields
 
 Status = ReceivedReply.Status
 
@@ -65,10 +66,12 @@ def apply_replies(reply_ids: Sequence[int]) -> None:
         try:
             apply_reply(reply_id)
         except ReceivedReply.DoesNotExist:
-            log.info("Reply %s is gone: its learner was retired", reply_id)
+            extra = LogFields(reply_id=reply_id)
+            log.info("Reply %s is gone: its learner was retired", reply_id, extra=extra)
         except Exception as exc:  # one failing reply must not block the batch
-            log.error("Reply %s could not be tried: %s", reply_id, type(exc).__name__)
-            _postpone(reply_id, type(exc).__name__)
+            name, extra = type(exc).__name__, LogFields(reply_id=reply_id)
+            log.error("Reply %s could not be tried: %s", reply_id, name, extra=extra)
+            _postpone(reply_id, name)
 
 
 def apply_due(limit: int = 100) -> int:
@@ -187,7 +190,7 @@ def _apply(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) 
     else:
         if result.applied:
             reply.status = Status.APPLIED
-            log.info("Reply %s applied", reply.pk)
+            retry.log_applied(reply)
         elif result.refusal and reply.status != Status.APPLIED:
             retry.mark_final(reply, Status.STALE, result.refusal)
         else:

@@ -77,6 +77,9 @@ def _apply_together(batch: Sequence[ReceivedReply], backend: BatchReplyBackend) 
     except Exception as exc:  # one reply may be at fault; each is attempted alone
         log.warning("A batch of %s replies was not applied: %s", len(batch), type(exc).__name__)
         return set()
-    applied = {reply.pk for reply, result in zip(batch, results, strict=True) if result.applied}
-    log.info("%s replies applied in a batch", len(applied))
+    applied = set()
+    for reply, result in zip(batch, results, strict=True):
+        if result.applied:
+            applied.add(reply.pk)
+            retry.log_applied(reply)
     return applied

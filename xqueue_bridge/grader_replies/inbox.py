@@ -25,6 +25,7 @@ from xqueue_bridge.grader_replies.learner_message import learner_message
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.signals import reply_not_applied, reply_received
 from xqueue_bridge.worker.enqueue import enqueue
 
@@ -98,7 +99,8 @@ def store_late_reply(submission_id: int, source: str, body: str, *, reply: Grade
         last_error="it came after the submission had failed",
         **_columns(body, reply),
     )
-    log.warning("A late reply to submission %s is kept", submission_id)
+    extra = LogFields(step=Step.LATE, submission_id=submission_id)
+    log.warning("A late reply to submission %s is kept", submission_id, extra=extra)
 
 
 def accept_late_replies(submission_id: int) -> None:

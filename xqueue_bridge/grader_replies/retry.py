@@ -26,6 +26,7 @@ from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.result_warnings import store_result_warnings
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.signals import reply_applied
 from xqueue_bridge.worker.backoff import backoff
 
@@ -130,7 +131,8 @@ def defer_or_mark_stale(reply: ReceivedReply, to_apply: ReplyToApply) -> None:
 
 def schedule_retry_or_bury(reply: ReceivedReply, error: str, max_attempts: int) -> None:
     """Schedule a retry, or mark the reply dead after ``max_attempts``."""
-    log.warning("Reply %s, attempt %s: %s", reply.pk, reply.attempts, error)
+    extra = fields_of(reply, Step.RETRY)
+    log.warning("Reply %s, attempt %s: %s", reply.pk, reply.attempts, error, extra=extra)
     if reply.attempts < max_attempts:
         _schedule_retry(reply, error)
     else:
@@ -152,8 +154,21 @@ def mark_final(reply: ReceivedReply, status: ReceivedReply.Status, error: str) -
     if not written:
         reply.refresh_from_db(fields=["status"])
     elif status != Status.APPLIED:
-        log.warning("Reply %s is %s: %s", reply.pk, status, error)
+        extra = fields_of(reply, Step(status))
+        log.warning("Reply %s is %s: %s", reply.pk, status, error, extra=extra)
         send_after_commit_not_applied(reply.pk, status, error)
+
+
+def log_applied(reply: ReceivedReply) -> None:
+    """Log that a reply was applied; call it after the transaction."""
+    log.info("Reply %s applied", reply.pk, extra=fields_of(reply, Step.APPLIED))
+
+
+def fields_of(reply: ReceivedReply, step: Step) -> LogFields:
+    """Return the fields of a log record about an attempt to apply a reply."""
+    submission = reply.submission
+    known = LogFields(step=step, submission_id=submission.pk, reply_id=reply.pk)
+    return about(submission, submission.queue_name) | known
 
 
 def _ledger_entry(

@@ -12,6 +12,7 @@ from opaque_keys.edx.keys import LearningContextKey
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.log_fields import LogFields
 from xqueue_bridge.stuck_answers.find import reads_platform, stuck_among
 from xqueue_bridge.stuck_answers.kinds import Kind, Outcome, Repaired, StuckAnswer
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -61,6 +62,7 @@ def _repair(answer: StuckAnswer) -> Repaired:
         answer.kind,
         answer.submission_id,
         repaired.outcome,
+        extra=LogFields(submission_id=answer.submission_id),
     )
     return repaired
 

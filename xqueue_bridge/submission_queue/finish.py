@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from functools import partial
 
@@ -17,6 +17,7 @@ from xqueue_bridge.data import ReopenRequest
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status, finished, sources_of
@@ -66,9 +67,8 @@ def fail(submission_id: int, deliveries: int) -> bool:
         ).update(**finished(Status.FAILED))
         if not failed:
             return False
+        transaction.on_commit(partial(_send_failure_signal, submission_id, deliveries))
         grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
-        transaction.on_commit(lambda: _send_failure_signal(submission_id))
-    log.warning("Submission %s failed after %s deliveries", submission_id, deliveries)
     return True
 
 
@@ -81,6 +81,8 @@ def supersede_expired(submission_id: int, deliveries: int) -> bool:
         is_replaced=True,
         status__in=sources_of(Status.SUPERSEDED),
     ).update(**finished(Status.SUPERSEDED))
+    if superseded:
+        log_superseded([submission_id])
     return bool(superseded)
 
 
@@ -111,9 +113,12 @@ def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collecti
         elif pk < newest_waited_for.get(dispatch, 0) and (
             status == Status.WAITING or (status == Status.LEASED and not is_replaced)
         ):
-            replaced.append(pk)
+            replaced.append((pk, status == Status.LEASED))
     if replaced:
-        _replace(replaced)
+        _replace([pk for pk, _is_held in replaced])
+        for pk, is_held in replaced:
+            extra = LogFields(step=Step.REPLACED if is_held else Step.SUPERSEDED, submission_id=pk)
+            log.info("Submission %s was replaced by a newer answer", pk, extra=extra)
     if wanted:
         offer_again(wanted, (Status.SUPERSEDED,))
     if held:
@@ -124,14 +129,27 @@ def supersede_open(user_id: int, course_key: LearningContextKey, usage_key: Usag
     """Supersede a learner's open submissions at a block; return their number.
 
     Used when the state is deleted. A grader that holds a lease may still post its result. A
-    submission that a saved state waits for again (from a page loaded earlier) is requeued.
+    submission that a saved state waits for again (from a page loaded earlier) is requeued. Call it
+    in a transaction. Two statements at most.
     """
-    return Submission.objects.filter(
+    rows = Submission.objects.filter(
         user_id=user_id,
         usage_key=usage_key,
         course_key=course_key,
         status__in=(Status.WAITING, Status.LEASED),
-    ).update(**finished(Status.SUPERSEDED))
+    )
+    ids = list(rows.select_for_update().values_list("pk", flat=True))
+    if ids:
+        rows.filter(pk__in=ids).update(**finished(Status.SUPERSEDED))
+        log_superseded(ids)
+    return len(ids)
+
+
+def log_superseded(submission_ids: Iterable[int]) -> None:
+    """Log that graders are not offered these submissions any more."""
+    for pk in submission_ids:
+        extra = LogFields(step=Step.SUPERSEDED, submission_id=pk)
+        log.info("Submission %s was superseded", pk, extra=extra)
 
 
 def requeue(submission_ids: Collection[int]) -> int:
@@ -170,7 +188,8 @@ def _requeue(submission_id: int) -> bool:
     except Exception as exc:  # the host's code that loads the block; its message is not logged
         reason = type(exc).__name__
     if reason:
-        log.warning("Submission %s is not requeued: %s", submission_id, reason)
+        extra = LogFields(submission_id=submission_id)
+        log.warning("Submission %s is not requeued: %s", submission_id, reason, extra=extra)
         return False
     # Does nothing without a late reply. Not earlier, because ``reopen`` can hold the block lock.
     keys = frozenset({row.queue_key})
@@ -187,6 +206,8 @@ def _requeue_reopened(row: Submission) -> None:
     grader_replies.accept_late_replies(row.pk)
     if grader_replies.has_valid_reply(row.pk):
         Submission.objects.filter(pk=row.pk).update(**finished(Status.ANSWERED))
+        extra = LogFields(step=Step.ANSWERED, submission_id=row.pk)
+        log.info("Submission %s is answered by its late result", row.pk, extra=extra)
 
 
 def _replace(submission_ids: Collection[int]) -> None:
@@ -224,10 +245,15 @@ def offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -
             pullkey_digest="",
             is_replaced=False,
         )
+    for pk in submission_ids if changed else ():
+        extra = LogFields(step=Step.REQUEUED, submission_id=pk)
+        log.info("Submission %s is offered to graders again", pk, extra=extra)
     return changed
 
 
-def _send_failure_signal(submission_id: int) -> None:
+def _send_failure_signal(submission_id: int, deliveries: int) -> None:
+    extra = LogFields(step=Step.FAILED, submission_id=submission_id)
+    log.warning("Submission %s failed after %s deliveries", submission_id, deliveries, extra=extra)
     submission_failed.send_robust(
         Submission, submission_id=submission_id, reason="delivered too often without a result"
     )

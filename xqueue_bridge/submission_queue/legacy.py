@@ -8,6 +8,7 @@ an ``unmatched`` submission, and deleted if no state waits for it within an hour
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -19,6 +20,7 @@ from django.utils import timezone
 from xqueue_bridge.data import Target, XHeader
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.parsed_result import (
     ParsedResult,
@@ -28,6 +30,8 @@ from xqueue_bridge.submission_queue.parsed_result import (
 )
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker.after_response import run_after_response
+
+log = logging.getLogger(__name__)
 
 #: Maximum of different replies to one submission whose key the state no longer waits for.
 MAX_REPLIES = 16
@@ -183,6 +187,14 @@ def _store_unmatched(target: Target, header: XHeader, result: ParsedResult) -> R
 
 def _store(submission: Submission, result: ParsedResult) -> Receipt:
     """Store the reply in the caller's transaction; an invalid one with a failure reply."""
+    is_valid = not result.stopped and submission.dispatch in result.dispatches
+    log.info(
+        "Submission %s got a reply (%s)",
+        submission.pk,
+        result.source,
+        extra=about(submission, submission.queue_name)
+        | LogFields(step=Step.ANSWERED if is_valid else Step.REFUSED, submission_id=submission.pk),
+    )
     if result.stopped:
         store_stopped(submission.pk, result)
         return Receipt(200, "stopped by a filter, and the learner is told")

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
@@ -47,16 +48,21 @@ def failed_submissions() -> QuerySet[Submission]:
 def move_submissions(submission_ids: Collection[int], queue_name: str) -> int:
     """Move those of the submissions that no grader holds to a queue; return how many.
 
-    They keep their age, and deliveries count anew. One statement.
+    They keep their age, and deliveries count anew. Call it in a transaction. Two statements.
     """
     rows = unheld_submissions().filter(pk__in=submission_ids)
-    return rows.update(
+    ids = list(rows.select_for_update().values_list("pk", flat=True))
+    Submission.objects.filter(pk__in=ids).update(
         queue_name=queue_name,
         status=Status.WAITING,
         deliveries=0,
         pullkey_digest="",
         grader=None,
     )
+    for pk in ids:
+        extra = LogFields(step=Step.MOVED, submission_id=pk, queue_name=queue_name)
+        log.info("Submission %s was moved to queue %s by an operator", pk, queue_name, extra=extra)
+    return len(ids)
 
 
 def end_submissions(submission_ids: Collection[int]) -> int:
@@ -68,12 +74,19 @@ def end_submissions(submission_ids: Collection[int]) -> int:
 
 
 def release_leases(grader: Grader) -> int:
-    """End the leases of a grader, so that its submissions are offered at once; return how many."""
+    """End the leases of a grader, so that its submissions are offered at once; return how many.
+
+    Call it in a transaction. Two statements.
+    """
     held = Submission.objects.filter(
         status=Status.LEASED, available_at__gt=DatabaseNow(), grader=grader
     ).exclude(pullkey_digest="")
-    now = DatabaseNow()
-    return held.update(pullkey_digest="", available_at=now, due_at=now)
+    ids, now = list(held.select_for_update().values_list("pk", flat=True)), DatabaseNow()
+    Submission.objects.filter(pk__in=ids).update(pullkey_digest="", available_at=now, due_at=now)
+    for pk in ids:
+        extra = LogFields(step=Step.RELEASED, submission_id=pk, grader_id=grader.pk)
+        log.info("The lease of submission %s was ended by an operator", pk, extra=extra)
+    return len(ids)
 
 
 def _end(submission_id: int) -> bool:
@@ -84,13 +97,14 @@ def _end(submission_id: int) -> bool:
         .update(**finished(Status.FAILED), pullkey_digest="")
     )
     if ended:
-        grader_replies.store_failure_reply(submission_id, str(grader_replies.ENDED_MESSAGE))
         transaction.on_commit(partial(_send_signal, submission_id))
+        grader_replies.store_failure_reply(submission_id, str(grader_replies.ENDED_MESSAGE))
     return bool(ended)
 
 
 def _send_signal(submission_id: int) -> None:
-    log.warning("The grading of submission %s was ended by an operator", submission_id)
+    extra = LogFields(step=Step.ENDED, submission_id=submission_id)
+    log.warning("The grading of submission %s was ended by an operator", submission_id, extra=extra)
     submission_failed.send_robust(
         Submission, submission_id=submission_id, reason="ended by an operator"
     )

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.log_fields import LogFields
 from xqueue_bridge.signals import grader_paused
 from xqueue_bridge.submission_queue.grader_models import GraderPause
 from xqueue_bridge.submission_queue.models import Submission
@@ -96,6 +97,11 @@ def _send_signal(pause: GraderPause, seconds: float) -> None:
         pause.queue_name,
         pause.invalid_replies,
         pause.last_error,
+        extra=LogFields(
+            submission_id=pause.last_submission_id,
+            grader_id=pause.grader_id,
+            queue_name=pause.queue_name,
+        ),
     )
     grader_paused.send_robust(
         GraderPause,

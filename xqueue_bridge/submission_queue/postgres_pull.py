@@ -15,6 +15,7 @@ from functools import cache
 from django.db import connection
 
 from xqueue_bridge.data import PulledSubmission, StoredFile
+from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.option_groups import QueueOptions
 from xqueue_bridge.submission_queue.grader_models import GraderPause
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
@@ -50,10 +51,18 @@ def pull_at_once(
     submission_id, deliveries, body, files, points = row
     if submission_id is None:
         return None, False
-    log.info("Submission %s leased to grader %s", submission_id, grader_id)
+    log_pull(submission_id, queue_name, grader_id)
     stored = tuple(StoredFile(*entry) for entry in json.loads(files))
     worth = json.loads(points)
     return PulledSubmission(submission_id, deliveries, pullkey, body, stored, worth), True
+
+
+def log_pull(submission_id: int, queue_name: str, grader_id: int | None) -> None:
+    """Log that a submission was leased to a grader."""
+    extra = LogFields(
+        step=Step.PULLED, submission_id=submission_id, queue_name=queue_name, grader_id=grader_id
+    )
+    log.info("Submission %s leased to grader %s", submission_id, grader_id, extra=extra)
 
 
 @cache

@@ -23,12 +23,13 @@ from xqueue_bridge.data import NewSubmission, PulledSubmission, StoredFile
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
+from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.finish import fail, supersede_expired
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent, pullkey_digest
 from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
 from xqueue_bridge.submission_queue.pauses import is_paused
-from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
+from xqueue_bridge.submission_queue.postgres_pull import log_pull, pull_at_once
 from xqueue_bridge.submission_queue.priorities import Standing, standing
 from xqueue_bridge.submission_queue.states import Status, sources_of
 from xqueue_bridge.worker.announce import QUEUE, announce
@@ -84,7 +85,13 @@ def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
             content.delete()
         files.delete_files(stored)
         raise
-    log.info("Submission %s entered queue %s", submission.pk, submission.queue_name)
+    log.info(
+        "Submission %s entered queue %s",
+        submission.pk,
+        submission.queue_name,
+        extra=about(new.target, submission.queue_name)
+        | LogFields(step=Step.QUEUED, submission_id=submission.pk),
+    )
     announce(f"{QUEUE}{submission.queue_name}")
     return min(before.length + 1, LENGTH_LIMIT)
 
@@ -165,7 +172,9 @@ def give_back(pulled: PulledSubmission) -> bool:
         pullkey_digest="",
     )
     if given_back:
-        log.info("Submission %s was given back: its grader was gone", pulled.submission_id)
+        pk = pulled.submission_id
+        extra = LogFields(step=Step.GIVEN_BACK, submission_id=pk)
+        log.info("Submission %s was given back: its grader was gone", pk, extra=extra)
     return bool(given_back)
 
 
@@ -273,5 +282,5 @@ def _claim(
     )
     if not claimed:
         return None
-    log.info("Submission %s leased to grader %s", submission_id, grader_id)
+    log_pull(submission_id, queue_name, grader_id)
     return pullkey

@@ -6,6 +6,7 @@ It enters the same work index as an answer, and is due later than every answer o
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Collection
@@ -18,9 +19,13 @@ from xqueue_bridge.conf import queue_options
 from xqueue_bridge.data import Dispatch, Target
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.log_fields import LogFields, Step, about
+from xqueue_bridge.submission_queue.finish import log_superseded
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.priorities import regrade_delay
 from xqueue_bridge.submission_queue.states import Status, finished, sources_of
+
+log = logging.getLogger(__name__)
 
 #: Regrades of a queue that may be open at once. So many at most are ahead of the answers that
 #: enter the queue when these regrades have become due.
@@ -66,7 +71,7 @@ def enqueue_regrade(original_id: int) -> Submission | None:
         files=original.content.files,  # the files themselves are not copied
     )
     max_age = timedelta(seconds=queue_options(original.queue_name).MAX_AGE_SECONDS)
-    return Submission.objects.create(
+    row = Submission.objects.create(
         content=content,
         queue_name=original.queue_name,
         status=Status.WAITING,
@@ -81,15 +86,24 @@ def enqueue_regrade(original_id: int) -> Submission | None:
         queue_key=f"regrade-{original_id}-{secrets.token_hex(8)}",
         regrade_of=original_id,
     )
+    log.info(
+        "Submission %s, a regrade of %s, entered queue %s",
+        row.pk,
+        original_id,
+        row.queue_name,
+        extra=about(row, row.queue_name) | LogFields(step=Step.QUEUED, submission_id=row.pk),
+    )
+    return row
 
 
 def supersede_regrade(submission_id: int) -> bool:
     """Supersede an open regrade, so that no grader is offered it; False if it is finished."""
-    return bool(
-        Submission.objects.filter(
-            pk=submission_id, status__in=sources_of(Status.SUPERSEDED)
-        ).update(**finished(Status.SUPERSEDED))
-    )
+    superseded = Submission.objects.filter(
+        pk=submission_id, status__in=sources_of(Status.SUPERSEDED)
+    ).update(**finished(Status.SUPERSEDED))
+    if superseded:
+        log_superseded([submission_id])
+    return bool(superseded)
 
 
 def has_newer_answer(original_id: int, target: Target, answer_id: str) -> bool:

@@ -23,6 +23,7 @@ from xqueue_bridge.db.update import update
 from xqueue_bridge.exceptions import InvalidField, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.lms import filters
+from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.protocol.codes import Code
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
@@ -118,7 +119,16 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
     # Retried after a deadlock.
     answered = in_transaction(answer)
     if answered:
-        log.info("Submission %s answered by grader %s", lease.submission_id, grader.grader_id)
+        log.info(
+            "Submission %s answered by grader %s",
+            lease.submission_id,
+            grader.grader_id,
+            extra=LogFields(
+                step=Step.ANSWERED,
+                submission_id=lease.submission_id,
+                grader_id=grader.grader_id,
+            ),
+        )
     return answered
 
 

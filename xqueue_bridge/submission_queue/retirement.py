@@ -8,6 +8,7 @@ retirement completes it.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import partial
@@ -20,6 +21,7 @@ from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.archive_retirement import (
     archived_to_retire,
@@ -27,6 +29,8 @@ from xqueue_bridge.submission_queue.archive_retirement import (
 )
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status, sources_of
+
+log = logging.getLogger(__name__)
 
 
 def submissions_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
@@ -60,6 +64,9 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
         removed = _remove_files(submission_ids)
         retired = in_transaction(partial(retire, submission_ids))
         grader_replies.retire_locks(user_id, usage_keys)
+        for pk in submission_ids:
+            extra = LogFields(step=Step.RETIRED, submission_id=pk, user_id=user_id)
+            log.info("Submission %s was retired", pk, extra=extra)
         yield removed + retired
     yield from retire_archived(user_id, mode)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.utils import translation
 from django.utils.module_loading import import_string
@@ -15,6 +16,7 @@ from xqueue_bridge.exceptions import InvalidHeader, LimitExceeded, XQueueBridgeE
 from xqueue_bridge.http_client import Auth
 from xqueue_bridge.lms.block import ProblemBlock, course_key
 from xqueue_bridge.lms.callback_url import read_dispatch
+from xqueue_bridge.log_fields import LogFields
 from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.xqueue_service import messages
 from xqueue_bridge.xqueue_service.submission_filter import filter_submission
@@ -71,12 +73,14 @@ class XQueueInterface:
             error, msg = 1, messages.harmless(str(refusal))
             with translation.override("en"):
                 reason = messages.harmless(str(refusal))
-            log.warning("A submission was not sent: %s (%s)", reason, self._origin(parsed))
+            extra = self._log_fields(parsed)
+            log.warning("A submission was not sent: %s (%s)", reason, _origin(extra), extra=extra)
         except Exception as exc:  # the platform expects a tuple for every error
             # The exception's message is not logged, because it can quote the learner's work.
             trace = "".join(traceback.format_tb(exc.__traceback__))
-            origin, kind = self._origin(parsed), type(exc).__name__
-            log.error("A submission was not sent: %s (%s)\n%s", kind, origin, trace)
+            extra, kind = self._log_fields(parsed), type(exc).__name__
+            text = "A submission was not sent: %s (%s)\n%s"
+            log.error(text, kind, _origin(extra), trace, extra=extra)
             error, msg = 1, str(messages.NOT_STORED)
         failure = _failure_class() if error and _costs_an_attempt(parsed) else None
         if failure is not None:
@@ -96,14 +100,23 @@ class XQueueInterface:
 
         return SubmissionsTable(self._block)
 
-    def _origin(self, header: XHeader | None) -> str:
-        """Return queue, learner id and block of a submission, for the log."""
-        queue_name = "unknown" if header is None else repr(header.queue_name)
-        if self._block is None:
-            return f"queue {queue_name}"
-        scope_ids = getattr(self._block, "scope_ids", None)
-        learner, block = (getattr(scope_ids, name, None) for name in ("user_id", "usage_id"))
-        return f"queue {queue_name}, learner {learner}, block {block}"
+    def _log_fields(self, header: XHeader | None) -> LogFields:
+        """Return queue, learner id and block of a submission, as far as they are known."""
+        known = LogFields()
+        if header is not None:
+            known["queue_name"] = header.queue_name
+        if self._block is not None:
+            scope_ids: Any = getattr(self._block, "scope_ids", None)
+            known["user_id"] = getattr(scope_ids, "user_id", None)
+            known["usage_key"] = getattr(scope_ids, "usage_id", None)
+        return known
+
+
+def _origin(known: LogFields) -> str:
+    queue_name = repr(known["queue_name"]) if "queue_name" in known else "unknown"
+    if "usage_key" not in known:
+        return f"queue {queue_name}"
+    return f"queue {queue_name}, learner {known['user_id']}, block {known['usage_key']}"
 
 
 def _costs_an_attempt(header: XHeader | None) -> bool:

@@ -36,6 +36,7 @@ from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.block import ProblemBlock
+from xqueue_bridge.log_fields import LogFields
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,10 @@ def _grade_again(
 def _grade(block: ProblemBlock, to_apply: ReplyToApply, answer_id: str) -> ApplyResult:
     maximum = blocks.answer_points(block).get(answer_id)
     if blocks.is_removed(block, answer_id):
-        log.warning("Reply %s is to a part that the problem no longer has", to_apply.reply_id)
+        extra = LogFields(submission_id=to_apply.submission_id, reply_id=to_apply.reply_id)
+        log.warning(
+            "Reply %s is to a part that the problem no longer has", to_apply.reply_id, extra=extra
+        )
         blocks.stop_waiting(block, answer_id)
         maximum = 0
     points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
