@@ -179,8 +179,12 @@ def test_ledger_list_shows_and_filters_outcomes(admin_client):
     """SG39: staff see the outcome of each reply in the ledger, and can filter by it."""
     target = new_submission().target
     for outcome in learner_state.Outcome:
-        entry = learner_state.LedgerEntry(
-            f"r:{outcome}", 7, target.course_key, target.usage_key, outcome
+        entry = learner_state.ScoreLedger(
+            idempotency_key=f"r:{outcome}",
+            user_id=7,
+            course_key=target.course_key,
+            usage_key=target.usage_key,
+            outcome=outcome,
         )
         learner_state.record_outcomes([entry])
     listed = admin_client.get(page("scoreledger")).text

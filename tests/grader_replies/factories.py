@@ -17,7 +17,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply, ReplyToApply, Target
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies.backends.base import OnApplied
-from xqueue_bridge.grader_replies.inbox import digest_of
+from xqueue_bridge.grader_replies.inbox import storable
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state.models import StudentModule
@@ -85,7 +85,7 @@ def make_reply(submission: Submission, body: str = GOOD, **fields: Any) -> Recei
         submission=submission,
         source="put_result",
         body=body,
-        digest=digest_of(body),
+        digest=storable(body)[1],
         **{"received_at": now, "next_attempt_at": now, **parsed, **fields},
     )
 

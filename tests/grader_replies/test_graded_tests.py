@@ -16,7 +16,7 @@ from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.data import GradedTest, GraderReply
 from xqueue_bridge.grader_replies import graded_tests
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK, make_feedback
-from xqueue_bridge.grader_replies.learner_message import learner_message
+from xqueue_bridge.grader_replies.inbox import learner_message
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.protocol.schemas import schema

@@ -50,8 +50,12 @@ def grade(keys: list[RowKey]) -> int:
         learner_state.save_rows(list(rows.values()), Reason.REPLY)
         learner_state.record_outcomes(
             [
-                learner_state.LedgerEntry(
-                    f"reply:{key.user_id}", key.user_id, COURSE, BLOCK, "applied"
+                learner_state.ScoreLedger(
+                    idempotency_key=f"reply:{key.user_id}",
+                    user_id=key.user_id,
+                    course_key=COURSE,
+                    usage_key=BLOCK,
+                    outcome="applied",
                 )
                 for key in rows
             ]

@@ -17,7 +17,7 @@ from tests.property_examples import few
 from tests.submission_queue.factories import GOOD_REPLY, make_grader, new_submission
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.grader_replies.learner_message import SHORTENED_MESSAGE
+from xqueue_bridge.grader_replies.inbox import SHORTENED_MESSAGE
 from xqueue_bridge.grader_replies.models import ReceivedReply, ReplyCodeCount
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue import finish, queue, results

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import asdict
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,7 +13,6 @@ from django.core.management import CommandError, call_command
 
 from tests.grader_replies import factories
 from tests.grader_replies.factories import COURSE
-from xqueue_bridge.grader_replies.graded_tests import stored_tests
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 
@@ -31,7 +31,7 @@ def applied(name: str, **members: object) -> ReceivedReply:
         body,
         status="applied",
         score_applied=0.5,
-        tests=stored_tests(parsed.tests),
+        tests=[asdict(test) for test in parsed.tests],
         staff_note=parsed.staff_note,
     )
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import ApplyResult, ReplyToApply
+from xqueue_bridge.data import ReplyToApply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies import batch, queries, retry
 from xqueue_bridge.grader_replies.backends.base import (
@@ -45,8 +45,9 @@ def apply_reply(reply_id: int) -> ReceivedReply.Status:
     reply = queries.with_submission().get(pk=reply_id)
     due_at = reply.next_attempt_at
     # The first attempt is due regardless of this machine's clock.
-    if due_at is not None and (reply.attempts == 0 or due_at <= timezone.now()):
-        _attempt(reply, backend)
+    is_due = due_at is not None and (reply.attempts == 0 or due_at <= timezone.now())
+    if is_due and _attempt(reply, backend):
+        _attempt_skipped(reply, backend)
     return Status(reply.status)
 
 
@@ -105,7 +106,9 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
         next_attempt_at=timezone.now(),
     )
     for reply_id in reply_ids:
-        _attempt(queries.with_submission().get(pk=reply_id), backend)
+        reply = queries.with_submission().get(pk=reply_id)
+        if _attempt(reply, backend):
+            _attempt_skipped(reply, backend)
 
 
 def dead_replies() -> Any:
@@ -126,19 +129,19 @@ def _postpone(reply_id: int, error: str) -> None:
         retry.schedule_retry_or_bury(reply, error, options().MAX_ATTEMPTS)
 
 
-def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> None:
-    """Attempt one reply, and replies to the same block that were skipped because of the lock."""
+def _attempt_skipped(reply: ReceivedReply, backend: ReplyBackend) -> None:
+    """Attempt the replies to the block of ``reply`` that were skipped while its lock was held."""
     tried = {reply.pk}
-    had_lock = _attempt_one(reply, backend)
+    had_lock = True
     while had_lock and len(tried) < DRAIN_LIMIT:
         following = queries.next_for_same_block(reply, tried)
         if following is None:
             break
         tried.add(following.pk)
-        had_lock = _attempt_one(following, backend)
+        had_lock = _attempt(following, backend)
 
 
-def _attempt_one(reply: ReceivedReply, backend: ReplyBackend) -> bool:
+def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> bool:
     """Attempt one reply; return whether the block lock was held, so that others were skipped."""
     if reply.submission.answers_by_callback:
         backend = get_reply_backend("callback")
@@ -176,11 +179,11 @@ def _claim(reply: ReceivedReply) -> bool:
 
 
 def _apply(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) -> None:
-    def on_applied(result: ApplyResult) -> None:
-        retry.mark_applied([retry.Applied(reply, result)], backend.recheck_seconds)
-
     try:
-        result = backend.apply(to_apply, on_applied)
+        result = backend.apply(
+            to_apply,
+            lambda applied: retry.mark_applied([(reply, applied)], backend.recheck_seconds),
+        )
     except PermanentApplyError as exc:
         retry.schedule_retry_or_bury(reply, str(exc), PERMANENT_ATTEMPTS)
     except TransientApplyError as exc:

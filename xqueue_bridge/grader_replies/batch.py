@@ -65,7 +65,7 @@ def _apply_together(batch: Sequence[ReceivedReply], backend: BatchReplyBackend) 
 
     def on_applied(results: Sequence[ApplyResult]) -> None:
         pairs = zip(batch, results, strict=True)
-        applied = [retry.Applied(reply, result) for reply, result in pairs if result.applied]
+        applied = [(reply, result) for reply, result in pairs if result.applied]
         if applied:
             retry.mark_applied(applied)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import escape, unescape
-from html.parser import HTMLParser
 
 #: Replaces empty feedback, because capa refuses an empty message.
 NO_FEEDBACK = '<div class="external-grader-empty"></div>'
@@ -56,14 +55,15 @@ UNWRAPPED_TAGS = _names(
 )
 #: Elements that a parser never nests: void elements, parts of a table, and single elements.
 _UNCOUNTED = VOID_TAGS | _names("body colgroup head html tbody td tfoot th thead tr")
-#: Elements with an optional end tag -> elements that are closed when one of them begins.
-_ENDS_AT_NEXT = {"dd": {"dd", "dt"}, "dt": {"dd", "dt"}, "li": {"li"}}
 _END_OMITTED = _names("dd dt li p")
 #: The start of one of these closes an open <p>; its end closes the items and <p> in it.
 _BLOCKS = _names(
     "article aside blockquote center dd details div dl dt fieldset figcaption figure footer form "
     "h1 h2 h3 h4 h5 h6 header li main nav ol p pre section summary ul"
 )
+#: Start tag -> the open elements with an optional end tag that it ends.
+_ENDS: dict[str, frozenset[str]] = {tag: _names("p") for tag in _BLOCKS}
+_ENDS |= {"dd": _names("dd dt p"), "dt": _names("dd dt p"), "li": _names("li p")}
 ALLOWED_ATTRIBUTES = {
     "*": {"class", "dir", "lang", "title"},
     "a": {"href"},
@@ -97,6 +97,10 @@ _RAW_TEXT = re.compile("<textarea", re.IGNORECASE)
 
 _ATTRIBUTE_END = re.compile(r"[\s/\"']")
 
+# A tag and an attribute as nh3 writes them, and the line end that follows a tag.
+_WRITTEN_TAG = re.compile(r'<(/?)([a-z0-9]+)((?:[^<>"]|"[^"]*+")*+)>(\n?)')
+_WRITTEN_ATTRIBUTE = re.compile(r'([^\s="]+)="([^"]*+)"')
+
 
 def make_feedback(text: str) -> str:
     """Return ``text`` as well-formed markup without active content.
@@ -121,7 +125,7 @@ def make_feedback(text: str) -> str:
 
 def as_text(text: str) -> str:
     """Return cleaned text as preformatted text, as markup that is too complex is shown."""
-    first = "\n" if text.startswith("\n") else ""  # as in _XmlWriter.handle_data
+    first = "\n" if text.startswith("\n") else ""  # as in _as_xml
     return f"<pre>{first}{escaped(text)}</pre>"
 
 
@@ -150,7 +154,7 @@ def _text_out_of_brackets(text: str) -> str:
 def _work(markup: str) -> int:
     """Return an upper estimate of the cost of parsing ``markup``; stop at ``MAX_WORK``."""
     opened: list[str] = []
-    work = _escapes(markup)
+    work = sum(map(markup.count, "&\xa0"))
     if _RAW_TEXT.search(markup):  # it cannot be given to nh3 in pieces
         work *= max(1, len(markup) // 20_000)
     for found in _TAG_OR_BRACKET.finditer(markup):
@@ -158,19 +162,13 @@ def _work(markup: str) -> int:
         if found[1]:
             _close(opened, tag)
         elif tag not in _UNCOUNTED:
-            _open(opened, tag)
+            while opened and opened[-1] in _ENDS.get(tag, ()):
+                opened.pop()
+            opened.append(tag)
         work += len(opened) + TAG_WORK + len(_ATTRIBUTE_END.findall(found[0])) ** 2 // 1000
         if work > MAX_WORK:
             break
     return work
-
-
-def _open(opened: list[str], tag: str) -> None:
-    if opened and opened[-1] == "p" and tag in _BLOCKS:
-        opened.pop()
-    if opened and opened[-1] in _ENDS_AT_NEXT.get(tag, ()):
-        opened.pop()
-    opened.append(tag)
 
 
 def _close(opened: list[str], tag: str) -> None:
@@ -185,8 +183,10 @@ def _close(opened: list[str], tag: str) -> None:
 def _sanitised(markup: str) -> str:
     import nh3  # a grader without it checks its replies all the same
 
+    if sum(map(markup.count, "&\xa0")) > MAX_ESCAPES and not _RAW_TEXT.search(markup):
+        markup = _in_pieces(markup)
     return nh3.clean(
-        _in_pieces(markup),
+        markup,
         tags=set(ALLOWED_TAGS),
         clean_content_tags=set(EMPTIED_TAGS),
         attributes=ALLOWED_ATTRIBUTES,
@@ -198,8 +198,6 @@ def _sanitised(markup: str) -> str:
 
 def _in_pieces(markup: str) -> str:
     """Insert comments, which nh3 removes, into text with very many escaped characters."""
-    if _escapes(markup) <= MAX_ESCAPES or _RAW_TEXT.search(markup):
-        return markup
     pieces: list[str] = []
     end = 0
     for tag in _TAG_OR_BRACKET.finditer(markup):
@@ -207,10 +205,6 @@ def _in_pieces(markup: str) -> str:
         pieces.append(tag[0])
         end = tag.end()
     return "".join(pieces + _text_in_pieces(markup[end:]))
-
-
-def _escapes(markup: str) -> int:
-    return markup.count("&") + markup.count("\xa0")
 
 
 def _text_in_pieces(text: str) -> list[str]:
@@ -232,46 +226,25 @@ def _attribute(_tag: str, name: str, value: str) -> str | None:
 
 
 def _as_xml(markup: str) -> str | None:
-    """Return sanitised HTML as XML, or None if it is nested too deep."""
-    writer = _XmlWriter()
-    writer.feed(markup)
-    writer.close()
-    return None if writer.deepest > MAX_DEPTH else "".join(writer.parts)
+    """Return HTML that nh3 has written as XML, or None if it is nested too deep."""
+    parts: list[str] = []
+    end = depth = 0
+    for tag in _WRITTEN_TAG.finditer(markup):
+        slash, name, attributes, line_end = tag.groups()
+        if name not in VOID_TAGS:
+            depth += -1 if slash else 1
+            if depth > MAX_DEPTH:
+                return None
+        parts.append(f"{markup[end : tag.start()]}<{slash}{name}")
+        for attribute, value in sorted(_WRITTEN_ATTRIBUTE.findall(attributes)):
+            parts.append(f' {attribute}="{escaped(unescape(value), quote=True)}"')
+        # An HTML parser skips the first line end in <pre>, so a second one is written.
+        is_skipped = name == "pre" and not slash
+        parts.append(f"{'/' if name in VOID_TAGS else ''}>{line_end * (1 + is_skipped)}")
+        end = tag.end()
+    return clean_text("".join(parts) + markup[end:]).replace("&nbsp;", "&#160;")
 
 
 def escaped(text: str, *, quote: bool = False) -> str:
     """Return text as XML text."""
     return escape(clean_text(text), quote=quote).replace("\xa0", "&#160;")
-
-
-class _XmlWriter(HTMLParser):
-    """Write void elements and escapes as in XML; the input is well-formed already."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self.depth = self.deepest = 0
-        self.opens_pre = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        written = "".join(
-            f' {name}="{escaped(value or "", quote=True)}"' for name, value in sorted(attrs)
-        )
-        self.parts.append(f"<{tag}{written}{'/' if tag in VOID_TAGS else ''}>")
-        if tag not in VOID_TAGS:
-            self.depth += 1
-            self.deepest = max(self.deepest, self.depth)
-        self.opens_pre = tag == "pre"
-
-    def handle_endtag(self, tag: str) -> None:
-        self.opens_pre = False
-        if tag not in VOID_TAGS:
-            self.depth -= 1
-            self.parts.append(f"</{tag}>")
-
-    def handle_data(self, data: str) -> None:
-        # An HTML parser skips the first line end in <pre>, so a second one is written.
-        if self.opens_pre and data.startswith("\n"):
-            self.parts.append("\n")
-        self.opens_pre = False
-        self.parts.append(escaped(data))

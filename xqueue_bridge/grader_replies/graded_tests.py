@@ -1,4 +1,4 @@
-"""The tests and the staff note of a reply: parsing, storing as JSON, and the learner's table. Pure.
+"""The tests and the staff note of a reply: parsing, and the learner's table. Pure.
 
 Both are extensions of the XQueue protocol. Neither is worth a grade: what is malformed is ignored,
 and what is too long is shortened, with a warning.
@@ -7,8 +7,7 @@ and what is too long is shortened, with a warning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from xqueue_bridge.data import GradedTest
 from xqueue_bridge.grader_replies.feedback import as_text, clean_text, escaped
@@ -44,17 +43,12 @@ class _Malformed(ValueError):
     """The member at fault."""
 
 
-def parse_tests(
-    members: Mapping[str, object], warnings: list[ReplyWarning]
-) -> tuple[GradedTest, ...]:
+def parse_tests(given: object, warnings: list[ReplyWarning]) -> tuple[GradedTest, ...]:
     """Return the tests of a reply, and append to ``warnings``; no tests if one is malformed.
 
     A table that silently lacks a test would mislead, and a test whose ``visible`` cannot be read
     could show what is hidden.
     """
-    given = members.get("tests")
-    if given is None:
-        return ()
     try:
         if not isinstance(given, list):
             raise _Malformed("tests")
@@ -69,11 +63,8 @@ def parse_tests(
     return tests
 
 
-def parse_staff_note(members: Mapping[str, object], warnings: list[ReplyWarning]) -> str:
-    """Return the note for staff, and append to ``warnings``; "" if there is none."""
-    given = members.get("staff_note")
-    if given is None:
-        return ""
+def parse_staff_note(given: object, warnings: list[ReplyWarning]) -> str:
+    """Return the note for staff, and append to ``warnings``; "" if it is no text."""
     if not isinstance(given, str):
         warnings.append(ReplyWarning(Code.STAFF_NOTE_IGNORED, "staff_note"))
         return ""
@@ -82,11 +73,6 @@ def parse_staff_note(members: Mapping[str, object], warnings: list[ReplyWarning]
         sizes = {"characters": len(note), "kept": MAX_NOTE}
         warnings.append(ReplyWarning(Code.STAFF_NOTE_SHORTENED, "staff_note", sizes))
     return note[:MAX_NOTE]
-
-
-def stored_tests(tests: Iterable[GradedTest]) -> list[dict[str, Any]]:
-    """Return the tests as they are stored."""
-    return [asdict(test) for test in tests]
 
 
 def table_of(tests: Sequence[GradedTest], texts: TableTexts) -> str:

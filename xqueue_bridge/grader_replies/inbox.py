@@ -6,13 +6,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 from django.utils.html import escape
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from xqueue_bridge.conf import options
@@ -20,12 +21,13 @@ from xqueue_bridge.data import GraderReply
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.code_counts import count_after_commit
-from xqueue_bridge.grader_replies.graded_tests import stored_tests
-from xqueue_bridge.grader_replies.learner_message import learner_message
+from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
+from xqueue_bridge.grader_replies.graded_tests import TableTexts, table_of
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import parse_reply
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.log_fields import LogFields, Step
+from xqueue_bridge.protocol.codes import Code
 from xqueue_bridge.signals import reply_not_applied, reply_received
 from xqueue_bridge.worker.enqueue import enqueue
 
@@ -46,6 +48,9 @@ ENDED_MESSAGE = gettext_lazy(
     "Staff have ended the grading of your answer. This says nothing about your answer. You can "
     "submit it again."
 )
+
+#: Ends feedback that was too long.
+SHORTENED_MESSAGE = gettext_lazy("The feedback was too long. This is its beginning.")
 
 
 def store_reply(
@@ -78,13 +83,10 @@ def store_reply(
     if reply is None:
         send_after_commit_not_applied(row.pk, Status.REJECTED, str(error))
     else:
-        after_commit(partial(_send_signal_and_apply, row.pk, submission_id))
+        ids = {"reply_id": row.pk, "submission_id": submission_id}
+        after_commit(partial(reply_received.send_robust, ReceivedReply, **ids))
+        after_commit(partial(enqueue, "apply_reply", row.pk))
     return row.pk
-
-
-def _send_signal_and_apply(reply_id: int, submission_id: int) -> None:
-    reply_received.send_robust(ReceivedReply, reply_id=reply_id, submission_id=submission_id)
-    enqueue("apply_reply", reply_id)
 
 
 def store_late_reply(submission_id: int, source: str, body: str, *, reply: GraderReply) -> None:
@@ -153,19 +155,15 @@ def has_valid_reply(submission_id: int) -> bool:
 
 def record_if_duplicate(submission_id: int, body: str) -> bool:
     """Count a repeated reply in the score ledger; return whether it was accepted before."""
-    same = ReceivedReply.objects.filter(
-        submission_id=submission_id, digest=digest_of(_storable(body))
-    ).exclude(status=Status.REJECTED)
+    _text, digest = storable(body)
+    same = ReceivedReply.objects.filter(submission_id=submission_id, digest=digest).exclude(
+        status=Status.REJECTED
+    )
     reply_id = same.values_list("pk", flat=True).first()
     if reply_id is None:
         return False
     learner_state.record_duplicate(ledger_key(reply_id))
     return True
-
-
-def digest_of(text: str) -> str:
-    """Return the digest by which a repeated reply is recognised."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def submissions_with_replies(submission_ids: Collection[int]) -> tuple[set[int], set[int]]:
@@ -219,17 +217,14 @@ def _columns(
     body: str, reply: GraderReply | None, error: InvalidField | str = ""
 ) -> dict[str, object]:
     """Return the columns of a text, and of what was parsed of it or why it is invalid."""
-    text = _storable(body)
-    columns: dict[str, object] = {
-        "body": text[: options().MAX_REPLY_BYTES],
-        "digest": digest_of(text),
-    }
+    text, digest = storable(body)
+    columns: dict[str, object] = {"body": text[: options().MAX_REPLY_BYTES], "digest": digest}
     if reply is not None:
         columns |= {
             "correct": reply.correct,
             "score_given": reply.score,
             "message": learner_message(reply),
-            "tests": stored_tests(reply.tests),
+            "tests": [asdict(test) for test in reply.tests],
             "staff_note": reply.staff_note,
             "codes": [each.as_json() for each in reply.warnings],
         }
@@ -238,6 +233,31 @@ def _columns(
     return columns
 
 
-def _storable(body: str) -> str:
-    """Replace code points that no database stores; JSON that contains them is invalid."""
-    return body.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+def storable(body: str) -> tuple[str, str]:
+    """Return a body as databases can store it, and the digest that a repeated reply has, too.
+
+    JSON that contains what no database stores is invalid.
+    """
+    encoded = body.replace("\x00", "\ufffd").encode("utf-8", "replace")
+    return encoded.decode(), hashlib.sha256(encoded).hexdigest()
+
+
+def learner_message(reply: GraderReply) -> str:
+    """Return what a learner reads of a reply, in the active language.
+
+    That is its feedback, with a notice if it was too long, and with the table of its tests.
+    """
+    message = reply.msg
+    if any(each.code == Code.FEEDBACK_SHORTENED for each in reply.warnings):
+        message += f'<div class="external-grader-shortened">{escape(SHORTENED_MESSAGE)}</div>'
+    if not reply.tests:
+        return message
+    texts = TableTexts(
+        caption=_("Tests"),
+        test=_("Test"),
+        points=_("Points"),
+        of=_("%(score)s of %(maximum)s"),
+        message=_("Message"),
+        hidden=_("Tests that are not shown: %(count)d"),
+    )
+    return ("" if message == NO_FEEDBACK else message) + table_of(reply.tests, texts)

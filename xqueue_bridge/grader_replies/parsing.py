@@ -44,20 +44,29 @@ def parse_reply(
     """
     members = json_object(text, "xqueue_body", error=InvalidReply)
     given = members if graded else {"correct": False, "score": 0, **members}
-    raw = _msg(given.get("msg"))
-    correct, score = _correct(_required(given, "correct")), _score(_required(given, "score"))
+    raw = given.get("msg")
+    if isinstance(raw, list | dict):
+        raise InvalidReply("msg", "must be text", Code.MSG_INVALID)
+    raw = "" if raw is None else str(raw)
+    try:
+        correct, score = _correct(given["correct"]), _score(given["score"])
+    except KeyError as missing:
+        raise InvalidReply(missing.args[0], "is missing", Code.FIELD_MISSING) from None
     msg = _shortened(raw, max_feedback_bytes)
     feedback = (clean or make_feedback)(msg)
-    warnings = [*_grade_warnings(given, correct, score), *feedback_warnings(msg, feedback)]
+    warnings = _grade_warnings(given, correct, score)
+    if feedback != msg:
+        warnings += feedback_warnings(msg, feedback)
     if len(msg) < len(raw):
         sizes = {"characters": len(raw), "kept": len(msg)}
         warnings.append(ReplyWarning(Code.FEEDBACK_SHORTENED, "msg", sizes))
+    tests, note = given.get("tests"), given.get("staff_note")
     return GraderReply(
         correct=correct,
         score=score,
         msg=feedback if feedback.strip() else NO_FEEDBACK,
-        tests=parse_tests(given, warnings),
-        staff_note=parse_staff_note(given, warnings),
+        tests=() if tests is None else parse_tests(tests, warnings),
+        staff_note="" if note is None else parse_staff_note(note, warnings),
         warnings=tuple(warnings),
     )
 
@@ -65,12 +74,6 @@ def parse_reply(
 def write_reply(reply: GraderReply, *, score: float) -> str:
     """Return ``reply`` as the JSON that capa reads, with ``score`` as its points."""
     return json.dumps({"correct": reply.correct, "score": score, "msg": reply.msg})
-
-
-def _required(members: Mapping[str, object], name: str) -> object:
-    if name not in members:
-        raise InvalidReply(name, "is missing", Code.FIELD_MISSING)
-    return members[name]
 
 
 def _correct(value: object) -> bool:
@@ -96,12 +99,6 @@ def _score(value: object) -> float:
     if not finite:
         raise InvalidReply("score", "must be a finite number", Code.SCORE_NOT_FINITE)
     return value
-
-
-def _msg(value: object) -> str:
-    if isinstance(value, list | dict):
-        raise InvalidReply("msg", "must be text", Code.MSG_INVALID)
-    return "" if value is None else str(value)
 
 
 def _grade_warnings(

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import transaction
 from django.db.models import Case, Value, When
 from django.utils import timezone
 
-from xqueue_bridge.conf import options
+from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.grader_replies.code_counts import count_after_commit
 from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not_applied
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.grader_replies.result_warnings import store_result_warnings
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.log_fields import LogFields, Step, about
+from xqueue_bridge.protocol.codes import Code
+from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 from xqueue_bridge.signals import reply_applied
 from xqueue_bridge.worker.backoff import backoff
 
@@ -44,12 +45,8 @@ INTERRUPTED = "an attempt began and did not end"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A reply that was applied, and with which points."""
-
-    reply: ReceivedReply
-    result: ApplyResult
+#: A reply that was applied, and with which points.
+Applied: TypeAlias = tuple[ReceivedReply, ApplyResult]
 
 
 def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = None) -> None:
@@ -60,41 +57,69 @@ def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = Non
     now = timezone.now()
     recheck_at = None if recheck_seconds is None else now + timedelta(seconds=recheck_seconds)
     # Unconditional, because the learner's state contains the reply whatever the row says.
-    ReceivedReply.objects.filter(pk__in=[each.reply.pk for each in applied]).update(
+    ReceivedReply.objects.filter(pk__in=[reply.pk for reply, _ in applied]).update(
         status=Status.APPLIED,
-        attempts=_per_reply("attempts", applied, lambda each: each.reply.attempts),
+        attempts=_per_reply("attempts", applied, lambda reply, _: reply.attempts),
         next_attempt_at=_per_reply(
             "next_attempt_at",
             applied,
-            lambda each: None if each.reply.status == Status.APPLIED else recheck_at,
+            lambda reply, _: None if reply.status == Status.APPLIED else recheck_at,
         ),
         last_error="",
-        score_applied=_per_reply("score_applied", applied, lambda each: each.result.points),
-        answer_id=_per_reply("answer_id", applied, lambda each: each.result.answer_id[:255]),
+        score_applied=_per_reply("score_applied", applied, lambda _, result: result.points),
+        answer_id=_per_reply("answer_id", applied, lambda _, result: result.answer_id[:255]),
         applied_at=now,
     )
     # The output of a trial run has no score.
     learner_state.record_outcomes(
         [
-            _ledger_entry(each.reply, learner_state.Outcome.APPLIED, each.result)
-            for each in applied
-            if each.reply.submission.dispatch == Dispatch.SCORE_UPDATE
+            _ledger_entry(reply, learner_state.Outcome.APPLIED, result)
+            for reply, result in applied
+            if reply.submission.dispatch == Dispatch.SCORE_UPDATE
         ]
     )
-    for each in applied:
-        store_result_warnings(each.reply, each.result)
-        _send_applied_on_commit(each.reply, each.result)
+    for reply, result in applied:
+        _store_warnings(reply, result)
+        _send_applied_on_commit(reply, result)
 
 
-def _per_reply(name: str, applied: Sequence[Applied], value_of: Callable[[Applied], object]) -> Any:
+def _per_reply(
+    name: str,
+    applied: Sequence[Applied],
+    value_of: Callable[[ReceivedReply, ApplyResult], object],
+) -> Any:
     """Return what an UPDATE of several rows sets a field to: one value, or one for each id."""
-    values = [value_of(each) for each in applied]
+    values = [value_of(*each) for each in applied]
     if len(set(values)) == 1:
         return values[0]
     pairs = zip(applied, values, strict=True)
     field: Any = ReceivedReply._meta.get_field(name)
-    cases = [When(pk=each.reply.pk, then=Value(value)) for each, value in pairs]
+    cases = [When(pk=reply.pk, then=Value(value)) for (reply, _), value in pairs]
     return Case(*cases, output_field=field)
+
+
+def _store_warnings(reply: ReceivedReply, result: ApplyResult) -> None:
+    """Store the warnings that only the answer's points show; one statement if there are new ones.
+
+    In the caller's transaction.
+    """
+    points, most, score = result.points, result.max_points, reply.score_given
+    if points is None or most is None or score is None:
+        return
+    found = []
+    is_fraction = queue_options(reply.submission.queue_name).SCORE_SCALE == "fraction"
+    highest = 1 if is_fraction else most
+    if score > highest:
+        data = {"score": score, "maximum": highest}
+        found.append(ReplyWarning(Code.SCORE_ABOVE_MAXIMUM, "score", data))
+    if not reply.correct and 0 < most <= points:
+        found.append(ReplyWarning(Code.INCORRECT_WITH_ALL_POINTS, "correct"))
+    known = {each["code"] for each in reply.codes}
+    new = [each for each in found if each.code not in known]
+    if new:
+        reply.codes = [*reply.codes, *(each.as_json() for each in new)]
+        ReceivedReply.objects.filter(pk=reply.pk).update(codes=reply.codes)
+        count_after_commit(reply.submission.grader_id, [each.code for each in new])
 
 
 def _send_applied_on_commit(reply: ReceivedReply, result: ApplyResult) -> None:
@@ -173,14 +198,14 @@ def fields_of(reply: ReceivedReply, step: Step) -> LogFields:
 
 def _ledger_entry(
     reply: ReceivedReply, outcome: learner_state.Outcome, result: ApplyResult | None = None
-) -> learner_state.LedgerEntry:
+) -> learner_state.ScoreLedger:
     target = reply.submission.target
-    return learner_state.LedgerEntry(
-        ledger_key(reply.pk),
-        target.user_id,
-        target.course_key,
-        target.usage_key,
-        outcome,
+    return learner_state.ScoreLedger(
+        idempotency_key=ledger_key(reply.pk),
+        user_id=target.user_id,
+        course_key=target.course_key,
+        usage_key=target.usage_key,
+        outcome=outcome,
         earned=None if result is None else result.points,
         possible=None if result is None else result.max_points,
         attempt=reply.submission_id,

@@ -16,7 +16,6 @@ from xqueue_bridge.learner_state.retirement import (
 )
 from xqueue_bridge.learner_state.row import RawScore, StudentModuleRow, row_key
 from xqueue_bridge.learner_state.scores.ledger import (
-    LedgerEntry,
     delete_outcomes,
     publish_score,
     record_duplicate,
@@ -32,10 +31,10 @@ from xqueue_bridge.learner_state.write import UnknownLearner, lock_rows, save_ro
 Outcome = ScoreLedger.Outcome
 
 __all__ = [
-    "LedgerEntry",
     "Outcome",
     "RawScore",
     "Reason",
+    "ScoreLedger",
     "StudentModuleRow",
     "UnknownLearner",
     "WaitingAnswer",

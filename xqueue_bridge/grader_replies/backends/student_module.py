@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 
 from django.utils import timezone
@@ -118,10 +119,7 @@ def _write(batch: Sequence[ReplyToApply]) -> list[ApplyResult | None]:
 def _grade(row: learner_state.StudentModuleRow, to_apply: ReplyToApply) -> ApplyResult:
     fields = row.fields()
     answer_id = capa.waiting_answers(fields).get(to_apply.queue_key)
-    if answer_id is None:
-        return NOT_WAITING
-    points, maximum = _points(fields, to_apply, answer_id)
-    return _set(row, fields, to_apply, answer_id, points, maximum)
+    return NOT_WAITING if answer_id is None else _set(row, fields, to_apply, answer_id)
 
 
 def _grade_again(
@@ -136,20 +134,11 @@ def _grade_again(
         return NO_ANSWER
     if answer.queue_key not in (None, to_apply.queue_key):
         return ANSWERED_AGAIN
-    points, maximum = _points(fields, to_apply, answer_id)
-    if reason := refusal(answer.points, points):
-        return refused(reason)
     attempts = fields.get("attempts")
     if type(attempts) is int and capa.not_graded_answers(fields) == {answer_id}:
         # The attempt was not counted, because no grader could grade it.
         fields = {**fields, "attempts": attempts + 1}
-    return _set(row, fields, to_apply, answer_id, points, maximum)
-
-
-def _points(fields: capa.State, to_apply: ReplyToApply, answer_id: str) -> tuple[float, float]:
-    is_fraction = to_apply.score_is_fraction
-    maximum = capa.maximum_of(fields, answer_id, to_apply.points, is_fraction=is_fraction)
-    return points_of(to_apply.reply, maximum, is_fraction=is_fraction), maximum
+    return _set(row, fields, to_apply, answer_id, partial(refusal, answer.points))
 
 
 def _set(
@@ -157,9 +146,14 @@ def _set(
     fields: capa.State,
     to_apply: ReplyToApply,
     answer_id: str,
-    points: float,
-    maximum: float,
+    refusal: Callable[[float], str] | None = None,
 ) -> ApplyResult:
+    """Change the row, unless ``refusal`` says of the new points why they do not count."""
+    is_fraction = to_apply.score_is_fraction
+    maximum = capa.maximum_of(fields, answer_id, to_apply.points, is_fraction=is_fraction)
+    points = points_of(to_apply.reply, maximum, is_fraction=is_fraction)
+    if refusal and (reason := refusal(points)):
+        return refused(reason)
     possible = capa.possible_of(fields, to_apply.points)
     if to_apply.is_failure:
         state = capa.failed(fields, answer_id, to_apply.reply.msg, possible=possible)
@@ -167,7 +161,7 @@ def _set(
         reply = with_mark(to_apply.reply, points, maximum)
         state = capa.graded(fields, answer_id, reply, points=points, possible=possible)
     row.set_fields(state)
-    row.set_score(learner_state.RawScore(state["score"]["raw_earned"], possible))
+    row.grade, row.max_grade = state["score"]["raw_earned"], possible
     return ApplyResult(True, points, maximum, answer_id)
 
 

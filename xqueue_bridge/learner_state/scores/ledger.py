@@ -7,7 +7,7 @@ two processes with the same reply one waits for the other, and then finds the re
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 from django.db import IntegrityError, transaction
@@ -27,25 +27,6 @@ from xqueue_bridge.lms.users import user_exists
 
 Outcome = ScoreLedger.Outcome
 State = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """A reply and its outcome, as the ledger stores them.
-
-    ``attempt`` grows with a learner's submissions at the block; ``digest`` identifies the content
-    of the reply. ``earned`` and ``possible`` are None if the reply set no score.
-    """
-
-    idempotency_key: str
-    user_id: int
-    course_key: LearningContextKey
-    usage_key: UsageKey
-    outcome: ScoreLedger.Outcome
-    earned: float | None = None
-    possible: float | None = None
-    attempt: int | None = None
-    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +77,19 @@ def apply_score(
     the receivers of ``scores_saving``.
     """
     score = clamped(earned, possible)
-    entry = LedgerEntry(
-        idempotency_key,
-        user_id,
-        course_key,
-        usage_key,
-        Outcome.APPLIED,
+    now = timezone.now()
+    entry = ScoreLedger(
+        idempotency_key=idempotency_key,
+        user_id=user_id,
+        course_key=course_key,
+        usage_key=usage_key,
+        outcome=Outcome.APPLIED,
         attempt=attempt,
         earned=finite(earned),
         possible=finite(possible),
         digest=digest,
+        created=now,
+        modified=now,
     )
     how = _Application(expected_queue_key, only_if_higher, patch_state, reason)
     return in_transaction(partial(_apply_once, entry, score, how))
@@ -142,13 +126,15 @@ def publish_score(
     return in_transaction(work)
 
 
-def record_outcomes(entries: Sequence[LedgerEntry]) -> None:
+def record_outcomes(entries: Sequence[ScoreLedger]) -> None:
     """Store the outcomes of replies that another component applied or refused; one statement.
 
     Replaces an earlier outcome of the same key, because a reply can be retried with success.
     """
-    rows = [_as_row(entry) for entry in entries]
-    upsert(rows, key=["idempotency_key"], fields=["outcome", "earned", "possible", "modified"])
+    now = timezone.now()
+    for entry in entries:
+        entry.created = entry.modified = now
+    upsert(entries, key=["idempotency_key"], fields=["outcome", "earned", "possible", "modified"])
 
 
 def delete_outcomes(idempotency_keys: Collection[str]) -> int:
@@ -190,15 +176,6 @@ def _share(score: RawScore) -> float:
     return (score.earned or 0) / score.possible if score.possible else 0.0
 
 
-def _insert(entry: ScoreLedger) -> bool:
-    try:
-        with transaction.atomic():
-            entry.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True
-
-
 def _duplicate_of(idempotency_key: str) -> LedgerResult:
     record_duplicate(idempotency_key)
     first = ScoreLedger.objects.values_list("outcome", flat=True).get(
@@ -207,22 +184,21 @@ def _duplicate_of(idempotency_key: str) -> LedgerResult:
     return LedgerResult(Outcome(first), repeated=True)
 
 
-def _as_row(entry: LedgerEntry) -> ScoreLedger:
-    now = timezone.now()
-    return ScoreLedger(**asdict(entry), created=now, modified=now)
-
-
-def _apply_once(entry: LedgerEntry, score: RawScore | None, how: _Application) -> LedgerResult:
-    row = _as_row(entry)
-    if not _insert(row):
+def _apply_once(entry: ScoreLedger, score: RawScore | None, how: _Application) -> LedgerResult:
+    # A second transaction may insert the row again, after a deadlock of the first one.
+    entry.pk = None
+    try:
+        with transaction.atomic():
+            entry.save(force_insert=True)
+    except IntegrityError:
         return _duplicate_of(entry.idempotency_key)
     outcome = Outcome.REJECTED if score is None else _apply(entry, score, how)
     if outcome != Outcome.APPLIED:
-        ScoreLedger.objects.filter(pk=row.pk).update(outcome=outcome)
+        ScoreLedger.objects.filter(pk=entry.pk).update(outcome=outcome)
     return LedgerResult(outcome)
 
 
-def _apply(entry: LedgerEntry, score: RawScore, how: _Application) -> ScoreLedger.Outcome:
+def _apply(entry: ScoreLedger, score: RawScore, how: _Application) -> ScoreLedger.Outcome:
     row = _lock(entry, create=how.expected_queue_key is None)
     if row is None:
         return Outcome.STALE if user_exists(entry.user_id) else Outcome.REJECTED
@@ -241,7 +217,7 @@ def _apply(entry: LedgerEntry, score: RawScore, how: _Application) -> ScoreLedge
     return Outcome.APPLIED
 
 
-def _lock(entry: LedgerEntry, *, create: bool) -> StudentModuleRow | None:
+def _lock(entry: ScoreLedger, *, create: bool) -> StudentModuleRow | None:
     """Lock the learner's row at the entry's block; return None if there is none."""
     lock = lock_or_create if create else lock_row
     try:
@@ -250,7 +226,7 @@ def _lock(entry: LedgerEntry, *, create: bool) -> StudentModuleRow | None:
         return None
 
 
-def _newer_attempt(entry: LedgerEntry) -> ScoreLedger.Outcome | None:
+def _newer_attempt(entry: ScoreLedger) -> ScoreLedger.Outcome | None:
     """Return the outcome of an attempt that is too late; call it under the learner's row lock."""
     ours = entry.attempt
     if ours is None:
