@@ -45,7 +45,7 @@ from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.learner_state import api as learner_state_api
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.scores.queries import read_course_scores
+from xqueue_bridge.learner_state.queries import read_course_scores
 from xqueue_bridge.retirement import retire_learner
 from xqueue_bridge.signals import course_published
 from xqueue_bridge.tasks import recalculate_grades, sweep

@@ -5,16 +5,20 @@ What hosts use is in ``xqueue_bridge.api``.
 
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.lookup import find_learner_at
+from xqueue_bridge.learner_state.queries import (
+    is_retired,
+    learners_with_scores,
+    read_course_scores,
+)
 from xqueue_bridge.learner_state.retirement import (
     begin_retirement,
     count_late_reply,
     end_retirement,
-    is_retired,
     retire_states,
     states_to_retire,
     unfinished_retirements,
 )
-from xqueue_bridge.learner_state.row import RawScore, StudentModuleRow, row_key
+from xqueue_bridge.learner_state.row import RawScore, StudentModuleRow, lock_rows, row_key
 from xqueue_bridge.learner_state.scores.ledger import (
     delete_outcomes,
     publish_score,
@@ -22,10 +26,9 @@ from xqueue_bridge.learner_state.scores.ledger import (
     record_outcomes,
 )
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.learner_state.scores.queries import learners_with_scores, read_course_scores
 from xqueue_bridge.learner_state.student_module import lock_row, read_history
 from xqueue_bridge.learner_state.waiting import WaitingAnswer, waiting_answers, waiting_page
-from xqueue_bridge.learner_state.write import UnknownLearner, lock_rows, save_rows
+from xqueue_bridge.learner_state.write import UnknownLearner, save_rows
 
 #: The outcome of a reply, as the score ledger stores it.
 Outcome = ScoreLedger.Outcome

@@ -46,11 +46,6 @@ def end_retirement(user_id: int) -> None:
     RetiredLearner.objects.filter(pk=user_id).update(finished_at=timezone.now())
 
 
-def is_retired(user_id: int) -> bool:
-    """Return whether the learner is retired, or is being retired."""
-    return RetiredLearner.objects.filter(pk=user_id).exists()
-
-
 def count_late_reply(user_id: int) -> None:
     """Count a reply to a retired learner whose submission is not stored any more."""
     RetiredLearner.objects.filter(pk=user_id).update(late_replies=F("late_replies") + 1)

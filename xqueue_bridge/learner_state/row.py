@@ -6,10 +6,11 @@ instance and a parsed key for each row.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -18,10 +19,10 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import DateTimeField, Model, QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
+from xqueue_bridge.db.transactions import locks_by_writing
 from xqueue_bridge.learner_state.block_keys import BlockKey, make_block_key
 from xqueue_bridge.learner_state.encoding import (
     Fields,
-    encode,
     has_non_finite,
     merge_texts,
     read_object,
@@ -30,12 +31,16 @@ from xqueue_bridge.learner_state.models import StudentModule
 
 log = logging.getLogger(__name__)
 
+#: Length of the column ``module_type``; longer block types are cut.
+MAX_TYPE = 32
+
+_TAKE_LOCK = f"UPDATE {StudentModule._meta.db_table} SET version = 0 WHERE id = 0"  # noqa: S608
+
 #: Rows as a database driver returns them.
 Values: TypeAlias = Sequence[Sequence[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class RawScore:
+class RawScore(NamedTuple):
     """Points at one block, before its weight; both None before the first score."""
 
     earned: float | None
@@ -44,7 +49,7 @@ class RawScore:
     @property
     def is_finite(self) -> bool:
         """Whether both values are finite; databases store other values differently."""
-        return all(math.isfinite(points or 0) for points in (self.earned, self.possible))
+        return all(math.isfinite(points or 0) for points in self)
 
 
 class RowKey(NamedTuple):
@@ -63,8 +68,8 @@ def row_key(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -
 class StudentModuleRow:
     """The values of a StudentModule; creating a model instance takes ten times as long.
 
-    ``state`` is the stored text; use ``fields`` and ``set_fields``. ``id`` is None before the row
-    is inserted.
+    ``state`` is the stored text; use ``fields`` and ``set_fields``. Set ``grade`` and ``max_grade``
+    to change the score. ``id`` is None before the row is inserted.
     """
 
     student_id: int
@@ -87,12 +92,12 @@ class StudentModuleRow:
     def of(cls, key: RowKey, *values: Any) -> StudentModuleRow:
         """Return a row with the values of the columns ``READ``, or an empty row."""
         block = key.block
-        module_type = stored_type(block.usage_key.block_type)
+        module_type = block.usage_key.block_type[:MAX_TYPE]
         row = cls(key.user_id, block.course_key, block.usage_key, module_type, *values)
-        if row.grade is not None or row.max_grade is not None:
-            row.grade, row.max_grade = finite(row.grade), finite(row.max_grade)
-            if (row.grade, row.max_grade) != values[2:4]:
-                row._warn("its score is not finite, and is read as none")
+        score = RawScore(row.grade, row.max_grade)
+        if not score.is_finite:
+            row._warn("its score is not finite, and is read as none")
+            row.grade, row.max_grade = map(finite, score)
         row.stored_score = (row.grade, row.max_grade)
         return row
 
@@ -103,10 +108,6 @@ class StudentModuleRow:
     @property
     def score(self) -> RawScore:
         return RawScore(self.grade, self.max_grade)
-
-    def set_score(self, score: RawScore) -> None:
-        """Change the score; ``save_rows`` stores it."""
-        self.grade, self.max_grade = score.earned, score.possible
 
     def fields(self) -> Fields:
         """Return the stored fields; {} for a state that is no JSON object.
@@ -120,13 +121,14 @@ class StudentModuleRow:
             self.unreadable = self.state
             self._warn("its state is no JSON object, and is read as empty")
             return {}
-        if has_non_finite(self.state):
+        # Most states have neither word; a number too large for a float is not searched for.
+        if ("NaN" in self.state or "Infinity" in self.state) and has_non_finite(self.state):
             self._warn("its state has numbers that are not finite, and are read as null")
         return found
 
     def set_fields(self, fields: Mapping[str, object]) -> None:
-        """Replace all fields. Raises TypeError or ValueError if JSON cannot represent one."""
-        self.state = encode(fields)
+        """Replace all fields, whose values are as decoded from JSON: without capa's namedtuples."""
+        self.state = json.dumps(fields, allow_nan=False)
 
     def merge(self, text: str) -> None:
         """Merge the fields of an encoded state over the stored ones."""
@@ -160,16 +162,23 @@ def read_rows(
     return _select(("course_id", "module_state_key", *names), condition, [*parameters, *usages])
 
 
-def read_and_lock(keys: Iterable[RowKey]) -> Values:
-    """Lock and return rows: user id, texts of context and usage key, then the columns ``READ``.
+def lock_rows(keys: Collection[RowKey]) -> dict[RowKey, StudentModuleRow]:
+    """Lock and return the rows that exist, of any number of learners, in the order of ids.
 
-    One statement for any number of learners, in the order of ids; call it in a transaction, whose
-    end releases the locks. Databases without row locks only read. Rows of other contexts may be
-    returned, as by ``read_rows``.
+    Call it in a transaction, whose end releases the locks. Databases without row locks only read.
+    One statement; one more if ``locks_by_writing``.
     """
+    if not keys:
+        return {}
+    if locks_by_writing():
+        # A transaction that begins with a read cannot always write later. This UPDATE takes the
+        # write lock and changes nothing.
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(_TAKE_LOCK)
+    named = {(key.user_id, key.block.context, key.block.usage): key for key in sorted(keys)}
     usages: dict[int, list[str]] = defaultdict(list)
-    for key in keys:
-        usages[key.user_id].append(key.block.usage)
+    for user_id, _context, usage in named:
+        usages[user_id].append(usage)
     # For each learner a condition that the unique index serves on every database; a list of pairs
     # would not be one on MariaDB.
     conditions: list[str] = []
@@ -179,7 +188,13 @@ def read_and_lock(keys: Iterable[RowKey]) -> Values:
         conditions.append(f"(student_id = %s AND module_id IN ({among}))")
         parameters += [user_id, *of_learner]
     columns = ("student_id", "course_id", "module_state_key", *READ)
-    return _select(columns, " OR ".join(conditions), parameters, lock=True)
+    found = {}
+    rows = _select(columns, " OR ".join(conditions), parameters, lock=True)
+    for user_id, context, usage, *values in rows:
+        key = named.get((user_id, context, usage))
+        if key is not None:  # else a row of another context, as in ``read_rows``
+            found[key] = StudentModuleRow.of(key, *values)
+    return found
 
 
 def _select(
@@ -220,8 +235,3 @@ def decode_or_warn(text: str | None, usage_key: object) -> Fields:
 def finite(points: float | None) -> float | None:
     """Return stored points; None if they are not finite, which migrated rows may hold."""
     return points if points is None or math.isfinite(points) else None
-
-
-def stored_type(block_type: str) -> str:
-    """Return the value of the column ``module_type`` for a block type."""
-    return block_type[:32]

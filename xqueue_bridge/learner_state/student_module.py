@@ -19,11 +19,11 @@ from xqueue_bridge.learner_state.row import (
     StudentModuleRow,
     decode_or_warn,
     finite,
+    lock_rows,
     row_key,
 )
 from xqueue_bridge.learner_state.write import (
     insert_missing,
-    lock_rows,
     merge_fields,
     update_rows,
 )
@@ -90,7 +90,7 @@ def set_score(
 
     def score(key: BlockKey, row: StudentModuleRow) -> bool:
         is_changed = row.score != new
-        row.set_score(new)
+        row.grade, row.max_grade = new
         return is_changed
 
     key = make_block_key(course_key, usage_key)

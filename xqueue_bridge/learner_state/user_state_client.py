@@ -16,7 +16,7 @@ from xqueue_bridge.learner_state.encoding import Fields, decode
 from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.queries import rows_at, with_key_text
-from xqueue_bridge.learner_state.row import decode_or_warn, read_rows, stored_type
+from xqueue_bridge.learner_state.row import MAX_TYPE, decode_or_warn, read_rows
 from xqueue_bridge.learner_state.user_state import (
     USER_STATE,
     XBlockUserState,
@@ -154,7 +154,7 @@ class DjangoXBlockUserStateClient(XBlockUserStateClient):
             yield from _pages(rows, batch_size)
             return
         # The column holds a prefix of the type, and may ignore case; the key has all of it.
-        rows = rows.filter(module_type=stored_type(block_type))
+        rows = rows.filter(module_type=block_type[:MAX_TYPE])
         for found in _pages(rows, batch_size):
             if found.block_key.block_type == block_type:
                 yield found

@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from xqueue_bridge.data import SavedScore
 from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.batches import chunks
-from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state.block_keys import BlockKey
 from xqueue_bridge.learner_state.encoding import decode, encode, merge_texts
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.history.store import record, record_unreadable
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.row import RowKey, StudentModuleRow, read_and_lock
+from xqueue_bridge.learner_state.row import RowKey, StudentModuleRow, lock_rows
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.lms.users import user_exists
 from xqueue_bridge.signals import score_saved, scores_saving, state_saved
@@ -40,7 +40,6 @@ CLAIM_ROUNDS = 5
 #: Changes a row's state or score in place; returns whether there is anything to store.
 Change: TypeAlias = Callable[[BlockKey, StudentModuleRow], bool]
 
-_TAKE_LOCK = f"UPDATE {StudentModule._meta.db_table} SET version = 0 WHERE id = 0"  # noqa: S608
 _WRITTEN = ("state", "grade", "max_grade", "version", "modified")
 
 
@@ -115,26 +114,6 @@ def drop_fields(fields: Collection[str] | None) -> Change:
         return True
 
     return change
-
-
-def lock_rows(keys: Collection[RowKey]) -> dict[RowKey, StudentModuleRow]:
-    """Lock and return the rows that exist, of any number of learners. Call it in a transaction.
-
-    One statement; one more if ``locks_by_writing``.
-    """
-    if not keys:
-        return {}
-    if locks_by_writing():
-        # A transaction that begins with a read cannot always write later. This UPDATE takes the
-        # write lock and changes nothing.
-        with connection.cursor() as cursor:
-            cursor.execute(_TAKE_LOCK)
-    named = {(key.user_id, key.block.context, key.block.usage): key for key in sorted(keys)}
-    found = {}
-    for user_id, context, usage, *values in read_and_lock(named.values()):
-        if key := named.get((user_id, context, usage)):
-            found[key] = StudentModuleRow.of(key, *values)
-    return found
 
 
 def save_rows(

@@ -17,6 +17,7 @@ from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.db.transactions import in_transaction
+from xqueue_bridge.learner_state.encoding import encode
 from xqueue_bridge.learner_state.history.models import Reason
 from xqueue_bridge.learner_state.row import RawScore, StudentModuleRow, finite
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
@@ -119,7 +120,7 @@ def publish_score(
         row = lock_or_create(user_id, course_key, usage_key)
         if row.score == score or (only_if_higher and not is_as_high(score, row.score)):
             return False
-        row.set_score(score)
+        row.grade, row.max_grade = score
         save_rows([row], Reason.SCORE, only_if_higher=only_if_higher)
         return True
 
@@ -211,8 +212,8 @@ def _apply(entry: ScoreLedger, score: RawScore, how: _Application) -> ScoreLedge
     if how.only_if_higher and not is_as_high(score, row.score):
         return Outcome.LOWER
     if how.patch_state:
-        row.set_fields(how.patch_state(fields))
-    row.set_score(score)
+        row.state = encode(how.patch_state(fields))
+    row.grade, row.max_grade = score
     save_rows([row], how.reason, only_if_higher=how.only_if_higher)
     return Outcome.APPLIED
 
