@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # graders parse replies, too, and need neither package
-    from opaque_keys.edx.keys import LearningContextKey, UsageKey
+    from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 
     from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 
@@ -242,3 +242,12 @@ class SavedScore:
     course_key: LearningContextKey
     usage_key: UsageKey
     version: int | None
+
+
+class GradeVersion(NamedTuple):
+    """Identifies one version of a learner's stored course grade: each change has another one."""
+
+    user_id: int
+    course_key: CourseKey
+    version: int
+    modified: datetime

@@ -20,31 +20,33 @@ an LMS retires a user ──USER_RETIRE_LMS_MISC──> the learner's data is re
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models.signals import post_delete, post_save
-from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
+from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge import signals
 from xqueue_bridge.conf import options
+from xqueue_bridge.course_grades import api as course_grades
+from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.data import Dispatch, SavedScore
 from xqueue_bridge.db.transactions import after_commit
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.learner_state.history import store
 from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms import external_grader_event
 from xqueue_bridge.lms import student_module as platform_state
 from xqueue_bridge.lms.retirement import retire_signal
+from xqueue_bridge.models import StudentModule
+from xqueue_bridge.retirement import retire_learner
+from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.worker.announce import announce_learner
 from xqueue_bridge.worker.enqueue import enqueue
-
-if TYPE_CHECKING:
-    from xqueue_bridge.course_grades.api import GradeUpdate
-    from xqueue_bridge.models import StudentModule
 
 
 def connect_all() -> None:
     """Connect the receivers; called once, from ``AppConfig.ready``."""
-    from xqueue_bridge.models import StudentModule
-
     signals.state_saved.connect(
         apply_waiting_replies, dispatch_uid="xqueue_bridge.apply_waiting_replies"
     )
@@ -58,7 +60,7 @@ def connect_all() -> None:
     )
     signals.scores_saving.connect(request_grades, dispatch_uid="xqueue_bridge.request_grades")
     signals.score_saved.connect(
-        send_platform_score_signals, dispatch_uid="xqueue_bridge.send_platform_score_signals"
+        course_grades.send_score_signals, dispatch_uid="xqueue_bridge.send_score_signals"
     )
     signals.SCORE_PUBLISHED.connect(
         store_published_score, dispatch_uid="xqueue_bridge.store_published_score"
@@ -67,7 +69,7 @@ def connect_all() -> None:
         request_course_regrade, dispatch_uid="xqueue_bridge.request_course_regrade"
     )
     signals.grade_updated.connect(
-        send_platform_grade_signals, dispatch_uid="xqueue_bridge.send_platform_grade_signals"
+        course_grades.send_grade_signals, dispatch_uid="xqueue_bridge.send_grade_signals"
     )
     signals.grade_updated.connect(
         enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
@@ -126,9 +128,6 @@ def apply_waiting_replies(
     **kwargs: object,
 ) -> None:
     """Apply the replies that a saved state waits for, and supersede replaced submissions."""
-    from xqueue_bridge.grader_replies import api as grader_replies
-    from xqueue_bridge.submission_queue import api as submission_queue
-
     submission_queue.supersede_replaced(user_id, usage_key, waiting_keys)
     grader_replies.apply_waiting(user_id, usage_key, waiting_keys)
 
@@ -141,8 +140,6 @@ def supersede_replaced_in_lms(sender: object, *, instance: Any, **kwargs: object
     waiting_keys = platform_state.waiting_keys(instance)
     if not waiting_keys:
         return
-    from xqueue_bridge.submission_queue import api as submission_queue
-
     learner = (instance.student_id, instance.module_state_key)
     after_commit(partial(submission_queue.supersede_replaced, *learner, waiting_keys))
 
@@ -157,8 +154,6 @@ def send_external_grader_event(
     **kwargs: object,
 ) -> None:
     """Send the platform's event about an applied grade; not for trial runs and failure replies."""
-    from xqueue_bridge.grader_replies import api as grader_replies
-
     if dispatch != Dispatch.SCORE_UPDATE:
         return
     grade = grader_replies.external_grade(reply_id, max_points)
@@ -168,8 +163,6 @@ def send_external_grader_event(
 
 def receive_external_grader_event(sender: object, *, score: Any, **kwargs: object) -> None:
     """Store the result of a grader of edx-submissions; our own events are ignored."""
-    from xqueue_bridge.submission_queue import api as submission_queue
-
     if not external_grader_event.is_sending():
         submission_queue.receive_score(score)
 
@@ -178,28 +171,14 @@ def delete_history_of(
     sender: object, *, instance: StudentModule, using: str, **kwargs: object
 ) -> None:
     """Delete or keep the history of a deleted row, which has no foreign key to it."""
-    from xqueue_bridge.learner_state.history import store
-
     store.delete_history_of(instance.pk, using)
 
 
 def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: object) -> None:
     """Mark course grades dirty in the scores' transaction, and compute them after commit."""
-    from xqueue_bridge.course_grades import api as course_grades
-
-    if not options().COURSE_STRUCTURE_BACKEND:
-        return
-    requests = [
-        course_grades.RecalculationRequest(
-            score.user_id, score.course_key, score.usage_key, score.version
-        )
-        for score in scores
-        # Only courses have grades; a library's score is stored without one.
-        if isinstance(score.course_key, CourseKey)
-    ]
-    for user_id, course_key in course_grades.request_recalculations(requests):
-        start = partial(enqueue, "recalculate_grade", (user_id, str(course_key)))
-        after_commit(start)
+    if options().COURSE_STRUCTURE_BACKEND:
+        for user_id, course_key in course_grades.request_recalculations(scores):
+            after_commit(partial(enqueue, "recalculate_grade", (user_id, str(course_key))))
 
 
 def request_grade_of_deleted(
@@ -217,21 +196,6 @@ def request_grade_of_deleted(
     request_grades(sender, scores=[deleted])
 
 
-def send_platform_score_signals(
-    sender: object,
-    *,
-    user_id: int,
-    course_key: LearningContextKey,
-    usage_key: UsageKey,
-    signal: object,
-    **score: Any,
-) -> None:
-    """Send the platform's own signals about a score."""
-    from xqueue_bridge.course_grades import api as course_grades
-
-    course_grades.send_score_signals(user_id, course_key, usage_key, **score)
-
-
 def store_published_score(
     sender: object,
     *,
@@ -243,8 +207,6 @@ def store_published_score(
     **kwargs: object,
 ) -> bool:
     """Store the score that a block has published; return whether the row has changed."""
-    from xqueue_bridge.learner_state import api as learner_state
-
     if user.pk is None:
         return False  # an anonymous user has no grade
     return learner_state.publish_score(
@@ -261,27 +223,17 @@ def request_course_regrade(
     sender: object, *, course_key: CourseKey, policy_changed: bool, **kwargs: object
 ) -> None:
     """Request the regrade of a course whose policy has changed; the sweeper runs it."""
-    from xqueue_bridge.course_grades import api as course_grades
-
     if policy_changed:
         course_grades.request_course(course_key)
 
 
-def send_platform_grade_signals(
-    sender: object, *, update: GradeUpdate, user: object, **kwargs: object
+def enqueue_for_credentials(
+    sender: object, *, update: course_grades.GradeUpdate, **kwargs: object
 ) -> None:
-    """Send the platform's own signals about a course grade."""
-    from xqueue_bridge.course_grades import api as course_grades
-
-    course_grades.send_grade_signals(update, user)
-
-
-def enqueue_for_credentials(sender: object, *, update: GradeUpdate, **kwargs: object) -> None:
     """Enqueue a course grade that passes the GRADE_FILTER, and send it after commit."""
-    from xqueue_bridge.credentials import api as credentials
-
     is_first = update.previous_passed is None
-    row_id = credentials.enqueue_if_changed(update.course_grade, is_first=is_first)
+    grade = update.course_grade.stored_version
+    row_id = credentials.enqueue_if_changed(grade, is_first=is_first)
     if row_id is not None:
         after_commit(partial(enqueue, "send_grade", row_id))
 
@@ -291,6 +243,4 @@ def retire_user(sender: object, *, user: Any, **kwargs: object) -> None:
 
     Runs in the request of the retirement pipeline, which repeats the step after an exception.
     """
-    from xqueue_bridge.retirement import retire_learner
-
     retire_learner(user.pk)

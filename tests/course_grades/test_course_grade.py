@@ -9,14 +9,13 @@ import pytest
 
 from tests.course_grades import courses
 from tests.course_grades.courses import block, key, subsection
-from xqueue_bridge.course_grades.course_grade import compute_course
-from xqueue_bridge.course_grades.scores import ProblemScore
-from xqueue_bridge.course_grades.subsection_grade import (
+from xqueue_bridge.course_grades.course_grade import (
     SubsectionGrade,
     SubsectionOverride,
+    compute_course,
     compute_subsection,
-    problem_score,
 )
+from xqueue_bridge.course_grades.grading_rules import ProblemScore, problem_score
 from xqueue_bridge.course_structure.course import ShowCorrectness
 from xqueue_bridge.data import BlockScore
 

@@ -21,12 +21,12 @@ from tests.course_grades.factories import (
 )
 from tests.processes import in_processes
 from xqueue_bridge.course_grades import api
+from xqueue_bridge.course_grades.course_grade import fingerprint
 from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGrade,
     PersistentSubsectionGradeOverride,
 )
 from xqueue_bridge.course_grades.persistence import read_subsections
-from xqueue_bridge.course_grades.subsection_grade import fingerprint
 from xqueue_bridge.exceptions import InvalidField
 
 KEY = HOMEWORK.usage_key

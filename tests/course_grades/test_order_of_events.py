@@ -16,7 +16,7 @@ from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from tests.course_grades.factories import make_learner, publish
 from tests.property_examples import few
 from xqueue_bridge.course_grades import api
-from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course
+from xqueue_bridge.course_grades.course_grade import CourseGrade, compute_course, compute_subsection
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
@@ -24,7 +24,6 @@ from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGradeOverride,
 )
 from xqueue_bridge.course_grades.persistence import override_of
-from xqueue_bridge.course_grades.subsection_grade import compute_subsection
 from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule

@@ -42,6 +42,7 @@ from xqueue_bridge.course_grades.models import (
     VisibleBlocks,
 )
 from xqueue_bridge.course_structure.models import CourseStructureVersion
+from xqueue_bridge.data import SavedScore
 from xqueue_bridge.learner_state import api as learner_state_api
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.models import StudentModule
@@ -739,7 +740,7 @@ class TestStatements:
     ):
         """Merge two requests of one learner before the statement."""
         learners = [make_learner(f"l{n}").pk for n in range(50)]
-        score_of = partial(api.RecalculationRequest, course_key=COURSE_KEY, version=1)
+        score_of = partial(SavedScore, course_key=COURSE_KEY, version=1)
         requests = [score_of(user_id, usage_key=each) for user_id in learners for each in (P1, P2)]
         with django_assert_num_queries(1 + 2), transaction.atomic():
             first = api.request_recalculations(requests)

@@ -48,7 +48,7 @@ def test_read_returns_each_stored_value(ada):
     assert (grade.passed, grade.passed_timestamp) == (True, row.passed_timestamp)
     assert row.passed_timestamp is not None
     assert grade.version == row.version == 1
-    assert grade.revision == row.revision
+    assert grade.stored_version == row.stored_version
 
 
 def test_grade_of_another_course_is_not_read(ada):

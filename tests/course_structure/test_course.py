@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.course_grades.courses import block, chapter, course, key, subsection
-from xqueue_bridge.course_grades.graders import zero_totals
+from xqueue_bridge.course_grades.grading_rules import zero_totals
 from xqueue_bridge.course_structure.course import CourseStructures
 from xqueue_bridge.course_structure.store import StoredStructures
 

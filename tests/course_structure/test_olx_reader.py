@@ -14,7 +14,7 @@ from opaque_keys.edx.keys import CourseKey
 from demo.course import OLX
 from demo.course import course as demo_course
 from tests.course_structure import olx_factories
-from xqueue_bridge.course_grades.graders import zero_totals
+from xqueue_bridge.course_grades.grading_rules import zero_totals
 from xqueue_bridge.course_structure.course import ShowCorrectness
 from xqueue_bridge.course_structure.json_format import read_json, write_json
 from xqueue_bridge.course_structure.olx.author_values import date_from

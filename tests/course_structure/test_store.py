@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.test import override_settings
 
 from tests.course_grades.courses import COURSE_KEY, block, course, policy, subsection
-from xqueue_bridge.course_grades.graders import zero_totals
+from xqueue_bridge.course_grades.grading_rules import zero_totals
 from xqueue_bridge.course_structure import store
 from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.course_structure.store import StoredStructures, course_structures, publish

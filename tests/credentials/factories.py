@@ -46,7 +46,7 @@ def store_grade(
 
 def enqueue(user_id: int, course_key: CourseKey = COURSE) -> int | None:
     """Enqueue the learner's stored grade, as the receiver of ``grade_updated`` does."""
-    return api.enqueue_if_changed(stored(user_id, course_key))
+    return api.enqueue_if_changed(stored(user_id, course_key).stored_version)
 
 
 def stored(user_id: int, course_key: CourseKey = COURSE) -> PersistentCourseGrade:

@@ -262,12 +262,12 @@ def test_enqueue_takes_one_to_four_statements(credentials, django_assert_num_que
     learner = make_learner()
     grade = store_grade(learner)
     with django_assert_num_queries(4):  # SELECT; BEGIN, INSERT, COMMIT
-        api.enqueue_if_changed(grade)
+        api.enqueue_if_changed(grade.stored_version)
     with django_assert_num_queries(1):
-        api.enqueue_if_changed(grade)
+        api.enqueue_if_changed(grade.stored_version)
     grade = store_grade(learner, 0.9)
     with django_assert_num_queries(2):
-        api.enqueue_if_changed(grade)
+        api.enqueue_if_changed(grade.stored_version)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -275,7 +275,7 @@ def test_insert_that_meets_another_row_updates_that_row(credentials, monkeypatch
     """SG79: an INSERT that meets the row of another process enqueues the grade in that row."""
     learner = make_learner()
     old = store_grade(learner)
-    row_id = api.enqueue_if_changed(old)
+    row_id = api.enqueue_if_changed(old.stored_version)
     grade = store_grade(learner, 0.9)
-    assert outbox.enqueue(grade, None) == row_id
+    assert outbox.enqueue(grade.stored_version, None) == row_id
     assert row_of(learner).wanted_version == grade.version

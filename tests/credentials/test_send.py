@@ -261,7 +261,7 @@ class TestOutbox:
         """SG79: a row of any status is not changed by the same grade."""
         GradeOutbox.objects.update(status=status, attempts=3, next_attempt_at=THE_PAST)
         before = GradeOutbox.objects.values().get()
-        assert outbox.enqueue(stored(ada), row_of(ada)) == row_of(ada).pk
+        assert outbox.enqueue(stored(ada).stored_version, row_of(ada)) == row_of(ada).pk
         assert GradeOutbox.objects.values().get() == before
 
     def test_grade_that_cannot_be_sent_is_a_failed_row(self, credentials, ada):
@@ -269,7 +269,8 @@ class TestOutbox:
         new = make_learner("bob")
         for learner in (ada, new):
             store_grade(learner, 0.9)
-            outbox.enqueue(stored(learner), outbox.find((learner, COURSE)), error="x" * 300)
+            version = stored(learner).stored_version
+            outbox.enqueue(version, outbox.find(learner, COURSE), error="x" * 300)
             row = row_of(learner)
             assert (row.status, row.next_attempt_at) == ("failed", None)
             assert row.last_error == "x" * 255

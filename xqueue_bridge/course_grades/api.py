@@ -1,6 +1,11 @@
 """Public API of the package: learners' course grades, and their recalculation."""
 
-from xqueue_bridge.course_grades.course_grade import CourseGrade, GradeUpdate
+from xqueue_bridge.course_grades.course_grade import (
+    CourseGrade,
+    GradeUpdate,
+    SubsectionGrade,
+    SubsectionOverride,
+)
 from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
 from xqueue_bridge.course_grades.course_recalculation import (
     learners_of,
@@ -30,7 +35,6 @@ from xqueue_bridge.course_grades.recalculation import (
     recalculate_requested,
 )
 from xqueue_bridge.course_grades.recalculation_queue import (
-    RecalculationRequest,
     request_recalculation,
     request_recalculations,
     retry_failed,
@@ -39,14 +43,12 @@ from xqueue_bridge.course_grades.recalculation_queue import (
 )
 from xqueue_bridge.course_grades.retirement import grades_to_retire, retire_grades
 from xqueue_bridge.course_grades.structure_report import summary, warnings
-from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, SubsectionOverride
 
 __all__ = [
     "CourseGrade",
     "CourseGradeFactory",
     "GradeUpdate",
     "PersistentCourseGrade",
-    "RecalculationRequest",
     "SubsectionGrade",
     "SubsectionOverride",
     "apply_pending_overrides",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 
 from django.utils.functional import SimpleLazyObject
@@ -11,7 +10,7 @@ from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.course_grade import GradeUpdate
 from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
-from xqueue_bridge.course_grades.scores import weighted_score
+from xqueue_bridge.course_grades.grading_rules import weighted_score
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.lms.events import send_grade_summary
 from xqueue_bridge.lms.keys import with_run
@@ -29,19 +28,19 @@ from xqueue_bridge.signals import (
 #: Upstream's name for the table that scores come from.
 SCORE_TABLE = "courseware_studentmodule"
 
-log = logging.getLogger(__name__)
-
 
 def send_score_signals(
+    *,
+    sender: object,
+    signal: object,
     user_id: int,
     course_key: LearningContextKey,
     usage_key: UsageKey,
-    *,
     earned: float | None,
     possible: float | None,
     **others: object,
 ) -> None:
-    """Send upstream's two signals about a stored score if they have receivers.
+    """Receive ``score_saved``: send upstream's two signals if they have receivers.
 
     ``others`` are the arguments that both signals have: ``modified``, ``only_if_higher``,
     ``score_deleted``, ``grader_response``, ``version``. One statement if there are receivers.
@@ -68,10 +67,10 @@ def send_score_signals(
     )
 
 
-def send_grade_signals(update: GradeUpdate, user: object = None) -> None:
-    """Send all signals about a committed grade; one receiver's error stops no other.
+def send_grade_signals(*, update: GradeUpdate, user: object, **kwargs: object) -> None:
+    """Receive ``grade_updated``: send all of the platform's signals about a committed grade.
 
-    ``user`` is the learner, if the caller has loaded them.
+    One receiver's error stops no other. ``user`` is the learner, if the caller has loaded them.
     """
     grade, course = update.course_grade, update.course
     # Evaluated only if a receiver uses it.
@@ -103,7 +102,7 @@ def send_grade_signals(update: GradeUpdate, user: object = None) -> None:
         **ours,
     )
     if update.changed:
-        _send_summary(update)
+        send_grade_summary(grade, course)
     if update.transition is None and options().GRADE_SIGNALS == "transitions":
         return
     common = {"sender": CourseGradeFactory, "user": learner, "course_id": course.course_key}
@@ -111,26 +110,6 @@ def send_grade_signals(update: GradeUpdate, user: object = None) -> None:
         COURSE_GRADE_NOW_PASSED.send_robust(**common, **ours)
     else:
         COURSE_GRADE_NOW_FAILED.send_robust(**common, grade=grade, **ours)
-
-
-def _send_summary(update: GradeUpdate) -> None:
-    grade, course = update.course_grade, update.course
-    try:
-        send_grade_summary(
-            user_id=grade.user_id,
-            course_key=course.course_key,
-            display_name=course.display_name,
-            end=course.end,
-            edited_on=course.edited_on,
-            version=course.version,
-            policy_hash=course.policy.hash,
-            percent=grade.percent,
-            letter_grade=grade.letter_grade,
-            passed_timestamp=grade.passed_timestamp,
-        )
-    except Exception as exc:  # the event bus is the host's; the grade is stored
-        name = type(exc).__name__
-        log.error("PERSISTENT_GRADE_SUMMARY_CHANGED of learner %s: %s", grade.user_id, name)
 
 
 def _weight(course_key: LearningContextKey, usage_key: UsageKey) -> float | None:

@@ -17,14 +17,16 @@ from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.course_grades import persistence
-from xqueue_bridge.course_grades.course_grade import CourseGrade, GradeUpdate, compute_course
-from xqueue_bridge.course_grades.graders import zero_totals
-from xqueue_bridge.course_grades.models import PersistentCourseGrade, PersistentSubsectionGrade
-from xqueue_bridge.course_grades.subsection_grade import (
+from xqueue_bridge.course_grades.course_grade import (
+    CourseGrade,
+    GradeUpdate,
     SubsectionGrade,
     SubsectionOverride,
+    compute_course,
     compute_subsection,
 )
+from xqueue_bridge.course_grades.grading_rules import zero_totals
+from xqueue_bridge.course_grades.models import PersistentCourseGrade, PersistentSubsectionGrade
 from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.exceptions import XQueueBridgeError

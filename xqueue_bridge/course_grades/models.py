@@ -3,13 +3,11 @@
 Learners are stored as user ids without a foreign key, as upstream does: grades outlive accounts.
 """
 
-from datetime import datetime
-
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from opaque_keys.edx.keys import CourseKey
 
+from xqueue_bridge.data import GradeVersion
 from xqueue_bridge.db.fields import CaseSensitiveCharField, CourseKeyField, UsageKeyField
 from xqueue_bridge.db.work_item import WorkItem
 
@@ -193,14 +191,8 @@ class PersistentCourseGrade(models.Model):
         return gettext("grade of learner %(id)s in %(course)s") % values
 
     @property
-    def key(self) -> tuple[int, CourseKey]:
-        """The user id and the course key."""
-        return self.user_id, self.course_id
-
-    @property
-    def revision(self) -> tuple[int, datetime]:
-        """Differs between any two stored grades of one learner in one course."""
-        return self.version, self.modified
+    def stored_version(self) -> GradeVersion:
+        return GradeVersion(self.user_id, self.course_id, self.version, self.modified)
 
 
 class GradeRecalculation(WorkItem):

@@ -12,7 +12,11 @@ from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades import recalculation_queue
-from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_grades.course_grade import (
+    CourseGrade,
+    SubsectionOverride,
+    compute_subsection,
+)
 from xqueue_bridge.course_grades.grade_update import RecalculationPlan, compute_grade
 from xqueue_bridge.course_grades.models import (
     PersistentSubsectionGrade,
@@ -25,7 +29,6 @@ from xqueue_bridge.course_grades.recalculation import (
     require_course,
     with_published_course,
 )
-from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride, compute_subsection
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.merge import upsert

@@ -11,19 +11,19 @@ from typing import Any
 from django.db.models import CharField, ExpressionWrapper, F, Model, QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
-from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_grades.course_grade import (
+    CourseGrade,
+    SubsectionGrade,
+    SubsectionOverride,
+    fingerprint,
+)
+from xqueue_bridge.course_grades.grading_rules import ProblemScore
 from xqueue_bridge.course_grades.models import (
     Override,
     PersistentCourseGrade,
     PersistentSubsectionGrade,
     PersistentSubsectionGradeOverride,
     VisibleBlocks,
-)
-from xqueue_bridge.course_grades.scores import ProblemScore
-from xqueue_bridge.course_grades.subsection_grade import (
-    SubsectionGrade,
-    SubsectionOverride,
-    fingerprint,
 )
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.merge import upsert

@@ -11,9 +11,14 @@ from django.db.models import Q, QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades import persistence
-from xqueue_bridge.course_grades.course_grade import CourseGrade, ZeroCourseGrade, compute_course
+from xqueue_bridge.course_grades.course_grade import (
+    CourseGrade,
+    SubsectionGrade,
+    ZeroCourseGrade,
+    compute_course,
+    compute_subsection,
+)
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade, compute_subsection
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.learner_state import api as learner_state
@@ -106,12 +111,12 @@ def stored_grades(
     return rows.filter(course_id__in=course_keys) if course_keys else rows
 
 
-def grades_by_key(keys: Collection[tuple[int, CourseKey]]) -> list[PersistentCourseGrade]:
+def grades_by_key(keys: set[tuple[int, CourseKey]]) -> list[PersistentCourseGrade]:
     """Return the stored grades with these user ids and course keys; one statement."""
     rows = PersistentCourseGrade.objects.filter(
         user_id__in={user_id for user_id, _ in keys}, course_id__in={key for _, key in keys}
     )
-    return [row for row in rows if row.key in set(keys)]
+    return [row for row in rows if (row.user_id, row.course_id) in keys]
 
 
 def _stored_or_zero(

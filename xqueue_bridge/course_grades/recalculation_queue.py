@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import connection
 from django.db.models import F, TextField, Value
@@ -21,6 +21,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.models import GradeRecalculation
+from xqueue_bridge.data import SavedScore
 from xqueue_bridge.db.merge import Merge, MergeFields, insert_or_merge
 from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
 from xqueue_bridge.db.work_item import WorkItemQuerySet
@@ -40,19 +41,6 @@ _ALL_LINE = f"{_ALL}\t0\n"
 _KEY = ("user_id", "course_id")
 
 Key = tuple[int, CourseKey]
-
-
-@dataclass(frozen=True, slots=True)
-class RecalculationRequest:
-    """A learner's changed score, or a whole course to compute if ``usage_key`` is None.
-
-    ``version`` is the one that the score's row must have reached; None for a deleted score.
-    """
-
-    user_id: int
-    course_key: CourseKey
-    usage_key: UsageKey | None = None
-    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +67,24 @@ def request_recalculation(
     Call it in the transaction that writes the score. Returns whether a task has to be enqueued;
     if not, a recalculation is scheduled already.
     """
-    request = RecalculationRequest(user_id, course_key, usage_key, version)
-    return bool(request_recalculations([request]))
+    if usage_key is not None:
+        return bool(request_recalculations([SavedScore(user_id, course_key, usage_key, version)]))
+    delay = options().RECALCULATE_GRADE_DELAY_SECONDS
+    return bool(_enqueue({(user_id, course_key): [_ALL_LINE]}, delay, _merge_request))
 
 
-def request_recalculations(requests: Iterable[RecalculationRequest]) -> set[Key]:
-    """Mark many grades dirty, in the transaction that writes the scores; one statement.
+def request_recalculations(scores: Iterable[SavedScore]) -> set[Key]:
+    """Mark the grades of these scores dirty, in the transaction that writes them; one statement.
 
-    Returns the user ids and course keys for which a task has to be enqueued. For the others a
-    recalculation is scheduled already.
+    Scores in libraries, which have no grades, are left out. Returns the user ids and course keys
+    for which a task has to be enqueued. For the others a recalculation is scheduled already.
     """
     lines: dict[Key, list[str]] = {}
-    for request in requests:
-        line = f"{request.usage_key or _ALL}\t{request.version or 0}\n"
-        lines.setdefault((request.user_id, request.course_key), []).append(line)
-    delay = timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
-    return _enqueue(lines, timezone.now() + delay, _merge_request)
+    for score in scores:
+        if isinstance(score.course_key, CourseKey):
+            line = f"{score.usage_key}\t{score.version or 0}\n"
+            lines.setdefault((score.user_id, score.course_key), []).append(line)
+    return _enqueue(lines, options().RECALCULATE_GRADE_DELAY_SECONDS, _merge_request)
 
 
 def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) -> None:
@@ -103,10 +93,11 @@ def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) 
     One statement, and a transaction of its own.
     """
     lines = {(user_id, course_key): [_ALL_LINE] for user_id in user_ids}
-    in_transaction(lambda: _enqueue(lines, timezone.now(), _merge_due))
+    in_transaction(lambda: _enqueue(lines, 0, _merge_due))
 
 
-def _enqueue(lines: Mapping[Key, list[str]], due_at: datetime, merge: MergeFields) -> set[Key]:
+def _enqueue(lines: Mapping[Key, list[str]], delay: float, merge: MergeFields) -> set[Key]:
+    due_at = timezone.now() + timedelta(seconds=delay)
     # In one order, so that two statements for the same learners do not deadlock.
     keys = sorted(lines, key=lambda key: (key[0], str(key[1])))
     rows = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from xqueue_bridge.course_grades.graders import zero_totals
+from xqueue_bridge.course_grades.grading_rules import zero_totals
 from xqueue_bridge.course_structure.course import Course, Subsection
 
 

@@ -12,6 +12,7 @@ from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
+from xqueue_bridge.data import GradeVersion
 from xqueue_bridge.option_groups import CredentialsOptions
 
 #: A younger change may still be in processing or not yet committed.
@@ -22,7 +23,7 @@ FIRST_LOOK = timedelta(days=1)
 log = logging.getLogger(__name__)
 
 
-def enqueue_if_changed(grade: outbox.Grade, *, is_first: bool = False) -> int | None:
+def enqueue_if_changed(grade: GradeVersion, *, is_first: bool = False) -> int | None:
     """Enqueue a stored grade if Credentials should have it and it is not enqueued yet.
 
     Call it after the grade's commit. Returns the id of the outbox row if the grade can be sent
@@ -34,7 +35,7 @@ def enqueue_if_changed(grade: outbox.Grade, *, is_first: bool = False) -> int | 
     service = credentials_options()
     if service is None:
         return None
-    row = None if is_first else outbox.find(grade.key)
+    row = None if is_first else outbox.find(grade.user_id, grade.course_key)
     if row is not None and outbox.is_enqueued(row, grade):
         return None
     return _enqueue(service, grade, row)
@@ -54,12 +55,13 @@ def enqueue_missed(limit: int = 500) -> int:
     grades = course_grades.changed_grades(after, timezone.now() - COMMIT_GRACE, limit)
     if not grades:
         return 0
-    rows = outbox.find_all([grade.key for grade in grades])
+    versions = [grade.stored_version for grade in grades]
+    rows = outbox.find_all(versions)
     found = 0
-    for grade in grades:
-        row = rows.get(grade.key)
-        if not outbox.is_enqueued(row, grade):
-            found += _enqueue(service, grade, row) is not None
+    for version in versions:
+        row = rows.get((version.user_id, version.course_key))
+        if not outbox.is_enqueued(row, version):
+            found += _enqueue(service, version, row) is not None
     GradeOutboxCursor.objects.filter(modified=cursor.modified, grade_id=cursor.grade_id).update(
         modified=grades[-1].modified, grade_id=grades[-1].pk
     )
@@ -72,9 +74,9 @@ def _cursor() -> GradeOutboxCursor:
 
 
 def _enqueue(
-    service: CredentialsOptions, grade: outbox.Grade, row: GradeOutbox | None
+    service: CredentialsOptions, grade: GradeVersion, row: GradeOutbox | None
 ) -> int | None:
-    user_id, course_key = grade.key
+    user_id, course_key, *_version = grade
     try:
         if service.GRADE_FILTER and not should_send(user_id, course_key, service.GRADE_FILTER):
             return None

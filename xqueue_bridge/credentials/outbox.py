@@ -6,9 +6,8 @@ stored at that time. So an old grade never arrives after a newer one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, QuerySet, Value, When
@@ -17,6 +16,7 @@ from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.data import GradeVersion
 from xqueue_bridge.db.work_item import MAX_ERROR
 
 Status = GradeOutbox.Status
@@ -31,40 +31,28 @@ CLOCKS = timedelta(seconds=1)
 Key = tuple[int, CourseKey]
 
 
-class Grade(Protocol):
-    """A stored course grade: a row of its table, or the value that was computed and stored."""
-
-    @property
-    def key(self) -> Key:
-        """The user id and the course key."""
-
-    @property
-    def revision(self) -> tuple[int, datetime | None]:
-        """The version and the time of the last change."""
-
-
-def find(key: Key) -> GradeOutbox | None:
+def find(user_id: int, course_key: CourseKey) -> GradeOutbox | None:
     """Return the row of a learner in a course; one statement."""
-    user_id, course_key = key
     return GradeOutbox.objects.filter(user_id=user_id, course_id=course_key).first()
 
 
-def find_all(keys: Collection[Key]) -> dict[Key, GradeOutbox]:
-    """Return the rows of these learners and courses; one statement."""
+def find_all(grades: Iterable[GradeVersion]) -> dict[Key, GradeOutbox]:
+    """Return the rows of the learners and courses of these grades; one statement."""
     rows = GradeOutbox.objects.filter(
-        user_id__in={user_id for user_id, _ in keys},
-        course_id__in={course_key for _, course_key in keys},
+        user_id__in={grade.user_id for grade in grades},
+        course_id__in={grade.course_key for grade in grades},
     )
     return {row.key: row for row in rows}
 
 
-def is_enqueued(row: GradeOutbox | None, grade: Grade) -> bool:
-    """Return whether ``grade`` is enqueued, sent or refused already."""
-    return row is not None and (row.wanted_version, row.wanted_modified) == grade.revision
+def is_enqueued(row: GradeOutbox | None, grade: GradeVersion) -> bool:
+    """Return whether ``grade`` is enqueued, sent or refused already; ``row`` is its learner's."""
+    wanted = None if row is None else (row.wanted_version, row.wanted_modified)
+    return wanted == (grade.version, grade.modified)
 
 
 def enqueue(
-    grade: Grade, row: GradeOutbox | None, *, verified: bool = True, error: str = ""
+    grade: GradeVersion, row: GradeOutbox | None, *, verified: bool = True, error: str = ""
 ) -> int | None:
     """Enqueue ``grade``; return the id of its row, None if another process did it. One statement.
 
@@ -72,54 +60,36 @@ def enqueue(
     a grade again changes nothing. The wait after a failed attempt continues, because it protects
     the service. With an ``error`` the grade is stored as one that cannot be sent.
     """
+    status = Status.FAILED if error else Status.PENDING
+    wanted = {"wanted_version": grade.version, "wanted_modified": grade.modified}
+    how = {"verified": verified, "last_error": error[:MAX_ERROR]}
     if row is None:
-        row = _insert(grade, verified, error)
-        if row is not None:
-            return row.pk
-        row = find(grade.key)  # another process has inserted it
+        try:
+            with transaction.atomic():
+                return GradeOutbox.objects.create(
+                    user_id=grade.user_id,
+                    course_id=grade.course_key,
+                    status=status,
+                    next_attempt_at=None if error else timezone.now(),
+                    **wanted,
+                    **how,
+                ).pk
+        except IntegrityError:  # another process has inserted it
+            row = find(grade.user_id, grade.course_key)
         # Without a row it is deleted again: the learner is being retired.
         if row is None or is_enqueued(row, grade):
             return None
-    version, modified = grade.revision
-    wanted = {"wanted_version": version, "wanted_modified": modified}
     # A process that sends the row keeps its claim, and compares the wanted grade when it ends. If
     # that process was killed, its attempts must not count for this grade.
     begun = None if error else Coalesce(F("next_attempt_at"), timezone.now())
-    status = Status.FAILED if error else Status.PENDING
     GradeOutbox.objects.filter(pk=row.pk).exclude(**wanted).update(
         attempts=0,
         next_attempt_at=_unless_being_sent("next_attempt_at", begun),
         status=_unless_being_sent("status", status),
-        verified=verified,
-        last_error=error[:MAX_ERROR],
         **wanted,
+        **how,
     )
     return row.pk
-
-
-def _insert(grade: Grade, verified: bool, error: str) -> GradeOutbox | None:
-    """Insert the first row of a learner in a course; None if another process has inserted it."""
-    try:
-        with transaction.atomic():
-            return GradeOutbox.objects.create(
-                **_new_values(grade),
-                status=Status.FAILED if error else Status.PENDING,
-                next_attempt_at=None if error else timezone.now(),
-                verified=verified,
-                last_error=error[:MAX_ERROR],
-            )
-    except IntegrityError:
-        return None
-
-
-def _new_values(grade: Grade) -> dict[str, object]:
-    (user_id, course_key), (version, modified) = grade.key, grade.revision
-    return {
-        "user_id": user_id,
-        "course_id": course_key,
-        "wanted_version": version,
-        "wanted_modified": modified,
-    }
 
 
 def _unless_being_sent(column: str, value: object) -> Case:
@@ -127,13 +97,22 @@ def _unless_being_sent(column: str, value: object) -> Case:
     return Case(being_sent, default=value if hasattr(value, "resolve_expression") else Value(value))
 
 
-def resend(grades: Sequence[Grade]) -> None:
+def resend(grades: Sequence[GradeVersion]) -> None:
     """Enqueue grades as if they had never been sent; three statements for any number."""
     now = timezone.now()
-    fresh = [GradeOutbox(next_attempt_at=now, **_new_values(grade)) for grade in grades]
+    fresh = [
+        GradeOutbox(
+            user_id=grade.user_id,
+            course_id=grade.course_key,
+            wanted_version=grade.version,
+            wanted_modified=grade.modified,
+            next_attempt_at=now,
+        )
+        for grade in grades
+    ]
     GradeOutbox.objects.bulk_create(fresh, ignore_conflicts=True)
-    rows = find_all([grade.key for grade in grades])
-    resend_rows([rows[grade.key].pk for grade in grades])
+    rows = find_all(grades)
+    resend_rows([rows[grade.user_id, grade.course_key].pk for grade in grades])
 
 
 def resend_rows(row_ids: Sequence[int]) -> int:
@@ -175,10 +154,10 @@ def is_still_claimed(row: GradeOutbox) -> bool:
     return row.next_attempt_at is not None and timezone.now() < row.next_attempt_at - CLAIM / 2
 
 
-def mark_sent(row: GradeOutbox, grade: Grade) -> bool:
+def mark_sent(row: GradeOutbox, grade: GradeVersion) -> bool:
     """End the claim after Credentials accepted ``grade``; return whether no work is left."""
-    version, modified = grade.revision
-    sent = {"sent_version": version, "sent_modified": modified, "sent_at": timezone.now()}
+    now = timezone.now()
+    sent = {"sent_version": grade.version, "sent_modified": grade.modified, "sent_at": now}
     claimed_until = row.next_attempt_at
     is_final = GradeOutbox.objects.mark_final(row, status=Status.SENT, **sent)
     return is_final or _enqueue_changed(row, claimed_until, timezone.now(), "", **sent)

@@ -40,10 +40,10 @@ def resend(
         chosen = [
             grade
             for grade in batch
-            if should_send(grade.user_id, grade.key[1], service.GRADE_FILTER)
+            if should_send(grade.user_id, grade.course_id, service.GRADE_FILTER)
         ]
         if chosen and not dry_run:
-            outbox.resend(chosen)
+            outbox.resend([grade.stored_version for grade in chosen])
         yield from chosen
 
 
@@ -53,4 +53,4 @@ def _all(since: datetime | None, course_keys: CourseKeys) -> Iterator[Grades]:
 
 def _failed(since: datetime | None, course_keys: CourseKeys) -> Iterator[Grades]:
     for rows in by_key(outbox.failed(since=since, course_keys=course_keys), size=BATCH):
-        yield course_grades.grades_by_key([row.key for row in rows])
+        yield course_grades.grades_by_key({row.key for row in rows})

@@ -79,9 +79,9 @@ def send_grade(
     if last_updated is not None and last_updated < grade.modified:
         log.info("Grade %s has changed since: not sent", grade.pk)
         return SendResult(Outcome.SUPERSEDED)
-    row = outbox.find(grade.key)
-    if not outbox.is_enqueued(row, grade):
-        row_id = outbox.enqueue(grade, row, verified=verified)
+    row = outbox.find(grade.user_id, grade.course_id)
+    if not outbox.is_enqueued(row, grade.stored_version):
+        row_id = outbox.enqueue(grade.stored_version, row, verified=verified)
         return send_enqueued(row_id) if row_id else SendResult(Outcome.SKIPPED)
     return _send_row(row) if row else SendResult(Outcome.SKIPPED)
 
@@ -137,8 +137,8 @@ def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[SendResult,
     grade = course_grades.read_stored_grade(*row.key)
     if grade is None:
         return SendResult(Outcome.FAILED), outbox.mark_failed(row, "no grade")
-    if grade.revision == (row.sent_version, row.sent_modified):
-        return SendResult(Outcome.SENT), outbox.mark_sent(row, grade)
+    if (grade.version, grade.modified) == (row.sent_version, row.sent_modified):
+        return SendResult(Outcome.SENT), outbox.mark_sent(row, grade.stored_version)
     if not math.isfinite(grade.percent_grade):
         # Another program has written it. A recalculation enqueues the grade again.
         return SendResult(Outcome.FAILED), outbox.mark_failed(row, "percent is not a finite number")
@@ -151,7 +151,7 @@ def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[SendResult,
     except GradeSendError as exc:
         return _failed(row, exc)
     log.info("Grade %s sent", grade.pk)
-    return SendResult(Outcome.SENT), outbox.mark_sent(row, grade)
+    return SendResult(Outcome.SENT), outbox.mark_sent(row, grade.stored_version)
 
 
 def _failed(row: GradeOutbox, error: GradeSendError) -> tuple[SendResult, bool]:

@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
 from functools import cache
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from opaque_keys.edx.keys import CourseKey
+if TYPE_CHECKING:
+    from xqueue_bridge.course_grades.api import CourseGrade
+    from xqueue_bridge.course_structure.course import Course
+
+log = logging.getLogger(__name__)
 
 
-def send_grade_summary(
-    *,
-    user_id: int,
-    course_key: CourseKey,
-    display_name: str,
-    end: datetime | None,
-    edited_on: datetime | None,
-    version: str,
-    policy_hash: str,
-    percent: float,
-    letter_grade: str | None,
-    passed_timestamp: datetime | None,
-) -> None:
+def send_grade_summary(grade: CourseGrade, course: Course) -> None:
     """Send PERSISTENT_GRADE_SUMMARY_CHANGED; do nothing without openedx-events.
 
     The event goes to receivers in this process and, if the host configures it, to the event bus.
-    openedx-events logs the exceptions of receivers.
+    openedx-events logs the exceptions of receivers; no exception of the bus is raised.
     """
     modules = _openedx_events()
     if modules is None:
         return
     data, signals = modules
-    signals.PERSISTENT_GRADE_SUMMARY_CHANGED.send_event(
-        grade=data.PersistentCourseGradeData(
-            user_id=user_id,
-            course=data.CourseData(course_key=course_key, display_name=display_name, end=end),
-            course_edited_timestamp=edited_on,
-            course_version=version,
-            grading_policy_hash=policy_hash,
-            percent_grade=percent,
-            letter_grade=letter_grade or "",
-            passed_timestamp=passed_timestamp,
+    try:
+        signals.PERSISTENT_GRADE_SUMMARY_CHANGED.send_event(
+            grade=data.PersistentCourseGradeData(
+                user_id=grade.user_id,
+                course=data.CourseData(
+                    course_key=course.course_key,
+                    display_name=course.display_name,
+                    end=course.end,
+                ),
+                course_edited_timestamp=course.edited_on,
+                course_version=course.version,
+                grading_policy_hash=course.policy.hash,
+                percent_grade=grade.percent,
+                letter_grade=grade.letter_grade or "",
+                passed_timestamp=grade.passed_timestamp,
+            )
         )
-    )
+    except Exception as exc:  # the event bus is the host's; the grade is stored
+        name = type(exc).__name__
+        log.error("PERSISTENT_GRADE_SUMMARY_CHANGED of learner %s: %s", grade.user_id, name)
 
 
 @cache

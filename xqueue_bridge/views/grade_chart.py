@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from xqueue_bridge.course_grades.graders import SectionEntry
-from xqueue_bridge.course_grades.scores import Cutoffs
+from xqueue_bridge.course_grades.grading_rules import Cutoffs, SectionEntry
 
 #: Pixels. Widths are percents of the page's width, so that text keeps its size on small screens.
 TOP = 44

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xqueue_bridge.course_grades.course_grade import CourseGrade
+from xqueue_bridge.course_grades.course_grade import CourseGrade, SubsectionGrade
 from xqueue_bridge.course_grades.course_recalculation import learners_of
 from xqueue_bridge.course_grades.queries import read_gradebook
-from xqueue_bridge.course_grades.subsection_grade import SubsectionGrade
 from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.views.learners import Learner, learners_by_id

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
+from xqueue_bridge.course_grades.course_grade import SubsectionOverride
 from xqueue_bridge.course_grades.overrides import (
     LEAST_POSSIBLE,
     MAX_POINTS,
@@ -24,7 +25,6 @@ from xqueue_bridge.course_grades.overrides import (
     set_override,
 )
 from xqueue_bridge.course_grades.queries import read_progress
-from xqueue_bridge.course_grades.subsection_grade import SubsectionOverride
 from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.views.decorators import current_user_id, staff_required
 from xqueue_bridge.views.gradebook_rows import Cell, graded_subsections

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from xqueue_bridge.course_grades.course_grade import CourseGrade
-from xqueue_bridge.course_grades.graders import SectionEntry
+from xqueue_bridge.course_grades.grading_rules import SectionEntry
 from xqueue_bridge.course_grades.queries import read_progress
 from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.submission_queue.api import queue_positions_in_course

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.course_grades import documented_grading_cases
-from xqueue_bridge.course_grades.scores import (
+from xqueue_bridge.course_grades.grading_rules import (
     MAX_PERCENT,
     ProblemScore,
     aggregate_scores,

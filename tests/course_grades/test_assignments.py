@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,16 +14,17 @@ from hypothesis import strategies as st
 
 from tests.course_grades import documented_grading_cases
 from tests.course_grades.courses import HOMEWORK, block, chapter, course, policy, subsection
-from xqueue_bridge.course_grades.graders import (
-    AssignmentFormatGrader,
-    GradedSubsection,
-    WeightedSubsectionsGrader,
-    grade,
-    grader_for,
+from xqueue_bridge.course_grades.grading_rules import (
+    ProblemScore,
+    SectionEntry,
+    Summary,
+    compute_percent,
+    course_percent,
+    grade_assignments,
+    grade_course,
     zero_totals,
 )
-from xqueue_bridge.course_grades.scores import ProblemScore, compute_percent, course_percent
-from xqueue_bridge.course_structure.policy import parse_assignments
+from xqueue_bridge.course_structure.policy import AssignmentFormat
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -30,13 +33,23 @@ def entry(kind: str = "Homework", **fields) -> dict:
     return {**HOMEWORK, "type": kind, "short_label": kind[:2].upper(), **fields}
 
 
-def grader_from_conf(conf: list[dict]) -> WeightedSubsectionsGrader:
-    return grader_for(parse_assignments(conf))
+def average_of(
+    percents: Iterable[float], *numbers: int, kind: str = "Homework", **options: Any
+) -> tuple[float, list[SectionEntry]]:
+    """Grade assignments of one type, each worth one point; ``numbers``: expected, dropped."""
+    given = [(f"{kind} {n}", ProblemScore(earned, 1)) for n, earned in enumerate(percents)]
+    return grade_assignments(AssignmentFormat(kind, *numbers, **options), given)
 
 
-def sheet(kind: str, percents) -> dict[str, list[GradedSubsection]]:
-    made = [GradedSubsection(f"{kind} {n}", earned, 1) for n, earned in enumerate(percents)]
-    return {kind: made}
+def summary_of(conf: list[dict], **percents: list[float]) -> Summary:
+    """Grade a course with these assignment types, whose subsections are worth one point each."""
+    subsections, totals = [], {}
+    for kind, values in percents.items():
+        for n, earned in enumerate(values):
+            made = subsection(f"{kind}_{n}", block(f"{kind}_{n}"), format=kind)
+            subsections.append(made)
+            totals[made.usage_key] = ProblemScore(earned, 1)
+    return grade_course(course(*subsections, grading=policy(*conf)), totals)
 
 
 def labels(entries) -> list[str]:
@@ -57,20 +70,17 @@ class TestPublishedTables:
         self, percents, min_count, drop_count, average
     ):
         """SG54: compute the average of one assignment type."""
-        grader = AssignmentFormatGrader("Homework", min_count, drop_count)
-        assert grader.grade(sheet("Homework", percents))[0] == pytest.approx(average, abs=1e-15)
+        assert average_of(percents, min_count, drop_count)[0] == pytest.approx(average, abs=1e-15)
 
     @pytest.mark.parametrize(("types", "exact"), documented_grading_cases.COURSE)
     def test_course_has_the_documented_percent(self, types, exact):
         """SG54, SG58: add assignment types by their weights, without normalising."""
-        conf = [entry(f"{n} type", weight=weight) for n, (weight, _) in enumerate(types)]
-        sheets: dict = {}
-        for n, (_, average) in enumerate(types):
-            sheets |= sheet(f"{n} type", [average])
-        assert grader_from_conf(conf).grade(sheets)["percent"] == pytest.approx(exact, abs=1e-15)
+        conf = [entry(f"type_{n}", weight=weight) for n, (weight, _) in enumerate(types)]
+        averages = {f"type_{n}": [average] for n, (_, average) in enumerate(types)}
+        assert summary_of(conf, **averages)["percent"] == pytest.approx(exact, abs=1e-15)
 
     def test_tables_have_83_cases(self):
-        """SG54: count the cases in this file and in test_scores.py."""
+        """SG54: count the cases in this file and in test_grading_rules.py."""
         tables = (
             documented_grading_cases.PERCENT,
             documented_grading_cases.WEIGHTED,
@@ -84,51 +94,44 @@ class TestPublishedTables:
 class TestAssignmentFormat:
     def test_missing_assignments_count_as_zero(self):
         """SG55: one perfect homework of ten expected ones gives 0.1."""
-        average, entries = AssignmentFormatGrader("Homework", 10, 0).grade(sheet("Homework", [1]))
+        average, entries = average_of([1], 10, 0)
         assert average == 0.1
         assert [each["percent"] for each in entries] == [1.0, *[0.0] * 9, 0.1]
         assert entries[1]["detail"] == "Homework 2 Unreleased - 0% (?/?)"
 
     def test_assignments_beyond_min_count_all_count(self):
         """SG56: ``min_count`` is no maximum."""
-        grader = AssignmentFormatGrader("Homework", 1, 0)
-        average, entries = grader.grade(sheet("Homework", [1, 1, 0.5, 0.5]))
+        average, entries = average_of([1, 1, 0.5, 0.5], 1, 0)
         assert average == 0.75
         assert len(entries) == 5
 
     @pytest.mark.parametrize("drop_count", [2, 3, 100])
     def test_average_is_zero_if_every_assignment_is_dropped(self, drop_count):
         """SG56: ``drop_count`` equals or exceeds the number of assignments."""
-        grader = AssignmentFormatGrader("Homework", 2, drop_count)
-        average, entries = grader.grade(sheet("Homework", [1, 1]))
+        average, entries = average_of([1, 1], 2, drop_count)
         assert average == 0.0
         assert len(dropped(entries)) == 2
 
     def test_later_of_equal_assignments_is_dropped(self):
         """SG57: drop the later of equal assignments; placeholders come last."""
-        grader = AssignmentFormatGrader("Homework", 4, 2, short_label="HW")
-        assert dropped(grader.grade(sheet("Homework", [0, 1, 0, 0]))[1]) == ["HW 03", "HW 04"]
-        assert dropped(grader.grade(sheet("Homework", [0, 0]))[1]) == ["HW 03", "HW 04"]
+        for percents in ([0, 1, 0, 0], [0, 0]):
+            _, entries = average_of(percents, 4, 2, short_label="HW")
+            assert dropped(entries) == ["HW 03", "HW 04"]
 
     def test_mark_of_a_dropped_assignment_gives_the_reason(self):
-        grader = AssignmentFormatGrader("Homework", 2, 1)
-        (low,) = (each for each in grader.grade(sheet("Homework", [1, 0]))[1] if "mark" in each)
+        (low,) = (each for each in average_of([1, 0], 2, 1)[1] if "mark" in each)
         assert low["mark"] == {"detail": "The lowest 1 Homework scores are dropped."}
 
     def test_assignments_count_equally_whatever_their_points(self):
-        large, small = GradedSubsection("a", 0, 100), GradedSubsection("b", 1, 1)
-        grader = AssignmentFormatGrader("Homework", 0, 0)
-        assert grader.grade({"Homework": [large, small]})[0] == 0.5
+        given = [("a", ProblemScore(0, 100)), ("b", ProblemScore(1, 1))]
+        assert grade_assignments(AssignmentFormat("Homework", 0, 0), given)[0] == 0.5
 
     def test_percents_are_rounded_before_the_average(self):
-        third = GradedSubsection("a", 1, 3)
-        grader = AssignmentFormatGrader("Homework", 0, 0)
-        assert grader.grade({"Homework": [third]})[0] == 0.3333
+        given = [("a", ProblemScore(1, 3))]
+        assert grade_assignments(AssignmentFormat("Homework", 0, 0), given)[0] == 0.3333
 
     def test_single_assignment_is_listed_as_the_total(self):
-        _, entries = AssignmentFormatGrader("Exam", 1, 0, short_label="Ex").grade(
-            sheet("Exam", [1])
-        )
+        _, entries = average_of([1], 1, 0, kind="Exam", short_label="Ex")
         assert entries == [
             {
                 "percent": 1.0,
@@ -140,16 +143,15 @@ class TestAssignmentFormat:
         ]
 
     def test_labels_have_number_name_percent_and_points(self):
-        grader = AssignmentFormatGrader("Homework", 2, 0, short_label="HW", starting_index=0)
-        _, entries = grader.grade({"Homework": [GradedSubsection("Loops", 1.5, 3)]})
+        kind = AssignmentFormat("Homework", 2, 0, short_label="HW", starting_index=0)
+        _, entries = grade_assignments(kind, [("Loops", ProblemScore(1.5, 3))])
         assert labels(entries) == ["HW 00", "HW 01", "HW Avg"]
         assert entries[0]["detail"] == "Homework 0 - Loops - 50% (1.5/3)"
         assert entries[2]["detail"] == "Homework Average = 25%"
 
     def test_averages_and_assignments_can_be_hidden(self):
-        given = sheet("Homework", [1, 0])
-        only = AssignmentFormatGrader("Homework", 2, 0, show_only_average=True).grade(given)
-        without = AssignmentFormatGrader("Homework", 2, 0, hide_average=True).grade(given)
+        only = average_of([1, 0], 2, 0, show_only_average=True)
+        without = average_of([1, 0], 2, 0, hide_average=True)
         assert only[0] == without[0] == 0.5
         assert labels(only[1]) == ["Homework Avg"]
         assert labels(without[1]) == ["Homework 01", "Homework 02"]
@@ -158,21 +160,21 @@ class TestAssignmentFormat:
 class TestWeightedSubsections:
     def test_weight_zero_is_listed_and_adds_nothing(self):
         """SG58: list an assignment type of weight 0, and add nothing for it."""
-        grader = grader_from_conf([entry("Homework"), entry("Practice", weight=0)])
-        found = grader.grade({**sheet("Homework", [0.5]), **sheet("Practice", [1])})
+        conf = [entry("Homework"), entry("Practice", weight=0)]
+        found = summary_of(conf, Homework=[0.5], Practice=[1])
         assert found["percent"] == 0.5
         assert found["grade_breakdown"]["Practice"]["percent"] == 0.0
         assert labels(found["section_breakdown"]) == ["HO", "PR"]
 
     def test_weights_above_one_give_percent_above_one(self):
         """SG58: round the percent above 1 as below."""
-        grader = grader_from_conf([entry("Homework"), entry("Extra", weight=0.125)])
-        found = grader.grade({**sheet("Homework", [1]), **sheet("Extra", [1])})
+        conf = [entry("Homework"), entry("Extra", weight=0.125)]
+        found = summary_of(conf, Homework=[1], Extra=[1])
         assert found["percent"] == 1.125
         assert course_percent(found["percent"]) == 1.13
 
     def test_breakdown_by_category(self):
-        found = grader_from_conf([entry(category="All homework", weight=0.5)]).grade({})
+        found = summary_of([entry(category="All homework", weight=0.5)])
         assert found["grade_breakdown"] == {
             "All homework": {
                 "percent": 0.0,
@@ -184,19 +186,22 @@ class TestWeightedSubsections:
     def test_entry_without_min_count_is_an_error(self):
         """SG63: validate a grader that code creates, too."""
         with pytest.raises(ValueError, match="min_count"):
-            grader_from_conf([{"type": "Homework", "drop_count": 0}])
+            policy({"type": "Homework", "drop_count": 0})
 
 
 class TestCourse:
     def test_percent_is_the_average_of_the_subsections(self):
         loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
         totals = {loops.usage_key: ProblemScore(1, 2), files.usage_key: ProblemScore(1, 1)}
-        assert grade(course(loops, files), totals)["percent"] == 0.75
+        assert grade_course(course(loops, files), totals)["percent"] == 0.75
 
     def test_subsection_without_total_counts_as_zero(self):
         loops, files = subsection("loops", block("a", 2)), subsection("files", block("b", 1))
-        assert grade(course(loops, files), {loops.usage_key: ProblemScore(2, 2)})["percent"] == 0.5
-        assert grade(course(loops, files), {})["percent"] == 0.0
+        assert (
+            grade_course(course(loops, files), {loops.usage_key: ProblemScore(2, 2)})["percent"]
+            == 0.5
+        )
+        assert grade_course(course(loops, files), {})["percent"] == 0.0
 
     def test_subsections_without_points_or_ungraded_are_left_out(self):
         """SG61: count them neither as an assignment nor as zero."""
@@ -212,13 +217,13 @@ class TestCourse:
             subsection("formless", block("h"), format=None),
         ]
         totals = {one.usage_key: ProblemScore(1, 1), others[2].usage_key: ProblemScore(1, 1)}
-        assert grade(course(one, *others), totals)["percent"] == 1.0
+        assert grade_course(course(one, *others), totals)["percent"] == 1.0
 
     def test_subsection_in_two_chapters_counts_once(self):
         """SG62: count a subsection once, if two chapters contain it."""
         shared, other = subsection("shared", block("a")), subsection("other", block("b"))
         made = course(chapters=[chapter("one", shared, other), chapter("two", shared)])
-        assert grade(made, {shared.usage_key: ProblemScore(1, 1)})["percent"] == 0.5
+        assert grade_course(made, {shared.usage_key: ProblemScore(1, 1)})["percent"] == 0.5
 
     def test_given_subsections_are_graded_and_the_rest_left_out(self):
         """SG77: leave out the subsections that the learner may not see."""
@@ -226,8 +231,8 @@ class TestCourse:
         hidden = subsection("hidden", block("b"), show_correctness="never")
         totals = {shown.usage_key: ProblemScore(1, 1), hidden.usage_key: ProblemScore(0, 1)}
         made = course(shown, hidden)
-        assert grade(made, totals)["percent"] == 0.5
-        assert grade(made, totals, subsections=[shown])["percent"] == 1.0
+        assert grade_course(made, totals)["percent"] == 0.5
+        assert grade_course(made, totals, subsections=[shown])["percent"] == 1.0
 
     @pytest.mark.parametrize(
         ("show_correctness", "due", "shows", "counts"),
@@ -296,7 +301,7 @@ def test_course_grade_equals_independent_sum_of_fractions(given):
             values.append(Fraction(compute_percent(earned, possible)).limit_denominator(10_000))
         average = expected_average(values, min_count, drop_count)
         expected += average * Fraction(weight, 100)
-    found = grade(course(*subsections, grading=policy(*conf)), totals)
+    found = grade_course(course(*subsections, grading=policy(*conf)), totals)
     assert found["percent"] == pytest.approx(float(expected), abs=1e-12)
     tenth = expected * 100 + Fraction(55, 100)
     if abs(tenth - round(tenth)) > Fraction(1, 10**9):  # on the step itself floats decide
@@ -311,9 +316,9 @@ def test_drop_count_assignments_are_dropped_and_none_better_than_a_kept_one(
     scores, min_count, drop_count
 ):
     """SG57: drop at most as many as exist, and only the lowest."""
-    grader = AssignmentFormatGrader("Homework", min_count, drop_count, hide_average=True)
-    given = [GradedSubsection("s", earned, possible) for earned, possible in scores]
-    entries = grader.grade({"Homework": given})[1]
+    kind = AssignmentFormat("Homework", min_count, drop_count, hide_average=True)
+    given = [("s", ProblemScore(earned, possible)) for earned, possible in scores]
+    _, entries = grade_assignments(kind, given)
     if len(entries) < 2:
         return
     lost = [each["percent"] for each in entries if "mark" in each]
