@@ -49,6 +49,7 @@ PAGES = {
     "queue-history": (OPERATOR, "/xqueue/queues/history/?queue=slow"),
     "queue-action": (OPERATOR, "/xqueue/queues/act/?action=end&queue=slow"),
     "pause-a-queue": (OPERATOR, "/xqueue/queues/act/?action=pause&queue=slow"),
+    "set-a-priority": (OPERATOR, "/xqueue/queues/priority/?queue=slow&level=1"),
     "graders": (OPERATOR, "/xqueue/queues/graders/"),
     "revoke-a-grader": (OPERATOR, "/xqueue/queues/graders/1/revoke/"),
     "gradebook": (OPERATOR, f"{GRADES}/gradebook/"),

@@ -12,6 +12,7 @@ from xqueue_bridge.lms.callback_url import PATTERN
 from xqueue_bridge.views.graders import graders, revoke_grader
 from xqueue_bridge.views.metrics import metrics
 from xqueue_bridge.views.queue_actions import queue_action
+from xqueue_bridge.views.queue_priority import queue_priority
 from xqueue_bridge.views.queues import queue_history, queues
 
 app_name = "xqueue_bridge"
@@ -20,6 +21,7 @@ urlpatterns = [
     path("xqueue/queues/", queues, name="queues"),
     path("xqueue/queues/history/", queue_history, name="queue_history"),
     path("xqueue/queues/act/", queue_action, name="queue_action"),
+    path("xqueue/queues/priority/", queue_priority, name="queue_priority"),
     path("xqueue/queues/graders/", graders, name="graders"),
     re_path(r"^xqueue/queues/graders/([0-9]{1,18})/revoke/$", revoke_grader, name="revoke_grader"),
     path("xqueue/metrics/", metrics, name="metrics"),
