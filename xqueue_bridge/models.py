@@ -37,7 +37,7 @@ from xqueue_bridge.submission_queue.grader_models import (
 )
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.priority_models import Priority
-from xqueue_bridge.submission_queue.queue_models import QueueSettings
+from xqueue_bridge.submission_queue.queue_models import QueuePause, QueueSettings
 from xqueue_bridge.worker.models import Heartbeat
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
@@ -61,6 +61,7 @@ __all__ = [
     "PersistentSubsectionGradeOverrideHistory",
     "Priority",
     "QueueGrant",
+    "QueuePause",
     "QueueSample",
     "QueueSettings",
     "ReceivedReply",

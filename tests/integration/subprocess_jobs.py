@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -136,6 +137,17 @@ def regrade_until_killed(moment: int, score: float) -> None:
     for pk in Regrade.objects.filter(finished_at=None).values_list("pk", flat=True):
         regrading.cancel(pk)
     regrading.end_finished()
+
+
+def act_until_killed(moment: int, action: str, queue_name: str, size: int | None) -> None:
+    """Carry out an action of operators on a queue until ``moment``, in batches of ``size``."""
+    from xqueue_bridge.operations import api as operations
+    from xqueue_bridge.operations.changes import CHANGES
+
+    change = CHANGES[action]
+    CHANGES[action] = replace(change, size=size or change.size)
+    die_at(moment)
+    operations.carry_out(operations.Order(action, queue_name, to="other"))
 
 
 def repair_until_killed(moment: int) -> None:

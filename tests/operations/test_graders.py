@@ -7,6 +7,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -87,3 +88,20 @@ def test_command_revokes_with_notice_and_records_it() -> None:
         "leases_ended": 0,
     }
     assert OperatorAction.objects.get().author_id is None
+
+
+def test_rotated_secret_is_on_record_and_the_record_does_not_contain_it(client) -> None:
+    make_grader()
+    out = StringIO()
+    call_command("xqueue_bridge_grader", "rotate", "watcher", "--overlap-hours", "2", stdout=out)
+    root = get_user_model().objects.create_superuser("root")
+    client.force_login(root)
+    form = {"action": "rotate_secret", "_selected_action": [Grader.objects.get().pk]}
+    page = client.post("/admin/xqueue_bridge/grader/", form, follow=True).content.decode()
+    assert "New secret of watcher" in page
+    rows = OperatorAction.objects.order_by("pk").values_list("kind", "author_id", "parameters")
+    assert list(rows) == [
+        ("rotate", None, {"grader": "watcher", "overlap_hours": 2.0}),
+        ("rotate", root.pk, {"grader": "watcher", "overlap_hours": 24.0}),
+    ]
+    assert GraderClient(out.getvalue().strip()).login()["return_code"] == 0

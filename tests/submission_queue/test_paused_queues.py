@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from tests.submission_queue.factories import GOOD_REPLY, PROBLEM, make_grader, new_submission
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.paused_queues import KEEP
+from xqueue_bridge.submission_queue.queue_models import QueuePause
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,3 +100,88 @@ def test_command_pauses_and_resumes() -> None:
 def test_command_refuses_a_name_that_no_queue_can_have() -> None:
     with pytest.raises(CommandError, match="queue_name"):
         run("pause", " ")
+
+
+def expire(**before: timedelta) -> None:
+    """Let the lease of the only submission have ended, and set its times to so long ago."""
+    now = timezone.now()
+    times = {name: now - ago for name, ago in before.items()}
+    Submission.objects.update(available_at=now, due_at=now, **times)
+
+
+def paused_for(hours: float, ended: float) -> None:
+    """Store a pause of so many hours that ended so many hours ago."""
+    end = timezone.now() - timedelta(hours=ended)
+    begin = end - timedelta(hours=hours)
+    QueuePause.objects.create(queue_name="python", paused_at=begin, resumed_at=end)
+
+
+def test_resumed_queue_stores_its_pause_once(django_assert_num_queries) -> None:
+    api.pause_queue("python")
+    QueuePause.objects.create(
+        queue_name="python",
+        paused_at=timezone.now() - 2 * KEEP,
+        resumed_at=timezone.now() - KEEP - timedelta(days=1),
+    )
+    # The queue, the old pauses, the new one, the queue; BEGIN and COMMIT.
+    with django_assert_num_queries(6):
+        assert api.resume_queue("python")
+    assert not api.resume_queue("python")
+    [pause] = QueuePause.objects.all()
+    assert pause.paused_at <= pause.resumed_at
+
+
+def test_age_of_a_submission_does_not_count_while_its_queue_is_paused() -> None:
+    """C77: two days in a queue that is paused; the sweeper and a pull leave it as it is."""
+    api.enqueue(new_submission())
+    assert pulled()
+    api.pause_queue("python")
+    expire(retry_until=timedelta(days=1))
+    assert api.fail_exhausted() == 0
+    assert not pulled()
+    assert Submission.objects.get().status == "leased"
+
+
+@pytest.mark.parametrize("process", ["pull", "sweep"])
+def test_time_of_a_pause_does_not_count_for_the_maximum_age(process: str) -> None:
+    """C77: 24 hours of age are allowed. 30 hours old with 7 hours of pauses is young enough."""
+    api.enqueue(new_submission())
+    assert pulled()
+    paused_for(5, ended=10)
+    paused_for(2, ended=2)
+    # It waited 30 hours: its time was over 6 hours ago.
+    expire(retry_until=timedelta(hours=6))
+    assert api.fail_exhausted() == 0
+    if process == "pull":
+        assert pulled()
+        assert Submission.objects.get().deliveries == 2
+    # An hour and a half later it is too old, because only 7 hours do not count.
+    expire(retry_until=timedelta(hours=7.5))
+    assert not pulled() if process == "pull" else api.fail_exhausted() == 1
+    assert Submission.objects.get().status == "failed"
+
+
+def test_pause_before_a_submission_was_sent_does_not_make_it_younger() -> None:
+    api.enqueue(new_submission())
+    assert pulled()
+    paused_for(5, ended=30)
+    expire(retry_until=timedelta(hours=1))
+    assert not pulled()
+    assert Submission.objects.get().status == "failed"
+
+
+def test_maximum_of_deliveries_ends_a_submission_during_a_pause_too(settings) -> None:
+    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
+    api.enqueue(new_submission())
+    assert pulled()
+    api.pause_queue("python")
+    expire(retry_until=timedelta(days=1))
+    assert api.fail_exhausted() == 1
+
+
+def test_submission_that_is_moved_has_the_maximum_age_of_its_new_queue(settings) -> None:
+    settings.XQUEUE_BRIDGE = {"QUEUES": {"java": {"MAX_AGE_SECONDS": 3 * 86_400}}}
+    api.enqueue(new_submission())
+    pk = Submission.objects.get().pk
+    assert api.move_submissions([pk], "java") == 1
+    assert Submission.objects.get().retry_until > timezone.now() + timedelta(days=2)

@@ -176,5 +176,6 @@ def test_requeue_in_the_admin_is_recorded(client) -> None:
     client.post("/admin/xqueue_bridge/submission/", {"action": "retry", "_selected_action": [pk]})
     action = OperatorAction.objects.get()
     assert (action.kind, action.author_id) == ("requeue", root.pk)
-    assert (action.selected, action.changed) == (1, 0)
+    assert action.parameters == {"submissions": [pk]}
+    assert (action.selected, action.changed) == (0, 0), "it has not failed"
     assert client.get(f"/admin/xqueue_bridge/operatoraction/{action.pk}/change/").status_code == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -45,27 +44,30 @@ class RetryAdmin(ReadOnlyAdmin):
     retried: ClassVar[str | Promise]
     retry_condition: ClassVar[str | Promise]
     recorded_kind: ClassVar[str] = operations.OperatorAction.Kind.OTHER
-    #: Whether rows and record change in one transaction; not if the host's code runs.
-    is_atomic: ClassVar[bool] = True
 
     @admin.action(permissions=["retry"])
     def retry(self, request: HttpRequest, rows: QuerySet[Model]) -> None:
+        selected, changed = self.retry_and_record(rows, request.user.pk)
+        text, level = str(self.retried % {"count": changed}), messages.SUCCESS
+        if changed < selected:
+            text, level = f"{text} {self.retry_condition}", messages.WARNING
+        self.message_user(request, text, level)
+
+    def retry_and_record(self, rows: QuerySet[Model], author_id: int | None) -> tuple[int, int]:
+        """Retry rows and record it in one transaction; return how many were selected, and done."""
         selected = changed = 0
-        with transaction.atomic() if self.is_atomic else nullcontext():
+        with transaction.atomic():
             for ids in id_batches(rows):
                 selected += len(ids)
                 changed += self.retry_rows(ids)
             operations.record(
                 self.recorded_kind,
-                request.user.pk,
+                author_id,
                 parameters={"table": self.opts.model_name},
                 selected=selected,
                 changed=changed,
             )
-        text, level = str(self.retried % {"count": changed}), messages.SUCCESS
-        if changed < selected:
-            text, level = f"{text} {self.retry_condition}", messages.WARNING
-        self.message_user(request, text, level)
+        return selected, changed
 
     def retry_rows(self, ids: Sequence[int]) -> int:
         """Retry those of these rows that can be retried; return how many."""

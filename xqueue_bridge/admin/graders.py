@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from xqueue_bridge import models
 from xqueue_bridge.admin.base import RetryAdmin
+from xqueue_bridge.operations import api as operations
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.views.reply_details import code_text
 
@@ -61,7 +62,7 @@ class GraderAdmin(admin.ModelAdmin):
     def rotate_secret(self, request: HttpRequest, graders: QuerySet[models.Grader]) -> None:
         overlap = submission_queue.ROTATION_OVERLAP
         for grader in graders:
-            secret = submission_queue.issue_secret(grader, overlap=overlap)
+            secret = operations.rotate_secret(grader, overlap=overlap, author_id=request.user.pk)
             text = _("New secret of %(grader)s, shown only now: %(secret)s")
             values = {"grader": grader.name, "secret": secret}
             self.message_user(request, text % values, messages.WARNING)

@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from xqueue_bridge import models
 from xqueue_bridge.admin.base import ReadOnlyAdmin, RetryAdmin
+from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.operations import api as operations
-from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.views.decorators import is_operator
 from xqueue_bridge.views.reply_details import codes_for_staff, tests_for_staff
 
@@ -47,8 +47,6 @@ class SubmissionAdmin(RetryAdmin):
         "transport",
     )
     actions = ("retry", "move", "end")
-    recorded_kind = models.OperatorAction.Kind.REQUEUE
-    is_atomic = False
     retry_description = gettext_lazy("Requeue selected submissions")
     retried = ngettext_lazy(
         "%(count)d submission requeued.", "%(count)d submissions requeued.", "count"
@@ -58,8 +56,16 @@ class SubmissionAdmin(RetryAdmin):
         "failure cannot be undone with this REPLY_BACKEND. The log has the reasons."
     )
 
-    def retry_rows(self, ids: Sequence[int]) -> int:
-        return submission_queue.requeue(ids)
+    def retry_and_record(
+        self, rows: QuerySet[models.Submission], author_id: int | None
+    ) -> tuple[int, int]:
+        """Requeue the rows: an action of operators for each MAX_IDS of them."""
+        selected = changed = 0
+        for ids in id_batches(rows, size=operations.MAX_IDS):
+            order = operations.Order("requeue", submission_ids=tuple(ids), author_id=author_id)
+            selected += len(ids)
+            changed += operations.carry_out(order).changed
+        return selected, changed
 
     @admin.action(
         description=gettext_lazy("Move selected submissions to another queue…"),

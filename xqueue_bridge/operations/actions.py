@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import Max
 from django.utils import timezone
 
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.operations.changes import CHANGES, rows_of
+from xqueue_bridge.operations.changes import CHANGES, count_changed, rows_of
 from xqueue_bridge.operations.models import OperatorAction
 from xqueue_bridge.protocol.fields import check_name
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -113,6 +113,17 @@ def begin(order: Order, *, last_id: int | None = None) -> OperatorAction:
     return action
 
 
+def carry_out(order: Order) -> OperatorAction:
+    """Record an action and run all of its batches."""
+    action = begin(order)
+    # Each batch goes forward, up to the newest row at the begin. If another process runs batches
+    # of this action, too, it ends here earlier.
+    while action.finished_at is None and run_batch(action):
+        pass
+    action.refresh_from_db()
+    return action
+
+
 def record(
     kind: str,
     author_id: int | None,
@@ -144,21 +155,22 @@ def run_batch(action: OperatorAction) -> bool:
     ids = list(following.order_by("pk").values_list("pk", flat=True)[: change.size])
     is_last = len(ids) < change.size
     until = action.last_id if is_last else ids[-1]
-    # A batch of code of the host is not repeated if it is killed: its rows tell what is done.
-    outside = 0 if change.is_atomic else change.work(ids, action.parameters)
+    if not change.is_atomic:
+        # If it is killed, the next run goes on with the rows that have not changed.
+        change.work(ids, action)
 
-    def run() -> int | None:
+    def run() -> bool:
         mine = OperatorAction.objects.filter(
             pk=action.pk, done_until=action.done_until, finished_at=None
         )
         now = timezone.now() if is_last else None
         if not mine.update(done_until=until, finished_at=now):
-            return None
-        changed = change.work(ids, action.parameters) if change.is_atomic and ids else outside
-        OperatorAction.objects.filter(pk=action.pk).update(changed=F("changed") + changed)
-        return changed
+            return False
+        if change.is_atomic and ids:
+            count_changed(action, change.work(ids, action))
+        return True
 
-    if in_transaction(run) is None:
+    if not in_transaction(run):
         return False  # another process has run this batch
     action.refresh_from_db()
     return action.finished_at is None

@@ -4,13 +4,14 @@ from xqueue_bridge.operations.actions import (
     MAX_IDS,
     Order,
     begin,
+    carry_out,
     continue_actions,
     delete_old_actions,
     preview,
     record,
     run_batch,
 )
-from xqueue_bridge.operations.graders import revoke_grader
+from xqueue_bridge.operations.graders import revoke_grader, rotate_secret
 from xqueue_bridge.operations.models import OperatorAction
 from xqueue_bridge.operations.priorities import record_priority, set_priority
 from xqueue_bridge.operations.retirement import actions_to_retire, retire_actions
@@ -21,6 +22,7 @@ __all__ = [
     "Order",
     "actions_to_retire",
     "begin",
+    "carry_out",
     "continue_actions",
     "delete_old_actions",
     "preview",
@@ -28,6 +30,7 @@ __all__ = [
     "record_priority",
     "retire_actions",
     "revoke_grader",
+    "rotate_secret",
     "run_batch",
     "set_priority",
 ]

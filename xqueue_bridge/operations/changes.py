@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.operations.models import OperatorAction
@@ -20,34 +21,39 @@ class Change:
     """How one kind of action finds its rows and changes a batch of them."""
 
     rows: Callable[[], QuerySet[Any]]
-    #: Takes ids and the parameters of the action; returns how many rows have changed.
-    work: Callable[[Sequence[int], Mapping[str, Any]], int]
+    #: Changes the rows of these ids; returns how many have changed.
+    work: Callable[[Sequence[int], OperatorAction], int]
     #: The lookup of the submission from a row.
     submission: str = ""
-    #: The work runs code of the host, and transactions of its own.
+    #: False: the work runs code of the host and has a transaction for each row, in which it counts.
     is_atomic: bool = True
     size: int = 50
+
+
+def count_changed(action: OperatorAction, number: int = 1) -> None:
+    """Add to the rows that an action has changed; call it in the transaction of their change."""
+    OperatorAction.objects.filter(pk=action.pk).update(changed=F("changed") + number)
 
 
 CHANGES: dict[str, Change] = {
     Kind.MOVE: Change(
         submission_queue.unheld_submissions,
-        lambda ids, given: submission_queue.move_submissions(ids, given["to"]),
+        lambda ids, action: submission_queue.move_submissions(ids, action.parameters["to"]),
         size=500,
     ),
     Kind.END: Change(
         submission_queue.unheld_submissions,
-        lambda ids, given: submission_queue.end_submissions(ids),
+        lambda ids, _action: submission_queue.end_submissions(ids),
     ),
     Kind.REQUEUE: Change(
         submission_queue.failed_submissions,
-        lambda ids, given: submission_queue.requeue(ids),
+        lambda ids, action: submission_queue.requeue(ids, partial(count_changed, action)),
         is_atomic=False,
         size=20,
     ),
     Kind.RETRY: Change(
         grader_replies.dead_replies,
-        lambda ids, given: grader_replies.retry_dead(ids),
+        lambda ids, _action: grader_replies.retry_dead(ids),
         submission="submission__",
         size=500,
     ),

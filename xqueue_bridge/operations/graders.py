@@ -1,4 +1,4 @@
-"""Revoke a grader's access, at once or with notice."""
+"""Revoke a grader's access, at once or with notice, and rotate its secret."""
 
 from __future__ import annotations
 
@@ -34,3 +34,20 @@ def revoke_grader(
                 "leases_ended": released,
             },
         )
+
+
+def rotate_secret(
+    grader: submission_queue.Grader, *, overlap: timedelta, author_id: int | None = None
+) -> str:
+    """Return a new secret of a grader; the former one is valid for ``overlap``."""
+    with transaction.atomic():
+        secret = submission_queue.issue_secret(grader, overlap=overlap)
+        record(
+            OperatorAction.Kind.ROTATE,
+            author_id,
+            parameters={
+                "grader": grader.name,
+                "overlap_hours": overlap / timedelta(hours=1),
+            },
+        )
+    return secret

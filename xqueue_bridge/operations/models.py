@@ -27,6 +27,7 @@ class OperatorAction(models.Model):
         REQUEUE = "requeue", _("requeue failed submissions")
         RETRY = "retry", _("retry to apply replies")
         REVOKE = "revoke", _("revoke a grader")
+        ROTATE = "rotate", _("rotate a grader's secret")
         PRIORITY = "priority", _("set the priority")
         OTHER = "other", _("an action of the admin")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from functools import partial
 
@@ -20,6 +20,7 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.log_fields import LogFields, Step
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.paused_queues import past_pauses, paused_queues, time_paused
 from xqueue_bridge.submission_queue.states import Status, finished, sources_of
 from xqueue_bridge.worker.after_response import run_after_response
 
@@ -30,14 +31,14 @@ def fail_exhausted(limit: int = 100) -> int:
     """Finish submissions whose lease has ended and that no grader gets again.
 
     Those that a newer answer has replaced are superseded. Those that reached MAX_DELIVERIES or
-    MAX_AGE_SECONDS fail. Return how many failed. Used by the sweeper; in a queue that graders poll,
-    ``pull`` does the same.
+    MAX_AGE_SECONDS fail; age does not count in a paused queue. Return how many failed. Used by the
+    sweeper; in a queue that graders poll, ``pull`` does the same.
     """
     now = DatabaseNow()
     # Most expired leases can be delivered again and may be numerous: filter by the lowest maximum.
     of_queues = [queue_options(name).MAX_DELIVERIES for name in options().QUEUES]
     fewest = min([options().MAX_DELIVERIES, *of_queues])
-    is_old = Q(retry_until__lte=now)
+    is_old = Q(retry_until__lte=now) & ~Q(queue_name__in=list(paused_queues()))
     ended = Submission.objects.filter(
         is_old | Q(is_replaced=True) | Q(deliveries__gte=fewest),
         status=Status.LEASED,
@@ -49,11 +50,28 @@ def fail_exhausted(limit: int = 100) -> int:
     ):
         if is_replaced:
             supersede_expired(pk, deliveries)
-        elif old or deliveries >= queue_options(queue_name).MAX_DELIVERIES:
+        elif deliveries >= queue_options(queue_name).MAX_DELIVERIES or (
+            old and not has_time_left(pk, queue_name)
+        ):
             failed_count += fail(pk, deliveries)
         if failed_count == limit:
             break
     return failed_count
+
+
+def has_time_left(submission_id: int, queue_name: str) -> bool:
+    """Return whether an old submission is younger than MAX_AGE_SECONDS without the queue's pauses.
+
+    One statement; three if the queue was paused.
+    """
+    pauses = past_pauses(queue_name)
+    rows = Submission.objects.filter(pk=submission_id)
+    until = rows.values_list("retry_until", flat=True).first() if pauses else None
+    if until is None:
+        return False
+    max_age = timedelta(seconds=queue_options(queue_name).MAX_AGE_SECONDS)
+    paused = time_paused(pauses, until - max_age)
+    return bool(paused) and rows.filter(retry_until__gt=DatabaseNow(-paused)).exists()
 
 
 def fail(submission_id: int, deliveries: int) -> bool:
@@ -152,22 +170,24 @@ def log_superseded(submission_ids: Iterable[int]) -> None:
         log.info("Submission %s was superseded", pk, extra=extra)
 
 
-def requeue(submission_ids: Collection[int]) -> int:
+def requeue(submission_ids: Collection[int], count: Callable[[], object] | None = None) -> int:
     """Requeue failed submissions; return how many changed.
+
+    ``count`` is called for each that changes, in the transaction of its change.
 
     The learner's block waits for the reply again, and the delivery count is reset. If a valid
     result came after the failure, it is applied instead, unless LATE_RESULTS is "never". A
     submission is not requeued if the learner has answered again, or the reply backend cannot let
     the block wait for it again; the log has the reason. Call it outside any transaction.
     """
-    return sum(_requeue(submission_id) for submission_id in submission_ids)
+    return sum(_requeue(submission_id, count) for submission_id in submission_ids)
 
 
 class _NotFailed(Exception):
     """Another process has changed the submission."""
 
 
-def _requeue(submission_id: int) -> bool:
+def _requeue(submission_id: int, count: Callable[[], object] | None) -> bool:
     failed = Submission.objects.filter(pk=submission_id, status=Status.FAILED)
     row = failed.select_related("content").first()
     if row is None:
@@ -180,7 +200,7 @@ def _requeue(submission_id: int) -> bool:
         reason = grader_replies.reopen(
             submission_id,
             request,
-            partial(_requeue_reopened, row),
+            partial(_requeue_reopened, row, count),
             by_callback=row.answers_by_callback,
         )
     except _NotFailed:
@@ -198,7 +218,7 @@ def _requeue(submission_id: int) -> bool:
     return True
 
 
-def _requeue_reopened(row: Submission) -> None:
+def _requeue_reopened(row: Submission, count: Callable[[], object] | None) -> None:
     """Requeue a failed submission in the transaction in which the learner's state waits again."""
     if not offer_again([row.pk], (Status.FAILED,)):
         raise _NotFailed
@@ -208,6 +228,8 @@ def _requeue_reopened(row: Submission) -> None:
         Submission.objects.filter(pk=row.pk).update(**finished(Status.ANSWERED))
         extra = LogFields(step=Step.ANSWERED, submission_id=row.pk)
         log.info("Submission %s is answered by its late result", row.pk, extra=extra)
+    if count is not None:
+        count()
 
 
 def _replace(submission_ids: Collection[int]) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from datetime import timedelta
 from functools import partial
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from xqueue_bridge.conf import queue_options
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.log_fields import LogFields, Step
@@ -48,14 +50,17 @@ def failed_submissions() -> QuerySet[Submission]:
 def move_submissions(submission_ids: Collection[int], queue_name: str) -> int:
     """Move those of the submissions that no grader holds to a queue; return how many.
 
-    They keep their age, and deliveries count anew. Call it in a transaction. Two statements.
+    They keep their position; deliveries and MAX_AGE_SECONDS count anew. Call it in a transaction.
+    Two statements.
     """
     rows = unheld_submissions().filter(pk__in=submission_ids)
     ids = list(rows.select_for_update().values_list("pk", flat=True))
+    max_age = timedelta(seconds=queue_options(queue_name).MAX_AGE_SECONDS)
     Submission.objects.filter(pk__in=ids).update(
         queue_name=queue_name,
         status=Status.WAITING,
         deliveries=0,
+        retry_until=DatabaseNow(max_age),
         pullkey_digest="",
         grader=None,
     )

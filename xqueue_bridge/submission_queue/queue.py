@@ -25,7 +25,7 @@ from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.exceptions import QueueContended, QueueNotFound
 from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.submission_queue import files
-from xqueue_bridge.submission_queue.finish import fail, supersede_expired
+from xqueue_bridge.submission_queue.finish import fail, has_time_left, supersede_expired
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent, pullkey_digest
 from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
 from xqueue_bridge.submission_queue.pauses import is_paused
@@ -199,7 +199,9 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
         for submission_id, deliveries, content_id, is_replaced, is_expired, _ in _ordered(window):
             if is_replaced:
                 supersede_expired(submission_id, deliveries)
-            elif deliveries >= limits.MAX_DELIVERIES or (deliveries and is_expired):
+            elif deliveries >= limits.MAX_DELIVERIES or (
+                deliveries and is_expired and not has_time_left(submission_id, queue_name)
+            ):
                 fail(submission_id, deliveries)
             elif pullkey := _claim(submission_id, deliveries, queue_name, grader_id, now):
                 return _pulled(submission_id, deliveries + 1, pullkey, content_id)

@@ -1,4 +1,4 @@
-"""The model of what operators have set for a queue."""
+"""Models of what operators have set for a queue, and of its past pauses."""
 
 from __future__ import annotations
 
@@ -28,3 +28,22 @@ class QueueSettings(models.Model):
 
     def __str__(self) -> str:
         return self.queue_name
+
+
+class QueuePause(models.Model):
+    """A past pause of a queue: its time does not count for MAX_AGE_SECONDS.
+
+    .. no_pii:
+    """
+
+    queue_name = NameField(_("queue name"), max_length=128)
+    paused_at = models.DateTimeField(_("paused at"))
+    resumed_at = models.DateTimeField(_("resumed at"))
+
+    class Meta:
+        verbose_name = _("past pause of a queue")
+        verbose_name_plural = _("past pauses of queues")
+        indexes = [models.Index(fields=["queue_name", "resumed_at"], name="xqueue_bridge_pauses")]
+
+    def __str__(self) -> str:
+        return f"{self.queue_name} {self.paused_at:%Y-%m-%d %H:%M}"

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from xqueue_bridge.conf import options
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.operations import api as operations
-from xqueue_bridge.protocol.fields import MAX_NAME
+from xqueue_bridge.protocol.fields import MAX_NAME, is_valid_text
 from xqueue_bridge.submission_queue.priority_models import Priority
 from xqueue_bridge.views.decorators import current_user_id, operator_required
 from xqueue_bridge.views.form_fields import CourseKeyField
@@ -79,11 +79,10 @@ def queue_priority(request: HttpRequest) -> HttpResponse:
     return redirect(page_of(queue_name))
 
 
-def _page(
-    request: HttpRequest, form: PriorityForm, status: int = 200, **more: Any
-) -> HttpResponse:
+def _page(request: HttpRequest, form: PriorityForm, status: int = 200, **more: Any) -> HttpResponse:
     queue = form["queue"].value() or ""
-    rows = Priority.objects.filter(queue_name__in=(queue, "")).order_by("-queue_name", "course_key")
+    names = (queue, "") if is_valid_text(queue) else ("",)
+    rows = Priority.objects.filter(queue_name__in=names).order_by("-queue_name", "course_key")
     context = {
         "form": form,
         "queue": queue,

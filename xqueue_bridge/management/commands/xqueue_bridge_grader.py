@@ -75,7 +75,7 @@ class Command(BaseCommand):
 
     def rotate(self, name: str, overlap_hours: float, **options: object) -> None:
         overlap = timedelta(hours=overlap_hours)
-        self.stdout.write(submission_queue.issue_secret(self._grader(name), overlap=overlap))
+        self.stdout.write(operations.rotate_secret(self._grader(name), overlap=overlap))
 
     def grant(self, name: str, queue: list[str], **options: object) -> None:
         grader = self._grader(name)

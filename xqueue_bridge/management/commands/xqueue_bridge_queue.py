@@ -62,7 +62,7 @@ class Command(BaseCommand):
                 del facts["last_id"]
                 write_facts(self.stdout, facts, options["json"])
             else:
-                self._print(_run(order), options["json"])
+                self._print(operations.carry_out(order), options["json"])
         except InvalidField as exc:
             raise CommandError(str(exc)) from exc
 
@@ -79,13 +79,3 @@ class Command(BaseCommand):
             "is_finished": action.finished_at is not None,
         }
         write_facts(self.stdout, facts, as_json)
-
-
-def _run(order: Order) -> OperatorAction:
-    action = operations.begin(order)
-    # Each batch goes forward, up to the newest row at the begin. If another process runs batches
-    # of this action, too, it ends here earlier.
-    while action.finished_at is None and operations.run_batch(action):
-        pass
-    action.refresh_from_db()
-    return action
