@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from tests.submission_queue.factories import GOOD_REPLY, PROBLEM, make_grader, new_submission
@@ -183,5 +183,6 @@ def test_submission_that_is_moved_has_the_maximum_age_of_its_new_queue(settings)
     settings.XQUEUE_BRIDGE = {"QUEUES": {"java": {"MAX_AGE_SECONDS": 3 * 86_400}}}
     api.enqueue(new_submission())
     pk = Submission.objects.get().pk
-    assert api.move_submissions([pk], "java") == 1
+    with transaction.atomic():
+        assert api.move_submissions([pk], "java") == 1
     assert Submission.objects.get().retry_until > timezone.now() + timedelta(days=2)
