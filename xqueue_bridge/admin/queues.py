@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -56,9 +56,7 @@ class SubmissionAdmin(RetryAdmin):
         "failure cannot be undone with this REPLY_BACKEND. The log has the reasons."
     )
 
-    def retry_and_record(
-        self, rows: QuerySet[models.Submission], author_id: int | None
-    ) -> tuple[int, int]:
+    def retry_and_record(self, rows: QuerySet[Model], author_id: int | None) -> tuple[int, int]:
         """Requeue the rows: an action of operators for each MAX_IDS of them."""
         selected = changed = 0
         for ids in id_batches(rows, size=operations.MAX_IDS):

@@ -40,7 +40,7 @@ def resume_queue(queue_name: str) -> bool:
     name = check_name(queue_name, "queue_name")
     with transaction.atomic():
         row = _paused().select_for_update().filter(queue_name=name).first()
-        if row is None:
+        if row is None or row.paused_at is None:
             return False
         QueuePause.objects.filter(queue_name=name, resumed_at__lt=DatabaseNow(-KEEP)).delete()
         QueuePause.objects.create(
