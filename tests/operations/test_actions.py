@@ -119,7 +119,7 @@ def test_long_action_is_continued_by_the_sweeper_and_never_counts_twice() -> Non
     assert (action.changed, action.finished_at) == (50, None)
     stale = OperatorAction.objects.get()
     operations.continue_actions()
-    assert not operations.run_batch(stale), "another process has run this batch"
+    assert not actions.run_batch(stale), "another process has run this batch"
     sweep()
     action.refresh_from_db()
     assert (action.changed, action.finished_at is not None) == (120, True)

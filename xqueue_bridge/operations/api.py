@@ -9,7 +9,6 @@ from xqueue_bridge.operations.actions import (
     delete_old_actions,
     preview,
     record,
-    run_batch,
 )
 from xqueue_bridge.operations.graders import revoke_grader, rotate_secret
 from xqueue_bridge.operations.models import OperatorAction
@@ -31,6 +30,5 @@ __all__ = [
     "retire_actions",
     "revoke_grader",
     "rotate_secret",
-    "run_batch",
     "set_priority",
 ]
