@@ -72,7 +72,7 @@ def prepared(action: str, queue_name: str, number: int) -> list[int]:
 
 
 def changed(action: str, ids: list[int]) -> int:
-    """Return how many of the rows the action has changed; each is in exactly one place."""
+    """Return how many of the rows the action has changed; none is missing."""
     if action == "retry":
         replies = ReceivedReply.objects.filter(submission__in=ids)
         assert replies.count() == len(ids)
@@ -86,8 +86,8 @@ def changed(action: str, ids: list[int]) -> int:
     open_ = rows.filter(status=Status.WAITING, due_at__isnull=False)
     assert failed.count() + open_.count() == len(ids)
     if action == "end":
-        told = ReceivedReply.objects.filter(submission__in=ids, source="system")
-        assert told.count() == failed.count(), "a learner is told once, and only of the end"
+        failures = ReceivedReply.objects.filter(submission__in=ids, source="system")
+        assert failures.count() == failed.count(), "a learner is told once, and only of the end"
         return failed.count()
     return open_.count()
 
