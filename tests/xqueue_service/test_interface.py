@@ -80,6 +80,21 @@ def test_without_a_block_the_site_decides(server: XQueueServer) -> None:
     assert Submission.objects.exists()
 
 
+def test_server_that_is_passed_in_counts_as_configured(server: XQueueServer, settings) -> None:
+    """C28: the host's settings name no legacy server, and the caller does."""
+    del settings.XQUEUE_INTERFACE
+    interface = XQueueInterface(server.url, server.auth, block=problem_block())
+    assert interface.send_to_queue(header_of(problem_block()), BODY) == (0, "1")
+    assert len(server.items) == 1
+    assert not Submission.objects.exists()
+
+
+def test_without_block_and_filter_any_callback_url_is_sent(server: XQueueServer) -> None:
+    """C28, C39: the legacy server gets the header as it is; nothing reads its URL."""
+    header = make_xheader("http://lms.example.com/elsewhere", "k", "demo")
+    assert XQueueInterface(use_submission_service=False).send_to_queue(header, BODY) == (0, "1")
+
+
 def test_unforeseen_failure_is_a_tuple(monkeypatch, caplog) -> None:
     """C7, C9, C10: whatever breaks, the block gets a pair, and the log no content."""
 
@@ -137,18 +152,35 @@ def test_trial_run_gets_its_tuple(server: XQueueServer, settings) -> None:
 
 
 @pytest.mark.parametrize("path", ["no.such.thing", "nonsense", ""])
-def test_policy_that_cannot_be_followed(server: XQueueServer, settings, path: str) -> None:
-    """C7, C30: a wrong class name is not the learner's trouble."""
+def test_policy_that_cannot_be_followed(server: XQueueServer, settings, caplog, path: str) -> None:
+    """C7, C30: a wrong class name is not the learner's trouble; the log has the setting."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": path}
     server.instead["submit"] = [Response("", 503)]
     assert send(problem_block()) == (1, "unexpected HTTP status code [503]")
+    assert (f'XQUEUE_BRIDGE["SEND_ERROR_CLASS"] cannot be imported: {path}' in caplog.text) is bool(
+        path
+    )
 
 
-def test_bad_header_raises_the_configured_error(settings) -> None:
-    """C30: what cannot be read at all counts as an answer."""
+@pytest.mark.parametrize(
+    ("header", "field", "queue"),
+    [
+        ("{", "xqueue_header", "unknown"),
+        (
+            make_xheader("http://lms.example.com/elsewhere", "k", "demo"),
+            "lms_callback_url",
+            "'demo'",
+        ),
+    ],
+)
+def test_bad_header_raises_the_configured_error(
+    settings, caplog, header: str, field: str, queue: str
+) -> None:
+    """C30: what cannot be read at all counts as an answer. The log has what is known of it."""
     settings.XQUEUE_BRIDGE = {"SEND_ERROR_CLASS": f"{__name__}.RequestRefused"}
-    with pytest.raises(RequestRefused, match="xqueue_header"):
-        XQueueInterface(use_submission_service=True).send_to_queue("{", BODY)
+    with pytest.raises(RequestRefused, match=field):
+        XQueueInterface(use_submission_service=True).send_to_queue(header, BODY)
+    assert caplog.text.endswith(f"(queue {queue})\n")
 
 
 def test_message_of_an_answer_over_the_limit_does_not_say_try_again(settings) -> None:

@@ -79,9 +79,11 @@ def test_default_queue_has_no_spaces() -> None:
 
 
 def test_waittime_is_the_hosts(settings) -> None:
-    """C4: the host's setting, as an int."""
+    """C4: the host's setting, as an int; by default the platform's 5 seconds."""
     settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS = "30"
     assert XQueueService(problem_block()).waittime == 30
+    del settings.XQUEUE_WAITTIME_BETWEEN_REQUESTS
+    assert XQueueService(problem_block()).waittime == 5
 
 
 def test_callback_url() -> None:
@@ -108,6 +110,16 @@ def test_callback_prefix(settings, interface, prefix: str) -> None:
     """C6: XQUEUE_INTERFACE["callback_url"], else LMS_ROOT_URL."""
     settings.XQUEUE_INTERFACE = interface
     assert XQueueService(problem_block()).construct_callback() == f"{prefix}/{PATH}/score_update"
+
+
+@pytest.mark.parametrize("root", [None, "", "unset"])
+def test_callback_prefix_of_a_host_without_an_address_is_empty(settings, root) -> None:
+    """C6: the system check names the missing setting; making the URL does not fail."""
+    if root == "unset":
+        del settings.LMS_ROOT_URL
+    else:
+        settings.LMS_ROOT_URL = root
+    assert XQueueService.callback_prefix() == ""
 
 
 # The LMS's own pattern; keys as they are, with what a URL must quote.

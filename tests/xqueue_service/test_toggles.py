@@ -73,7 +73,10 @@ def test_overrides_of_other_courses_do_not_count() -> None:
     choose("org", "OtherX", True)
     choose("org", str(COURSE), True)
     choose("site", "DemoX", True)
+    choose("course", "", True)
+    choose("org", "", True)
     assert use_edx_submissions_for_xqueue(COURSE) is False
+    assert use_edx_submissions_for_xqueue() is False
 
 
 @pytest.mark.django_db
@@ -81,6 +84,12 @@ def test_a_library_has_an_organisation() -> None:
     """C28: content libraries follow their organisation."""
     choose("org", "DemoX", True)
     assert use_edx_submissions_for_xqueue(LearningContextKey.from_string("lib:DemoX:sums")) is True
+
+
+@pytest.mark.parametrize(("yes", "name"), [(True, "submissions table"), (False, "legacy XQueue")])
+def test_text_of_an_override_names_its_transport(yes: bool, name: str) -> None:
+    override = TransportOverride(scope="org", name="DemoX", use_submissions_table=yes)
+    assert str(override).endswith(name)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -43,7 +43,7 @@ def _overrides(course_key: LearningContextKey | None) -> dict[str, bool]:
     fits = Q(scope="site", name="")
     if course_key is not None:
         fits |= Q(scope="course", name=str(course_key))
-        fits |= Q(scope="org", name=getattr(course_key, "org", None) or "")
+        fits |= Q(scope="org", name=getattr(course_key, "org", None))
     return dict(
         TransportOverride.objects.filter(fits).values_list("scope", "use_submissions_table")
     )
