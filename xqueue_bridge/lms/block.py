@@ -42,7 +42,7 @@ def course_key(block: ProblemBlock) -> LearningContextKey:
     return usage_key(block).context_key
 
 
-def answer_points(block: ProblemBlock) -> dict[str, float]:
+def answer_points(block: ProblemBlock | None) -> dict[str, float]:
     """Return the points of each answer of a capa problem, by answer id; {} if unknown."""
     problem = getattr(block, "lcp", None)
     points: dict[str, float] = {}

@@ -18,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 from tests.doubles.xqueue_server import Response, XQueueServer, envelope
 from xqueue_bridge.data import UploadedFile, XHeader
 from xqueue_bridge.exceptions import SendError
-from xqueue_bridge.protocol.headers import make_xheader, parse_xheader
+from xqueue_bridge.protocol.headers import SITES_HEADER, make_xheader, parse_xheader
 from xqueue_bridge.xqueue_service.transports import legacy_xqueue
 from xqueue_bridge.xqueue_service.transports.legacy_xqueue import LegacyXQueue
 
@@ -86,6 +86,24 @@ def test_failed_login(server: XQueueServer, settings, account, text: str) -> Non
     assert not server.items
 
 
+def test_accepted_submission_is_not_sent_again(server: XQueueServer) -> None:
+    """C36, C39: the return code decides, whatever text comes with it."""
+    server.instead["submit"] = [envelope(0, "login_required")]
+    assert send() == (0, "login_required")
+    assert server.calls == ["POST submit"]
+
+
+def test_redirect_of_the_login_page_loses_nothing() -> None:
+    """C34: a server may redirect the GET to which it has redirected the POST."""
+    with responses.RequestsMock() as double:
+        double.post(SUBMIT, status=302, headers={"Location": LOGIN.replace("https:", "http:")})
+        double.get(LOGIN.replace("https:", "http:"), status=301, headers={"Location": LOGIN})
+        double.get(LOGIN, LOGIN_REQUIRED)
+        double.post(LOGIN, '{"return_code": 0, "content": "Logged in"}')
+        double.post(SUBMIT, '{"return_code": 0, "content": "1"}')
+        assert LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ()) == (0, "1")
+
+
 def test_no_second_login(server: XQueueServer) -> None:
     """C36: if the server loses its sessions, the send fails after one new login."""
     server.sessions_work = False
@@ -150,6 +168,7 @@ def test_timeouts_and_certificates(monkeypatch) -> None:
         )
         assert LegacyXQueue("https://xqueue.example.com/").send(PARSED, BODY, ()) == (0, "1")
         sent = double.calls[0].request.req_kwargs
+        assert SITES_HEADER not in double.calls[0].request.headers  # no site has forwarded it
     assert sent["timeout"] == (3.05, 10)
     assert sent["verify"] is True
 
@@ -222,6 +241,7 @@ def test_every_way_to_fail(caplog, raised: type[Exception], text: str) -> None:
         with pytest.raises(SendError) as failure:
             LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ())
     assert str(failure.value) == text
+    assert f"XQueue submit failed: {raised.__name__}" in caplog.text
     assert "pw@host" not in caplog.text
 
 
@@ -256,6 +276,7 @@ def test_redirects_in_a_circle(server: XQueueServer) -> None:
         ("proxy password proxy-secret is wrong", ODD),
         (f"no such key {KEY}", ODD),
         ("a\x00b\x1b[1m\n\nc", "a b [1m c"),
+        ("<>\n", ODD),
         ("x" * 5000, "x" * 200),
     ],
 )
@@ -268,6 +289,8 @@ def test_server_text_is_made_harmless(server: XQueueServer, settings, content, t
 
 def test_refusals_are_logged(server: XQueueServer, settings, caplog) -> None:
     """C40: a password that is wrong is the operators' to mend, and so is a queue's name."""
+    send()
+    assert not caplog.records
     server.instead["submit"] = [envelope(1, f"{KEY} has no queue")]
     send()
     settings.XQUEUE_INTERFACE["django_auth"] = {"username": "lms", "password": "wrong"}
@@ -285,7 +308,7 @@ def test_logs_are_clean(server: XQueueServer, settings, caplog) -> None:
     server.instead["submit"] = [envelope(1, "login_required"), Response("", 500)]
     with pytest.raises(SendError):
         send(upload("a.py", b"print(1)"))
-    assert "500" in caplog.text
+    assert "XQueue submit failed: HTTP status 500" in caplog.text
     for secret in (server.auth["password"], "proxy-secret", KEY, "student_response", "print"):
         assert secret not in caplog.text
 
@@ -316,6 +339,25 @@ def test_redirect_to_https_is_an_error_that_names_the_setting(caplog, status: in
     assert "redirects to https://xqueue.example.com" in caplog.text
     assert "XQUEUE_INTERFACE['url']" in caplog.text
     assert "pw@" not in caplog.text
+
+
+def test_redirect_without_a_host_is_logged_by_its_path(caplog) -> None:
+    """C38, C40: the server has dropped the slash at the end, and the POST with it."""
+    with responses.RequestsMock() as double:
+        double.post(SUBMIT, status=301, headers={"Location": "/xqueue/submit"})
+        double.get(SUBMIT.rstrip("/"), '{"return_code": 1, "content": "must use POST"}')
+        with pytest.raises(SendError):
+            LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ())
+    assert "redirects to /xqueue/submit (HTTP status 301)" in caplog.text
+
+
+def test_text_that_is_not_utf_8_is_read_as_the_server_says() -> None:
+    """C38: an old server may send another encoding, and says which."""
+    with responses.RequestsMock() as double:
+        body = '{"return_code": 1, "content": "für heute zu"}'.encode("latin-1")
+        double.post(SUBMIT, body=body, content_type="application/json; charset=latin-1")
+        sent = LegacyXQueue("https://xqueue.example.com").send(PARSED, BODY, ())
+    assert sent == (1, "für heute zu")
 
 
 def test_redirect_that_keeps_the_post(caplog) -> None:

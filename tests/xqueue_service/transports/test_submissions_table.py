@@ -8,6 +8,7 @@ import pytest
 from django.core.files.storage import InMemoryStorage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError
+from django.utils import translation
 from opaque_keys.edx.keys import UsageKey
 
 from tests.doubles.problem_block import ANSWER_ID, USAGE_KEY, problem_block
@@ -105,12 +106,20 @@ def test_without_a_block_the_header_says_where() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("user_id", [None, "", "student_1", -1, "²", 2.5])
+@pytest.mark.parametrize("user_id", [None, "", "student_1", -1, "²", "٣", 2.5])
 def test_visitors_cannot_send(user_id: Any) -> None:
     """C9, C11: an answer of an anonymous learner is rejected."""
     error, msg = send(problem_block(user_id=user_id))
     assert (error, msg) == (1, "only a learner who is signed in can send an answer")
     assert not SubmissionContent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_unknown_queue_is_said_in_the_learners_language(settings) -> None:
+    """C11, C27: the queue's own exception is English; the learner reads a translation of it."""
+    settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True}
+    with translation.override("de"):
+        assert send(problem_block()) == (1, "Warteschlange „demo“ nicht gefunden")
 
 
 @pytest.mark.django_db

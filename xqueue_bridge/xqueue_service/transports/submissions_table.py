@@ -27,7 +27,7 @@ class SubmissionsTable:
             queue_key=header.queue_key,
             header=header.text,
             body=body,
-            points=blocks.answer_points(self._block) if self._block is not None else {},
+            points=blocks.answer_points(self._block),
             files=tuple(files),
         )
         try:
