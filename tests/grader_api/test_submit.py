@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError
 from django.test import Client
+from django.test.client import BOUNDARY, encode_multipart
 from django.utils import timezone
 
 from demo.course import course
@@ -154,6 +155,20 @@ def test_files_over_a_limit_are_refused(lms, settings, limit):
     files = {name: SimpleUploadedFile(name, b"print(1)") for name in ("a.py", "b.py")}
     assert post(lms, **files)["return_code"] == 1
     assert not Submission.objects.exists()
+
+
+def test_multipart_body_over_all_limits_is_refused_unread(lms, settings):
+    """C47: files and texts are bounded together, before Django's parser stores them."""
+    form = {"xqueue_header": json.dumps(HEADER), "xqueue_body": BODY}
+    size = len(encode_multipart(BOUNDARY, form))
+
+    def response(more: int) -> dict[str, Any]:
+        sizes = {"MAX_FILES": 1, "MAX_FILE_BYTES": size - 100 + more, "MAX_BODY_BYTES": 50}
+        settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, **sizes}
+        return lms.http.post("/xqueue/submit/", form).json()
+
+    assert response(-1) == {"return_code": 1, "content": "Queue request has invalid format"}
+    assert response(0) == {"return_code": 0, "content": "1"}
 
 
 def test_database_error_is_an_envelope_and_its_text_is_not_logged(lms, monkeypatch, caplog):
