@@ -157,6 +157,13 @@ def test_files_over_a_limit_are_refused(lms, settings, limit):
     assert not Submission.objects.exists()
 
 
+def test_submission_in_json_is_stored(lms):
+    """C47: a body that is no multipart form is read like a grader's."""
+    form = {"xqueue_header": json.dumps(HEADER), "xqueue_body": BODY}
+    response = lms.http.post("/xqueue/submit/", form, content_type="application/json")
+    assert response.json() == {"return_code": 0, "content": "1"}
+
+
 def test_multipart_body_over_all_limits_is_refused_unread(lms, settings):
     """C47: files and texts are bounded together, before Django's parser stores them."""
     form = {"xqueue_header": json.dumps(HEADER), "xqueue_body": BODY}
