@@ -273,6 +273,16 @@ class TestApplyWaiting:
             reply.refresh_from_db()
             assert reply.status == Status.APPLIED
 
+    def test_stale_reply_whose_attempt_fails_is_pending_again(self, ada, scripted):
+        """C106, C118: the sweeper tries it again, with all attempts that a new reply has."""
+        scripted(TransientApplyError("later"))
+        gone = {"status": Status.STALE, "next_attempt_at": None, "attempts": 24}
+        reply = make_reply(make_submission(ada), **gone)
+        api.apply_waiting(ada, BLOCK, frozenset({"key-1"}))
+        reply.refresh_from_db()
+        assert (reply.status, reply.attempts, reply.last_error) == (Status.PENDING, 1, "later")
+        assert reply.next_attempt_at > timezone.now()
+
     def test_rejected_reply_stays_rejected(self, ada):
         """C112: a rejected reply is never applied."""
         make_state(ada)
@@ -694,8 +704,21 @@ class TestSweep:
         assert api.apply_due() == 2
         second.refresh_from_db()
         assert second.status == Status.APPLIED
-        assert "RuntimeError" in caplog.text
+        assert f"Reply {first.pk} could not be tried: RuntimeError" in caplog.text
         assert "key-1" not in caplog.text
+
+    def test_exception_counts_for_its_own_reply(self, ada, scripted, monkeypatch):
+        """C106: another due reply, even an older one, keeps its attempts."""
+        scripted()
+        older, failing = (make_reply(make_submission(ada, key)) for key in ("key-1", "key-2"))
+
+        def fail(reply, backend):
+            raise RuntimeError
+
+        monkeypatch.setattr(apply, "_attempt", fail)
+        apply.apply_replies([failing.pk])
+        attempts = ReceivedReply.objects.values_list("pk", "attempts")
+        assert dict(attempts) == {older.pk: 0, failing.pk: 1}
 
     def test_replies_that_cannot_be_attempted_do_not_block_others(self, ada, scripted, settings):
         """C106: a reply that cannot be tried has intervals and a maximum of attempts, too."""

@@ -25,7 +25,7 @@ from tests.learner_state.test_user_state import LOCK
 from tests.processes import in_processes
 from xqueue_bridge import api as public
 from xqueue_bridge.course_grades.models import GradeRecalculation
-from xqueue_bridge.grader_replies import api, batch
+from xqueue_bridge.grader_replies import api, apply, batch
 from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBackend
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
@@ -105,6 +105,16 @@ def test_grades_of_fifty_learners_are_requested_by_one_statement(
     with django_assert_num_queries(9 + LOCK):
         assert api.apply_due() == 50
     assert GradeRecalculation.objects.exclude(next_attempt_at=None).count() == 50
+
+
+def test_two_replies_are_one_batch_and_one_reply_is_none(batches):
+    """C90: a reply that is alone is applied as if it had come alone."""
+    first, *others = replies_of(3)
+    apply.apply_replies([first.pk])
+    assert batches == []
+    apply.apply_replies([each.pk for each in others])
+    assert batches == [2]
+    assert statuses() == [(Status.APPLIED, 1)] * 3
 
 
 def test_replies_to_one_block_are_applied_in_order(batches):

@@ -10,7 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from openedx_filters import PipelineStep
 
-from tests.doubles.problem_block import problem_block
+from tests.doubles.problem_block import USAGE_KEY, problem_block
 from tests.grader_replies.factories import make_learner, make_state, waiting_state
 from tests.submission_queue.factories import (
     COURSE,
@@ -71,6 +71,13 @@ class Refuse(PipelineStep):
         if "score" in given:
             raise ExternalGraderResultReceived.PreventResult("The grader is <b>being</b> changed.")
         raise ExternalGraderSubmissionRequested.PreventSubmission("The course is read-only.")
+
+
+class RefuseWithoutText(PipelineStep):
+    """Refuse the answer for a reason that has no text."""
+
+    def run_filter(self, **given: Any) -> dict[str, Any]:
+        raise ExternalGraderSubmissionRequested.PreventSubmission("<>")
 
 
 class Halve(PipelineStep):
@@ -147,7 +154,20 @@ class TestSubmission:
     def test_reason_of_a_step_is_told_to_the_learner(self, configure):
         configure(filters.SUBMISSION, Refuse)
         assert send() == (1, "The course is read-only.")
+        configure(filters.SUBMISSION, RefuseWithoutText)
+        assert send() == (1, "this site does not accept the answer")
         assert not Submission.objects.exists()
+
+    def test_header_of_an_unchanged_submission_is_sent_as_it_is(self, configure):
+        """C12, C41: its text is kept byte for byte, and the block says whose answer it is."""
+        configure(filters.SUBMISSION, Record)
+        TransportOverride.objects.create(scope="site")
+        header = f"{make_xheader('http://lms/score_update', 'key-1', 'python')}\n"
+        interface = XQueueService(problem_block()).interface
+        assert interface.send_to_queue(header=header, body=BODY) == (0, "1")
+        [given] = GIVEN
+        assert (given["usage_key"], given["dispatch"]) == (USAGE_KEY, "score_update")
+        assert Submission.objects.get().content.header == header
 
     def test_submission_over_http_passes_the_filter(self, configure, settings):
         """C41, C49: the submitter gets the reason, and shows it to the learner."""

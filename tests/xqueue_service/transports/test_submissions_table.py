@@ -115,7 +115,7 @@ def test_visitors_cannot_send(user_id: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_unknown_queue_is_said_in_the_learners_language(settings) -> None:
+def test_name_of_an_unknown_queue_is_in_a_translated_message(settings) -> None:
     """C11, C27: the queue's own exception is English; the learner reads a translation of it."""
     settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True}
     with translation.override("de"):
