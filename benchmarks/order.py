@@ -3,7 +3,8 @@
     python -m benchmarks.order --database postgres
 
 In each queue a part of the submissions has a priority, or is a regrade. The times of one run are
-compared with those of the shortest queue; the ratios are what counts.
+compared with those of the shortest queue; the ratios are what counts. The CPU time that the
+database server has used for this connection is printed, too: a busy machine changes it less.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from datetime import timedelta
 from typing import Any
 
 from benchmarks.command import argument_parser, set_up
+from benchmarks.side_by_side.cpu import thread_seconds
 
 BODY_BYTES = 256
 #: Rows that graders hold while the last pull finds none.
 LEASED = 1_000
+#: Operations before those that are timed.
+WARM_UP = 10
 
 
 def main() -> None:
@@ -35,14 +39,15 @@ def main() -> None:
 
 def report(rows: list[int], repeats: int) -> dict[str, list[float]]:
     """Print the median milliseconds of each operation for each number of waiting rows."""
-    from benchmarks.explain import pull_plan
+    from benchmarks.explain import plan, pull_plan
     from benchmarks.side_by_side.stores.base import QUEUE
     from benchmarks.side_by_side.stores.ours import OurStore
 
     store = OurStore()
     store.make_grader()
+    _kind, server = store.server_process() or ("", None)
     found: dict[str, list[float]] = {}
-    print(f"{'waiting':>10}  " + "  ".join(f"{name:>26}" for name in _operations()))
+    print(f"{'waiting':>10}  " + "  ".join(f"{name:>32}" for name in _operations()))
     for number in rows:
         store.clear()
         store.backlog(number, 0, BODY_BYTES)
@@ -50,11 +55,14 @@ def report(rows: list[int], repeats: int) -> dict[str, list[float]]:
         store.analyze()
         cells = []
         for name, do in _operations().items():
+            before = thread_seconds(server)
             found.setdefault(name, []).append(_milliseconds(do, repeats))
+            used = (thread_seconds(server) - before) * 1000 / (repeats + WARM_UP)
             value, first = found[name][-1], found[name][0]
-            cells.append(f"{value:12.2f} ms ({value / first:5.2f} x)")
-        print(f"{number:>10,}  " + "  ".join(f"{cell:>26}" for cell in cells), flush=True)
-    print("\n" + pull_plan(QUEUE))
+            cells.append(f"{value:8.2f} ms ({value / first:5.2f} x), {used:5.2f} CPU")
+        print(f"{number:>10,}  " + "  ".join(f"{cell:>32}" for cell in cells), flush=True)
+    print("\npull:\n" + pull_plan(QUEUE))
+    print("\nposition of the newest:\n" + plan(_operations()["position of the newest"]))
     _hold(repeats)
     return found
 
@@ -109,11 +117,11 @@ def _hold(repeats: int) -> None:
 
 def _milliseconds(do: Callable[[], object], repeats: int) -> float:
     times = []
-    for _ in range(repeats + 10):
+    for _ in range(repeats + WARM_UP):
         began = time.perf_counter()
         do()
         times.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times[10:])
+    return statistics.median(times[WARM_UP:])
 
 
 if __name__ == "__main__":

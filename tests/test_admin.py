@@ -112,7 +112,7 @@ def test_new_secret_requires_the_change_permission(client, right):
 def test_requeue_sets_a_failed_submission_to_waiting(admin_client):
     """C127: the admin action puts a failed submission back into its queue."""
     queue.enqueue(new_submission())
-    Submission.objects.update(status=Status.FAILED, available_at=None)
+    Submission.objects.update(status=Status.FAILED, available_at=None, due_at=None)
     form = {"action": "retry", "_selected_action": Submission.objects.get().pk}
     admin_client.post(page("submission"), form)
     assert Submission.objects.get().status == Status.WAITING
@@ -131,7 +131,7 @@ def test_requeue_requires_the_change_permission(client):
     staff.user_permissions.add(permission("view_submission"))
     client.force_login(staff)
     queue.enqueue(new_submission())
-    Submission.objects.update(status=Status.FAILED, available_at=None)
+    Submission.objects.update(status=Status.FAILED, available_at=None, due_at=None)
     form = {"action": "retry", "_selected_action": Submission.objects.get().pk}
     client.post(page("submission"), form)
     assert Submission.objects.get().status == Status.FAILED

@@ -5,7 +5,8 @@
 
 ``make benchmark`` installs what this needs. The figures are written as JSON to ``--output``; the
 tables are printed. Exits with 1 if a submission was lost, delivered twice to graders or applied
-twice, if a valid result was refused, or if a status of 500 or more was seen. It judges no time.
+twice, if a valid result was refused, if a status of 500 or more was seen, or if a measurement
+failed. Exits with 2 if it was not so, but something was not measured. It judges no time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.side_by_side.plan import PLANS, QUICK, Plan, Run
-from benchmarks.side_by_side.report import errors_of, tables
+from benchmarks.side_by_side.report import errors_of, tables, unmeasured_in
 from benchmarks.side_by_side.systems import PEER_PYTHON, ROOT, Setting
 
 PORTS = {"postgres": 5432, "mariadb": 3306}
@@ -43,6 +44,7 @@ def main() -> int:
             "No .venv-peer: edx-submissions is left out (make benchmark makes it)", file=sys.stderr
         )
     errors: list[str] = []
+    unmeasured: list[str] = []
     results: list[dict[str, Any]] = []
     for database in databases:
         with tempfile.TemporaryDirectory(prefix="xqueue-bridge-benchmark-") as folder:
@@ -57,13 +59,14 @@ def main() -> int:
         print(f"\n{path}\n")
         results.append(result)
         errors += [f"{database}: {error}" for error in errors_of(result)]
+        unmeasured += [f"{database}: not measured: {kind}" for kind in unmeasured_in(result)]
     if wanted.pages:
         from benchmarks.side_by_side import pages
 
         print(*pages.write(results), sep="\n")
-    for error in errors:
-        print(error, file=sys.stderr)
-    return 1 if errors else 0
+    for line in [*unmeasured, *errors]:
+        print(line, file=sys.stderr)
+    return 1 if errors else 2 if unmeasured else 0
 
 
 def _plan(wanted: argparse.Namespace, database: str, databases: list[str]) -> Plan:

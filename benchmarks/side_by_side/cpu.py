@@ -23,6 +23,15 @@ def cpu_seconds(root: int | None) -> float:
     return sum(used for pid, used in ticks.items() if _is_below(pid, root, parents)) / _TICKS
 
 
+def thread_seconds(thread: int | None) -> float:
+    """Return the seconds that one thread of this machine has worked; 0 if there is none."""
+    try:
+        spent = (_PROC / str(thread) / "task" / str(thread) / "schedstat").read_text()
+    except OSError:
+        return 0.0
+    return int(spent.split()[0]) / 1e9
+
+
 def machine_seconds() -> float:
     """Return the seconds that all processors of the machine have worked."""
     fields = (_PROC / "stat").read_text().splitlines()[0].split()[1:]

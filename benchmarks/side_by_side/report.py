@@ -34,6 +34,18 @@ def tables(result: Mapping[str, Any]) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
+def unmeasured_in(result: Mapping[str, Any]) -> list[str]:
+    """Return what a busy machine had no time for: its figures are missing, or mean nothing."""
+    found = list(result.get("left out", []))
+    for name, one in result.get("pickup", {}).items():
+        if one["picked up"] < one["sent"]:
+            found.append(f"pickup, {name} ({one['picked up']:.0f} of {one['sent']:.0f})")
+    for name, one in result.get("idle polls", {}).items():
+        if not one["rate"]:
+            found.append(f"idle polls, {name}")
+    return found
+
+
 def errors_of(result: Mapping[str, Any]) -> list[str]:
     """Return the errors of our own system: what must not happen at any speed."""
     found = [f"{kind}: {error}" for kind, error in result.get("failed", {}).items()]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from benchmarks.side_by_side.cpu import cpu_seconds, process_of_thread, root_of
+from benchmarks.side_by_side.__main__ import main as benchmark
+from benchmarks.side_by_side.cpu import cpu_seconds, process_of_thread, root_of, thread_seconds
 from benchmarks.side_by_side.figures import quantile, ratio
-from benchmarks.side_by_side.report import errors_of, tables
+from benchmarks.side_by_side.plan import Run
+from benchmarks.side_by_side.report import errors_of, tables, unmeasured_in
 from benchmarks.side_by_side.stores.ours import OurStore
 from xqueue_bridge.models import ReceivedReply, Submission, SubmissionContent
 
@@ -52,6 +55,16 @@ def test_root_is_the_outermost_process_of_that_name():
     assert process_of_thread(2**22 + 1) is None
 
 
+def test_cpu_of_a_thread_has_that_of_no_other_thread():
+    before, whole = thread_seconds(threading.get_native_id()), time.process_time()
+    worker = threading.Thread(target=lambda: sum(range(10**7)))
+    worker.start()
+    worker.join()
+    assert time.process_time() - whole >= 0.1
+    assert thread_seconds(threading.get_native_id()) - before < 0.1
+    assert thread_seconds(None) == 0
+
+
 def measured(**errors: int) -> dict[str, object]:
     return {
         "rate": 10.0,
@@ -67,6 +80,37 @@ def test_errors_are_those_of_our_system():
         "failed": {"sending": "it has ended"},
     }
     assert errors_of(result) == ["sending: it has ended", "acknowledged, 4 graders: 1 lost"]
+
+
+def test_what_a_busy_machine_had_no_time_for_is_not_measured():
+    """Otherwise a run in CI would pass without having measured anything."""
+    assert unmeasured_in({"cycles": {}}) == []
+    result = {
+        "pickup": {
+            "acknowledged": {"picked up": 2, "sent": 3},
+            "peer": {"picked up": 3, "sent": 3},
+        },
+        "idle polls": {"floor": {"rate": 0.0}},
+        "left out": ["spike"],
+    }
+    found = ["spike", "pickup, acknowledged (2 of 3)", "idle polls, floor"]
+    assert unmeasured_in(result) == found
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ({}, 0),
+        ({"left out": ["spike"]}, 2),
+        ({"left out": ["spike"], "failed": {"sending": "it has ended"}}, 1),
+    ],
+)
+def test_exit_status_says_whether_all_was_measured(tmp_path, monkeypatch, found, status):
+    monkeypatch.setattr("signal.signal", lambda *args: None)  # of the whole test process
+    monkeypatch.setattr(Run, "execute", lambda self: {"server": "3", "seconds": 1.0, **found})
+    arguments = ["--database", "sqlite", "--quick", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
+    assert benchmark() == status
 
 
 def test_tables_show_the_ratio_and_what_was_left_out():

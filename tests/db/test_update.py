@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.utils import timezone
 
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.db.update import update
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.queue import enqueue
-from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.submission_queue.states import Status, finished
 
 pytestmark = pytest.mark.django_db
 
@@ -18,17 +17,16 @@ def test_it_changes_the_rows_that_the_orm_would_change(django_assert_num_queries
     """Names are compared without the white space around them, and case-sensitively."""
     for queue_name in ("python", "c", "C"):
         enqueue(new_submission(queue_name))
-    now = timezone.now()
     with django_assert_num_queries(1):
         changed = update(
             Submission,
-            {"status": Status.ANSWERED, "available_at": None, "finished_at": now},
+            finished(Status.ANSWERED),
             where={"user_id": 7},
             among={"queue_name": [" python ", "C"], "status": {Status.WAITING, Status.LEASED}},
         )
     assert changed == 2
-    finished = Submission.objects.filter(finished_at=now, available_at=None, status="answered")
-    assert set(finished.values_list("queue_name", flat=True)) == {"python", "C"}
+    answered = Submission.objects.filter(available_at=None, due_at=None, status="answered")
+    assert set(answered.values_list("queue_name", flat=True)) == {"python", "C"}
     assert Submission.objects.get(queue_name="c").status == Status.WAITING
 
 

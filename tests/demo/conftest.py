@@ -62,7 +62,9 @@ def answer(submission: Submission, *, score: float, msg: str = "<p>Seen.</p>") -
     reply_id = grader_replies.store_reply(
         submission.pk, "put_result", body, reply=grader_replies.parse_reply(body)
     )
-    Submission.objects.filter(pk=submission.pk).update(status="answered", available_at=None)
+    Submission.objects.filter(pk=submission.pk).update(
+        status="answered", available_at=None, due_at=None
+    )
     grader_replies.apply_reply(reply_id)
 
 

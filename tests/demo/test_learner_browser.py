@@ -37,7 +37,7 @@ body = json.dumps({"student_response": "print('a long line ' * 3)\\n" * 3})
 contents = [SubmissionContent(header="", body=body, points={"a_2_1": 3}) for _ in range(10_000)]
 contents = SubmissionContent.objects.bulk_create(contents, 500)
 Submission.objects.bulk_create([Submission(
-    content=content, queue_name="demo", status="answered", user_id=amara, due_at=now,
+    content=content, queue_name="demo", status="answered", user_id=amara,
     course_key=key.context_key, usage_key=long if n % 7 == 0 else key, dispatch="score_update",
     queue_key=f"key {n}", created_at=now - timedelta(minutes=10_000 - n), finished_at=now)
     for n, content in enumerate(contents)], 500)

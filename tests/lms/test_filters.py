@@ -257,7 +257,7 @@ class TestResult:
     def test_late_result_passes_the_filter(self, configure, grader):
         configure(filters.RESULT, Refuse)
         pulled = grader.pull()
-        Submission.objects.update(status=Status.FAILED, available_at=None)
+        Submission.objects.update(status=Status.FAILED, available_at=None, due_at=None)
         assert grader.put(pulled.header)["content"] == "Submission has failed"
         assert not ReceivedReply.objects.exists()
 

@@ -16,13 +16,15 @@ START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
 def submission(created_at: datetime, **values: object) -> Submission:
     """Insert a submission as it is after its last change."""
+    available_at = created_at if values.get("status", "waiting") == "waiting" else None
     row = {
         "queue_name": "python",
         "user_id": 1,
         "course_key": "course-v1:o+c+r",
         "usage_key": "block-v1:o+c+r+type@problem+block@p",
         "dispatch": "score_update",
-        "available_at": created_at if values.get("status", "waiting") == "waiting" else None,
+        "available_at": available_at,
+        "due_at": available_at,
         **values,
     }
     content = SubmissionContent.objects.create(header="{}", body="")

@@ -40,7 +40,7 @@ def submit(user_id: int, queue_key: str = "", usage_key: UsageKey = PROBLEM, **m
 def grade(submission_id: int, score: float, msg: str = "") -> None:
     """Answer a submission as a grader and apply the reply."""
     Submission.objects.filter(pk=submission_id).update(
-        status=Status.ANSWERED, available_at=None, finished_at=F("created_at")
+        status=Status.ANSWERED, available_at=None, due_at=None, finished_at=F("created_at")
     )
     body = result(score, msg)
     reply = grader_replies.parse_reply(body)

@@ -334,7 +334,7 @@ def test_reply_takes_three_statements_more_than_one_to_an_answer(django_assert_n
     start()
     regrading.release_due()
     pk = queue.pull("python", None).submission_id
-    Submission.objects.filter(pk=pk).update(status=Status.ANSWERED, available_at=None)
+    Submission.objects.filter(pk=pk).update(status=Status.ANSWERED, available_at=None, due_at=None)
     reply = make_reply(Submission.objects.get(pk=pk), result(0))
     with django_assert_num_queries(7 + LOCK + 3):
         assert grader_replies.apply_reply(reply.pk) == "applied"

@@ -30,6 +30,7 @@ def many(transactional_db) -> None:
             queue_name=f"queue {n % 3}",
             status=Status.WAITING if n % 2 else Status.ANSWERED,
             available_at=now if n % 2 else None,
+            due_at=now if n % 2 else None,
             user_id=n,
             course_key="course-v1:DemoX+CS101+2026",
             usage_key="block-v1:DemoX+CS101+2026+type@problem+block@loops",

@@ -32,7 +32,12 @@ def lost(name: str = "ada") -> int:
 
 def no_reply(name: str = "ada") -> int:
     user_id = make_learner(name)
-    finished = {"status": Status.ANSWERED, "available_at": None, "finished_at": F("created_at")}
+    finished = {
+        "status": Status.ANSWERED,
+        "available_at": None,
+        "due_at": None,
+        "finished_at": F("created_at"),
+    }
     Submission.objects.filter(pk=submit(user_id)).update(**finished)
     return user_id
 
@@ -58,7 +63,12 @@ def dead_reply(name: str = "ada") -> int:
 
 def failed(name: str = "ada") -> int:
     user_id = make_learner(name)
-    finished = {"status": Status.FAILED, "available_at": None, "finished_at": F("created_at")}
+    finished = {
+        "status": Status.FAILED,
+        "available_at": None,
+        "due_at": None,
+        "finished_at": F("created_at"),
+    }
     Submission.objects.filter(pk=submit(user_id)).update(**finished)
     return user_id
 

@@ -344,7 +344,9 @@ def test_late_result_during_the_repair_of_a_failed_submission_is_not_lost(repeti
     grader = make_grader()
     submit(user_id)
     pulled = grader.pull()
-    Submission.objects.update(status=Status.FAILED, available_at=None, finished_at=timezone.now())
+    Submission.objects.update(
+        status=Status.FAILED, available_at=None, due_at=None, finished_at=timezone.now()
+    )
     run_at_once(repair_all, lambda: grader.put(pulled.header, result(1)))
     finish.requeue(Submission.objects.filter(status="failed").values_list("pk", flat=True))
     grader_replies.apply_due()

@@ -104,7 +104,9 @@ def test_failed_answer_tells_that_the_attempt_came_back(settings):
 def test_result_that_a_filter_stopped_has_the_reason():
     user_id = make_learner()
     pk = submit(user_id)
-    Submission.objects.update(status="answered", available_at=None, finished_at=timezone.now())
+    Submission.objects.update(
+        status="answered", available_at=None, due_at=None, finished_at=timezone.now()
+    )
     grader_replies.store_failure_reply(pk, "The site refuses it.")
     grader_replies.apply_due()
     found = only(user_id)
@@ -125,7 +127,7 @@ def test_reply_that_is_not_applied(status, stage):
 def test_superseded_answer_has_ended():
     user_id = make_learner()
     submit(user_id)
-    Submission.objects.update(status="superseded", available_at=None)
+    Submission.objects.update(status="superseded", available_at=None, due_at=None)
     assert only(user_id).stage == Stage.ENDED
 
 

@@ -75,7 +75,7 @@ def finished(number: int = 1, *, age: timedelta = LONG_AGO, with_file: bool = Fa
         ids.append(Submission.objects.latest("pk").pk)
     at = timezone.now() - age
     Submission.objects.filter(pk__in=ids).update(
-        status=Status.ANSWERED, available_at=None, finished_at=at
+        status=Status.ANSWERED, available_at=None, due_at=None, finished_at=at
     )
     for pk in ids:
         reply = ReceivedReply.objects.create(
@@ -290,11 +290,8 @@ def test_original_of_an_open_regrade_stays_with_its_files() -> None:
     assert regrade is not None
     assert pruned()["submissions"] == 0
     assert len(stored_files()) == 1
-    regrade.status, regrade.available_at, regrade.finished_at = (
-        Status.ANSWERED,
-        None,
-        timezone.now() - LONG_AGO / 2,
-    )
+    regrade.status, regrade.finished_at = Status.ANSWERED, timezone.now() - LONG_AGO / 2
+    regrade.available_at = regrade.due_at = None
     regrade.save()
     assert pruned()["submissions"] == 1
     assert stored_files() == []
@@ -305,7 +302,10 @@ def test_regrade_is_pruned_without_the_files_of_its_original() -> None:
     regrade = enqueue_regrade(original)
     assert regrade is not None
     Submission.objects.filter(pk=regrade.pk).update(
-        status=Status.ANSWERED, available_at=None, finished_at=timezone.now() - LONG_AGO
+        status=Status.ANSWERED,
+        available_at=None,
+        due_at=None,
+        finished_at=timezone.now() - LONG_AGO,
     )
     Submission.objects.filter(pk=original).update(finished_at=timezone.now())
     assert pruned(archive=True)["submissions"] == 1

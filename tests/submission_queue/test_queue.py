@@ -106,7 +106,7 @@ def test_delivery_after_a_lease_has_a_new_lease_and_key(grader_id):
     [
         lambda: queue.pull("python", None),
         lambda: finish.supersede_open(7, COURSE, PROBLEM),
-        lambda: Submission.objects.update(status=Status.ANSWERED, available_at=None),
+        lambda: Submission.objects.update(status=Status.ANSWERED, available_at=None, due_at=None),
     ],
     ids=["pulled", "superseded", "answered"],
 )

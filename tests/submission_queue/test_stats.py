@@ -54,7 +54,7 @@ def test_submission_with_an_ended_lease_has_a_position():
 def test_finished_submission_has_no_position():
     queue.enqueue(new_submission())
     assert has_open_submissions(7, PROBLEM)
-    Submission.objects.update(status="answered", available_at=None)
+    Submission.objects.update(status="answered", available_at=None, due_at=None)
     assert positions(7) == []
     assert not has_open_submissions(7, PROBLEM)
 

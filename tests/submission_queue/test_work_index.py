@@ -16,7 +16,7 @@ from tests.submission_queue.factories import new_submission
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.submission_queue.stats import position_of
+from xqueue_bridge.submission_queue.stats import MAX_AHEAD, position_of
 
 pytestmark = pytest.mark.django_db(transaction=True)  # MariaDB commits before ANALYZE
 
@@ -83,10 +83,15 @@ def test_pull_reads_the_work_index_in_its_order_with_leases_priorities_and_regra
     assert is_in_order(pull_plan(QUEUE)), pull_plan(QUEUE)
 
 
-def test_position_is_counted_in_a_range_of_the_work_index(mixed):
+def test_position_is_counted_in_the_first_rows_of_the_work_index(mixed):
+    """All these rows are due at the same time, as if they had been requeued together."""
     newest = Submission.objects.latest("pk")
     text = plan(lambda: position_of(newest))
     assert is_in_order(text), text
+    if connection.vendor == "postgresql":  # the others print no numbers of rows that were read
+        assert f"actual rows={MAX_AHEAD} loops=1" in text
+        assert "actual rows=1001" not in text
+    assert position_of(newest) == MAX_AHEAD + 1
 
 
 def test_pending_answers_are_counted_in_the_rows_of_one_learner(mixed):

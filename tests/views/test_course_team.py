@@ -400,7 +400,7 @@ def test_list_of_problems_is_sorted_and_has_a_csv_file(team):
     graded("ada")
     graded("bob", usage_key=OTHER_PROBLEM)
     failed = submit(make_learner("cyd"), usage_key=OTHER_PROBLEM)
-    Submission.objects.filter(pk=failed).update(status="failed", available_at=None)
+    Submission.objects.filter(pk=failed).update(status="failed", available_at=None, due_at=None)
 
     def names(**query: str) -> list[str]:
         rows = team.get(PROBLEMS, query).context["rows"]
@@ -424,7 +424,7 @@ def test_statistics_have_points_failures_times_and_feedback(team):
         graded(f"ok {n}", 1)
     graded("none", 0)
     failed = submit(make_learner("failed"))
-    Submission.objects.filter(pk=failed).update(status="failed", available_at=None)
+    Submission.objects.filter(pk=failed).update(status="failed", available_at=None, due_at=None)
     begin = timezone.now() - timedelta(minutes=10)
     for n, pk in enumerate(Submission.objects.order_by("pk").values_list("pk", flat=True)):
         times = {"created_at": begin, "leased_at": begin + timedelta(seconds=10 * (n + 1))}

@@ -170,7 +170,7 @@ def test_answers_without_a_grade_are_listed_with_their_position(client, learner,
     for _ in range(2):
         queue.pull("q", models.Grader.objects.get().pk)
     assert "A grader works on it." in read_page(client, learner)
-    models.Submission.objects.update(status="answered", available_at=None)
+    models.Submission.objects.update(status="answered", available_at=None, due_at=None)
     assert "Answers without a grade" not in read_page(client, learner)
 
 

@@ -126,7 +126,6 @@ def create_legacy_submission(
         dispatch=target.dispatch,
         queue_key=header.queue_key,
         created_at=now,
-        due_at=None,
         finished_at=now,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -92,7 +91,6 @@ class Submission(models.Model):
     due_at = models.DateTimeField(
         _("due at"),
         null=True,
-        default=timezone.now,
         help_text=_("Graders get the submission that is due first. Empty: finished."),
     )
     deliveries = models.PositiveSmallIntegerField(_("deliveries"), default=0)
@@ -155,6 +153,15 @@ class Submission(models.Model):
             ),
             models.Index(fields=["status", "finished_at"], name="xqueue_bridge_finished"),
             models.Index(fields=["course_key", "id"], name="xqueue_bridge_of_course"),
+        ]
+        constraints = [
+            # A finished row with a due_at would stay in the range of the work index; an open row
+            # without one would never be pulled.
+            models.CheckConstraint(
+                name="xqueue_bridge_due_if_available",
+                condition=models.Q(available_at=None, due_at=None)
+                | models.Q(available_at__isnull=False, due_at__isnull=False),
+            )
         ]
 
     def __str__(self) -> str:

@@ -115,14 +115,18 @@ def with_is_held(submissions: QuerySet[Submission]) -> QuerySet[Any]:
 
 
 def position_of(row: Submission) -> int:
-    """Return the position of a submission that waits, MAX_AHEAD + 1 at most. One statement."""
+    """Return the position of a submission that waits, MAX_AHEAD + 1 at most.
+
+    One statement, which reads MAX_AHEAD entries of the work index at most.
+    """
+    first = available(row.queue_name, DatabaseNow()).filter(due_at__lte=row.due_at)[:MAX_AHEAD]
     same_time = Q(available_at__lt=row.available_at) | Q(
         available_at=row.available_at, pk__lt=row.pk
     )
+    # Counted among the first rows. As their condition, it would let PostgreSQL read all rows that
+    # are due at the same time, such as those that were requeued together.
     ahead = Q(due_at__lt=row.due_at) | Q(same_time, due_at=row.due_at)
-    # The condition that includes the other one is the range of the index.
-    rows = available(row.queue_name, DatabaseNow()).filter(ahead, due_at__lte=row.due_at)
-    return rows[:MAX_AHEAD].count() + 1
+    return int(first.aggregate(ahead=Count("pk", filter=ahead))["ahead"]) + 1
 
 
 def without_graders(queue_names: Collection[str]) -> set[str]:

@@ -56,7 +56,7 @@ def fail(*submissions: Submission) -> None:
     """Let the only lease of submissions end without a result."""
     now = timezone.now()
     ids = [each.pk for each in submissions]
-    leased = {"status": Status.LEASED, "deliveries": 1, "available_at": now}
+    leased = {"status": Status.LEASED, "deliveries": 1, "available_at": now, "due_at": now}
     Submission.objects.filter(pk__in=ids).update(**leased)
     assert finish.fail_exhausted() == len(ids)
 

@@ -200,7 +200,7 @@ def test_open_answers_are_cached_and_final_ones_are_not(client, ada, django_asse
     with django_assert_num_queries(4):
         client.get(URL)
     BestEffortCache().delete(_key(ada.pk))
-    Submission.objects.filter(pk=pk).update(status="superseded", available_at=None)
+    Submission.objects.filter(pk=pk).update(status="superseded", available_at=None, due_at=None)
     for _ in range(2):
         with django_assert_num_queries(3):
             assert client.get(URL).json()["answers"][0]["stage"] == "ended"

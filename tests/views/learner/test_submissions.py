@@ -230,7 +230,9 @@ def test_hidden_tests_are_not_shown(client, ada):
     body = json.dumps(
         {"correct": True, "score": 1, "msg": "", "tests": TESTS, "staff_note": SECRET}
     )
-    Submission.objects.update(status="answered", available_at=None, finished_at=timezone.now())
+    Submission.objects.update(
+        status="answered", available_at=None, due_at=None, finished_at=timezone.now()
+    )
     reply = grader_replies.parse_reply(body)
     grader_replies.store_reply(pk, "put_result", body, reply=reply)
     grader_replies.apply_due()
