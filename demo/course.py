@@ -42,10 +42,14 @@ class Problem:
         return self.settings.get("display_name", self.url_name)
 
     @property
+    def weight(self) -> float | None:
+        weight = self.settings.get("weight")
+        return None if weight is None else float(weight)
+
+    @property
     def worth(self) -> float:
         """Return the factor of a point: all points together count the weight, if it is set."""
-        weight = self.settings.get("weight")
-        return 1 if weight is None else float(weight) / sum(self.points)
+        return 1 if self.weight is None else self.weight / sum(self.points)
 
     @property
     def kind(self) -> str:

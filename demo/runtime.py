@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.http import Http404
+from django.urls import reverse
 from lxml import etree
 from opaque_keys.edx.keys import CourseKey, UsageKey
 from webob import Request
@@ -23,7 +24,7 @@ from xblocks_contrib import ProblemBlock
 from demo.course import OLX, Problem, course
 from demo.services import services_for
 from xqueue_bridge import api
-from xqueue_bridge.api import DjangoKeyValueStore, FieldDataCache
+from xqueue_bridge.api import DjangoKeyValueStore, FieldDataCache, ProblemDescription
 
 Answers = Sequence[str] | Mapping[str, bytes]
 
@@ -139,6 +140,16 @@ def load_block(
     block = runtime.construct_xblock_from_class(ProblemBlock, keys)
     state.load_fields(block)
     return block
+
+
+def describe_problem(course_key: CourseKey, usage_key: UsageKey) -> ProblemDescription:
+    """Return what learners' pages show of a problem: ``XQUEUE_BRIDGE["DESCRIBE_PROBLEM"]``."""
+    try:
+        problem = course().problem(usage_key)
+    except KeyError:
+        return ProblemDescription(course_name=course().title)
+    url = reverse("problem", args=[problem.url_name])
+    return ProblemDescription(problem.title, course().title, url, problem.weight)
 
 
 def _field_data(problem: Problem, learner: FieldData) -> FieldData:

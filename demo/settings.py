@@ -50,6 +50,7 @@ XQUEUE_BRIDGE = {
     "REJECT_UNKNOWN_QUEUES": True,
     "REPLY_BACKEND": "state",
     "BLOCK_LOADER": "demo.runtime.load_block",
+    "DESCRIBE_PROBLEM": "demo.runtime.describe_problem",
     # An answer that cannot be sent costs the learner no attempt.
     "SEND_ERROR_CLASS": "xblocks_contrib.problem.capa.responsetypes.ResponseError",
 }

@@ -18,7 +18,7 @@ from xqueue_bridge.course_grades.api import (
 )
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.credentials.api import mode_and_status_are_interesting
-from xqueue_bridge.data import RetirementMode
+from xqueue_bridge.data import ProblemDescription, RetirementMode
 from xqueue_bridge.deletion import delete_state, reset_attempts
 from xqueue_bridge.learner_state.crawlers import is_crawler
 from xqueue_bridge.learner_state.fields.data_cache import FieldDataCache, scores_or_children
@@ -68,6 +68,7 @@ __all__ = [
     "HistoryEntry",
     "LedgerResult",
     "MaxScoresCache",
+    "ProblemDescription",
     "QueuePosition",
     "QueueStats",
     "RawScore",

@@ -22,6 +22,7 @@ from xqueue_bridge.options import Options
 LMS_DEFAULTS: Mapping[str, object] = {
     "REPLY_BACKEND": "block",
     "BLOCK_LOADER": "xqueue_bridge.lms.loader.load_block",
+    "DESCRIBE_PROBLEM": "xqueue_bridge.lms.problems.describe_problem",
     "COURSE_STRUCTURE_BACKEND": None,
 }
 

@@ -64,6 +64,20 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class ProblemDescription:
+    """What a learner's pages show of a problem, as far as it is known.
+
+    ``url`` is the page with the problem. ``weight``: the points that the whole problem is worth;
+    None: as many as its answers have.
+    """
+
+    name: str = ""
+    course_name: str = ""
+    url: str = ""
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UploadedFile:
     """One file of a learner's answer, not stored yet."""
 

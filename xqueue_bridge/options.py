@@ -18,8 +18,7 @@ class Options:
     # -- in an LMS
     # .. setting_name: XQUEUE_BRIDGE['REPLACE_XQUEUE_SERVICE']
     # .. setting_default: True
-    # .. setting_description: Put our XQueueService in place of the platform's when the app is
-    #   ready.
+    # .. setting_description: Put our XQueueService in place of the platform's.
     REPLACE_XQUEUE_SERVICE: bool = True
 
     # -- events of openedx-events
@@ -167,8 +166,7 @@ class Options:
     BLOCK_LOADER: str | None = None
     # .. setting_name: XQUEUE_BRIDGE['CALLBACK_PREFIXES']
     # .. setting_default: ()
-    # .. setting_description: URL prefixes that REPLY_BACKEND "callback" may post to, such as
-    #   "https://lms.example.com/".
+    # .. setting_description: URL prefixes that REPLY_BACKEND "callback" may post to.
     CALLBACK_PREFIXES: tuple[str, ...] = ()
     # .. setting_name: XQUEUE_BRIDGE['TASK_RUNNER']
     # .. setting_default: None
@@ -195,8 +193,7 @@ class Options:
     MAX_ATTEMPTS: int = 24
     # .. setting_name: XQUEUE_BRIDGE['RETRY_BACKOFF']
     # .. setting_default: 2.0
-    # .. setting_description: Seconds before the second attempt; doubles up to RETRY_BACKOFF_MAX,
-    #   with jitter.
+    # .. setting_description: Seconds before the second attempt; doubles up to RETRY_BACKOFF_MAX.
     RETRY_BACKOFF: float = 2.0
     # .. setting_name: XQUEUE_BRIDGE['RETRY_BACKOFF_MAX']
     # .. setting_default: 3600.0
@@ -206,8 +203,7 @@ class Options:
     # -- learner state
     # .. setting_name: XQUEUE_BRIDGE['USER_STATE_CLIENT']
     # .. setting_default: 'xqueue_bridge.learner_state.user_state_client.DjangoXBlockUserStateClient'
-    # .. setting_description: Dotted path of the class that stores the state of blocks: see
-    #   user_state.py.
+    # .. setting_description: Dotted path of the class that stores blocks' state: user_state.py.
     USER_STATE_CLIENT: str = (
         "xqueue_bridge.learner_state.user_state_client.DjangoXBlockUserStateClient"
     )
@@ -249,6 +245,12 @@ class Options:
     #   says whether a learner may see points, feedback and tests of a block now.
     SHOW_RESULTS: str = "xqueue_bridge.views.learner.results.may_see_results"
 
+    # .. setting_name: XQUEUE_BRIDGE['DESCRIBE_PROBLEM']
+    # .. setting_default: 'xqueue_bridge.views.learner.problems.describe_problem'
+    # .. setting_description: Dotted path of callable(course_key, usage_key) -> ProblemDescription,
+    #   which returns name, page and weight of a problem, and the name of the course.
+    DESCRIBE_PROBLEM: str = "xqueue_bridge.views.learner.problems.describe_problem"
+
     # -- course teams
     # .. setting_name: XQUEUE_BRIDGE['COURSE_STAFF_CHECK']
     # .. setting_default: 'xqueue_bridge.lms.course_staff.is_course_staff'
@@ -269,8 +271,7 @@ class Options:
     RECALCULATE_GRADE_DELAY_SECONDS: float = 2.0
     # .. setting_name: XQUEUE_BRIDGE['GRADE_FREEZE_DAYS']
     # .. setting_default: 30
-    # .. setting_description: Days after a course's end after which its grades are frozen; None:
-    #   never.
+    # .. setting_description: Days from a course's end until its grades are frozen; None: never.
     GRADE_FREEZE_DAYS: int | None = 30
     # .. setting_name: XQUEUE_BRIDGE['GRADE_SIGNALS']
     # .. setting_default: 'every'

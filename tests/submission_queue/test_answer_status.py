@@ -15,8 +15,11 @@ from tests.submission_queue.factories import OTHER_PROBLEM, PROBLEM, make_grader
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.operations import api as operations
+from xqueue_bridge.operations.api import Order
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.submission_queue import answer_status, finish, queue, rates
+from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.answer_status import Stage, newest_answers
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
@@ -99,6 +102,28 @@ def test_failed_answer_tells_that_the_attempt_came_back(settings):
     assert (found.stage, found.is_attempt_returned, found.message) == (Stage.FAILED, True, "")
     settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "callback"}
     assert not only(user_id).is_attempt_returned
+
+
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_answer_that_an_operator_ended(is_applied):
+    """Also in the moment before the failure reply is applied."""
+    user_id = make_learner()
+    submit(user_id)
+    operations.begin(Order("end", "python"))
+    if not is_applied:
+        ReceivedReply.objects.update(status="pending")
+    found = only(user_id)
+    assert found.stage == Stage.STOPPED
+    assert (found.is_attempt_returned, found.reply_id is not None) == (is_applied, is_applied)
+    assert ReceivedReply.objects.get().source == "operator"
+
+
+def test_answer_that_is_requeued_after_it_was_ended_waits_again():
+    user_id = make_learner()
+    pk = submit(user_id)
+    operations.begin(Order("end", "python"))
+    assert submission_queue.requeue([pk]) == 1
+    assert only(user_id).stage == Stage.WAITING
 
 
 def test_result_that_a_filter_stopped_has_the_reason():

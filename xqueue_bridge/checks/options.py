@@ -136,7 +136,7 @@ def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
 def check_crawler_detector(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the callables of the host can be used."""
     found: list[checks.CheckMessage] = []
-    for name in ("CRAWLER_DETECTOR", "COURSE_STAFF_CHECK", "SHOW_RESULTS"):
+    for name in ("CRAWLER_DETECTOR", "COURSE_STAFF_CHECK", "SHOW_RESULTS", "DESCRIBE_PROBLEM"):
         path = getattr(options(), name)
         if isinstance(path, str):  # check_options reports other types
             found.extend(unimportable(name, path))

@@ -30,7 +30,8 @@ class Block:
 
     ``max_score`` is in points before ``weight``, or None where only the block itself can tell.
     ``graded`` is None unless the block or its unit sets it. ``pool`` is the usage key of the
-    library content block that selects this block for some learners only.
+    library content block that selects this block for some learners only. ``display_name`` is "" if
+    it is not known.
     """
 
     usage_key: UsageKey
@@ -39,6 +40,7 @@ class Block:
     max_score: float | None = None
     graded: bool | None = None
     pool: UsageKey | None = None
+    display_name: str = ""
 
 
 @dataclass(frozen=True)

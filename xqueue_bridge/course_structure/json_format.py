@@ -34,7 +34,7 @@ COURSE = ("course_key", "display_name", "version", "edited_on", "end", "grading_
 CHAPTER = ("key", "display_name", "subsections")
 SUBSECTION = ("key", "display_name", "format", "graded", "due", "show_correctness",
               "selection_counts", "blocks")  # fmt: skip
-BLOCK = ("key", "type", "weight", "max_score", "graded", "pool")
+BLOCK = ("key", "type", "display_name", "weight", "max_score", "graded", "pool")
 
 
 def read_json(text: str) -> Course:
@@ -124,6 +124,7 @@ def _block(node: Node, course_key: CourseKey) -> Block:
         max_score=node.number("max_score"),
         graded=node.flag("graded"),
         pool=None if pool is None else usage_key_from(pool, node.at("pool"), course_key),
+        display_name=node.text("display_name") or "",
     )
 
 
@@ -182,6 +183,7 @@ def _block_document(block: Block) -> dict[str, object]:
     return {
         "key": str(block.usage_key),
         "type": block.block_type,
+        "display_name": block.display_name,
         "weight": block.weight,
         "max_score": block.max_score,
         "graded": block.graded,

@@ -20,7 +20,7 @@ def external_grade(reply_id: int, max_points: float | None = None) -> ExternalGr
     reply = (
         ReceivedReply.objects.select_related("submission__content").defer("body").get(pk=reply_id)
     )
-    if reply.source == ReceivedReply.Source.SYSTEM:
+    if reply.source in ReceivedReply.FAILURES:
         return None
     applied = reply_to_apply(reply)
     earned = applied.reply.score if reply.score_applied is None else reply.score_applied

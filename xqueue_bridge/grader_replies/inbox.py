@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 Source = ReceivedReply.Source
 Status = ReceivedReply.Status
+FAILURES = ReceivedReply.FAILURES
 
 #: What the learner sees when a submission has failed. The form of the reply is XQueue's.
 FAILURE_MESSAGE = gettext_lazy(
@@ -115,10 +116,19 @@ def accept_late_replies(submission_id: int) -> None:
 
 def store_failure_reply(submission_id: int, reason: str = "") -> int:
     """Store a failure reply for a submission, in the form of a grader's reply."""
+    return _store_failure(submission_id, Source.SYSTEM, reason)
+
+
+def store_ended_reply(submission_id: int) -> int:
+    """Store the failure reply for a submission whose grading an operator has ended."""
+    return _store_failure(submission_id, Source.OPERATOR, str(ENDED_MESSAGE))
+
+
+def _store_failure(submission_id: int, source: ReceivedReply.Source, reason: str) -> int:
     body = failure_reply(reason)
     # Its null is XQueue's own.
     reply = replace(parse_reply(body), warnings=())
-    return store_reply(submission_id, Source.SYSTEM, body, reply=reply)
+    return store_reply(submission_id, source, body, reply=reply)
 
 
 def failure_reply(reason: str = "") -> str:
@@ -132,14 +142,14 @@ def cancel_failure_replies(submission_id: int) -> None:
 
     One statement, in the caller's transaction.
     """
-    ReceivedReply.objects.filter(submission_id=submission_id, source=Source.SYSTEM).update(
+    ReceivedReply.objects.filter(submission_id=submission_id, source__in=FAILURES).update(
         status=Status.REJECTED, next_attempt_at=None, last_error="the submission was requeued"
     )
 
 
 def is_failure_applied(submission_id: int) -> bool:
     """Return whether the learner's state has got a failure reply to the submission."""
-    replies = ReceivedReply.objects.filter(submission_id=submission_id, source=Source.SYSTEM)
+    replies = ReceivedReply.objects.filter(submission_id=submission_id, source__in=FAILURES)
     return replies.filter(status=Status.APPLIED).exists()
 
 
@@ -148,7 +158,7 @@ def has_valid_reply(submission_id: int) -> bool:
     replies = ReceivedReply.objects.filter(submission_id=submission_id)
     return (
         replies.exclude(status__in=(Status.REJECTED, Status.LATE))
-        .exclude(source=Source.SYSTEM)
+        .exclude(source__in=FAILURES)
         .exists()
     )
 

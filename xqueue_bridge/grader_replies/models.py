@@ -23,6 +23,7 @@ class ReceivedReply(WorkItem):
         CALLBACK = "callback", _("XQueue callback")
         EVENT = "event", _("event of openedx-events")
         SYSTEM = "system", _("failure reply of the bridge")
+        OPERATOR = "operator", _("failure reply of an operator")
 
     class Status(models.TextChoices):
         PENDING = "pending", _("pending")
@@ -31,6 +32,9 @@ class ReceivedReply(WorkItem):
         REJECTED = "rejected", _("invalid")
         DEAD = "dead", _("dead")
         LATE = "late", _("late")
+
+    #: The sources of failure replies.
+    FAILURES = (Source.SYSTEM, Source.OPERATOR)
 
     submission = models.ForeignKey(
         "xqueue_bridge.Submission",

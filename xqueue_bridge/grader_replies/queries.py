@@ -92,7 +92,7 @@ def reply_to_apply(reply: ReceivedReply) -> ReplyToApply:
         points=submission.content.points,
         score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
         sent_at=submission.created_at,
-        is_failure=reply.source == ReceivedReply.Source.SYSTEM,
+        is_failure=reply.source in ReceivedReply.FAILURES,
         submission_id=submission.pk,
     )
 
@@ -181,12 +181,20 @@ class Outcome:
     reply_id: int
     submission_id: int
     status: str
-    is_failure: bool
+    source: ReceivedReply.Source
     correct: bool
     points: float | None
     answer_id: str
     applied_at: datetime | None
     message: str
+
+    @property
+    def is_failure(self) -> bool:
+        return self.source in ReceivedReply.FAILURES
+
+    @property
+    def is_by_operator(self) -> bool:
+        return self.source == ReceivedReply.Source.OPERATOR
 
 
 def outcomes_of(submission_ids: Collection[int]) -> list[Outcome]:
@@ -196,7 +204,7 @@ def outcomes_of(submission_ids: Collection[int]) -> list[Outcome]:
     """
     rows = ReceivedReply.objects.filter(submission_id__in=submission_ids)
     columns = ("pk", "submission_id", "status", "source", "correct", "score_applied", "answer_id")
-    is_failure = When(source=ReceivedReply.Source.SYSTEM, then="message")
+    is_failure = When(source__in=ReceivedReply.FAILURES, then="message")
     message = Case(is_failure, default=Value(""), output_field=TextField())
     found = (
         rows.exclude(status__in=(Status.REJECTED, Status.LATE))
@@ -204,7 +212,7 @@ def outcomes_of(submission_ids: Collection[int]) -> list[Outcome]:
         .values_list(*columns, "applied_at", message)
     )
     return [
-        Outcome(pk, of, status, source == ReceivedReply.Source.SYSTEM, bool(correct), *others)
+        Outcome(pk, of, status, ReceivedReply.Source(source), bool(correct), *others)
         for pk, of, status, source, correct, *others in found
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -51,6 +51,8 @@ class Stage(StrEnum):
     GRADED = "graded"
     #: No grader could grade it.
     FAILED = "failed"
+    #: An operator has ended the grading.
+    STOPPED = "stopped"
     #: The reply could not be applied; an operator can retry it.
     DEAD = "dead"
     #: A newer answer has replaced it, or the learner's state was deleted.
@@ -82,12 +84,16 @@ class AnswerStatus:
     correct: bool = False
     points: float | None = None
     possible: float | None = None
+    #: The points of all answers of the problem, before its weight; None if they are not known.
+    problem_points: float | None = None
     #: The reply that counts.
     reply_id: int | None = None
     #: A course team lets it be graded again.
     is_regraded: bool = False
     #: The attempt of a failed answer was given back.
     is_attempt_returned: bool = False
+    #: A newer answer of the learner has replaced it.
+    is_replaced: bool = False
     #: Why a filter of the host has stopped the result; sanitised HTML.
     message: str = ""
 
@@ -170,7 +176,7 @@ def _regrades_of(rows: Sequence[Any]) -> list[tuple[int, int, bool]]:
 
 
 def _status(
-    row: Any, outcomes: Iterable[grader_replies.Outcome], is_regraded: bool
+    row: Any, outcomes: Sequence[grader_replies.Outcome], is_regraded: bool
 ) -> AnswerStatus:
     status = AnswerStatus(
         row.pk,
@@ -181,15 +187,16 @@ def _status(
         since=row.leased_at if row.is_held else None,
         finished_at=row.finished_at,
         is_regraded=is_regraded,
+        is_replaced=row.is_replaced,
     )
     if row.available_at is not None or row.status == Status.SUPERSEDED:
         return status
     applied = [each for each in outcomes if each.status == "applied"]
-    failed = row.status == Status.FAILED or (applied and applied[-1].is_failure)
-    if failed:
+    if row.status == Status.FAILED or (applied and applied[-1].is_failure):
+        stopped = any(each.is_by_operator for each in outcomes[-1:])
         return replace(
             status,
-            stage=Stage.FAILED,
+            stage=Stage.STOPPED if stopped else Stage.FAILED,
             reply_id=applied[-1].reply_id if applied else None,
             is_attempt_returned=bool(applied) and _returns_attempts(row),
             message="" if row.status == Status.FAILED else applied[-1].message,
@@ -204,12 +211,19 @@ def _status(
             correct=last.correct,
             points=last.points,
             possible=row.content.points.get(last.answer_id),
+            problem_points=_sum(row.content.points.values()),
         )
     states = {each.status for each in outcomes}
     for state, stage in (("pending", Stage.APPLYING), ("dead", Stage.DEAD)):
         if state in states:
             return replace(status, stage=stage)
     return status
+
+
+def _sum(points: Collection[object]) -> float | None:
+    """Return the sum; None if there are no points, or one is no number."""
+    found = [each for each in points if isinstance(each, int | float)]
+    return sum(found) if found and len(found) == len(points) else None
 
 
 def _stage_of_open(row: Any) -> Stage:

@@ -103,7 +103,7 @@ def _end(submission_id: int) -> bool:
     )
     if ended:
         transaction.on_commit(partial(_send_signal, submission_id))
-        grader_replies.store_failure_reply(submission_id, str(grader_replies.ENDED_MESSAGE))
+        grader_replies.store_ended_reply(submission_id)
     return bool(ended)
 
 

@@ -59,7 +59,8 @@ def answer(stage: Stage, **more: Any) -> AnswerStatus:
 
 def text_of(found: AnswerStatus, shows_result: bool = True) -> str:
     every = texts.lines(found, shows_result, timezone.now())
-    return " | ".join([texts.headline(found, shows_result), *every])
+    points = (found.points, found.possible) if shows_result else (None, None)
+    return " | ".join([texts.headline(found, *points), *every])
 
 
 # -- texts
@@ -130,6 +131,25 @@ def test_failed_answer_says_what_to_do_and_what_the_attempt_became():
     assert "This attempt" not in text_of(answer(Stage.FAILED))
     stopped = answer(Stage.FAILED, message="<div>The site refuses it.</div>")
     assert "| The site refuses it." in text_of(stopped)
+    counts = text_of(answer(Stage.FAILED, reply_id=1))
+    assert "This attempt counts. The course staff can give it back to you." in counts
+
+
+def test_answer_that_an_operator_ended_says_so():
+    text = text_of(answer(Stage.STOPPED, reply_id=1, is_attempt_returned=True))
+    assert text == (
+        "Grading was ended by staff | Staff have ended the grading of your answer. This says "
+        "nothing about your answer. You can submit it again. | This attempt does not count."
+    )
+
+
+def test_each_end_has_its_own_text():
+    replaced = text_of(answer(Stage.ENDED, is_replaced=True))
+    reset = text_of(answer(Stage.ENDED))
+    assert "You have submitted a newer answer" in replaced
+    assert "The problem was reset" in reset
+    every = [text_of(answer(stage)) for stage in Stage]
+    assert len({*every, replaced}) == len(Stage) + 1
 
 
 def test_hidden_result_has_no_points():

@@ -8,10 +8,12 @@ import json
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.cache import cache
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
+from tests.course_grades.courses import policy
 from tests.grader_replies.factories import make_learner
 from tests.regrading.factories import grade, graded, submit
 from tests.submission_queue.factories import (
@@ -21,15 +23,21 @@ from tests.submission_queue.factories import (
     make_grader,
     new_submission,
 )
-from xqueue_bridge.data import Dispatch
+from xqueue_bridge.course_structure.course import Block, Chapter, Course, Subsection
+from xqueue_bridge.course_structure.store import publish
+from xqueue_bridge.data import Dispatch, ProblemDescription
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.lms.course_staff import group_name
 from xqueue_bridge.submission_queue import finish, queue
+from xqueue_bridge.submission_queue.api import AnswerStatus, Stage
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.views.course_team import filters
+from xqueue_bridge.views.learner import problems
+from xqueue_bridge.views.learner.answers import shown
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+NOW = timezone.now()
 LIST, CSV = "/xqueue/my/", "/xqueue/my.csv"
 SECRET = "tigerlily"
 TESTS = [
@@ -40,6 +48,7 @@ TESTS = [
 
 @pytest.fixture(autouse=True)
 def _without_course_grades(settings):
+    cache.clear()  # descriptions of problems
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
 
@@ -61,7 +70,7 @@ def text_of(response) -> str:
 
 
 def ids(response) -> list[int]:
-    return [each.status.submission_id for each in response.context["answers"]]
+    return [answer.status.submission_id for answer, _problem in response.context["rows"]]
 
 
 def lines_of(response) -> list[dict[str, str]]:
@@ -257,6 +266,58 @@ def test_failed_answer_has_the_failure_reply_and_says_if_it_counts(client, ada):
 
 def hide(user_id, course_key, usage_key) -> bool:
     return False
+
+
+def describe(course_key, usage_key) -> ProblemDescription:
+    long = "Ein sehr langer Name <b>" * 9
+    return ProblemDescription(long, "Programmieren", f"/go/{usage_key.block_id}/", weight=5)
+
+
+def test_problem_is_named_linked_and_weighted(client, ada, settings):
+    """As capa shows them: 1 of 1 points of a problem with weight 5 are 5 of 5."""
+    settings.XQUEUE_BRIDGE = {"DESCRIBE_PROBLEM": f"{__name__}.describe"}
+    pk = graded_answer(ada)
+    table, page = text_of(client.get(LIST)), text_of(client.get(f"{LIST}{pk}/"))
+    assert '<a href="/go/loops/"><bdi>Ein sehr langer Name &lt;b&gt;' in page
+    for text in ("Ein sehr langer Name &lt;b&gt;", "Programmieren", "5 of 5 points"):
+        assert text in table
+        assert text in page
+    [line] = lines_of(client.get(CSV))
+    assert (line["points"], line["possible"]) == ("5", "5")
+
+
+def test_part_of_a_problem_has_its_share_of_the_weight(ada, settings):
+    settings.XQUEUE_BRIDGE = {"DESCRIBE_PROBLEM": f"{__name__}.describe"}
+    known = {"points": 1.5, "possible": 2, "problem_points": 8}
+    [found] = shown(ada.pk, [AnswerStatus(1, COURSE, PROBLEM, Stage.GRADED, NOW, **known)])
+    assert (found.points, found.possible) == (1.5 * 5 / 8, 2 * 5 / 8)
+    assert found.headline == "0.94 of 1.25 points"
+
+
+@pytest.mark.parametrize("fault", [ProblemDescription(weight=float("nan")), None, ValueError])
+def test_description_that_cannot_be_used_is_left_out(ada, client, settings, monkeypatch, fault):
+    def describe_badly(course_key, usage_key):
+        if fault is ValueError:
+            raise fault
+        return fault
+
+    monkeypatch.setattr(problems, "describe_problem", describe_badly)
+    graded_answer(ada)
+    page = text_of(client.get(LIST))
+    assert "<bdi>loops</bdi>" in page
+    assert "1 of 1 points" in page
+
+
+def test_published_course_names_its_problems(client, ada, settings):
+    settings.XQUEUE_BRIDGE = {}
+    block = Block(PROBLEM, "problem", weight=4, max_score=1.0, display_name="Loops and lists")
+    section = Subsection(COURSE.make_usage_key("sequential", "s"), "Week 1", blocks=(block,))
+    chapter = Chapter(COURSE.make_usage_key("chapter", "c"), "Part 1", (section,))
+    publish(Course(COURSE, "1", NOW, None, policy(Pass=0.5), (chapter,), "Programming"))
+    graded_answer(ada)
+    page = text_of(client.get(LIST))
+    for text in ("Loops and lists", "Programming", "4 of 4 points"):
+        assert text in page
 
 
 def test_hidden_results_are_on_no_page(client, ada, settings):

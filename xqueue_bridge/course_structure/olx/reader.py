@@ -188,6 +188,7 @@ class _Reader:
             max_score=self._read(partial(points_of, element), None),
             graded=graded,
             pool=pool,
+            display_name=_name(element),
         )
 
     def _key(self, element: Element) -> UsageKey:

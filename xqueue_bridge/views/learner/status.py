@@ -95,7 +95,7 @@ def _as_json(answers: list[ShownAnswer]) -> dict[str, object]:
 
 
 def _one_as_json(answer: ShownAnswer) -> dict[str, object]:
-    status, shows = answer.status, answer.shows_result
+    status = answer.status
     return {
         "submission": status.submission_id,
         "stage": status.stage,
@@ -106,9 +106,9 @@ def _one_as_json(answer: ShownAnswer) -> dict[str, object]:
         "has_grader": status.has_grader,
         "is_paused": status.is_paused,
         "expected_seconds": status.seconds,
-        "points": status.points if shows else None,
-        "possible": status.possible if shows else None,
-        "correct": status.correct if shows else None,
+        "points": answer.points,
+        "possible": answer.possible,
+        "correct": status.correct if answer.shows_result else None,
     }
 
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms import capa
-from xqueue_bridge.submission_queue.api import Stage, answers_of, statuses_of
+from xqueue_bridge.submission_queue.api import answers_of, statuses_of
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.views.course_team.filters import MAX_TEXT, read_page
@@ -25,6 +25,7 @@ from xqueue_bridge.views.decorators import current_user_id, login_required
 from xqueue_bridge.views.form_fields import CourseKeyField, UsageKeyField
 from xqueue_bridge.views.formatting import format_points
 from xqueue_bridge.views.learner.answers import ShownAnswer, shown
+from xqueue_bridge.views.learner.problems import describe_problems
 
 #: Characters of the answer that the page shows.
 MAX_ANSWER = 100_000
@@ -76,20 +77,23 @@ class AnswerFilter(forms.Form):
 def my_submissions(request: HttpRequest) -> HttpResponse:
     """Show a page of the signed-in learner's answers: ``?course=&problem=&status=``.
 
-    Five statements at most, for any number of answers, and those of SHOW_RESULTS.
+    Five statements at most, for any number of answers, and those of SHOW_RESULTS and
+    DESCRIBE_PROBLEM.
     """
     user_id, form = current_user_id(request), AnswerFilter(request.GET)
     if not form.is_valid():
-        context = {"form": form, "answers": [], "headers": []}
+        context = {"form": form, "rows": [], "headers": []}
         return render(request, "xqueue_bridge/my_submissions.html", context, status=422)
     page = read_page(form.answers(user_id), request.GET, SORTS)
+    answers = shown(user_id, statuses_of(page.rows))
+    problems = describe_problems(each.block for each in answers)
     chosen = {name: request.GET[name] for name in form.fields if request.GET.get(name)}
     order = {"sort": page.sort, "order": "desc" if page.descending else "asc"}
     columns = [("sent", _("Sent")), ("problem", _("Problem")), ("status", _("Status"))]
     columns.append(("", _("Finished")))
     context = {
         "form": form,
-        "answers": shown(user_id, statuses_of(page.rows)),
+        "rows": [(each, problems[each.block]) for each in answers],
         "headers": [
             header(sort, str(name), chosen, order, descending=("sent",)) for sort, name in columns
         ],
@@ -116,7 +120,7 @@ def my_submissions_csv(request: HttpRequest) -> HttpResponse:
 def my_submission(request: HttpRequest, submission_id: str) -> HttpResponse:
     """Show one of the learner's own answers, its feedback and its visible tests; else 404.
 
-    Seven statements at most, and those of SHOW_RESULTS.
+    Seven statements at most, and those of SHOW_RESULTS and DESCRIBE_PROBLEM.
     """
     user_id = current_user_id(request)
     found = answers_of(user_id).filter(pk=int(submission_id)).first()
@@ -125,6 +129,7 @@ def my_submission(request: HttpRequest, submission_id: str) -> HttpResponse:
     [answer], sent = shown(user_id, statuses_of([found])), _content_of(found)
     context = {
         "answer": answer,
+        "problem": describe_problems([answer.block])[answer.block],
         # Only the text: the body also has what the author sends to the grader.
         "text": (capa.text_of_submission(sent.body) or "")[:MAX_ANSWER],
         "files": sent.stored_files(),
@@ -139,8 +144,8 @@ def _content_of(submission: Submission) -> SubmissionContent:
 
 def _feedback(answer: ShownAnswer) -> str:
     """Return sanitised HTML, with the table of the visible tests; "" if it may not be seen."""
-    if answer.status.stage != Stage.FAILED and not answer.shows_result:
-        return ""
+    if not answer.shows_result:
+        return ""  # a failure reply is among the lines, in the learner's language
     replies = ReceivedReply.objects.filter(pk=answer.status.reply_id)
     return replies.values_list("message", flat=True).first() or ""
 
@@ -149,8 +154,7 @@ def _csv_lines(user_id: int, rows: QuerySet[Submission]) -> Iterator[Sequence[st
     yield CSV_HEADER
     pages = (shown(user_id, statuses_of(batch)) for batch in by_key(rows))
     for answer in islice((each for page in pages for each in page), MAX_ROWS):
-        status = answer.status
-        points = (status.points, status.possible) if answer.shows_result else (None, None)
+        status, points = answer.status, (answer.points, answer.possible)
         yield (
             str(status.submission_id),
             status.sent_at.isoformat(),

@@ -11,21 +11,22 @@ from django.utils.formats import number_format
 from django.utils.html import strip_tags
 from django.utils.translation import gettext as _
 
-from xqueue_bridge.grader_replies.api import FAILURE_MESSAGE
+from xqueue_bridge.grader_replies.api import ENDED_MESSAGE, FAILURE_MESSAGE
 from xqueue_bridge.submission_queue.api import MAX_AHEAD, AnswerStatus, Stage
 from xqueue_bridge.views.formatting import format_duration, format_points
 
 
-def headline(status: AnswerStatus, shows_result: bool) -> str:
-    """Return the status in one short text; the points are left out of it if they are not shown."""
-    if status.stage == Stage.GRADED and shows_result and status.points is not None:
-        return points_text(status.points, status.possible)
+def headline(status: AnswerStatus, points: float | None, possible: float | None) -> str:
+    """Return the status in one short text, with the points if they are shown."""
+    if status.stage == Stage.GRADED and points is not None:
+        return points_text(points, possible)
     return {
         Stage.WAITING: _("Waiting for a grader"),
         Stage.GRADING: _("Being graded"),
         Stage.APPLYING: _("Graded, and being entered"),
         Stage.GRADED: _("Graded"),
         Stage.FAILED: _("Not graded"),
+        Stage.STOPPED: _("Grading was ended by staff"),
         Stage.DEAD: _("Graded, but not entered"),
         Stage.ENDED: _("Not graded any more"),
     }[status.stage]
@@ -47,12 +48,19 @@ def lines(status: AnswerStatus, shows_result: bool, now: datetime) -> Iterator[s
             yield _("The course team lets it be graded again.")
     elif status.stage == Stage.FAILED:
         yield unescape(strip_tags(status.message)) or str(FAILURE_MESSAGE)
-        if status.is_attempt_returned:
-            yield _("This attempt does not count.")
+        yield from _attempt(status)
+    elif status.stage == Stage.STOPPED:
+        yield str(ENDED_MESSAGE)
+        yield from _attempt(status)
     elif status.stage == Stage.DEAD:
-        yield _("Please notify the course staff. Your answer and its grade are stored.")
+        yield _(
+            "Please notify the course staff. Your answer and its grade are stored, so you need not "
+            "submit it again."
+        )
+    elif status.stage == Stage.ENDED and status.is_replaced:
+        yield _("You have submitted a newer answer, which is graded instead.")
     elif status.stage == Stage.ENDED:
-        yield _("A newer answer has replaced it, or the problem was reset.")
+        yield _("The problem was reset since. You can submit a new answer.")
 
 
 def points_text(points: float, possible: float | None) -> str:
@@ -100,6 +108,14 @@ def estimate_text(shortest: float, longest: float | None) -> str:
     if low == high:
         return _("The grade is expected in about %(time)s.") % {"time": low}
     return _("The grade is expected in %(low)s to %(high)s.") % {"low": low, "high": high}
+
+
+def _attempt(status: AnswerStatus) -> Iterator[str]:
+    """Yield whether the attempt counts, once the learner's state says so."""
+    if status.is_attempt_returned:
+        yield _("This attempt does not count.")
+    elif status.reply_id is not None:
+        yield _("This attempt counts. The course staff can give it back to you.")
 
 
 def _waiting(status: AnswerStatus) -> Iterator[str]:
