@@ -1,11 +1,14 @@
-"""UPDATE with SQL that is composed once."""
+"""UPDATE and INSERT with SQL that is composed once."""
 
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError, connection
+from django.utils import timezone
 
 from tests.submission_queue.factories import make_grader, new_submission
-from xqueue_bridge.db.update import update
+from xqueue_bridge.db.update import Update, insert_row, insert_row_if
+from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.queue import enqueue
 from xqueue_bridge.submission_queue.states import Status, finished
@@ -18,12 +21,12 @@ def test_it_changes_the_rows_that_the_orm_would_change(django_assert_num_queries
     for queue_name in ("python", "c", "C"):
         enqueue(new_submission(queue_name))
     with django_assert_num_queries(1):
-        changed = update(
+        changed = Update(
             Submission,
             finished(Status.ANSWERED),
             where={"user_id": 7},
             among={"queue_name": [" python ", "C"], "status": {Status.WAITING, Status.LEASED}},
-        )
+        ).execute()
     assert changed == 2
     answered = Submission.objects.filter(available_at=None, due_at=None, status="answered")
     assert set(answered.values_list("queue_name", flat=True)) == {"python", "C"}
@@ -34,7 +37,9 @@ def test_without_values_to_compare_with_nothing_is_changed(django_assert_num_que
     """As the ORM does with an empty list."""
     enqueue(new_submission())
     with django_assert_num_queries(0):
-        assert not update(Submission, {"priority": 1}, where={}, among={"queue_name": ()})
+        nothing = Update(Submission, {"deliveries": 1}, where={}, among={"queue_name": ()})
+        assert not nothing.execute()
+        assert insert_row_if(nothing, ReceivedReply()) is None
 
 
 def test_same_values_count_as_changed():
@@ -42,7 +47,59 @@ def test_same_values_count_as_changed():
     enqueue(new_submission())
     pk = Submission.objects.get().pk
     for _ in range(2):
-        assert update(Submission, {"queue_name": "c"}, where={"id": pk}, among={}) == 1
+        assert Update(Submission, {"queue_name": "c"}, where={"id": pk}, among={}).execute() == 1
+
+
+def new_reply(submission_id: int) -> ReceivedReply:
+    """Return a row with texts and numbers that SQL could misread."""
+    return ReceivedReply(
+        submission_id=submission_id,
+        source="put_result",
+        body="%s ' \" \\ \U0001f40d",
+        digest="0" * 64,
+        received_at=timezone.now(),
+        correct=True,
+        score_given=0.1,
+        tests=[{"name": "50 %"}],
+    )
+
+
+def test_inserted_row_is_what_the_orm_would_insert(django_assert_num_queries):
+    enqueue(new_submission())
+    row = new_reply(Submission.objects.get().pk)
+    with django_assert_num_queries(1):
+        row.pk = insert_row(row)
+    stored = ReceivedReply.objects.get()
+    fields = [field.attname for field in ReceivedReply._meta.concrete_fields]
+    assert {n: getattr(stored, n) for n in fields} == {n: getattr(row, n) for n in fields}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_row_is_inserted_together_with_an_update_or_not_at_all(django_assert_num_queries):
+    """One statement of PostgreSQL; elsewhere BEGIN, both, and COMMIT."""
+    enqueue(new_submission())
+    pk = Submission.objects.get().pk
+    among = {"status": [Status.WAITING]}
+    answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among=among)
+    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 4):
+        reply_id = insert_row_if(answer, new_reply(pk))
+    assert ReceivedReply.objects.get().pk == reply_id
+    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 3):
+        assert insert_row_if(answer, new_reply(pk)) is None
+    assert ReceivedReply.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_update_is_undone_if_the_row_cannot_be_inserted():
+    enqueue(new_submission())
+    pk = Submission.objects.get().pk
+    answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among={})
+    broken = new_reply(pk)
+    broken.digest = None
+    with pytest.raises(IntegrityError):
+        insert_row_if(answer, broken)
+    assert Submission.objects.get().status == Status.WAITING
+    assert not ReceivedReply.objects.exists()
 
 
 def test_grader_of_another_queue_cannot_return_a_result():

@@ -20,7 +20,7 @@ from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.data import ApplyResult, ReplyToApply, UploadedFile
 from xqueue_bridge.grader_replies.backends.base import OnApplied
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.submission_queue import accounts, api, legacy, queue, results
+from xqueue_bridge.submission_queue import accounts, api, legacy, portable_pull, queue, results
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -331,5 +331,5 @@ def test_contended_pull_logs_no_private_text(http_grader, monkeypatch):
     """C129: other graders claim every submission first; the pull is answered with an error."""
     submit(MARK, body=CODE)
     monkeypatch.setattr(queue, "pull_at_once", lambda *args: (None, False))
-    monkeypatch.setattr(queue, "_claim", lambda *args: None)
+    monkeypatch.setattr(portable_pull, "_claim", lambda *args: None)
     assert http_grader.poll().startswith("Error fetching submission")

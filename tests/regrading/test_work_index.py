@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from xqueue_bridge.db.clock import DatabaseNow
-from xqueue_bridge.submission_queue import queue
+from benchmarks.explain import plan
+from xqueue_bridge.submission_queue import portable_pull
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
 
@@ -49,10 +49,11 @@ def many(transactional_db) -> None:
         cursor.fetchall() if connection.vendor == "mysql" else None
 
 
-def test_pull_reads_a_range_of_the_work_index(many) -> None:
-    plan = queue._window("queue 1", 1, DatabaseNow()).explain()
-    assert "xqueue_bridge_work" in plan, plan
-    assert "xqueue_bridge_of_course" not in plan, plan
-    assert "USE TEMP B-TREE" not in plan, plan
-    assert "Using filesort" not in plan, plan
-    assert "Sort" not in plan, plan
+@pytest.mark.parametrize("size", [1, portable_pull.CLAIM_WINDOW])
+def test_pull_reads_a_range_of_the_work_index(many, size) -> None:
+    found = plan(lambda: portable_pull._window("queue 1", 1, size))
+    assert "xqueue_bridge_work" in found, found
+    assert "xqueue_bridge_of_course" not in found, found
+    assert "USE TEMP B-TREE" not in found, found
+    assert "Using filesort" not in found, found
+    assert "Sort" not in found, found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from django.db.models import DateTimeField, Func, Value
 from django.utils import timezone
@@ -26,19 +26,19 @@ class DatabaseNow(Func):
 
     def __init__(self, offset: timedelta = timedelta(0)) -> None:
         super().__init__()
-        self._offset = offset
+        self.offset = offset
         self._here = timezone.now()
 
-    def plus(self, offset: timedelta) -> DatabaseNow:
+    def plus(self, offset: timedelta) -> Self:
         """Return the same time plus an offset."""
-        later = DatabaseNow(self._offset + offset)
+        later = type(self)(self.offset + offset)
         later._here = self._here
         return later
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: object
     ) -> _AsSqlType:
-        value = Value(self._here + self._offset, output_field=DateTimeField())
+        value = Value(self._here + self.offset, output_field=DateTimeField())
         return value.as_sql(compiler, connection)
 
     def as_postgresql(self, compiler: object, connection: object, **context: object) -> object:
@@ -49,4 +49,4 @@ class DatabaseNow(Func):
 
     @property
     def _microseconds(self) -> int:
-        return self._offset // _MICROSECOND
+        return self.offset // _MICROSECOND

@@ -29,8 +29,13 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
+def in_transaction(
+    work: Callable[[], T], using: str = DEFAULT_DB_ALIAS, *, is_one_statement: bool = False
+) -> T:
     """Run ``work`` in one transaction of the database ``using`` and return its result.
+
+    ``is_one_statement``: ``work`` executes one statement, which is a transaction without BEGIN and
+    COMMIT.
 
     After a deadlock, a serialisation failure or a lock timeout ``work`` is run again, at most
     ``MAX_ATTEMPTS`` times in all; then the database's error is raised. Inside a transaction
@@ -44,6 +49,8 @@ def in_transaction(work: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
     committed: list[bool] = []
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
+            if is_one_statement:
+                return work()
             with transaction.atomic(using=using):
                 transaction.on_commit(partial(committed.append, True), using=using)
                 return work()

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from functools import partial
+from typing import cast
 
 from django.db import transaction
 from django.db.models import Count
@@ -19,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.db.transactions import after_commit
+from xqueue_bridge.db.update import Update, insert_row, insert_row_if
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.code_counts import count_after_commit
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
@@ -62,15 +64,18 @@ def store_reply(
     reply: GraderReply | None,
     error: InvalidField | str = "",
     grader_id: int | None = None,
-) -> int:
+    answer: Update | None = None,
+) -> int | None:
     """Store one reply with one INSERT, in the caller's transaction, and return its id.
 
     ``reply`` is the parsed ``body``. If it is None, ``error`` says why parsing failed, and the
-    row is kept for operators. After commit ``reply_received`` or ``reply_not_applied`` is sent,
-    and the codes of a reply that has some are counted for the grader.
+    row is kept for operators. ``answer`` updates the submission, together with the INSERT and in no
+    transaction of the caller; return None, and store nothing, if it does not match: see
+    ``insert_row_if``. After commit ``reply_received`` or ``reply_not_applied`` is sent, and the
+    codes of a reply that has some are counted for the grader.
     """
     now = timezone.now()
-    row = ReceivedReply.objects.create(
+    row = ReceivedReply(
         submission_id=submission_id,
         source=source,
         status=Status.REJECTED if reply is None else Status.PENDING,
@@ -79,15 +84,18 @@ def store_reply(
         last_error=str(error)[:255],
         **_columns(body, reply, error),
     )
+    reply_id = insert_row_if(answer, row) if answer else insert_row(row)
+    if reply_id is None:
+        return None
     if row.codes:
         count_after_commit(grader_id, [each["code"] for each in row.codes])
     if reply is None:
-        send_after_commit_not_applied(row.pk, Status.REJECTED, str(error))
+        send_after_commit_not_applied(reply_id, Status.REJECTED, str(error))
     else:
-        ids = {"reply_id": row.pk, "submission_id": submission_id}
+        ids = {"reply_id": reply_id, "submission_id": submission_id}
         after_commit(partial(reply_received.send_robust, ReceivedReply, **ids))
-        after_commit(partial(enqueue, "apply_reply", row.pk))
-    return row.pk
+        after_commit(partial(enqueue, "apply_reply", reply_id))
+    return reply_id
 
 
 def store_late_reply(submission_id: int, source: str, body: str, *, reply: GraderReply) -> None:
@@ -128,7 +136,7 @@ def _store_failure(submission_id: int, source: ReceivedReply.Source, reason: str
     body = failure_reply(reason)
     # Its null is XQueue's own.
     reply = replace(parse_reply(body), warnings=())
-    return store_reply(submission_id, source, body, reply=reply)
+    return cast(int, store_reply(submission_id, source, body, reply=reply))
 
 
 def failure_reply(reason: str = "") -> str:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, QuerySet
 
 from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.prepared import Parameter
 from xqueue_bridge.protocol.fields import check_name
 from xqueue_bridge.submission_queue.queue_models import QueuePause, QueueSettings
 
@@ -21,7 +22,7 @@ from xqueue_bridge.submission_queue.queue_models import QueuePause, QueueSetting
 KEEP = timedelta(days=730)
 
 
-def is_queue_paused(queue_name: str) -> Exists:
+def is_queue_paused(queue_name: str | Parameter) -> Exists:
     """Return the condition that the queue is paused."""
     return Exists(_paused().filter(queue_name=queue_name))
 

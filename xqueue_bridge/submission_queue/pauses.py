@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.prepared import Parameter
 from xqueue_bridge.log_fields import LogFields
 from xqueue_bridge.signals import grader_paused
 from xqueue_bridge.submission_queue.grader_models import GraderPause
@@ -31,10 +32,10 @@ PAUSE_SECONDS = 60
 PAUSE_MAX_SECONDS = 3600
 
 
-def is_paused(grader_id: int | None, queue_name: str) -> Exists:
+def is_paused(grader_id: int | Parameter, queue_name: str | Parameter, now: DatabaseNow) -> Exists:
     """Return the condition that the grader's pulls from the queue are paused."""
-    pauses = GraderPause.objects.filter(queue_name=queue_name, paused_until__gt=DatabaseNow())
-    return Exists(pauses.filter(grader_id=grader_id or 0))
+    pauses = GraderPause.objects.filter(queue_name=queue_name, paused_until__gt=now)
+    return Exists(pauses.filter(grader_id=grader_id))
 
 
 def count_invalid_reply(grader_id: int, queue_name: str, submission_id: int, reason: str) -> None:

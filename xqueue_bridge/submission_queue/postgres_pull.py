@@ -1,4 +1,4 @@
-"""A pull in one statement of PostgreSQL; ``queue.pull`` has the form for every database.
+"""A pull in one statement of PostgreSQL; ``portable_pull.py`` has the form for every database.
 
 The portable form reads a window, claims a row and reads its content, because the other databases
 return no rows from an UPDATE or cannot skip locked rows. Here the row that is due first and that no
@@ -52,9 +52,15 @@ def pull_at_once(
     if submission_id is None:
         return None, False
     log_pull(submission_id, queue_name, grader_id)
+    return pulled_submission(submission_id, deliveries, pullkey, body, files, points), True
+
+
+def pulled_submission(
+    submission_id: int, deliveries: int, pullkey: str, body: str, files: str, points: str
+) -> PulledSubmission:
+    """Return what a grader gets, from columns as the database has them."""
     stored = tuple(StoredFile(*entry) for entry in json.loads(files))
-    worth = json.loads(points)
-    return PulledSubmission(submission_id, deliveries, pullkey, body, stored, worth), True
+    return PulledSubmission(submission_id, deliveries, pullkey, body, stored, json.loads(points))
 
 
 def log_pull(submission_id: int, queue_name: str, grader_id: int | None) -> None:

@@ -1,56 +1,41 @@
 """The queue: submissions enter it, and graders pull them, by one conditional UPDATE each.
 
-``priorities.py`` says in which order. Pulling a submission holds no transaction open. A grader's
-pull reads a window of the work index and claims a row on the condition that it is unclaimed. If
-another pull was first, the UPDATE matches no row and the next row is tried.
+``priorities.py`` says in which order. Pulling a submission holds no transaction open.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any
 
 from django.db import DatabaseError, connection
-from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, QuerySet, When
+from django.db.models import Case, F, When
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import NewSubmission, PulledSubmission, StoredFile
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.clock import DatabaseNow
-from xqueue_bridge.exceptions import QueueContended, QueueNotFound
+from xqueue_bridge.exceptions import QueueNotFound
 from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.submission_queue import files
-from xqueue_bridge.submission_queue.finish import fail, has_time_left, supersede_expired
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent, pullkey_digest
 from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
-from xqueue_bridge.submission_queue.pauses import is_paused
-from xqueue_bridge.submission_queue.postgres_pull import log_pull, pull_at_once
+from xqueue_bridge.submission_queue.portable_pull import available, pull_in_steps
+from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
 from xqueue_bridge.submission_queue.priorities import Standing, standing
-from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker.announce import QUEUE, announce
 
 log = logging.getLogger(__name__)
 
-#: Rows of the work index read in one round. With more concurrent graders than this, a pull may
-#: miss free rows and needs another round.
-CLAIM_WINDOW = 32
-#: Rounds after which a pull raises QueueContended.
-CLAIM_ROUNDS = 5
 #: A longer queue is not counted completely, because the length is only shown to the learner.
 LENGTH_LIMIT = 1_000
 #: Queues whose submissions one statement counts.
 QUEUES_IN_STATEMENT = 100
-
-#: Every open submission is due after this; a condition that each database reads the index with.
-_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
-
-#: Id, deliveries, id of the content, ``is_replaced``, whether its time has passed, ``regrade_of``.
-Offered: TypeAlias = tuple[int, int, int, bool, bool, int | None]
 
 
 def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
@@ -191,29 +176,7 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
         pulled, is_final = pull_at_once(queue_name, grader_id, key, pullkey_digest(key), limits)
         if is_final:
             return pulled
-    for _round in range(CLAIM_ROUNDS):
-        now = DatabaseNow()
-        window = list(_window(queue_name, grader_id, now))
-        if not window:
-            return None
-        for submission_id, deliveries, content_id, is_replaced, is_expired, _ in _ordered(window):
-            if is_replaced:
-                supersede_expired(submission_id, deliveries)
-            elif deliveries >= limits.MAX_DELIVERIES or (
-                deliveries and is_expired and not has_time_left(submission_id, queue_name)
-            ):
-                fail(submission_id, deliveries)
-            elif pullkey := _claim(submission_id, deliveries, queue_name, grader_id, now):
-                return _pulled(submission_id, deliveries + 1, pullkey, content_id)
-    raise QueueContended
-
-
-def _pulled(submission_id: int, delivery: int, pullkey: str, content_id: int) -> PulledSubmission:
-    """Return what a grader gets of a submission that it has leased; one statement."""
-    content = SubmissionContent.objects.only("body", "files", "points").get(pk=content_id)
-    return PulledSubmission(
-        submission_id, delivery, pullkey, content.body, content.stored_files(), content.points
-    )
+    return pull_in_steps(queue_name, grader_id, limits)
 
 
 def max_score(queue_name: str, points: Mapping[str, float]) -> float | None:
@@ -228,61 +191,3 @@ def max_score(queue_name: str, points: Mapping[str, float]) -> float | None:
     if not values or any(value != values[0] for value in values):
         return None
     return values[0] if isinstance(values[0], int | float) and isfinite(values[0]) else None
-
-
-def _ordered(window: Sequence[Offered]) -> Iterator[Offered]:
-    """Yield the rows of a window in the order in which a pull tries them.
-
-    The first of the window is first. The rest is in random order, so that concurrent pulls do not
-    collide again and again; answers come before regrades.
-    """
-    yield from window[:1]
-    rest = list(window[1:])
-    random.shuffle(rest)
-    yield from sorted(rest, key=lambda row: row[-1] is not None)
-
-
-def _window(
-    queue_name: str, grader_id: int | None, now: DatabaseNow
-) -> QuerySet[Submission, Offered]:
-    """Return what a grader may claim, or what has to be finished instead; one statement."""
-    is_expired = ExpressionWrapper(Q(retry_until__lte=now), output_field=BooleanField())
-    window = available(queue_name, now).filter(
-        ~is_queue_paused(queue_name), ~is_paused(grader_id, queue_name)
-    )
-    return window.annotate(is_expired=is_expired).values_list(
-        "pk", "deliveries", "content_id", "is_replaced", "is_expired", "regrade_of"
-    )[:CLAIM_WINDOW]
-
-
-def available(queue_name: str, now: DatabaseNow) -> QuerySet[Submission]:
-    """Return the submissions that the work index offers, in the order of delivery."""
-    return Submission.objects.filter(
-        queue_name=queue_name, due_at__gt=_BEGIN, available_at__lte=now
-    ).order_by("due_at", "available_at", "pk")
-
-
-def _claim(
-    submission_id: int, deliveries: int, queue_name: str, grader_id: int | None, now: DatabaseNow
-) -> str | None:
-    """Lease a submission and return its new pullkey; None if another pull claimed it first."""
-    pullkey = secrets.token_urlsafe(24)
-    lease_end = now.plus(timedelta(seconds=queue_options(queue_name).LEASE_SECONDS))
-    claimed = Submission.objects.filter(
-        pk=submission_id,
-        deliveries=deliveries,
-        available_at__lte=now,
-        status__in=sources_of(Status.LEASED),
-    ).update(
-        status=Status.LEASED,
-        available_at=lease_end,
-        due_at=lease_end,
-        deliveries=deliveries + 1,
-        pullkey_digest=pullkey_digest(pullkey),
-        grader_id=grader_id,
-        leased_at=now,
-    )
-    if not claimed:
-        return None
-    log_pull(submission_id, queue_name, grader_id)
-    return pullkey

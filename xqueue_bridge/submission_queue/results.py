@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from django.db import transaction
@@ -19,7 +20,7 @@ from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import GraderReply, LeaseHeader
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import in_transaction
-from xqueue_bridge.db.update import update
+from xqueue_bridge.db.update import Update
 from xqueue_bridge.exceptions import InvalidField, RequestRefused
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.lms import filters
@@ -88,36 +89,28 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
     reply = parsed.reply
     if reply is None:
         return False
-
-    def answer() -> bool:
-        # As ``_leased`` selects it.
-        answered = update(
-            Submission,
-            finished(Status.ANSWERED),
-            where={
-                "id": lease.submission_id,
-                "pullkey_digest": pullkey_digest(lease.pullkey),
-            },
-            among={
-                "status": _TAKES_RESULT,
-                "dispatch": parsed.dispatches,
-                **grader.submissions_among(),
-            },
+    answer = Update(  # as ``_leased`` selects it
+        Submission,
+        finished(Status.ANSWERED),
+        where={"id": lease.submission_id, "pullkey_digest": pullkey_digest(lease.pullkey)},
+        among={
+            "status": _TAKES_RESULT,
+            "dispatch": parsed.dispatches,
+            **grader.submissions_among(),
+        },
+    )
+    if parsed.stopped:
+        answered = in_transaction(partial(_store_stopped, answer, lease, parsed))
+    else:
+        reply_id = grader_replies.store_reply(
+            lease.submission_id,
+            parsed.source,
+            parsed.body,
+            reply=reply,
+            grader_id=grader.grader_id,
+            answer=answer,
         )
-        if answered and parsed.stopped:
-            store_stopped(lease.submission_id, parsed)
-        elif answered:
-            grader_replies.store_reply(
-                lease.submission_id,
-                parsed.source,
-                parsed.body,
-                reply=reply,
-                grader_id=grader.grader_id,
-            )
-        return bool(answered)
-
-    # Retried after a deadlock.
-    answered = in_transaction(answer)
+        answered = reply_id is not None
     if answered:
         log.info(
             "Submission %s answered by grader %s",
@@ -129,6 +122,13 @@ def _complete(grader: Principal, lease: LeaseHeader, parsed: ParsedResult) -> bo
                 grader_id=grader.grader_id,
             ),
         )
+    return answered
+
+
+def _store_stopped(answer: Update, lease: LeaseHeader, parsed: ParsedResult) -> bool:
+    answered = bool(answer.execute())
+    if answered:
+        store_stopped(lease.submission_id, parsed)
     return answered
 
 

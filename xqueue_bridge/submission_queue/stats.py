@@ -18,7 +18,7 @@ from xqueue_bridge.submission_queue.grader_models import QueueGrant
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.paused_queues import paused_queues
 from xqueue_bridge.submission_queue.pauses import paused_by_queue
-from xqueue_bridge.submission_queue.queue import available
+from xqueue_bridge.submission_queue.portable_pull import available
 from xqueue_bridge.submission_queue.states import Status
 
 #: A grader that was not seen for this long does not poll. It is written down to the minute.
