@@ -9,10 +9,9 @@ import json
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
-from benchmarks.soak.actors import TIMEOUT, Actor
+from benchmarks.soak.actors import TIMEOUT, Actor, Role, run
 
 
 def learners(actor: Actor, number: str, seconds: str) -> None:
@@ -106,19 +105,8 @@ def _grade(actor: Actor, url: str, secret: str, grading: float, poll: float) -> 
         call("POST", "put_result", data={"xqueue_header": header, "xqueue_body": body})
 
 
-ROLES = {"learners": learners, "graders": graders}
-
-
-def main(role: str, folder: str, seed: str, *more: str) -> None:
-    import django
-
-    django.setup()
-    actor = Actor(Path(folder), role, seed)
-    try:
-        ROLES[role](actor, *more)
-    finally:
-        actor.save()
+ROLES: dict[str, Role] = {"learners": learners, "graders": graders}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(ROLES, *sys.argv[1:])

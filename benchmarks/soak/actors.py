@@ -13,12 +13,15 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 TIMEOUT = 30
 SECONDS_BETWEEN_ANSWERS = 0.05
+
+#: What an actor does; it gets the actor, and the role's own arguments.
+Role = Callable[..., None]
 
 
 class Actor:
@@ -202,7 +205,7 @@ def web(actor: Actor, url: str) -> None:
     server.shutdown()
 
 
-ROLES: dict[str, Callable[..., None]] = {
+ROLES: dict[str, Role] = {
     "learner": learner,
     "staff": staff,
     "grader": grader,
@@ -210,16 +213,17 @@ ROLES: dict[str, Callable[..., None]] = {
 }
 
 
-def main(role: str, folder: str, seed: str, *more: str) -> None:
+def run(roles: Mapping[str, Role], role: str, folder: str, seed: str, *more: str) -> None:
+    """Run one actor until it is stopped, and save its counts."""
     import django
 
     django.setup()
     actor = Actor(Path(folder), role, seed)
     try:
-        ROLES[role](actor, *more)
+        roles[role](actor, *more)
     finally:
         actor.save()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(ROLES, *sys.argv[1:])

@@ -87,7 +87,7 @@ def _rows(selection: Selection) -> QuerySet[Any]:
     if selection.since is not None:
         rows = rows.filter(created_at__gte=selection.since)
     if selection.only_failed:
-        rows = rows.filter(status="failed")
+        rows = rows.filter(status=submission_queue.Status.FAILED)
     return rows
 
 

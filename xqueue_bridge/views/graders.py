@@ -18,6 +18,7 @@ from xqueue_bridge.grader_replies.queries import count_dead
 from xqueue_bridge.metrics.work import work_counts
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.submission_queue.grader_models import Grader, GraderPause, GraderSecret
+from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.views.decorators import (
     current_user_id,
     is_operator,
@@ -76,7 +77,9 @@ def revoke_grader(request: HttpRequest, grader_id: str) -> HttpResponse:
     context = {
         "grader": grader,
         "form": form,
-        "held": grader.submissions.filter(status="leased", available_at__gt=timezone.now()).count(),
+        "held": grader.submissions.filter(
+            status=Status.LEASED, available_at__gt=timezone.now()
+        ).count(),
     }
     status = 422 if form.is_bound else 200
     return render(request, "xqueue_bridge/grader_revoke.html", context, status=status)
