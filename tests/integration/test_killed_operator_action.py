@@ -112,7 +112,7 @@ def test_action_that_is_killed_at_any_moment_is_resumed(action: str, step: int) 
 
 @pytest.mark.parametrize(
     ("action", "number", "moments"),
-    [("move", 2_300, (20, 40)), ("retry", 1_200, (30,)), ("end", 600, (401, 1_001))],
+    [("move", 2_300, (30, 50)), ("retry", 1_200, (30,)), ("end", 600, (401, 1_001))],
 )
 def test_long_action_that_is_killed_is_resumed(
     action: str, number: int, moments: tuple[int, ...]
