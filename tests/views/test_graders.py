@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django.utils import timezone
 
-from tests.grader_replies.factories import make_learner, make_reply, make_submission
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.grader_replies.models import ReplyCodeCount
 from xqueue_bridge.operations.api import OperatorAction
 from xqueue_bridge.submission_queue import api
 from xqueue_bridge.submission_queue.grader_models import Grader
-from xqueue_bridge.worker import heartbeat
-from xqueue_bridge.worker.models import Heartbeat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,21 +28,17 @@ def root(client) -> User:
     return user
 
 
-def test_page_shows_graders_processes_and_work_that_waits(client, root) -> None:
+def test_page_shows_graders_and_leads_to_the_codes_of_their_replies(client, root) -> None:
     make_grader("python")
     ReplyCodeCount.objects.create(grader=Grader.objects.get(), code="score_missing", count=42)
-    Heartbeat.objects.create(name=heartbeat.SWEEPER, seen_at=timezone.now())
-    submission = make_submission(make_learner())
-    old = timezone.now() - timedelta(hours=1)
-    make_reply(submission, next_attempt_at=old)
-    make_reply(submission, status="dead", next_attempt_at=None)
     page = client.get(URL).content.decode()
-    assert '<th scope="row">watcher</th>' in page
-    assert "<td>42</td>" in page
-    assert "1 of the newest replies is dead." in page
-    assert "Process sweeper last ran" in page
-    [replies] = [each for each in client.get(URL).context["work"] if each.name == "receivedreply"]
-    assert (replies.waiting, replies.overdue) == (1, 1)
+    assert '<th scope="row"><bdi>watcher</bdi></th>' in page
+    assert f'href="{URL}codes/?grader=watcher"' in page
+    assert ">42</a>" in page
+    codes = client.get(f"{URL}codes/", {"grader": "watch"}).content.decode()
+    assert "<code>score_missing</code>" in codes
+    assert "<td>42</td>" in codes
+    assert "No reply matches." in client.get(f"{URL}codes/", {"code": "x"}).content.decode()
 
 
 def test_grader_is_revoked_with_notice_after_a_confirmation(client, root) -> None:

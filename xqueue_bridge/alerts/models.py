@@ -37,6 +37,7 @@ class Alert(WorkItem):
 
     #: A notification of a state that has changed meanwhile ends no work.
     compared_fields = ("is_open", "next_attempt_at")
+    queue_lookup = "queue_name"
 
     class Meta:
         verbose_name = _("alert")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.utils import timezone
@@ -75,6 +75,10 @@ class WorkItem(models.Model):
 
     #: The fields whose values say that no other process has worked on the row.
     compared_fields: tuple[str, ...] = ("status", "next_attempt_at")
+    #: Matches rows that were given up.
+    given_up: ClassVar[models.Q] = models.Q(next_attempt_at=None) & ~models.Q(last_error="")
+    #: The lookup of the row's queue; "": it has none.
+    queue_lookup: ClassVar[str] = ""
 
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt at"), null=True)

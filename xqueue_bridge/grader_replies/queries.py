@@ -223,10 +223,3 @@ def _is_replaced() -> Exists:
     newer = {field: OuterRef(f"submission__{field}") for field in same}
     submission: Any = cast(Any, ReceivedReply.submission).field.related_model
     return Exists(submission.objects.filter(**newer, id__gt=OuterRef("submission_id")))
-
-
-def count_dead(newest: int = 100_000) -> int:
-    """Return how many of the newest replies are dead; two statements, at a bounded cost."""
-    replies = ReceivedReply.objects.order_by("-pk")
-    last = replies.values_list("pk", flat=True).first() or 0
-    return replies.filter(pk__gt=last - newest, status=ReceivedReply.Status.DEAD).count()

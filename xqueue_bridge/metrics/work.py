@@ -1,11 +1,13 @@
-"""Counts of work items, each with a bound, so that they cost the same at any backlog."""
+"""Work items and their counts, with bounds, so that they cost the same at any backlog."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from xqueue_bridge.db.work_item import WorkItem
@@ -14,6 +16,10 @@ from xqueue_bridge.db.work_item import WorkItem
 OVERDUE = timedelta(minutes=1)
 #: Rows are counted up to this number.
 MAX_COUNTED = 10_000
+#: Rows that were given up are looked for among the newest so many of a kind.
+NEWEST = 100_000
+#: What may be asked of work items.
+STATES = ("waiting", "overdue", "given_up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +30,48 @@ class WorkCount:
     label: str
     waiting: int
     overdue: int
+    given_up: int
+
+
+def kinds_of_work() -> dict[str, type[WorkItem]]:
+    """Return each kind of work item by the name of its model."""
+    return {str(model._meta.model_name): model for model in WorkItem.__subclasses__()}
+
+
+def work_items(kind: str, state: str, queue_name: str = "") -> QuerySet[Any]:
+    """Return the work items of a kind that are in one of STATES.
+
+    ``queue_name`` selects those of a queue; a kind without queues has none. Those that were given
+    up take one statement more.
+    """
+    model = kinds_of_work()[kind]
+    rows: QuerySet[Any] = model.objects.filter(_condition(model, state))
+    if state == "given_up":
+        last = model.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        rows = rows.filter(pk__gt=last - NEWEST)
+    if not queue_name:
+        return rows
+    return rows.filter(**{model.queue_lookup: queue_name}) if model.queue_lookup else rows.none()
+
+
+def _condition(model: type[WorkItem], state: str) -> Q:
+    if state == "given_up":
+        return model.given_up
+    if state == "overdue":
+        return Q(next_attempt_at__lt=timezone.now() - OVERDUE)
+    return Q(next_attempt_at__isnull=False)
 
 
 def overdue_work() -> Iterator[tuple[str, int]]:
     """Yield each kind of work item and how many are overdue; one statement for each."""
-    latest = timezone.now() - OVERDUE
-    for model in WorkItem.__subclasses__():
-        rows = model.objects.filter(next_attempt_at__lt=latest)[:MAX_COUNTED]
-        yield str(model._meta.model_name), rows.count()
+    for kind in kinds_of_work():
+        yield kind, work_items(kind, "overdue")[:MAX_COUNTED].count()
 
 
 def work_counts() -> list[WorkCount]:
-    """Return the counts of each kind of work item; two statements for each."""
-    overdue, found = dict(overdue_work()), []
-    for model in WorkItem.__subclasses__():
-        name, label = str(model._meta.model_name), str(model._meta.verbose_name_plural)
-        waiting = model.objects.filter(next_attempt_at__isnull=False)[:MAX_COUNTED].count()
-        found.append(WorkCount(name, label, waiting, overdue[name]))
+    """Return the counts of each kind of work item; four statements for each."""
+    found = []
+    for kind, model in kinds_of_work().items():
+        counts = {state: work_items(kind, state)[:MAX_COUNTED].count() for state in STATES}
+        found.append(WorkCount(kind, str(model._meta.verbose_name_plural), **counts))
     return found

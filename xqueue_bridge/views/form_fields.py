@@ -1,11 +1,18 @@
-"""Form fields of opaque keys; the value of an empty field is None."""
+"""Form fields of opaque keys, whose value is None if they are empty, and a form of days."""
 
 from __future__ import annotations
 
+from datetime import date, datetime, time
+from typing import TypeVar
+
 from django import forms
+from django.db.models import Model, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, UsageKey
+
+M = TypeVar("M", bound=Model)
 
 
 class CourseKeyField(forms.CharField):
@@ -28,3 +35,25 @@ class UsageKeyField(forms.CharField):
             return UsageKey.from_string(text) if text else None
         except InvalidKeyError:
             raise forms.ValidationError(_("This is not a usage key.")) from None
+
+
+class DayRangeForm(forms.Form):
+    """A search form with the first and the last day of what is searched; both may be empty."""
+
+    since = forms.DateField(
+        label=_("From"), required=False, widget=forms.DateInput({"type": "date"})
+    )
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}))
+
+    def in_range(self, rows: QuerySet[M], field: str) -> QuerySet[M]:
+        """Return the rows whose time in ``field`` is in the days of the valid form."""
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        if since:
+            rows = rows.filter(**{f"{field}__gte": _at(since, time.min)})
+        if until:
+            rows = rows.filter(**{f"{field}__lte": _at(until, time.max)})
+        return rows
+
+
+def _at(day: date, moment: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, moment))

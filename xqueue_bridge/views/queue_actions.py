@@ -1,4 +1,4 @@
-"""The operators' page that confirms an action on a queue, and the actions that were done."""
+"""The operators' page that confirms an action on a queue, or on some submissions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.operations.api import OperatorAction, Order
 from xqueue_bridge.views.decorators import current_user_id, operator_required
-from xqueue_bridge.views.learners import learners_by_id
 
 Kind = OperatorAction.Kind
 #: The actions that the page confirms, with what each does.
@@ -30,8 +29,6 @@ TEXTS = {
     Kind.RETRY: _("The replies are applied again."),
 }
 SWITCHES = (Kind.PAUSE, Kind.RESUME)
-#: Actions that the page of a queue shows.
-SHOWN = 20
 
 
 class ActionForm(forms.Form):
@@ -83,14 +80,6 @@ def page_of(queue_name: str) -> str:
         return reverse("xqueue_bridge:queues")
     query = urlencode({"queue": queue_name})
     return f"{reverse('xqueue_bridge:queue_history')}?{query}"
-
-
-def shown_actions(queue_name: str) -> list[tuple[OperatorAction, str]]:
-    """Return the newest actions on a queue, each with its author's name; two statements."""
-    found = list(OperatorAction.objects.filter(queue_name=queue_name).order_by("-pk")[:SHOWN])
-    ids = sorted({each.author_id for each in found if each.author_id})
-    names = {each.user_id: each.name for each in learners_by_id(ids)}
-    return [(each, names.get(each.author_id or 0, "")) for each in found]
 
 
 def _page(request: HttpRequest, form: ActionForm, status: int = 200, **more: Any) -> HttpResponse:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from operator import attrgetter
+from typing import Any
 
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import IntegerField, Q, QuerySet
 from django.http import QueryDict
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.lms.users import user_id_of
+from xqueue_bridge.protocol.fields import is_valid_text
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.views.form_fields import UsageKeyField
+from xqueue_bridge.views.form_fields import DayRangeForm, UsageKeyField
 
 PAGE_SIZE = 50
 MAX_TEXT = 255
@@ -24,7 +25,7 @@ MAX_TEXT = 255
 SORTS = {"sent": "pk", "learner": "user_id", "queue": "queue_name", "status": "status"}
 
 
-class SubmissionFilter(forms.Form):
+class SubmissionFilter(DayRangeForm):
     """The search form; every field may be empty."""
 
     learner = forms.CharField(
@@ -35,10 +36,7 @@ class SubmissionFilter(forms.Form):
     status = forms.ChoiceField(
         label=_("Status"), required=False, choices=[("", _("all")), *Status.choices]
     )
-    since = forms.DateField(
-        label=_("From"), required=False, widget=forms.DateInput({"type": "date"})
-    )
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}))
+    field_order = ("learner", "problem", "queue", "status", "since", "until")
 
     def submissions(self, course_key: CourseKey) -> QuerySet[Submission]:
         """Return the submissions that the valid form selects; a look-up of the name at most."""
@@ -52,34 +50,30 @@ class SubmissionFilter(forms.Form):
             rows = rows.filter(queue_name=values["queue"])
         if values["status"]:
             rows = rows.filter(status=values["status"])
-        if values["since"]:
-            rows = rows.filter(created_at__gte=_begin(values["since"]))
-        if values["until"]:
-            rows = rows.filter(created_at__lte=_begin(values["until"], time.max))
-        return rows
+        return self.in_range(rows, "created_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of rows in an order, and the cursor of the next one ("" for the last)."""
 
-    rows: list[Submission]
+    rows: list[Any]
     sort: str
     descending: bool
     next: str
 
 
-def read_page(
-    rows: QuerySet[Submission], query: QueryDict, sorts: Mapping[str, str] = SORTS
-) -> Page:
+def read_page(rows: QuerySet[Any], query: QueryDict, sorts: Mapping[str, str] = SORTS) -> Page:
     """Return the page that ``?sort=&order=&after=`` names; unknown values are ignored.
 
-    One statement, which starts after the last row of the page before and not at an offset.
+    Without ``sort`` the first of ``sorts`` is taken, which is the primary key. One statement, which
+    starts after the last row of the page before and not at an offset.
     """
-    sort = query.get("sort", "sent")
+    first = next(iter(sorts))
+    sort = query.get("sort", first)
     if sort not in sorts:
-        sort = "sent"
-    descending = query.get("order", "desc" if sort == "sent" else "asc") != "asc"
+        sort = first
+    descending = query.get("order", "desc" if sort == first else "asc") != "asc"
     field, sign = sorts[sort], "-" if descending else ""
     order = [f"{sign}pk"] if field == "pk" else [f"{sign}{field}", f"{sign}pk"]
     found = list(
@@ -89,21 +83,22 @@ def read_page(
     cursor = ""
     if len(found) > PAGE_SIZE:
         last = page[-1]
-        cursor = f"{last.pk}" if field == "pk" else f"{last.pk}.{getattr(last, field)}"
+        value = attrgetter(field.replace("__", "."))(last)
+        cursor = f"{last.pk}" if field == "pk" else f"{last.pk}.{value}"
     return Page(page, sort, descending, cursor)
 
 
-def _after(
-    rows: QuerySet[Submission], field: str, descending: bool, cursor: str
-) -> QuerySet[Submission]:
+def _after(rows: QuerySet[Any], field: str, descending: bool, cursor: str) -> QuerySet[Any]:
     pk, _dot, value = cursor.partition(".")
-    if not (pk.isascii() and pk.isdigit() and len(pk) < 19):
+    if not (is_valid_text(cursor) and pk.isascii() and pk.isdigit() and len(pk) < 19):
         return rows
     than = "lt" if descending else "gt"
     beyond = Q(**{f"pk__{than}": int(pk)})
     if field == "pk":
         return rows.filter(beyond)
-    if field == "user_id" and not (value.isascii() and value.isdigit() and len(value) < 19):
+    column = None if "__" in field else rows.model._meta.get_field(field)
+    is_number = value.isascii() and value.isdigit() and len(value) < 19
+    if isinstance(column, IntegerField) and not is_number:
         return rows
     return rows.filter(Q(**{f"{field}__{than}": value}) | Q(beyond, **{field: value}))
 
@@ -113,7 +108,3 @@ def _user_id(text: str) -> int:
     if found is None and text.isascii() and text.isdigit() and len(text) < 19:
         return int(text)
     return -1 if found is None else found
-
-
-def _begin(day: date, at: time = time.min) -> datetime:
-    return timezone.make_aware(datetime.combine(day, at))
