@@ -51,6 +51,9 @@ PAGES = {
     "pause-a-queue": (OPERATOR, "/xqueue/queues/act/?action=pause&queue=slow"),
     "set-a-priority": (OPERATOR, "/xqueue/queues/priority/?queue=slow&level=1"),
     "graders": (OPERATOR, "/xqueue/queues/graders/"),
+    "reply-codes": (OPERATOR, "/xqueue/queues/graders/codes/"),
+    "work": (OPERATOR, "/xqueue/queues/work/?state=waiting"),
+    "operator-actions": (OPERATOR, "/xqueue/queues/actions/"),
     "revoke-a-grader": (OPERATOR, "/xqueue/queues/graders/1/revoke/"),
     "gradebook": (OPERATOR, f"{GRADES}/gradebook/"),
 }

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from xqueue_bridge.operations.api import OperatorAction
@@ -28,7 +28,7 @@ COLUMNS = (
     Column("queue", gettext_lazy("Queue"), lambda row: row.queue_name, "queue_name"),
     Column("with", gettext_lazy("With"), lambda row: details_of(row)),
     Column("selected", gettext_lazy("Selected"), lambda row: row.selected, "selected"),
-    Column("changed", gettext_lazy("Changed"), lambda row: row.changed, "changed"),
+    Column("changed", pgettext_lazy("number", "Changed"), lambda row: row.changed, "changed"),
     Column("finished", gettext_lazy("Finished"), lambda row: row.finished_at),
 )
 

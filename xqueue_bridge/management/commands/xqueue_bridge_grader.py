@@ -1,4 +1,4 @@
-"""Create graders, rotate their secrets, and grant queues to them."""
+"""Create graders, rotate their secrets, grant queues to them, and show the codes of replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.management.arguments import write_facts
-from xqueue_bridge.models import Grader, GraderSecret, QueueGrant
+from xqueue_bridge.models import Grader, GraderSecret, QueueGrant, ReplyCodeCount
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.protocol.fields import check_name
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -64,6 +64,9 @@ class Command(BaseCommand):
         )
         revoke.add_argument("--json", action="store_true", help="Print a JSON object.")
         actions.add_parser("list", help="List graders and their queues.")
+        codes = actions.add_parser("codes", help="Print why replies were refused or changed.")
+        codes.add_argument("--grader", help="Only of this grader.")
+        codes.add_argument("--json", action="store_true", help="One JSON object a line.")
 
     def handle(self, *args: object, action: str, **options: object) -> None:
         getattr(self, action)(**options)
@@ -97,6 +100,17 @@ class Command(BaseCommand):
     def list(self, **options: object) -> None:
         for grader in _graders().order_by("name"):
             self._show(grader)
+
+    def codes(self, grader: str | None, json: bool, **options: object) -> None:
+        rows = ReplyCodeCount.objects.select_related("grader").order_by("grader__name", "-count")
+        for each in rows if grader is None else rows.filter(grader__name=grader):
+            facts = {
+                "grader": each.grader.name,
+                "code": each.code,
+                "count": each.count,
+                "last_at": each.last_at and each.last_at.isoformat(timespec="seconds"),
+            }
+            write_facts(self.stdout, facts, json)
 
     def _grader(self, name: str) -> Grader:
         try:
