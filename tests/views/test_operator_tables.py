@@ -189,11 +189,11 @@ def test_page_of_work_counts_each_kind_and_offers_to_retry_dead_replies(client, 
     Heartbeat.objects.create(name=heartbeat.SWEEPER, seen_at=timezone.now())
     make_reply(submission, next_attempt_at=old)
     dead = make_reply(submission, status="dead", next_attempt_at=None, last_error="Gone")
-    # Final replies with a reason are not work that was given up.
+    # Final replies with a reason are not work that has failed.
     make_reply(submission, status="stale", next_attempt_at=None, last_error="does not wait")
     response = client.get(f"{BASE}/work/")
     [replies] = [each for each in response.context["counts"] if each.name == "receivedreply"]
-    assert (replies.waiting, replies.overdue, replies.given_up) == (1, 1, 1)
+    assert (replies.waiting, replies.overdue, replies.failed) == (1, 1, 1)
     page = response.content.decode()
     assert keys_of(page) == [str(dead.pk)]
     assert "Process sweeper last ran" in page
@@ -221,7 +221,7 @@ def test_work_of_other_kinds_is_listed_by_state(client, root) -> None:
     common = {"course_id": "course-v1:DemoX+CS101+2026", "wanted": 2, "done": 1}
     GradeRecalculation.objects.create(user_id=1, last_error="ValueError", **common)
     GradeRecalculation.objects.create(user_id=2, next_attempt_at=timezone.now(), **common)
-    for state, learner in (("given_up", 1), ("waiting", 2)):
+    for state, learner in (("failed", 1), ("waiting", 2)):
         given = {"kind": "graderecalculation", "state": state}
         page = client.get(f"{BASE}/work/", given).content.decode()
         assert f"recalculation of learner {learner}" in page
@@ -256,11 +256,11 @@ def run(command: str, *arguments: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_command_prints_counts_and_the_work_that_was_given_up() -> None:
+def test_command_prints_counts_and_the_work_that_was_failed() -> None:
     submission = make_submission(make_learner())
     dead = make_reply(submission, status="dead", next_attempt_at=None, last_error="Gone")
-    [counts] = [each for each in run("xqueue_bridge_work", "counts") if each["given_up"]]
-    assert (counts["kind"], counts["waiting"], counts["given_up"]) == ("receivedreply", 0, 1)
+    [counts] = [each for each in run("xqueue_bridge_work", "counts") if each["failed"]]
+    assert (counts["kind"], counts["waiting"], counts["failed"]) == ("receivedreply", 0, 1)
     [row] = run("xqueue_bridge_work", "list")
     assert row == {
         "kind": "receivedreply",

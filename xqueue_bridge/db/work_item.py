@@ -75,8 +75,8 @@ class WorkItem(models.Model):
 
     #: The fields whose values say that no other process has worked on the row.
     compared_fields: tuple[str, ...] = ("status", "next_attempt_at")
-    #: Matches rows that were given up.
-    given_up: ClassVar[models.Q] = models.Q(next_attempt_at=None) & ~models.Q(last_error="")
+    #: Matches rows that have failed.
+    failed: ClassVar[models.Q] = models.Q(next_attempt_at=None) & ~models.Q(last_error="")
     #: The lookup of the row's queue; "": it has none.
     queue_lookup: ClassVar[str] = ""
 

@@ -36,7 +36,7 @@ class ReceivedReply(WorkItem):
     #: The sources of failure replies.
     FAILURES = (Source.SYSTEM, Source.OPERATOR)
 
-    given_up = models.Q(status=Status.DEAD)
+    failed = models.Q(status=Status.DEAD)
     queue_lookup = "submission__queue_name"
 
     submission = models.ForeignKey(

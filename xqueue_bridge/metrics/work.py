@@ -16,10 +16,10 @@ from xqueue_bridge.db.work_item import WorkItem
 OVERDUE = timedelta(minutes=1)
 #: Rows are counted up to this number.
 MAX_COUNTED = 10_000
-#: Rows that were given up are looked for among the newest so many of a kind.
+#: Rows that have failed are looked for among the newest so many of a kind.
 NEWEST = 100_000
 #: What may be asked of work items.
-STATES = ("waiting", "overdue", "given_up")
+STATES = ("waiting", "overdue", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class WorkCount:
     label: str
     waiting: int
     overdue: int
-    given_up: int
+    failed: int
 
 
 def kinds_of_work() -> dict[str, type[WorkItem]]:
@@ -41,12 +41,12 @@ def kinds_of_work() -> dict[str, type[WorkItem]]:
 def work_items(kind: str, state: str, queue_name: str = "") -> QuerySet[Any]:
     """Return the work items of a kind that are in one of STATES.
 
-    ``queue_name`` selects those of a queue; a kind without queues has none. Those that were given
-    up take one statement more.
+    ``queue_name`` selects those of a queue; a kind without queues has none. Those that
+    have failed take one statement more.
     """
     model = kinds_of_work()[kind]
     rows: QuerySet[Any] = model.objects.filter(_condition(model, state))
-    if state == "given_up":
+    if state == "failed":
         last = model.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         rows = rows.filter(pk__gt=last - NEWEST)
     if not queue_name:
@@ -55,8 +55,8 @@ def work_items(kind: str, state: str, queue_name: str = "") -> QuerySet[Any]:
 
 
 def _condition(model: type[WorkItem], state: str) -> Q:
-    if state == "given_up":
-        return model.given_up
+    if state == "failed":
+        return model.failed
     if state == "overdue":
         return Q(next_attempt_at__lt=timezone.now() - OVERDUE)
     return Q(next_attempt_at__isnull=False)

@@ -21,7 +21,7 @@ from xqueue_bridge.views.tables import Column, table_context, table_csv
 from xqueue_bridge.worker.models import Heartbeat
 
 REPLIES = "receivedreply"
-STATES = {"given_up": _("given up"), "waiting": _("waiting"), "overdue": _("overdue")}
+STATES = {"failed": _("failed"), "waiting": _("waiting"), "overdue": _("overdue")}
 
 
 class WorkFilter(forms.Form):
@@ -46,7 +46,7 @@ class WorkFilter(forms.Form):
 
     def items(self) -> QuerySet[WorkItem]:
         """Return the work items that the valid form selects."""
-        state = self.cleaned_data["state"] or "given_up"
+        state = self.cleaned_data["state"] or "failed"
         rows = work_items(self.chosen_kind, state, self.cleaned_data["queue"])
         if self.chosen_kind != REPLIES:
             return rows
@@ -72,7 +72,7 @@ class WorkFilter(forms.Form):
 def work(request: HttpRequest) -> HttpResponse:
     """Show counts of all work, and the rows of one kind: ``?kind=&state=&queue=``.
 
-    By default the replies that were given up. Two statements, four for each kind, and the user's.
+    By default the replies that have failed. Two statements, four for each kind, and the user's.
     """
     form = WorkFilter(request.GET)
     context: dict[str, Any] = {
@@ -90,7 +90,7 @@ def work(request: HttpRequest) -> HttpResponse:
         **found,
         "rows": [(row, [each.value(row) for each in columns[2:]]) for row in found["rows"]],
         "is_replies": kind == REPLIES,
-        "can_retry": can_retry and form.cleaned_data["state"] in ("", "given_up"),
+        "can_retry": can_retry and form.cleaned_data["state"] in ("", "failed"),
         "queue": queue,
     }
     return render(request, "xqueue_bridge/work.html", context)

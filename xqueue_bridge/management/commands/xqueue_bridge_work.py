@@ -1,4 +1,4 @@
-"""Show the work in the background: counts, and the rows that wait or were given up."""
+"""Show the work in the background: counts, and the rows that wait or have failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         actions.add_parser("counts", help="Count the work of each kind.")
         rows = actions.add_parser("list", help="Print the newest rows of one kind.")
         rows.add_argument("--kind", choices=kinds_of_work(), default="receivedreply")
-        rows.add_argument("--state", choices=STATES, default="given_up")
+        rows.add_argument("--state", choices=STATES, default="failed")
         rows.add_argument("--queue", default="", help="Only of this queue.")
         rows.add_argument("--limit", type=positive, default=100, help="At most so many rows.")
         for each in actions.choices.values():
