@@ -57,6 +57,7 @@ def main() -> None:
         walks = _walks()
         for learner in range(3):  # the learners whose walks fill the caches, and the one counted
             counted = {name: _counted(*walk, learner) for name, walk in walks.items()}
+        _expect(_outbox_rows(), 3 * 2)
         print(f"{'walk':34}{'calls':>7}{'functions':>11}{'files':>7}{'moves':>7}{'statements':>12}")
         for name, walk in counted.items():
             calls, functions, files, moves, statements = walk.figures
@@ -146,6 +147,13 @@ def _walks() -> dict[str, tuple[Step, Step]]:
         "put_result to outbox row": (_nothing, put_result),
         "legacy callback to outbox row": (save_legacy, callback),
     }
+
+
+def _outbox_rows() -> int:
+    """Count where the two walks of each learner pair have ended; one that broke off has no row."""
+    from xqueue_bridge.credentials.models import GradeOutbox
+
+    return GradeOutbox.objects.count()
 
 
 def _nothing(number: int) -> None:

@@ -42,7 +42,6 @@ from xqueue_bridge.models import StudentModule
 from xqueue_bridge.retirement import retire_learner
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.worker.announce import announce_learner
-from xqueue_bridge.worker.enqueue import enqueue
 
 
 def connect_all() -> None:
@@ -58,7 +57,9 @@ def connect_all() -> None:
         sender=StudentModule,
         dispatch_uid="xqueue_bridge.request_grade_of_deleted",
     )
-    signals.scores_saving.connect(request_grades, dispatch_uid="xqueue_bridge.request_grades")
+    signals.scores_saving.connect(
+        course_grades.request_grades, dispatch_uid="xqueue_bridge.request_grades"
+    )
     signals.score_saved.connect(
         course_grades.send_score_signals, dispatch_uid="xqueue_bridge.send_score_signals"
     )
@@ -72,7 +73,7 @@ def connect_all() -> None:
         course_grades.send_grade_signals, dispatch_uid="xqueue_bridge.send_grade_signals"
     )
     signals.grade_updated.connect(
-        enqueue_for_credentials, dispatch_uid="xqueue_bridge.enqueue_for_credentials"
+        credentials.enqueue_updated, dispatch_uid="xqueue_bridge.enqueue_updated"
     )
     signals.reply_applied.connect(announce_learner, dispatch_uid="xqueue_bridge.announce_learner")
     connect_external_grader_event()
@@ -174,13 +175,6 @@ def delete_history_of(
     store.delete_history_of(instance.pk, using)
 
 
-def request_grades(sender: object, *, scores: list[SavedScore], **kwargs: object) -> None:
-    """Mark course grades dirty in the scores' transaction, and compute them after commit."""
-    if options().COURSE_STRUCTURE_BACKEND:
-        for user_id, course_key in course_grades.request_recalculations(scores):
-            after_commit(partial(enqueue, "recalculate_grade", (user_id, str(course_key))))
-
-
 def request_grade_of_deleted(
     sender: object, *, instance: StudentModule, origin: object = None, **kwargs: object
 ) -> None:
@@ -193,7 +187,7 @@ def request_grade_of_deleted(
     deleted = SavedScore(
         instance.student_id, instance.course_id, instance.module_state_key, version=None
     )
-    request_grades(sender, scores=[deleted])
+    course_grades.request_grades(scores=[deleted])
 
 
 def store_published_score(
@@ -225,17 +219,6 @@ def request_course_regrade(
     """Request the regrade of a course whose policy has changed; the sweeper runs it."""
     if policy_changed:
         course_grades.request_course(course_key)
-
-
-def enqueue_for_credentials(
-    sender: object, *, update: course_grades.GradeUpdate, **kwargs: object
-) -> None:
-    """Enqueue a course grade that passes the GRADE_FILTER, and send it after commit."""
-    is_first = update.previous_passed is None
-    grade = update.course_grade.stored_version
-    row_id = credentials.enqueue_if_changed(grade, is_first=is_first)
-    if row_id is not None:
-        after_commit(partial(enqueue, "send_grade", row_id))
 
 
 def retire_user(sender: object, *, user: Any, **kwargs: object) -> None:

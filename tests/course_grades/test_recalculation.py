@@ -736,17 +736,20 @@ class TestStatements:
             assert request() is True
 
     def test_requests_for_50_learners_take_one_statement(
-        self, committed_course, django_assert_num_queries
+        self, committed_course, django_assert_num_queries, monkeypatch
     ):
         """Merge two requests of one learner before the statement."""
         learners = [make_learner(f"l{n}").pk for n in range(50)]
+        started: list[tuple[int, str]] = []
+        monkeypatch.setattr(recalculation_queue, "enqueue", lambda _name, key: started.append(key))
         score_of = partial(SavedScore, course_key=COURSE_KEY, version=1)
-        requests = [score_of(user_id, usage_key=each) for user_id in learners for each in (P1, P2)]
+        scores = [score_of(user_id, usage_key=each) for user_id in learners for each in (P1, P2)]
         with django_assert_num_queries(1 + 2), transaction.atomic():
-            first = api.request_recalculations(requests)
-        assert first == {(user_id, COURSE_KEY) for user_id in learners}
+            api.request_grades(scores=scores)
+        assert sorted(started) == [(user_id, str(COURSE_KEY)) for user_id in learners]
         with django_assert_num_queries(1 + 2), transaction.atomic():
-            assert api.request_recalculations(requests[::-1]) == set()
+            api.request_grades(scores=scores[::-1])
+        assert len(started) == len(learners)
         rows = GradeRecalculation.objects.all()
         assert set(rows.values_list("wanted", "done", "attempts")) == {(4, 0, 0)}
         (changes,) = set(rows.values_list("changes", flat=True))

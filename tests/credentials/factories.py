@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -44,9 +45,14 @@ def store_grade(
     return row
 
 
-def enqueue(user_id: int, course_key: CourseKey = COURSE) -> int | None:
-    """Enqueue the learner's stored grade, as the receiver of ``grade_updated`` does."""
-    return api.enqueue_if_changed(stored(user_id, course_key).stored_version)
+def enqueue(user_id: int, course_key: CourseKey = COURSE, *, is_first: bool = False) -> int | None:
+    """Enqueue the learner's stored grade; return the id of the outbox row, if there is one."""
+    update = SimpleNamespace(
+        course_grade=stored(user_id, course_key), previous_passed=None if is_first else False
+    )
+    api.enqueue_updated(update=update)
+    rows = GradeOutbox.objects.filter(user_id=user_id, course_id=course_key)
+    return rows.values_list("pk", flat=True).first()
 
 
 def stored(user_id: int, course_key: CourseKey = COURSE) -> PersistentCourseGrade:

@@ -59,7 +59,7 @@ def test_unchanged_grade_is_not_enqueued_again(credentials):
     store_grade(learner)
     assert enqueue_grade(learner)
     GradeOutbox.objects.update(status="sent", next_attempt_at=None)
-    assert enqueue_grade(learner) is None
+    enqueue_grade(learner)
     assert row_of(learner).status == "sent"
 
 
@@ -169,7 +169,7 @@ def test_filter_that_raises_gives_a_failed_row(rule, caplog):
     rule("rule_that_fails")
     learner = make_learner()
     store_grade(learner)
-    assert enqueue_grade(learner) is None
+    enqueue_grade(learner)
     row = row_of(learner)
     assert (row.status, row.last_error, row.next_attempt_at) == (
         "failed",
@@ -259,23 +259,26 @@ class TestMissed:
 @pytest.mark.django_db(transaction=True)
 def test_enqueue_takes_one_to_four_statements(credentials, django_assert_num_queries):
     """The grade itself is not read: the caller has its key and version."""
-    learner = make_learner()
-    grade = store_grade(learner)
-    with django_assert_num_queries(4):  # SELECT; BEGIN, INSERT, COMMIT
-        api.enqueue_if_changed(grade.stored_version)
-    with django_assert_num_queries(1):
-        api.enqueue_if_changed(grade.stored_version)
-    grade = store_grade(learner, 0.9)
-    with django_assert_num_queries(2):
-        api.enqueue_if_changed(grade.stored_version)
+    known, new = make_learner(), make_learner("bob")
+    store_grade(known)
+    store_grade(new)
+    with django_assert_num_queries(4 + 2):  # SELECT; BEGIN, INSERT, COMMIT
+        enqueue_grade(known)
+    with django_assert_num_queries(3 + 2):  # without the SELECT
+        enqueue_grade(new, is_first=True)
+    with django_assert_num_queries(1 + 2):
+        enqueue_grade(known)
+    store_grade(known, 0.9)
+    with django_assert_num_queries(2 + 2):  # 2 of the factory
+        enqueue_grade(known)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_insert_that_meets_another_row_updates_that_row(credentials, monkeypatch):
     """SG79: an INSERT that meets the row of another process enqueues the grade in that row."""
     learner = make_learner()
-    old = store_grade(learner)
-    row_id = api.enqueue_if_changed(old.stored_version)
+    store_grade(learner)
+    row_id = enqueue_grade(learner)
     grade = store_grade(learner, 0.9)
     assert outbox.enqueue(grade.stored_version, None) == row_id
     assert row_of(learner).wanted_version == grade.version

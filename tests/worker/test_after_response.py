@@ -10,8 +10,7 @@ from django.db import close_old_connections
 from django.http import HttpResponse
 
 from xqueue_bridge.grader_api.responses import Envelope, failure, success
-from xqueue_bridge.worker.after_response import defer_jobs, run_after_response
-from xqueue_bridge.worker.enqueue import run_together
+from xqueue_bridge.worker.enqueue import defer_jobs, run_after_response, run_together
 
 
 def test_outside_it_runs_at_once():

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from tests.submission_queue.factories import COURSE
 from xqueue_bridge import tasks
 from xqueue_bridge.worker import enqueue
-from xqueue_bridge.worker.after_response import defer_jobs
+from xqueue_bridge.worker.enqueue import defer_jobs
 
 
 @pytest.fixture

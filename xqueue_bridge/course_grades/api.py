@@ -35,8 +35,8 @@ from xqueue_bridge.course_grades.recalculation import (
     recalculate_requested,
 )
 from xqueue_bridge.course_grades.recalculation_queue import (
+    request_grades,
     request_recalculation,
-    request_recalculations,
     retry_failed,
     unfinished,
     wanted_versions,
@@ -67,8 +67,8 @@ __all__ = [
     "remove_override",
     "request_course",
     "request_due_courses",
+    "request_grades",
     "request_recalculation",
-    "request_recalculations",
     "retire_grades",
     "retry_failed",
     "send_grade_signals",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from django.db import connection
 from django.db.models import F, TextField, Value
@@ -23,10 +24,11 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.data import SavedScore
 from xqueue_bridge.db.merge import Merge, MergeFields, insert_or_merge
-from xqueue_bridge.db.transactions import in_transaction, locks_by_writing
+from xqueue_bridge.db.transactions import after_commit, in_transaction, locks_by_writing
 from xqueue_bridge.db.work_item import WorkItemQuerySet
 from xqueue_bridge.lms.keys import parse_usage_key
 from xqueue_bridge.worker.backoff import backoff
+from xqueue_bridge.worker.enqueue import enqueue
 
 #: Maximum attempts at one recalculation; then it has failed until it is requested again.
 MAX_ATTEMPTS = 8
@@ -55,6 +57,24 @@ class PendingChanges:
     all_subsections: bool
 
 
+def request_grades(*, scores: Iterable[SavedScore], **kwargs: object) -> None:
+    """Receive ``scores_saving``: mark the grades dirty, and compute them after the commit.
+
+    One statement, in the transaction of the scores. Scores in libraries, which have no grades, are
+    left out, and all on a site without course grades. For a recalculation that is scheduled
+    already nothing is enqueued.
+    """
+    if not options().COURSE_STRUCTURE_BACKEND:
+        return
+    lines: dict[Key, list[str]] = {}
+    for score in scores:
+        if isinstance(score.course_key, CourseKey):
+            line = f"{score.usage_key}\t{score.version or 0}\n"
+            lines.setdefault((score.user_id, score.course_key), []).append(line)
+    for user_id, course_key in _mark(lines):
+        after_commit(partial(enqueue, "recalculate_grade", (user_id, str(course_key))))
+
+
 def request_recalculation(
     user_id: int,
     course_key: CourseKey,
@@ -67,24 +87,8 @@ def request_recalculation(
     Call it in the transaction that writes the score. Returns whether a task has to be enqueued;
     if not, a recalculation is scheduled already.
     """
-    if usage_key is not None:
-        return bool(request_recalculations([SavedScore(user_id, course_key, usage_key, version)]))
-    delay = options().RECALCULATE_GRADE_DELAY_SECONDS
-    return bool(_enqueue({(user_id, course_key): [_ALL_LINE]}, delay, _merge_request))
-
-
-def request_recalculations(scores: Iterable[SavedScore]) -> set[Key]:
-    """Mark the grades of these scores dirty, in the transaction that writes them; one statement.
-
-    Scores in libraries, which have no grades, are left out. Returns the user ids and course keys
-    for which a task has to be enqueued. For the others a recalculation is scheduled already.
-    """
-    lines: dict[Key, list[str]] = {}
-    for score in scores:
-        if isinstance(score.course_key, CourseKey):
-            line = f"{score.usage_key}\t{score.version or 0}\n"
-            lines.setdefault((score.user_id, score.course_key), []).append(line)
-    return _enqueue(lines, options().RECALCULATE_GRADE_DELAY_SECONDS, _merge_request)
+    line = _ALL_LINE if usage_key is None else f"{usage_key}\t{version or 0}\n"
+    return bool(_mark({(user_id, course_key): [line]}))
 
 
 def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) -> None:
@@ -93,32 +97,7 @@ def request_full_recalculations(course_key: CourseKey, user_ids: Iterable[int]) 
     One statement, and a transaction of its own.
     """
     lines = {(user_id, course_key): [_ALL_LINE] for user_id in user_ids}
-    in_transaction(lambda: _enqueue(lines, 0, _merge_due))
-
-
-def _enqueue(lines: Mapping[Key, list[str]], delay: float, merge: MergeFields) -> set[Key]:
-    due_at = timezone.now() + timedelta(seconds=delay)
-    # In one order, so that two statements for the same learners do not deadlock.
-    keys = sorted(lines, key=lambda key: (key[0], str(key[1])))
-    rows = [
-        {
-            "user_id": user_id,
-            "course_id": course_key,
-            "wanted": len(lines[user_id, course_key]),
-            "done": 0,
-            "changes": "".join(lines[user_id, course_key]),
-            "attempts": 0,
-            "next_attempt_at": due_at,
-            "last_error": "",
-        }
-        for user_id, course_key in keys
-    ]
-    times = insert_or_merge(
-        GradeRecalculation, rows, key=_KEY, merge=merge, returning="next_attempt_at"
-    )
-    ours = connection.ops.adapt_datetimefield_value(due_at)
-    # SQLite returns text; the other drivers return the type that they were given, or its text.
-    return {key for key, at in zip(keys, times, strict=True) if at == ours or str(at) == str(ours)}
+    in_transaction(lambda: _mark(lines, _merge_due, delay=0))
 
 
 def _merge_request(sql: Merge) -> dict[str, str]:
@@ -141,6 +120,41 @@ def _merge_due(sql: Merge) -> dict[str, str]:
         "changes": sql.concat(sql.old("changes"), sql.new("changes")),
         **merged,
     }
+
+
+def _mark(
+    lines: Mapping[Key, list[str]],
+    merge: MergeFields = _merge_request,
+    *,
+    delay: float | None = None,
+) -> set[Key]:
+    """Mark grades dirty, and return those of which no recalculation was scheduled.
+
+    ``delay``: seconds until they are due; default: RECALCULATE_GRADE_DELAY_SECONDS.
+    """
+    wait = options().RECALCULATE_GRADE_DELAY_SECONDS if delay is None else delay
+    due_at = timezone.now() + timedelta(seconds=wait)
+    # In one order, so that two statements for the same learners do not deadlock.
+    keys = sorted(lines, key=lambda key: (key[0], str(key[1])))
+    rows = [
+        {
+            "user_id": user_id,
+            "course_id": course_key,
+            "wanted": len(lines[user_id, course_key]),
+            "done": 0,
+            "changes": "".join(lines[user_id, course_key]),
+            "attempts": 0,
+            "next_attempt_at": due_at,
+            "last_error": "",
+        }
+        for user_id, course_key in keys
+    ]
+    times = insert_or_merge(
+        GradeRecalculation, rows, key=_KEY, merge=merge, returning="next_attempt_at"
+    )
+    ours = connection.ops.adapt_datetimefield_value(due_at)
+    # SQLite returns text; the other drivers return the type that they were given, or its text.
+    return {key for key, at in zip(keys, times, strict=True) if at == ours or str(at) == str(ours)}
 
 
 def retry_failed(row_ids: Iterable[int]) -> int:

@@ -1,6 +1,6 @@
 """Public API of the package: send course grades to the Credentials service."""
 
-from xqueue_bridge.credentials.enqueue import enqueue_if_changed, enqueue_missed
+from xqueue_bridge.credentials.enqueue import enqueue_missed, enqueue_updated
 from xqueue_bridge.credentials.grade_filter import mode_and_status_are_interesting
 from xqueue_bridge.credentials.outbox import MAX_ATTEMPTS, resend_rows
 from xqueue_bridge.credentials.resend import resend
@@ -10,8 +10,8 @@ from xqueue_bridge.credentials.send import SendResult, send_due, send_enqueued, 
 __all__ = [
     "MAX_ATTEMPTS",
     "SendResult",
-    "enqueue_if_changed",
     "enqueue_missed",
+    "enqueue_updated",
     "mode_and_status_are_interesting",
     "outbox_to_retire",
     "resend",

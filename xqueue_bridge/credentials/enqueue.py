@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 
 from django.utils import timezone
 
@@ -13,7 +14,9 @@ from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 from xqueue_bridge.data import GradeVersion
+from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.option_groups import CredentialsOptions
+from xqueue_bridge.worker.enqueue import enqueue
 
 #: A younger change may still be in processing or not yet committed.
 COMMIT_GRACE = timedelta(seconds=60)
@@ -23,22 +26,24 @@ FIRST_LOOK = timedelta(days=1)
 log = logging.getLogger(__name__)
 
 
-def enqueue_if_changed(grade: GradeVersion, *, is_first: bool = False) -> int | None:
-    """Enqueue a stored grade if Credentials should have it and it is not enqueued yet.
+def enqueue_updated(*, update: course_grades.GradeUpdate, **kwargs: object) -> None:
+    """Receive ``grade_updated``: enqueue the grade for Credentials, and send it after the commit.
 
-    Call it after the grade's commit. Returns the id of the outbox row if the grade can be sent
-    now, else None. Writes nothing without a service, for a grade that is enqueued already, and for
-    one that GRADE_FILTER rejects. One statement for an unchanged grade, two for a changed one, plus
-    those of the filter. ``is_first``: the learner had no grade in the course, so the row is not
-    searched for; one statement with BEGIN and COMMIT.
+    Writes nothing without a service, for a grade that is enqueued already, and for one that
+    GRADE_FILTER rejects. One statement for an unchanged grade, two for a changed one, plus those of
+    the filter; one with BEGIN and COMMIT for the first grade of a learner in a course.
     """
     service = credentials_options()
     if service is None:
-        return None
-    row = None if is_first else outbox.find(grade.user_id, grade.course_key)
-    if row is not None and outbox.is_enqueued(row, grade):
-        return None
-    return _enqueue(service, grade, row)
+        return
+    grade, row = update.course_grade.stored_version, None
+    if update.previous_passed is not None:
+        row = outbox.find(grade.user_id, grade.course_key)
+        if outbox.is_enqueued(row, grade):
+            return
+    row_id = _enqueue(service, grade, row)
+    if row_id is not None:
+        after_commit(partial(enqueue, "send_grade", row_id))
 
 
 def enqueue_missed(limit: int = 500) -> int:

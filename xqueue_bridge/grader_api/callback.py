@@ -22,8 +22,7 @@ from xqueue_bridge.lms.callback_url import read_parts
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_callback_header
 from xqueue_bridge.submission_queue import legacy
-from xqueue_bridge.worker.after_response import defer_jobs
-from xqueue_bridge.worker.enqueue import run_later
+from xqueue_bridge.worker.enqueue import defer_jobs, run_later
 
 log = logging.getLogger(__name__)
 

@@ -41,7 +41,7 @@ from xqueue_bridge.protocol.reply_warnings import (
 from xqueue_bridge.submission_queue import accounts, files, queue, results
 from xqueue_bridge.submission_queue.accounts import Principal
 from xqueue_bridge.submission_queue.grader_models import QueueGrant
-from xqueue_bridge.worker.after_response import defer_jobs
+from xqueue_bridge.worker.enqueue import defer_jobs
 
 log = logging.getLogger(__name__)
 

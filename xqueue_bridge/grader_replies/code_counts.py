@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies.models import ReplyCodeCount
-from xqueue_bridge.worker.after_response import run_after_response
+from xqueue_bridge.worker.enqueue import run_after_response
 
 
 def count_after_commit(grader_id: int | None, codes: Collection[str]) -> None:

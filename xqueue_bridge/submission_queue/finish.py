@@ -22,7 +22,7 @@ from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.paused_queues import past_pauses, paused_queues, time_paused
 from xqueue_bridge.submission_queue.states import Status, finished, sources_of
-from xqueue_bridge.worker.after_response import run_after_response
+from xqueue_bridge.worker.enqueue import run_after_response
 
 log = logging.getLogger(__name__)
 

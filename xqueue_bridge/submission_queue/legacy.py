@@ -29,7 +29,7 @@ from xqueue_bridge.submission_queue.parsed_result import (
     store_stopped,
 )
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.worker.after_response import run_after_response
+from xqueue_bridge.worker.enqueue import run_after_response
 
 log = logging.getLogger(__name__)
 

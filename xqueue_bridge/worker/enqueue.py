@@ -1,5 +1,8 @@
 """Start pending work soon: by a Celery worker if a broker is configured, else in this process.
 
+A grader times out after a second and does not need the result of applying its reply. So a view
+collects jobs with ``defer_jobs``, and the response calls ``run_later`` once its bytes are sent.
+
 Pending work is in database rows, so a lost start delays it only until the sweeper's next run.
 ``tasks.py`` registers the kinds of work.
 """
@@ -7,7 +10,9 @@ Pending work is in database rows, so a lost start delays it only until the sweep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -16,7 +21,6 @@ from celery import current_app
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.db.batches import chunks
-from xqueue_bridge.worker.after_response import defer_jobs, run_after_response
 from xqueue_bridge.worker.background import Job, JobThread, threads_run
 from xqueue_bridge.worker.circuit_breaker import CircuitBreaker
 
@@ -29,6 +33,9 @@ Item: TypeAlias = int | tuple[int, str]
 TASK_ITEMS = 50
 #: Skips a broker for 30 seconds after a failed publish, so that no thread waits for it each time.
 broker = CircuitBreaker(retry_seconds=30)
+
+
+_collected: ContextVar[list[Job] | None] = ContextVar("xqueue_bridge_jobs", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,26 @@ _kinds: dict[str, Kind] = {}
 def register(name: str, kind: Kind) -> None:
     """Define how ``enqueue`` starts work of this name."""
     _kinds[name] = kind
+
+
+@contextmanager
+def defer_jobs() -> Iterator[list[Job]]:
+    """Collect the jobs that ``run_after_response`` receives inside this block."""
+    jobs: list[Job] = []
+    token = _collected.set(jobs)
+    try:
+        yield jobs
+    finally:
+        _collected.reset(token)
+
+
+def run_after_response(job: Job) -> None:
+    """Defer ``job`` inside a ``defer_jobs`` block; otherwise run it now."""
+    jobs = _collected.get()
+    if jobs is None:
+        job()
+    else:
+        jobs.append(job)
 
 
 def enqueue(name: str, item: Item) -> None:

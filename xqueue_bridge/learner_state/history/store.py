@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from django.db import router, transaction
 from django.db.models import Q, QuerySet
@@ -73,7 +73,7 @@ def tables() -> tuple[Table, Table]:
     return StudentModuleHistoryExtended, StudentModuleHistory
 
 
-def record(rows: Sequence[Row], reason: Reason) -> None:
+def record(rows: Sequence[Row], reason: Reason, *, keep: bool = False) -> None:
     """Store the current values of ``rows`` (StudentModules or similar), one entry each.
 
     Call it last, in the transaction of the write.
@@ -82,12 +82,29 @@ def record(rows: Sequence[Row], reason: Reason) -> None:
     history is in a separate database the INSERT is committed first: if the write then fails, the
     entry stays until the row's next write uses its version, and ``read`` leaves it out. The
     DELETE follows the write's commit, because until then the earlier entry is the correct one.
+    ``keep``: an entry of the same version stays as it is, and no history batch replaces it.
     """
     if not rows:
         return
-    table, batch = written_table(), current_batch()
+    table, batch = written_table(), None if keep else current_batch()
     number = batch.number if batch else None
-    _insert(table, rows, reason, number, overwrite=CONTENT)
+    # The columns that are not read from the row's attribute of the same name.
+    sources: dict[str, bulk_insert.Source] = {
+        "student_module_id": attrgetter("id"),
+        "created": attrgetter("modified"),
+        "reason": lambda row: str(reason),
+        "batch": lambda row: number,
+    }
+    bulk_insert.insert(
+        table,
+        rows,
+        overwrite=() if keep else CONTENT,
+        unique=IDENTITY,
+        keep=keep,
+        omit_id=True,
+        sources=sources,
+        using=router.db_for_write(table),
+    )
     again = batch.again(row.id for row in rows) if batch else set()
     if not again:
         return
@@ -106,8 +123,7 @@ def record_unreadable(rows: Iterable[StudentModuleRow]) -> None:
     lost = [replace(row, state=row.unreadable) for row in rows if row.unreadable is not None]
     for row in lost:
         row.modified = row.modified or timezone.now()
-    if lost:
-        _insert(written_table(), lost, Reason.REPAIR, None, keep=True)
+    record(lost, Reason.REPAIR, keep=True)
 
 
 def insert(table: Table, entries: Sequence[BaseStudentModuleHistory], alias: str) -> None:
@@ -158,22 +174,6 @@ def delete_history_of(student_module_id: int, using: str) -> None:
             delete()
         else:
             transaction.on_commit(delete, using=using, robust=True)
-
-
-def _insert(
-    table: Table, rows: Sequence[Row], reason: Reason, batch: int | None, **options: Any
-) -> None:
-    alias = router.db_for_write(table)
-    # The columns that are not read from the row's attribute of the same name.
-    sources: dict[str, bulk_insert.Source] = {
-        "student_module_id": attrgetter("id"),
-        "created": attrgetter("modified"),
-        "reason": lambda row: str(reason),
-        "batch": lambda row: batch,
-    }
-    bulk_insert.insert(
-        table, rows, unique=IDENTITY, omit_id=True, sources=sources, using=alias, **options
-    )
 
 
 def _replaced(
