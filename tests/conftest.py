@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -19,6 +20,10 @@ from django.test import TransactionTestCase
 from tests.empty_tables import empty_tables
 from xqueue_bridge import cache
 from xqueue_bridge.worker import enqueue
+
+# What is collected stays until the end: to search it for garbage, again and again, takes a third of
+# the time of the collection.
+gc.disable()
 
 # Each run tries the same examples and has no deadline, so that only a change can fail it.
 # HYPOTHESIS_PROFILE=explore tries new examples.
@@ -44,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & _DATABASE_FIXTURES:
             item.add_marker("database")
+
+
+def pytest_collection_finish() -> None:
+    """Keep all modules and collected tests out of the garbage collections during the tests."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

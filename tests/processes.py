@@ -29,10 +29,8 @@ def in_processes(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         _fork.Process(target=_run, args=(job, start, sender), daemon=True)
         for job, (_, sender) in zip(jobs, channels, strict=True)
     ]
-    gc.freeze()  # a child that collects garbage would copy all memory of this process
     for child in children:
         child.start()
-    gc.unfreeze()
     try:
         return [_received(receiver) for receiver, _ in channels]
     finally:
@@ -42,6 +40,7 @@ def in_processes(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _run(job: Callable[[], Any], start: Any, sender: Any) -> None:
+    gc.freeze()  # a child that collects garbage would copy all memory of its parent
     try:
         start.wait(PATIENCE)
         outcome = ("returned", job())

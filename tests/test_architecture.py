@@ -81,7 +81,7 @@ class Module:
     path: str
     source: str
 
-    @property
+    @functools.cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.source)
 
@@ -116,8 +116,13 @@ def _import_nodes(node: ast.AST, at_top: bool = True) -> Iterator[tuple[ast.stmt
         yield from _import_nodes(child, at_top and not inside and not _is_type_checking(child))
 
 
-def imports_of(module: Module) -> Iterator[Import]:
-    """Yield what a file imports; ``from package import name`` counts as package.name."""
+@functools.cache
+def imports_of(module: Module) -> tuple[Import, ...]:
+    """Return what a file imports; ``from package import name`` counts as package.name."""
+    return tuple(_imports_of(module))
+
+
+def _imports_of(module: Module) -> Iterator[Import]:
     for node, at_top in _import_nodes(module.tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -262,25 +267,30 @@ def _exported(module: Module) -> list[str]:
     return []
 
 
+@functools.cache
+def _sources_outside() -> list[tuple[tuple[str, ...], str]]:
+    """Return the path's parts and the source of each file of the tests, demo and benchmarks."""
+    return [
+        (path.relative_to(ROOT).parts, path.read_text(encoding="utf-8"))
+        for folder in ("tests", "demo", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+
+
 @pytest.mark.parametrize("package", [name for name in PACKAGES if name not in FRONT_ENDS])
 def test_each_name_of_an_api_is_used_by_another_package(package: str) -> None:
     """A name that only the package itself uses does not belong into its api."""
     (api,) = (module for module in _package_modules() if module.name == f"{package}.api")
     users = [module.source for module in _package_modules() if module.package != package]
     # Benchmarks and the tests of other packages build courses of these values.
-    users += [
-        path.read_text(encoding="utf-8")
-        for folder in ("tests", "demo", "benchmarks")
-        for path in (ROOT / folder).rglob("*.py")
-        if package not in path.relative_to(ROOT).parts
-    ]
-    unused = [
-        name
-        for name in _exported(api)
-        if not any(
-            re.search(rf"\b{package}\b(?s:.*)\b{re.escape(name)}\b", source) for source in users
-        )
-    ]
+    users += [source for parts, source in _sources_outside() if package not in parts]
+    used = {
+        word
+        for source in users
+        for rest in re.split(rf"\b{package}\b", source, maxsplit=1)[1:]
+        for word in re.findall(r"\w+", rest)
+    }
+    unused = [name for name in _exported(api) if name not in used]
     assert unused == []
 
 

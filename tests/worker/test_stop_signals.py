@@ -24,11 +24,10 @@ LIMIT = 5.0
 
 def fork(work: Callable[[], object]) -> int:
     """Run ``work`` in a child process, which exits with 0 after it; return the process id."""
-    gc.freeze()  # a child that collects garbage would copy all memory of this process
     pid = os.fork()
     if pid:
-        gc.unfreeze()
         return pid
+    gc.freeze()  # a child that collects garbage would copy all memory of its parent
     try:
         work()
         os._exit(0)
