@@ -28,7 +28,7 @@ from tests.grader_replies.factories import (
 from tests.learner_state.test_user_state import LOCK, in_threads
 from xqueue_bridge.data import ApplyResult, Dispatch
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
-from xqueue_bridge.grader_replies import api, apply, queries
+from xqueue_bridge.grader_replies import api, apply, queries, retry
 from xqueue_bridge.grader_replies.apply import DRAIN_LIMIT, PERMANENT_ATTEMPTS
 from xqueue_bridge.grader_replies.locks import block_lock
 from xqueue_bridge.grader_replies.models import BlockLock, ReceivedReply
@@ -539,6 +539,37 @@ class TestBlockLock:
         assert api.apply_due() == 1
         reply.refresh_from_db()
         assert reply.status == Status.APPLIED
+
+    @pytest.mark.parametrize(
+        ("fields", "is_replaced", "status"),
+        [
+            ({"message": ""}, False, Status.REJECTED),
+            ({"last_error": retry.INTERRUPTED, "attempts": 24}, False, Status.DEAD),
+            ({}, True, Status.PENDING),
+        ],
+    )
+    def test_attempt_without_the_lock_leaves_the_other_replies(
+        self, ada, scripted, settings, fields, is_replaced, status
+    ):
+        """C118: none of them was skipped, so each is due by itself."""
+        settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 24}
+        backend = scripted()
+        reply = make_reply(make_submission(ada), **fields)
+        if is_replaced:
+            make_submission(ada)  # a newer answer with the same key
+        other = make_reply(make_submission(ada, "key-2"))
+        assert api.apply_reply(reply.pk) == status
+        other.refresh_from_db()
+        assert (backend.calls, other.attempts) == ([], 0)
+
+    def test_refused_recheck_leaves_an_applied_reply_applied(self, ada, scripted):
+        """C116: the grade is in the learner's state; only a first attempt can be refused."""
+        scripted(ApplyResult(applied=False, refusal="the learner has answered again"))
+        reply = make_reply(make_submission(ada), status=Status.APPLIED)
+        with received_signals(reply_not_applied) as received:
+            assert api.apply_reply(reply.pk) == Status.APPLIED
+        reply.refresh_from_db()
+        assert (reply.status, reply.last_error, received) == (Status.APPLIED, "", [])
 
     def test_owner_applies_replies_that_arrived_meanwhile(self, ada, scripted):
         """C24, C118: a reply that arrived during an attempt is applied right after it."""

@@ -12,8 +12,10 @@ from tests.grader_replies.factories import (
     make_state,
     make_submission,
 )
+from xqueue_bridge.data import ApplyResult, Dispatch
 from xqueue_bridge.grader_replies import api, retry
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.learner_state.scores.models import ScoreLedger
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,13 +40,37 @@ def test_only_dead_replies_are_retried(ada):
     assert after == {**before, ids[Status.DEAD]: Status.PENDING}
 
 
-def test_reply_with_more_attempts_than_the_maximum_is_dead(ada, settings):
+def test_reply_with_more_attempts_than_the_maximum_is_dead(ada, settings, caplog):
     """C107: after an operator has lowered MAX_ATTEMPTS."""
     settings.XQUEUE_BRIDGE = {"MAX_ATTEMPTS": 3}
     reply = make_reply(make_submission(ada), attempts=7)
     retry.schedule_retry_or_bury(reply, "no answer", 3)
     reply.refresh_from_db()
     assert (reply.status, reply.next_attempt_at) == (Status.DEAD, None)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Reply {reply.pk}, attempt 7: no answer",
+        f"Reply {reply.pk} is dead: no answer",
+    ]
+
+
+def test_applied_reply_is_in_the_ledger_with_its_points_and_its_submission(ada):
+    """C88, C113: its row names the answer too, within the column's length."""
+    reply = make_reply(make_submission(ada))
+    retry.mark_applied([(reply, ApplyResult(True, 1, 2, "a" * 300))])
+    [row] = ScoreLedger.objects.all()
+    assert (row.earned, row.possible, row.attempt) == (1, 2, reply.submission_id)
+    assert (row.user_id, row.outcome) == (ada, "applied")
+    reply.refresh_from_db()
+    assert reply.answer_id == "a" * 255
+
+
+def test_output_of_a_trial_run_is_not_in_the_ledger(ada):
+    """C25: it has no score."""
+    reply = make_reply(make_submission(ada, dispatch=Dispatch.UNGRADED_RESPONSE))
+    retry.mark_applied([(reply, ApplyResult(True))])
+    reply.refresh_from_db()
+    assert reply.status == Status.APPLIED
+    assert not ScoreLedger.objects.exists()
 
 
 def test_caller_gets_the_status_that_another_process_has_stored(ada):
@@ -57,5 +83,11 @@ def test_caller_gets_the_status_that_another_process_has_stored(ada):
     retry.schedule_retry_or_bury(reply, "no answer", 24)
     assert reply.status == Status.APPLIED
     assert ReceivedReply.objects.get().status == Status.APPLIED
-    retry.mark_final(reply, Status.DEAD, "no answer")
-    assert ReceivedReply.objects.get().status == Status.APPLIED
+    late = make_reply(make_submission(ada, "key-2"))
+    ReceivedReply.objects.filter(pk=late.pk).update(status=Status.STALE, attempts=1)
+    retry.mark_final(late, Status.DEAD, "no answer")
+    assert late.status == Status.STALE
+    assert dict(ReceivedReply.objects.values_list("pk", "status")) == {
+        reply.pk: Status.APPLIED,
+        late.pk: Status.STALE,
+    }

@@ -83,6 +83,7 @@ def test_failure_reply_says_it_is_no_fault_of_the_answer_and_costs_no_attempt(le
     assert (entry["correctness"], entry["npoints"], entry["queuestate"]) == ("incomplete", 0, None)
     assert "fault of the grading service" in entry["msg"]
     assert state_of(learner_id)["attempts"] == 0
+    assert ReceivedReply.objects.get().codes == [], "no grader is to blame for its form"
 
 
 def test_result_after_a_requeue_is_applied(learner_id, grader):
@@ -97,6 +98,17 @@ def test_result_after_a_requeue_is_applied(learner_id, grader):
     assert (entry["correctness"], entry["npoints"], entry["queuestate"]) == ("correct", 1, None)
     assert Submission.objects.get().status == Status.ANSWERED
     assert learner_state.read_score(learner_id, PROBLEM, COURSE).earned == 1
+
+
+def test_failure_reply_that_is_not_applied_yet_is_not_due_after_a_requeue(learner_id, grader):
+    """C127: the answer waits again, so the sweeper must not end its waiting."""
+    submit(learner_id)
+    submission_id = fail(grader).submission_id
+    replies = ReceivedReply.objects.filter(submission_id=submission_id)
+    replies.update(status="pending", next_attempt_at=timezone.now())
+    assert finish.requeue([submission_id]) == 1
+    assert (replies.get().status, replies.get().next_attempt_at) == ("rejected", None)
+    assert apply_due() == 0
 
 
 def test_late_result_is_applied_by_a_requeue(learner_id, grader):
