@@ -35,6 +35,7 @@ from tests.course_grades.factories import (
 from tests.learner_state.test_user_state import LOCK
 from xqueue_bridge import handlers
 from xqueue_bridge.course_grades import api, recalculation, recalculation_queue
+from xqueue_bridge.course_grades.grade_update import StaleCourseStructure
 from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
@@ -607,6 +608,24 @@ class TestConcurrentPublish:
         assert request_of(ada).done == 0
         assert sweep_later() == 1
         assert percent(ada) == 0.25
+
+    def test_only_the_reading_after_a_stale_structure_may_be_an_older_publication(
+        self, ada, monkeypatch
+    ):
+        """SG70: a later reading rejects a stale structure again, and knows the row's ``wanted``."""
+        outcomes = iter([StaleCourseStructure(), 7, True])
+        seen_and_reject_stale = []
+
+        def process(user_id, course_key, debounce, seen, course, reject_stale):
+            seen_and_reject_stale.append((seen, reject_stale))
+            outcome = next(outcomes)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(recalculation, "_process", process)
+        assert recalculate_pending(ada) is True
+        assert seen_and_reject_stale == [(None, True), (None, False), (7, True)]
 
     def test_republished_older_version_is_used(self, ada):
         score(ada, P1, 1)
