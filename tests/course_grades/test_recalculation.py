@@ -295,6 +295,23 @@ class TestFailures:
         assert (request.last_error, request.attempts) == ("RuntimeError", 1)
         assert "RuntimeError" in caplog.text
 
+    def test_structure_that_cannot_be_read_is_an_error_of_each_learner(
+        self, course, by_workers, monkeypatch
+    ):
+        """SG71: learners who are due together are all tried again later."""
+        learners = [make_learner(name) for name in ("eve", "bob")]
+        for each in learners:
+            score(each, P1)
+
+        def fail(self, course_key):
+            raise OSError
+
+        read = type("Structures", (), {"get": fail})
+        monkeypatch.setattr(recalculation, "course_structures", read)
+        assert sweep_later() == 2
+        errors = [(request_of(each).attempts, request_of(each).last_error) for each in learners]
+        assert errors == [(1, "OSError")] * 2
+
     def test_failure_after_max_attempts_is_counted_and_not_due(self, ada, monkeypatch):
         """Count each further attempt of an operator's command, without making it due."""
         score(ada)
@@ -627,6 +644,22 @@ class TestConcurrentPublish:
         assert recalculate_pending(ada) is True
         assert seen_and_reject_stale == [(None, True), (None, False), (7, True)]
 
+    @pytest.mark.parametrize("is_reset", [False, True])
+    def test_update_reads_the_structure_again_if_a_later_one_was_used(
+        self, ada, monkeypatch, is_reset
+    ):
+        """SG70: it was read before a publish, or the course was reset to it."""
+        score(ada, P1, 1)
+        published = publish(courses.course(HOMEWORK, edited_on=LATER))
+        recalculate_pending(ada)
+        second = COURSE if is_reset else published
+        structures = iter([COURSE, second])
+        read = type("Structures", (), {"get": lambda self, course_key: next(structures)})
+        monkeypatch.setattr(recalculation, "course_structures", read)
+        api.CourseGradeFactory().update(ada, course_key=COURSE_KEY, force_update_subsections=True)
+        assert list(structures) == []
+        assert stored(ada).course_version == second.version
+
     def test_republished_older_version_is_used(self, ada):
         score(ada, P1, 1)
         recalculate_pending(ada)
@@ -736,6 +769,17 @@ class TestStatements:
         recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
         assert recalculate_pending(ada) is True
         assert request_of(ada).done == request_of(ada).wanted == 2
+
+    def test_learners_of_a_course_without_a_structure_take_two_together(
+        self, transactional_db, by_workers, django_assert_num_queries
+    ):
+        """Structure, requests."""
+        learners = [make_learner(name) for name in ("ada", "bob")]
+        for each in learners:
+            score(each)
+        with django_assert_num_queries(2):
+            recalculation.recalculate_learners([(each.pk, str(COURSE_KEY)) for each in learners])
+        assert all(request_of(each).done == request_of(each).wanted for each in learners)
 
     def test_request_takes_one_statement(
         self, committed_ada, by_workers, django_assert_num_queries
