@@ -276,6 +276,16 @@ class TestVisibility:
         assert request_of(ada).changes == f"{P1}\t5\n"
 
 
+def test_recalculation_within_the_delay_is_none(ada):
+    """SG73: a caller that debounces is told that nothing was computed; the grade stays due."""
+    score(ada, P1, 1)
+    recalculate_pending(ada)
+    score(ada, P1, 2)
+    assert api.recalculate_requested(ada.pk, COURSE_KEY, debounce=True) is False
+    assert request_of(ada).done < request_of(ada).wanted
+    assert recalculate_pending(ada) is True
+
+
 class TestFailures:
     def test_one_learner_does_not_stop_the_others(self, course, monkeypatch, caplog):
         bad, good = make_learner("bad"), make_learner("good")
@@ -875,6 +885,7 @@ def test_full_recalculation_of_a_purged_learner_stores_no_grade(committed_ada, b
     retire_learner(committed_ada.pk, "purge")
     recalculation_queue.request_full_recalculations(COURSE_KEY, [committed_ada.pk])
     assert sweep_later() == 1
+    assert not GradeRecalculation.objects.exists()
     api.CourseGradeFactory().update(committed_ada, course_key=COURSE_KEY)
     assert not PersistentCourseGrade.objects.exists()
     assert not PersistentSubsectionGrade.objects.exists()
