@@ -109,12 +109,14 @@ def test_grades_of_fifty_learners_are_requested_by_one_statement(
 
 def test_two_replies_are_one_batch_and_one_reply_is_none(batches):
     """C90: a reply that is alone is applied as if it had come alone."""
-    first, *others = replies_of(3)
+    first, *others = replies_of(3, HALF)
     apply.apply_replies([first.pk])
     assert batches == []
     apply.apply_replies([each.pk for each in others])
     assert batches == [2]
     assert statuses() == [(Status.APPLIED, 1)] * 3
+    applied = ReceivedReply.objects.order_by("pk").values_list("score_applied", "answer_id")
+    assert list(applied) == [(1, "a_2_1"), (0.5, "a_2_1"), (1, "a_2_1")]
 
 
 def test_replies_to_one_block_are_applied_in_order(batches):

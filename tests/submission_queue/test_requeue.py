@@ -139,7 +139,10 @@ def test_late_result_is_applied_at_once_with_if_waiting(learner_id, grader, sett
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "LATE_RESULTS": "if_waiting"}
     submit(learner_id)
     pulled = fail(grader)
-    assert grader.put(pulled.header) == {"return_code": 0, "content": ""}
+    form = {"xqueue_header": pulled.header, "xqueue_body": GOOD_REPLY}
+    response = grader.http.post("/xqueue/put_result/", form)
+    assert response.json() == {"return_code": 0, "content": ""}
+    assert "X-XQueue-Warnings" not in response
     entry = entry_of(learner_id)
     assert (entry["correctness"], entry["npoints"]) == ("correct", 1)
     assert Submission.objects.get().status == Status.ANSWERED

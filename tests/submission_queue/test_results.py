@@ -21,7 +21,7 @@ from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.inbox import SHORTENED_MESSAGE
 from xqueue_bridge.grader_replies.models import ReceivedReply, ReplyCodeCount
 from xqueue_bridge.protocol.headers import parse_lease_header
-from xqueue_bridge.submission_queue import finish, queue
+from xqueue_bridge.submission_queue import finish, queue, results
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
@@ -54,6 +54,25 @@ class TestAccepted:
         assert row.finished_at is not None
         reply = ReceivedReply.objects.get()
         assert (reply.body, reply.source) == (GOOD_REPLY, "put_result")
+
+    def test_log_names_an_answered_submission_once(self, grader, pulled, caplog):
+        """Kind 14: which submission, and which grader's account."""
+        caplog.set_level("INFO")
+        for key in ("no key", pulled.pullkey, pulled.pullkey):
+            header = {"submission_id": pulled.submission_id, "submission_key": key}
+            grader.put(json.dumps(header))
+        account = Grader.objects.get().pk
+        line = f"Submission {pulled.submission_id} answered by grader {account}"
+        [record] = [each for each in caplog.records if each.getMessage() == line]
+        assert (record.submission_id, record.grader_id) == (pulled.submission_id, account)
+
+    def test_result_for_a_retired_learner_is_no_duplicate(self, grader, pulled):
+        """C79, C87: it is acknowledged, and nothing says that it was stored before."""
+        Submission.objects.update(status=Status.RETIRED)
+        form = {"xqueue_header": pulled.header, "xqueue_body": GOOD_REPLY}
+        response = grader.http.post("/xqueue/put_result/", form)
+        assert response.json() == OK
+        assert "X-XQueue-Warnings" not in response
 
     def test_result_as_json_is_stored(self, grader, pulled):
         """C79: the same two texts may be a JSON object."""
@@ -223,6 +242,28 @@ class TestRefused:
         assert row.status == Status.LEASED
         assert timedelta(seconds=25) < row.available_at - before < timedelta(seconds=35)
         assert row.available_at - before >= timedelta(seconds=5), "but not at once"
+        assert abs(row.due_at - row.available_at) < timedelta(seconds=1)
+
+    def test_delay_after_an_invalid_reply_is_that_of_the_queue(self, grader, pulled, settings):
+        """C92: REDELIVERY_BACKOFF may be set for each queue."""
+        settings.XQUEUE_BRIDGE = {"QUEUES": {"python": {"REDELIVERY_BACKOFF": 500}}}
+        before = timezone.now()
+        assert grader.put(pulled.header, "{}") == BAD_FORMAT
+        assert Submission.objects.get().available_at - before > timedelta(seconds=400)
+
+    def test_invalid_reply_whose_lease_ends_meanwhile_is_not_stored(
+        self, grader, pulled, monkeypatch
+    ):
+        """C82, C92: another process has delivered the submission again; its lease stays."""
+
+        def deliver_again(*args, **kwargs):
+            Submission.objects.update(pullkey_digest="of the next delivery")
+            return 30.0
+
+        monkeypatch.setattr(results, "backoff", deliver_again)
+        assert grader.put(pulled.header, "{}") == WRONG_KEY
+        assert not ReceivedReply.objects.exists()
+        assert Submission.objects.get().pullkey_digest == "of the next delivery"
 
     def test_invalid_field_is_named_in_the_response(self, grader, pulled):
         """C92: the author of the grader finds the field's name in the response."""

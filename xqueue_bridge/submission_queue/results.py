@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 from typing import cast
 
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.crypto import constant_time_compare
 
@@ -212,9 +211,8 @@ def _keep_late_result(submission: Submission, parsed: ParsedResult) -> None:
     parsed = filtered(submission.target, submission.queue_name, parsed)
     if parsed.stopped:
         raise RequestRefused(FAILED, Code.SUBMISSION_FAILED)
-    with transaction.atomic():
-        grader_replies.store_late_reply(
-            submission.pk, parsed.source, parsed.body, reply=cast(GraderReply, parsed.reply)
-        )
+    grader_replies.store_late_reply(
+        submission.pk, parsed.source, parsed.body, reply=cast(GraderReply, parsed.reply)
+    )
     if options().LATE_RESULTS != "if_waiting" or not finish.requeue([submission.pk]):
         raise RequestRefused(FAILED_AND_KEPT, Code.SUBMISSION_FAILED)
