@@ -7,6 +7,7 @@ not.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -53,6 +54,12 @@ def module_graph(modules: Mapping[str, str]) -> Graph:
     return graph
 
 
+@functools.cache
+def graph_of(folder: str) -> Graph:
+    """Return the imports between the modules below a folder of the repository."""
+    return module_graph(sources(folder))
+
+
 def folder_graph(graph: Graph, depth: int) -> Graph:
     """Return the imports between the folders and files at a depth below the top folder.
 
@@ -77,13 +84,13 @@ def circle_of(graph: Graph) -> list[str]:
 
 @pytest.mark.parametrize("folder", ["xqueue_bridge", "benchmarks", "demo"])
 def test_no_circle_of_modules(folder):
-    assert circle_of(module_graph(sources(folder))) == []
+    assert circle_of(graph_of(folder)) == []
 
 
 @pytest.mark.parametrize("depth", [2, 3])
 @pytest.mark.parametrize("folder", ["xqueue_bridge", "benchmarks", "demo"])
 def test_no_circle_of_folders(folder, depth):
-    assert circle_of(folder_graph(module_graph(sources(folder)), depth)) == []
+    assert circle_of(folder_graph(graph_of(folder), depth)) == []
 
 
 def test_a_circle_of_modules_is_found():

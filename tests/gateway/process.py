@@ -43,7 +43,7 @@ def gateway_process(folder: Path) -> Iterator[Running]:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, json.dumps(given)],
             cwd=ROOT,
-            env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings_without_capa"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -164,7 +164,7 @@ def run_script(text: str) -> subprocess.CompletedProcess[str]:
             return lambda: (time.sleep(0.3), print(name, flush=True))
     """
     code = textwrap.dedent(head) + textwrap.dedent(text)
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings_without_capa"}
     return subprocess.run(
         [sys.executable, "-c", code],
         env=env, capture_output=True, text=True, timeout=60, check=True,
