@@ -31,7 +31,7 @@ demo: $(VENV)/.demo ## Run the demo: web server, grader, learners. ARGS="--learn
 
 test: $(VENV)/.test ## Run the test suite: no servers, no browser. ARGS="-k pull"
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 \
-		-m "not browser and not celery_broker and not installation" $(ARGS)
+		-m "not browser and not celery_broker and not installation and not servers" $(ARGS)
 
 test-lms: ## Run tests/lms/inside in a tree of the platform. PLATFORM=/path/to/edx-platform
 	@$(PYTHON) tests/lms/run_in_platform.py

@@ -48,21 +48,22 @@ def gateway_process(folder: Path) -> Iterator[Running]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _await_start(port, process, log)
+            await_start(port, process, log)
             yield Running(f"http://127.0.0.1:{port}", port, process, log)
         finally:
             process.kill()
             process.wait()
 
 
-def _await_start(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def await_start(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process listens; raise with its log if it ends instead."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError(f"the gateway has not started:\n{log.read_text()}")
+    raise AssertionError(f"it has not started:\n{log.read_text()}")
 
 
 def main(text: str) -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import requests
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 
 from tests.gateway.process import Running, gateway_process
 from tests.integration.conftest import eventually, grade_of, submit
-from tests.submission_queue.factories import GOOD_REPLY
+from tests.submission_queue.factories import GOOD_REPLY, PROBLEM
+from xqueue_bridge.gateway.status_stream import MAX_STREAMS
 from xqueue_bridge.grader.client import QueueClient
 from xqueue_bridge.grader.results import Result
 from xqueue_bridge.grader.worker import Worker
@@ -121,6 +128,59 @@ def test_sigterm_ends_the_process_and_responds_to_held_pulls(gateway, secret) ->
     assert gateway.process.wait(60) == 0  # else StopSignals would have ended it, with 143
     held.join(10)
     assert responses[0].json() == {"return_code": 1, "content": "Queue 'python' is empty"}
+    assert "Traceback" not in gateway.log.read_text()
+
+
+#: Pulls that are held, and streams that are open, while the process is ended.
+HELD, STREAMS = 40, 10
+
+
+def opened(gateway: Running, path: str, cookie: str, accept: str) -> socket.socket:
+    """Send a request, and leave its response to the caller."""
+    client = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
+    headers = f"Host: 127.0.0.1\r\nCookie: {cookie}\r\nAccept: {accept}"
+    client.sendall(f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode())
+    return client
+
+
+def cookie_of(user: User) -> str:
+    browser = Client()
+    browser.force_login(user)
+    name = django_settings.SESSION_COOKIE_NAME
+    return f"{name}={browser.cookies[name].value}"
+
+
+def rest_of(client: socket.socket) -> bytes:
+    received = b""
+    while part := client.recv(65536):
+        received += part
+    return received
+
+
+def test_sigterm_with_many_pulls_and_streams_leaks_no_lease(settings, secret, tmp_path) -> None:
+    """Each grader and each browser gets the end of its response before the limit of StopSignals."""
+    chosen = {"HOLD_SECONDS": 60, "LEARNER_EVENTS": True}
+    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None, "GATEWAY": chosen}
+    learners = [submit(f"key {n}", queue_name="c") for n in range(-(-STREAMS // MAX_STREAMS))]
+    browsers = [cookie_of(User.objects.get(pk=each)) for each in learners]
+    status = reverse("xqueue_bridge:learner_status", args=[PROBLEM])
+    with gateway_process(tmp_path) as gateway, ExitStack() as stack:
+        session = f"xqueue_session_key={logged_in(gateway, secret).cookies['xqueue_session_key']}"
+        pull_path = "/xqueue/get_submission/?queue_name=python"
+        pulls = [
+            stack.enter_context(opened(gateway, pull_path, session, "*/*")) for _ in range(HELD)
+        ]
+        streams = [
+            stack.enter_context(opened(gateway, status, cookie, "text/event-stream"))
+            for cookie in (browsers * STREAMS)[:STREAMS]
+        ]
+        assert all(b" 200 " in client.recv(4096) for client in [*pulls, *streams])
+        gateway.process.terminate()
+        assert gateway.process.wait(60) == 0  # else StopSignals would have ended it, with 143
+        assert all(b"is empty" in rest_of(client) for client in pulls)
+        assert all(rest_of(client).endswith(b"0\r\n\r\n") for client in streams)
+    submit("key")
+    assert set(Submission.objects.values_list("deliveries", flat=True)) == {0}
     assert "Traceback" not in gateway.log.read_text()
 
 
