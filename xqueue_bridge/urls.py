@@ -26,6 +26,8 @@ from xqueue_bridge.views.work import work, work_csv
 app_name = "xqueue_bridge"
 
 urlpatterns = [
+    # First, because Django tries the patterns of each request in this order.
+    path("xqueue/", include("xqueue_bridge.grader_api.urls")),
     path("xqueue/queues/", queues, name="queues"),
     path("xqueue/queues.csv", queues_csv, name="queues_csv"),
     path("xqueue/queues/history/", queue_history, name="queue_history"),
@@ -43,7 +45,6 @@ urlpatterns = [
     re_path(r"^xqueue/queues/graders/([0-9]{1,18})/revoke/$", revoke_grader, name="revoke_grader"),
     path("xqueue/metrics/", metrics, name="metrics"),
     path("xqueue/health/", health, name="health"),
-    path("xqueue/", include("xqueue_bridge.grader_api.urls")),
     path("xqueue/", include("xqueue_bridge.views.urls")),
     re_path(rf"^{PATTERN}$", retry_on_lost_connection(xqueue_callback), name="xqueue_callback"),
 ]
