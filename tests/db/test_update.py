@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from tests.submission_queue.factories import make_grader, new_submission
-from xqueue_bridge.db.update import Update, insert_row, insert_row_if
+from xqueue_bridge.db.update import Update, insert_row, insert_row_if, one_statement
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.queue import enqueue
@@ -76,15 +76,15 @@ def test_inserted_row_is_what_the_orm_would_insert(django_assert_num_queries):
 
 @pytest.mark.django_db(transaction=True)
 def test_row_is_inserted_together_with_an_update_or_not_at_all(django_assert_num_queries):
-    """One statement of PostgreSQL; elsewhere BEGIN, both, and COMMIT."""
+    """One statement of PostgreSQL and MariaDB; elsewhere BEGIN, both, and COMMIT."""
     enqueue(new_submission())
     pk = Submission.objects.get().pk
     among = {"status": [Status.WAITING]}
     answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among=among)
-    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 4):
+    with django_assert_num_queries(1 if one_statement() else 4):
         reply_id = insert_row_if(answer, new_reply(pk))
     assert ReceivedReply.objects.get().pk == reply_id
-    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 3):
+    with django_assert_num_queries(1 if one_statement() else 3):
         assert insert_row_if(answer, new_reply(pk)) is None
     assert ReceivedReply.objects.count() == 1
 
@@ -100,6 +100,44 @@ def test_update_is_undone_if_the_row_cannot_be_inserted():
         insert_row_if(answer, broken)
     assert Submission.objects.get().status == Status.WAITING
     assert not ReceivedReply.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_row_has_the_id_0():
+    """A grader may send it; MariaDB's key fields refuse to prepare it."""
+    answer = Update(Submission, finished(Status.ANSWERED), where={"id": 0}, among={})
+    assert insert_row_if(answer, new_reply(0)) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_both_belong_to_a_transaction_of_the_caller():
+    """MariaDB's block would commit it."""
+    enqueue(new_submission())
+    pk = Submission.objects.get().pk
+    answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among={})
+    with transaction.atomic():
+        Submission.objects.filter(pk=pk).update(deliveries=9)
+        assert insert_row_if(answer, new_reply(pk))
+        transaction.set_rollback(True)
+    row = Submission.objects.get()
+    assert (row.status, row.deliveries) == (Status.WAITING, 0)
+    assert not ReceivedReply.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connection_commits_each_statement_after_both_and_after_an_error():
+    enqueue(new_submission())
+    pk = Submission.objects.get().pk
+    answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among={})
+    broken = new_reply(pk)
+    broken.digest = None
+    with pytest.raises(IntegrityError):
+        insert_row_if(answer, broken)
+    assert insert_row_if(answer, new_reply(pk))
+    Submission.objects.filter(pk=pk).update(deliveries=9)
+    connection.close()  # an open transaction is rolled back
+    assert Submission.objects.get().deliveries == 9
+    assert ReceivedReply.objects.count() == 1
 
 
 def test_grader_of_another_queue_cannot_return_a_result():

@@ -19,6 +19,23 @@ from xqueue_bridge.db.transactions import in_transaction
 #: SQL and its parameters.
 Statement: TypeAlias = tuple[str, list[Any]]
 
+# An UPDATE and an INSERT together. The parts are the UPDATE, INSERT INTO ... (...), the
+# placeholders, and RETURNING.
+#: PostgreSQL can select from an UPDATE.
+_POSTGRESQL = "WITH changed AS ({0} RETURNING 1) {1} SELECT {2} FROM changed{3}"
+#: MariaDB cannot, but takes a transaction as one block. As statements they are five round trips,
+#: because Django switches autocommit off and on around it.
+_MARIADB = """BEGIN NOT ATOMIC
+    DECLARE number_changed INT;
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+    START TRANSACTION;
+    {0};
+    SET number_changed = ROW_COUNT();
+    IF number_changed > 0 THEN {1} VALUES ({2}); END IF;
+    COMMIT;
+    SELECT IF(number_changed > 0, LAST_INSERT_ID(), NULL);
+END"""
+
 
 @dataclass(frozen=True)
 class Update:
@@ -46,19 +63,11 @@ class Update:
         if not all(self.among.values()):
             return None
         meta: Any = self.model._meta
-        parameters = [
-            meta.get_field(name).get_db_prep_save(value, connection)
-            for name, value in self.values.items()
-        ]
+        parameters = [_prepared(meta.get_field(n), value) for n, value in self.values.items()]
         pairs = [(name, [value]) for name, value in self.where.items()]
         pairs += [(name, list(some)) for name, some in self.among.items()]
         for name, some in pairs:
-            field = meta.get_field(name)
-            # Prepared, because MySQL's key fields refuse to prepare 0, which no row has.
-            parameters += [
-                field.get_db_prep_value(field.get_prep_value(value), connection, prepared=True)
-                for value in some
-            ]
+            parameters += [_prepared(meta.get_field(name), value) for value in some]
         counts = tuple((name, len(some)) for name, some in pairs)
         return _update_sql(self.model, tuple(self.values), counts), parameters
 
@@ -66,36 +75,53 @@ class Update:
 def insert_row_if(update: Update, row: Model) -> int | None:
     """Update one row and insert another one; return its id. Do neither if no row matches.
 
-    On PostgreSQL one statement, which needs no BEGIN and COMMIT; elsewhere four. Repeated after a
-    deadlock.
+    On PostgreSQL and MariaDB one statement; elsewhere four, BEGIN and COMMIT among them. Repeated
+    after a deadlock.
     """
     statement = update.statement()
     if statement is None:
         return None
-    if connection.vendor == "postgresql":
-        return in_transaction(partial(insert_row, row, statement), is_one_statement=True)
-    return in_transaction(lambda: insert_row(row) if update.execute() else None)
+    write = partial(insert_row, row, statement)
+    return in_transaction(write, is_one_statement=bool(one_statement()))
 
 
 def insert_row(row: Model, update: Statement | None = None) -> int | None:
     """Insert a new row and return its id; one statement. Sends no signals.
 
-    ``update``: an UPDATE that the statement begins with. No row is inserted, and None returned, if
-    it matches none. Only PostgreSQL can select from an UPDATE.
+    ``update`` is executed before, or in the same statement. No row is inserted, and None returned,
+    if it matches none.
     """
     fields, into, placeholders, returning = _insert_sql(type(row))
-    parameters = [f.get_db_prep_save(getattr(row, f.attname), connection) for f in fields]
+    parameters = [_prepared(field, getattr(row, field.attname)) for field in fields]
     sql = f"{into} VALUES ({placeholders}){returning}"
-    if update is not None:
-        changed = f"WITH changed AS ({update[0]} RETURNING 1)"
-        sql = f"{changed} {into} SELECT {placeholders} FROM changed{returning}"  # noqa: S608
-        parameters = [*update[1], *parameters]
+    together = one_statement() if update is not None else ""
     with connection.cursor() as cursor:
+        if update is not None and together:
+            sql = together.format(update[0], into, placeholders, returning)
+            parameters = [*update[1], *parameters]
+        elif update is not None:
+            cursor.execute(*update)
+            if not cursor.rowcount:
+                return None
         cursor.execute(sql, parameters)
-        if not returning:
-            return int(cursor.lastrowid)
-        returned = cursor.fetchone()
-        return int(returned[0]) if returned else None
+        returned = cursor.fetchone() if returning or together else (cursor.lastrowid,)
+    return returned[0] if returned else None
+
+
+def _prepared(field: Any, value: object) -> Any:
+    # In two steps, because MySQL's key fields refuse to prepare 0, which no row has.
+    return field.get_db_prep_value(field.get_prep_value(value), connection, prepared=True)
+
+
+def one_statement() -> str:
+    """Return the form in which the database writes both with one statement; "" if with two.
+
+    MariaDB's block begins a transaction, which would commit one of the caller.
+    """
+    if connection.vendor == "postgresql":
+        return _POSTGRESQL
+    is_mariadb = getattr(connection, "mysql_is_mariadb", False)
+    return _MARIADB if is_mariadb and connection.get_autocommit() else ""
 
 
 @lru_cache(maxsize=128)

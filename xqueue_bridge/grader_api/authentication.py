@@ -79,7 +79,7 @@ def _read(request: HttpRequest | Request) -> tuple[int, str] | None:
 
 
 @lru_cache(maxsize=accounts.MAX_MEMORY)
-def _signed(cookie: str, max_age: float, period: int) -> tuple[int, str]:
+def _signed(cookie: str, max_age: int, period: int) -> tuple[int, str]:
     """Return the ids of a cookie's secret and session; raise BadSignature, which is not kept."""
     secret_id, session_id = signing.loads(cookie, salt=_SALT, max_age=max_age)
     return secret_id, session_id
