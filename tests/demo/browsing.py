@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,12 +58,13 @@ class Grader:
 
 
 @contextlib.contextmanager
-def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
-    """Open a browser window; an error in its console fails the test."""
+def opened(browser: Browser, url: str, *, expected: str = "", **context: Any) -> Iterator[Page]:
+    """Open a browser window; an error in its console that does not match ``expected`` fails."""
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        is_expected = expected and re.search(expected, message.text)
+        if message.type in ("error", "warning") and not is_expected:
             complaints.append(message.text)
 
     window = browser.new_context(base_url=url, **context)

@@ -25,6 +25,7 @@ from xqueue_bridge.submission_queue.models import Submission
 BROWSER_TESTS = [
     "test_browser.py",
     "test_course_team_browser.py",
+    "test_events_browser.py",
     "test_learner_browser.py",
     "test_screenshots.py",
 ]

@@ -85,8 +85,8 @@ def test_status_changes_without_a_reload_and_is_announced(
         expect(live).to_have_text("Being graded.")
         check(page, "status-grading")
         grader.put(1, "<p>Well done.</p>")
-        expect(status).to_contain_text("1 of 1 points")
-        expect(live).to_have_text("1 of 1 points.")
+        expect(status).to_contain_text("2 of 2 points")
+        expect(live).to_have_text("2 of 2 points.")
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
         page.wait_for_timeout(4000)
@@ -94,7 +94,7 @@ def test_status_changes_without_a_reload_and_is_announced(
             "a final status is requested"
         )
         page.reload()
-        expect(status).to_contain_text("1 of 1 points")
+        expect(status).to_contain_text("2 of 2 points")
 
 
 def test_site_that_does_not_respond_is_requested_again(browser: Browser, url: str) -> None:

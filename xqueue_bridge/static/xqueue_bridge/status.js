@@ -6,6 +6,8 @@
 const SLOWEST = 60_000; // milliseconds between two requests
 const SLOWER = 1.25; // times longer after each request without a change
 const PATIENCE = 2 * 60 * 60 * 1000; // milliseconds until the script stops asking
+const STREAM_PAUSE = 15_000; // milliseconds until a stream that was refused is tried again; doubles
+const LONGEST_PAUSE = 10 * 60 * 1000;
 const AFTER_EVENT = 3; // requests after an event for which a final status is no reason to stop
 
 class Status {
@@ -15,6 +17,9 @@ class Status {
     this.live = element.querySelector(".xqueue-live") ?? this.addLive();
     this.timer = undefined;
     this.asking = false;
+    this.isPushed = false; // the last status came by the stream, so nothing is scheduled
+    this.nextStream = 0;
+    this.streamPause = STREAM_PAUSE;
     this.announced = element.dataset.announcement;
     const seconds = element.dataset.refresh;
     if (seconds === undefined) this.start();
@@ -44,22 +49,35 @@ class Status {
 
   /** Let the gateway push the status. Where it cannot, and while it is gone, requests go on. */
   listen() {
-    if (this.stream || !("xqueueEvents" in this.element.dataset)) return;
+    if (this.stream || !("xqueueEvents" in this.element.dataset) || Date.now() < this.nextStream) return;
     const stream = (this.stream = new EventSource(this.element.dataset.xqueueStatus));
     stream.onmessage = (event) => {
       clearTimeout(this.timer);
+      this.isPushed = true;
+      this.streamPause = STREAM_PAUSE;
       if (this.show(JSON.parse(event.data)) !== null) {
         this.keepAsking = 0;
         return;
       }
       stream.close();
       this.stream = undefined;
+      this.isPushed = false;
       if (this.keepAsking-- > 0) this.schedule(1000);
       else this.stop();
     };
     stream.onerror = () => {
-      if (stream.readyState === EventSource.CLOSED) delete this.element.dataset.xqueueEvents;
-      this.schedule(5000);
+      // A browser opens a stream that has ended again, but not one that was refused, as by a proxy whose
+      // gateway is gone.
+      if (stream.readyState === EventSource.CLOSED) {
+        this.stream = undefined;
+        this.nextStream = Date.now() + this.streamPause;
+        this.streamPause = Math.min(this.streamPause * 2, LONGEST_PAUSE);
+      }
+      // Only after a status, because the browser's attempts would postpone the request again and again.
+      if (this.isPushed) {
+        this.isPushed = false;
+        this.schedule(5000);
+      }
     };
   }
 
