@@ -33,7 +33,7 @@ def with_submission() -> QuerySet[ReceivedReply]:
         "submission__content__body",
         "submission__content__files",
     )
-    replies = ReceivedReply.objects.annotate(is_replaced=_is_replaced())
+    replies = ReceivedReply.objects.annotate(is_replaced=is_replaced())
     return replies.select_related("submission__content").defer(*wide)
 
 
@@ -48,7 +48,7 @@ def replies_to(
     """Return the replies for these keys that may be applied, each key's newest submission only."""
     return (
         ReceivedReply.objects.filter(
-            ~_is_replaced(),
+            ~is_replaced(),
             submission__user_id=user_id,
             submission__usage_key=usage_key,
             submission__queue_key__in=waiting_keys,
@@ -217,9 +217,14 @@ def outcomes_of(submission_ids: Collection[int]) -> list[Outcome]:
     ]
 
 
-def _is_replaced() -> Exists:
-    """Match replies whose key a newer answer has: capa reuses a key within one second."""
-    same = ("user_id", "usage_key", "dispatch", "queue_key")
-    newer = {field: OuterRef(f"submission__{field}") for field in same}
+def is_replaced() -> Exists:
+    """Match replies whose key a newer answer has: capa reuses a key within one second.
+
+    Without a join, which MySQL allows in no UPDATE.
+    """
     submission: Any = cast(Any, ReceivedReply.submission).field.related_model
-    return Exists(submission.objects.filter(**newer, id__gt=OuterRef("submission_id")))
+    same = ("user_id", "usage_key", "dispatch", "queue_key", "transport")
+    newer = submission.objects.filter(
+        **{field: OuterRef(field) for field in same}, id__gt=OuterRef("pk")
+    )
+    return Exists(submission.objects.filter(Exists(newer), pk=OuterRef("submission_id")))

@@ -21,9 +21,11 @@ from django.utils import timezone
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.exceptions import TransientApplyError
 from xqueue_bridge.grader_replies.code_counts import count_after_commit
 from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not_applied
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.grader_replies.queries import is_replaced
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.protocol.codes import Code
@@ -52,12 +54,15 @@ Applied: TypeAlias = tuple[ReceivedReply, ApplyResult]
 def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = None) -> None:
     """Mark replies as applied, in the caller's transaction; two statements for any number.
 
-    A reply that gets a warning takes one statement more.
+    A reply that gets a warning takes one statement more. Raise TransientApplyError if a newer
+    answer with the same queue key was stored during the attempt, because the state may be that
+    answer's by now.
     """
     now = timezone.now()
     recheck_at = None if recheck_seconds is None else now + timedelta(seconds=recheck_seconds)
-    # Unconditional, because the learner's state contains the reply whatever the row says.
-    ReceivedReply.objects.filter(pk__in=[reply.pk for reply, _ in applied]).update(
+    # Whatever status the rows have, because the learner's states contain the replies.
+    rows = ReceivedReply.objects.filter(~is_replaced(), pk__in=[reply.pk for reply, _ in applied])
+    marked = rows.update(
         status=Status.APPLIED,
         attempts=_per_reply("attempts", applied, lambda reply, _: reply.attempts),
         next_attempt_at=_per_reply(
@@ -70,6 +75,8 @@ def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = Non
         answer_id=_per_reply("answer_id", applied, lambda _, result: result.answer_id[:255]),
         applied_at=now,
     )
+    if marked < len(applied):
+        raise TransientApplyError("A newer answer has the same queue key.")
     # The output of a trial run has no score.
     learner_state.record_outcomes(
         [

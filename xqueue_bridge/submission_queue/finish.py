@@ -110,20 +110,25 @@ def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collecti
     ``waiting_keys`` are the queue keys that the saved state waits for. Only submissions older
     than one of those are superseded, because the state of a newer one may not be saved yet. One
     that a grader holds is superseded when its lease ends. A superseded submission that the state
-    still waits for (two requests crossed) is requeued.
+    still waits for (two requests crossed) is requeued. Of several submissions with the same key,
+    which capa generates within one second, the state waits for the newest.
     """
     rows = list(
         Submission.objects.filter(user_id=user_id, usage_key=usage_key).values_list(
-            "pk", "status", "dispatch", "queue_key", "is_replaced"
+            "pk", "status", "dispatch", "queue_key", "is_replaced", "transport"
         )
     )
+    newest_of_key: dict[tuple[str, ...], int] = {}
     newest_waited_for: dict[str, int] = {}
-    for pk, _status, dispatch, queue_key, _is_replaced in rows:
+    for pk, _status, dispatch, queue_key, _is_replaced, transport in rows:
         if queue_key in waiting_keys:
+            same = (dispatch, queue_key, transport)
+            newest_of_key[same] = max(pk, newest_of_key.get(same, 0))
             newest_waited_for[dispatch] = max(pk, newest_waited_for.get(dispatch, 0))
+    waited_for = set(newest_of_key.values())
     replaced, wanted, held = [], [], []
-    for pk, status, dispatch, queue_key, is_replaced in rows:
-        if queue_key in waiting_keys:
+    for pk, status, dispatch, _queue_key, is_replaced, _transport in rows:
+        if pk in waited_for:
             if status == Status.SUPERSEDED:
                 wanted.append(pk)
             elif status == Status.LEASED and is_replaced:
@@ -183,6 +188,10 @@ def requeue(submission_ids: Collection[int], count: Callable[[], object] | None 
     return sum(_requeue(submission_id, count) for submission_id in submission_ids)
 
 
+#: A reply to such a submission is never applied.
+SAME_KEY = "the learner has answered again within the same second"
+
+
 class _NotFailed(Exception):
     """Another process has changed the submission."""
 
@@ -194,8 +203,12 @@ def _requeue(submission_id: int, count: Callable[[], object] | None) -> bool:
         return False
     newer = Submission.objects.filter(
         user_id=row.user_id, usage_key=row.usage_key, dispatch=row.dispatch, pk__gt=row.pk
-    ).values_list("queue_key", "content__body")
-    request = ReopenRequest(row.target, row.queue_key, row.content.body, tuple(newer))
+    ).values_list("queue_key", "content__body", "transport")
+    if (row.queue_key, row.transport) in {(key, transport) for key, _, transport in newer}:
+        log.warning("Submission %s is not requeued: %s", submission_id, SAME_KEY)
+        return False
+    bodies = tuple((key, body) for key, body, _ in newer)
+    request = ReopenRequest(row.target, row.queue_key, row.content.body, bodies)
     try:
         reason = grader_replies.reopen(
             submission_id,
