@@ -19,6 +19,7 @@ from xqueue_bridge.protocol.headers import parse_callback_header
 from xqueue_bridge.submission_queue import legacy
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.submission_queue.stats import queue_stats
 from xqueue_bridge.tasks import sweep
 from xqueue_bridge.worker import enqueue
 
@@ -49,6 +50,23 @@ def overwrite_state(key):
 def receive(learner_id, key="live", body=GOOD_REPLY, usage_key=PROBLEM):
     target = Target(learner_id, COURSE, usage_key, Dispatch.SCORE_UPDATE)
     return legacy.receive(target, parse_callback_header(json.dumps({"lms_key": key})), body)
+
+
+def test_made_up_queue_names_are_no_queues(learner_id):
+    """Neither on pages nor in metrics, where each would be kept for days."""
+    target = Target(learner_id, COURSE, PROBLEM, Dispatch.SCORE_UPDATE)
+    for name in ("made up", ""):
+        header = parse_callback_header(json.dumps({"lms_key": f"key {name}", "queue_name": name}))
+        assert legacy.receive(target, header, GOOD_REPLY).status == 200
+    assert ReceivedReply.objects.exclude(next_attempt_at=None).count() == 2
+    assert queue_stats() == []
+
+
+def test_empty_queue_name_of_a_taken_reply_is_no_queue(learner_id):
+    wait_for(learner_id, "live")
+    assert receive(learner_id).status == 200
+    assert Submission.objects.get().queue_name == ""
+    assert queue_stats() == []
 
 
 def statuses(learner_id, number, **kwargs):

@@ -51,7 +51,8 @@ def graders() -> Iterator[Finding]:
         advice = f"run: {COMMAND} create NAME --queue QUEUE"
         yield Finding("graders", "no account can log in", advice, True)
     known = set(options().QUEUES)
-    known.update(Submission.objects.order_by().values_list("queue_name", flat=True).distinct())
+    sent = Submission.objects.exclude(status="unmatched").order_by()
+    known.update(sent.values_list("queue_name", flat=True).distinct())
     for row in rows:
         queues = sorted(grant.queue_name for grant in row.grants.all())
         yield from _grader(row, row.has_secret, queues, now)

@@ -210,11 +210,12 @@ def ledger_key(reply_id: int) -> str:
     return f"reply:{reply_id}"
 
 
-def undelivered_by_queue() -> dict[str, int]:
-    """Return the number of pending replies of each queue."""
+def undelivered_by_queue(except_of: str) -> dict[str, int]:
+    """Return the number of pending replies of each queue, but of submissions with one status."""
     # A pending reply always has a next attempt, and the index contains that column.
     pending = ReceivedReply.objects.filter(next_attempt_at__isnull=False, status=Status.PENDING)
-    counts = pending.order_by().values_list("submission__queue_name").annotate(n=Count("pk"))
+    counted = pending.exclude(submission__status=except_of).order_by()
+    counts = counted.values_list("submission__queue_name").annotate(n=Count("pk"))
     return dict(counts)
 
 

@@ -155,7 +155,8 @@ def without_graders(queue_names: Collection[str]) -> set[str]:
 def queue_stats() -> list[QueueStats]:
     """Return the statistics of each queue with open or recent submissions, sorted by name.
 
-    Paused queues are included.
+    Paused queues are included. Names that only unmatched submissions have are not, because any
+    client can make them up; nor is the empty one, which some legacy XQueue servers send.
     """
     now, here = DatabaseNow(), timezone.now()
     unfinished = by_queue(
@@ -172,18 +173,13 @@ def queue_stats() -> list[QueueStats]:
         answered=Count("pk", filter=Q(status=Status.ANSWERED)),
         failed=Count("pk", filter=Q(status=Status.FAILED)),
     )
-    undelivered = grader_replies.undelivered_by_queue()
+    undelivered = grader_replies.undelivered_by_queue(except_of=Status.UNMATCHED)
     paused, paused_since = paused_by_queue(), paused_queues()
     graders = graders_by_queue()
     of_every_queue = graders.pop(QueueGrant.EVERY_QUEUE, QueueGraders())
     reports = []
-    for queue_name in sorted(
-        unfinished.keys()
-        | finished.keys()
-        | undelivered.keys()
-        | paused.keys()
-        | paused_since.keys()
-    ):
+    names = set().union(unfinished, finished, undelivered, paused, paused_since)
+    for queue_name in sorted(names - {""}):
         counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
         oldest = counts.pop("oldest", None)
         allowed = graders.get(queue_name, QueueGraders()) + of_every_queue
