@@ -90,7 +90,7 @@ def test_lease_of_the_newer_answer_alone_counts_again(learner_id, grader):
 
 @pytest.mark.parametrize("newer_is_graded", [True, False])
 def test_older_answer_is_not_requeued(learner_id, grader, settings, caplog, newer_is_graded):
-    """C21, C127: its reply would be stale, and the state would wait for ever."""
+    """C21, C127: its reply would be stale, and the state would wait for no reply."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
     submit(learner_id, text="same")
     failed = fail(grader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.parse import parse_qs
 
 import pytest
@@ -15,6 +16,7 @@ from django.utils import timezone
 from tests.grader_replies.factories import CALLBACK_URL, make_reply_to_apply
 from xqueue_bridge.data import ApplyResult, Dispatch, GraderReply
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
+from xqueue_bridge.grader_replies.backends import callback
 from xqueue_bridge.grader_replies.backends.callback import CallbackBackend
 
 pytestmark = pytest.mark.django_db
@@ -23,6 +25,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _allowed(settings):
     settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ["https://lms.example.com/courses"]}
+    yield
+    callback._breakers.clear()
 
 
 @pytest.fixture
@@ -290,3 +294,31 @@ def test_reply_before_the_save_of_the_state_is_not_posted(lms):
         with pytest.raises(TransientApplyError, match="not be saved yet"):
             apply(make_reply_to_apply(sent_at=timezone.now()))
     assert not lms.calls
+
+
+def test_lms_that_does_not_respond_gets_one_request_a_minute(lms, settings, monkeypatch):
+    """C106: its other replies are tried later without a request; another LMS gets its own."""
+    other = CALLBACK_URL.replace("lms.example.com", "other.example.com")
+    settings.XQUEUE_BRIDGE = {
+        "CALLBACK_PREFIXES": [f"https://{host}.example.com/courses" for host in ("lms", "other")]
+    }
+    lms.post(CALLBACK_URL, body=requests.ReadTimeout())
+    lms.post(other, status=200)
+    for reason in ("No answer: ReadTimeout", "did not respond in time to another"):
+        with pytest.raises(TransientApplyError, match=reason):
+            apply()
+        assert apply(with_url(other)).applied
+    assert [call.request.url for call in lms.calls].count(CALLBACK_URL) == 1
+    lms.replace("POST", CALLBACK_URL, status=200)
+    minute_later = time.monotonic() + callback.PAUSE_SECONDS
+    monkeypatch.setattr("xqueue_bridge.worker.circuit_breaker.time.monotonic", lambda: minute_later)
+    assert apply().applied
+
+
+def test_lms_that_refuses_connections_is_tried_each_time(lms):
+    """C106: that takes no time, and the LMS may run again the next moment."""
+    lms.post(CALLBACK_URL, body=requests.ConnectionError())
+    for _ in range(2):
+        with pytest.raises(TransientApplyError, match="No answer"):
+            apply()
+    assert len(lms.calls) == 2

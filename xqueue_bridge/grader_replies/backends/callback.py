@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 from django.utils import timezone
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, Timeout
 
 from xqueue_bridge import http_client
 from xqueue_bridge.conf import options
@@ -17,10 +17,18 @@ from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
 from xqueue_bridge.grader_replies.parsing import write_reply
+from xqueue_bridge.worker.circuit_breaker import CircuitBreaker
 
 #: The LMS acknowledges and drops a reply that its state does not wait for yet. So a reply is not
 #: posted before the block has had this time to save its state.
 HOLD = timedelta(seconds=2)
+#: Seconds without a request to an LMS that did not respond in time. One that is down would hold up
+#: a sweep for ten seconds with each of its replies.
+PAUSE_SECONDS = 60.0
+
+#: Host and port -> its breaker; CALLBACK_PREFIXES bounds their number.
+_breakers: dict[str, CircuitBreaker] = {}
+
 #: Status codes for a learner or block that the LMS does not have.
 GONE = frozenset({404, 410})
 
@@ -43,6 +51,9 @@ class CallbackBackend:
             raise TransientApplyError("The learner's state may not be saved yet.")
         points, maximum = _points(to_apply)
         body = write_reply(with_mark(to_apply.reply, points, maximum), score=points)
+        breaker = _breakers.setdefault(urlsplit(url).netloc, CircuitBreaker(PAUSE_SECONDS))
+        if not breaker.allows():
+            raise TransientApplyError("The LMS did not respond in time to another request.")
         try:
             with http_client.post(
                 url,
@@ -53,8 +64,12 @@ class CallbackBackend:
         except (InvalidSchema, InvalidURL, MissingSchema):
             # "from None": requests puts the URL with the learner's id into its messages.
             raise PermanentApplyError("The callback URL is not one.") from None
+        except Timeout as exc:
+            breaker.record_failure()
+            raise TransientApplyError(f"No answer: {type(exc).__name__}") from None
         except http_client.HTTP_ERRORS as exc:
             raise TransientApplyError(f"No answer: {type(exc).__name__}") from None
+        breaker.record_success()
         if status in GONE:
             raise PermanentApplyError(f"The LMS answered {status}.")
         if status != 200:
