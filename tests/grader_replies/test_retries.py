@@ -11,11 +11,13 @@ from tests.grader_replies.factories import (
     make_reply,
     make_state,
     make_submission,
+    received_signals,
 )
 from xqueue_bridge.data import ApplyResult, Dispatch
 from xqueue_bridge.grader_replies import api, retry
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
+from xqueue_bridge.signals import reply_applied
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,12 +67,24 @@ def test_applied_reply_is_in_the_ledger_with_its_points_and_its_submission(ada):
 
 
 def test_output_of_a_trial_run_is_not_in_the_ledger(ada):
-    """C25: it has no score."""
+    """C25, C121: it has no score, and its signal has none."""
     reply = make_reply(make_submission(ada, dispatch=Dispatch.UNGRADED_RESPONSE))
-    retry.mark_applied([(reply, ApplyResult(True))])
+    with received_signals(reply_applied) as received:
+        retry.mark_applied([(reply, ApplyResult(True))])
+    assert [each["points"] for each in received] == [None]
     reply.refresh_from_db()
     assert reply.status == Status.APPLIED
     assert not ScoreLedger.objects.exists()
+
+
+def test_signal_is_sent_again_only_with_other_points(ada):
+    """C121: a reply is applied again after it was overwritten, perhaps with other points."""
+    reply = make_reply(make_submission(ada))
+    with received_signals(reply_applied) as received:
+        for points in (1, 1, 0.5):
+            retry.mark_applied([(reply, ApplyResult(True, points, 1))])
+            reply.refresh_from_db()
+    assert [each["points"] for each in received] == [1, 0.5]
 
 
 def test_caller_gets_the_status_that_another_process_has_stored(ada):

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from tests.grader_replies import factories
+from xqueue_bridge.data import ApplyResult
+from xqueue_bridge.grader_replies import retry
 from xqueue_bridge.grader_replies.apply import apply_reply
 from xqueue_bridge.grader_replies.code_counts import count_codes
 from xqueue_bridge.grader_replies.models import ReceivedReply, ReplyCodeCount
@@ -165,3 +167,25 @@ class TestStored:
         stored.refresh_from_db()
         assert len(stored.codes) == len(warnings), "applied again, not warned again"
         assert set(ReplyCodeCount.objects.values_list("count", flat=True)) <= {1}
+
+    @pytest.mark.parametrize("score_given", [0, None])
+    def test_answer_without_points_gets_no_warning(self, score_given):
+        """C95: of 0 points no reply has all, and a reply without a score cannot exceed them."""
+        submission = factories.make_submission(factories.make_learner(), points={"a_2_1": 0})
+        reply = {"correct": False, "score_given": score_given}
+        stored = factories.make_reply(submission, **reply)
+        retry.mark_applied([(stored, ApplyResult(True, 0, 0))])
+        stored.refresh_from_db()
+        assert stored.codes == []
+
+    def test_warning_is_stored_with_its_own_reply(self):
+        """C95: replies of one batch keep their own warnings."""
+        ada = factories.make_learner()
+        first, second = (
+            factories.make_reply(factories.make_submission(ada, key), score_given=score)
+            for key, score in (("key-1", 1), ("key-2", 5))
+        )
+        retry.mark_applied([(each, ApplyResult(True, 1, 1)) for each in (first, second)])
+        codes = dict(ReceivedReply.objects.values_list("pk", "codes"))
+        assert codes[first.pk] == []
+        assert [each["code"] for each in codes[second.pk]] == ["score_above_maximum"]
