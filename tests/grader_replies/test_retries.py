@@ -6,6 +6,8 @@ import pytest
 from django.utils import timezone
 
 from tests.grader_replies.factories import (
+    BLOCK,
+    COURSE,
     OLD,
     make_learner,
     make_reply,
@@ -61,7 +63,8 @@ def test_applied_reply_is_in_the_ledger_with_its_points_and_its_submission(ada):
     retry.mark_applied([(reply, ApplyResult(True, 1, 2, "a" * 300))])
     [row] = ScoreLedger.objects.all()
     assert (row.earned, row.possible, row.attempt) == (1, 2, reply.submission_id)
-    assert (row.user_id, row.outcome) == (ada, "applied")
+    assert (row.user_id, row.course_key, row.usage_key) == (ada, COURSE, BLOCK)
+    assert row.outcome == "applied"
     reply.refresh_from_db()
     assert reply.answer_id == "a" * 255
 
