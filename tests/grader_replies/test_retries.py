@@ -64,7 +64,7 @@ def test_applied_reply_is_in_the_ledger_with_its_points_and_its_submission(ada):
     [row] = ScoreLedger.objects.all()
     assert (row.earned, row.possible, row.attempt) == (1, 2, reply.submission_id)
     assert (row.user_id, row.course_key, row.usage_key) == (ada, COURSE, BLOCK)
-    assert row.outcome == "applied"
+    assert (row.outcome, row.digest) == ("applied", reply.digest)
     reply.refresh_from_db()
     assert reply.answer_id == "a" * 255
 
