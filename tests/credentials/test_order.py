@@ -13,6 +13,7 @@ from django.utils import timezone
 from tests.credentials.factories import COURSE, make_due, row_of, store_grade
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import Fault
+from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.credentials import api, client, outbox
 from xqueue_bridge.credentials import send as sending
 from xqueue_bridge.credentials.models import GradeOutbox
@@ -111,6 +112,24 @@ def test_process_whose_claim_is_about_to_end_posts_nothing(credentials, ada, mon
     assert send_grade("ada", COURSE).outcome is Outcome.RETRY
     assert credentials.statuses == answers
     assert (row_of(ada).status, row_of(ada).last_error) == ("pending", "no time left")
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_grade_that_changes_before_the_claim_ends_is_due_at_once(credentials, ada, is_sent):
+    """SG80, SG81: whether the older grade was sent or refused, the newer one is pending."""
+    claimed, old = row_of(ada), PersistentCourseGrade.objects.get().stored_version
+    assert outbox.claim(claimed)
+    store_grade(ada, 0.95)
+    enqueue_grade(ada)
+    if is_sent:
+        assert not outbox.mark_sent(claimed, old)
+    else:
+        assert not outbox.mark_failed(claimed, "HTTP 400")
+    row = row_of(ada)
+    assert (row.status, row.attempts) == ("pending", 0)
+    assert row.next_attempt_at <= timezone.now()
+    assert row.last_error == ("" if is_sent else "HTTP 400")
+    assert row.sent_version == (old.version if is_sent else None)
 
 
 def test_sender_that_lost_its_claim_does_not_change_the_row(credentials, ada):
