@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -61,17 +62,18 @@ def run(scenario: Callable[[Gateway], Awaitable[None]], **options: Any) -> None:
     with_gateway(scenario, **{"LEARNER_EVENTS": True, **options})
 
 
-def test_learner_gets_the_grade_when_it_is_announced(ada, cookie, monkeypatch) -> None:
-    """The view's cache still has the former status at the first look after it."""
-    monkeypatch.setattr(status_stream, "AGAIN_SECONDS", 0.1)
+def test_learner_gets_the_grade_when_it_is_announced(ada, cookie) -> None:
+    """The view's cache has the former status at the first look after it, and not at the second."""
     number = Submission.objects.get().pk
 
     async def scenario(gateway: Gateway) -> None:
         request = stream(gateway, cookie)
         await eventually(lambda: len(events(request)) == 1)
         await in_thread(grade, number, 1)
+        began = time.monotonic()
         gateway._wake(f"learner {ada.pk}")
         response = await request.response()
+        assert time.monotonic() - began < status_stream.LONGEST_WAIT
         texts = [each["announcement"] for each in events(response)]
         assert [len(texts), texts[-1]] == [2, "1 of 1 points."]
         assert events(response)[-1]["refresh_seconds"] is None

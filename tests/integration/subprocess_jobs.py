@@ -49,8 +49,8 @@ def work_until_killed(broker: str, queue_name: str, moment: int, seconds: float)
 
 
 def prune_until_killed(moment: int, archive: bool) -> None:
-    """Prune submissions until ``moment``, in chunks of two."""
-    prune.CHUNK, prune.SHORTEST_PAUSE = 2, 0.0
+    """Prune submissions until ``moment``, in chunks of two, without a pause."""
+    prune.CHUNK, prune.SHORTEST_PAUSE, prune.LONGEST_PAUSE = 2, 0.0, 0.0
     die_at(moment)
     selection = submission_queue.Selection(timezone.now() - timedelta(days=365))
     for _ in submission_queue.prune_submissions(selection, archive=archive):

@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from xqueue_bridge.management.commands import xqueue_bridge_sweep
+from xqueue_bridge.worker import stop_signals
 from xqueue_bridge.worker.stop_signals import StopSignals
 
 LIMIT = 5.0
@@ -118,14 +119,22 @@ def stopped_while(work: Callable[[], object]) -> tuple[int, float]:
     return end_of(pid)
 
 
-def test_long_system_call_is_interrupted():
+@pytest.fixture
+def short_grace(monkeypatch) -> float:
+    """Shorten the grace period; test_process_in_a_c_function_is_ended waits for the whole one."""
+    monkeypatch.setattr(stop_signals, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(stop_signals, "LIMIT_SECONDS", 0.6)
+    return 0.3
+
+
+def test_long_system_call_is_interrupted(short_grace):
     """SG44: what sleeps or reads for minutes is ended by SystemExit."""
     code, seconds = stopped_while(lambda: time.sleep(60))
     assert code == 128 + signal.SIGTERM
-    assert 2 < seconds < LIMIT
+    assert short_grace / 2 < seconds < LIMIT
 
 
-def test_code_that_catches_everything_is_ended():
+def test_code_that_catches_everything_is_ended(short_grace):
     """SG44: the process exits from another thread."""
 
     def stubborn() -> None:
@@ -137,7 +146,7 @@ def test_code_that_catches_everything_is_ended():
 
     code, seconds = stopped_while(stubborn)
     assert code == 128 + signal.SIGTERM
-    assert 2 < seconds < LIMIT
+    assert short_grace / 2 < seconds < LIMIT
 
 
 def test_process_in_a_c_function_is_ended(tmp_path: Path):
@@ -197,7 +206,7 @@ def test_deferred_interrupt():
     assert done == ["started"]
 
 
-def test_block_that_ends_restores_the_handlers():
+def test_block_that_ends_restores_the_handlers(short_grace):
     former = signal.getsignal(signal.SIGTERM)
     threads = threading.active_count()
     with StopSignals() as stop:
