@@ -41,8 +41,13 @@ def _only_state(settings):
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
 
+def attempts_of(user_id: int) -> int:
+    return student_module.read_state(user_id, PROBLEM, COURSE)["attempts"]
+
+
 def test_grades_go_up_down_or_stay_and_the_report_says_so():
     learners = {name: graded(name, score)[0] for name, score in (("up", 0), ("down", 1))}
+    attempts = [attempts_of(each) for each in learners.values()]
     regrade = start()
     Regrade.objects.update(released_until=F("created_at") - timedelta(seconds=1))
     assert regrading.release_due() == 2
@@ -53,6 +58,7 @@ def test_grades_go_up_down_or_stay_and_the_report_says_so():
     assert outcomes(regrade) == {learners["up"]: "up", learners["down"]: "down"}
     assert (points_of(learners["up"]), points_of(learners["down"])) == (1, 0)
     assert state_of(learners["up"])["msg"] == "<p>new</p>"
+    assert [attempts_of(each) for each in learners.values()] == attempts
     regrade.refresh_from_db()
     assert regrade.status == "finished"
     item = RegradeItem.objects.get(user_id=learners["up"])
@@ -211,13 +217,13 @@ def test_failed_submission_is_graded_again():
     )
     assert queue.pull("python", None) is None
     graded("bob")
-    assert student_module.read_state(user_id, PROBLEM, COURSE)["attempts"] == 0
+    assert attempts_of(user_id) == 0
     regrade = start(only_failed=True)
     assert regrade.scope == "failed"
     grade_all_again(1)
     assert outcomes(regrade) == {user_id: "up"}
     assert state_of(user_id)["correctness"] == "correct"
-    assert student_module.read_state(user_id, PROBLEM, COURSE)["attempts"] == 1
+    assert attempts_of(user_id) == 1
 
 
 def test_pause_stops_releases_and_resume_continues():
