@@ -39,7 +39,14 @@ def week_of_history(settings) -> None:
     assert week.seed_week("demo-grader", "demo")
 
 
-def test_week_shows_each_kind_of_page_something(week_of_history):
+def test_week_of_history(week_of_history):
+    """It has rows for each kind of page, as the bridge writes them, and work goes on."""
+    check_each_kind_of_page_has_something()
+    check_rows_are_as_the_bridge_writes_them()
+    check_regrade_and_sampling_go_on()
+
+
+def check_each_kind_of_page_has_something() -> None:
     assert not week.seed_week("demo-grader", "demo")
     graded = Submission.objects.filter(queue_name="demo", status="answered")
     assert graded.count() == week.CLASSMATES * len(week.ANSWERED)
@@ -55,7 +62,7 @@ def test_week_shows_each_kind_of_page_something(week_of_history):
     assert Regrade.objects.get().author_id == User.objects.get(username=users.TEAM).pk
 
 
-def test_rows_of_the_week_are_as_the_bridge_writes_them(week_of_history):
+def check_rows_are_as_the_bridge_writes_them() -> None:
     """Each graded state has its reply's points, and waits for nothing; times are in order."""
     for row in Submission.objects.filter(queue_name="demo", status="answered"):
         assert row.created_at < row.leased_at < row.finished_at
@@ -72,7 +79,7 @@ def test_rows_of_the_week_are_as_the_bridge_writes_them(week_of_history):
         assert created[-1] == row.created_at
 
 
-def test_regrade_of_the_week_and_the_sampling_go_on(week_of_history):
+def check_regrade_and_sampling_go_on() -> None:
     assert regrading.release_due() == 1
     assert Submission.objects.filter(regrade_of__isnull=False, status="waiting").count() == 1
     assert metrics.take_samples() >= 0
