@@ -106,7 +106,9 @@ def test_record_has_no_text_and_no_secret_and_is_written_as_json(grader, caplog)
 def test_batch_has_a_record_of_each_reply(caplog) -> None:
     numbers = [submit_text(make_learner(f"learner {number}")) for number in range(3)]
     for number in numbers:
-        Submission.objects.filter(pk=number).update(status="answered", available_at=None)
+        Submission.objects.filter(pk=number).update(
+            status="answered", available_at=None, due_at=None
+        )
         ReceivedReply.objects.create(
             submission_id=number,
             source="put_result",
