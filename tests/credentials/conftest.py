@@ -9,18 +9,17 @@ import pytest
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.credentials.factories import make_learner, store_grade
 from tests.doubles.credentials import Credentials, running
-from xqueue_bridge.credentials.tokens import clear_token_cache
+from xqueue_bridge.credentials import tokens
 from xqueue_bridge.option_groups import CredentialsOptions
 
 
 @pytest.fixture
-def credentials(settings) -> Iterator[Credentials]:
-    """The service, and a host that is configured for it."""
-    clear_token_cache()
+def credentials(settings, monkeypatch) -> Iterator[Credentials]:
+    """The service, and a host that is configured for it and has no token yet."""
+    monkeypatch.setattr(tokens, "_tokens", {})
     with running() as service:
         settings.XQUEUE_BRIDGE = {"CREDENTIALS": service.settings}
         yield service
-    clear_token_cache()
 
 
 @pytest.fixture

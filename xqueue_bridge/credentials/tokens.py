@@ -38,12 +38,6 @@ def access_token(service: CredentialsOptions, *, instead_of: str | None = None) 
         return token
 
 
-def clear_token_cache() -> None:
-    """Clear the token cache of this process."""
-    with _fetching:
-        _tokens.clear()
-
-
 def _fetch(service: CredentialsOptions) -> tuple[str, float]:
     form = {
         "grant_type": "client_credentials",

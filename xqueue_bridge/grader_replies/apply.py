@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any, cast
 
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
@@ -13,6 +12,7 @@ from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import ReplyToApply
+from xqueue_bridge.db.work_item import WorkItemQuerySet
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies import batch, queries, retry
 from xqueue_bridge.grader_replies.backends.base import (
@@ -111,7 +111,7 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
             _attempt_skipped(reply, backend)
 
 
-def dead_replies() -> Any:
+def dead_replies() -> WorkItemQuerySet[ReceivedReply]:
     """Return the replies that ``retry_dead`` takes."""
     return ReceivedReply.objects.filter(status=Status.DEAD)
 
@@ -157,7 +157,7 @@ def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> bool:
         retry.mark_final(reply, Status.REJECTED, "there is no valid reply to apply")
         return False
     to_apply = reply_to_apply(reply)
-    if cast(Any, reply).is_replaced:
+    if reply.is_replaced:
         retry.defer_or_mark_stale(reply, to_apply)
         return False
     if not needs_lock:

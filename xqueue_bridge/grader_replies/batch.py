@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, cast
 
 from opaque_keys.edx.keys import UsageKey
 
@@ -39,14 +38,14 @@ def apply_in_batches(reply_ids: Collection[int], backend: BatchReplyBackend) -> 
 
 def _can_be_applied(reply: ReceivedReply) -> bool:
     is_regrade = reply.submission.regrade_of is not None  # its backend is another one
-    return bool(reply.message) and not cast(Any, reply).is_replaced and not is_regrade
+    return bool(reply.message) and not reply.is_replaced and not is_regrade
 
 
 def _batches(replies: Sequence[ReceivedReply]) -> Iterator[list[ReceivedReply]]:
     """Split replies into batches with one reply to a learner's block at most."""
     by_block: dict[tuple[int, UsageKey], list[ReceivedReply]] = {}
     for reply in replies:
-        submission: Any = reply.submission
+        submission = reply.submission
         by_block.setdefault((submission.user_id, submission.usage_key), []).append(reply)
     for nth_of_each_block in zip_longest(*by_block.values()):
         batch: list[ReceivedReply] = []

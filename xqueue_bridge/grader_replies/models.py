@@ -73,6 +73,9 @@ class ReceivedReply(WorkItem):
         help_text=_("The answer of the problem that it graded."),
     )
 
+    #: Whether a newer submission has the queue key; set by ``queries.with_submission``.
+    is_replaced: bool
+
     class Meta:
         verbose_name = _("received reply")
         verbose_name_plural = _("received replies")
