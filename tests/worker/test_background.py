@@ -192,6 +192,20 @@ def test_a_process_does_not_wait_long_for_a_job_that_hangs():
     assert "the sweeper does them" in ended.stderr
 
 
+def test_a_job_that_hangs_leaves_the_web_server_time_to_end():
+    """SG44: a process ends within five seconds of SIGTERM, of which its server needs one or two."""
+    ended = run_script("""
+        from xqueue_bridge.worker import background
+        thread = background.JobThread(lambda jobs: time.sleep(300))
+        thread.put([print])
+        began = time.monotonic()
+        thread.stop()
+        print(time.monotonic() - began, flush=True)
+        os._exit(0)
+    """)
+    assert 2.5 < float(ended.stdout) < 3.5
+
+
 def test_a_forked_process_has_a_thread_of_its_own():
     """C90: servers fork their workers; the child runs its own jobs, and none of its parent's."""
     ended = run_script("""

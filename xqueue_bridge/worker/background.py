@@ -29,8 +29,9 @@ ENOUGH = 50
 MAX_WAITING = 1_000
 #: Seconds without a job after which the thread ends and closes its database connections.
 IDLE_SECONDS = 60.0
-#: Seconds for which a process that ends waits for the jobs.
-STOP_SECONDS = 5.0
+#: Seconds for which a process that ends waits for the jobs. The web server needs some more to end
+#: within five seconds of SIGTERM.
+STOP_SECONDS = 3.0
 
 
 class JobThread:
