@@ -65,6 +65,8 @@ FUZZ = ["schemathesis==4.32.5"]
 
 SERVERS = ["psycopg[binary]>=3.2", "PyMySQL>=1.1", REDIS]
 CI = ["tox>=4.23"]
+# For the tests of the thread that runs jobs, in the processes of these servers.
+WEB_SERVERS = ["gunicorn>=23", "pyuwsgi>=2.0.28"]
 # `make benchmark`, with the extras test and servers.
 BENCHMARK = ["gunicorn>=23", "matplotlib>=3.9"]
 BROWSER = ["playwright>=1.50", "axe-playwright-python>=0.1.4"]
@@ -116,6 +118,7 @@ setup(
         "docs": DOCS,
         "ci": CI,
         "benchmark": BENCHMARK,
+        "web-servers": WEB_SERVERS,
     },
     entry_points={
         "console_scripts": ["xqueue-grader = xqueue_bridge.grader.cli:main"],
