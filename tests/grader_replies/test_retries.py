@@ -112,24 +112,24 @@ def test_caller_gets_the_status_that_another_process_has_stored(ada):
     }
 
 
-def test_questions_about_one_submission_read_no_reply_to_another(ada):
+def test_queries_about_one_submission_read_no_reply_to_another(ada):
     """C87, C127: another submission has an applied failure reply and a valid reply."""
-    other, asked = make_submission(ada), make_submission(ada, "key-2")
+    other, own = make_submission(ada), make_submission(ada, "key-2")
     system = json.dumps({"correct": None, "score": 0, "msg": "failed"})
     failure = make_reply(other, system, status=Status.APPLIED, next_attempt_at=None)
     valid = make_reply(other, status=Status.APPLIED, next_attempt_at=None)
-    make_reply(asked, status=Status.REJECTED, next_attempt_at=None)
-    make_reply(asked, system)
+    make_reply(own, status=Status.REJECTED, next_attempt_at=None)
+    make_reply(own, system)
     ReceivedReply.objects.filter(body=system).update(source="system")
     assert inbox.is_failure_applied(other.pk)
-    assert not inbox.is_failure_applied(asked.pk)
+    assert not inbox.is_failure_applied(own.pk)
     assert inbox.has_valid_reply(other.pk)
-    assert not inbox.has_valid_reply(asked.pk)
+    assert not inbox.has_valid_reply(own.pk)
     assert inbox.record_if_duplicate(other.pk, valid.body)
-    assert not inbox.record_if_duplicate(asked.pk, valid.body)
-    assert inbox.submissions_with_replies([asked.pk]) == (set(), {asked.pk})
-    inbox.cancel_failure_replies(asked.pk)
+    assert not inbox.record_if_duplicate(own.pk, valid.body)
+    assert inbox.submissions_with_replies([own.pk]) == (set(), {own.pk})
+    inbox.cancel_failure_replies(own.pk)
     assert ReceivedReply.objects.get(pk=failure.pk).status == Status.APPLIED
-    cancelled = ReceivedReply.objects.get(submission=asked, source="system")
+    cancelled = ReceivedReply.objects.get(submission=own, source="system")
     assert (cancelled.status, cancelled.next_attempt_at) == (Status.REJECTED, None)
     assert cancelled.last_error == "the submission was requeued"
