@@ -51,6 +51,7 @@ TEST = [
     "hypothesis>=6.120",
     "jsonschema>=4.23",
     "openapi-spec-validator>=0.7",
+    "opentelemetry-sdk>=1.27",
     "responses>=0.25",
     "time-machine>=2.16",
     "Babel>=2.16",

@@ -65,6 +65,24 @@ def submit_text(user_id: int) -> int:
     return submit(user_id, body=json.dumps({"student_response": ANSWER}))
 
 
+def unapplied_reply(submission_id: int) -> int:
+    """Store a submission's reply without an attempt to apply it; return the submission's id."""
+    Submission.objects.filter(pk=submission_id).update(
+        status="answered", available_at=None, due_at=None
+    )
+    ReceivedReply.objects.create(
+        submission_id=submission_id,
+        source="put_result",
+        body=GOOD_REPLY,
+        message="<p>ok</p>",
+        correct=True,
+        score_given=1,
+        received_at=timezone.now(),
+        next_attempt_at=timezone.now(),
+    )
+    return submission_id
+
+
 def expire(submission_id: int) -> None:
     rows = Submission.objects.filter(pk=submission_id)
     rows.update(available_at=F("created_at"), due_at=F("created_at"))
@@ -106,19 +124,7 @@ def test_record_has_no_text_and_no_secret_and_is_written_as_json(grader, caplog)
 def test_batch_has_a_record_of_each_reply(caplog) -> None:
     numbers = [submit_text(make_learner(f"learner {number}")) for number in range(3)]
     for number in numbers:
-        Submission.objects.filter(pk=number).update(
-            status="answered", available_at=None, due_at=None
-        )
-        ReceivedReply.objects.create(
-            submission_id=number,
-            source="put_result",
-            body=GOOD_REPLY,
-            message="<p>ok</p>",
-            correct=True,
-            score_given=1,
-            received_at=timezone.now(),
-            next_attempt_at=timezone.now(),
-        )
+        unapplied_reply(number)
     grader_replies.apply_due()
     assert [steps(caplog, number) for number in numbers] == [["queued", "applied"]] * 3
 

@@ -67,11 +67,9 @@ class LearnersBlock(Protocol):
     def usage_key(self) -> UsageKey: ...
 
 
-def about(block: LearnersBlock, queue_name: str) -> LogFields:
-    """Return the fields of a record about a learner's block and a queue."""
-    return LogFields(
-        queue_name=queue_name,
-        user_id=block.user_id,
-        course_key=block.course_key,
-        usage_key=block.usage_key,
+def about(block: LearnersBlock, queue_name: str | None = None) -> LogFields:
+    """Return the fields of a record about a learner's block, and a queue if it is named."""
+    fields = LogFields(
+        user_id=block.user_id, course_key=block.course_key, usage_key=block.usage_key
     )
+    return fields if queue_name is None else fields | LogFields(queue_name=queue_name)

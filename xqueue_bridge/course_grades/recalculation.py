@@ -30,6 +30,8 @@ from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.data import BlockScore
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.log_fields import LogFields
+from xqueue_bridge.tracing import annotate, traced
 
 #: How often a course that is published meanwhile is read before the work is left to the sweeper.
 MAX_READINGS = 6
@@ -68,6 +70,7 @@ def recalculate(
     return in_transaction(work)
 
 
+@traced("recalculate_grade")
 def recalculate_requested(
     user_id: int, course_key: CourseKey, *, debounce: bool = False, seen: int | None = None
 ) -> bool:
@@ -80,6 +83,7 @@ def recalculate_requested(
 
     Safe in several processes at once.
     """
+    annotate(LogFields(user_id=user_id, course_key=course_key))
     reject_stale = True
     try:
         for _ in range(MAX_READINGS):

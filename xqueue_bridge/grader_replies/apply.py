@@ -24,6 +24,7 @@ from xqueue_bridge.grader_replies.locks import LOCK_SECONDS, block_lock
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.queries import reply_to_apply
 from xqueue_bridge.log_fields import LogFields
+from xqueue_bridge.tracing import annotate, traced
 
 Status = ReceivedReply.Status
 
@@ -178,7 +179,9 @@ def _claim(reply: ReceivedReply) -> bool:
     return claimed
 
 
+@traced("apply_reply")
 def _apply(reply: ReceivedReply, to_apply: ReplyToApply, backend: ReplyBackend) -> None:
+    annotate(LogFields(submission_id=reply.submission_id, reply_id=reply.pk))
     try:
         result = backend.apply(
             to_apply,

@@ -12,6 +12,7 @@ from xqueue_bridge.data import ApplyResult, ReplyToApply
 from xqueue_bridge.grader_replies import queries, retry
 from xqueue_bridge.grader_replies.backends.base import BatchReplyBackend
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.tracing import traced
 
 #: Replies in one transaction; it locks as many rows of learner state until its end.
 BATCH_SIZE = 50
@@ -59,6 +60,7 @@ def _batches(replies: Sequence[ReceivedReply]) -> Iterator[list[ReceivedReply]]:
         yield batch
 
 
+@traced("apply_batch")
 def _apply_together(batch: Sequence[ReceivedReply], backend: BatchReplyBackend) -> set[int]:
     to_apply: list[ReplyToApply] = []
 

@@ -31,6 +31,7 @@ from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.protocol.codes import Code
 from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 from xqueue_bridge.signals import reply_applied
+from xqueue_bridge.tracing import add_event
 from xqueue_bridge.worker.backoff import backoff
 
 Status = ReceivedReply.Status
@@ -165,6 +166,7 @@ def schedule_retry_or_bury(reply: ReceivedReply, error: str, max_attempts: int) 
     """Schedule a retry, or mark the reply dead after ``max_attempts``."""
     extra = fields_of(reply, Step.RETRY)
     log.warning("Reply %s, attempt %s: %s", reply.pk, reply.attempts, error, extra=extra)
+    add_event(Step.RETRY, extra)
     if reply.attempts < max_attempts:
         _schedule_retry(reply, error)
     else:
@@ -193,14 +195,17 @@ def mark_final(reply: ReceivedReply, status: ReceivedReply.Status, error: str) -
 
 def log_applied(reply: ReceivedReply) -> None:
     """Log that a reply was applied; call it after the transaction."""
-    log.info("Reply %s applied", reply.pk, extra=fields_of(reply, Step.APPLIED))
+    extra = fields_of(reply, Step.APPLIED)
+    log.info("Reply %s applied", reply.pk, extra=extra)
+    add_event(Step.APPLIED, extra)
 
 
 def fields_of(reply: ReceivedReply, step: Step) -> LogFields:
     """Return the fields of a log record about an attempt to apply a reply."""
     submission = reply.submission
     known = LogFields(step=step, submission_id=submission.pk, reply_id=reply.pk)
-    return about(submission, submission.queue_name) | known
+    # Without the queue's name, which a client has made up if the reply came by a callback.
+    return about(submission) | known
 
 
 def _ledger_entry(

@@ -191,7 +191,7 @@ def _store(submission: Submission, result: ParsedResult) -> Receipt:
         "Submission %s got a reply (%s)",
         submission.pk,
         result.source,
-        extra=about(submission, submission.queue_name)
+        extra=about(submission)  # without the queue's name, which any client can make up
         | LogFields(step=Step.ANSWERED if is_valid else Step.REFUSED, submission_id=submission.pk),
     )
     if result.stopped:

@@ -21,6 +21,7 @@ from xqueue_bridge.submission_queue.grader_models import GraderPause
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.queue_models import QueueSettings
 from xqueue_bridge.submission_queue.states import Status, sources_of
+from xqueue_bridge.tracing import annotate
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ def log_pull(submission_id: int, queue_name: str, grader_id: int | None) -> None
     extra = LogFields(
         step=Step.PULLED, submission_id=submission_id, queue_name=queue_name, grader_id=grader_id
     )
+    annotate(extra)
     log.info("Submission %s leased to grader %s", submission_id, grader_id, extra=extra)
 
 

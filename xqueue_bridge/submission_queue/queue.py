@@ -28,6 +28,7 @@ from xqueue_bridge.submission_queue.portable_pull import available, pull_in_step
 from xqueue_bridge.submission_queue.postgres_pull import pull_at_once
 from xqueue_bridge.submission_queue.priorities import Standing, standing
 from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.tracing import annotate, traced
 from xqueue_bridge.worker.announce import QUEUE, announce
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ LENGTH_LIMIT = 1_000
 QUEUES_IN_STATEMENT = 100
 
 
+@traced("enqueue")
 def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
     """Store a submission for graders to pull; return the length of its queue, itself included.
 
@@ -70,13 +72,10 @@ def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
             content.delete()
         files.delete_files(stored)
         raise
-    log.info(
-        "Submission %s entered queue %s",
-        submission.pk,
-        submission.queue_name,
-        extra=about(new.target, submission.queue_name)
-        | LogFields(step=Step.QUEUED, submission_id=submission.pk),
-    )
+    extra = about(new.target, submission.queue_name)
+    extra |= LogFields(step=Step.QUEUED, submission_id=submission.pk)
+    log.info("Submission %s entered queue %s", submission.pk, submission.queue_name, extra=extra)
+    annotate(extra)
     announce(f"{QUEUE}{submission.queue_name}")
     return min(before.length + 1, LENGTH_LIMIT)
 
@@ -163,6 +162,7 @@ def give_back(pulled: PulledSubmission) -> bool:
     return bool(given_back)
 
 
+@traced("pull")
 def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
     """Lease the submission that is due first to a grader; return None if there is none for it.
 
@@ -170,6 +170,7 @@ def pull(queue_name: str, grader_id: int | None) -> PulledSubmission | None:
     queue is paused, or its own pulls from it are. Raise QueueContended if other graders claimed
     every submission in the windows read. Three statements, one for an empty queue; PostgreSQL: one.
     """
+    annotate(LogFields(queue_name=queue_name, grader_id=grader_id))
     limits = queue_options(queue_name)
     if connection.vendor == "postgresql":
         key = secrets.token_urlsafe(24)

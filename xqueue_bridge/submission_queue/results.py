@@ -39,6 +39,7 @@ from xqueue_bridge.submission_queue.parsed_result import (
 )
 from xqueue_bridge.submission_queue.pauses import count_invalid_reply
 from xqueue_bridge.submission_queue.states import Status, finished
+from xqueue_bridge.tracing import annotate, traced
 from xqueue_bridge.worker.backoff import backoff
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ FAILED = "Submission has failed"
 FAILED_AND_KEPT = "Submission has failed. The result is kept for the course staff"
 
 
+@traced("put_result")
 def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
     """Store a grader's result, and return what was changed in it.
 
@@ -67,6 +69,7 @@ def put_result(grader: Principal, fields: object) -> tuple[ReplyWarning, ...]:
         body = text_field(fields, "xqueue_body")
     except InvalidField as exc:
         raise RequestRefused(BAD_FORMAT) from exc
+    annotate(LogFields(submission_id=lease.submission_id, grader_id=grader.grader_id))
     parsed = parse_result(body)
     if parsed.reply is not None and filters.is_configured(filters.RESULT):
         parsed = _filtered(grader, lease, parsed)

@@ -18,6 +18,7 @@ from xqueue_bridge.lms.block import ProblemBlock, course_key
 from xqueue_bridge.lms.callback_url import read_dispatch
 from xqueue_bridge.log_fields import LogFields
 from xqueue_bridge.protocol.headers import parse_xheader
+from xqueue_bridge.tracing import traced
 from xqueue_bridge.xqueue_service import messages
 from xqueue_bridge.xqueue_service.submission_filter import filter_submission
 from xqueue_bridge.xqueue_service.toggles import use_edx_submissions_for_xqueue
@@ -48,6 +49,7 @@ class XQueueInterface:
         self._block = block
         self._use_submission_service = use_submission_service
 
+    @traced("send")
     def send_to_queue(
         self, header: str, body: str, files_to_upload: Iterable[object] | None = None
     ) -> tuple[int, str]:
