@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -164,7 +164,8 @@ class ReplyToApply:
 
     ``points`` maps answer ids to their maximum (empty when unknown). If ``score_is_fraction``,
     the grader's score is 0..1 of the answer's points instead of points. ``header`` is the LMS's
-    header as sent.
+    header as sent. ``age``, the time since ``sent_at``, is by the database's clock, which all hosts
+    share.
     """
 
     reply_id: int
@@ -175,6 +176,7 @@ class ReplyToApply:
     points: Mapping[str, float]
     score_is_fraction: bool
     sent_at: datetime
+    age: timedelta
     #: The bridge wrote the reply, because no grader could grade the answer.
     is_failure: bool = False
     submission_id: int = 0

@@ -145,6 +145,7 @@ def make_reply_to_apply(user_id: int = 7, **changes: Any) -> ReplyToApply:
         "points": {"a_2_1": 1},
         "score_is_fraction": False,
         "sent_at": timezone.now() - timedelta(seconds=10),
+        "age": timedelta(seconds=10),
     }
     return ReplyToApply(**{**fields, **changes})
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from tests.db.test_transactions import collision
@@ -38,6 +39,7 @@ from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.signals import reply_applied, reply_not_applied
+from xqueue_bridge.submission_queue.models import Submission
 
 Status = ReceivedReply.Status
 
@@ -65,10 +67,12 @@ def scripted(monkeypatch):
 
 
 def due_again(reply):
-    """Apply a reply at the time when it is due, as the sweeper does."""
+    """Let the time pass until a reply is due, and apply it, as the sweeper does."""
     reply.refresh_from_db()
-    with time_machine.travel(reply.next_attempt_at + timedelta(milliseconds=1), tick=False):
-        status = api.apply_reply(reply.pk)
+    wait = max(reply.next_attempt_at - timezone.now(), timedelta(0))
+    ReceivedReply.objects.filter(pk=reply.pk).update(next_attempt_at=F("next_attempt_at") - wait)
+    Submission.objects.filter(pk=reply.submission_id).update(created_at=F("created_at") - wait)
+    status = api.apply_reply(reply.pk)
     reply.refresh_from_db()
     return status
 
@@ -145,7 +149,9 @@ class TestState:
         status = api.apply_reply(reply.pk)
         while status == Status.PENDING:
             reply.refresh_from_db()
-            assert reply.next_attempt_at <= submission.created_at + timedelta(seconds=100)
+            submission.refresh_from_db()
+            # A second for the difference between two clocks' readings.
+            assert reply.next_attempt_at <= submission.created_at + timedelta(seconds=101)
             status = due_again(reply)
             assert reply.attempts < 12
         assert status == Status.STALE
@@ -363,17 +369,17 @@ class TestAttempts:
         pauses = []
         status = api.apply_reply(reply.pk)
         while status == Status.PENDING:
-            reply.refresh_from_db()
-            due = reply.next_attempt_at
+            now = timezone.now()
             status = due_again(reply)
             if reply.next_attempt_at:
-                pauses.append((reply.next_attempt_at - due).total_seconds())
+                pauses.append((reply.next_attempt_at - now).total_seconds())
         assert status == Status.DEAD
         assert reply.attempts == 24
         assert reply.last_error == "The LMS answered 503."
         assert timedelta(hours=3) < timedelta(seconds=sum(pauses)) < timedelta(hours=24)
         for n, pause in enumerate(pauses, start=2):
-            assert min(2.0**n, 3600) * 0.49 < pause < min(2.0**n, 3600) * 1.01
+            # A second for the attempt itself.
+            assert min(2.0**n, 3600) * 0.49 < pause < min(2.0**n, 3600) + 1
         assert len({round(pause / min(2.0**n, 3600), 3) for n, pause in enumerate(pauses, 2)}) > 5
 
     def test_permanent_error_is_retried_three_times(self, ada, scripted):
@@ -945,3 +951,19 @@ class TestConcurrency:
         assert max(most) == 1
         assert len(most) == 8
         assert set(ReceivedReply.objects.values_list("status", flat=True)) == {Status.APPLIED}
+
+
+@pytest.mark.parametrize("skew", [timedelta(minutes=-10), timedelta(minutes=10)])
+@pytest.mark.django_db(transaction=True)
+def test_early_reply_waits_whatever_this_clock_says(skew, settings):
+    """C111: only the database's clock says how old a submission is."""
+    settings.XQUEUE_BRIDGE = {"STALE_AFTER_SECONDS": 120}
+    reply = make_reply(make_submission(make_learner()))
+    loaded = queries.with_submission().get(pk=reply.pk)
+    loaded.read_at = loaded.submission.created_at + timedelta(seconds=5)
+    with time_machine.travel(timezone.now() + skew, tick=False):
+        now = timezone.now()
+        retry.defer_or_mark_stale(loaded, queries.reply_to_apply(loaded))
+    loaded.refresh_from_db()
+    assert loaded.status == Status.PENDING
+    assert now < loaded.next_attempt_at <= now + timedelta(seconds=115)

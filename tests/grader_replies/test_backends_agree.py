@@ -76,6 +76,7 @@ def to_apply_of(submission: Submission, reply: dict[str, Any], is_fraction: bool
         points=submission.content.points,
         score_is_fraction=is_fraction,
         sent_at=submission.created_at,
+        age=timedelta(seconds=10),
     )
 
 

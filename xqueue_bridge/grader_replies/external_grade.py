@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from xqueue_bridge.data import ExternalGrade, GraderReply, ReplyToApply
+from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies.backends.base import with_mark
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import write_reply
@@ -17,9 +18,8 @@ def external_grade(reply_id: int, max_points: float | None = None) -> ExternalGr
     If the backend could not know the points (``callback``), they are the grader's own, and the
     possible points at least those. Raise ReceivedReply.DoesNotExist.
     """
-    reply = (
-        ReceivedReply.objects.select_related("submission__content").defer("body").get(pk=reply_id)
-    )
+    rows = ReceivedReply.objects.select_related("submission__content").defer("body")
+    reply = rows.annotate(read_at=DatabaseNow()).get(pk=reply_id)
     if reply.source in ReceivedReply.FAILURES:
         return None
     applied = reply_to_apply(reply)

@@ -14,18 +14,23 @@ from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.conf import queue_options
 from xqueue_bridge.data import GraderReply, ReplyToApply
+from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies.models import ReceivedReply
 
 Status = ReceivedReply.Status
 
 
-@cache
 def with_submission() -> QuerySet[ReceivedReply]:
     """Return all replies, with what applying them needs of their submissions.
 
-    ``is_replaced`` says whether a newer submission has the reply's queue key. The learner's answer
-    and the reply's raw body and tests are not read.
+    ``read_at`` is the database's time. ``is_replaced`` says whether a newer submission has the
+    reply's queue key. The learner's answer and the reply's raw body and tests are not read.
     """
+    return _with_submission().annotate(read_at=DatabaseNow())
+
+
+@cache
+def _with_submission() -> QuerySet[ReceivedReply]:
     wide = (
         "body",
         "tests",
@@ -75,7 +80,7 @@ def next_for_same_block(reply: ReceivedReply, tried: Collection[int]) -> Receive
 
 
 def reply_to_apply(reply: ReceivedReply) -> ReplyToApply:
-    """Return what a backend gets of a stored reply."""
+    """Return what a backend gets of a stored reply, which was read with ``read_at``."""
     submission = reply.submission
     score = reply.score_given or 0
     return ReplyToApply(
@@ -92,6 +97,7 @@ def reply_to_apply(reply: ReceivedReply) -> ReplyToApply:
         points=submission.content.points,
         score_is_fraction=queue_options(submission.queue_name).SCORE_SCALE == "fraction",
         sent_at=submission.created_at,
+        age=cast(Any, reply).read_at - submission.created_at,
         is_failure=reply.source in ReceivedReply.FAILURES,
         submission_id=submission.pk,
     )
@@ -223,8 +229,10 @@ def is_replaced() -> Exists:
     Without a join, which MySQL allows in no UPDATE.
     """
     submission: Any = cast(Any, ReceivedReply.submission).field.related_model
-    same = ("user_id", "usage_key", "dispatch", "queue_key", "transport")
+    same = ("user_id", "usage_key", "dispatch", "queue_key")
+    # Any client can make a callback store a row, so that row replaces no answer in the table.
+    is_answer = Q(transport=OuterRef("transport")) | ~Q(transport=submission.Transport.LEGACY)
     newer = submission.objects.filter(
-        **{field: OuterRef(field) for field in same}, id__gt=OuterRef("pk")
+        is_answer, **{field: OuterRef(field) for field in same}, id__gt=OuterRef("pk")
     )
     return Exists(submission.objects.filter(Exists(newer), pk=OuterRef("submission_id")))

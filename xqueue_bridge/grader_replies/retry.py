@@ -152,12 +152,12 @@ def _send_applied_on_commit(reply: ReceivedReply, result: ApplyResult) -> None:
 
 def defer_or_mark_stale(reply: ReceivedReply, to_apply: ReplyToApply) -> None:
     """Schedule a retry if the state may not be saved yet; after the grace period mark stale."""
-    grace_ends = to_apply.sent_at + timedelta(seconds=options().STALE_AFTER_SECONDS)
+    grace = timedelta(seconds=options().STALE_AFTER_SECONDS) - to_apply.age
     if reply.status == Status.APPLIED:
         mark_final(reply, Status.APPLIED, "")
-    elif timezone.now() < grace_ends:
+    elif grace > timedelta(0):
         error = "the learner's state does not wait for it yet"
-        _schedule_retry(reply, error, not_after=grace_ends)
+        _schedule_retry(reply, error, not_after=timezone.now() + grace)
     else:
         mark_final(reply, Status.STALE, "the learner's state does not wait for it")
 

@@ -18,6 +18,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from xqueue_bridge.data import Target, XHeader
+from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.log_fields import LogFields, Step, about
@@ -113,7 +114,7 @@ def create_legacy_submission(
     transport: Submission.Transport = Submission.Transport.LEGACY,
 ) -> Submission:
     """Create the row of a submission that was sent through a legacy XQueue server."""
-    now = timezone.now()
+    now = DatabaseNow()
     content = SubmissionContent.objects.create(header=header.text, body="")
     return Submission.objects.create(
         content=content,

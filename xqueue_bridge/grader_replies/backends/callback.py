@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
-from django.utils import timezone
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, Timeout
 
 from xqueue_bridge import http_client
@@ -47,7 +46,7 @@ class CallbackBackend:
     def apply(self, to_apply: ReplyToApply, on_applied: OnApplied) -> ApplyResult:
         """Post a reply: the original header, and the reply sanitised and clamped."""
         url = _callback_url(to_apply)
-        if timezone.now() - to_apply.sent_at < HOLD:
+        if to_apply.age < HOLD:
             raise TransientApplyError("The learner's state may not be saved yet.")
         points, maximum = _points(to_apply)
         body = write_reply(with_mark(to_apply.reply, points, maximum), score=points)
