@@ -27,6 +27,7 @@ BROWSER_TESTS = [
     "test_course_team_browser.py",
     "test_events_browser.py",
     "test_learner_browser.py",
+    "test_operators_browser.py",
     "test_screenshots.py",
 ]
 collect_ignore = [] if importlib.util.find_spec("playwright") else BROWSER_TESTS

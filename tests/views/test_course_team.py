@@ -408,9 +408,14 @@ def test_list_of_problems_is_sorted_and_has_a_csv_file(team):
 
     assert names() == ["lists", "loops"]
     assert names(order="desc") == ["loops", "lists"]
-    assert names(sort="total") == names(sort="failed") == ["loops", "lists"]
-    assert names(sort="total", order="desc") == ["lists", "loops"]
+    for column in ("submissions", "failed"):
+        assert names(sort=column, order="asc") == ["loops", "lists"]
+    assert names(sort="submissions", order="desc") == ["lists", "loops"]
     assert names(sort="x") == ["lists", "loops"]
+    assert names(problem="loop") == ["loops"]
+    assert len(text_of(team.get(f"{ROOT}/problems.csv", {"problem": "loop"})).splitlines()) == 2
+    for path in (PROBLEMS, f"{ROOT}/problems.csv"):
+        assert team.get(path, {"problem": "x" * 256}).status_code == 422
     head, first, _second = csv.reader(io.StringIO(text_of(team.get(f"{ROOT}/problems.csv"))[1:]))
     assert dict(zip(head, first, strict=True)) == {
         "problem": str(OTHER_PROBLEM),

@@ -71,6 +71,16 @@ def test_end_leaves_submissions_that_came_after_the_preview(client, operator) ->
     ]
 
 
+def test_page_of_a_queue_whose_submissions_were_all_moved_away_says_so(client, operator) -> None:
+    """The name was mistyped: nothing but the action is left of the queue."""
+    enqueue(2)
+    response = client.post(URL, {"action": "move", "queue": "python", "to": "java"})
+    page = client.get(response.url)
+    assert page.status_code == 200
+    assert "<bdi>java</bdi>" in page.content.decode()
+    assert client.get(PAGE, {"queue": "unknown"}).status_code == 404
+
+
 def test_move_first_asks_for_the_other_queue(client, operator) -> None:
     enqueue(1)
     page = client.get(URL, {"action": "move", "queue": "python"}).content.decode()

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_list_or_404, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -147,7 +147,7 @@ def queues_csv(request: HttpRequest) -> HttpResponse:
 def queue_history(request: HttpRequest) -> HttpResponse:
     """Show the last day of the queue that ``?queue=`` names, and the actions of operators.
 
-    404 if it has neither samples, nor submissions, nor is it paused.
+    404 if it has neither samples, nor submissions, nor actions, nor is it paused.
     """
     now, name = timezone.now(), request.GET.get("queue", "")
     found, paused_at = _last_day(name, now)
@@ -191,5 +191,6 @@ def _last_day(name: str, now: datetime) -> tuple[list[Interval], datetime | None
     samples = metrics.samples_of(name, now - SPAN - STEP)
     paused_at = submission_queue.paused_queues().get(name)
     if not (samples or paused_at or submission_queue.is_used(name)):
-        raise Http404
+        # All of its submissions may have been moved away: its page says so.
+        get_list_or_404(OperatorAction.objects.filter(queue_name=name)[:1])
     return intervals(samples, now), paused_at

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
+from xqueue_bridge.views.course_team.filters import MAX_TEXT
 from xqueue_bridge.views.course_team.statistics import (
     Bin,
     ProblemCount,
     problems_of,
     statistics_of,
 )
-from xqueue_bridge.views.course_team.tables import csv_response, header
+from xqueue_bridge.views.tables import Column, table_context, table_csv
 
-CSV_HEADER = ("problem", "submissions", "failed")
-#: Column of the list -> what it is sorted by.
-SORTS: dict[str, Callable[[ProblemCount], tuple[object, ...]]] = {
-    "problem": lambda row: (str(row.usage_key),),
-    "total": lambda row: (row.total, str(row.usage_key)),
-    "failed": lambda row: (row.failed, str(row.usage_key)),
-}
+COLUMNS = (
+    Column("problem", _("Problem"), lambda row: str(row.usage_key)),
+    Column("submissions", _("Submissions"), lambda row: row.total, is_descending=True),
+    Column("failed", _("Failed"), lambda row: row.failed, is_descending=True),
+)
 #: Pixels of the chart.
 ROW, TOP = 28, 4
 
@@ -42,39 +42,41 @@ class ScoreBar:
     text_y: int
 
 
+class ProblemFilter(forms.Form):
+    """The search form of the problems."""
+
+    problem = forms.CharField(
+        label=_("Problem"), required=False, max_length=MAX_TEXT, help_text=_("a part of its key")
+    )
+
+    def problems(self, course: TeamCourse) -> list[ProblemCount]:
+        """Return the problems that the form selects, all if it is invalid; one statement."""
+        part = self.cleaned_data.get("problem", "").casefold()
+        found = problems_of(course.course_key)
+        return [each for each in found if part in str(each.usage_key).casefold()]
+
+
 @course_staff_required
 @require_GET
 def problems(request: HttpRequest, course: TeamCourse) -> HttpResponse:
-    """List the problems of a course that have submissions: ``?sort=&order=``.
+    """List the problems of a course that have submissions: ``?problem=&sort=&order=&after=``.
 
     One statement and the course's.
     """
-    rows = problems_of(course.course_key)
-    sort = request.GET.get("sort", "problem")
-    if sort not in SORTS:
-        sort = "problem"
-    is_descending = request.GET.get("order", "asc") == "desc"
-    rows.sort(key=SORTS[sort], reverse=is_descending)
-    order = {"sort": sort, "order": "desc" if is_descending else "asc"}
-    columns = [("problem", _("Problem")), ("total", _("Submissions")), ("failed", _("Failed"))]
-    context = {
-        "course": course,
-        "rows": rows,
-        "headers": [
-            header(column, name, {}, order, descending=("total", "failed"))
-            for column, name in columns
-        ],
-    }
-    return render(request, "xqueue_bridge/problems.html", context)
+    form = ProblemFilter(request.GET)
+    status = 200 if form.is_valid() else 422
+    context = {"course": course, **table_context(request, form, form.problems(course), COLUMNS)}
+    return render(request, "xqueue_bridge/problems.html", context, status=status)
 
 
 @course_staff_required
 @require_GET
 def problems_csv(request: HttpRequest, course: TeamCourse) -> HttpResponse:
-    """Send the problems of a course, by usage key, as a CSV file."""
-    rows = problems_of(course.course_key)
-    lines = [(str(each.usage_key), str(each.total), str(each.failed)) for each in rows]
-    return csv_response("problems", course.course_key, iter([CSV_HEADER, *lines]))
+    """Send the selected problems of a course as a CSV file."""
+    form = ProblemFilter(request.GET)
+    if not form.is_valid():
+        return HttpResponse(status=422)
+    return table_csv("problems", course.course_key, form.problems(course), COLUMNS)
 
 
 @course_staff_required
@@ -84,7 +86,7 @@ def problem(request: HttpRequest, course: TeamCourse, usage_id: str) -> HttpResp
     try:
         usage_key = UsageKey.from_string(usage_id)
     except InvalidKeyError:
-        raise Http404(_("This course has no such problem.")) from None
+        raise Http404(gettext("This course has no such problem.")) from None
     found = statistics_of(course.course_key, usage_key)
     context = {
         "course": course,
