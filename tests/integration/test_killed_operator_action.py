@@ -86,7 +86,7 @@ def changed(action: str, ids: list[int]) -> int:
     open_ = rows.filter(status=Status.WAITING, due_at__isnull=False)
     assert failed.count() + open_.count() == len(ids)
     if action == "end":
-        failures = ReceivedReply.objects.filter(submission__in=ids, source="system")
+        failures = ReceivedReply.objects.filter(submission__in=ids, source="operator")
         assert failures.count() == failed.count(), "a learner is told once, and only of the end"
         return failed.count()
     return open_.count()

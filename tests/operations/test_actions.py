@@ -101,7 +101,7 @@ def test_end_of_a_submission_whose_lease_has_expired_refuses_the_late_result() -
     Submission.objects.update(available_at=Submission.objects.get().created_at)
     assert operations.begin(Order("end", "python", (pk,))).changed == 1
     assert grader.put(lease.header, GOOD_REPLY)["return_code"] == 1
-    assert [reply.source for reply in ReceivedReply.objects.all()] == ["system"]
+    assert [reply.source for reply in ReceivedReply.objects.all()] == ["operator"]
 
 
 def test_purge_of_a_queue_leaves_what_came_after_the_preview() -> None:
@@ -174,7 +174,7 @@ def test_graders_and_an_operator_who_ends_all_at_once_leave_one_outcome_each() -
     assert OperatorAction.objects.get().changed == len(ended)
     sources = ReceivedReply.objects.values_list("submission_id", "source")
     assert sorted(sources) == sorted(
-        [(pk, "put_result") for pk in graded] + [(pk, "system") for pk in ended]
+        [(pk, "put_result") for pk in graded] + [(pk, "operator") for pk in ended]
     )
 
 

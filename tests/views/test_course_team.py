@@ -19,6 +19,7 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms.course_staff import group_name
 from xqueue_bridge.regrading.models import Regrade
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
+from xqueue_bridge.views import tables
 from xqueue_bridge.views.course_team import filters, regrades, statistics
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -167,7 +168,7 @@ def test_invalid_filter_is_an_error_at_its_field(team, field):
 @pytest.mark.parametrize("sort", list(filters.SORTS))
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_pages_contain_each_row_once(team, monkeypatch, sort, order):
-    monkeypatch.setattr(filters, "PAGE_SIZE", 2)
+    monkeypatch.setattr(tables, "PAGE_SIZE", 2)
     for n in range(5):
         graded(f"learner {n}")
     query, seen = f"?sort={sort}&order={order}", []

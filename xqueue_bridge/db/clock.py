@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db.models import DateTimeField, Func, Value
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from django.db.models.sql.compiler import SQLCompiler, _AsSqlType
 
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def process_now() -> datetime:
+    """Return this process's time, which is the database's on SQLite."""
+    return timezone.now()
 
 
 class DatabaseNow(Func):
@@ -27,7 +32,7 @@ class DatabaseNow(Func):
     def __init__(self, offset: timedelta = timedelta(0)) -> None:
         super().__init__()
         self.offset = offset
-        self._here = timezone.now()
+        self._here = process_now()
 
     def plus(self, offset: timedelta) -> Self:
         """Return the same time plus an offset."""

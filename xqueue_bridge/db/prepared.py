@@ -13,9 +13,8 @@ from typing import Any, Self
 from django.db import connection
 from django.db.models import Expression, QuerySet
 from django.db.models.sql import UpdateQuery
-from django.utils import timezone
 
-from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.clock import DatabaseNow, process_now
 
 
 class Parameter(Expression):
@@ -74,7 +73,7 @@ class Prepared:
 
     def _given(self, values: Mapping[str, object]) -> list[Any]:
         given: list[Any] = []
-        now = timezone.now()  # once, as other databases read their clock
+        now = process_now()  # once, as other databases read their clock
         for each in self.parameters:
             if isinstance(each, Parameter):
                 given.append(values[each.name])

@@ -14,6 +14,9 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 M = TypeVar("M", bound=Model)
 
+#: Characters of a key or a name.
+MAX_TEXT = 255
+
 
 class CourseKeyField(forms.CharField):
     """A course key."""

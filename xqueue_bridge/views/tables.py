@@ -1,22 +1,25 @@
-"""Tables of operators: sorted, filtered, paged by the query of the URL, and exported as CSV."""
+"""Tables that are sorted, filtered and paged by the query of the URL, and exported as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import csv
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.db.models import IntegerField, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.utils.functional import Promise
 
 from xqueue_bridge.db.batches import by_key
-from xqueue_bridge.views.course_team.filters import PAGE_SIZE, Page, read_page
-from xqueue_bridge.views.course_team.tables import csv_response, header, query, read_number
+from xqueue_bridge.protocol.fields import is_valid_text
+from xqueue_bridge.views.gradebook_csv import BYTE_ORDER_MARK, Echo, safe
 
+PAGE_SIZE = 50
 #: Rows of a CSV file.
 MAX_ROWS = 100_000
 
@@ -37,6 +40,16 @@ class Column:
 
 
 Rows = Sequence[Any] | QuerySet[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of rows in an order, and the cursor of the next one ("" for the last)."""
+
+    rows: list[Any]
+    sort: str
+    descending: bool
+    next: str
 
 
 def table_context(
@@ -106,3 +119,100 @@ def _page(rows: Rows, columns: Sequence[Column], given: QueryDict) -> Page:
     end = begin + PAGE_SIZE
     following = str(end) if len(ordered) > end else ""
     return Page(ordered[begin:end], column.name, descending, following)
+
+
+def read_page(rows: QuerySet[Any], query: QueryDict, sorts: Mapping[str, str]) -> Page:
+    """Return the page that ``?sort=&order=&after=`` names; unknown values are ignored.
+
+    Without ``sort`` the first of ``sorts`` is taken, which is the primary key. One statement, which
+    starts after the last row of the page before and not at an offset.
+    """
+    first = next(iter(sorts))
+    sort = query.get("sort", first)
+    if sort not in sorts:
+        sort = first
+    descending = query.get("order", "desc" if sort == first else "asc") != "asc"
+    field, sign = sorts[sort], "-" if descending else ""
+    order = [f"{sign}pk"] if field == "pk" else [f"{sign}{field}", f"{sign}pk"]
+    found = list(
+        _after(rows, field, descending, query.get("after", "")).order_by(*order)[: PAGE_SIZE + 1]
+    )
+    page = found[:PAGE_SIZE]
+    cursor = ""
+    if len(found) > PAGE_SIZE:
+        last = page[-1]
+        value = attrgetter(field.replace("__", "."))(last)
+        cursor = f"{last.pk}" if field == "pk" else f"{last.pk}.{value}"
+    return Page(page, sort, descending, cursor)
+
+
+def _after(rows: QuerySet[Any], field: str, descending: bool, cursor: str) -> QuerySet[Any]:
+    pk, _dot, value = cursor.partition(".")
+    if not (is_valid_text(cursor) and pk.isascii() and pk.isdigit() and len(pk) < 19):
+        return rows
+    than = "lt" if descending else "gt"
+    beyond = Q(**{f"pk__{than}": int(pk)})
+    if field == "pk":
+        return rows.filter(beyond)
+    column = None if "__" in field else rows.model._meta.get_field(field)
+    is_number = value.isascii() and value.isdigit() and len(value) < 19
+    if isinstance(column, IntegerField) and not is_number:
+        return rows
+    return rows.filter(Q(**{f"{field}__{than}": value}) | Q(beyond, **{field: value}))
+
+
+def csv_response(name: str, key: object, lines: Iterator[Sequence[str]]) -> HttpResponse:
+    """Return a streamed CSV file whose cells no spreadsheet reads as formulas."""
+    writer = csv.writer(Echo())
+
+    def texts() -> Iterator[str]:
+        yield BYTE_ORDER_MARK
+        for line in lines:
+            yield writer.writerow([safe(cell) for cell in line])
+
+    file_name = "".join(c if c.isalnum() or c in "._-" else "_" for c in f"{name}_{key}")
+    headers = {
+        "Content-Disposition": f'attachment; filename="{file_name}.csv"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    response: HttpResponse = StreamingHttpResponse(  # type: ignore[assignment]
+        texts(), content_type="text/csv; charset=utf-8", headers=headers
+    )
+    return response
+
+
+def query(values: dict[str, str], **more: object) -> str:
+    """Return the query of a link, "?" included."""
+    found = QueryDict(mutable=True)
+    found.update({name: str(value) for name, value in {**values, **more}.items() if value})
+    return f"?{found.urlencode()}"
+
+
+def header(
+    sort: str,
+    name: str,
+    chosen: dict[str, str],
+    order: dict[str, str],
+    *,
+    descending: Collection[str] = (),
+) -> dict[str, str]:
+    """Return the head of a column: its name, and a link if the table can be sorted by it.
+
+    ``order`` has the ``sort`` and ``order`` of the table. Columns in ``descending`` begin with
+    the highest value.
+    """
+    if not sort:
+        return {"name": name}
+    is_sorted = order["sort"] == sort
+    reverse = {"asc": "desc", "desc": "asc"}[order["order"]]
+    first = "desc" if sort in descending else "asc"
+    return {
+        "name": name,
+        "sorted": order["order"] if is_sorted else "",
+        "query": query(chosen, sort=sort, order=reverse if is_sorted else first),
+    }
+
+
+def read_number(text: str) -> int:
+    """Return the number of a row in a URL or form; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

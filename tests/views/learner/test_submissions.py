@@ -31,7 +31,7 @@ from xqueue_bridge.lms.course_staff import group_name
 from xqueue_bridge.submission_queue import finish, queue
 from xqueue_bridge.submission_queue.api import AnswerStatus, Stage
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.views.course_team import filters
+from xqueue_bridge.views import tables
 from xqueue_bridge.views.learner import problems
 from xqueue_bridge.views.learner.answers import shown
 
@@ -162,7 +162,7 @@ def test_table_is_filtered_and_sorted(client, ada):
 @pytest.mark.parametrize("sort", ["sent", "problem", "status"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_pages_contain_each_row_once(client, ada, monkeypatch, sort, order):
-    monkeypatch.setattr(filters, "PAGE_SIZE", 2)
+    monkeypatch.setattr(tables, "PAGE_SIZE", 2)
     for n in range(5):
         submit(ada.pk, usage_key=(PROBLEM, OTHER_PROBLEM)[n % 2])
     query, seen = f"?sort={sort}&order={order}", []

@@ -14,13 +14,13 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
-from xqueue_bridge.views.course_team.filters import MAX_TEXT
 from xqueue_bridge.views.course_team.statistics import (
     Bin,
     ProblemCount,
     problems_of,
     statistics_of,
 )
+from xqueue_bridge.views.form_fields import MAX_TEXT
 from xqueue_bridge.views.tables import Column, table_context, table_csv
 
 COLUMNS = (

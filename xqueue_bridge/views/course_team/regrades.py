@@ -18,10 +18,10 @@ from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.regrading.api import Regrade, RegradeItem
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
 from xqueue_bridge.views.course_team.regrade_form import RegradeForm
-from xqueue_bridge.views.course_team.tables import csv_response, query, read_number
 from xqueue_bridge.views.decorators import current_user_id
 from xqueue_bridge.views.formatting import format_points
 from xqueue_bridge.views.learners import learners_by_id
+from xqueue_bridge.views.tables import csv_response, query, read_number
 
 #: Learners whose grade could fall that the preview names.
 MAX_NAMES = 20

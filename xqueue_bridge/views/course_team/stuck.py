@@ -14,8 +14,8 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.stuck_answers import api as stuck_answers
 from xqueue_bridge.stuck_answers.api import Outcome, StuckAnswer
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
-from xqueue_bridge.views.course_team.tables import csv_response, query, read_number
 from xqueue_bridge.views.learners import Learner, learners_by_id
+from xqueue_bridge.views.tables import csv_response, query, read_number
 
 #: Rows of a POST, and scans of the CSV file.
 MAX_ROWS, MAX_SCANS = 200, 100

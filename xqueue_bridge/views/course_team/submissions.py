@@ -15,10 +15,10 @@ from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
-from xqueue_bridge.views.course_team.filters import SubmissionFilter, read_page
-from xqueue_bridge.views.course_team.tables import csv_response, header, query
+from xqueue_bridge.views.course_team.filters import SORTS, SubmissionFilter
 from xqueue_bridge.views.formatting import format_points
 from xqueue_bridge.views.learners import Learner, learners_by_id
+from xqueue_bridge.views.tables import csv_response, header, query, read_page
 
 #: Rows of the CSV file.
 MAX_ROWS = 100_000
@@ -45,7 +45,7 @@ def submissions(request: HttpRequest, course: TeamCourse) -> HttpResponse:
     if not form.is_valid():
         context = {"course": course, "form": form, "rows": [], "headers": []}
         return render(request, "xqueue_bridge/submissions.html", context, status=422)
-    page = read_page(form.submissions(course.course_key), request.GET)
+    page = read_page(form.submissions(course.course_key), request.GET, SORTS)
     chosen = {name: request.GET[name] for name in form.fields if request.GET.get(name)}
     order = {"sort": page.sort, "order": "desc" if page.descending else "asc"}
     columns = [("sent", _("Sent")), ("learner", _("Learner")), ("", _("Problem"))]

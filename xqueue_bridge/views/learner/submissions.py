@@ -19,13 +19,12 @@ from xqueue_bridge.lms import capa
 from xqueue_bridge.submission_queue.api import answers_of, statuses_of
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
-from xqueue_bridge.views.course_team.filters import MAX_TEXT, read_page
-from xqueue_bridge.views.course_team.tables import csv_response, header, query
 from xqueue_bridge.views.decorators import current_user_id, login_required
-from xqueue_bridge.views.form_fields import CourseKeyField, UsageKeyField
+from xqueue_bridge.views.form_fields import MAX_TEXT, CourseKeyField, UsageKeyField
 from xqueue_bridge.views.formatting import format_points
 from xqueue_bridge.views.learner.answers import ShownAnswer, shown
 from xqueue_bridge.views.learner.problems import describe_problems
+from xqueue_bridge.views.tables import csv_response, header, query, read_page
 
 #: Characters of the answer that the page shows.
 MAX_ANSWER = 100_000
