@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from common.djangoapps.student.tests.factories import CourseEnrollmentFactory, UserFactory
-from django.db.models.signals import post_save
 from django.test import Client, override_settings
 from lms.djangoapps.courseware.models import StudentModule
 
@@ -18,6 +17,7 @@ from tests.lms.inside.olx import OLX
 from tests.lms.inside.test_backends import use_the_platform_s_service
 from tests.lms.stock_watcher import stock_watcher
 from xqueue_bridge.grader_replies.models import ReceivedReply
+from xqueue_bridge.signals import reply_received
 from xqueue_bridge.submission_queue.models import Submission
 
 LEARNERS = 10
@@ -46,11 +46,11 @@ class StockWatcherTest(LiveCourseTestCase):
         """Run the watcher until it has answered all, then apply the replies."""
         answered = threading.Semaphore(0)
 
-        def count(created: bool, **kwargs: Any) -> None:
+        def count(**kwargs: Any) -> None:
             answered.release()
 
-        post_save.connect(count, sender=ReceivedReply)
-        self.addCleanup(post_save.disconnect, count, sender=ReceivedReply)
+        reply_received.connect(count)
+        self.addCleanup(reply_received.disconnect, count)
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         began = time.monotonic()
         with stock_watcher(folder, self.url, self.grader.secret):
