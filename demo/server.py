@@ -1,6 +1,6 @@
 """The demo's web server: Django's threaded one, on loopback.
 
-    DJANGO_SETTINGS_MODULE=demo.settings python -m demo.server 8000
+    DJANGO_SETTINGS_MODULE=demo.settings python -m demo.server 8800
 
 runs the server only; ``demo.run`` starts the other processes, too.
 """

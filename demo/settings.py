@@ -36,7 +36,7 @@ def _secret_key() -> str:
 # -- what the bridge needs of a host ---------------------------------------------------------
 
 #: URL of this site for learners; callback URLs begin with it.
-LMS_ROOT_URL = os.environ.get("XQUEUE_BRIDGE_DEMO_URL", "http://127.0.0.1:8000")
+LMS_ROOT_URL = os.environ.get("XQUEUE_BRIDGE_DEMO_URL", "http://127.0.0.1:8800")
 #: Capa's queue keys of two answers differ after one second.
 XQUEUE_WAITTIME_BETWEEN_REQUESTS = 1
 
