@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from xqueue_bridge.lms import capa
 from xqueue_bridge.regrading.api import RegradeItem
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.course_team.access import TeamCourse, course_staff_required
@@ -30,22 +29,15 @@ def submission(request: HttpRequest, course: TeamCourse, submission_id: str) -> 
     (learner,) = learners_by_id([found.user_id])
     items = RegradeItem.objects.filter(user_id=found.user_id, original_id=found.pk)
     regrades = list(items.select_related("regrade").order_by("pk"))
+    body = found.content.body
+    text = capa.text_of_submission(body)
     context = {
         "course": course,
         "submission": found,
         "learner": learner,
-        "answer": _answer(found.content.body)[:MAX_ANSWER],
+        "answer": (body if text is None else text)[:MAX_ANSWER],
         "files": found.content.stored_files(),
         "events": events_of(found, regrades),
         "regrades": regrades,
     }
     return render(request, "xqueue_bridge/submission.html", context)
-
-
-def _answer(body: str) -> str:
-    """Return the learner's answer in a body; the whole body if it has another form."""
-    try:
-        text = json.loads(body)["student_response"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return body
-    return text if isinstance(text, str) else json.dumps(text)
