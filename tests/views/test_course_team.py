@@ -16,7 +16,6 @@ from tests.grader_replies.factories import make_learner
 from tests.regrading.factories import grade, grade_all_again, graded, start, submit
 from tests.submission_queue.factories import COURSE, OTHER_PROBLEM, PROBLEM, make_grader
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.lms.course_staff import group_name
 from xqueue_bridge.regrading.models import Regrade
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.views import tables
@@ -34,20 +33,6 @@ SECRET = "tigerlily"
 @pytest.fixture(autouse=True)
 def _without_course_grades(settings):
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
-
-
-@pytest.fixture
-def tea(db) -> User:
-    """Return a member of the course team, who is no staff of the host."""
-    user = User.objects.create(username="tea", first_name="Tea", last_name="Cher")
-    user.groups.add(Group.objects.create(name=group_name(COURSE)))
-    return user
-
-
-@pytest.fixture
-def team(client, tea) -> Client:
-    client.force_login(tea)
-    return client
 
 
 def one_submission() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from tests.submission_queue.factories import COURSE, make_grader, new_submission
@@ -16,14 +16,6 @@ pytestmark = pytest.mark.django_db
 
 URL = "/xqueue/queues/act/"
 PAGE = "/xqueue/queues/history/"
-
-
-@pytest.fixture
-def operator(client) -> User:
-    user = User.objects.create(username="operator", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="operate_queues"))
-    client.force_login(user)
-    return user
 
 
 def enqueue(count: int, name: str = "python") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.submission_queue.factories import COURSE, make_grader, new_submission
@@ -15,14 +15,6 @@ pytestmark = pytest.mark.django_db
 
 URL = "/xqueue/queues/priority/"
 PAGE = "/xqueue/queues/history/?queue=python"
-
-
-@pytest.fixture
-def operator(client) -> User:
-    user = User.objects.create(username="operator", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="operate_queues"))
-    client.force_login(user)
-    return user
 
 
 def priorities() -> list[tuple[str, str, int]]:

@@ -16,7 +16,6 @@ from tests.stuck_answers.factories import lost, no_reply
 from tests.submission_queue.factories import COURSE
 from xqueue_bridge.learner_state import waiting
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.lms.course_staff import group_name
 from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,19 +27,6 @@ CSV = f"/xqueue/courses/{COURSE}/stuck.csv"
 @pytest.fixture(autouse=True)
 def _without_course_grades(settings):
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
-
-
-@pytest.fixture
-def tea(db) -> User:
-    user = User.objects.create(username="tea", first_name="Tea", last_name="Cher")
-    user.groups.add(Group.objects.create(name=group_name(COURSE)))
-    return user
-
-
-@pytest.fixture
-def team(client, tea) -> Client:
-    client.force_login(tea)
-    return client
 
 
 def age() -> list[int]:

@@ -13,7 +13,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from tests.grader_replies.factories import make_learner
 from tests.regrading.factories import grade, graded, submit
 from tests.submission_queue.factories import COURSE, PROBLEM, make_grader
 from tests.test_cache import DOWN
@@ -35,13 +34,6 @@ TAG = "{% load xqueue_bridge_status %}{% learner_status problem %}"
 @pytest.fixture(autouse=True)
 def _without_course_grades(settings):
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
-
-
-@pytest.fixture
-def ada(client) -> User:
-    user = User.objects.get(pk=make_learner("ada"))
-    client.force_login(user)
-    return user
 
 
 def render(user: Any, problem: Any = PROBLEM) -> str:

@@ -14,7 +14,6 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.course_grades.courses import policy
-from tests.grader_replies.factories import make_learner
 from tests.regrading.factories import grade, graded, submit
 from tests.submission_queue.factories import (
     COURSE,
@@ -50,13 +49,6 @@ TESTS = [
 def _without_course_grades(settings):
     cache.clear()  # descriptions of problems
     settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
-
-
-@pytest.fixture
-def ada(client) -> User:
-    user = User.objects.get(pk=make_learner("ada"))
-    client.force_login(user)
-    return user
 
 
 def graded_answer(user: User, score: float = 1, **more) -> int:
