@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tests.submission_queue.factories import make_grader, new_submission
+from tests.views.test_queue_history import sample
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.grader_models import Grader, GraderPause
 from xqueue_bridge.submission_queue.models import Submission
@@ -60,6 +61,17 @@ def test_page_and_partial_show_depth_age_leases_and_failures(client, operator, s
         shown = dict(zip(heads, ["python", *cells], strict=True))
         assert (shown["Waiting"], shown["Oldest"]) == ("4", "2 h")
         assert (shown["In grading"], shown["Failed"]) == ("1", "2")
+
+
+def test_time_until_a_queue_is_empty_is_of_what_waits_now(client, operator) -> None:
+    """The samples, from which the rate is known, are up to a minute old."""
+    sample(31).save()
+    sample(1, answered_total=60).save()  # two a minute
+    for number in range(4):
+        api.enqueue(new_submission("python", queue_key=str(number)))
+    client.force_login(operator)
+    [(_stats, rate)] = client.get(QUEUES).context["rows"]
+    assert rate.drain_seconds == 120
 
 
 def test_page_without_open_submissions_has_a_message_and_no_table(client, operator) -> None:

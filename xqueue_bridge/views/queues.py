@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from django import forms
@@ -93,7 +94,7 @@ class QueueFilter(forms.Form):
         """Return the queues that the form selects, all if it is invalid, with their throughput."""
         part, rates = self.cleaned_data.get("queue", "").casefold(), metrics.queue_throughputs()
         return [
-            (stats, rates.get(stats.queue_name))
+            (stats, _at_rate(rates.get(stats.queue_name), stats.waiting))
             for stats in queue_stats()
             if part in stats.queue_name.casefold()
         ]
@@ -109,6 +110,11 @@ class IntervalFilter(forms.Form):
         """Return those of the intervals that the form selects."""
         only_failed = self.is_valid() and self.cleaned_data["with_failures"]
         return [each for each in found if each.failed or not only_failed]
+
+
+def _at_rate(rate: QueueThroughput | None, waiting: int) -> QueueThroughput | None:
+    # The newest sample may be a minute old, and the row says how many submissions wait now.
+    return None if rate is None else replace(rate, waiting=waiting)
 
 
 @staff_required
