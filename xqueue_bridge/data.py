@@ -65,7 +65,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ProblemDescription:
-    """What a learner's pages show of a problem, as far as it is known.
+    """What a learner's pages show of a problem, as far as it is known: DESCRIBE_PROBLEM returns it.
 
     ``url`` is the page with the problem. ``weight``: the points that the whole problem is worth;
     None: as many as its answers have.
