@@ -28,6 +28,7 @@ class Request:
         query: dict[str, str] | None = None,
         *,
         form: dict[str, str] | None = None,
+        is_complete: bool = True,
         http_version: str = "1.1",
         **headers: str,
     ) -> None:
@@ -35,7 +36,9 @@ class Request:
         if form is not None:
             headers["content_type"] = "application/x-www-form-urlencoded"
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._events.put_nowait({"type": "http.request", "body": body})
+        self._events.put_nowait(
+            {"type": "http.request", "body": body, "more_body": not is_complete}
+        )
         self.sent: list[dict[str, Any]] = []
         scope = {
             "type": "http",

@@ -106,7 +106,7 @@ def test_queue_that_stays_empty_is_reported_when_the_time_is_over(cookie) -> Non
         assert json.loads(response.body) == EMPTY
         assert response.body.startswith(b" ")
 
-    with_gateway(scenario, SILENT_SECONDS=0.02, HOLD_SECONDS=0.2)
+    with_gateway(scenario, SILENT_SECONDS=0.02, HOLD_SECONDS=1.5)
 
 
 @pytest.mark.parametrize(

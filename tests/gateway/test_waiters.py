@@ -80,3 +80,20 @@ def test_pulls_that_try_at_present_count_for_what_a_look_has_found() -> None:
         assert waiters.counts() == {"python": 1}
 
     run(scenario())
+
+
+def test_paused_graders_are_passed_over_until_the_end() -> None:
+    async def scenario() -> None:
+        waiters = Waiters()
+        paused, first, second = (waiters.join("python", 1e9, grader_id) for grader_id in (1, 2, 2))
+        elsewhere = waiters.join("other", 1e9, 1)
+        waiters.paused = {"python": {1}}
+        waiters.wake("python")
+        waiters.wake("other")
+        assert [each.done() for each in (paused, first, second)] == [False, True, False]
+        assert elsewhere.done()
+        waiters.close()
+        assert paused.done()
+        assert second.done()
+
+    run(scenario())

@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from django.db import Error
 from django.urls import reverse
 
 from xqueue_bridge.conf import options
@@ -21,6 +20,7 @@ from xqueue_bridge.gateway.waiters import Waiters
 from xqueue_bridge.grader_api.urls import ENDPOINTS
 from xqueue_bridge.grader_api.views import BYTES_IN_FORM
 from xqueue_bridge.option_groups import GatewayOptions
+from xqueue_bridge.submission_queue.pauses import paused_graders
 from xqueue_bridge.submission_queue.queue import available_counts
 from xqueue_bridge.worker.announce import LEARNER, QUEUE
 from xqueue_bridge.worker.backoff import backoff
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 #: Seconds between two light polls while announcements arrive. They find what becomes available by
 #: time alone: expired leases, for example.
 RARE_POLL_SECONDS = 1.0
+#: Seconds within which a request body must have arrived.
+BODY_SECONDS = 60.0
 #: The first part of each path below xqueue/ that is served.
 _SERVED = {*ENDPOINTS, "files", "openapi.json"}
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
@@ -91,9 +93,13 @@ class Gateway:
             await connection.respond(404, _TEXT, b"The gateway serves graders only.\n")
             return
         try:
-            body = await connection.read_body(_longest_body())
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await connection.read_body(_longest_body())
         except BodyTooLong:
             await connection.respond(413, _TEXT, b"The request body is too long.\n")
+            return
+        except TimeoutError:
+            await connection.respond(408, _TEXT, b"The request body has not arrived in time.\n")
             return
         watching = asyncio.ensure_future(connection.watch())
         try:
@@ -138,7 +144,9 @@ class Gateway:
                 continue
             try:
                 found = await self._poll_thread.call(available_counts, counts)
-            except Error as exc:
+                if any(found.values()):
+                    self.waiters.paused = await self._poll_thread.call(paused_graders)
+            except Exception as exc:  # a task that has ended would look at no queue any more
                 failures += 1
                 if failures == 1:
                     log.warning("The queues cannot be polled: %s", type(exc).__name__)

@@ -43,6 +43,11 @@ class ViewResponse:
         return getattr(self.django_response, "empty_queue", "")
 
     @property
+    def grader_id(self) -> int | None:
+        """The grader account that has pulled."""
+        return getattr(self.django_response, "grader_id", None)
+
+    @property
     def pulled(self) -> PulledSubmission | None:
         """What a pull has leased."""
         return getattr(self.django_response, "pulled", None)

@@ -45,7 +45,9 @@ class Hold:
         options: GatewayOptions,
     ) -> None:
         self.connection, self.threads, self.waiters = connection, threads, waiters
-        self._body, self._was_empty, self._first_tries = body, False, first_tries
+        self._body, self._first_tries = body, first_tries
+        #: The queue that was found empty, and when the last try began.
+        self._empty_queue, self._began = "", 0.0
         self._time = asyncio.get_running_loop().time
         self._last_byte = self._time()
         hold_header = connection.header(HOLD_HEADER)
@@ -59,23 +61,18 @@ class Hold:
 
     async def respond(self) -> None:
         """Try to pull, wait while the queue is empty, and respond."""
-        began, is_empty = self._time(), b""
-        response = await self._first_try()
+        response, is_empty = await self._first_try(), b""
         while response is not None and response.empty_queue:
-            empty, is_empty = response, response.content
-            if not await self._is_woken(empty, since=began):
+            self._empty_queue, is_empty = response.empty_queue, response.content
+            if not await self._is_woken(response):
                 break
-            began = self._time()
-            with self.waiters.trying(empty.empty_queue):
-                pull = asyncio.ensure_future(self.threads.respond(self.connection, self._body))
-                await self._until(pull, headers=empty.headers)
-            response = pull.result()
+            response = await self._try_again(response)
         if response is None:
             return
         if self.connection.is_gone:
             await self._undo(response)
         elif not self.connection.has_begun:
-            was_held = self._was_empty and self._may_hold
+            was_held = self._empty_queue and self._may_hold
             response.headers = [*response.headers, *([_HELD] if was_held else [])]
             await self.threads.send(self.connection, response)
         else:
@@ -88,22 +85,34 @@ class Hold:
         async with self._first_tries.entry():
             if self.connection.is_gone:
                 return None
+            self._began = self._time()
             return await self.threads.respond(self.connection, self._body)
 
-    async def _is_woken(self, empty: ViewResponse, since: float) -> bool:
+    async def _try_again(self, empty: ViewResponse) -> ViewResponse | None:
+        """Pull for a wake, which passes to the next pull if the view refuses this one."""
+        self._began = self._time()
+        with self.waiters.trying(self._empty_queue):
+            pull = asyncio.ensure_future(self.threads.respond(self.connection, self._body))
+            await self._until(pull, headers=empty.headers)
+        response = pull.result()
+        is_refused = response is not None and response.status < 500 and not response.empty_queue
+        if response is None or (is_refused and response.pulled is None):
+            self.waiters.wake(self._empty_queue)
+        return response
+
+    async def _is_woken(self, empty: ViewResponse) -> bool:
         """Wait until the queue may have work; return False if it has none in time."""
-        self._was_empty = True
         if self._time() >= self._deadline:
             return False
-        woken = self.waiters.join(empty.empty_queue, since)
+        woken = self.waiters.join(self._empty_queue, self._began, empty.grader_id)
         try:
             await self._until(
                 woken, self.connection.gone, deadline=self._deadline, headers=empty.headers
             )
         finally:
-            self.waiters.leave(empty.empty_queue, woken)
+            self.waiters.leave(self._empty_queue, woken)
         if self.connection.is_gone and woken.done():
-            self.waiters.wake(empty.empty_queue)  # the next one
+            self.waiters.wake(self._empty_queue)  # the next one
         return woken.done() and not self.connection.is_gone and not self.waiters.is_closed
 
     async def _until(
@@ -127,8 +136,8 @@ class Hold:
     async def _undo(self, response: ViewResponse) -> None:
         """Give the submission back that the view has leased to a grader that is gone."""
         await self.threads.close(response)
-        if response.pulled is not None:
-            await self.threads.call(give_back, response.pulled)
+        if response.pulled is not None and await self.threads.call(give_back, response.pulled):
+            self.waiters.wake(self._empty_queue)
 
 
 def _seconds(hold_header: str | None, longest: float) -> float:

@@ -51,9 +51,10 @@ class Envelope(Response):
     ``jobs`` run after the response has been sent.
     """
 
-    #: Of the response to a pull, for the gateway: the queue's name if it was empty, or what was
-    #: leased.
+    #: Of the response to a pull, for the gateway: the queue's name if it was empty, and who has
+    #: pulled; or what was leased.
     empty_queue = ""
+    grader_id: int | None = None
     pulled: PulledSubmission | None = None
 
     def __init__(self, content: object = "", *, failed: bool = False, problem: str = "") -> None:

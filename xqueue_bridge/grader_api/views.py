@@ -212,7 +212,8 @@ class SubmissionView(XQueueView):
             return failure(f"Error fetching submission for {queue_name}. Please try again.")
         if pulled is None:
             response = failure(f"Queue '{queue_name}' is empty")
-            response.empty_queue = queue_name
+            if self.grader.may_pull:
+                response.empty_queue, response.grader_id = queue_name, self.grader.grader_id
             return response
         response = success(json.dumps(serialize_submission(request, pulled)))
         response.pulled = pulled

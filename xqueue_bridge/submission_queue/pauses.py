@@ -71,13 +71,13 @@ def resume(pause_ids: Collection[int]) -> int:
     return GraderPause.objects.filter(pk__in=pause_ids).delete()[0]
 
 
-def paused_by_queue() -> dict[str, int]:
-    """Return the number of paused graders of each queue."""
-    paused = GraderPause.objects.filter(paused_until__gt=DatabaseNow())
-    counts: dict[str, int] = {}
-    for queue_name in paused.values_list("queue_name", flat=True):
-        counts[queue_name] = counts.get(queue_name, 0) + 1
-    return counts
+def paused_graders() -> dict[str, set[int]]:
+    """Return the ids of the graders whose pulls from a queue are paused, by queue."""
+    rows = GraderPause.objects.filter(paused_until__gt=DatabaseNow())
+    found: dict[str, set[int]] = {}
+    for queue_name, grader_id in rows.values_list("queue_name", "grader_id"):
+        found.setdefault(queue_name, set()).add(grader_id)
+    return found
 
 
 def _has_succeeded(pause: GraderPause) -> bool:

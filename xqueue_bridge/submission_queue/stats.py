@@ -17,7 +17,7 @@ from xqueue_bridge.submission_queue.accounts import QueueGraders, graders_by_que
 from xqueue_bridge.submission_queue.grader_models import QueueGrant
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.paused_queues import paused_queues
-from xqueue_bridge.submission_queue.pauses import paused_by_queue
+from xqueue_bridge.submission_queue.pauses import paused_graders
 from xqueue_bridge.submission_queue.portable_pull import available
 from xqueue_bridge.submission_queue.states import Status
 
@@ -133,14 +133,14 @@ def without_graders(queue_names: Collection[str]) -> set[str]:
     """Return those of the queues from which no grader pulls now; three statements at most."""
     if not queue_names:
         return set()
-    graders, paused = graders_by_queue(), paused_by_queue()
+    graders, paused = graders_by_queue(), paused_graders()
     of_every_queue = graders.get(QueueGrant.EVERY_QUEUE, QueueGraders())
     latest = timezone.now() - GRADER_SILENT
 
     def is_silent(name: str) -> bool:
         allowed = graders.get(name, QueueGraders()) + of_every_queue
         seen = allowed.last_seen_at
-        return seen is None or seen < latest or paused.get(name, 0) >= allowed.count
+        return seen is None or seen < latest or len(paused.get(name, ())) >= allowed.count
 
     silent = {name for name in queue_names if is_silent(name)}
     if not silent:
@@ -174,7 +174,7 @@ def queue_stats() -> list[QueueStats]:
         failed=Count("pk", filter=Q(status=Status.FAILED)),
     )
     undelivered = grader_replies.undelivered_by_queue(except_of=Status.UNMATCHED)
-    paused, paused_since = paused_by_queue(), paused_queues()
+    paused, paused_since = paused_graders(), paused_queues()
     graders = graders_by_queue()
     of_every_queue = graders.pop(QueueGrant.EVERY_QUEUE, QueueGraders())
     reports = []
@@ -188,7 +188,7 @@ def queue_stats() -> list[QueueStats]:
                 queue_name,
                 oldest_seconds=_seconds_since(oldest, here),
                 undelivered=undelivered.get(queue_name, 0),
-                paused_graders=paused.get(queue_name, 0),
+                paused_graders=len(paused.get(queue_name, ())),
                 graders=allowed.count,
                 grader_seen_seconds=_seconds_since(allowed.last_seen_at, here),
                 is_paused=queue_name in paused_since,

@@ -121,6 +121,14 @@ def with_gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+def test_learners_events_pass_caddy(tmp_path: Path) -> None:
+    events = "XQUEUE_BRIDGE_SETTINGS={GATEWAY: {LEARNER_EVENTS: true}}"
+    env = rendered(tmp_path, "XQUEUE_BRIDGE_RUN_GATEWAY=true", events)
+    caddy = (env / "apps" / "caddy" / "Caddyfile").read_text()
+    assert caddy.count("reverse_proxy xqueue-bridge-gateway:8030") == 2
+    assert "header Accept text/event-stream" in caddy
+
+
 def test_gateway_is_off_by_default(env: Path) -> None:
     path = env / "apps" / "openedx" / "settings" / "lms" / "production.py"
     assert "GATEWAY" not in assigned(path, "XQUEUE_BRIDGE")
@@ -148,4 +156,7 @@ def test_gateway(with_gateway: Path) -> None:
     assert "xqueue-bridge-gateway" in names
     caddy = (with_gateway / "apps" / "caddy" / "Caddyfile").read_text()
     assert "reverse_proxy xqueue-bridge-gateway:8030" in caddy
+    # With it, Caddy keeps the request when a grader is gone, which then gets a lease.
+    assert "flush_interval" not in caddy
+    assert "text/event-stream" not in caddy
     assert "uvicorn httptools" in (with_gateway / "build" / "openedx" / "Dockerfile").read_text()
