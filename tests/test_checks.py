@@ -10,7 +10,17 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.db import connection
 
-from xqueue_bridge import checks
+from xqueue_bridge.checks.databases import check_databases, check_deployment
+from xqueue_bridge.checks.gateway import check_gateway
+from xqueue_bridge.checks.host import check_files_storage, check_host
+from xqueue_bridge.checks.options import (
+    check_callables,
+    check_credentials,
+    check_history,
+    check_options,
+    check_reply_backend,
+    check_state_client,
+)
 from xqueue_bridge.checks.values import RANGES
 from xqueue_bridge.conf import option_names
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
@@ -40,15 +50,15 @@ class HostBackend:
 
 def found(**kwargs) -> dict[str, str]:
     every = (
-        checks.check_options,
-        checks.check_reply_backend,
-        checks.check_crawler_detector,
-        checks.check_state_client,
-        checks.check_history,
-        checks.check_host,
-        checks.check_credentials,
-        checks.check_gateway,
-        checks.check_databases,
+        check_options,
+        check_reply_backend,
+        check_callables,
+        check_state_client,
+        check_history,
+        check_host,
+        check_credentials,
+        check_gateway,
+        check_databases,
     )
     messages = [message for check in every for message in check(**kwargs)]
     return {
@@ -303,7 +313,7 @@ def test_persistent_connections(monkeypatch, engine, age, tested, found, hints):
         "CONN_HEALTH_CHECKS": tested,
     }
     monkeypatch.setattr(settings, "DATABASES", {"default": database})
-    messages = checks.check_deployment()
+    messages = check_deployment()
     assert [message.id for message in messages] == ([f"xqueue_bridge.{found}"] if found else [])
     assert all(hint in message.hint for message in messages for hint in hints)
 
@@ -365,7 +375,7 @@ def test_connection_pool_has_no_message(monkeypatch):
     """Django allows no CONN_MAX_AGE with a connection pool, so the hint would be wrong."""
     database = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"pool": True}}
     monkeypatch.setattr(settings, "DATABASES", {"default": database})
-    assert checks.check_deployment() == []
+    assert check_deployment() == []
 
 
 @pytest.fixture
@@ -379,14 +389,14 @@ def files_storage(settings, tmp_path):
 
 
 def test_writable_storage_has_no_message_and_keeps_no_file(files_storage):
-    assert checks.check_files_storage() == []
+    assert check_files_storage() == []
     assert list(files_storage.iterdir()) == []
 
 
 def test_storage_that_cannot_be_written_is_an_error(files_storage):
     """`check --deploy` finds it before a learner's file is refused."""
     files_storage.write_text("a file, where the storage needs a folder")
-    (message,) = checks.check_files_storage()
+    (message,) = check_files_storage()
     assert message.id == "xqueue_bridge.E016"
     assert "STORAGES['answers'] cannot store answers with files: FileExistsError" in message.msg
 
@@ -400,8 +410,8 @@ def test_hint_of_a_wrong_reply_backend_lists_the_right_ones(monkeypatch):
 
 def test_redis_of_the_gateway_must_be_installed(settings, monkeypatch):
     settings.XQUEUE_BRIDGE = {"GATEWAY": {"REDIS_URL": "redis://:secret@127.0.0.1/0"}}
-    assert checks.check_gateway() == []
+    assert check_gateway() == []
     monkeypatch.setattr("xqueue_bridge.checks.gateway.find_spec", lambda name: None)
-    (message,) = checks.check_gateway()
+    (message,) = check_gateway()
     assert message.id == "xqueue_bridge.E050"
     assert "secret" not in str(message)

@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 from celery import current_app
 from django.core.cache import caches
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.db import OperationalError
 from django.utils import timezone
 
 from tests.grader_replies.factories import make_due_reply
-from tests.submission_queue.factories import new_submission, stored_files
+from tests.submission_queue.factories import new_submission
 from xqueue_bridge import health
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -61,11 +62,13 @@ class TestUrl:
         response = client.get("/xqueue/health/", headers=headers)
         return response.status_code, response.json()
 
-    def test_all_parts_work(self, client):
-        before = stored_files()
+    def test_all_parts_work(self, client, settings, tmp_path):
+        backend = "django.core.files.storage.FileSystemStorage"
+        storage = {"BACKEND": backend, "OPTIONS": {"location": str(tmp_path)}}
+        settings.STORAGES = {**settings.STORAGES, "xqueue_bridge": storage}
         parts = dict.fromkeys(("database", "cache", "storage", "broker", "sweeper"), "OK")
         assert self.ask(client) == (200, parts)
-        assert stored_files() == before
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("given", ["", "Bearer", "Bearer other", "token", "Bearer tok\xe9n"])
     def test_others_are_refused(self, client, given, django_assert_num_queries):
@@ -104,7 +107,14 @@ class TestUrl:
 
         with monkeypatch.context() as patch:
             patch.setattr(storages["xqueue_bridge"], "delete", delete)
-            assert self.down(client, "storage") == "a file was not read or not deleted"
+            assert self.down(client, "storage") == "is down: OSError"
+
+    def test_storage_that_changes_content(self, client, monkeypatch):
+        storage = storages["xqueue_bridge"]
+        before = storage.listdir("")
+        monkeypatch.setattr(storage, "open", lambda name: ContentFile(b"other"))
+        assert self.down(client, "storage") == "a file has other content than was written"
+        assert storage.listdir("") == before
 
     def test_cache_that_is_down(self, client, monkeypatch):
         def get(*args: object) -> None:

@@ -37,9 +37,8 @@ class XQueueBridgeConfig(AppConfig):
     service_installation: Installation | None = None
 
     def ready(self) -> None:
-        from xqueue_bridge import checks, handlers, tasks  # noqa: F401, tasks registers itself
+        from xqueue_bridge import checks, handlers, tasks  # noqa: F401, two register themselves
 
-        checks.register_all()
         handlers.connect_all()
         self._install_service()
 

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from io import BytesIO
 
 from celery import current_app
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -20,9 +21,7 @@ from django.views.decorators.http import require_GET
 
 from xqueue_bridge.cache import BestEffortCache, is_cache_down
 from xqueue_bridge.conf import options
-from xqueue_bridge.data import UploadedFile
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.decorators import has_bearer_token, token_required
 from xqueue_bridge.worker import heartbeat
@@ -73,14 +72,15 @@ def examine() -> dict[str, str]:
 
 def check_storage() -> str:
     """Write, read and delete a file where learners' files are stored; return "OK" or the fault."""
-    content = secrets.token_bytes(16)
-    stored = files.store_file(UploadedFile("check", BytesIO(content), len(content)))
+    storage, content = storages[options().FILES_STORAGE_ALIAS], secrets.token_bytes(16)
+    # Not in a folder, which would remain.
+    name = storage.save("xqueue_bridge_check", ContentFile(content))
     try:
-        with files.open_file(stored) as opened:
-            is_same = opened.read() == content
+        with storage.open(name) as file:
+            is_same = file.read() == content
     finally:
-        undeleted = files.delete_files([stored])
-    return "a file was not read or not deleted" if not is_same or undeleted else OK
+        storage.delete(name)
+    return OK if is_same else "a file has other content than was written"
 
 
 class _LastResult:

@@ -13,9 +13,9 @@ import requests
 import responses
 from django.core import mail
 
-from xqueue_bridge import checks
 from xqueue_bridge.alerts import conditions, notify
 from xqueue_bridge.alerts.models import Alert
+from xqueue_bridge.checks.monitoring import check_alerts
 from xqueue_bridge.metrics.models import QueueSample
 
 pytestmark = pytest.mark.django_db
@@ -241,4 +241,4 @@ def test_without_the_setting_nothing_is_done(sweep, settings, django_assert_num_
 )
 def test_check_names_what_is_wrong(settings, alerts, ids) -> None:
     settings.XQUEUE_BRIDGE = {"ALERTS": alerts}
-    assert [found.id for found in checks.check_alerts()] == [f"xqueue_bridge.{e}" for e in ids]
+    assert [found.id for found in check_alerts()] == [f"xqueue_bridge.{e}" for e in ids]

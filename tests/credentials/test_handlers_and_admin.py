@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.credentials.factories import COURSE, make_learner, row_of, store_grade
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import CLIENT_SECRET
-from xqueue_bridge.checks import check_credentials, check_options
+from xqueue_bridge.checks.options import check_credentials, check_options
 from xqueue_bridge.credentials import api
 from xqueue_bridge.credentials.models import GradeOutbox
 

@@ -21,7 +21,7 @@ from tests.submission_queue.factories import (
     new_submission,
 )
 from xqueue_bridge import XQueueService
-from xqueue_bridge.checks import check_openedx
+from xqueue_bridge.checks.openedx import check_openedx
 from xqueue_bridge.data import Dispatch, Target
 from xqueue_bridge.filters import (
     ExternalGraderResultReceived,

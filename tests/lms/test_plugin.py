@@ -20,7 +20,8 @@ from edx_django_utils.plugins import (
 from tests.lms import stand_ins
 from xqueue_bridge import XQueueService
 from xqueue_bridge.apps import XQueueBridgeConfig
-from xqueue_bridge.checks import check_host, check_lms
+from xqueue_bridge.checks.host import check_host
+from xqueue_bridge.checks.lms import check_lms
 from xqueue_bridge.conf import options
 from xqueue_bridge.lms import plugin
 from xqueue_bridge.lms.project_type import is_cms, is_lms

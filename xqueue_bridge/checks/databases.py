@@ -16,6 +16,7 @@ from xqueue_bridge.checks.messages import error, warning
 READ_COMMITTED = "READ COMMITTED"
 
 
+@checks.register(checks.Tags.database)
 def check_databases(
     databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[checks.CheckMessage]:
@@ -35,6 +36,7 @@ def check_databases(
     return found
 
 
+@checks.register("xqueue_bridge", deploy=True)
 def check_deployment(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that connections persist, and that a lost one is noticed before it is used."""
     from xqueue_bridge.moving import legacy_table

@@ -9,16 +9,17 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core import checks
 from django.core.cache import caches
-from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.urls import NoReverseMatch, reverse
 
+from xqueue_bridge import health
 from xqueue_bridge.checks.messages import error, warning
 from xqueue_bridge.checks.values import is_address
 from xqueue_bridge.conf import options
 from xqueue_bridge.lms.project_type import is_cms
 
 
+@checks.register("xqueue_bridge")
 def check_host(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the host's settings contain what the bridge needs."""
     found: list[checks.CheckMessage] = []
@@ -88,28 +89,23 @@ def _wrong_files_storage() -> list[checks.CheckMessage]:
     return list(_unusable(storages, "FILES_STORAGE_ALIAS", alias, "STORAGES"))
 
 
+@checks.register("xqueue_bridge", deploy=True)
 def check_files_storage(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that files can be written to, read from, and deleted from the storage of answers."""
     alias = options().FILES_STORAGE_ALIAS
     if not isinstance(alias, str) or alias not in settings.STORAGES:
         return []  # check_options or check_host reports it
-    where, content = f"STORAGES[{alias!r}]", b"xqueue_bridge check"
+    where = f"STORAGES[{alias!r}]"
     try:
-        storage = storages[alias]
-        name = storage.save("xqueue_bridge_check.txt", ContentFile(content))
-        try:
-            with storage.open(name) as file:
-                is_right = file.read() == content
-        finally:
-            storage.delete(name)
+        found = health.check_storage()
     except Exception as exc:  # a storage is foreign code
         text = f"{where} cannot store answers with files: {type(exc).__name__}."
         hint = f"{where}: a location that the user of the web server may write to, read and delete"
         return [error("E016", text, hint)]
-    if is_right:
+    if found == health.OK:
         return []
-    text = f"{where} returned other content than was written."
-    return [error("E016", text, f"{where} = ... of a storage that keeps bytes as they are")]
+    hint = f"{where} = ... of a storage that keeps bytes as they are"
+    return [error("E016", f"{where}: {found}.", hint)]
 
 
 def _unusable(backends: Any, name: str, alias: str, setting: str) -> Iterator[checks.CheckMessage]:

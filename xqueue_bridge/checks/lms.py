@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.urls import NoReverseMatch, reverse
 
-from xqueue_bridge.checks.messages import error
+from xqueue_bridge.checks.messages import error, info
 from xqueue_bridge.conf import LMS_DEFAULTS, options
 from xqueue_bridge.lms.plugin import CLASS_NAME
 from xqueue_bridge.lms.project_type import is_lms
@@ -23,6 +23,7 @@ _SWITCH = "XQUEUE_BRIDGE['REPLACE_XQUEUE_SERVICE']"
 _BACKEND = "XQUEUE_BRIDGE['REPLY_BACKEND']"
 
 
+@checks.register("xqueue_bridge")
 def check_lms(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that blocks reach the bridge, that replies reach blocks, and the tracking log."""
     if not is_lms():
@@ -35,7 +36,7 @@ def _service() -> list[checks.CheckMessage]:
     installation = config.service_installation
     if installation is None:
         text = "Problem blocks use the platform's XQueueService, because the bridge's is off."
-        return [_info("I002", text, f"{_SWITCH} = True, to use the bridge's")]
+        return [info("I002", text, f"{_SWITCH} = True, to use the bridge's")]
     if installation.module is None:
         text = f"The bridge's XQueueService is not in use: {installation.problem}."
         hint = f"{_SWITCH} = False, and assign the class yourself; see docs/how-tos/install.rst"
@@ -44,7 +45,7 @@ def _service() -> list[checks.CheckMessage]:
         f"{installation.module}.{CLASS_NAME} is the bridge's; replies are applied by the backend "
         f"{options().REPLY_BACKEND!r}."
     )
-    return [_info("I001", text, f"{_SWITCH} = False, to use the platform's")]
+    return [info("I001", text, f"{_SWITCH} = False, to use the platform's")]
 
 
 def _reply_backend() -> list[checks.CheckMessage]:
@@ -66,7 +67,3 @@ def _tracking_log() -> list[checks.CheckMessage]:
         return []
     text = "The tracking log stores graders' requests, with secrets and feedback."
     return [error("E042", text, f"TRACKING_IGNORE_URL_PATTERNS += [{TRACKING_IGNORE!r}]")]
-
-
-def _info(number: str, text: str, hint: str) -> checks.CheckMessage:
-    return checks.Info(text, hint=hint, id=f"xqueue_bridge.{number}")

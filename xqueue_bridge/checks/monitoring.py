@@ -7,12 +7,13 @@ from importlib.util import find_spec
 
 from django.core import checks
 
-from xqueue_bridge.checks.messages import error, wrong_values
-from xqueue_bridge.checks.values import is_address, wrong_number
+from xqueue_bridge.checks.messages import error
+from xqueue_bridge.checks.values import is_address, wrong_values
 from xqueue_bridge.conf import options
 from xqueue_bridge.option_groups import AlertOptions
 
 
+@checks.register("xqueue_bridge")
 def check_metrics(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the metrics can be exposed if a token for them is set."""
     if not options().METRICS_TOKEN or find_spec("prometheus_client"):
@@ -21,14 +22,13 @@ def check_metrics(**kwargs: object) -> list[checks.CheckMessage]:
     return [error("E018", text, "pip install 'xqueue-bridge[metrics]'")]
 
 
+@checks.register("xqueue_bridge")
 def check_alerts(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that alerts have an address, and that the webhook is an address with a secret."""
     given, where = options().ALERTS, "XQUEUE_BRIDGE['ALERTS']"
     if not given or not isinstance(given, Mapping):
         return []  # check_options reports another type
-    found = list(wrong_values(AlertOptions, given, where))
-    for name, value in given.items():
-        found += wrong_number(name, value, where)
+    found = wrong_values(AlertOptions, given, where)
     url = given.get("WEBHOOK_URL")
     if not url and not given.get("EMAILS"):
         line = f"{where}['EMAILS'] = ('operators@example.com',)"

@@ -13,6 +13,7 @@ from xqueue_bridge.lms import external_grader_event, filters
 _INSTALL = "pip install xqueue-bridge[openedx]"
 
 
+@checks.register("xqueue_bridge")
 def check_openedx(**kwargs: object) -> list[checks.CheckMessage]:
     """Check the packages of the platform's events and filters."""
     found: list[checks.CheckMessage] = []

@@ -10,8 +10,8 @@ from django.core import checks
 from django.db import DEFAULT_DB_ALIAS, router
 from django.utils.module_loading import import_string
 
-from xqueue_bridge.checks.messages import error, unimportable, warning, wrong_values
-from xqueue_bridge.checks.values import is_address, wrong_number, wrong_proxies, wrong_text
+from xqueue_bridge.checks.messages import error, unimportable, warning
+from xqueue_bridge.checks.values import is_address, wrong_proxies, wrong_values
 from xqueue_bridge.conf import options
 from xqueue_bridge.models import StudentModuleHistoryExtended
 from xqueue_bridge.option_groups import CredentialsOptions, QueueOptions
@@ -23,15 +23,14 @@ _BACKEND_EXAMPLE = f"{', '.join(map(repr, REPLY_BACKENDS))} or 'package.module.C
 LONGEST_TIMEOUT = 40
 
 
+@checks.register("xqueue_bridge")
 def check_options(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that every key of XQUEUE_BRIDGE is known, of its type, and within its range."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
     if not isinstance(given, Mapping):
         return [error("E001", "XQUEUE_BRIDGE is not a dict.", "XQUEUE_BRIDGE = {}")]
     where = "XQUEUE_BRIDGE"
-    found: list[checks.CheckMessage] = list(wrong_values(Options, given, where))
-    for name, value in given.items():
-        found += wrong_number(name, value, where) + wrong_text(name, value, where)
+    found = wrong_values(Options, given, where)
     found += wrong_proxies(given.get("TRUSTED_PROXIES"), where)
     queues = given.get("QUEUES", {})
     for queue_name, values in queues.items() if isinstance(queues, Mapping) else ():
@@ -39,23 +38,14 @@ def check_options(**kwargs: object) -> list[checks.CheckMessage]:
         if not isinstance(queue_name, str):
             line = f"XQUEUE_BRIDGE['QUEUES'][{str(queue_name)!r}] = ..."
             found.append(error("E001", f"{where}: a queue's name is a text.", line))
-        if not isinstance(values, Mapping):
+        if isinstance(values, Mapping):
+            found += wrong_values(QueueOptions, values, where)
+        else:
             found.append(error("E001", f"{where} is not a dict.", f"{where} = {{}}"))
-            continue
-        found.extend(wrong_values(QueueOptions, values, where))
-        for name, value in values.items():
-            found += wrong_number(name, value, where)
-        if values.get("SCORE_SCALE", "points") not in ("points", "fraction"):
-            found.append(
-                error(
-                    "E002",
-                    f"{where}['SCORE_SCALE'] is neither 'points' nor 'fraction'.",
-                    f"{where}['SCORE_SCALE'] = 'points' or 'fraction'",
-                )
-            )
     return found
 
 
+@checks.register("xqueue_bridge")
 def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the reply backend can apply replies to the learner's state."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
@@ -84,36 +74,6 @@ def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
     for prefix in prefixes if isinstance(prefixes, list | tuple) else ():
         if not is_address(prefix):
             found.append(error("E009", f"{line}: {prefix!r} is no address.", example))
-    found.extend(_wrong_choices(given))
-    return found
-
-
-def _wrong_choices(given: Mapping[str, object]) -> list[checks.CheckMessage]:
-    found: list[checks.CheckMessage] = []
-    if given.get("TASK_RUNNER") not in (None, "inline", "celery"):
-        found.append(
-            error(
-                "E006",
-                "TASK_RUNNER is not 'inline', 'celery' or None.",
-                "XQUEUE_BRIDGE['TASK_RUNNER'] = 'inline', 'celery' or None",
-            )
-        )
-    if given.get("GRADE_SIGNALS", "every") not in ("every", "transitions"):
-        found.append(
-            error(
-                "E012",
-                "GRADE_SIGNALS is neither 'every' nor 'transitions'.",
-                "XQUEUE_BRIDGE['GRADE_SIGNALS'] = 'every' or 'transitions'",
-            )
-        )
-    if given.get("LATE_RESULTS", "never") not in ("never", "if_waiting", "ask_staff"):
-        found.append(
-            error(
-                "E017",
-                "LATE_RESULTS is none of 'never', 'if_waiting' and 'ask_staff'.",
-                "XQUEUE_BRIDGE['LATE_RESULTS'] = 'never', 'if_waiting' or 'ask_staff'",
-            )
-        )
     return found
 
 
@@ -133,8 +93,9 @@ def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
     return [error("E007", f"{where} is not {what}: {path}.", f"{where} = {example}")]
 
 
-def check_crawler_detector(**kwargs: object) -> list[checks.CheckMessage]:
-    """Check that the callables of the host can be used."""
+@checks.register("xqueue_bridge")
+def check_callables(**kwargs: object) -> list[checks.CheckMessage]:
+    """Check that the callables of the host can be imported and called."""
     found: list[checks.CheckMessage] = []
     for name in ("CRAWLER_DETECTOR", "COURSE_STAFF_CHECK", "SHOW_RESULTS", "DESCRIBE_PROBLEM"):
         path = getattr(options(), name)
@@ -143,6 +104,7 @@ def check_crawler_detector(**kwargs: object) -> list[checks.CheckMessage]:
     return found
 
 
+@checks.register("xqueue_bridge")
 def check_state_client(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that USER_STATE_CLIENT can be imported and is a user-state client."""
     from xqueue_bridge.learner_state.user_state import missing_client_attributes
@@ -173,6 +135,7 @@ def check_state_client(**kwargs: object) -> list[checks.CheckMessage]:
     return found
 
 
+@checks.register("xqueue_bridge")
 def check_history(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that the extended history table is in HISTORY_DATABASE."""
     alias = options().HISTORY_DATABASE
@@ -193,6 +156,7 @@ def check_history(**kwargs: object) -> list[checks.CheckMessage]:
     return []
 
 
+@checks.register("xqueue_bridge")
 def check_credentials(**kwargs: object) -> list[checks.CheckMessage]:
     """Check that grades can be sent to Credentials, and that grades and secret are encrypted."""
     given = getattr(settings, "XQUEUE_BRIDGE", {})
@@ -200,7 +164,7 @@ def check_credentials(**kwargs: object) -> list[checks.CheckMessage]:
     where = "XQUEUE_BRIDGE['CREDENTIALS']"
     if not given or not isinstance(given, Mapping):
         return []
-    found = list(wrong_values(CredentialsOptions, given, where))
+    found = wrong_values(CredentialsOptions, given, where)
     for name in ("URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET"):
         if not given.get(name):
             found.append(

@@ -1,16 +1,17 @@
-"""Range and format checks of setting values."""
+"""Checks of the type, range and format of setting values."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
+from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
 
 from xqueue_bridge.checks.messages import error
-from xqueue_bridge.option_groups import AlertOptions, GatewayOptions
 from xqueue_bridge.options import Options
 
 _SECONDS = 10 * 365 * 86_400  # now plus this is still a valid date
@@ -52,29 +53,71 @@ RANGES: dict[str, tuple[float, float]] = {
     "THREADS": (1, 500),
     "MAX_CONNECTIONS": (1, 1_000_000),
 }
+#: The id of the error, and the values, of each setting that has few.
+CHOICES: dict[str, tuple[str, tuple[object, ...]]] = {
+    "SCORE_SCALE": ("E002", ("points", "fraction")),
+    "TASK_RUNNER": ("E006", ("inline", "celery", None)),
+    "GRADE_SIGNALS": ("E012", ("every", "transitions")),
+    "LATE_RESULTS": ("E017", ("never", "if_waiting", "ask_staff")),
+}
 #: REST framework reads only the unit's first letter, so it takes a month for a minute.
 _RATE = re.compile(r"0*[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def wrong_number(name: str, value: object, where: str) -> list[checks.CheckMessage]:
-    """Return the error of a numeric setting that is out of its range."""
-    if name not in RANGES or not isinstance(value, int | float) or isinstance(value, bool):
-        return []
-    least, greatest = RANGES[name]
-    if least <= value <= greatest:
-        return []
-    text = f"{where}[{name!r}] is {value!r}, not between {least} and {greatest}."
-    groups = (Options, AlertOptions, GatewayOptions)
-    example = next((getattr(each, name) for each in groups if hasattr(each, name)), least)
-    return [error("E008", text, f"{where}[{name!r}] = {example!r}")]
+def wrong_values(
+    group: type, given: Mapping[str, object], where: str
+) -> list[checks.CheckMessage]:
+    """Return an error for each entry of ``given`` that ``group`` does not have or cannot use."""
+    types = get_type_hints(group)
+    found: list[checks.CheckMessage] = []
+    for name, value in given.items():
+        line = f"{where}[{name!r}]"
+        if name in types:
+            example = getattr(group, name, getattr(Options, name, None))
+            found += _wrong_type(types[name], value, line, example)
+            found += _wrong_number(name, value, line, example)
+            found += _wrong_text(name, value, line, example)
+            found += _wrong_choice(name, value, line)
+        else:
+            known = ", ".join(sorted(types))
+            found.append(error("E001", f"{line} is not a setting.", f"One of: {known}"))
+    return found
 
 
-def wrong_text(name: str, value: object, where: str) -> list[checks.CheckMessage]:
-    """Return the error of a text setting whose value is not supported."""
+def _wrong_type(
+    given: Any, value: object, line: str, example: object
+) -> Iterator[checks.CheckMessage]:
+    allowed = get_args(given) if type(None) in get_args(given) else (given,)
+    plain = tuple(getattr(each, "__origin__", each) for each in allowed)
+    if float in plain:
+        plain += (int,)
+    if tuple in plain:
+        plain += (list,)
+    if not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain):
+        names = " or ".join("None" if each is type(None) else each.__name__ for each in plain)
+        if example is None and type(None) not in plain:
+            example = {} if Mapping in plain else "..."
+        text = f"{line} is {type(value).__name__}, not {names}."
+        yield error("E001", text, f"{line} = {example!r}")
+
+
+def _wrong_number(
+    name: str, value: object, line: str, example: object
+) -> Iterator[checks.CheckMessage]:
+    if name in RANGES and isinstance(value, int | float) and not isinstance(value, bool):
+        least, greatest = RANGES[name]
+        if not least <= value <= greatest:
+            text = f"{line} is {value!r}, not between {least} and {greatest}."
+            yield error("E008", text, f"{line} = {example!r}")
+
+
+def _wrong_text(
+    name: str, value: object, line: str, example: object
+) -> Iterator[checks.CheckMessage]:
     if not isinstance(value, str):
-        return []
-    reason, example = "", getattr(Options, name, None)
+        return
+    reason = ""
     if name == "LOGIN_FAILURE_RATE" and not _RATE.fullmatch(value):
         reason = "not a number above 0 for each s, min, hour or day"
     elif name == "SESSION_COOKIE" and not _COOKIE_NAME.fullmatch(value):
@@ -83,10 +126,15 @@ def wrong_text(name: str, value: object, where: str) -> list[checks.CheckMessage
         reason = "the name of another cookie"
     elif name == "PUBLIC_URL" and not is_address(value):
         reason, example = "not the address of a site", "https://lms.example.com"
-    if not reason:
-        return []
-    line = f"{where}[{name!r}] = {example!r}"
-    return [error("E009", f"{where}[{name!r}] is {value!r}, which is {reason}.", line)]
+    if reason:
+        yield error("E009", f"{line} is {value!r}, which is {reason}.", f"{line} = {example!r}")
+
+
+def _wrong_choice(name: str, value: object, line: str) -> Iterator[checks.CheckMessage]:
+    number, choices = CHOICES.get(name, ("", (value,)))
+    if value not in choices:
+        known = " or ".join(map(repr, choices))
+        yield error(number, f"{line} is not {known}.", f"{line} = {known}")
 
 
 def wrong_proxies(value: object, where: str) -> list[checks.CheckMessage]:
