@@ -220,7 +220,7 @@ def _samples_of(name: str, busy: float, last: datetime, newest: int) -> Iterator
             waiting=waiting,
             leased=1,
             oldest_seconds=waiting * 20.0 if waiting else None,
-            undelivered=0,
+            pending_replies=0,
             graders=1,
             paused_graders=int(name == FAILING and minute > minutes - 60),
             grader_seen_seconds=1.0,

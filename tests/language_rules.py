@@ -107,6 +107,9 @@ RULES: dict[str, Rule] = {
         "apply",
         ("deliver a reply", "replies delivered", "delivery of the reply"),
     ),
+    "undelivered": Rule(
+        "undelivered", "pending (a reply that is not applied)", ("undelivered replies",)
+    ),
     "given up": Rule(
         "g[ia]ve(?:s|n)?(?:-| )up|giving up",
         "failed, dead; fail, mark dead, stop",

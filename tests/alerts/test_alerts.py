@@ -21,7 +21,7 @@ from xqueue_bridge.metrics.models import QueueSample
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 URL = "https://chat.example.com/hook"
-HEALTHY = {"waiting": 3, "leased": 1, "undelivered": 0, "graders": 1, "paused_graders": 0}
+HEALTHY = {"waiting": 3, "leased": 1, "pending_replies": 0, "graders": 1, "paused_graders": 0}
 
 
 class Clock:

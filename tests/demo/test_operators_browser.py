@@ -67,7 +67,7 @@ now = timezone.now()
 for minutes in (600, 300, 0):
     QueueSample.objects.create(
         queue_name="demo", minute=now - timedelta(minutes=minutes), received_total=600 - minutes,
-        failed_total=2 - minutes // 300, waiting=minutes, leased=0, undelivered=0, graders=1,
+        failed_total=2 - minutes // 300, waiting=minutes, leased=0, pending_replies=0, graders=1,
         paused_graders=0)
 make_reply(submission, status="dead", next_attempt_at=None, last_error="ConnectionError")
 """

@@ -71,13 +71,13 @@ def test_repeated_reply_is_a_duplicate_unless_it_was_rejected(submission):
 
 
 def test_pending_replies_are_counted_by_queue(submission):
-    assert api.undelivered_by_queue(except_of="unmatched") == {}
+    assert api.pending_by_queue(except_of="unmatched") == {}
     make_reply(submission)
     make_reply(submission)
     make_reply(submission, status=Status.APPLIED)
     make_reply(submission, status=Status.DEAD, next_attempt_at=None)
-    assert api.undelivered_by_queue(except_of="unmatched") == {"python": 2}
-    assert api.undelivered_by_queue(except_of=submission.status) == {}
+    assert api.pending_by_queue(except_of="unmatched") == {"python": 2}
+    assert api.pending_by_queue(except_of=submission.status) == {}
 
 
 def test_signals_are_sent_after_the_commit(submission, django_capture_on_commit_callbacks):

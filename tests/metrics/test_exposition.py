@@ -26,7 +26,7 @@ def _token(settings) -> None:
 
 def sample(minutes_ago: int, queue_name: str = "python", **values: float) -> QueueSample:
     minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=minutes_ago)
-    figures = {"waiting": 0, "leased": 0, "undelivered": 0, "graders": 1, "paused_graders": 0}
+    figures = {"waiting": 0, "leased": 0, "pending_replies": 0, "graders": 1, "paused_graders": 0}
     return QueueSample.objects.create(minute=minute, queue_name=queue_name, **{**figures, **values})
 
 

@@ -78,7 +78,7 @@ def _filled() -> None:
             failed_total=minute // 100,
             waiting=minute,
             leased=0,
-            undelivered=0,
+            pending_replies=0,
             graders=1,
             paused_graders=0,
         )

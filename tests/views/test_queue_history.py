@@ -16,7 +16,7 @@ NOW = timezone.now().replace(second=0, microsecond=0)
 
 
 def sample(minutes_ago: float, queue_name: str = "python", **values: int) -> QueueSample:
-    figures = {"waiting": 0, "leased": 0, "undelivered": 0, "graders": 1, "paused_graders": 0}
+    figures = {"waiting": 0, "leased": 0, "pending_replies": 0, "graders": 1, "paused_graders": 0}
     minute = NOW - timedelta(minutes=minutes_ago)
     return QueueSample(minute=minute, queue_name=queue_name, **{**figures, **values})
 

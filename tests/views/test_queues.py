@@ -118,7 +118,7 @@ def test_page_executes_ten_statements_and_refuses_post(
 ) -> None:
     client.force_login(operator)
     assert client.post(QUEUES).status_code == 405
-    # Session and user, then: unfinished, finished, undelivered, paused graders, paused queues,
+    # Session and user, then: unfinished, finished, pending replies, paused graders, paused queues,
     # graders, sweeper, the samples of the last hour.
     with django_assert_num_queries(10):
         client.get(QUEUES)

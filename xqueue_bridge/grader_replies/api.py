@@ -35,7 +35,7 @@ from xqueue_bridge.grader_replies.inbox import (
     store_late_reply,
     store_reply,
     submissions_with_replies,
-    undelivered_by_queue,
+    pending_by_queue,
 )
 from xqueue_bridge.grader_replies.locks import retire_locks
 from xqueue_bridge.grader_replies.parsing import parse_reply
@@ -99,7 +99,7 @@ __all__ = [
     "store_late_reply",
     "store_reply",
     "submissions_with_replies",
-    "undelivered_by_queue",
+    "pending_by_queue",
     "valid_replies_to",
     "wait_again",
     "wait_for_other",

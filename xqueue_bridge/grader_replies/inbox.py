@@ -210,7 +210,7 @@ def ledger_key(reply_id: int) -> str:
     return f"reply:{reply_id}"
 
 
-def undelivered_by_queue(except_of: str) -> dict[str, int]:
+def pending_by_queue(except_of: str) -> dict[str, int]:
     """Return the number of pending replies of each queue, but of submissions with one status."""
     # A pending reply always has a next attempt, and the index contains that column.
     pending = ReceivedReply.objects.filter(next_attempt_at__isnull=False, status=Status.PENDING)

@@ -40,7 +40,7 @@ GAUGES: tuple[tuple[str, str, Figure], ...] = (
     (
         "replies_not_applied",
         "Stored replies that are not yet applied.",
-        lambda row: row.undelivered,
+        lambda row: row.pending_replies,
     ),
     ("graders", "Grants of active graders with a valid secret.", lambda row: row.graders),
     ("graders_paused", "Graders whose pulls are paused.", lambda row: row.paused_graders),

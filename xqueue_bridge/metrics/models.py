@@ -39,7 +39,7 @@ class QueueSample(models.Model):
     waiting = models.PositiveBigIntegerField(_("waiting"))
     leased = models.PositiveBigIntegerField(_("leased"))
     oldest_seconds = models.FloatField(_("age of the oldest"), null=True)
-    undelivered = models.PositiveBigIntegerField(_("replies not applied"))
+    pending_replies = models.PositiveBigIntegerField(_("replies not applied"))
     graders = models.PositiveIntegerField(_("graders"))
     paused_graders = models.PositiveIntegerField(_("paused graders"))
     grader_seen_seconds = models.FloatField(_("seconds since a grader was seen"), null=True)

@@ -82,7 +82,7 @@ def _sample(
         waiting=stats.waiting,
         leased=stats.leased,
         oldest_seconds=stats.oldest_seconds,
-        undelivered=stats.undelivered,
+        pending_replies=stats.pending_replies,
         graders=stats.graders,
         paused_graders=stats.paused_graders,
         grader_seen_seconds=stats.grader_seen_seconds,

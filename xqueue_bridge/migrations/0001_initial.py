@@ -431,7 +431,7 @@ class Migration(migrations.Migration):
                 ('waiting', models.PositiveBigIntegerField(verbose_name='waiting')),
                 ('leased', models.PositiveBigIntegerField(verbose_name='leased')),
                 ('oldest_seconds', models.FloatField(null=True, verbose_name='age of the oldest')),
-                ('undelivered', models.PositiveBigIntegerField(verbose_name='replies not applied')),
+                ('pending_replies', models.PositiveBigIntegerField(verbose_name='replies not applied')),
                 ('graders', models.PositiveIntegerField(verbose_name='graders')),
                 ('paused_graders', models.PositiveIntegerField(verbose_name='paused graders')),
                 ('grader_seen_seconds', models.FloatField(null=True, verbose_name='seconds since a grader was seen')),

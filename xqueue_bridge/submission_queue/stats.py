@@ -41,7 +41,7 @@ class QueueStats:
     answered: int = 0
     failed: int = 0
     #: Stored replies that are not yet applied to the learner's state.
-    undelivered: int = 0
+    pending_replies: int = 0
     #: Graders that get no submissions for a while, because their replies were invalid.
     paused_graders: int = 0
     #: Grants of active graders with a valid secret, for this queue or for every queue.
@@ -173,12 +173,12 @@ def queue_stats() -> list[QueueStats]:
         answered=Count("pk", filter=Q(status=Status.ANSWERED)),
         failed=Count("pk", filter=Q(status=Status.FAILED)),
     )
-    undelivered = grader_replies.undelivered_by_queue(except_of=Status.UNMATCHED)
+    pending = grader_replies.pending_by_queue(except_of=Status.UNMATCHED)
     paused, paused_since = paused_graders(), paused_queues()
     graders = graders_by_queue()
     of_every_queue = graders.pop(QueueGrant.EVERY_QUEUE, QueueGraders())
     reports = []
-    names = set().union(unfinished, finished, undelivered, paused, paused_since)
+    names = set().union(unfinished, finished, pending, paused, paused_since)
     for queue_name in sorted(names - {""}):
         counts = {**unfinished.get(queue_name, {}), **finished.get(queue_name, {})}
         oldest = counts.pop("oldest", None)
@@ -187,7 +187,7 @@ def queue_stats() -> list[QueueStats]:
             QueueStats(
                 queue_name,
                 oldest_seconds=_seconds_since(oldest, here),
-                undelivered=undelivered.get(queue_name, 0),
+                pending_replies=pending.get(queue_name, 0),
                 paused_graders=len(paused.get(queue_name, ())),
                 graders=allowed.count,
                 grader_seen_seconds=_seconds_since(allowed.last_seen_at, here),

@@ -67,9 +67,9 @@ QUEUE_COLUMNS = (
     Column("failed", _("Failed"), lambda row: row[0].failed, note=LAST_DAY, is_descending=True),
     Column("graders", _("Graders"), lambda row: row[0].graders, note=_("last seen")),
     Column(
-        "undelivered",
+        "pending_replies",
         _("Not applied"),
-        lambda row: row[0].undelivered,
+        lambda row: row[0].pending_replies,
         note=_("replies in processing"),
         is_descending=True,
     ),

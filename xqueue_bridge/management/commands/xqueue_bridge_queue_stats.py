@@ -11,7 +11,7 @@ from xqueue_bridge.submission_queue.api import QueueStats, queue_stats
 
 
 class Command(BaseCommand):
-    help = "Print depth, oldest age, leases, failures and undelivered replies of each queue."
+    help = "Print depth, oldest age, leases, failures and pending replies of each queue."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="One JSON object a line.")
