@@ -119,7 +119,7 @@ class TestRetire:
 
     @pytest.mark.parametrize("user_id", ["x", "-1", "1.5", "9" * 30])
     def test_invalid_user_id_is_an_error(self, user_id):
-        with pytest.raises(CommandError, match="is not a user id"):
+        with pytest.raises(CommandError, match="is not a whole number"):
             run(RETIRE, f"--user-id={user_id}")
 
 

@@ -308,6 +308,8 @@ def test_start_refuses_what_it_cannot_do(settings, monkeypatch):
     graded("ada")
     with pytest.raises(InvalidField, match="per_minute"):
         start(per_minute=0)
+    with pytest.raises(InvalidField, match="per_minute"):
+        regrading.preview(regrading.Selection(COURSE), regrading.RegradeOptions(per_minute=0))
     monkeypatch.setattr(selection, "MAX_SUBMISSIONS", 0)
     with pytest.raises(InvalidField, match="since"):
         start()

@@ -3,12 +3,10 @@
 from xqueue_bridge.course_grades.course_grade import (
     CourseGrade,
     GradeUpdate,
-    SubsectionGrade,
     SubsectionOverride,
 )
 from xqueue_bridge.course_grades.course_grade_factory import CourseGradeFactory
 from xqueue_bridge.course_grades.course_recalculation import (
-    learners_of,
     request_course,
     request_due_courses,
 )
@@ -49,14 +47,12 @@ __all__ = [
     "CourseGradeFactory",
     "GradeUpdate",
     "PersistentCourseGrade",
-    "SubsectionGrade",
     "SubsectionOverride",
     "apply_pending_overrides",
     "changed_grades",
     "grades_by_key",
     "grades_to_retire",
     "is_frozen",
-    "learners_of",
     "override_history",
     "read_gradebook",
     "read_progress",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import requests
@@ -11,7 +12,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.data import Dispatch
 from xqueue_bridge.doctor.finding import Finding
-from xqueue_bridge.http_client import HTTP_ERRORS, error_code, post
+from xqueue_bridge.http_client import HTTP_ERRORS, HTTPSession, error_code, post
 from xqueue_bridge.lms.callback_url import build_path
 from xqueue_bridge.xqueue_service.api import XQueueService, has_legacy_server
 
@@ -21,6 +22,10 @@ TIMEOUTS = (3.05, 5)
 _COURSE = CourseKey.from_string("course-v1:xqueue-bridge+doctor+1")
 _BLOCK = UsageKey.from_string("block-v1:xqueue-bridge+doctor+1+type@problem+block@doctor")
 _ROOT_ADVICE = "LMS_ROOT_URL = the address of the site, as graders use it"
+_PREFIX_ADVICE = (
+    "XQUEUE_INTERFACE['callback_url'], else LMS_ROOT_URL = the address of the LMS, as the XQueue "
+    "server uses it"
+)
 #: Most bytes that are read of a response.
 _MOST_BYTES = 1000
 
@@ -32,8 +37,12 @@ def address() -> Iterator[Finding]:
         return  # a system check reports it
     url = root.rstrip("/") + reverse("xqueue_bridge:status")
     try:
-        response = requests.get(url, timeout=TIMEOUTS, allow_redirects=False)
-        is_ours = response.status_code == 200 and response.json().get("content") == "OK"
+        with (
+            HTTPSession() as session,
+            session.get(url, timeout=TIMEOUTS, allow_redirects=False, stream=True) as response,
+        ):
+            status = response.status_code
+            is_ours = status == 200 and json.loads(_beginning(response)).get("content") == "OK"
     except (*HTTP_ERRORS, AttributeError) as exc:
         text = f"{url} cannot be read: {type(exc).__name__}"
         yield Finding("address", text, _ROOT_ADVICE, True)
@@ -42,7 +51,7 @@ def address() -> Iterator[Finding]:
         yield Finding("address", f"{url} responds")
     else:
         advice = "let the web server pass /xqueue/ on to the LMS, and not redirect it"
-        yield Finding("address", f"{url}: status {response.status_code}", advice, True)
+        yield Finding("address", f"{url}: status {status}", advice, True)
 
 
 def callback() -> Iterator[Finding]:
@@ -55,30 +64,30 @@ def callback() -> Iterator[Finding]:
     if not prefix:
         return  # a system check reports it
     path = build_path(_COURSE, 0, _BLOCK, Dispatch.SCORE_UPDATE)
-    matters = has_legacy_server()
+    is_error = has_legacy_server()
     try:
         view = resolve(path).func.__module__
     except Resolver404:
         advice = 'urlpatterns += [path("", include("xqueue_bridge.urls"))]'
-        yield Finding("callback", "no URL pattern of this site is the callback's", advice, matters)
+        yield Finding("callback", "no URL pattern of this site is the callback's", advice, is_error)
         return
     try:
         with post(prefix + path, data={}, timeout=TIMEOUTS, stream=True) as response:
             status, location = response.status_code, response.headers.get("Location", "")
-            text = next(response.iter_content(_MOST_BYTES), b"").decode("utf-8", "replace")
+            text = _beginning(response).decode("utf-8", "replace")
     except HTTP_ERRORS as exc:
-        yield Finding("callback", f"{prefix}: {error_code(exc)}", _PREFIX_ADVICE, matters)
+        yield Finding("callback", f"{prefix}: {error_code(exc)}", _PREFIX_ADVICE, is_error)
         return
-    yield _judge(f"{prefix}/courses/.../xqueue/...", view, status, location, text, matters)
+    yield _finding(f"{prefix}/courses/.../xqueue/...", view, status, location, text, is_error)
 
 
-_PREFIX_ADVICE = (
-    "XQUEUE_INTERFACE['callback_url'], else LMS_ROOT_URL = the address of the LMS, as the XQueue "
-    "server uses it"
-)
+def _beginning(response: requests.Response) -> bytes:
+    return next(response.iter_content(_MOST_BYTES), b"")
 
 
-def _judge(url: str, view: str, status: int, location: str, text: str, matters: bool) -> Finding:
+def _finding(
+    url: str, view: str, status: int, location: str, text: str, is_error: bool
+) -> Finding:
     is_ours = view.startswith("xqueue_bridge.")
     if status == 404 and (text.startswith("xqueue_header") or not is_ours):
         name = "the bridge" if is_ours else view
@@ -96,4 +105,4 @@ def _judge(url: str, view: str, status: int, location: str, text: str, matters: 
         advice = "the proxy does not reach the LMS: see its log"
     else:
         advice = "let the web server pass /courses/ on to the LMS; " + _PREFIX_ADVICE
-    return Finding("callback", found, advice, matters)
+    return Finding("callback", found, advice, is_error)

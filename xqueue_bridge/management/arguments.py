@@ -28,7 +28,7 @@ def add_learners(parser: CommandParser) -> None:
     parser.add_argument(
         "--user-id",
         action="append",
-        type=_user_id,
+        type=whole_number,
         default=[],
         help="A learner's user id, for renamed or deleted accounts; may be repeated.",
     )
@@ -61,12 +61,6 @@ def find_block(course: str | None, block: str) -> tuple[LearningContextKey, Usag
         raise CommandError(f"{_ARGUMENT_NAMES[exc.field]}: {exc.reason}") from None
 
 
-def _user_id(text: str) -> int:
-    if not text.isdecimal() or len(text) > 18:
-        raise ArgumentTypeError(f"{text!r} is not a user id")
-    return int(text)
-
-
 def parse_time(text: str) -> datetime:
     """Return a day or time in ISO 8601, in UTC if it has no zone; for argparse."""
     try:
@@ -80,9 +74,16 @@ def parse_time(text: str) -> datetime:
     raise ArgumentTypeError(f"{text!r} is neither a day nor a time, such as 2026-11-20T08:00Z")
 
 
+def whole_number(text: str) -> int:
+    """Return a whole number that a database can store as an id, or 0; for argparse."""
+    if not text.isdecimal() or len(text) > 18:
+        raise ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """Return a whole number above 0; for argparse."""
-    if not text.isdecimal() or int(text) < 1:
+    if not whole_number(text):
         raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
@@ -93,6 +94,14 @@ def course_key(text: str) -> CourseKey:
         return CourseKey.from_string(text)
     except InvalidKeyError:
         raise ArgumentTypeError(f"{text!r} is not a course key") from None
+
+
+def usage_key(text: str) -> UsageKey:
+    """Return a usage key; for argparse."""
+    try:
+        return UsageKey.from_string(text)
+    except InvalidKeyError:
+        raise ArgumentTypeError(f"{text!r} is not a usage key") from None
 
 
 def write_facts(out: Writer, facts: Mapping[str, object], as_json: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from xqueue_bridge.metrics.models import QueueSample
-from xqueue_bridge.metrics.throughput import WINDOW, newest, rates_between, samples_since
+from xqueue_bridge.metrics.throughput import WINDOW, throughputs, samples_since
 from xqueue_bridge.metrics.work import MAX_COUNTED, overdue_work
 from xqueue_bridge.worker import heartbeat
 
@@ -66,11 +66,11 @@ class QueueCollector:
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families, for a registry of prometheus_client."""
         samples = samples_since(timezone.now() - WINDOW)
-        rows = newest(samples.values())
+        rows = [each[-1] for each in samples.values()]
         for kind, figures in (("gauge", GAUGES), ("counter", COUNTERS)):
             for name, text, figure in figures:
                 yield _family(kind, name, text, [(row.queue_name, figure(row)) for row in rows])
-        rates = rates_between(samples).values()
+        rates = throughputs(samples).values()
         yield _family(
             "gauge",
             "drain_seconds",

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -52,9 +51,9 @@ class QueueThroughput:
         return 60 * self.waiting / rate if rate else None
 
 
-def queue_throughputs(window: timedelta = WINDOW) -> dict[str, QueueThroughput]:
-    """Return the rates of each queue with two samples in the window; one statement."""
-    return rates_between(samples_since(timezone.now() - window))
+def queue_throughputs() -> dict[str, QueueThroughput]:
+    """Return the rates of each queue with two samples in WINDOW; one statement."""
+    return throughputs(samples_since(timezone.now() - WINDOW))
 
 
 def samples_since(since: datetime) -> dict[str, list[QueueSample]]:
@@ -69,17 +68,17 @@ def samples_of(queue_name: str, since: datetime) -> list[QueueSample]:
     return list(rows.order_by("minute"))
 
 
-def rates_between(samples: dict[str, list[QueueSample]]) -> dict[str, QueueThroughput]:
-    """Return the rate of each queue from its first to its last sample."""
+def throughputs(samples: dict[str, list[QueueSample]]) -> dict[str, QueueThroughput]:
+    """Return the throughput of each queue from its first to its last sample."""
     return {
-        name: rate(rows[0], rows[-1])
+        name: _throughput(rows[0], rows[-1])
         for name, rows in samples.items()
         if rows[-1].minute > rows[0].minute
     }
 
 
-def rate(first: QueueSample, last: QueueSample) -> QueueThroughput:
-    """Return the rate between two samples of a queue.
+def _throughput(first: QueueSample, last: QueueSample) -> QueueThroughput:
+    """Return the throughput between two samples of a queue.
 
     A counter that is lower in the newer one has begun again at 0.
     """
@@ -100,8 +99,3 @@ def rate(first: QueueSample, last: QueueSample) -> QueueThroughput:
 
 def _mean(total: float, count: int) -> float | None:
     return max(total, 0.0) / count if count else None
-
-
-def newest(samples: Iterable[list[QueueSample]]) -> list[QueueSample]:
-    """Return the last sample of each queue."""
-    return [rows[-1] for rows in samples]

@@ -70,24 +70,25 @@ def start(
 ) -> Regrade:
     """Store a regrade of the selected submissions, which the sweeper offers to graders.
 
-    Raise InvalidField if nothing is selected, or an option has a value out of range. Regrade and
-    items are stored in one transaction: one statement for each ``BATCH`` items, and one.
+    Raise InvalidField if nothing is selected, or an option is not possible. Regrade and items are
+    stored in one transaction: one statement for each ``BATCH`` items, and one.
     """
-    if problem := can_regrade():
-        raise InvalidField("REPLY_BACKEND", problem)
-    if not 1 <= options.per_minute <= MAX_PER_MINUTE:
-        raise InvalidField("per_minute", f"choose a number from 1 to {MAX_PER_MINUTE}")
-    if not options.keep_feedback and not can_show_waiting():
-        raise InvalidField("keep_feedback", "this installation always keeps the feedback")
+    check_options(options)
     candidates = find(selection).candidates
     if not candidates:
         raise InvalidField("scope", "no submission of this course can be graded again")
     return in_transaction(partial(_store, selection, options, author_id, candidates))
 
 
-def can_show_waiting() -> bool:
-    """Return whether a regrade may hide the previous feedback: our own table has the state."""
-    return grader_replies.get_reply_backend().state_is_ours
+def check_options(options: RegradeOptions) -> None:
+    """Raise InvalidField if this installation cannot regrade in this way."""
+    if problem := can_regrade():
+        raise InvalidField("REPLY_BACKEND", problem)
+    if not 1 <= options.per_minute <= MAX_PER_MINUTE:
+        raise InvalidField("per_minute", f"choose a number from 1 to {MAX_PER_MINUTE}")
+    # The previous feedback can be hidden, and put back, in our own table only.
+    if not options.keep_feedback and not grader_replies.get_reply_backend().state_is_ours:
+        raise InvalidField("keep_feedback", "this installation always keeps the feedback")
 
 
 def pause(regrade_id: int) -> bool:

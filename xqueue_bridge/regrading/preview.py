@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xqueue_bridge.regrading.jobs import RegradeOptions
+from xqueue_bridge.regrading.jobs import RegradeOptions, check_options
 from xqueue_bridge.regrading.selection import Candidate, Found, Selection, find
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -30,6 +30,7 @@ class Preview:
 
 def preview(selection: Selection, options: RegradeOptions) -> Preview:
     """Return the preview of a regrade; nothing is changed. Raise InvalidField."""
+    check_options(options)
     found = find(selection)
     with_points = [] if options.only_if_higher else [c for c in found.candidates if c.points > 0]
     learners = tuple(dict.fromkeys(each.user_id for each in with_points))

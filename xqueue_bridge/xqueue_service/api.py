@@ -3,7 +3,6 @@
 from xqueue_bridge.protocol.headers import (
     make_hashkey,
     make_xheader,
-    parse_xheader,
     parse_xreply,
 )
 from xqueue_bridge.xqueue_service.interface import XQueueInterface
@@ -19,7 +18,6 @@ __all__ = [
     "has_legacy_server",
     "make_hashkey",
     "make_xheader",
-    "parse_xheader",
     "parse_xreply",
     "use_edx_submissions_for_xqueue",
 ]

@@ -14,7 +14,7 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.db.batches import chunks
-from xqueue_bridge.management.arguments import course_key
+from xqueue_bridge.management.arguments import course_key, positive
 from xqueue_bridge.management.progress import Progress
 
 
@@ -27,10 +27,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("course_key", type=course_key)
         parser.add_argument(
-            "--workers", type=int, default=1, help="Number of processes (default: 1)."
+            "--workers", type=positive, default=1, help="Number of processes (default: 1)."
         )
         parser.add_argument(
-            "--batch-size", type=int, default=50, help="Learners in a batch (default: 50)."
+            "--batch-size", type=positive, default=50, help="Learners in a batch (default: 50)."
         )
         parser.add_argument(
             "--resume", action="store_true", help="Compute the outstanding grades only."
@@ -39,8 +39,6 @@ class Command(BaseCommand):
     def handle(
         self, *args: object, course_key: CourseKey, workers: int, batch_size: int, **options: object
     ) -> None:
-        if workers < 1 or batch_size < 1:
-            raise CommandError("--workers and --batch-size must be at least 1.")
         _check_gradable(course_key)
         if not options["resume"]:
             course_grades.request_course(course_key)

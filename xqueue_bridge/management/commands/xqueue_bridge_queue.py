@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.management.arguments import write_facts
+from xqueue_bridge.management.arguments import whole_number, write_facts
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.operations.api import OperatorAction, Order
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 continue
             one.add_argument(
                 "--submission",
-                type=int,
+                type=whole_number,
                 action="append",
                 metavar="ID",
                 help="Only this submission; may be repeated. Default: all of the queue.",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.management.arguments import course_key, parse_time, write_facts
+from xqueue_bridge.management.arguments import course_key, parse_time, usage_key, whole_number, write_facts
 from xqueue_bridge.models import Regrade
 from xqueue_bridge.regrading import api as regrading
 
@@ -26,8 +24,8 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         start = actions.add_parser("start", help="Select submissions of a course and begin.")
         start.add_argument("--course", required=True, type=course_key, help="The course key.")
-        start.add_argument("--submission", type=int, metavar="ID", help="Only this submission.")
-        start.add_argument("--problem", type=_usage_key, help="Only of this problem.")
+        start.add_argument("--submission", type=whole_number, metavar="ID", help="Only this submission.")
+        start.add_argument("--problem", type=usage_key, help="Only of this problem.")
         start.add_argument("--queue", help="Only of this queue.")
         start.add_argument("--failed", action="store_true", help="Only failed submissions.")
         start.add_argument("--since", type=parse_time, help="Only sent since this day or time.")
@@ -40,7 +38,7 @@ class Command(BaseCommand):
             help="Learners see that the answer waits, instead of the previous feedback.",
         )
         start.add_argument(
-            "--per-minute", type=int, default=60, help="Submissions per minute (default: 60)."
+            "--per-minute", type=whole_number, default=60, help="Submissions per minute (default: 60)."
         )
         start.add_argument("--dry-run", action="store_true", help="Print the preview only.")
         for action, text in (
@@ -50,7 +48,7 @@ class Command(BaseCommand):
             ("cancel", "End it; learners keep the grades that they have."),
         ):
             one = actions.add_parser(action, help=text)
-            one.add_argument("id", type=int)
+            one.add_argument("id", type=whole_number)
         listing = actions.add_parser("list", help="Print the regrades of a course, newest first.")
         listing.add_argument("--course", required=True, type=course_key)
         for each in actions.choices.values():
@@ -141,10 +139,3 @@ def _as_dict(preview: regrading.Preview) -> dict[str, object]:
         "minutes_at_most": None if longest is None else round(longest, 1),
         **left_out,
     }
-
-
-def _usage_key(text: str) -> UsageKey:
-    try:
-        return UsageKey.from_string(text)
-    except InvalidKeyError:
-        raise ArgumentTypeError(f"{text!r} is not a usage key") from None

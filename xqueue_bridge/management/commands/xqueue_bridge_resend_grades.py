@@ -51,12 +51,10 @@ class Command(BaseCommand):
         if credentials_options() is None:
             raise CommandError("XQUEUE_BRIDGE['CREDENTIALS'] is not set.")
         count = 0
-        for count, grade in enumerate(  # noqa: B007
-            credentials.resend(
-                since=since, course_keys=tuple(course), only_failed=failed, dry_run=dry_run
-            ),
-            start=1,
+        for grade in credentials.resend(
+            since=since, course_keys=tuple(course), only_failed=failed, dry_run=dry_run
         ):
+            count += 1
             if dry_run:
                 self.stdout.write(f"{grade.course_id}  user {grade.user_id}")
         done = "would be sent again" if dry_run else "will be sent again"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,7 +10,7 @@ from datetime import timedelta
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.management.arguments import course_key, write_facts
+from xqueue_bridge.management.arguments import course_key, whole_number, write_facts
 from xqueue_bridge.stuck_answers.api import OLDER_THAN, Scan, StuckAnswer, can_find, find, repair
 
 
@@ -27,16 +26,16 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--older-than",
-            type=_whole,
+            type=whole_number,
             default=hour,
             metavar="MINUTES",
             help=f"Only states that were not written in this time (default: {hour}).",
         )
         parser.add_argument(
-            "--after", type=_whole, default=0, metavar="ROW", help="Go on after this row."
+            "--after", type=whole_number, default=0, metavar="ROW", help="Go on after this row."
         )
         parser.add_argument(
-            "--seconds", type=_whole, metavar="N", help="End after this time (default: no limit)."
+            "--seconds", type=whole_number, metavar="N", help="End after this time (default: no limit)."
         )
         parser.add_argument("--json", action="store_true", help="One JSON object a line.")
 
@@ -110,9 +109,3 @@ def _facts(answer: StuckAnswer) -> dict[str, object]:
         "kind": answer.kind.value,
         "submission": answer.submission_id,
     }
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)

@@ -21,7 +21,7 @@ NEEDED = {Scope.SUBMISSION: "submission", Scope.PROBLEM: "problem", Scope.QUEUE:
 class RegradeForm(forms.Form):
     """What is graded again, and how."""
 
-    scope = forms.ChoiceField(label=_("What"), choices=Scope.choices)
+    scope = forms.ChoiceField(label=_("What"), choices=Scope.choices, initial=Scope.FAILED)
     submission = forms.IntegerField(label=_("Submission"), required=False, min_value=1)
     problem = UsageKeyField(
         label=_("Problem"), required=False, max_length=255, help_text=_("its usage key")

@@ -61,18 +61,8 @@ def regrades_csv(request: HttpRequest, course: TeamCourse) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_regrade(request: HttpRequest, course: TeamCourse) -> HttpResponse:
     """Show the form; a POST shows the preview, or starts the regrade if ``action`` is "start"."""
-    form = (
-        RegradeForm(request.POST)
-        if request.method == "POST"
-        else RegradeForm(
-            initial={
-                "scope": "failed",
-                "keep_feedback": True,
-                "per_minute": 60,
-                **request.GET.dict(),
-            }
-        )
-    )
+    data = request.POST if request.method == "POST" else None
+    form = RegradeForm(data, initial=request.GET.dict())
     context = {"course": course, "form": form, "problem": regrading.can_regrade()}
     if not form.is_bound:
         return render(request, "xqueue_bridge/regrade_new.html", context)
