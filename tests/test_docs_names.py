@@ -178,8 +178,7 @@ def code_names() -> frozenset[str]:
 _NAMES: set[str] = set()
 
 
-@pytest.mark.parametrize("page", ["README.rst", "docs/concepts/path_of_a_submission.rst"])
-def test_page_with_the_tree_names_every_package(page: str) -> None:
+def test_readme_names_every_package() -> None:
     packages = {path.parent.name for path in (ROOT / "xqueue_bridge").glob("*/__init__.py")}
-    text = text_of(ROOT / page)
+    text = text_of(ROOT / "README.rst")
     assert {name for name in packages - {"migrations"} if f"``{name}``" not in text} == set()
