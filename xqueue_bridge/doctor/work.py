@@ -123,17 +123,13 @@ def queues() -> Iterator[Finding]:
 
 def other_queues() -> Iterator[Finding]:
     """What is in flight in edx-submissions, and in a legacy XQueue's database."""
-    command = {
-        drain.EDX_SUBMISSIONS: "xqueue_bridge_import_edx_submissions",
-        drain.LEGACY_XQUEUE: "xqueue_bridge_import_legacy_xqueue",
-    }
     if not apps.is_installed("submissions") and legacy_table.ALIAS not in settings.DATABASES:
         return
     found = drain.in_flight()
     for course_id, sources in found.items():
         for source, counts in sources.items():
             option = "" if course_id == drain.UNKNOWN_COURSE else f" --course {course_id}"
-            advice = f"run: manage.py {command[source]}{option}"
+            advice = f"run: manage.py {drain.COMMANDS[source]}{option}"
             yield Finding(source, f"{course_id}: {drain.figures(counts)}", advice)
     if not found:
         yield Finding("other queues", "0 in flight elsewhere")

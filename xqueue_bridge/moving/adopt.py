@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db.models import Q
 
 from xqueue_bridge.data import NewSubmission, Target
@@ -10,6 +12,11 @@ from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.queue import is_known_queue
+
+#: Texts in grader_reply of another queue's row that is claimed, and that is enqueued here.
+CLAIMED, IMPORTED = "xqueue_bridge: importing", "xqueue_bridge: imported"
+#: A claim that is older was made by a run that crashed; the next run continues it.
+CRASHED = timedelta(minutes=10)
 
 
 class NotImportable(XQueueBridgeError):

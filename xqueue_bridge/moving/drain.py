@@ -15,6 +15,11 @@ from xqueue_bridge.moving.legacy_table import LegacyTable
 from xqueue_bridge.moving.legacy_xqueue import LEASE
 
 EDX_SUBMISSIONS, LEGACY_XQUEUE = "edx-submissions", "legacy XQueue"
+#: Source -> the command that imports what waits there.
+COMMANDS = {
+    EDX_SUBMISSIONS: "xqueue_bridge_import_edx_submissions",
+    LEGACY_XQUEUE: "xqueue_bridge_import_legacy_xqueue",
+}
 #: The course of rows whose header names none.
 UNKNOWN_COURSE = "unknown course"
 

@@ -22,7 +22,14 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from xqueue_bridge.data import Dispatch, NewSubmission, Target, UploadedFile
 from xqueue_bridge.lms.anonymous_ids import find_user_id
 from xqueue_bridge.lms.callback_url import build_path
-from xqueue_bridge.moving.adopt import NotImportable, adopt, check_importable
+from xqueue_bridge.moving.adopt import (
+    CLAIMED,
+    CRASHED,
+    IMPORTED,
+    NotImportable,
+    adopt,
+    check_importable,
+)
 from xqueue_bridge.protocol.headers import make_xheader
 from xqueue_bridge.xqueue_service.transports.base import read_files
 
@@ -30,10 +37,6 @@ log = logging.getLogger(__name__)
 
 #: Upstream offers a pulled row again after this time, and so do we.
 LEASE = timedelta(minutes=5)
-#: An import that is older has crashed, and is finished by the next run.
-CRASHED = timedelta(minutes=10)
-#: Texts in ExternalGraderDetail.grader_reply of rows that are ours now.
-CLAIMED, IMPORTED = "xqueue_bridge: importing", "xqueue_bridge: imported"
 
 
 def rows_to_import(course_key: CourseKey | None = None) -> Any:

@@ -19,15 +19,13 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.data import Target
 from xqueue_bridge.exceptions import InvalidField, InvalidHeader
 from xqueue_bridge.lms.callback_url import read_url
+from xqueue_bridge.moving.adopt import CLAIMED, CRASHED, IMPORTED
 from xqueue_bridge.protocol.headers import parse_xheader
 
 #: The entry of DATABASES that is the server's database, by convention.
 ALIAS = "legacy_xqueue"
-#: A claim that is older was made by a run that crashed; the next run continues it.
-CRASHED = timedelta(minutes=10)
-#: Texts in grader_reply of rows that the server has no more to do with.
-CLAIMED = "xqueue_bridge: importing"
-IMPORTED, FORWARDED = "xqueue_bridge: imported", "xqueue_bridge: forwarded"
+#: Text in grader_reply of a row that was sent to another server.
+FORWARDED = "xqueue_bridge: forwarded"
 
 
 class Kind(StrEnum):

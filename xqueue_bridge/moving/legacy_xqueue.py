@@ -25,7 +25,7 @@ from xqueue_bridge.exceptions import InvalidField, SendError, XQueueBridgeError
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.backends.callback import may_post_to
 from xqueue_bridge.moving import legacy_table
-from xqueue_bridge.moving.adopt import NotImportable, adopt, check_importable, is_adopted
+from xqueue_bridge.moving.adopt import IMPORTED, NotImportable, adopt, check_importable, is_adopted
 from xqueue_bridge.moving.legacy_files import LegacyFiles
 from xqueue_bridge.moving.legacy_table import Kind, LegacyRow, LegacyTable
 from xqueue_bridge.protocol.headers import parse_xheader
@@ -111,7 +111,7 @@ def _import(source: Source, plan: Plan, row: LegacyRow, kind: Kind) -> str:
     if plan.post_results and not may_post_to(header.lms_callback_url):
         raise NotImportable("its callback URL is below none of CALLBACK_PREFIXES")
     if is_adopted(target, header.queue_key):
-        source.finish(row, legacy_table.IMPORTED)
+        source.finish(row, IMPORTED)
         return "imported before"
     if kind is not Kind.WAITING:
         result = parse_result(row.grader_reply)
@@ -136,7 +136,7 @@ def _import(source: Source, plan: Plan, row: LegacyRow, kind: Kind) -> str:
     if is_forwarded and isinstance(source, LegacyTable):
         return _forward(source, row, header, new)
     adopt(new)
-    source.finish(row, legacy_table.IMPORTED)
+    source.finish(row, IMPORTED)
     return "imported"
 
 
