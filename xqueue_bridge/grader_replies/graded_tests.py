@@ -25,6 +25,8 @@ MAX_CHARACTERS = 100_000
 MAX_NOTE = 10_000
 #: Points that every database and spreadsheet stores without loss.
 MAX_POINTS = 1e9
+#: Begins the table in the learner's feedback.
+TABLE_START = '<div class="external-grader-tests">'
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,12 @@ def table_of(tests: Sequence[GradedTest], texts: TableTexts) -> str:
     hidden = len(tests) - len(visible)
     note = f"<p>{escaped(texts.hidden % {'count': hidden})}</p>" if hidden else ""
     if not visible:
-        return f'<div class="external-grader-tests">{note}</div>'
+        return f"{TABLE_START}{note}</div>"
     heads = (texts.test, texts.points, texts.message)
     head = "".join(f'<th scope="col">{escaped(text)}</th>' for text in heads)
     rows = "".join(_row(test, texts) for test in visible)
     return (
-        f'<div class="external-grader-tests"><table><caption>{escaped(texts.caption)}</caption>'
+        f"{TABLE_START}<table><caption>{escaped(texts.caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}</div>"
     )
 

@@ -158,11 +158,10 @@ class _Reader:
         if depth > MAX_DEPTH:
             error = parent.error("stands too deep: do files point at each other?")
             raise CourseTooLarge(error.field, error.reason)
-        one: int | None = 1
-        drawn = self._read(partial(_selection_count, parent), one)
-        if drawn is not None:
+        count = self._read(partial(_selection_count, parent), 1)
+        if count is not None:
             pool = self._key(parent)
-            found.selection_counts[pool] = drawn
+            found.selection_counts[pool] = count
         before = set(found.blocks)
         for child in self.tree.children(parent):
             is_graded = self._read(partial(_flag, child, child.attributes, "graded"), None)

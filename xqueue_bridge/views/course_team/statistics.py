@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from django.utils.html import strip_tags
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
+from xqueue_bridge.grader_replies.graded_tests import TABLE_START
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.rates import percentile
@@ -21,8 +22,6 @@ SAMPLE = 2_000
 #: Problems that the list shows.
 MAX_PROBLEMS = 500
 BINS = 10
-#: Begins the table of tests in a feedback.
-TABLE_START = '<div class="external-grader-tests">'
 #: Feedback texts that are shown, and the characters of each.
 MAX_TEXTS, MAX_CHARACTERS = 5, 200
 
