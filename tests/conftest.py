@@ -68,6 +68,12 @@ def _empty_caches() -> Iterator[None]:
     accounts._memory.clear()
 
 
+@pytest.fixture
+def without_course_grades(settings: Any) -> None:
+    """Let no score cause the computation of a grade, which needs a course structure."""
+    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
+
+
 @pytest.fixture(autouse=True)
 def _cache_that_answers() -> Iterator[None]:
     """Let no test find a cache that another test has broken."""

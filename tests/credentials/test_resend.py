@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from datetime import timedelta
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.utils import timezone
 
+from tests.commands import output_of
 from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import Fault
@@ -21,9 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(*args: str) -> list[str]:
-    output = io.StringIO()
-    call_command("xqueue_bridge_resend_grades", *args, stdout=output)
-    return output.getvalue().splitlines()
+    return output_of("xqueue_bridge_resend_grades", *args).splitlines()
 
 
 @pytest.fixture

@@ -34,15 +34,13 @@ from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.signals import reply_applied, reply_not_applied
 from xqueue_bridge.worker import enqueue
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
 
 Status = ReceivedReply.Status
 HALF = json.dumps({"correct": False, "score": 0.5, "msg": "<p>half</p>"})
-
-
-@pytest.fixture(autouse=True)
-def _without_course_grades(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
 
 @pytest.fixture

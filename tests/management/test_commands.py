@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 
@@ -12,6 +11,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from tests.commands import json_of, output_of
 from tests.submission_queue.factories import GraderClient, make_grader, new_submission
 from xqueue_bridge.management.commands import xqueue_bridge_sweep
 from xqueue_bridge.submission_queue import api, queue
@@ -26,51 +26,45 @@ def _empty_principal_cache():
     cache.clear()
 
 
-def run(command: str, *args: str) -> str:
-    output = io.StringIO()
-    call_command(command, *args, stdout=output, stderr=io.StringIO())
-    return output.getvalue().strip()
-
-
 class TestGrader:
     def test_create_prints_a_valid_secret(self):
-        secret = run("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
+        secret = output_of("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
         grader = GraderClient(secret)
         assert grader.login()["return_code"] == 0
         assert grader.ask("get_queuelen", queue_name="python")["return_code"] == 0
 
     def test_rotate_keeps_the_former_secret_valid(self):
-        old = run("xqueue_bridge_grader", "create", "watcher")
-        new = run("xqueue_bridge_grader", "rotate", "watcher")
+        old = output_of("xqueue_bridge_grader", "create", "watcher")
+        new = output_of("xqueue_bridge_grader", "rotate", "watcher")
         assert old != new
         assert GraderClient(old).login() == GraderClient(new).login()
 
     def test_rotate_without_overlap_ends_the_former_secret(self):
-        old = run("xqueue_bridge_grader", "create", "watcher")
-        run("xqueue_bridge_grader", "rotate", "watcher", "--overlap-hours", "0")
+        old = output_of("xqueue_bridge_grader", "create", "watcher")
+        output_of("xqueue_bridge_grader", "rotate", "watcher", "--overlap-hours", "0")
         assert GraderClient(old).login()["return_code"] == 1
 
     def test_grant_and_deny_change_the_listed_queues(self):
-        run("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
-        assert run("xqueue_bridge_grader", "grant", "watcher", "--queue", "java") == (
+        output_of("xqueue_bridge_grader", "create", "watcher", "--queue", "python")
+        assert output_of("xqueue_bridge_grader", "grant", "watcher", "--queue", "java") == (
             "watcher: java, python"
         )
-        run("xqueue_bridge_grader", "deny", "watcher", "--queue", "python")
-        assert run("xqueue_bridge_grader", "list") == "watcher: java"
+        output_of("xqueue_bridge_grader", "deny", "watcher", "--queue", "python")
+        assert output_of("xqueue_bridge_grader", "list") == "watcher: java"
 
     def test_revoke_ends_all_secrets(self):
-        secret = run("xqueue_bridge_grader", "create", "watcher")
-        run("xqueue_bridge_grader", "revoke", "watcher")
+        secret = output_of("xqueue_bridge_grader", "create", "watcher")
+        output_of("xqueue_bridge_grader", "revoke", "watcher")
         assert GraderClient(secret).login()["return_code"] == 1
 
     def test_list_marks_graders_that_cannot_log_in(self):
         """Mark graders whose secrets are revoked or expired."""
         for name in ("able", "expired", "revoked"):
-            run("xqueue_bridge_grader", "create", name)
-        run("xqueue_bridge_grader", "revoke", "revoked")
+            output_of("xqueue_bridge_grader", "create", name)
+        output_of("xqueue_bridge_grader", "revoke", "revoked")
         GraderSecret.objects.filter(grader__name="expired").update(expires_at=timezone.now())
         Grader.objects.filter(name="revoked").update(is_active=False)
-        assert run("xqueue_bridge_grader", "list").splitlines() == [
+        assert output_of("xqueue_bridge_grader", "list").splitlines() == [
             "able: none",
             "expired (no secret): none",
             "revoked (inactive) (no secret): none",
@@ -78,9 +72,9 @@ class TestGrader:
 
     def test_list_takes_two_statements_for_any_number(self, django_assert_num_queries):
         for number in range(5):
-            run("xqueue_bridge_grader", "create", f"grader {number}", "--queue", "python")
+            output_of("xqueue_bridge_grader", "create", f"grader {number}", "--queue", "python")
         with django_assert_num_queries(2):
-            assert len(run("xqueue_bridge_grader", "list").splitlines()) == 5
+            assert len(output_of("xqueue_bridge_grader", "list").splitlines()) == 5
 
     @pytest.mark.parametrize(
         "arguments",
@@ -101,15 +95,15 @@ class TestGrader:
     def test_invalid_arguments_are_errors(self, arguments):
         """Name the invalid argument in the error, before the database refuses it."""
         with pytest.raises(CommandError, match="is not a"):
-            run("xqueue_bridge_grader", *arguments)
+            output_of("xqueue_bridge_grader", *arguments)
         assert not Grader.objects.exists()
 
     def test_taken_and_unknown_names_are_errors(self):
-        run("xqueue_bridge_grader", "create", "watcher")
+        output_of("xqueue_bridge_grader", "create", "watcher")
         with pytest.raises(CommandError, match="already"):
-            run("xqueue_bridge_grader", "create", "watcher")
+            output_of("xqueue_bridge_grader", "create", "watcher")
         with pytest.raises(CommandError, match="no grader 'unknown'"):
-            run("xqueue_bridge_grader", "rotate", "unknown")
+            output_of("xqueue_bridge_grader", "rotate", "unknown")
 
 
 class TestQueues:
@@ -119,9 +113,7 @@ class TestQueues:
             queue.enqueue(new_submission(queue_key=str(number)))
         queue.enqueue(new_submission("java"))
         grader.pull()
-        reports = [
-            json.loads(line) for line in run("xqueue_bridge_queue_stats", "--json").splitlines()
-        ]
+        reports = json_of("xqueue_bridge_queue_stats")
         assert [(r["queue_name"], r["waiting"], r["leased"]) for r in reports] == [
             ("java", 1, 0),
             ("python", 2, 1),
@@ -145,7 +137,7 @@ class TestQueues:
 
     def test_table_has_a_header_and_a_row_for_each_queue(self):
         queue.enqueue(new_submission())
-        head, row = run("xqueue_bridge_queue_stats").splitlines()
+        head, row = output_of("xqueue_bridge_queue_stats").splitlines()
         assert head.split()[:3] == ["queue_name", "waiting", "leased"]
         assert row.split()[:3] == ["python", "1", "0"]
 
@@ -163,14 +155,14 @@ class TestSweep:
         queue.enqueue(new_submission())
         make_grader().pull()
         Submission.objects.update(available_at=Submission.objects.get().created_at)
-        assert "1 submissions failed" in run("xqueue_bridge_sweep")
-        assert run("xqueue_bridge_sweep") == ""
+        assert "1 submissions failed" in output_of("xqueue_bridge_sweep")
+        assert output_of("xqueue_bridge_sweep") == ""
 
     def test_failed_part_of_a_sweep_is_an_error(self, settings):
         """Raise an error that names the part, so that cron gets an exit code."""
         settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "no.such.backend"}
         with pytest.raises(ExceptionGroup, match="Not swept: replies applied"):
-            run("xqueue_bridge_sweep")
+            output_of("xqueue_bridge_sweep")
 
     def test_forever_continues_after_an_error_until_sigterm(self, monkeypatch):
         """SG44: continue after a database error or a wrong setting, and print no secret."""
@@ -203,4 +195,4 @@ class TestSweep:
     @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "often"])
     def test_invalid_interval_is_an_error(self, interval):
         with pytest.raises(CommandError, match="is not a number of seconds above 0"):
-            run("xqueue_bridge_sweep", "--forever", f"--interval={interval}")
+            output_of("xqueue_bridge_sweep", "--forever", f"--interval={interval}")

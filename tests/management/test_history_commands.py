@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -10,9 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.utils import timezone
 
+from tests.commands import output_of
 from tests.learner_state.history_factories import (
     EXTENDED,
     PLAIN,
@@ -30,30 +30,24 @@ PRUNE, MOVE = "xqueue_bridge_prune_history", "xqueue_bridge_move_history"
 ROOT = Path(__file__).parent.parent.parent
 
 
-def run(command: str, *args: str) -> str:
-    output = io.StringIO()
-    call_command(command, *args, stdout=output, stderr=io.StringIO())
-    return output.getvalue().strip()
-
-
 class TestPrune:
     def test_keep_last_deletes_all_but_the_newest(self):
         """SG33: keep the newest ten entries; delete nothing in a second run."""
         fill(PLAIN, 1, range(1, 51))
-        assert run(PRUNE, "--keep-last", "10", "--dry-run") == "40 entries would be deleted"
-        assert run(PRUNE, "--keep-last", "10") == "40 entries deleted"
-        assert run(PRUNE, "--keep-last", "10") == "0 entries deleted"
+        assert output_of(PRUNE, "--keep-last", "10", "--dry-run") == "40 entries would be deleted"
+        assert output_of(PRUNE, "--keep-last", "10") == "40 entries deleted"
+        assert output_of(PRUNE, "--keep-last", "10") == "0 entries deleted"
 
     def test_keep_days_deletes_older_entries(self):
         fill(PLAIN, 1, [1, 2, 3], created=timezone.now() - timedelta(days=9))
         fill(PLAIN, 1, [4, 5], created=timezone.now() - timedelta(days=1))
-        assert run(PRUNE, "--keep-days", "5") == "3 entries deleted"
+        assert output_of(PRUNE, "--keep-days", "5") == "3 entries deleted"
         assert identities(PLAIN) == [(1, 4), (1, 5)]
 
     def test_start_skips_rows_above_it(self):
         for row in (1, 2, 3):
             fill(PLAIN, row, [1, 2])
-        assert run(PRUNE, "--keep-last", "1", "--start", "2") == "2 entries deleted"
+        assert output_of(PRUNE, "--keep-last", "1", "--start", "2") == "2 entries deleted"
         assert identities(PLAIN) == [(1, 2), (2, 2), (3, 1), (3, 2)]
 
     def test_orphans_deletes_history_of_deleted_rows(self):
@@ -61,8 +55,8 @@ class TestPrune:
         row = make_row().pk
         fill(PLAIN, row, [1, 2], created=long_ago)
         fill(PLAIN, row + 1, [1, 2], created=long_ago)
-        assert run(PRUNE, "--orphans") == "2 entries of deleted rows deleted"
-        assert run(PRUNE, "--orphans", "--keep-last", "1").splitlines() == [
+        assert output_of(PRUNE, "--orphans") == "2 entries of deleted rows deleted"
+        assert output_of(PRUNE, "--orphans", "--keep-last", "1").splitlines() == [
             "1 entries deleted",
             "0 entries of deleted rows deleted",
         ]
@@ -70,7 +64,7 @@ class TestPrune:
     def test_orphans_is_an_error_with_history_keep_after_delete(self, settings):
         settings.XQUEUE_BRIDGE = {"HISTORY_KEEP_AFTER_DELETE": True}
         with pytest.raises(CommandError, match="HISTORY_KEEP_AFTER_DELETE"):
-            run(PRUNE, "--orphans")
+            output_of(PRUNE, "--orphans")
 
     @pytest.mark.parametrize(
         "args",
@@ -87,7 +81,7 @@ class TestPrune:
     def test_missing_or_invalid_limits_are_errors(self, args):
         fill(PLAIN, 1, [1, 2])
         with pytest.raises(CommandError):
-            run(PRUNE, *args)
+            output_of(PRUNE, *args)
         assert len(identities(PLAIN)) == 2
 
     def test_interrupted_prune_prints_where_to_continue(self, monkeypatch):
@@ -106,9 +100,9 @@ class TestPrune:
 
         monkeypatch.setattr(prune._Doomed, "delete", interrupted)
         with pytest.raises(CommandError, match=r"continue with --start \d+$") as stopped:
-            run(PRUNE, "--keep-last", "1")
+            output_of(PRUNE, "--keep-last", "1")
         row = str(stopped.value).split()[-1]
-        run(PRUNE, "--keep-last", "1", "--start", row)
+        output_of(PRUNE, "--keep-last", "1", "--start", row)
         assert identities(PLAIN) == [(row, 10) for row in range(1, 11)]
 
 
@@ -117,24 +111,24 @@ class TestMove:
         settings.XQUEUE_BRIDGE = TO_EXTENDED
         fill(PLAIN, 1, [1, 2, 3])
         table = EXTENDED._meta.db_table
-        assert run(MOVE, "--dry-run").startswith("3 entries to move from ")
-        assert run(MOVE).endswith(f"to {table} in 'default'")
+        assert output_of(MOVE, "--dry-run").startswith("3 entries to move from ")
+        assert output_of(MOVE).endswith(f"to {table} in 'default'")
         assert identities(EXTENDED) == [(1, 1), (1, 2), (1, 3)]
-        assert run(MOVE).startswith("0 entries moved")
+        assert output_of(MOVE).startswith("0 entries moved")
 
     def test_entries_move_back_to_the_plain_table(self, settings):
         settings.XQUEUE_BRIDGE = {}
         fill(EXTENDED, 1, [1, 2, 3])
-        assert run(MOVE, "--chunk", "2").startswith("3 entries moved")
+        assert output_of(MOVE, "--chunk", "2").startswith("3 entries moved")
         assert identities(PLAIN) == [(1, 1), (1, 2), (1, 3)]
 
     @pytest.mark.django_db(databases=["default", "history"], transaction=True)
     def test_tables_are_selected_by_name_and_alias(self, settings):
         fill(EXTENDED, 1, [1, 2])
-        run(MOVE, "--from", "extended", "--to", "extended@history")
+        output_of(MOVE, "--from", "extended", "--to", "extended@history")
         assert identities(EXTENDED, "history") == [(1, 1), (1, 2)]
         settings.XQUEUE_BRIDGE = TWO_DATABASES
-        run(MOVE, "--from", "extended", "--to", "plain")
+        output_of(MOVE, "--from", "extended", "--to", "plain")
         assert identities(PLAIN) == [(1, 1), (1, 2)]
 
     @pytest.mark.parametrize(
@@ -150,13 +144,13 @@ class TestMove:
     )
     def test_unknown_table_or_alias_is_an_error(self, args):
         with pytest.raises(CommandError):
-            run(MOVE, *args)
+            output_of(MOVE, *args)
 
     def test_source_with_new_entries_prints_a_hint(self, monkeypatch):
         fill(EXTENDED, 1, [1, 2])
         real = move._delete
         monkeypatch.setattr(move, "_delete", lambda *args: (fill(EXTENDED, 2, [1]), real(*args))[1])
-        assert "it is still written" in run(MOVE)
+        assert "it is still written" in output_of(MOVE)
         assert identities(EXTENDED) == [(2, 1)]
 
     def test_interrupted_move_prints_how_many_were_moved(self, monkeypatch):
@@ -171,14 +165,14 @@ class TestMove:
 
         monkeypatch.setattr(move, "_copy", interrupted)
         with pytest.raises(CommandError, match="1 entries moved. Run it again"):
-            run(MOVE, "--chunk", "1")
-        assert run(MOVE).startswith("2 entries moved")
+            output_of(MOVE, "--chunk", "1")
+        assert output_of(MOVE).startswith("2 entries moved")
 
     def test_copy_that_differs_is_an_error(self):
         fill(EXTENDED, 1, [1])
         fill(PLAIN, 1, [1], state="something else")
         with pytest.raises(CommandError, match="version 1 of row 1"):
-            run(MOVE)
+            output_of(MOVE)
         assert identities(EXTENDED) == identities(PLAIN) == [(1, 1)]
 
 

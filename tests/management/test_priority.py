@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
+from tests.commands import output_of
 from tests.submission_queue.factories import COURSE
 from xqueue_bridge.models import OperatorAction, Priority
 
@@ -15,9 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(*arguments: object) -> str:
-    output = io.StringIO()
-    call_command("xqueue_bridge_priority", *map(str, arguments), stdout=output)
-    return output.getvalue()
+    return output_of("xqueue_bridge_priority", *arguments)
 
 
 def test_priorities_are_set_changed_listed_and_removed():
@@ -29,7 +27,7 @@ def test_priorities_are_set_changed_listed_and_removed():
         {"queue": "", "course": str(COURSE), "level": "highest"},
         {"queue": "python", "course": "", "level": "low"},
     ]
-    assert run("clear", "--course", COURSE) == "python  *  low\n"
+    assert run("clear", "--course", COURSE) == "python  *  low"
     recorded = OperatorAction.objects.order_by("pk").values_list("kind", "queue_name", "parameters")
     course = str(COURSE)
     assert list(recorded) == [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
+from tests.commands import output_of
 from tests.submission_queue.test_prune import empty_storage, finished  # noqa: F401 (fixture)
 from xqueue_bridge import tasks
 from xqueue_bridge.submission_queue import files, prune
@@ -21,9 +21,7 @@ COMMAND = "xqueue_bridge_prune_submissions"
 
 
 def run(*arguments: str) -> str:
-    output = io.StringIO()
-    call_command(COMMAND, *arguments, "--no-progress", stdout=output)
-    return output.getvalue().strip()
+    return output_of(COMMAND, *arguments, "--no-progress")
 
 
 def test_dry_run_counts_and_removes_nothing():

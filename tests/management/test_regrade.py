@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
+from tests.commands import json_of, output_of
 from tests.regrading.factories import graded
 from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.models import Regrade
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
 
 
-@pytest.fixture(autouse=True)
-def _without_course_grades(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
-
-
-def run(*arguments: Any, as_json: bool = True) -> list[dict[str, Any]]:
-    output = io.StringIO()
-    flags = ["--json"] if as_json else []
-    call_command("xqueue_bridge_regrade", *map(str, arguments), *flags, stdout=output)
-    lines = output.getvalue().splitlines()
-    return [json.loads(line) for line in lines] if as_json else [{"text": line} for line in lines]
+def run(*arguments: object) -> list[dict[str, Any]]:
+    return json_of("xqueue_bridge_regrade", *arguments)
 
 
 def test_dry_run_prints_the_preview_and_stores_nothing():
@@ -54,7 +47,7 @@ def test_regrade_is_started_shown_paused_resumed_cancelled_and_listed():
     assert run("resume", pk)[0]["status"] == "running"
     assert run("cancel", pk)[0]["cancelled"] == 1
     assert run("list", "--course", COURSE) == run("show", pk)
-    assert f"id={pk}" in run("show", pk, as_json=False)[0]["text"]
+    assert f"id={pk}" in output_of("xqueue_bridge_regrade", "show", pk)
 
 
 @pytest.mark.parametrize(

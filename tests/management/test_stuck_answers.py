@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
+from tests.commands import json_of, output_of
 from tests.stuck_answers.factories import lost, no_reply
 from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.learner_state import waiting
 from xqueue_bridge.models import ReceivedReply, StudentModule, Submission
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
+COMMAND = "xqueue_bridge_stuck_answers"
 
 
-@pytest.fixture(autouse=True)
-def _without_course_grades(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
-
-
-def run(*arguments: Any, as_json: bool = True) -> list[dict[str, Any]]:
-    output = io.StringIO()
-    flags = ["--older-than", "0", *(["--json"] if as_json else [])]
-    call_command("xqueue_bridge_stuck_answers", *flags, *map(str, arguments), stdout=output)
-    lines = output.getvalue().splitlines()
-    return [json.loads(line) for line in lines] if as_json else [{"text": line} for line in lines]
+def run(*arguments: object) -> list[dict[str, Any]]:
+    return json_of(COMMAND, "--older-than", 0, *arguments)
 
 
 def test_dry_run_is_the_default_and_changes_nothing():
@@ -58,7 +52,7 @@ def test_repair_prints_each_outcome_and_is_done_once():
     assert (ended["outcome"], offered["outcome"]) == ("ended", "offered")
     assert (total["ended"], total["offered"], total["stuck"]) == (1, 1, 2)
     assert run("--repair") == [{"waiting": 1, "stuck": 0, "at_legacy_server": 0, "next": None}]
-    assert "waiting=1" in run(as_json=False)[-1]["text"]
+    assert "waiting=1" in output_of(COMMAND, "--older-than", 0)
 
 
 def test_search_that_ended_by_time_goes_on_after_its_row(monkeypatch):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from io import StringIO
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connection
 
+from tests.commands import json_of
 from tests.grader_replies.factories import make_learner, make_reply
 from tests.integration.test_concurrent_graders import in_threads
 from tests.regrading.factories import submit
@@ -25,12 +25,10 @@ from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.tasks import sweep
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _without_course_grades(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
 
 
 def enqueue(count: int, queue_name: str = "python") -> list[int]:
@@ -46,9 +44,8 @@ def statuses() -> list[str]:
 
 
 def run(*arguments: str) -> dict[str, object]:
-    out = StringIO()
-    call_command("xqueue_bridge_queue", *arguments, "--json", stdout=out)
-    return json.loads(out.getvalue())
+    [printed] = json_of("xqueue_bridge_queue", *arguments)
+    return printed
 
 
 def test_mistyped_queue_is_moved_and_keeps_its_order() -> None:
@@ -258,10 +255,8 @@ def test_command_moves_ends_and_prints_the_log() -> None:
     assert run("end", "python", "--submission", str(pk))["changed"] == 1
     ended = run("end", "python")
     assert (ended["changed"], ended["is_finished"]) == (119, True)
-    out = StringIO()
-    call_command("xqueue_bridge_queue", "log", "python", "--json", stdout=out)
-    kinds = [json.loads(line)["action"] for line in out.getvalue().splitlines()]
-    assert kinds == ["end", "end"]
+    log = json_of("xqueue_bridge_queue", "log", "python")
+    assert [each["action"] for each in log] == ["end", "end"]
 
 
 def test_command_names_the_argument_at_fault() -> None:

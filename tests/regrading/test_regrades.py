@@ -33,12 +33,10 @@ from xqueue_bridge.submission_queue import queue, regrades
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _only_state(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
 
 
 def attempts_of(user_id: int) -> int:

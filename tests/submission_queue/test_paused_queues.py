@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
-from io import StringIO
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connection, transaction
 from django.utils import timezone
 
+from tests.commands import json_of
 from tests.submission_queue.factories import GOOD_REPLY, PROBLEM, make_grader, new_submission
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.models import Submission
@@ -83,9 +82,8 @@ def test_learner_whose_answer_waits_is_told_of_the_pause_and_one_in_grading_is_n
 
 
 def run(*arguments: str) -> dict[str, object]:
-    out = StringIO()
-    call_command("xqueue_bridge_queue", *arguments, "--json", stdout=out)
-    return json.loads(out.getvalue())
+    [printed] = json_of("xqueue_bridge_queue", *arguments)
+    return printed
 
 
 def test_command_pauses_and_resumes() -> None:

@@ -21,18 +21,16 @@ from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.views import tables
 from xqueue_bridge.views.course_team import filters, regrades, statistics
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
 
 ROOT = f"/xqueue/courses/{COURSE}"
 PROBLEMS = f"{ROOT}/problems/"
 LIST, CSV, REGRADES = f"{ROOT}/submissions/", f"{ROOT}/submissions.csv", f"{ROOT}/regrades/"
 NEW = f"{REGRADES}new/"
 SECRET = "tigerlily"
-
-
-@pytest.fixture(autouse=True)
-def _without_course_grades(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
 
 def one_submission() -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.test import Client
 from django.utils import timezone
 
+from tests.commands import json_of
 from tests.grader_replies.factories import make_learner, make_reply, make_submission
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.grader_replies.models import ReceivedReply, ReplyCodeCount
@@ -250,18 +250,12 @@ def test_statements_of_the_tables(client, root, django_assert_num_queries) -> No
         client.get(f"{BASE}/work/")
 
 
-def run(command: str, *arguments: str) -> list[dict[str, object]]:
-    out = io.StringIO()
-    call_command(command, *arguments, "--json", stdout=out)
-    return [json.loads(line) for line in out.getvalue().splitlines()]
-
-
 def test_command_prints_counts_and_the_work_that_was_failed() -> None:
     submission = make_submission(make_learner())
     dead = make_reply(submission, status="dead", next_attempt_at=None, last_error="Gone")
-    [counts] = [each for each in run("xqueue_bridge_work", "counts") if each["failed"]]
+    [counts] = [each for each in json_of("xqueue_bridge_work", "counts") if each["failed"]]
     assert (counts["kind"], counts["waiting"], counts["failed"]) == ("receivedreply", 0, 1)
-    [row] = run("xqueue_bridge_work", "list")
+    [row] = json_of("xqueue_bridge_work", "list")
     assert row == {
         "kind": "receivedreply",
         "id": dead.pk,
@@ -271,16 +265,16 @@ def test_command_prints_counts_and_the_work_that_was_failed() -> None:
         "next_attempt_at": None,
         "last_error": "Gone",
     }
-    assert run("xqueue_bridge_work", "list", "--queue", "java") == []
-    assert run("xqueue_bridge_work", "list", "--state", "waiting") == []
-    assert run("xqueue_bridge_work", "list", "--kind", "graderecalculation") == []
+    assert json_of("xqueue_bridge_work", "list", "--queue", "java") == []
+    assert json_of("xqueue_bridge_work", "list", "--state", "waiting") == []
+    assert json_of("xqueue_bridge_work", "list", "--kind", "graderecalculation") == []
     with pytest.raises(CommandError, match="--kind"):
-        run("xqueue_bridge_work", "list", "--kind", "unknown")
+        json_of("xqueue_bridge_work", "list", "--kind", "unknown")
 
 
 def test_command_prints_the_codes_of_graders() -> None:
     make_grader("python")
     ReplyCodeCount.objects.create(grader=Grader.objects.get(), code="score_missing", count=42)
-    [row] = run("xqueue_bridge_grader", "codes")
+    [row] = json_of("xqueue_bridge_grader", "codes")
     assert (row["grader"], row["code"], row["count"]) == ("watcher", "score_missing", 42)
-    assert run("xqueue_bridge_grader", "codes", "--grader", "other") == []
+    assert json_of("xqueue_bridge_grader", "codes", "--grader", "other") == []

@@ -18,15 +18,13 @@ from xqueue_bridge.learner_state import waiting
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.submission_queue.models import Submission
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
 
 PAGE = f"/xqueue/courses/{COURSE}/stuck/"
 CSV = f"/xqueue/courses/{COURSE}/stuck.csv"
-
-
-@pytest.fixture(autouse=True)
-def _without_course_grades(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
 
 def age() -> list[int]:

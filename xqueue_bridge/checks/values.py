@@ -65,9 +65,7 @@ _RATE = re.compile(r"0*[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def wrong_values(
-    group: type, given: Mapping[str, object], where: str
-) -> list[checks.CheckMessage]:
+def wrong_values(group: type, given: Mapping[str, object], where: str) -> list[checks.CheckMessage]:
     """Return an error for each entry of ``given`` that ``group`` does not have or cannot use."""
     types = get_type_hints(group)
     found: list[checks.CheckMessage] = []

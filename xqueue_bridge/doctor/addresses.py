@@ -85,9 +85,7 @@ def _beginning(response: requests.Response) -> bytes:
     return next(response.iter_content(_MOST_BYTES), b"")
 
 
-def _finding(
-    url: str, view: str, status: int, location: str, text: str, is_error: bool
-) -> Finding:
+def _finding(url: str, view: str, status: int, location: str, text: str, is_error: bool) -> Finding:
     is_ours = view.startswith("xqueue_bridge.")
     if status == 404 and (text.startswith("xqueue_header") or not is_ours):
         name = "the bridge" if is_ours else view

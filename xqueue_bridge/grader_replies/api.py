@@ -29,13 +29,13 @@ from xqueue_bridge.grader_replies.inbox import (
     cancel_failure_replies,
     delete_replies,
     has_valid_reply,
+    pending_by_queue,
     record_if_duplicate,
     store_ended_reply,
     store_failure_reply,
     store_late_reply,
     store_reply,
     submissions_with_replies,
-    pending_by_queue,
 )
 from xqueue_bridge.grader_replies.locks import retire_locks
 from xqueue_bridge.grader_replies.parsing import parse_reply
@@ -84,6 +84,7 @@ __all__ = [
     "last_error_of",
     "outcomes_of",
     "parse_reply",
+    "pending_by_queue",
     "pending_replies_to",
     "purge_replies",
     "reads_state",
@@ -99,7 +100,6 @@ __all__ = [
     "store_late_reply",
     "store_reply",
     "submissions_with_replies",
-    "pending_by_queue",
     "valid_replies_to",
     "wait_again",
     "wait_for_other",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from xqueue_bridge.metrics.models import QueueSample
-from xqueue_bridge.metrics.throughput import WINDOW, throughputs, samples_since
+from xqueue_bridge.metrics.throughput import WINDOW, samples_since, throughputs
 from xqueue_bridge.metrics.work import MAX_COUNTED, overdue_work
 from xqueue_bridge.worker import heartbeat
 

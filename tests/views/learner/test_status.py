@@ -25,15 +25,13 @@ from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.learner import results, status, texts
 from xqueue_bridge.views.learner.answers import ShownAnswer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("without_course_grades"),
+]
 
 URL = reverse("xqueue_bridge:learner_status", args=[PROBLEM])
 TAG = "{% load xqueue_bridge_status %}{% learner_status problem %}"
-
-
-@pytest.fixture(autouse=True)
-def _without_course_grades(settings):
-    settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
 
 def render(user: Any, problem: Any = PROBLEM) -> str:

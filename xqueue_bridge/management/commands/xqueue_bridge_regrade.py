@@ -10,7 +10,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.management.arguments import course_key, parse_time, usage_key, whole_number, write_facts
+from xqueue_bridge.management.arguments import (
+    course_key,
+    parse_time,
+    usage_key,
+    whole_number,
+    write_facts,
+)
 from xqueue_bridge.models import Regrade
 from xqueue_bridge.regrading import api as regrading
 
@@ -24,7 +30,9 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         start = actions.add_parser("start", help="Select submissions of a course and begin.")
         start.add_argument("--course", required=True, type=course_key, help="The course key.")
-        start.add_argument("--submission", type=whole_number, metavar="ID", help="Only this submission.")
+        start.add_argument(
+            "--submission", type=whole_number, metavar="ID", help="Only this submission."
+        )
         start.add_argument("--problem", type=usage_key, help="Only of this problem.")
         start.add_argument("--queue", help="Only of this queue.")
         start.add_argument("--failed", action="store_true", help="Only failed submissions.")
@@ -38,7 +46,10 @@ class Command(BaseCommand):
             help="Learners see that the answer waits, instead of the previous feedback.",
         )
         start.add_argument(
-            "--per-minute", type=whole_number, default=60, help="Submissions per minute (default: 60)."
+            "--per-minute",
+            type=whole_number,
+            default=60,
+            help="Submissions per minute (default: 60).",
         )
         start.add_argument("--dry-run", action="store_true", help="Print the preview only.")
         for action, text in (

@@ -35,7 +35,10 @@ class Command(BaseCommand):
             "--after", type=whole_number, default=0, metavar="ROW", help="Go on after this row."
         )
         parser.add_argument(
-            "--seconds", type=whole_number, metavar="N", help="End after this time (default: no limit)."
+            "--seconds",
+            type=whole_number,
+            metavar="N",
+            help="End after this time (default: no limit).",
         )
         parser.add_argument("--json", action="store_true", help="One JSON object a line.")
 
