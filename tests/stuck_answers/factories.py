@@ -31,20 +31,22 @@ def lost(name: str = "ada") -> int:
 
 
 def no_reply(name: str = "ada") -> int:
-    user_id = make_learner(name)
-    finished = {
-        "status": Status.ANSWERED,
-        "available_at": None,
-        "due_at": None,
-        "finished_at": F("created_at"),
-    }
-    Submission.objects.filter(pk=submit(user_id)).update(**finished)
-    return user_id
+    return _finished(name, Status.ANSWERED)
 
 
 def superseded(name: str = "ada") -> int:
-    user_id = no_reply(name)
-    Submission.objects.filter(user_id=user_id).update(status=Status.SUPERSEDED)
+    return _finished(name, Status.SUPERSEDED)
+
+
+def failed(name: str = "ada") -> int:
+    return _finished(name, Status.FAILED)
+
+
+def _finished(name: str, status: str) -> int:
+    user_id = make_learner(name)
+    Submission.objects.filter(pk=submit(user_id)).update(
+        status=status, available_at=None, due_at=None, finished_at=F("created_at")
+    )
     return user_id
 
 
@@ -58,18 +60,6 @@ def not_applied(name: str = "ada") -> int:
 def dead_reply(name: str = "ada") -> int:
     user_id = not_applied(name)
     ReceivedReply.objects.filter(submission__user_id=user_id).update(status="dead")
-    return user_id
-
-
-def failed(name: str = "ada") -> int:
-    user_id = make_learner(name)
-    finished = {
-        "status": Status.FAILED,
-        "available_at": None,
-        "due_at": None,
-        "finished_at": F("created_at"),
-    }
-    Submission.objects.filter(pk=submit(user_id)).update(**finished)
     return user_id
 
 
