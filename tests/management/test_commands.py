@@ -194,5 +194,5 @@ class TestSweep:
 
     @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "often"])
     def test_invalid_interval_is_an_error(self, interval):
-        with pytest.raises(CommandError, match="is not a number of seconds above 0"):
+        with pytest.raises(CommandError, match="is not a number above 0"):
             output_of("xqueue_bridge_sweep", "--forever", f"--interval={interval}")

@@ -95,7 +95,7 @@ def test_drain_report(capsys):
         ((REPORT, "--database", "nowhere"), "DATABASES has no entry 'nowhere'"),
         ((REPORT, "--course", "x"), "'x' is not a course key"),
         ((IMPORT, "--database", ALIAS, "--limit", "0"), "--limit: '0' is not a whole number"),
-        ((IMPORT, "--database", ALIAS, "--lease-minutes", "-1"), "--lease-minutes must be"),
+        ((IMPORT, "--database", ALIAS, "--lease-minutes", "nan"), "--lease-minutes: 'nan' is not"),
         ((IMPORT, "--files-storage", "nowhere"), "--files-storage names no entry of STORAGES"),
         ((IMPORT, "--dump", "/nowhere.json"), "--dump cannot be read"),
         ((IMPORT, "--dump", "x", "--forward", "q"), "--forward needs --database"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey, LearningContextKey, UsageKey
@@ -86,6 +87,25 @@ def positive(text: str) -> int:
     if not whole_number(text):
         raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Return a number above 0 and at most a million; for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number <= 1e6:
+        raise ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1000000")
+    return number
+
+
+def days_ago(text: str) -> datetime:
+    """Return the time that is a number of whole days ago; for argparse."""
+    try:
+        return timezone.now() - timedelta(days=positive(text))
+    except OverflowError:
+        raise ArgumentTypeError(f"{text!r} days ago is no date") from None
 
 
 def course_key(text: str) -> CourseKey:

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.management.arguments import positive_number
 from xqueue_bridge.management.import_command import ImportCommand
 from xqueue_bridge.moving import drain, legacy_table
 from xqueue_bridge.moving.legacy_dump import LegacyDump
@@ -43,7 +44,7 @@ class Command(ImportCommand):
         parser.add_argument("--files-storage", metavar="ALIAS", help="Its entry in STORAGES.")
         parser.add_argument(
             "--lease-minutes",
-            type=float,
+            type=positive_number,
             default=LEASE.total_seconds() / 60,
             help="The server's SUBMISSION_PROCESSING_DELAY (1).",
         )
@@ -73,8 +74,6 @@ class Command(ImportCommand):
         json: bool,
         **options: object,
     ) -> None:
-        if lease_minutes <= 0:
-            raise CommandError("--lease-minutes must be positive.")
         plan = Plan(
             queues=frozenset(queue),
             course_key=course,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from xqueue_bridge.conf import options as bridge_options
 from xqueue_bridge.learner_state.history import prune
-from xqueue_bridge.management.arguments import positive
+from xqueue_bridge.management.arguments import days_ago, positive
 from xqueue_bridge.management.progress import Progress
 
 
@@ -28,7 +27,11 @@ class Command(BaseCommand):
             help="Keep the N newest entries of each row.",
         )
         parser.add_argument(
-            "--keep-days", type=positive, metavar="D", help="Keep entries younger than D days."
+            "--keep-days",
+            dest="since",
+            type=days_ago,
+            metavar="D",
+            help="Keep entries younger than D days.",
         )
         parser.add_argument(
             "--orphans",
@@ -45,20 +48,20 @@ class Command(BaseCommand):
         self,
         *args: object,
         keep_last: int | None,
-        keep_days: int | None,
+        since: datetime | None,
         orphans: bool,
         start: int | None,
         dry_run: bool,
         no_progress: bool,
         **options: object,
     ) -> None:
-        if not (keep_last or keep_days or orphans):
+        if not (keep_last or since or orphans):
             raise CommandError("At least one of --keep-last, --keep-days, --orphans is required.")
         if orphans and bridge_options().HISTORY_KEEP_AFTER_DELETE:
             raise CommandError("--orphans cannot be used with HISTORY_KEEP_AFTER_DELETE.")
         did = "would be deleted" if dry_run else "deleted"
-        if keep_last or keep_days:
-            policy = prune.Policy(keep_last, _since(keep_days))
+        if keep_last or since:
+            policy = prune.Policy(keep_last, since)
             walk = prune.prune(policy, dry_run=dry_run, start=start)
             rows = start or prune.newest_row()
             self._follow(walk, rows, f"entries {did}", quiet=no_progress, downwards=True)
@@ -86,12 +89,3 @@ class Command(BaseCommand):
             where = f"; continue with --start {at.student_module_id}" if downwards else ""
             raise CommandError(f"Interrupted: {at.deleted} {what}{where}") from None
         self.stdout.write(f"{at.deleted} {what}")
-
-
-def _since(days: int | None) -> datetime | None:
-    if not days:
-        return None
-    try:
-        return timezone.now() - timedelta(days=days)
-    except OverflowError:
-        raise CommandError(f"--keep-days: {days} is too large for a date.") from None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 
-from xqueue_bridge.management.arguments import course_key, positive
+from xqueue_bridge.management.arguments import course_key, days_ago, positive
 from xqueue_bridge.management.progress import Progress
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -23,7 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--keep-days", type=positive, metavar="D", required=True,
+            "--keep-days", dest="before", type=days_ago, metavar="D", required=True,
             help="Keep submissions that finished in the last D days.",
         )  # fmt: skip
         parser.add_argument("--course", type=course_key, help="Only those of this course.")
@@ -43,7 +42,7 @@ class Command(BaseCommand):
     def handle(
         self,
         *args: object,
-        keep_days: int,
+        before: datetime,
         course: CourseKey | None,
         archive: bool,
         archived: bool,
@@ -53,10 +52,6 @@ class Command(BaseCommand):
         no_progress: bool,
         **options: object,
     ) -> None:
-        try:
-            before = timezone.now() - timedelta(days=keep_days)
-        except OverflowError:
-            raise CommandError(f"--keep-days: {keep_days} is too large for a date.") from None
         selection = submission_queue.Selection(before, course)
         if archived:
             plan = submission_queue.archived_to_prune(selection)

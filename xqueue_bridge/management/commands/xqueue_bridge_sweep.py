@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from argparse import ArgumentTypeError
-
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
 from xqueue_bridge.lms.request_cache import clear_request_cache
+from xqueue_bridge.management.arguments import positive_number
 from xqueue_bridge.tasks import sweep
 from xqueue_bridge.worker.stop_signals import StopSignals
 
@@ -23,7 +21,10 @@ class Command(BaseCommand):
             help="Repeat until SIGTERM or SIGINT, which end it within five seconds.",
         )
         parser.add_argument(
-            "--interval", type=_seconds, default=2.0, help="Seconds between sweeps (default: 2)."
+            "--interval",
+            type=positive_number,
+            default=2.0,
+            help="Seconds between sweeps (default: 2).",
         )
 
     def handle(self, *args: object, forever: bool, interval: float, **options: object) -> None:
@@ -43,13 +44,3 @@ class Command(BaseCommand):
     def _report(self, done: dict[str, int]) -> None:
         if any(done.values()):
             self.stdout.write(", ".join(f"{count} {what}" for what, count in done.items() if count))
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= threading.TIMEOUT_MAX:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
