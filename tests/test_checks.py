@@ -14,8 +14,8 @@ from xqueue_bridge.checks.databases import check_databases, check_deployment
 from xqueue_bridge.checks.gateway import check_gateway
 from xqueue_bridge.checks.host import check_files_storage, check_host
 from xqueue_bridge.checks.options import (
-    check_callables,
     check_credentials,
+    check_dotted_paths,
     check_history,
     check_options,
     check_reply_backend,
@@ -52,7 +52,7 @@ def found(**kwargs) -> dict[str, str]:
     every = (
         check_options,
         check_reply_backend,
-        check_callables,
+        check_dotted_paths,
         check_state_client,
         check_history,
         check_host,

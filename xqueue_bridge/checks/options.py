@@ -18,6 +18,16 @@ from xqueue_bridge.option_groups import CredentialsOptions, QueueOptions
 from xqueue_bridge.options import Options
 
 REPLY_BACKENDS = ("state", "block", "callback")
+DOTTED_PATHS = (
+    "BLOCK_LOADER",
+    "COURSE_STAFF_CHECK",
+    "COURSE_STRUCTURE_BACKEND",
+    "CRAWLER_DETECTOR",
+    "DESCRIBE_PROBLEM",
+    "REPLY_BACKEND",
+    "SEND_ERROR_CLASS",
+    "SHOW_RESULTS",
+)
 _BACKEND_EXAMPLE = f"{', '.join(map(repr, REPLY_BACKENDS))} or 'package.module.Class'"
 #: Seconds: two thirds of the time that an attempt to send a grade has left for its request.
 LONGEST_TIMEOUT = 40
@@ -46,29 +56,32 @@ def check_options(**kwargs: object) -> list[checks.CheckMessage]:
 
 
 @checks.register("xqueue_bridge")
-def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
-    """Check that the reply backend can apply replies to the learner's state."""
-    given = getattr(settings, "XQUEUE_BRIDGE", {})
-    if not isinstance(given, Mapping):
-        return []  # check_options reports it
+def check_dotted_paths(**kwargs: object) -> list[checks.CheckMessage]:
+    """Check that what the settings name can be imported, and is of the right kind."""
     found: list[checks.CheckMessage] = []
-    paths = {"REPLY_BACKEND", "BLOCK_LOADER", "SEND_ERROR_CLASS", "COURSE_STRUCTURE_BACKEND"}
-    for name in sorted(paths & given.keys()):
-        path = given[name]
+    for name in DOTTED_PATHS:
+        path, example = getattr(options(), name), "'package.module.name'"
+        if name == "REPLY_BACKEND":
+            example = _BACKEND_EXAMPLE
+        # check_options reports other types.
         if isinstance(path, str) and not (name == "REPLY_BACKEND" and path in REPLY_BACKENDS):
-            example = _BACKEND_EXAMPLE if name == "REPLY_BACKEND" else "'package.module.name'"
-            found.extend(unimportable(name, path, example=example) or _wrong_class(name, path))
-    if given.get("REPLY_BACKEND") == "block" and not options().BLOCK_LOADER:
+            found += unimportable(name, path, example=example) or _wrong_class(name, path)
+    return found
+
+
+@checks.register("xqueue_bridge")
+def check_reply_backend(**kwargs: object) -> list[checks.CheckMessage]:
+    """Check that the reply backend has the settings that it needs."""
+    found: list[checks.CheckMessage] = []
+    backend, prefixes = options().REPLY_BACKEND, options().CALLBACK_PREFIXES
+    if backend == "block" and not options().BLOCK_LOADER:
+        text = "REPLY_BACKEND is 'block', but nothing loads a learner's block."
         found.append(
-            error(
-                "E004",
-                "REPLY_BACKEND is 'block', but nothing loads a learner's block.",
-                "XQUEUE_BRIDGE['BLOCK_LOADER'] = 'your.module.load_block'",
-            )
+            error("E004", text, "XQUEUE_BRIDGE['BLOCK_LOADER'] = 'your.module.load_block'")
         )
-    prefixes, line = given.get("CALLBACK_PREFIXES"), "XQUEUE_BRIDGE['CALLBACK_PREFIXES']"
+    line = "XQUEUE_BRIDGE['CALLBACK_PREFIXES']"
     example = f"{line} = ('https://lms.example.com/',)"
-    if given.get("REPLY_BACKEND") == "callback" and not prefixes:
+    if backend == "callback" and not prefixes:
         text = "REPLY_BACKEND is 'callback', but no address may be posted to."
         found.append(error("E005", text, example))
     for prefix in prefixes if isinstance(prefixes, list | tuple) else ():
@@ -91,17 +104,6 @@ def _wrong_class(name: str, path: str) -> list[checks.CheckMessage]:
         return []
     example = _BACKEND_EXAMPLE if name == "REPLY_BACKEND" else repr(getattr(Options, name))
     return [error("E007", f"{where} is not {what}: {path}.", f"{where} = {example}")]
-
-
-@checks.register("xqueue_bridge")
-def check_callables(**kwargs: object) -> list[checks.CheckMessage]:
-    """Check that the callables of the host can be imported and called."""
-    found: list[checks.CheckMessage] = []
-    for name in ("CRAWLER_DETECTOR", "COURSE_STAFF_CHECK", "SHOW_RESULTS", "DESCRIBE_PROBLEM"):
-        path = getattr(options(), name)
-        if isinstance(path, str):  # check_options reports other types
-            found.extend(unimportable(name, path))
-    return found
 
 
 @checks.register("xqueue_bridge")
