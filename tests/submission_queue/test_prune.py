@@ -21,6 +21,7 @@ from tests.submission_queue.factories import (
     stored_files,
     upload,
 )
+from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
 from xqueue_bridge.submission_queue import cleanup, files, finish, prune
@@ -273,6 +274,13 @@ class TestArchive:
         assert sum(prune_archive(a_year_ago()), Counter()) == Counter(submissions=5, files=5)
         assert not ArchivedSubmission.objects.exists()
         assert stored_files() == []
+
+    def test_archived_reply_of_a_retired_learner_loses_its_texts_only(self):
+        finished()
+        pruned(archive=True)
+        [reply] = ArchivedSubmission.objects.get().replies
+        [kept] = grader_replies.without_text([reply])
+        assert reply.keys() - kept.keys() == {"body", "message", "tests", "staff_note"}
 
     def test_limit_and_age(self):
         finished(3)

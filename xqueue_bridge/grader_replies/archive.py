@@ -13,7 +13,7 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 #: Columns without text of a grader about a learner.
 _WITHOUT_TEXT = frozenset(
     {"id", "source", "status", "attempts", "next_attempt_at", "last_error", "digest"}
-    | {"received_at", "applied_at", "correct", "score_given", "score_applied", "is_shortened"}
+    | {"received_at", "applied_at", "correct", "score_given", "score_applied", "codes", "answer_id"}
 )
 
 
