@@ -158,7 +158,8 @@ class _Reader:
         if depth > MAX_DEPTH:
             error = parent.error("stands too deep: do files point at each other?")
             raise CourseTooLarge(error.field, error.reason)
-        count = self._read(partial(_selection_count, parent), 1)
+        one: int | None = 1
+        count = self._read(partial(_selection_count, parent), one)
         if count is not None:
             pool = self._key(parent)
             found.selection_counts[pool] = count
