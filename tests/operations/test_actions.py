@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from django.core.management import CommandError
@@ -262,3 +263,70 @@ def test_command_moves_ends_and_prints_the_log() -> None:
 def test_command_names_the_argument_at_fault() -> None:
     with pytest.raises(CommandError, match="to: it is the same queue"):
         run("move", "python", "--to", "python")
+
+
+def test_pause_of_a_paused_queue_is_on_record_and_has_changed_nothing() -> None:
+    for _ in range(2):
+        operations.begin(Order("pause", " python "))
+    rows = OperatorAction.objects.order_by("pk").values_list("queue_name", "selected", "changed")
+    assert list(rows) == [("python", 1, 1), ("python", 1, 0)]
+    assert not OperatorAction.objects.filter(finished_at=None).exists()
+
+
+@pytest.mark.parametrize("number", [1, actions.MAX_IDS])
+def test_action_on_submissions_takes_one_id_to_the_maximum(number: int) -> None:
+    enqueue(1)
+    pk = Submission.objects.get().pk
+    order = Order("end", submission_ids=tuple(range(pk, pk + number)))
+    assert operations.preview(order).number == 1
+
+
+def test_action_on_submissions_of_a_queue_leaves_all_others() -> None:
+    chosen, _, other = [*enqueue(2), enqueue(1, "java")[-1]]
+    action = operations.begin(Order("end", "python", (chosen, other)))
+    assert (action.selected, action.changed) == (1, 1)
+    assert action.parameters == {"submissions": [chosen, other]}
+    assert statuses() == ["failed", "waiting", "waiting"]
+
+
+def test_preview_counts_learners_and_names_the_first_courses(monkeypatch) -> None:
+    monkeypatch.setattr(actions, "MAX_COURSES", 2)
+    ids = enqueue(4)
+    Submission.objects.filter(pk__in=ids[:2]).update(user_id=1)
+    for number, pk in enumerate(ids[1:]):
+        Submission.objects.filter(pk=pk).update(course_key=f"course-v1:DemoX+A{number}+2026")
+    seen = operations.preview(Order("end", "python"))
+    assert (seen.number, seen.learners, seen.graders, seen.last_id) == (4, 3, 0, ids[-1])
+    assert seen.courses == ("course-v1:DemoX+A0+2026", "course-v1:DemoX+A1+2026")
+    assert operations.preview(Order("end", "java")).last_id == 0
+
+
+def test_action_ends_at_the_newest_row_of_its_begin_whatever_the_preview_said() -> None:
+    [pk] = enqueue(1)
+    action = operations.begin(Order("end", "python"), last_id=pk + 100)
+    assert action.last_id == pk
+
+
+def test_sweeper_continues_a_limited_number_of_actions_oldest_first(monkeypatch) -> None:
+    monkeypatch.setitem(actions.CHANGES, "end", replace(actions.CHANGES["end"], size=2))
+    enqueue(8)
+    for _ in range(3):
+        operations.begin(Order("end", "python"))
+    assert operations.continue_actions(limit=1) == 1
+    changed = OperatorAction.objects.order_by("pk").values_list("changed", flat=True)
+    assert list(changed) == [4, 2, 2]
+
+
+def test_limited_number_of_old_actions_is_deleted_and_none_that_is_not_finished(
+    monkeypatch,
+) -> None:
+    monkeypatch.setitem(actions.CHANGES, "end", replace(actions.CHANGES["end"], size=2))
+    enqueue(3)
+    operations.begin(Order("end", "python"))
+    for _ in range(2):
+        operations.begin(Order("pause", "python"))
+    old = OperatorAction.objects.earliest("pk").created_at - actions.KEEP
+    OperatorAction.objects.update(created_at=old)
+    OperatorAction.objects.exclude(finished_at=None).update(finished_at=old)
+    assert [operations.delete_old_actions(limit=1) for _ in range(3)] == [1, 1, 0]
+    assert OperatorAction.objects.get().kind == "end"

@@ -257,6 +257,17 @@ def test_score_is_clamped_and_scaled(lms, score, points, is_fraction, sent):
     assert json.loads(posted(lms)["xqueue_body"])["score"] == sent
 
 
+@pytest.mark.parametrize(
+    ("points", "correct"),
+    [({"a": 10}, True), ({"a": 10, "b": 10}, True), ({"a": 1, "b": 10}, False), ({}, False)],
+)
+def test_answer_with_all_of_its_points_is_marked_correct(lms, points, correct):
+    """The largest of several maxima does not say that this answer has all of its points."""
+    lms.post(CALLBACK_URL, status=200)
+    apply(make_reply_to_apply(reply=GraderReply(False, 10, "x"), points=points))
+    assert json.loads(posted(lms)["xqueue_body"])["correct"] is correct
+
+
 @pytest.mark.parametrize("points", [{}, {"a": 1, "b": 10}])
 def test_fraction_of_unknown_points_is_permanent(lms, points):
     """C95: without the answer's points a fraction cannot be scaled."""
@@ -292,6 +303,8 @@ def test_reply_before_the_save_of_the_state_is_not_posted(lms):
     with pytest.raises(TransientApplyError, match="not be saved yet"):
         apply(make_reply_to_apply(age=timedelta(seconds=1)))
     assert not lms.calls
+    lms.post(CALLBACK_URL, status=200)
+    assert apply(make_reply_to_apply(age=callback.HOLD)).applied
 
 
 def test_lms_that_does_not_respond_gets_one_request_a_minute(lms, settings, monkeypatch):
