@@ -301,7 +301,7 @@ def test_preview_counts_learners_and_names_the_first_courses(monkeypatch) -> Non
     assert operations.preview(Order("end", "java")).last_id == 0
 
 
-def test_action_ends_at_the_newest_row_of_its_begin_whatever_the_preview_said() -> None:
+def test_action_ends_at_the_newest_row_of_its_begin_whatever_the_preview_had() -> None:
     [pk] = enqueue(1)
     action = operations.begin(Order("end", "python"), last_id=pk + 100)
     assert action.last_id == pk

@@ -105,3 +105,43 @@ def test_rotated_secret_is_on_record_and_the_record_does_not_contain_it(client) 
         ("rotate", root.pk, {"grader": "watcher", "overlap_hours": 24.0}),
     ]
     assert GraderClient(out.getvalue().strip()).login()["return_code"] == 0
+
+
+def test_revoked_grader_pulls_nothing_although_its_account_is_cached(settings) -> None:
+    """The cached account is deleted with the commit; only the process's memory ends later."""
+    settings.XQUEUE_BRIDGE = {}
+    grader = make_grader()
+    one_in_grading(grader)
+    revoke_grader(Grader.objects.get(), notice=timedelta(minutes=10))
+    accounts._memory.clear()
+    assert grader.pull() is None
+
+
+def test_notice_does_not_prolong_a_secret_that_expires_earlier() -> None:
+    make_grader()
+    grader, soon = Grader.objects.get(), timezone.now() + timedelta(minutes=1)
+    GraderSecret.objects.update(expires_at=soon)
+    accounts.issue_secret(grader, overlap=timedelta(minutes=1))
+    former = GraderSecret.objects.earliest("pk").expires_at
+    revoke_grader(grader, notice=timedelta(minutes=10))
+    first, second = GraderSecret.objects.order_by("pk").values_list("expires_at", flat=True)
+    assert first == former
+    assert timedelta(minutes=9) < second - timezone.now() <= timedelta(minutes=10)
+
+
+def test_secret_that_has_expired_is_not_valid_again_by_a_new_one_or_a_notice() -> None:
+    make_grader()
+    grader, past = Grader.objects.get(), timezone.now() - timedelta(minutes=1)
+    GraderSecret.objects.update(expires_at=past)
+    accounts.issue_secret(grader, overlap=timedelta(hours=1))
+    revoke_grader(grader, notice=timedelta(minutes=10))
+    assert GraderSecret.objects.earliest("pk").expires_at == past
+
+
+def test_access_of_other_graders_stays() -> None:
+    make_grader()
+    other = make_grader(name="other")
+    submission_queue.enqueue(new_submission())
+    revoke_grader(Grader.objects.get(name="watcher"))
+    assert other.login()["return_code"] == 0
+    assert other.pull()

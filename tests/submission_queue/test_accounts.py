@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.property_examples import few
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.submission_queue import accounts
-from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret
+from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret, RevokedSession
 
 pytestmark = pytest.mark.django_db
 
@@ -246,3 +246,12 @@ class TestSession:
         for number in range(10):
             assert accounts.find_session(secret_id, f"s{number}")
             assert len(accounts._memory) <= 3
+
+    def test_row_of_a_logged_out_session_is_deleted_when_its_cookie_has_expired(self, settings):
+        settings.XQUEUE_BRIDGE = {"SESSION_SECONDS": 100}
+        for name, age in (("old", 101), ("young", 99)):
+            accounts.revoke_session(name)
+            revoked_at = timezone.now() - timedelta(seconds=age)
+            RevokedSession.objects.filter(pk=name).update(revoked_at=revoked_at)
+        assert accounts.clear_expired_sessions() == 1
+        assert RevokedSession.objects.get().pk == "young"

@@ -115,6 +115,38 @@ def test_bound_at_one_block_does_not_hold_at_another(learner_id, monkeypatch, bo
     assert receive(learner_id, "b", usage_key=OTHER_PROBLEM).status == status
 
 
+@pytest.mark.parametrize(
+    ("bound", "status"),
+    [
+        ("MAX_UNMATCHED_AT_BLOCK", 200),
+        ("MAX_UNMATCHED_OF_LEARNER", 200),
+        ("MAX_UNMATCHED_IN_COURSE", 503),
+    ],
+)
+def test_bound_of_a_learner_does_not_hold_for_another(learner_id, monkeypatch, bound, status):
+    monkeypatch.setattr(legacy, bound, 1)
+    other_id = get_user_model().objects.create_user("other").pk
+    assert receive(learner_id, "a").status == 200
+    assert receive(other_id, "b").status == status
+
+
+@pytest.mark.parametrize(
+    ("bound", "status"), [("MAX_UNMATCHED_IN_COURSE", 200), ("MAX_UNMATCHED", 503)]
+)
+def test_bound_of_a_course_does_not_hold_for_another(learner_id, monkeypatch, bound, status):
+    monkeypatch.setattr(legacy, bound, 1)
+    assert receive(learner_id, "a").status == 200
+    Submission.objects.update(course_key="course-v1:DemoX+Other+2026")
+    assert receive(learner_id, "b").status == status
+
+
+def test_answered_submissions_count_to_no_bound(learner_id, monkeypatch):
+    monkeypatch.setattr(legacy, "MAX_UNMATCHED", 1)
+    assert receive(learner_id, "a").status == 200
+    Submission.objects.update(status=Status.ANSWERED)
+    assert receive(learner_id, "b").status == 200
+
+
 def test_unmatched_invalid_reply_is_refused_and_not_stored(learner_id):
     """C112, C115: the state may wait for the reply when it is posted again."""
     receipt = receive(learner_id, body="{}")
@@ -195,6 +227,18 @@ class TestPurge:
         Submission.objects.update(finished_at=timezone.now() - timedelta(hours=2))
         assert legacy.purge_unmatched() == 0
         assert Submission.objects.get().status == Status.ANSWERED
+
+    def test_oldest_are_looked_at_first_up_to_the_limit(self, learner_id):
+        ages = {"old": 3, "older": 4, "recent": 0}
+        for key, hours in ages.items():
+            receive(learner_id, key)
+            at = timezone.now() - timedelta(hours=hours)
+            Submission.objects.filter(queue_key=key).update(finished_at=at)
+        ReceivedReply.objects.update(status="stale", next_attempt_at=None)
+        assert legacy.purge_unmatched(limit=1) == 1
+        assert not Submission.objects.filter(queue_key="older").exists()
+        assert legacy.purge_unmatched() == 1
+        assert Submission.objects.get().queue_key == "recent"
 
     def test_unmatched_submission_with_a_pending_reply_stays(self, learner_id):
         """C115: a reply backend may fail for hours."""

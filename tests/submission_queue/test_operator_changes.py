@@ -9,7 +9,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from tests.grader_replies.factories import received_signals
-from tests.submission_queue.factories import make_grader, new_submission
+from tests.submission_queue.factories import (
+    GOOD_REPLY,
+    GraderClient,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import operator_changes, queue
 from xqueue_bridge.submission_queue.grader_models import Grader
@@ -29,6 +34,12 @@ def end_leases() -> None:
     Submission.objects.filter(status=Status.LEASED).update(available_at=F("created_at"))
 
 
+def refusal(grader: GraderClient, header: str) -> str:
+    """Return the code with which a result is refused."""
+    form = {"xqueue_header": header, "xqueue_body": GOOD_REPLY}
+    return grader.http.post("/xqueue/put_result/", form)["X-XQueue-Code"]
+
+
 def test_moved_submission_begins_anew_in_the_other_queue():
     """Deliveries and age count anew, and the result of its former lease is refused."""
     enqueue("one")
@@ -41,7 +52,7 @@ def test_moved_submission_begins_anew_in_the_other_queue():
     assert (row.queue_name, row.status, row.deliveries) == ("java", Status.WAITING, 0)
     assert row.grader is None
     assert row.retry_until > timezone.now() + timedelta(hours=23)
-    assert grader.put(lease.header)["content"] == "Incorrect key for submission"
+    assert refusal(grader, lease.header) == "lease_ended"
     assert grader.pull("java")
 
 
@@ -86,7 +97,7 @@ def test_only_leases_that_the_grader_holds_are_ended():
         row = Submission.objects.get(pk=pk)
         assert row.available_at == rows[pk].available_at
         assert row.pullkey_digest == rows[pk].pullkey_digest
-    assert grader.put(held.header)["content"] == "Incorrect key for submission"
+    assert refusal(grader, held.header) == "lease_ended"
     assert queue.pull("python", None).submission_id == held.submission_id
 
 
@@ -100,8 +111,8 @@ def test_lease_that_has_ended_is_not_ended_again():
 
 def test_failed_regrade_is_no_submission_to_requeue():
     """The learner has a grade, and the course team starts another regrade."""
-    enqueue("answer", "regrade")
-    Submission.objects.update(status=Status.FAILED)
+    enqueue("answer", "regrade", "waiting")
+    Submission.objects.exclude(queue_key="waiting").update(status=Status.FAILED)
     Submission.objects.filter(queue_key="regrade").update(regrade_of=1)
     [found] = operator_changes.failed_submissions()
     assert found.queue_key == "answer"
