@@ -123,6 +123,23 @@ class TestOverrides:
         assert refused.value.field == named
         assert not list(api.override_history(ada.pk, COURSE_KEY))
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"earned": 0},
+            {"earned": 1_000_000},
+            {"possible_graded": 0},
+            {"possible_graded": 0.01},
+            {"earned_all": 0.001},
+            {"reason": "x" * 300},
+        ],
+    )
+    def test_value_at_a_limit_is_accepted(self, ada, fields):
+        override(ada, **fields)
+        [entry] = api.override_history(ada.pk, COURSE_KEY)
+        for name, value in fields.items():
+            assert getattr(entry.override, "earned_graded" if name == "earned" else name) == value
+
     def test_unknown_subsection_is_an_error_and_ungraded_one_does_not_count(self, ada):
         given = api.SubsectionOverride(earned_graded=1, reason="ill", author_id=1)
         with pytest.raises(LookupError):

@@ -206,6 +206,38 @@ def test_text_that_is_not_json_is_refused(text, named):
     assert caught.value.field == named
 
 
+LONG_KEY = "block-v1:O+C+R+type@chapter+block@" + "c" * 221
+
+
+def test_values_at_their_limits_are_read():
+    texts = {"version": "v" * 255, "display_name": "n" * 255}
+    found = course_from(document(**texts))
+    assert (found.version, found.display_name) == ("v" * 255, "n" * 255)
+    for points in (0, 1_000_000):
+        (read,) = course_from(change(f"{BLOCKS}.0.weight", points)).blocks.values()
+        assert read.weight == points
+    assert len(LONG_KEY) == 255
+    (chapter_read,) = course_from(change("chapters.0.key", LONG_KEY)).chapters
+    assert str(chapter_read.usage_key) == LONG_KEY
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (document(display_name="n" * 256), "display_name"),
+        (change("chapters.0.key", f"{LONG_KEY}c"), "chapters[0].key"),
+        (
+            change(f"{BLOCKS}.0.weight", 1_000_001),
+            "chapters[0].subsections[0].blocks[0].weight",
+        ),
+    ],
+)
+def test_value_beyond_its_limit_is_refused(made, named):
+    with pytest.raises(InvalidCourse) as caught:
+        course_from(made)
+    assert caught.value.field == named
+
+
 def test_equal_repeated_subsection_is_read_once():
     """SG62: a document may repeat a subsection with the same content."""
     assert len(course_from(_twice("chapters.0.subsections")).subsections) == 1

@@ -112,6 +112,26 @@ def test_archive_over_a_limit_is_refused(tmp_path, monkeypatch, limit, value):
         open_olx(path)
 
 
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("MAX_FILE_BYTES", 11),
+        ("MAX_KEPT_BYTES", 24),
+        ("MAX_ARCHIVE_BYTES", tarfile.RECORDSIZE),
+        ("MAX_MEMBERS", 3),
+    ],
+)
+def test_archive_at_a_limit_is_read(tmp_path, monkeypatch, limit, value):
+    path = olx_factories.archive(
+        tmp_path / "c.tar.gz", {**COURSE, "a.xml": "<aaaaaaaa/>", "b.xml": "<b/>"}
+    )
+    monkeypatch.setattr(files, limit, value)
+    assert open_olx(path).read("a.xml") == b"<aaaaaaaa/>"
+    monkeypatch.setattr(files, limit, value - 1)
+    with pytest.raises(InvalidCourse, match=r"too large|more than"):
+        open_olx(path)
+
+
 def test_limit_is_on_the_unpacked_size_of_an_archive(tmp_path, monkeypatch):
     path = olx_factories.archive(
         tmp_path / "c.tar.gz", {**COURSE, "static/film.mp4": b"0" * 1_000_000}
@@ -131,7 +151,9 @@ def test_header_with_a_name_of_200000_bytes_is_refused(tmp_path, kind):
 
 def test_file_over_the_limit_in_a_folder_is_refused(tmp_path, monkeypatch):
     root = olx_factories.folder(tmp_path, COURSE)
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 3)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 9)
+    assert open_olx(root).read("course.xml") == b"<course/>"
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 8)
     with pytest.raises(InvalidCourse, match=r"course.xml: is larger"):
         open_olx(root)
 

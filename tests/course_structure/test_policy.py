@@ -106,6 +106,31 @@ def test_number_as_text_is_read(name):
     assert parse_policy(document(LAB, Pass="0.5")).cutoffs == (("Pass", 0.5),)
 
 
+def test_values_at_their_limits_are_read():
+    entry = {**LAB, "min_count": 1000, "drop_count": 0, "weight": 1000, "starting_index": 0}
+    policy = parse_policy(document(entry, **{"A" * 255: 1.0, "F": 0}))
+    (found,) = policy.assignments
+    assert (found.min_count, found.drop_count) == (1000, 0)
+    assert (found.weight, found.starting_index) == (1000.0, 0)
+    assert policy.cutoffs == (("A" * 255, 1.0), ("F", 0.0))
+
+
+def test_texts_and_flags_of_an_entry_are_read():
+    texts = {"category": "Labs", "section_type": "Lab work", "short_label": "L"}
+    flags = {"show_only_average": True, "hide_average": True, "starting_index": 3}
+    (found,) = parse_policy(document({**LAB, **texts, **flags})).assignments
+    assert (found.category, found.section_type, found.short_label) == ("Labs", "Lab work", "L")
+    assert (found.show_only_average, found.hide_average, found.starting_index) == (True, True, 3)
+
+
+def test_entries_of_one_type_need_different_categories():
+    """Several entries may grade one type; their breakdowns are told apart by category."""
+    found = parse_policy(document(LAB, {**LAB, "category": "Other labs"})).assignments
+    assert [each.category for each in found] == ["Lab", "Other labs"]
+    with pytest.raises(InvalidCourse, match="type and category"):
+        parse_policy(document(LAB, {**LAB, "type": "Exam", "category": "Lab"}))
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),

@@ -7,7 +7,7 @@ import random
 import sys
 import threading
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,15 +15,18 @@ from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.utils import timezone
+from opaque_keys.edx.keys import CourseKey
 from submissions.models import ExternalGraderDetail, StudentItem, SubmissionFile
 from submissions.models import Submission as TheirSubmission
 
 from tests.submission_queue.factories import COURSE, PROBLEM
+from xqueue_bridge.data import NewSubmission
 from xqueue_bridge.lms import anonymous_ids
 from xqueue_bridge.moving import edx_submissions
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
 
+THE_PAST = datetime(2020, 1, 1, tzinfo=UTC)
 PENDING, PULLED, RETIRED = "pending", "pulled", "retired"
 OLD = timedelta(hours=1)
 
@@ -131,6 +134,35 @@ def test_crashed_import_is_finished(db, killed_import, was_enqueued):
     ExternalGraderDetail.objects.update(status_time=timezone.now() - OLD)
     assert edx_submissions.import_rows() == Counter(imported=1)
     assert Submission.objects.count() == 1
+
+
+def test_oldest_rows_of_the_course_are_imported_first(db):
+    newer, older = make_row(1, age=timedelta(minutes=1)), make_row(2)
+    newest = make_row(3, age=timedelta(0))
+    assert list(edx_submissions.rows_to_import(COURSE)) == [older, newer, newest]
+    other = CourseKey.from_string("course-v1:DemoX+CS102+2026")
+    assert not edx_submissions.rows_to_import(other).exists()
+    assert edx_submissions.import_rows(limit=1) == Counter(imported=1)
+    assert Submission.objects.get().user_id == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": PULLED}, {"status": "failed"}, {"status_time": THE_PAST}, {"pullkey": "k"}]
+)
+def test_row_that_changes_before_the_claim_is_left_to_the_grader(db, monkeypatch, change):
+    """C131: one conditional UPDATE ends the row for upstream's graders."""
+    row = make_row()
+    read = edx_submissions._read
+
+    def change_first(each: ExternalGraderDetail) -> NewSubmission:
+        ExternalGraderDetail.objects.update(**change)
+        return read(each)
+
+    monkeypatch.setattr(edx_submissions, "_read", change_first)
+    assert edx_submissions.import_rows() == Counter({"taken by a grader": 1})
+    row.refresh_from_db()
+    assert row.status != RETIRED
+    assert not Submission.objects.exists()
 
 
 def test_command_reports_what_is_left(db, capsys):

@@ -59,7 +59,7 @@ def end(item: RegradeItem, status: str, reason: str = "") -> bool:
 
     def work() -> bool:
         # The learner's row is locked before the item's, as when a reply is applied.
-        if item.kept_entry is not None and item.submission_id is not None:
+        if item.kept_entry is not None:
             grader_replies.end_waiting(
                 _target(item), item.answer_id, item.queue_key, item.kept_entry
             )

@@ -132,5 +132,7 @@ class RegradeItem(models.Model):
         return f"item {self.pk} of regrade {self.regrade_id} ({self.status})"
 
 
+#: Statuses of an item that is not finished; only such an item keeps feedback.
+UNFINISHED = (RegradeItem.Status.PLANNED, RegradeItem.Status.OPEN)
 #: Statuses of an item on which no more work is done.
-FINAL = frozenset(RegradeItem.Status) - {RegradeItem.Status.PLANNED, RegradeItem.Status.OPEN}
+FINAL = frozenset(RegradeItem.Status) - set(UNFINISHED)

@@ -13,7 +13,7 @@ from django.db.models import Count, Exists, OuterRef
 from django.utils import timezone
 
 from xqueue_bridge.regrading import items
-from xqueue_bridge.regrading.models import Regrade, RegradeItem
+from xqueue_bridge.regrading.models import UNFINISHED, Regrade, RegradeItem
 from xqueue_bridge.submission_queue import api as submission_queue
 
 Status = RegradeItem.Status
@@ -103,9 +103,7 @@ def _open_by_queue() -> dict[str, int]:
 
 def _finish_regrades() -> None:
     """Finish regrades without planned and open items; one statement, and one for each of them."""
-    work = RegradeItem.objects.filter(
-        regrade_id=OuterRef("pk"), status__in=(Status.PLANNED, Status.OPEN)
-    )
+    work = RegradeItem.objects.filter(regrade_id=OuterRef("pk"), status__in=UNFINISHED)
     unfinished = Regrade.objects.filter(finished_at=None).exclude(Exists(work))
     ids = list(unfinished.values_list("pk", "status")[:REGRADES])
     for pk, status in ids:

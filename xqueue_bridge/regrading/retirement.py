@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from django.db.models import Q
 from django.utils import timezone
 
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.regrading.items import GONE
-from xqueue_bridge.regrading.models import RegradeItem
+from xqueue_bridge.regrading.models import UNFINISHED, RegradeItem
 
 Status = RegradeItem.Status
-#: Items that are not finished, or that keep feedback.
-_HELD = Q(status__in=(Status.PLANNED, Status.OPEN)) | Q(kept_entry__isnull=False)
-
 
 def items_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
     """Return how many items a retirement would end or delete; one statement."""
     items = RegradeItem.objects.filter(user_id=user_id)
-    held = items if mode is RetirementMode.PURGE else items.filter(_HELD)
-    return Counter({"regrade items": held.count()})
+    if mode is not RetirementMode.PURGE:
+        items = items.filter(status__in=UNFINISHED)
+    return Counter({"regrade items": items.count()})
 
 
 def retire_items(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
@@ -30,7 +27,7 @@ def retire_items(user_id: int, mode: RetirementMode) -> Iterator[Counter[str]]:
     if mode is RetirementMode.PURGE:
         changed = items.delete()[0]
     else:
-        changed = items.filter(_HELD).update(
+        changed = items.filter(status__in=UNFINISHED).update(
             status=Status.SKIPPED, reason=GONE, kept_entry=None, changed_at=timezone.now()
         )
     yield Counter({"regrade items": changed})

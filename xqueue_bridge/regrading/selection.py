@@ -12,7 +12,7 @@ from opaque_keys.edx.keys import CourseKey, UsageKey
 from xqueue_bridge.db.batches import by_key
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.regrading.models import RegradeItem
+from xqueue_bridge.regrading.models import UNFINISHED, RegradeItem
 from xqueue_bridge.submission_queue import api as submission_queue
 
 #: Submissions of one regrade; a larger selection is refused.
@@ -101,7 +101,7 @@ def _sort_out(batch: list[Any], found: Found) -> None:
         RegradeItem.objects.filter(
             original_id__in=[row.pk for row in batch],
             user_id__in=users,
-            status__in=(RegradeItem.Status.PLANNED, RegradeItem.Status.OPEN),
+            status__in=UNFINISHED,
         ).values_list("original_id", flat=True)
     )
     for row in batch:
