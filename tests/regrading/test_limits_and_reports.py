@@ -58,7 +58,7 @@ class TestPace:
 
     def test_two_sweepers_do_not_use_the_same_time(self):
         graded("ada")
-        read_by_both = start()
+        read_by_both = start(per_minute=1)
         assert release._take_pace(read_by_both) == 1
         assert release._take_pace(read_by_both) == 0
 
@@ -87,10 +87,11 @@ class TestOpenRegrades:
         monkeypatch.setattr(release.submission_queue, "MAX_OPEN", 3)
         for n in range(5):
             graded(f"learner {n}")
-        start()
-        assert regrading.release_due() == 1
-        Regrade.objects.update(released_until=F("created_at") - timedelta(minutes=1))
-        assert regrading.release_due() == 2
+        with time_machine.travel(timezone.now(), tick=False):
+            start()
+            assert regrading.release_due() == 1
+            Regrade.objects.update(released_until=F("created_at") - timedelta(minutes=1))
+            assert regrading.release_due() == 2
 
     def test_full_queue_does_not_hold_back_another_one(self, monkeypatch):
         monkeypatch.setattr(release.submission_queue, "MAX_OPEN", 1)
@@ -194,7 +195,9 @@ class TestSelection:
     def test_preview_counts_what_is_left_out(self):
         ada, _ = graded("ada", 1)
         grade(submit(ada), 0)
-        Submission.objects.filter(pk=submit(make_learner("bob"))).update(status=Status.ANSWERED)
+        Submission.objects.filter(pk=submit(make_learner("bob"))).update(
+            status=Status.ANSWERED, available_at=None, due_at=None
+        )
         eve, _ = graded("eve", usage_key=OTHER_PROBLEM)
         start(usage_key=OTHER_PROBLEM)
         found = regrading.preview(regrading.Selection(COURSE), regrading.RegradeOptions()).found
