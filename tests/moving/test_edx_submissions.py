@@ -147,7 +147,8 @@ def test_oldest_rows_of_the_course_are_imported_first(db):
 
 
 @pytest.mark.parametrize(
-    "change", [{"status": PULLED}, {"status": "failed"}, {"status_time": THE_PAST}, {"pullkey": "k"}]
+    "change",
+    [{"status": PULLED}, {"status": "failed"}, {"status_time": THE_PAST}, {"pullkey": "k"}],
 )
 def test_row_that_changes_before_the_claim_is_left_to_the_grader(db, monkeypatch, change):
     """C131: one conditional UPDATE ends the row for upstream's graders."""

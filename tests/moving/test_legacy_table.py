@@ -19,9 +19,7 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 OTHER_COURSE = CourseKey.from_string("course-v1:DemoX+CS102+2026")
 OTHER_HEADER = make_xheader(
-    HOST + build_path(
-        OTHER_COURSE, 7, OTHER_COURSE.make_usage_key("problem", "x"), "score_update"
-    ),
+    HOST + build_path(OTHER_COURSE, 7, OTHER_COURSE.make_usage_key("problem", "x"), "score_update"),
     "key-7",
     "python",
 )

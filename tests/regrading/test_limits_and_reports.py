@@ -281,5 +281,3 @@ class TestLists:
         assert counted.counts == {"planned": 1, "open": 1, "up": 1, "skipped": 1}
         assert (counted.total, counted.done, counted.share) == (4, 2, 0.5)
         assert found[regrade.pk + 1].share == 1.0, "nothing is left to do"
-
-

@@ -13,6 +13,7 @@ from xqueue_bridge.regrading.models import UNFINISHED, RegradeItem
 
 Status = RegradeItem.Status
 
+
 def items_to_retire(user_id: int, mode: RetirementMode) -> Counter[str]:
     """Return how many items a retirement would end or delete; one statement."""
     items = RegradeItem.objects.filter(user_id=user_id)
