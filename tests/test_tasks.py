@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from celery import current_app
+from django.db import connection
 
 from xqueue_bridge import tasks
 from xqueue_bridge.credentials import api as credentials
@@ -39,3 +40,20 @@ def test_apply_of_a_deleted_reply_is_logged(caplog):
     caplog.set_level("INFO", "xqueue_bridge.grader_replies.apply")
     tasks.apply_replies([4711])
     assert "Reply 4711 is gone" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_eager", [False, True])
+def test_worker_replaces_a_connection_that_was_lost_since_the_last_task(is_eager, monkeypatch):
+    """Celery keeps connections without a look at them if CELERY_DB_REUSE_MAX is set."""
+    connection.ensure_connection()
+    kept = connection.connection
+    monkeypatch.setattr(connection, "errors_occurred", True)
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    tasks.sweep.push_request(is_eager=is_eager)
+    try:
+        tasks.sweep.before_start("some-id", (), {})
+    finally:
+        tasks.sweep.pop_request()
+    # The connection of an eager task is the caller's.
+    assert (connection.connection is kept) is is_eager

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
+from django.db import close_old_connections
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from opaque_keys.edx.keys import CourseKey
@@ -38,22 +39,33 @@ PRUNE_LIMIT = 50_000
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="xqueue_bridge.apply_replies", ignore_result=True)
+class DatabaseTask(Task):  # type: ignore[misc]  # Celery has no annotations
+    """A task of a worker that may keep its database connections: CELERY_DB_REUSE_MAX."""
+
+    def before_start(self, task_id: str, args: object, kwargs: object) -> None:
+        """Close a connection that is lost or too old, as Django does before each request."""
+        if not self.request.is_eager:
+            close_old_connections()
+
+
+task = partial(shared_task, base=DatabaseTask, ignore_result=True)
+
+
+@task(name="xqueue_bridge.apply_replies")
 def apply_replies(reply_ids: list[int]) -> None:
     """Apply stored replies to the learners' states."""
     grader_replies.apply_replies(reply_ids)
 
 
-@shared_task(name="xqueue_bridge.recalculate_grades", ignore_result=True)
+@task(name="xqueue_bridge.recalculate_grades")
 def recalculate_grades(learners: list[tuple[int, str]]) -> None:
     """Compute the course grades that are out of date of these user ids and course keys."""
     course_grades.recalculate_learners(learners)
 
 
-@shared_task(
+@task(
     bind=True,
     name="xqueue_bridge.send_grade_to_credentials",
-    ignore_result=True,
     max_retries=credentials.MAX_ATTEMPTS - 1,
 )
 def send_grade_to_credentials(
@@ -79,10 +91,9 @@ def send_grade_to_credentials(
     )
 
 
-@shared_task(
+@task(
     bind=True,
     name="xqueue_bridge.send_grade",
-    ignore_result=True,
     max_retries=credentials.MAX_ATTEMPTS - 1,
 )
 def send_grade(self: object, row_id: int) -> None:
@@ -98,7 +109,7 @@ def _retry_if_due(task: Any, sent: credentials.SendResult) -> None:
         raise task.retry(countdown=sent.retry_in)
 
 
-@shared_task(name="xqueue_bridge.prune_submissions", ignore_result=True, expires=PRUNE_EXPIRES)
+@task(name="xqueue_bridge.prune_submissions", expires=PRUNE_EXPIRES)
 def prune_submissions(
     keep_days: int, course_id: str | None = None, archive: bool = False, limit: int = PRUNE_LIMIT
 ) -> dict[str, int]:
@@ -118,7 +129,7 @@ def prune_submissions(
     return done
 
 
-@shared_task(name="xqueue_bridge.sweep", ignore_result=True, expires=SWEEP_EXPIRES)
+@task(name="xqueue_bridge.sweep", expires=SWEEP_EXPIRES)
 def sweep() -> dict[str, int]:
     """Process one batch of every kind of overdue work and return the counts.
 

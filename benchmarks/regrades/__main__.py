@@ -29,7 +29,7 @@ MOST_GROWTH = 1.2
 #: Submissions of each regrade for each minute; four regrades at once are 36 a second.
 PER_MINUTE = 540
 #: Seconds after which a phase has failed.
-MOST_SECONDS = 420
+MOST_SECONDS = 900
 
 
 class RegradeProcesses(Processes):

@@ -29,8 +29,7 @@ class Plan:
     seconds: float = 3.0
     rounds: int = 3
     graders: tuple[int, ...] = (1, 4, 16)
-    #: (pending, finished) rows beside which cycles are measured. The greatest are last, because
-    #: MariaDB removes deleted rows from its indexes later, and cycles meanwhile read past them.
+    #: (pending, finished) rows beside which cycles are measured.
     sizes: tuple[tuple[int, int], ...] = (
         (1_000, 0), (100_000, 0), (1_000, 100_000), (1_000, 1_000_000), (1_000_000, 0),
     )  # fmt: skip
