@@ -53,6 +53,8 @@ PAGES = {
     "graders": (OPERATOR, "/xqueue/queues/graders/"),
     "reply-codes": (OPERATOR, "/xqueue/queues/graders/codes/"),
     "work": (OPERATOR, "/xqueue/queues/work/?state=waiting"),
+    "alerts": (OPERATOR, "/xqueue/queues/alerts/"),
+    "priorities": (OPERATOR, "/xqueue/queues/priorities/"),
     "operator-actions": (OPERATOR, "/xqueue/queues/actions/"),
     "revoke-a-grader": (OPERATOR, "/xqueue/queues/graders/1/revoke/"),
     "gradebook": (OPERATOR, f"{GRADES}/gradebook/"),
@@ -112,6 +114,8 @@ Submission.objects.bulk_create([
                course_key=one.course_key, usage_key=one.usage_key, dispatch=one.dispatch,
                queue_key=f"crowd-{n}", created_at=one.created_at, finished_at=one.finished_at)
     for n, pk in enumerate(contents)], batch_size=1000)
+from tools import crowd
+crowd.add_rows(one, ids, names)
 """
 
 
@@ -177,15 +181,15 @@ def _check_all(browser: Browser, url: str, ids: dict[str, str], folder: Path) ->
 
 
 def _check_crowd(browser: Browser, url: str, ids: dict[str, str]) -> list[str]:
-    """Check the course team's pages with many rows, from right to left, and without data."""
+    """Check the pages of course teams and operators with many rows, right to left, without data."""
     broken = []
     with _window(browser, url, OPERATOR, 375, "light") as page:
-        for name, path in _pages_of(STAFF, ids):
+        for name, path in [*_pages_of(STAFF, ids), *_pages_of(OPERATOR, ids)]:
             broken += _faults(page, path, f"{name} with 10,000 rows")
             page.evaluate("document.documentElement.dir = 'rtl'")
             broken += _wide(page, f"{name} from right to left")
-            if not path.rstrip("/").rsplit("/", 1)[-1].isdigit():
-                empty = path.replace(COURSE, "course-v1:DemoX+EMPTY+2026")
+            empty = path.replace(COURSE, "course-v1:DemoX+EMPTY+2026")
+            if path.startswith(TEAM) and not path.rstrip("/").rsplit("/", 1)[-1].isdigit():
                 broken += _faults(page, empty, f"{name} without data")
     return broken
 

@@ -9,6 +9,7 @@ from xqueue_bridge.db.transactions import retry_on_lost_connection
 from xqueue_bridge.grader_api.callback import xqueue_callback
 from xqueue_bridge.health import health
 from xqueue_bridge.lms.callback_url import PATTERN
+from xqueue_bridge.views.alerts import alerts, alerts_csv
 from xqueue_bridge.views.graders import (
     graders,
     graders_csv,
@@ -18,6 +19,7 @@ from xqueue_bridge.views.graders import (
 )
 from xqueue_bridge.views.metrics import metrics
 from xqueue_bridge.views.operator_actions import operator_actions, operator_actions_csv
+from xqueue_bridge.views.priorities import priorities, priorities_csv
 from xqueue_bridge.views.queue_actions import queue_action
 from xqueue_bridge.views.queue_priority import queue_priority
 from xqueue_bridge.views.queues import queue_history, queue_history_csv, queues, queues_csv
@@ -34,8 +36,12 @@ urlpatterns = [
     path("xqueue/queues/history.csv", queue_history_csv, name="queue_history_csv"),
     path("xqueue/queues/act/", queue_action, name="queue_action"),
     path("xqueue/queues/priority/", queue_priority, name="queue_priority"),
+    path("xqueue/queues/priorities/", priorities, name="priorities"),
+    path("xqueue/queues/priorities.csv", priorities_csv, name="priorities_csv"),
     path("xqueue/queues/actions/", operator_actions, name="operator_actions"),
     path("xqueue/queues/actions.csv", operator_actions_csv, name="operator_actions_csv"),
+    path("xqueue/queues/alerts/", alerts, name="alerts"),
+    path("xqueue/queues/alerts.csv", alerts_csv, name="alerts_csv"),
     path("xqueue/queues/work/", work, name="work"),
     path("xqueue/queues/work.csv", work_csv, name="work_csv"),
     path("xqueue/queues/graders/", graders, name="graders"),

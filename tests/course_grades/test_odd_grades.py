@@ -29,6 +29,7 @@ from xqueue_bridge.course_grades.models import (
 )
 from xqueue_bridge.course_grades.queries import read_gradebook, read_progress
 from xqueue_bridge.views.gradebook_csv import csv_lines
+from xqueue_bridge.views.gradebook_rows import learners
 
 SUMS = ("earned_all", "possible_all", "earned_graded", "possible_graded")
 #: The numbers that a database's columns take: SQLite stores NaN as NULL, MySQL and MariaDB none.
@@ -64,7 +65,7 @@ def test_course_grade_is_read_as_zero_and_named_in_the_log(graded, name, caplog)
         [(_user, listed, error)] = factory.iter([graded], course_key=COURSE_KEY)
         assert (listed, error) == (found, None)
         assert read_gradebook(COURSE_KEY, [graded.pk])[graded.pk].percent == found.percent
-        assert len(list(csv_lines(COURSE))) == 2
+        assert len(list(csv_lines(COURSE, learners(COURSE)))) == 2
         assert read_progress(graded.pk, COURSE).percent == found.percent
 
 
@@ -75,7 +76,7 @@ def test_next_score_computes_a_grade_that_is_not_finite_again(graded, name, capl
     for number in stored_numbers(PersistentSubsectionGrade, name, usage_key=HOMEWORK.usage_key):
         assert math.isfinite(read_progress(graded.pk, COURSE).exact_percent)
         assert read_progress(graded.pk, COURSE).summary["percent"] == 0.5
-        assert len(list(csv_lines(COURSE))) == 2
+        assert len(list(csv_lines(COURSE, learners(COURSE)))) == 2
         score(graded, E1, 2 if number > 0 else 3, 5)
         with caplog.at_level(logging.ERROR):
             assert recalculate_pending(graded)

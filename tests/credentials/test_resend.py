@@ -16,6 +16,7 @@ from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.credentials import api, resend
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.management.commands.xqueue_bridge_resend_grades import Command
+from xqueue_bridge.operations.api import OperatorAction
 
 pytestmark = pytest.mark.django_db
 
@@ -161,3 +162,11 @@ def test_command_without_the_setting_is_an_error(settings):
     settings.XQUEUE_BRIDGE = {}
     with pytest.raises(CommandError, match="CREDENTIALS"):
         run("--failed")
+
+
+def test_run_is_on_record_and_a_dry_run_is_not(credentials, learners):
+    run("--course", str(COURSE), "--dry-run")
+    assert not OperatorAction.objects.exists()
+    run("--course", str(COURSE))
+    action = OperatorAction.objects.get()
+    assert (action.kind, action.changed, action.parameters["course"]) == ("resend", 3, str(COURSE))

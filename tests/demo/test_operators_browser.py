@@ -34,6 +34,8 @@ PAGES = {
     f"{BASE}/actions/?since=x": "Enter a valid date.",
     f"{BASE}/work/": "ConnectionError",
     f"{BASE}/work/?kind=gradeoutbox": "There is no such work.",
+    f"{BASE}/alerts/": "There was no trouble yet.",
+    f"{BASE}/priorities/": "No priority is set.",
     f"{BASE}/graders/": "Wolfeschlegelsteinhausenbergerdorff",
     f"{BASE}/graders/codes/": "score_missing",
     f"{BASE}/graders/1/revoke/": "Notice in minutes",

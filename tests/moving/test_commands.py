@@ -17,6 +17,7 @@ from tests.integration.conftest import grade_of
 from tests.moving.legacy_server import ALIAS, make_row, rows
 from tests.moving.test_edx_submissions import make_row as make_edx_row
 from tests.submission_queue.factories import COURSE, GOOD_REPLY
+from xqueue_bridge.operations.api import OperatorAction
 from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = [
@@ -52,6 +53,8 @@ def test_dry_run_and_import(capsys):
         "done": {"imported": 1, "held by a grader": 1, "refused": 1},
         "in_flight": {str(COURSE): {"leased": 1, "answered": 1}},
     }
+    action = OperatorAction.objects.get()
+    assert (action.kind, action.selected, action.changed) == ("import", 3, 1)
     rows().delete()
     assert run(capsys, IMPORT, *ours) == "0 in flight in legacy XQueue\n"
 

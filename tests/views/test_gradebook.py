@@ -13,7 +13,7 @@ from tests.course_grades import courses, factories
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from tests.course_grades.factories import P1
 from xqueue_bridge.course_grades import api
-from xqueue_bridge.views import gradebook as gradebook_views
+from xqueue_bridge.views import tables
 from xqueue_bridge.views.formatting import format_percent, format_points
 from xqueue_bridge.views.gradebook_csv import safe
 
@@ -80,12 +80,15 @@ def test_page_shows_each_learners_points_in_graded_subsections(teacher, three_le
     ("query", "order"),
     [
         ({"sort": "total", "order": "desc"}, ["bob", "ada", "cyd"]),
-        ({"sort": "total"}, ["cyd", "ada", "bob"]),
+        ({"sort": "total"}, ["bob", "ada", "cyd"]),
+        ({"sort": "total", "order": "asc"}, ["cyd", "ada", "bob"]),
         ({"sort": "1", "order": "desc"}, ["bob", "ada", "cyd"]),
         ({"sort": "name", "order": "desc"}, ["cyd", "bob", "ada"]),
         ({"sort": "99"}, ["ada", "bob", "cyd"]),
         ({"search": "BO"}, ["bob"]),
-        ({"page": "none"}, ["ada", "bob", "cyd"]),
+        ({"after": "none"}, ["ada", "bob", "cyd"]),
+        ({"passed": "yes"}, ["bob"]),
+        ({"passed": "no", "sort": "total", "order": "asc"}, ["cyd", "ada"]),
     ],
 )
 def test_learners_are_sorted_and_searched(teacher, three_learners, query, order: list[str]) -> None:
@@ -102,18 +105,20 @@ def test_header_gives_the_sort_order_and_links_to_the_reverse(teacher, three_lea
 def test_learners_above_the_page_size_are_on_the_next_page(
     teacher, three_learners, monkeypatch
 ) -> None:
-    monkeypatch.setattr(gradebook_views, "PAGE_SIZE", 2)
-    first, second = teacher.get(GRADEBOOK), teacher.get(GRADEBOOK, {"page": 2})
+    monkeypatch.setattr(tables, "PAGE_SIZE", 2)
+    first, second = teacher.get(GRADEBOOK), teacher.get(GRADEBOOK, {"after": 2})
     assert (names(first), names(second)) == (["ada", "bob"], ["cyd"])
-    assert "1 to 2 of 3 learners" in first.content.decode()
-    assert 'rel="next" href="?sort=name&amp;order=asc&amp;page=2"' in first.content.decode()
-    assert 'rel="prev"' in second.content.decode()
+    assert "3 learners" in first.content.decode()
+    assert 'rel="next" href="?sort=name&amp;order=asc&amp;after=2"' in first.content.decode()
+    assert 'rel="first"' in second.content.decode()
 
 
 def test_course_without_scores_and_search_without_match_show_a_message(teacher, ada) -> None:
     assert "No learner has a score" in teacher.get(GRADEBOOK).content.decode()
     page = teacher.get(GRADEBOOK, {"search": "<i>"}).content.decode()
-    assert "contains “&lt;i&gt;”" in page
+    assert "No learner matches." in page
+    assert "&lt;i&gt;" in page
+    assert "<i>" not in page
 
 
 def test_learner_with_a_deleted_account_is_listed_by_id(teacher, three_learners) -> None:
@@ -265,3 +270,9 @@ def test_points_have_two_decimals_and_percents_one_at_most() -> None:
         *("0", "3", "2.5", "0.67", "100", "1234567")
     ]
     assert [format_percent(n) for n in (0, 0.5, 0.595, 1, 1.2)] == ["0", "50", "59.5", "100", "120"]
+
+
+def test_csv_has_the_learners_that_are_searched_for(teacher, three_learners) -> None:
+    assert [row[1] for row in rows(teacher.get(CSV, {"search": "o"}))[1:]] == ["bob"]
+    assert [row[1] for row in rows(teacher.get(CSV, {"passed": "no"}))[1:]] == ["ada", "cyd"]
+    assert teacher.get(CSV, {"passed": "x"}).status_code == 422

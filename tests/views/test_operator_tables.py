@@ -18,7 +18,7 @@ from tests.grader_replies.factories import make_learner, make_reply, make_submis
 from tests.submission_queue.factories import make_grader, new_submission
 from xqueue_bridge.grader_replies.models import ReceivedReply, ReplyCodeCount
 from xqueue_bridge.metrics.models import QueueSample
-from xqueue_bridge.models import GradeRecalculation, OperatorAction
+from xqueue_bridge.models import Alert, GradeRecalculation, OperatorAction, Priority
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.submission_queue import api
 from xqueue_bridge.submission_queue.grader_models import Grader
@@ -33,7 +33,9 @@ TABLES = {
     f"{BASE}/": ({"queue": "queue 1"}, "queue"),
     f"{BASE}/history/": ({"queue": "queue 01", "with_failures": "on"}, "received"),
     f"{BASE}/actions/": ({"queue": "queue 01"}, "action"),
+    f"{BASE}/alerts/": ({"queue": "queue 01"}, "queue"),
     f"{BASE}/work/": ({"queue": "queue 01"}, "attempts"),
+    f"{BASE}/priorities/": ({"queue": "queue 01", "level": "1"}, "queue"),
     f"{BASE}/graders/": ({"grader": "grader 1"}, "grader"),
     f"{BASE}/graders/codes/": ({"code": "score_missing"}, "count"),
 }
@@ -59,6 +61,10 @@ def _filled() -> None:
         code = "score_missing" if number % 2 else "not_json"
         ReplyCodeCount.objects.create(grader=grader, code=code, count=number)
         operations.record("pause" if number % 2 else "resume", None, queue_name=name)
+        Priority.objects.create(queue_name=name, course_key="", level=1 if number % 2 else -1)
+        Alert.objects.create(
+            kind="stalled", queue_name=name, is_open=bool(number % 2), changed_at=now
+        )
         submission = make_submission(user_id, f"key {number}")
         submission.queue_name = name
         submission.finished_at = now

@@ -113,14 +113,14 @@ def test_queue_name_with_markup_is_escaped(client, operator) -> None:
     assert "<b>bold</b>" not in client.get(QUEUES).content.decode()
 
 
-def test_page_executes_ten_statements_and_refuses_post(
+def test_page_executes_eleven_statements_and_refuses_post(
     client, operator, django_assert_num_queries
 ) -> None:
     client.force_login(operator)
     assert client.post(QUEUES).status_code == 405
     # Session and user, then: unfinished, finished, pending replies, paused graders, paused queues,
-    # graders, sweeper, the samples of the last hour.
-    with django_assert_num_queries(10):
+    # graders, sweeper, the samples of the last hour, open alerts.
+    with django_assert_num_queries(11):
         client.get(QUEUES)
 
 

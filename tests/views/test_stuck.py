@@ -16,6 +16,7 @@ from tests.stuck_answers.factories import lost, no_reply
 from tests.submission_queue.factories import COURSE
 from xqueue_bridge.learner_state import waiting
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.operations.api import OperatorAction
 from xqueue_bridge.submission_queue.models import Submission
 
 pytestmark = [
@@ -78,7 +79,7 @@ def test_search_goes_on_where_it_ended(team, monkeypatch):
     while query:
         response = team.get(PAGE + query)
         seen += [learner.username for _answer, learner in response.context["rows"]]
-        query = response.context["next"]
+        query = response.context["search_on"]
     assert seen == ["learner 0", "learner 1", "learner 2"]
 
 
@@ -149,3 +150,31 @@ def test_repair_needs_a_csrf_token(tea):
     http.force_login(tea)
     assert http.post(PAGE, {"row": [row]}).status_code == 403
     assert state_of(ada)["queuestate"]
+
+
+def test_repair_is_recorded_with_who_did_it(team, tea):
+    lost("ada")
+    rows = age()
+    team.post(PAGE, {"row": rows})
+    action = OperatorAction.objects.get()
+    assert (action.kind, action.author_id, action.parameters) == (
+        "repair",
+        tea.pk,
+        {"course": str(COURSE)},
+    )
+    assert (action.selected, action.changed) == (1, 1)
+
+
+def test_filter_stays_when_the_search_goes_on(team, monkeypatch):
+    monkeypatch.setattr(waiting, "PAGE", 1)
+    monkeypatch.setattr(
+        "xqueue_bridge.stuck_answers.find.time.monotonic", iter(range(0, 900, 9)).__next__
+    )
+    for name in ("ada", "bob"):
+        lost(name)
+    age()
+    first = team.get(PAGE, {"learner": "BO"})
+    assert "None was found in this part of the course." in text_of(first)
+    second = team.get(PAGE + first.context["search_on"])
+    assert [learner.username for _answer, learner in second.context["rows"]] == ["bob"]
+    assert "Search from the beginning" in text_of(second)

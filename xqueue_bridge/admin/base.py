@@ -31,6 +31,31 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
+class RecordedAdmin(admin.ModelAdmin):
+    """Admin of rows that people write: each change is recorded in its transaction."""
+
+    def record(self, request: HttpRequest, row: Any, *, is_deleted: bool = False) -> None:
+        """Record that a row was saved or deleted; by default only in which table."""
+        operations.record(
+            operations.OperatorAction.Kind.OTHER,
+            request.user.pk,
+            parameters={"table": self.opts.model_name},
+        )
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        self.record(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        super().delete_model(request, obj)
+        self.record(request, obj, is_deleted=True)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        with transaction.atomic():
+            for row in queryset:
+                self.delete_model(request, row)
+
+
 class RetryAdmin(ReadOnlyAdmin):
     """Admin of rows with work that can fail; its one action makes selected rows due again.
 

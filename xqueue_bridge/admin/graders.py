@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from xqueue_bridge import models
-from xqueue_bridge.admin.base import RetryAdmin
+from xqueue_bridge.admin.base import RecordedAdmin, RetryAdmin
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.views.reply_details import code_text
@@ -40,7 +41,7 @@ class ReplyCodeCountInline(admin.TabularInline):
 
 
 @admin.register(models.Grader)
-class GraderAdmin(admin.ModelAdmin):
+class GraderAdmin(RecordedAdmin):
     """Admin of graders and their queues. A new secret is shown once."""
 
     list_display = ("name", "is_active", "queues", "last_seen_at", "last_failed_login_at")
@@ -52,6 +53,22 @@ class GraderAdmin(admin.ModelAdmin):
     @admin.display(description=gettext_lazy("queues"))
     def queues(self, grader: models.Grader) -> str:
         return ", ".join(grant.queue_name for grant in grader.grants.all())
+
+    def record(self, request: HttpRequest, row: models.Grader, *, is_deleted: bool = False) -> None:
+        if is_deleted:  # else ``save_related`` records it, which knows the grants
+            operations.record_deletion(row.name, request.user.pk)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        grader, author_id = form.instance, request.user.pk
+        before = operations.queues_of(grader)
+        super().save_related(request, form, formsets, change)
+        if not change:
+            operations.record_creation(grader, author_id)
+            return
+        if form.changed_data:
+            fields = {name: form.cleaned_data[name] for name in form.changed_data}
+            operations.record_account(form.initial["name"], fields, author_id)
+        operations.record_grants(grader, before, author_id)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Grader]:
         return super().get_queryset(request).prefetch_related("grants")

@@ -7,11 +7,11 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from xqueue_bridge import models
-from xqueue_bridge.admin.base import ReadOnlyAdmin
+from xqueue_bridge.admin.base import ReadOnlyAdmin, RecordedAdmin
 
 
 @admin.register(models.RetiredLearner)
-class RetiredLearnerAdmin(ReadOnlyAdmin):
+class RetiredLearnerAdmin(RecordedAdmin, ReadOnlyAdmin):
     """Admin of tombstones. After a tombstone is deleted, replies to that learner are accepted."""
 
     list_display = ("user_id", "mode", "started_at", "finished_at", "late_replies")
@@ -24,7 +24,7 @@ class RetiredLearnerAdmin(ReadOnlyAdmin):
 
 
 @admin.register(models.CrawlersConfig)
-class CrawlersConfigAdmin(admin.ModelAdmin):
+class CrawlersConfigAdmin(RecordedAdmin):
     """Admin of the one row with the user agents that only read."""
 
     list_display = ("__str__", "enabled", "known_user_agents", "modified")

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from xqueue_bridge import models
-from xqueue_bridge.admin.base import ReadOnlyAdmin, RetryAdmin
+from xqueue_bridge.admin.base import ReadOnlyAdmin, RecordedAdmin, RetryAdmin
 from xqueue_bridge.db.batches import id_batches
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.operations import api as operations
@@ -23,10 +23,21 @@ from xqueue_bridge.views.reply_details import codes_for_staff, tests_for_staff
 
 
 @admin.register(models.TransportOverride)
-class TransportOverrideAdmin(admin.ModelAdmin):
+class TransportOverrideAdmin(RecordedAdmin):
     list_display = ("scope", "name", "use_submissions_table", "modified")
     list_filter = ("scope", "use_submissions_table")
     search_fields = ("name",)
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: models.TransportOverride | None = None
+    ) -> tuple[str, ...]:
+        return () if obj is None else ("scope", "name")
+
+    def record(
+        self, request: HttpRequest, row: models.TransportOverride, *, is_deleted: bool = False
+    ) -> None:
+        choice = None if is_deleted else row.use_submissions_table
+        operations.record_transport(row.scope, row.name, choice, request.user.pk)
 
 
 @admin.register(models.Submission)

@@ -11,6 +11,10 @@ from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.management.arguments import course_key, positive
 from xqueue_bridge.moving import drain
+from xqueue_bridge.operations import api as operations
+
+#: What a run has taken over from the other queue.
+TAKEN = ("imported", "forwarded", "results stored")
 
 
 class ImportCommand(BaseCommand):
@@ -36,7 +40,15 @@ class ImportCommand(BaseCommand):
         *,
         as_json: bool,
     ) -> None:
-        """Print the counts of a run, and the drain report of the source."""
+        """Record a run that has done something; print its counts and the source's drain report."""
+        if done:
+            operations.record(
+                operations.OperatorAction.Kind.IMPORT,
+                None,
+                parameters={"table": source, "course": str(course or "")},
+                selected=sum(done.values()),
+                changed=sum(done[name] for name in TAKEN),
+            )
         if course is not None:
             left = {name: counts for name, counts in left.items() if name == str(course)}
         if as_json:

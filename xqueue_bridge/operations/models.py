@@ -1,4 +1,4 @@
-"""The record of what operators did."""
+"""The record of what operators and course staff did."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from xqueue_bridge.db.fields import NameField
 
 
 class OperatorAction(models.Model):
-    """One action of an operator: who did what, when, and how much of it is done.
+    """One action of an operator or of course staff: who did what, when, how much of it is done.
 
     An action on many submissions runs in batches. The transaction of a batch moves ``done_until``
     forward, so that two processes never run the same batch, and counts what it has changed.
 
-    .. pii: The user id of the operator.
+    .. pii: The user id of the operator or member of the course team.
     .. pii_types: id
     .. pii_retirement: local_api
     """
@@ -28,10 +28,21 @@ class OperatorAction(models.Model):
         RETRY = "retry", _("retry to apply replies")
         REVOKE = "revoke", _("revoke a grader")
         ROTATE = "rotate", _("rotate a grader's secret")
+        CREATE = "create", _("create a grader")
+        GRANT = "grant", _("grant queues to a grader")
+        DENY = "deny", _("deny queues to a grader")
+        ACCOUNT = "account", _("change a grader account")
+        DELETE = "delete", _("delete a grader account")
         PRIORITY = "priority", _("set the priority")
+        TRANSPORT = "transport", _("choose a transport")
+        REGRADE = "regrade", _("regrade")
+        REPAIR = "repair", _("repair stuck answers")
+        PRUNE = "prune", _("prune")
+        IMPORT = "import", _("import submissions")
+        RESEND = "resend", _("send grades again")
         OTHER = "other", _("an action of the admin")
 
-    kind = models.CharField(_("action"), max_length=8, choices=Kind)
+    kind = models.CharField(_("action"), max_length=16, choices=Kind)
     queue_name = NameField(
         _("queue name"), max_length=128, blank=True, help_text=_("Empty: of any queue.")
     )

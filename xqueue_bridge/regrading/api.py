@@ -4,6 +4,7 @@ from xqueue_bridge.regrading.items import open_keys
 from xqueue_bridge.regrading.jobs import (
     MAX_PER_MINUTE,
     RegradeOptions,
+    RegradeProgress,
     can_regrade,
     cancel,
     pause,
@@ -24,6 +25,7 @@ __all__ = [
     "Regrade",
     "RegradeItem",
     "RegradeOptions",
+    "RegradeProgress",
     "Selection",
     "can_regrade",
     "cancel",

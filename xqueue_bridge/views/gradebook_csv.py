@@ -5,12 +5,12 @@ Headers and numbers are the same in every language, because programs read the fi
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.views.formatting import format_points
-from xqueue_bridge.views.gradebook_rows import GradebookRow, graded_subsections, learners, rows
+from xqueue_bridge.views.gradebook_rows import GradebookRow, graded_subsections, rows
+from xqueue_bridge.views.learners import Learner
 
 #: A spreadsheet computes a cell that begins with one of these; some also accept the wide forms
 #: of =, +, - and @.
@@ -26,15 +26,14 @@ class Echo:
         return text
 
 
-def csv_lines(course: Course) -> Iterator[str]:
-    """Yield the file line by line: a header, then one line for each learner, by name.
+def csv_lines(course: Course, found: Sequence[Learner]) -> Iterator[Sequence[str]]:
+    """Yield the lines of the file: a header, then one for each of the learners.
 
     Points are those that count, and empty if nothing was tried. ``percent`` is 0..1.
     """
-    writer = csv.writer(Echo())
-    yield BYTE_ORDER_MARK + writer.writerow([safe(cell) for cell in _header(course)])
-    for row in rows(course, learners(course)):
-        yield writer.writerow([safe(cell) for cell in _cells(row)])
+    yield _header(course)
+    for row in rows(course, found):
+        yield _cells(row)
 
 
 def safe(cell: str) -> str:

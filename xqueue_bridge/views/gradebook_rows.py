@@ -1,4 +1,4 @@
-"""Learners of a course in the requested order, with their stored grades."""
+"""Learners of a course, by name, with their stored grades."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from xqueue_bridge.course_grades.queries import read_gradebook
 from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.views.learners import Learner, learners_by_id
-
-BY_NAME = "name"
-BY_TOTAL = "total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +57,10 @@ def graded_subsections(course: Course) -> tuple[Subsection, ...]:
     return tuple(each for each in course.subsections if each.graded)
 
 
-def sort_keys(course: Course) -> tuple[str, ...]:
-    """Return the sort keys of ``learners``: name, total, or a column's number, from 1."""
-    numbers = range(1, len(graded_subsections(course)) + 1)
-    return (BY_NAME, BY_TOTAL, *map(str, numbers))
+def learners(course: Course, search: str = "") -> list[Learner]:
+    """Return the learners with a score or a grade whose names contain ``search``, by name.
 
-
-def learners(
-    course: Course, *, sort: str = BY_NAME, descending: bool = False, search: str = ""
-) -> list[Learner]:
-    """Return all learners with a score or a grade, or those whose names contain ``search``.
-
-    Three statements for each 500 learners; at most two more if they are sorted by a grade.
+    Three statements for each 500 learners.
     """
     wanted = search.casefold()
     found = [
@@ -79,13 +68,21 @@ def learners(
         for each in learners_by_id(list(learners_of(course.course_key)))
         if wanted in f"{each.full_name} {each.username} {each.user_id}".casefold()
     ]
-    found.sort(key=lambda each: (each.name.casefold(), each.user_id))
-    if sort == BY_NAME:
-        return found[::-1] if descending else found
-    column = () if sort == BY_TOTAL else (graded_subsections(course)[int(sort) - 1],)
-    ranks = {row.learner.user_id: _rank(row) for row in rows(course, found, column)}
-    # The sort is stable in both directions: learners with equal grades stay ordered by name.
-    return sorted(found, key=lambda each: ranks[each.user_id], reverse=descending)
+    return sorted(found, key=lambda each: (each.name.casefold(), each.user_id))
+
+
+def ranks(
+    course: Course, wanted: Sequence[Learner], column: tuple[Subsection, ...]
+) -> dict[int, float]:
+    """Return the sort keys by the column of one subsection, or by the total; by user id.
+
+    Two statements at most for each 500 learners.
+    """
+    found = rows(course, wanted, column)
+    return {
+        row.learner.user_id: row.cells[0].rank if row.cells else row.grade.exact_percent
+        for row in found
+    }
 
 
 def rows(
@@ -103,7 +100,3 @@ def rows(
             grade = grades[learner.user_id]
             cells = tuple(Cell(each, grade.subsection_grade(each.usage_key)) for each in shown)
             yield GradebookRow(learner, grade, cells)
-
-
-def _rank(row: GradebookRow) -> float:
-    return row.cells[0].rank if row.cells else row.grade.exact_percent

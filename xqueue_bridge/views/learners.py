@@ -15,7 +15,7 @@ from xqueue_bridge.conf import options
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.course_structure.store import course_structures
 from xqueue_bridge.db.batches import chunks
-from xqueue_bridge.lms.users import find_user, users_by_id
+from xqueue_bridge.lms.users import find_user, user_id_of, users_by_id
 
 MAX_KEY_LENGTH = 255
 
@@ -60,6 +60,14 @@ def learners_by_id(user_ids: Collection[int]) -> list[Learner]:
     for chunk in chunks(user_ids):
         found |= users_by_id(chunk)
     return [_learner(found[each]) if each in found else Learner(each, "", "") for each in user_ids]
+
+
+def user_id_from(text: str) -> int:
+    """Return the user id that a search field names by username or id; -1 for an unknown name."""
+    found = user_id_of(text)
+    if found is None and text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    return -1 if found is None else found
 
 
 def _learner(user: AbstractBaseUser) -> Learner:

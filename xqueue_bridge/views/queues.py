@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_GET
 
+from xqueue_bridge.alerts.api import Alert
 from xqueue_bridge.metrics import api as metrics
 from xqueue_bridge.metrics.throughput import QueueThroughput
 from xqueue_bridge.operations.api import OperatorAction
@@ -132,6 +133,7 @@ def queues(request: HttpRequest) -> HttpResponse:
     context = {
         **table_context(request, form, form.queues(), QUEUE_COLUMNS),
         "now": now,
+        "alerts": Alert.objects.filter(is_open=True).count(),
         "sweeper_seconds": age,
         "sweeper_is_late": age is not None and age > MAX_SWEEPER_AGE,
     }

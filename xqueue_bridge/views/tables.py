@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from operator import attrgetter
 from typing import Any
 
 from django import forms
-from django.db.models import IntegerField, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.utils.functional import Promise
 
 from xqueue_bridge.db.batches import by_key
-from xqueue_bridge.protocol.fields import is_valid_text
 from xqueue_bridge.views.gradebook_csv import BYTE_ORDER_MARK, Echo, safe
+from xqueue_bridge.views.stored_rows import MAX_SORTED, newest, read_page
 
+#: Rows on a page.
 PAGE_SIZE = 50
 #: Rows of a CSV file.
 MAX_ROWS = 100_000
@@ -40,6 +40,8 @@ class Column:
 
 
 Rows = Sequence[Any] | QuerySet[Any]
+#: Adds to a batch of rows what is read for all of them at once, such as names.
+Complete = Callable[[list[Any]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,21 @@ class Page:
     sort: str
     descending: bool
     next: str
+    #: Of how many rows, the newest ones, it is a page; 0: of all.
+    newest: int = 0
 
 
 def table_context(
-    request: HttpRequest, form: forms.Form, rows: Rows, columns: Sequence[Column]
+    request: HttpRequest,
+    form: forms.Form,
+    rows: Rows,
+    columns: Sequence[Column],
+    complete: Complete = list,
 ) -> dict[str, Any]:
     """Return what the template of a table needs: ``?sort=&order=&after=`` and the form's fields.
 
-    Rows in the database take one statement. Other rows are sorted here.
+    Rows in the database take one statement, and one more if they are sorted by another column
+    than their primary key; the newest MAX_SORTED are sorted then. Other rows are sorted here.
     """
     page = _page(rows, columns, request.GET)
     chosen = {name: request.GET[name] for name in form.fields if request.GET.get(name)}
@@ -72,9 +81,10 @@ def table_context(
         heads.append({**head, "format": str(each.note)})
     return {
         "form": form,
-        "rows": page.rows,
+        "rows": complete(page.rows),
         "headers": heads,
         "is_filtered": bool(chosen),
+        "newest": page.newest,
         "all": request.path + query(hidden),
         "first": query({**hidden, **chosen}, **order) if after else "",
         "next": query({**hidden, **chosen}, **order, after=page.next) if page.next else "",
@@ -83,15 +93,25 @@ def table_context(
     }
 
 
-def table_csv(name: str, key: object, rows: Rows, columns: Sequence[Column]) -> HttpResponse:
-    """Send the rows as a CSV file of at most MAX_ROWS lines."""
-    return csv_response(name, key, _lines(rows, columns))
+def table_csv(
+    name: str,
+    key: object,
+    rows: Rows | Iterable[Any],
+    columns: Sequence[Column],
+    complete: Complete = list,
+) -> HttpResponse:
+    """Send the rows as a CSV file of at most MAX_ROWS lines; those in the database oldest first."""
+    return csv_response(name, key, _lines(rows, columns, complete))
 
 
-def _lines(rows: Rows, columns: Sequence[Column]) -> Iterator[Sequence[str]]:
+def _lines(
+    rows: Rows | Iterable[Any], columns: Sequence[Column], complete: Complete
+) -> Iterator[Sequence[str]]:
     yield [each.name for each in columns]
-    batches = by_key(rows) if isinstance(rows, QuerySet) else iter([rows])
-    for row in islice((each for batch in batches for each in batch), MAX_ROWS):
+    found: Iterable[Any] = rows
+    if isinstance(rows, QuerySet):
+        found = (row for batch in by_key(rows) for row in complete(batch))
+    for row in islice(found, MAX_ROWS):
         yield [_cell(each.value(row)) for each in columns]
 
 
@@ -105,60 +125,28 @@ def _cell(value: object) -> str:
 
 def _page(rows: Rows, columns: Sequence[Column], given: QueryDict) -> Page:
     if isinstance(rows, QuerySet):
-        return read_page(rows, given, {each.name: each.field for each in columns if each.field})
+        columns = [each for each in columns if each.field]
+    first = next((each for each in columns if each.field == "pk"), columns[0])
     found = {each.name: each for each in columns}
-    column = found.get(given.get("sort", ""), columns[0])
+    column = found.get(given.get("sort", ""), first)
     descending = given.get("order", "desc" if column.is_descending else "asc") != "asc"
+    after = given.get("after", "")
+    if isinstance(rows, QuerySet):
+        is_part = False
+        if column.field != "pk":
+            rows, is_part = newest(rows, MAX_SORTED)
+        page, following = read_page(rows, column.field, descending, after, PAGE_SIZE)
+        return Page(page, column.name, descending, following, MAX_SORTED if is_part else 0)
 
     def key(row: object) -> tuple[bool, Any]:
         value = column.value(row)
         return value is not None, value.casefold() if isinstance(value, str) else value
 
     ordered = sorted(rows, key=key, reverse=descending)
-    begin = read_number(given.get("after", ""))
+    begin = read_number(after)
     end = begin + PAGE_SIZE
     following = str(end) if len(ordered) > end else ""
     return Page(ordered[begin:end], column.name, descending, following)
-
-
-def read_page(rows: QuerySet[Any], query: QueryDict, sorts: Mapping[str, str]) -> Page:
-    """Return the page that ``?sort=&order=&after=`` names; unknown values are ignored.
-
-    Without ``sort`` the first of ``sorts`` is taken, which is the primary key. One statement, which
-    starts after the last row of the page before and not at an offset.
-    """
-    first = next(iter(sorts))
-    sort = query.get("sort", first)
-    if sort not in sorts:
-        sort = first
-    descending = query.get("order", "desc" if sort == first else "asc") != "asc"
-    field, sign = sorts[sort], "-" if descending else ""
-    order = [f"{sign}pk"] if field == "pk" else [f"{sign}{field}", f"{sign}pk"]
-    found = list(
-        _after(rows, field, descending, query.get("after", "")).order_by(*order)[: PAGE_SIZE + 1]
-    )
-    page = found[:PAGE_SIZE]
-    cursor = ""
-    if len(found) > PAGE_SIZE:
-        last = page[-1]
-        value = attrgetter(field.replace("__", "."))(last)
-        cursor = f"{last.pk}" if field == "pk" else f"{last.pk}.{value}"
-    return Page(page, sort, descending, cursor)
-
-
-def _after(rows: QuerySet[Any], field: str, descending: bool, cursor: str) -> QuerySet[Any]:
-    pk, _dot, value = cursor.partition(".")
-    if not (is_valid_text(cursor) and pk.isascii() and pk.isdigit() and len(pk) < 19):
-        return rows
-    than = "lt" if descending else "gt"
-    beyond = Q(**{f"pk__{than}": int(pk)})
-    if field == "pk":
-        return rows.filter(beyond)
-    column = None if "__" in field else rows.model._meta.get_field(field)
-    is_number = value.isascii() and value.isdigit() and len(value) < 19
-    if isinstance(column, IntegerField) and not is_number:
-        return rows
-    return rows.filter(Q(**{f"{field}__{than}": value}) | Q(beyond, **{field: value}))
 
 
 def csv_response(name: str, key: object, lines: Iterator[Sequence[str]]) -> HttpResponse:

@@ -9,6 +9,7 @@ from xqueue_bridge.xqueue_service.interface import XQueueInterface
 from xqueue_bridge.xqueue_service.service import XQueueService
 from xqueue_bridge.xqueue_service.toggles import (
     has_legacy_server,
+    set_transport_override,
     use_edx_submissions_for_xqueue,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "make_hashkey",
     "make_xheader",
     "parse_xreply",
+    "set_transport_override",
     "use_edx_submissions_for_xqueue",
 ]

@@ -1,4 +1,4 @@
-"""Toggle that selects the transport of a course's submissions."""
+"""The toggle that selects the transport of a course's submissions, and its overrides."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ def use_edx_submissions_for_xqueue(
 def has_legacy_server() -> bool:
     """Return whether the host has configured the address of a legacy XQueue server."""
     return bool((getattr(settings, "XQUEUE_INTERFACE", None) or {}).get("url"))
+
+
+def set_transport_override(scope: str, name: str, use_submissions_table: bool | None) -> None:
+    """Set the TransportOverride of a course, an organisation or the site; None removes it."""
+    from xqueue_bridge.xqueue_service.models import TransportOverride
+
+    if use_submissions_table is None:
+        TransportOverride.objects.filter(scope=scope, name=name).delete()
+    else:
+        values = {"use_submissions_table": use_submissions_table}
+        TransportOverride.objects.update_or_create(scope=scope, name=name, defaults=values)
 
 
 def _overrides(course_key: LearningContextKey | None) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.management.arguments import write_facts
-from xqueue_bridge.models import Grader, GraderSecret, QueueGrant, ReplyCodeCount
+from xqueue_bridge.models import Grader, GraderSecret, ReplyCodeCount
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.protocol.fields import check_name
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -74,21 +74,18 @@ class Command(BaseCommand):
     def create(self, name: str, queue: list[str], may_submit: bool, **options: object) -> None:
         if Grader.objects.filter(name=name).exists():
             raise CommandError(f"There is a grader {name!r} already; 'rotate' gives a new secret.")
-        self.stdout.write(submission_queue.create_grader(name, queue, may_submit=may_submit))
+        self.stdout.write(operations.create_grader(name, queue, may_submit=may_submit))
 
     def rotate(self, name: str, overlap_hours: float, **options: object) -> None:
         overlap = timedelta(hours=overlap_hours)
         self.stdout.write(operations.rotate_secret(self._grader(name), overlap=overlap))
 
     def grant(self, name: str, queue: list[str], **options: object) -> None:
-        grader = self._grader(name)
-        for queue_name in queue:
-            QueueGrant.objects.get_or_create(grader=grader, queue_name=queue_name)
+        operations.change_grants(self._grader(name), granted=queue)
         self._show(self._grader(name))
 
     def deny(self, name: str, queue: list[str], **options: object) -> None:
-        grader = self._grader(name)
-        grader.grants.filter(queue_name__in=queue).delete()
+        operations.change_grants(self._grader(name), denied=queue)
         self._show(self._grader(name))
 
     def revoke(self, name: str, notice_minutes: float, json: bool, **options: object) -> None:

@@ -11,6 +11,7 @@ from xqueue_bridge.conf import options as bridge_options
 from xqueue_bridge.learner_state.history import prune
 from xqueue_bridge.management.arguments import days_ago, positive
 from xqueue_bridge.management.progress import Progress
+from xqueue_bridge.operations import api as operations
 
 
 class Command(BaseCommand):
@@ -64,17 +65,18 @@ class Command(BaseCommand):
             policy = prune.Policy(keep_last, since)
             walk = prune.prune(policy, dry_run=dry_run, start=start)
             rows = start or prune.newest_row()
-            self._follow(walk, rows, f"entries {did}", quiet=no_progress, downwards=True)
+            self._follow(walk, rows, f"entries {did}", dry_run, quiet=no_progress, downwards=True)
         if orphans:
             walk = prune.prune_orphans(dry_run=dry_run)
             rows, what = prune.newest_row(), f"entries of deleted rows {did}"
-            self._follow(walk, rows, what, quiet=no_progress)
+            self._follow(walk, rows, what, dry_run, quiet=no_progress)
 
     def _follow(
         self,
         walk: Iterator[prune.PruneProgress],
         rows: int,
         what: str,
+        dry_run: bool,
         *,
         quiet: bool,
         downwards: bool = False,
@@ -88,4 +90,12 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             where = f"; continue with --start {at.student_module_id}" if downwards else ""
             raise CommandError(f"Interrupted: {at.deleted} {what}{where}") from None
+        finally:
+            if not dry_run:
+                _record(at.deleted)
         self.stdout.write(f"{at.deleted} {what}")
+
+
+def _record(number: int) -> None:
+    kind, parameters = operations.OperatorAction.Kind.PRUNE, {"table": "studentmodulehistory"}
+    operations.record(kind, None, parameters=parameters, selected=number, changed=number)

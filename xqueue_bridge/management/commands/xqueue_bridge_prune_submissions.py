@@ -11,6 +11,7 @@ from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.management.arguments import course_key, days_ago, positive
 from xqueue_bridge.management.progress import Progress
+from xqueue_bridge.operations import api as operations
 from xqueue_bridge.submission_queue import api as submission_queue
 
 
@@ -71,6 +72,8 @@ class Command(BaseCommand):
                 progress.update(done["submissions"], f"{done['submissions']} submissions")
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted: {_text(done)} removed; run it again.") from None
+        finally:
+            _record(done["submissions"], keep_days, course, archive=archive, archived=archived)
         self._report(done, json, dry_run)
         if done["files left"]:
             raise CommandError(f"{done['files left']} files could not be deleted. Run it again.")
@@ -84,6 +87,19 @@ class Command(BaseCommand):
         else:
             what = "would be removed" if dry_run else "removed"
             self.stdout.write(f"{_text(counts)} {what}")
+
+
+def _record(
+    number: int, keep_days: int, course: CourseKey | None, *, archive: bool, archived: bool
+) -> None:
+    parameters = {
+        "table": "archivedsubmission" if archived else "submission",
+        "keep_days": keep_days,
+        "course": str(course or ""),
+        "archive": archive,
+    }
+    kind = operations.OperatorAction.Kind.PRUNE
+    operations.record(kind, None, parameters=parameters, selected=number, changed=number)
 
 
 def _text(counts: Counter[str]) -> str:

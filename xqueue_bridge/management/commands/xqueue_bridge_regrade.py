@@ -18,9 +18,8 @@ from xqueue_bridge.management.arguments import (
     write_facts,
 )
 from xqueue_bridge.models import Regrade
+from xqueue_bridge.operations import api as operations
 from xqueue_bridge.regrading import api as regrading
-
-_CHANGES = {"pause": regrading.pause, "resume": regrading.resume, "cancel": regrading.cancel}
 
 
 class Command(BaseCommand):
@@ -108,13 +107,14 @@ class Command(BaseCommand):
         if dry_run:
             self._print(_as_dict(regrading.preview(selection, how)), json)
         else:
-            self._show([regrading.start(selection, how)], json)
+            self._show([operations.start_regrade(selection, how)], json)
 
     def _one(self, action: str, regrade_id: int, as_json: bool) -> None:
-        if not Regrade.objects.filter(pk=regrade_id).exists():
+        regrade = Regrade.objects.filter(pk=regrade_id).first()
+        if regrade is None:
             raise CommandError(f"There is no regrade {regrade_id}.")
-        change = _CHANGES.get(action)
-        if change is not None and not change(regrade_id):
+        is_change = action in operations.REGRADE_CHANGES
+        if is_change and not operations.change_regrade(regrade, action):
             status = Regrade.objects.values_list("status", flat=True).get(pk=regrade_id)
             raise CommandError(f"Regrade {regrade_id} is {status}; {action} is not possible.")
         self._show([Regrade.objects.get(pk=regrade_id)], as_json)

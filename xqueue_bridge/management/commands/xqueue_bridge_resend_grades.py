@@ -10,6 +10,7 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.conf import credentials_options
 from xqueue_bridge.credentials import api as credentials
 from xqueue_bridge.management.arguments import course_key, parse_time
+from xqueue_bridge.operations import api as operations
 
 
 class Command(BaseCommand):
@@ -57,5 +58,18 @@ class Command(BaseCommand):
             count += 1
             if dry_run:
                 self.stdout.write(f"{grade.course_id}  user {grade.user_id}")
+        if count and not dry_run:
+            _record(count, course, failed)
         done = "would be sent again" if dry_run else "will be sent again"
         self.stdout.write(f"{count} grades {done}.")
+
+
+def _record(number: int, course_keys: list[CourseKey], failed: bool) -> None:
+    courses = ", ".join(map(str, course_keys))
+    operations.record(
+        operations.OperatorAction.Kind.RESEND,
+        None,
+        parameters={"table": "gradeoutbox", "course": courses, "failed": failed},
+        selected=number,
+        changed=number,
+    )

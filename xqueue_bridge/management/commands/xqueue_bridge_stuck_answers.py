@@ -11,7 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.management.arguments import course_key, whole_number, write_facts
-from xqueue_bridge.stuck_answers.api import OLDER_THAN, Scan, StuckAnswer, can_find, find, repair
+from xqueue_bridge.operations import api as operations
+from xqueue_bridge.stuck_answers.api import OLDER_THAN, Scan, StuckAnswer, can_find, find
 
 
 class Command(BaseCommand):
@@ -61,12 +62,13 @@ class Command(BaseCommand):
         outcomes: Counter[str] = Counter()
         waiting = at_legacy_server = 0
         next_row: int | None = after
+        record = operations.begin_repair(course) if repair else None
         for scan in _scans(course, after, timedelta(minutes=older_than), seconds):
             waiting += scan.waiting
             at_legacy_server += scan.at_legacy_server
             next_row = scan.next
-            for facts in _repaired(scan, course) if repair else _found(scan):
-                outcomes[str(facts["outcome" if repair else "kind"])] += 1
+            for facts in _repaired(scan, course, record) if record else _found(scan):
+                outcomes[str(facts["outcome" if record else "kind"])] += 1
                 write_facts(self.stdout, facts, json)
         total: dict[str, object] = {
             "waiting": waiting,
@@ -96,9 +98,11 @@ def _found(scan: Scan) -> Iterator[dict[str, object]]:
         yield {**_facts(answer), "repair": answer.repair.value}
 
 
-def _repaired(scan: Scan, course_key: CourseKey | None) -> Iterator[dict[str, object]]:
+def _repaired(
+    scan: Scan, course_key: CourseKey | None, record: operations.OperatorAction
+) -> Iterator[dict[str, object]]:
     for row_id in dict.fromkeys(answer.row_id for answer in scan.answers):
-        for done in repair([row_id], course_key):
+        for done in operations.repair(record, [row_id], course_key):
             yield {**_facts(done.answer), "outcome": done.outcome.value, "reason": done.reason}
 
 

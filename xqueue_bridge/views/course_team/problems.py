@@ -50,7 +50,7 @@ class ProblemFilter(forms.Form):
     )
 
     def problems(self, course: TeamCourse) -> list[ProblemCount]:
-        """Return the problems that the form selects, all if it is invalid; one statement."""
+        """Return the problems that the form selects, all if it is invalid."""
         part = self.cleaned_data.get("problem", "").casefold()
         found = problems_of(course.course_key)
         return [each for each in found if part in str(each.usage_key).casefold()]
@@ -61,7 +61,7 @@ class ProblemFilter(forms.Form):
 def problems(request: HttpRequest, course: TeamCourse) -> HttpResponse:
     """List the problems of a course that have submissions: ``?problem=&sort=&order=&after=``.
 
-    One statement and the course's.
+    Two statements and the course's.
     """
     form = ProblemFilter(request.GET)
     status = 200 if form.is_valid() else 422

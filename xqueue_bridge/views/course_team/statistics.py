@@ -16,9 +16,12 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.rates import percentile
 from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.views.stored_rows import newest
 
 #: Submissions that the figures are computed from, the newest ones.
 SAMPLE = 2_000
+#: Submissions that the list counts, the newest ones.
+NEWEST = 100_000
 #: Problems that the list shows.
 MAX_PROBLEMS = 500
 BINS = 10
@@ -61,8 +64,12 @@ class ProblemStatistics:
 
 
 def problems_of(course_key: CourseKey) -> list[ProblemCount]:
-    """Return the problems of a course with submissions, by name; one statement."""
-    rows = Submission.objects.filter(course_key=course_key, regrade_of=None).order_by("usage_key")
+    """Return the problems of a course with submissions, by name; two statements.
+
+    They are counted among the newest NEWEST rows of the course.
+    """
+    rows, _is_part = newest(Submission.objects.filter(course_key=course_key), NEWEST)
+    rows = rows.filter(regrade_of=None).order_by("usage_key")
     failed = Count("pk", filter=Q(status=Status.FAILED))
     counts = rows.values_list("usage_key").annotate(total=Count("pk"), failed=failed)
     return [ProblemCount(*row) for row in counts[:MAX_PROBLEMS]]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from functools import partial
 
 from django import forms
 from django.db.models import QuerySet
@@ -13,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from xqueue_bridge.db.batches import by_key
+from xqueue_bridge.data import ProblemDescription
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.lms import capa
 from xqueue_bridge.submission_queue.api import answers_of, statuses_of
@@ -24,15 +23,31 @@ from xqueue_bridge.views.form_fields import MAX_TEXT, CourseKeyField, UsageKeyFi
 from xqueue_bridge.views.formatting import format_points
 from xqueue_bridge.views.learner.answers import ShownAnswer, shown
 from xqueue_bridge.views.learner.problems import describe_problems
-from xqueue_bridge.views.tables import csv_response, header, query, read_page
+from xqueue_bridge.views.tables import Column, table_context, table_csv
 
 #: Characters of the answer that the page shows.
 MAX_ANSWER = 100_000
-#: Rows of the CSV file.
-MAX_ROWS = 100_000
-CSV_HEADER = ("id", "sent", "course", "problem", "stage", "points", "possible", "finished")
-#: Column of the table -> the field that it is sorted by.
-SORTS = {"sent": "pk", "problem": "usage_key", "status": "status"}
+SENT = Column("sent", _("Sent"), lambda row: row.status.sent_at, "pk", is_descending=True)
+PROBLEM = Column("problem", _("Problem"), lambda row: row.status.usage_key, "usage_key")
+FINISHED = Column(
+    "finished", _("Finished"), lambda row: row.status.finished_at, "finished_at", is_descending=True
+)
+COLUMNS = (
+    SENT,
+    PROBLEM,
+    Column("status", _("Status"), lambda row: row.headline, "status"),
+    FINISHED,
+)
+CSV_COLUMNS = (
+    Column("id", "", lambda row: row.status.submission_id),
+    SENT,
+    Column("course", "", lambda row: row.status.course_key),
+    PROBLEM,
+    Column("stage", "", lambda row: row.status.stage),
+    Column("points", "", lambda row: _points(row.points)),
+    Column("possible", "", lambda row: _points(row.possible)),
+    FINISHED,
+)
 #: What a learner may look for -> the statuses of submissions.
 CHOICES = {
     "open": (Status.WAITING, Status.LEASED),
@@ -76,42 +91,26 @@ class AnswerFilter(forms.Form):
 def my_submissions(request: HttpRequest) -> HttpResponse:
     """Show a page of the signed-in learner's answers: ``?course=&problem=&status=``.
 
-    Five statements at most, for any number of answers, and those of SHOW_RESULTS and
+    Six statements at most, for any number of answers, and those of SHOW_RESULTS and
     DESCRIBE_PROBLEM.
     """
     user_id, form = current_user_id(request), AnswerFilter(request.GET)
     if not form.is_valid():
-        context = {"form": form, "rows": [], "headers": []}
-        return render(request, "xqueue_bridge/my_submissions.html", context, status=422)
-    page = read_page(form.answers(user_id), request.GET, SORTS)
-    answers = shown(user_id, statuses_of(page.rows))
-    problems = describe_problems(each.block for each in answers)
-    chosen = {name: request.GET[name] for name in form.fields if request.GET.get(name)}
-    order = {"sort": page.sort, "order": "desc" if page.descending else "asc"}
-    columns = [("sent", _("Sent")), ("problem", _("Problem")), ("status", _("Status"))]
-    columns.append(("", _("Finished")))
-    context = {
-        "form": form,
-        "rows": [(each, problems[each.block]) for each in answers],
-        "headers": [
-            header(sort, str(name), chosen, order, descending=("sent",)) for sort, name in columns
-        ],
-        "is_filtered": bool(chosen),
-        "first": query(chosen, **order) if request.GET.get("after") else "",
-        "next": query(chosen, **order, after=page.next) if page.next else "",
-        "csv": query(chosen),
-    }
+        return render(request, "xqueue_bridge/my_submissions.html", {"form": form}, status=422)
+    complete = partial(_with_problems, user_id)
+    context = table_context(request, form, form.answers(user_id), COLUMNS, complete)
     return render(request, "xqueue_bridge/my_submissions.html", context)
 
 
 @login_required
 @require_GET
 def my_submissions_csv(request: HttpRequest) -> HttpResponse:
-    """Send the selected answers, oldest first, as a CSV file of at most MAX_ROWS rows."""
+    """Send the selected answers as a CSV file."""
     user_id, form = current_user_id(request), AnswerFilter(request.GET)
     if not form.is_valid():
         return HttpResponse(status=422)
-    return csv_response("my", "submissions", _csv_lines(user_id, form.answers(user_id)))
+    complete = partial(_shown, user_id)
+    return table_csv("my", "submissions", form.answers(user_id), CSV_COLUMNS, complete)
 
 
 @login_required
@@ -149,17 +148,17 @@ def _feedback(answer: ShownAnswer) -> str:
     return replies.values_list("message", flat=True).first() or ""
 
 
-def _csv_lines(user_id: int, rows: QuerySet[Submission]) -> Iterator[Sequence[str]]:
-    yield CSV_HEADER
-    pages = (shown(user_id, statuses_of(batch)) for batch in by_key(rows))
-    for answer in islice((each for page in pages for each in page), MAX_ROWS):
-        status, points = answer.status, (answer.points, answer.possible)
-        yield (
-            str(status.submission_id),
-            status.sent_at.isoformat(),
-            str(status.course_key),
-            str(status.usage_key),
-            status.stage,
-            *("" if value is None else format_points(value) for value in points),
-            status.finished_at.isoformat() if status.finished_at else "",
-        )
+def _shown(user_id: int, found: list[Submission]) -> list[ShownAnswer]:
+    return shown(user_id, statuses_of(found))
+
+
+def _with_problems(
+    user_id: int, found: list[Submission]
+) -> list[tuple[ShownAnswer, ProblemDescription]]:
+    answers = _shown(user_id, found)
+    problems = describe_problems(each.block for each in answers)
+    return [(each, problems[each.block]) for each in answers]
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else format_points(value)
