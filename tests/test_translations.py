@@ -93,7 +93,7 @@ def test_pseudo_text_keeps_placeholders_entities_and_tags() -> None:
     ("name", "texts"),
     [
         ("progress", ["Fortschritt von ada", "Noch nicht bestanden.", "Übung, zählt nicht"]),
-        ("gradebook", ["Notenbuch", "Als CSV herunterladen", "1 bis 1 von 1 Lernenden"]),
+        ("gradebook", ["Notenbuch", "Als CSV herunterladen", "1 Lernende(r)"]),
         ("override", ["Note überschreiben", "1,5 von 4", "auf 1,5 gesetzt", "Grund"]),
         ("queues", ["Bewertungswarteschlangen", "Wartend", "Zurück zur Website"]),
     ],

@@ -19,6 +19,7 @@ from xqueue_bridge.learner_state.models import RetiredLearner, StudentModule
 from xqueue_bridge.models import CrawlersConfig, Grader, OperatorAction, TransportOverride
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.operations import course_team
+from xqueue_bridge.operations.transports import set_transport
 from xqueue_bridge.regrading.models import Regrade
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.operator_actions import details_of
@@ -133,9 +134,9 @@ def test_transport_chosen_in_the_admin_is_recorded_and_its_course_cannot_be_exch
 
 def test_transport_chosen_from_code_is_recorded(settings):
     settings.XQUEUE_INTERFACE = {"url": "http://xqueue.example.com"}
-    operations.set_transport("course", str(COURSE), True, author_id=3)
+    set_transport("course", str(COURSE), True, author_id=3)
     assert use_edx_submissions_for_xqueue(COURSE)
-    operations.set_transport("course", str(COURSE), None)
+    set_transport("course", str(COURSE), None)
     assert not use_edx_submissions_for_xqueue(COURSE)
     assert [row[:2] for row in recorded()] == [("transport", 3), ("transport", None)]
 
@@ -244,7 +245,7 @@ def test_pruning_is_recorded_with_the_number_of_rows():
 
 
 def test_page_of_records_is_filtered_by_who_and_what(client, root):
-    operations.set_transport("site", "", True, author_id=root)
+    set_transport("site", "", True, author_id=root)
     make_grader()
     operations.change_grants(Grader.objects.get(), granted=["java"])
     page = "/xqueue/queues/actions/"

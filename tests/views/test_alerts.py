@@ -22,9 +22,9 @@ NOW = timezone.now()
 @pytest.fixture
 def _alerts(settings) -> None:
     settings.XQUEUE_BRIDGE = {"ALERTS": {"EMAILS": ["operators@example.com"]}}
-    told = {"is_told": True, "notified_at": NOW}
+    sent = {"is_told": True, "notified_at": NOW}
     rows = (
-        ("stalled", True, {**told, "detail": "1200 s"}),
+        ("stalled", True, {**sent, "detail": "1200 s"}),
         ("no_grader", False, {"notified_at": NOW}),
         ("grader_gone", True, {"attempts": 12, "last_error": "mail: SMTPException"}),
         ("grader_paused", True, {"next_attempt_at": NOW}),

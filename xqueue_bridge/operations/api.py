@@ -31,7 +31,7 @@ from xqueue_bridge.operations.graders import (
 from xqueue_bridge.operations.models import OperatorAction
 from xqueue_bridge.operations.priorities import record_priority, set_priority
 from xqueue_bridge.operations.retirement import actions_to_retire, retire_actions
-from xqueue_bridge.operations.transports import record_transport, set_transport
+from xqueue_bridge.operations.transports import record_transport
 
 __all__ = [
     "MAX_IDS",
@@ -61,6 +61,5 @@ __all__ = [
     "revoke_grader",
     "rotate_secret",
     "set_priority",
-    "set_transport",
     "start_regrade",
 ]
