@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -238,7 +238,8 @@ def test_pruning_is_recorded_with_the_number_of_rows():
         ("prune", "studentmodulehistory"),
     ]
     first = OperatorAction.objects.earliest("pk")
-    assert (first.changed, first.parameters["keep_days"]) == (1, 30)
+    assert (first.changed, first.parameters["archive"]) == (1, False)
+    assert old < datetime.fromisoformat(first.parameters["before"]) < timezone.now()
 
 
 # -- the page

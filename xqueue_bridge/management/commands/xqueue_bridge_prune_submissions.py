@@ -73,7 +73,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted: {_text(done)} removed; run it again.") from None
         finally:
-            _record(done["submissions"], keep_days, course, archive=archive, archived=archived)
+            _record(done["submissions"], before, course, archive=archive, archived=archived)
         self._report(done, json, dry_run)
         if done["files left"]:
             raise CommandError(f"{done['files left']} files could not be deleted. Run it again.")
@@ -90,11 +90,11 @@ class Command(BaseCommand):
 
 
 def _record(
-    number: int, keep_days: int, course: CourseKey | None, *, archive: bool, archived: bool
+    number: int, before: datetime, course: CourseKey | None, *, archive: bool, archived: bool
 ) -> None:
     parameters = {
         "table": "archivedsubmission" if archived else "submission",
-        "keep_days": keep_days,
+        "before": before.isoformat(timespec="seconds"),
         "course": str(course or ""),
         "archive": archive,
     }
