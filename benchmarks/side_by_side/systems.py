@@ -128,9 +128,9 @@ class System:
         self._control.begin(method, **arguments)
         return self._control.end()
 
-    def sender(self) -> Control:
-        """Return a second control process, which sends while the first one counts."""
-        return Control(f"{self.name}-sender", self)
+    def sender(self, number: int) -> Control:
+        """Return another control process, which sends while the first one counts."""
+        return Control(f"{self.name}-sender{number}", self)
 
     def serve(self, variant: str, **environment: str) -> Server:
         """Start a web server of this system."""

@@ -85,8 +85,13 @@ class OurStore(Store):
             rows.append(_submission(content, self._learner(self.blocks), usage_key, key, now))
         Submission.objects.bulk_create(rows)
 
-    def prepare(self, number: int) -> None:
-        """Store the states that wait for the replies to the next ``number`` submissions."""
+    def prepare(self, number: int, after: int | None = None) -> None:
+        """Store the states that wait for the replies to the next ``number`` submissions.
+
+        ``after``: the block that precedes the first one, because several processes send.
+        """
+        if after is not None:
+            self.blocks = after
         now = timezone.now()
         StudentModule.objects.bulk_create(
             StudentModule(
