@@ -12,6 +12,7 @@ from tests.course_grades.courses import block, key, subsection
 from xqueue_bridge.course_grades.course_grade import (
     SubsectionGrade,
     SubsectionOverride,
+    ZeroCourseGrade,
     compute_course,
     compute_subsection,
 )
@@ -148,3 +149,22 @@ class TestHiddenResults:
         assert ("Homework 2" in str(seen.summary)) is shown
         assert seen.summary["percent"] == (0.75 if shown else 1.0)
         assert open_one.usage_key in seen.subsection_grades
+
+    @pytest.mark.parametrize(("show", "percent"), [("always", 0.9), ("never", 1.0)])
+    def test_percent_of_a_stored_grade_is_shown_as_stored_if_all_counts(self, show, percent):
+        """SG77: it may be of an earlier publication; without a subsection it is computed again."""
+        first = subsection("first", block("p1", 4))
+        other = subsection("other", block("p2", 4), show_correctness=ShowCorrectness(show))
+        course = courses.course(first, other)
+        grades = {first.usage_key: grade_of(4, 4, "first"), other.usage_key: grade_of(2, 4)}
+        stored = replace(compute_course(7, course, grades), percent=0.9, last_updated=NOW)
+        seen = stored.as_seen_by_learner(course, NOW)
+        assert (seen.percent, seen.last_updated) == (percent, NOW)
+
+    def test_grade_that_is_not_stored_is_computed_from_its_subsections(self):
+        first = subsection("first", block("p1", 4))
+        course = courses.course(first)
+        grade = ZeroCourseGrade(
+            7, courses.COURSE_KEY, subsection_grades={first.usage_key: grade_of(3, 4, "first")}
+        )
+        assert grade.as_seen_by_learner(course, NOW).percent == 0.75

@@ -9,6 +9,7 @@ import pytest
 from tests.course_grades import courses
 from tests.course_grades.courses import COURSE_KEY
 from tests.course_grades.factories import (
+    E1,
     EXERCISE,
     HOMEWORK,
     P1,
@@ -88,6 +89,22 @@ class TestOverrides:
         score(ada, P1, 2)
         recalculate_pending(ada)
         assert override(ada, None, possible_graded=2).percent == 1.0
+
+    def test_override_of_one_subsection_leaves_the_other_one(self, ada):
+        """SG76: both have a stored grade; the override belongs to one of them."""
+        score(ada, P1, 1)
+        score(ada, E1, 1, 5)
+        recalculate_pending(ada)
+        given = api.SubsectionOverride(earned_all=4, reason="ill", author_id=99)
+        api.set_override(ada.pk, COURSE_KEY, EXERCISE.usage_key, given)
+        override(ada, 3)
+        grades = {key: grade for key, (_, grade) in read_subsections(ada.pk, COURSE_KEY).items()}
+        assert grades[EXERCISE.usage_key].override.earned_all == 4
+        assert grades[KEY].override.earned_graded == 3
+        remove(ada)
+        grades = {key: grade for key, (_, grade) in read_subsections(ada.pk, COURSE_KEY).items()}
+        assert grades[EXERCISE.usage_key].override.earned_all == 4
+        assert grades[KEY].override is None
 
     def test_history_has_author_action_reason_newest_first(self, ada):
         """SG76: list who changed what, when and why, newest first."""

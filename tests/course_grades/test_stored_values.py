@@ -32,6 +32,7 @@ from xqueue_bridge.course_grades.models import (
     PersistentCourseGrade,
     PersistentSubsectionGrade,
 )
+from xqueue_bridge.course_grades.queries import read_gradebook
 from xqueue_bridge.course_structure.models import CourseStructureVersion
 
 OTHER_COURSE = CourseKey.from_string("course-v1:DemoX+OTHER+2026")
@@ -69,6 +70,7 @@ def test_grade_of_another_course_is_not_read(ada):
     recalculate_pending(ada)
     assert percent_of(ada.pk, COURSE_KEY) == 0.5
     assert percent_of(ada.pk, OTHER_COURSE) == 0.9
+    assert read_gradebook(COURSE_KEY, [ada.pk])[ada.pk].percent == 0.5
 
 
 def percent_of(user_id: int, course_key: CourseKey) -> float:

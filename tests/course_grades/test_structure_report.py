@@ -53,6 +53,11 @@ def test_summary_says_what_is_graded_and_how():
         ),
         ([homework(1, None, graded=False)], [{**HOMEWORK, "min_count": 0}], []),
         (
+            [homework(1, 1, graded=False), homework(2, 1), homework(3, None)],
+            [HOMEWORK],
+            ["'Homework 3' is graded, but nothing in it is known to have points"],
+        ),
+        (
             homeworks(1),
             [{**HOMEWORK, "min_count": 3}],
             ["2 of 3 Homework are not there, and count as 0"],

@@ -101,6 +101,16 @@ def test_document_without_a_version_gets_that_of_its_content():
     assert course_from(document(version=None, display_name="New")).version != one.version
 
 
+def test_version_does_not_depend_on_the_order_of_pools():
+    pools = {key("library_content", name): 1 for name in ("one", "two")}
+    turned = dict(reversed(pools.items()))
+    one, other = (
+        course(subsection("s", block("a"), selection_counts=counts)) for counts in (pools, turned)
+    )
+    assert one == other
+    assert content_version(one) == content_version(other)
+
+
 def test_deprecated_usage_key_gets_the_run_of_the_course():
     """An i4x key has no run; the key that is read has the run of its course."""
     made = change("course_key", "O/C/R")

@@ -287,6 +287,11 @@ OTHER = '<sequential url_name="other" graded="true"><problem url_name="q" weight
             "must stand in a subsection",
         ),
         (
+            {"course__R": '<course><problem url_name="p"/></course>'},
+            "problem/p.xml, line 1, problem 'p'",
+            "must stand in a chapter",
+        ),
+        (
             {"course__R": '<course><sequential url_name="s"/></course>'},
             "sequential/s.xml, line 1, sequential 's'",
             "must stand in a chapter",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connections, transaction
 from django.test import override_settings
+from opaque_keys.edx.keys import CourseKey
 
 from tests.course_grades.courses import COURSE_KEY, block, course, policy, subsection
 from xqueue_bridge.course_grades.grading_rules import zero_totals
@@ -191,3 +192,14 @@ def test_setting_replaces_the_store():
     path = f"{__name__}.OtherStructures"
     with override_settings(XQUEUE_BRIDGE={"COURSE_STRUCTURE_BACKEND": path}):
         assert course_structures().get(COURSE_KEY) == worth(9)
+
+
+def test_each_course_has_its_own_current_version():
+    other_key = CourseKey.from_string("course-v1:DemoX+OTHER+2026")
+    other = replace(worth(3, "1"), course_key=other_key, chapters=())
+    first, second = worth(5, "1"), worth(4, "2")
+    for made in (first, other, second):
+        publish(made)
+    assert StoredStructures().get(COURSE_KEY) == second
+    assert StoredStructures().get(other_key) == other
+    assert publish(other).previous == other

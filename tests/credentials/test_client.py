@@ -112,6 +112,7 @@ def test_second_401_is_a_transient_error(credentials, service):
     [
         (Fault(400), "HTTP 400", True),
         (Fault(403), "HTTP 403", True),
+        (Fault(300), "HTTP 300", False),
         (Fault(302), "HTTP 302", False),
         (Fault(500), "HTTP 500", False),
         (Fault(503), "HTTP 503", False),
@@ -126,6 +127,13 @@ def test_error_has_the_status_and_says_whether_it_is_permanent(
     with pytest.raises(GradeSendError) as caught:
         post_grade(service, grade_message("ada", stored(), verified=True))
     assert (caught.value.code, caught.value.permanent) == (code, permanent)
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_response_of_success_is_no_error(credentials, service, status):
+    credentials.faults = [Fault(status)]
+    post_grade(service, grade_message("ada", stored(), verified=True))
+    assert credentials.statuses == [status]
 
 
 def test_retry_after_header_is_in_the_error(credentials, service):

@@ -42,6 +42,32 @@ def test_refused_token_is_replaced_once(credentials, service):
     assert len(credentials.token_requests) == 2
 
 
+def test_refused_token_is_not_used_again_if_none_could_be_fetched(credentials, service):
+    first = tokens.access_token(service)
+    credentials.token_faults = [Fault(500)]
+    with pytest.raises(GradeSendError):
+        tokens.access_token(service, instead_of=first)
+    assert tokens.access_token(service) != first
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "kept_for"), [(1, 0.9), (100, 90), (1000, 970), (10**9, 86_370)]
+)
+def test_token_is_replaced_before_it_expires_and_each_day(
+    credentials, service, monkeypatch, expires_in, kept_for
+):
+    """The margin is 30 seconds, or a tenth of a short lifetime."""
+    body = f'{{"access_token": "first", "expires_in": {expires_in}}}'
+    credentials.token_faults = [Fault(200, body=body)]
+    now = time.monotonic()
+    monkeypatch.setattr(tokens.time, "monotonic", lambda: now)
+    assert tokens.access_token(service) == "first"
+    monkeypatch.setattr(tokens.time, "monotonic", lambda: now + kept_for - 0.01)
+    assert tokens.access_token(service) == "first"
+    monkeypatch.setattr(tokens.time, "monotonic", lambda: now + kept_for + 0.01)
+    assert tokens.access_token(service) != "first"
+
+
 def test_eight_threads_fetch_one_token(credentials, service):
     credentials.token_faults = []
     with ThreadPoolExecutor(8) as pool:

@@ -58,6 +58,8 @@ def test_error_names_the_field_and_not_its_value():
     circle.append(circle)
     with pytest.raises(ValueError, match="field 'deep'"):
         encode({"deep": circle})
+    with pytest.raises(ValueError, match="field 'share'"):
+        encode({"fine": 1.0, "share": float("nan")})
     with pytest.raises(TypeError, match="not list"):
         encode(["a"])
 

@@ -20,3 +20,9 @@ def test_jitter_shortens_the_wait_by_a_random_part():
     assert 6 <= min(waits) < 6.5
     assert 7.5 < max(waits) <= 8
     assert len(waits) > 100
+
+
+def test_half_of_the_wait_is_random_by_default():
+    waits = {backoff(3, 2, 100) for _ in range(200)}
+    assert 4 <= min(waits) < 5
+    assert 7 < max(waits) <= 8

@@ -199,7 +199,7 @@ def compute_subsection(
         computed_all=everything,
         computed_graded=graded,
         override=override,
-        visible_blocks=json.dumps(records, separators=(",", ":"), sort_keys=True),
+        visible_blocks=json.dumps(records, separators=(",", ":")),
         problem_scores=found,
     )
 
