@@ -104,3 +104,11 @@ def test_many(django_assert_num_queries):
     with django_assert_num_queries(2):
         bulk_insert.insert(StudentModule, [row(n, student_id=8) for n in range(5000)])
     assert StudentModule.objects.count() == 5400
+
+
+def test_statement_has_at_most_so_many_characters(monkeypatch):
+    monkeypatch.setattr(bulk_insert, "_CHARACTERS", 10)
+    values = [("aaaaa", 1), ("bbbbb", None), ("c", 2), ("d" * 11, 3), ("e" * 9, 4), ("f", 5)]
+    parts = bulk_insert._parts(values, 2, connection)
+    expected = [values[:2], values[2:3], values[3:4], values[4:]]
+    assert [values[part] for part in parts] == expected
