@@ -50,13 +50,20 @@ def test_same_values_count_as_changed():
         assert Update(Submission, {"queue_name": "c"}, where={"id": pk}, among={}).execute() == 1
 
 
-def new_reply(submission_id: int) -> ReceivedReply:
+def answer_of_a_submission() -> tuple[int, Update]:
+    """Return the id of a new submission, and the UPDATE that a result of it makes."""
+    enqueue(new_submission())
+    pk = Submission.objects.get().pk
+    return pk, Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among={})
+
+
+def new_reply(submission_id: int, digest: str | None = "0" * 64) -> ReceivedReply:
     """Return a row with texts and numbers that SQL could misread."""
     return ReceivedReply(
         submission_id=submission_id,
         source="put_result",
         body="%s ' \" \\ \U0001f40d",
-        digest="0" * 64,
+        digest=digest,
         received_at=timezone.now(),
         correct=True,
         score_given=0.1,
@@ -91,13 +98,9 @@ def test_row_is_inserted_together_with_an_update_or_not_at_all(django_assert_num
 
 @pytest.mark.django_db(transaction=True)
 def test_update_is_undone_if_the_row_cannot_be_inserted():
-    enqueue(new_submission())
-    pk = Submission.objects.get().pk
-    answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among={})
-    broken = new_reply(pk)
-    broken.digest = None
+    pk, answer = answer_of_a_submission()
     with pytest.raises(IntegrityError):
-        insert_row_if(answer, broken)
+        insert_row_if(answer, new_reply(pk, digest=None))
     assert Submission.objects.get().status == Status.WAITING
     assert not ReceivedReply.objects.exists()
 
@@ -112,9 +115,7 @@ def test_no_row_has_the_id_0():
 @pytest.mark.django_db(transaction=True)
 def test_both_belong_to_a_transaction_of_the_caller():
     """MariaDB's block would commit it."""
-    enqueue(new_submission())
-    pk = Submission.objects.get().pk
-    answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among={})
+    pk, answer = answer_of_a_submission()
     with transaction.atomic():
         Submission.objects.filter(pk=pk).update(deliveries=9)
         assert insert_row_if(answer, new_reply(pk))
@@ -126,13 +127,9 @@ def test_both_belong_to_a_transaction_of_the_caller():
 
 @pytest.mark.django_db(transaction=True)
 def test_connection_commits_each_statement_after_both_and_after_an_error():
-    enqueue(new_submission())
-    pk = Submission.objects.get().pk
-    answer = Update(Submission, finished(Status.ANSWERED), where={"id": pk}, among={})
-    broken = new_reply(pk)
-    broken.digest = None
+    pk, answer = answer_of_a_submission()
     with pytest.raises(IntegrityError):
-        insert_row_if(answer, broken)
+        insert_row_if(answer, new_reply(pk, digest=None))
     assert insert_row_if(answer, new_reply(pk))
     Submission.objects.filter(pk=pk).update(deliveries=9)
     connection.close()  # an open transaction is rolled back

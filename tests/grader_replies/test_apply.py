@@ -858,12 +858,9 @@ class TestSignals:
             reply_applied.disconnect(fail)
 
 
+@pytest.mark.usefixtures("without_course_grades")
 class TestStatements:
     """Number of statements of an attempt, with BEGIN and COMMIT, without course grades."""
-
-    @pytest.fixture(autouse=True)
-    def _without_course_grades(self, settings):
-        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
     def test_applied_reply_takes_seven_statements_and_a_lock(
         self, committed_ada, django_assert_num_queries

@@ -452,12 +452,9 @@ class TestReplies:
         assert not ScoreLedger.objects.exists()
 
 
+@pytest.mark.usefixtures("without_course_grades")
 class TestStatements:
     """Statements including BEGIN, COMMIT and savepoints, without those of course grades."""
-
-    @pytest.fixture(autouse=True)
-    def _without_course_grades(self, settings):
-        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
     def test_applied_score_takes_a_constant_number_of_statements(
         self, committed_ada, django_assert_num_queries

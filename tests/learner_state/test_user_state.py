@@ -133,12 +133,9 @@ def test_save_of_a_waiting_state_sends_its_queue_keys(ada, django_capture_on_com
         state_saved.disconnect(listen)
 
 
+@pytest.mark.usefixtures("without_course_grades")
 class TestStatements:
     """Statements of each access, BEGIN and COMMIT included."""
-
-    @pytest.fixture(autouse=True)
-    def _without_course_grades(self, settings):
-        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": None}
 
     def test_state_score_and_history_take_one_statement_each(
         self, committed_ada, django_assert_num_queries
