@@ -181,11 +181,30 @@ def test_after_an_error_the_replies_are_applied_one_by_one(monkeypatch, caplog):
 
 def test_large_feedback_is_split_into_several_transactions(batches, monkeypatch):
     """C90: the memory for one transaction is bounded."""
-    replies = replies_of(5)
+    replies = replies_of(6)
     monkeypatch.setattr(batch, "BATCH_CHARACTERS", 2 * len(replies[0].message))
+    assert api.apply_due() == 6
+    assert batches == [2, 2, 2]
+    assert statuses() == [(Status.APPLIED, 1)] * 6
+
+
+def test_number_of_replies_in_one_transaction_is_bounded(batches, monkeypatch):
+    """C90: it locks as many learners' states until its end."""
+    replies_of(5)
+    monkeypatch.setattr(batch, "BATCH_SIZE", 2)
     assert api.apply_due() == 5
     assert batches == [2, 2]
     assert statuses() == [(Status.APPLIED, 1)] * 5
+
+
+def test_reply_that_another_process_has_attempted_is_not_in_a_batch(batches):
+    """C106: its next attempt is due later."""
+    first, *others = replies_of(3)
+    later = timezone.now() + timedelta(minutes=1)
+    ReceivedReply.objects.filter(pk=first.pk).update(attempts=1, next_attempt_at=later)
+    apply.apply_replies([first.pk, *(each.pk for each in others)])
+    assert batches == [2]
+    assert statuses() == [(Status.PENDING, 1)] + [(Status.APPLIED, 1)] * 2
 
 
 def test_replaced_and_invalid_replies_are_not_in_a_batch(batches):

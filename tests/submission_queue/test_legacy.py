@@ -20,6 +20,7 @@ from xqueue_bridge.submission_queue import legacy
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.submission_queue.stats import queue_stats
+from xqueue_bridge.submission_queue.waited_for import find_waited_for
 from xqueue_bridge.tasks import sweep
 from xqueue_bridge.worker import enqueue
 
@@ -204,6 +205,22 @@ def test_repeated_reply_is_applied_if_the_state_waits_again(learner_id):
     overwrite_state("live")
     assert receive(learner_id).text == "this reply was received before"
     assert points(learner_id) == 1
+
+
+@pytest.mark.parametrize(("body", "step"), [(GOOD_REPLY, "answered"), ("{}", "refused")])
+def test_log_says_whether_a_reply_is_valid(learner_id, caplog, body, step):
+    caplog.set_level("INFO")
+    wait_for(learner_id, "live")
+    receive(learner_id, body=body)
+    [record] = [each for each in caplog.records if "got a reply" in each.getMessage()]
+    assert (record.step, record.submission_id) == (step, Submission.objects.get().pk)
+
+
+def test_submission_of_a_legacy_server_has_no_body_to_offer(learner_id):
+    """A stuck answer of such a submission is ended, because graders here could not grade it."""
+    receive(learner_id)
+    waiting = (Target(learner_id, COURSE, PROBLEM, Dispatch.SCORE_UPDATE), "live")
+    assert not find_waited_for([waiting])[waiting].has_body
 
 
 class TestPurge:

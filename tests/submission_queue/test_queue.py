@@ -26,7 +26,7 @@ from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import finish, portable_pull, queue
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.submission_queue.states import Status, finished
 
 pytestmark = pytest.mark.django_db
 
@@ -475,6 +475,16 @@ class TestStatements:
         queue.enqueue(new_submission(queue_key="new"))
         with django_assert_num_queries(2):
             finish.supersede_replaced(7, PROBLEM, {"new"})
+        with django_assert_num_queries(1):
+            finish.supersede_replaced(7, PROBLEM, {"new"})
+
+    @pytest.mark.parametrize(
+        "older", [finished(Status.ANSWERED), {"status": Status.LEASED, "is_replaced": True}]
+    )
+    def test_answers_that_are_over_cost_no_statement(self, older, django_assert_num_queries):
+        queue.enqueue(new_submission(queue_key="old"))
+        Submission.objects.update(**older)
+        queue.enqueue(new_submission(queue_key="new"))
         with django_assert_num_queries(1):
             finish.supersede_replaced(7, PROBLEM, {"new"})
 
