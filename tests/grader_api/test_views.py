@@ -120,6 +120,21 @@ class TestLogin:
         assert cookie["httponly"]
         assert cookie["samesite"] == "Strict"
 
+    @pytest.mark.parametrize("secure", [True, False])
+    def test_session_cookie_of_https_is_sent_over_https_only(self, grader, secure):
+        """C60: behind a proxy that tells the scheme, too."""
+        form = {"username": grader.name, "password": grader.secret}
+        response = grader.http.post("/xqueue/login/", form, secure=secure)
+        assert bool(response.cookies["xqueue_session_key"]["secure"]) is secure
+
+    def test_session_cookie_ends_with_the_session(self, grader, settings):
+        """C62: the client need not send a cookie that is no longer valid."""
+        settings.XQUEUE_BRIDGE = {"SESSION_SECONDS": 500}
+        grader.login()
+        assert grader.http.cookies["xqueue_session_key"]["max-age"] == 500
+        cookie = grader.http.get("/xqueue/logout/").cookies["xqueue_session_key"]
+        assert (cookie.value, cookie["max-age"], cookie["path"]) == ("", 0, "/xqueue/")
+
     def test_failed_logins_over_the_rate_are_refused(self, grader, settings):
         """C61: after too many failed logins a source must wait; a valid secret is accepted."""
         settings.XQUEUE_BRIDGE = {"LOGIN_FAILURE_RATE": "3/min"}

@@ -66,6 +66,29 @@ def test_malformed_tests_cost_no_grade(tests, member):
     assert reply.warnings[0].data == {"member": member}
 
 
+@pytest.mark.parametrize(
+    ("points", "is_kept"), [(0, True), (1e9, True), (1e9 + 1, False), (-1e-9, False)]
+)
+def test_points_of_a_test_are_0_to_1e9(points, is_kept):
+    tests = [{**SHOWN, "max_score": points}]
+    assert (parsed(tests=tests).tests != ()) is ITEM.is_valid(tests) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("note", "kept", "code"),
+    [
+        (3, "", "staff_note_ignored"),
+        (["seed 7"], "", "staff_note_ignored"),
+        ("n" * 10_000, "n" * 10_000, None),
+        ("n" * 10_001, "n" * 10_000, "staff_note_shortened"),
+        (None, "", None),
+    ],
+)
+def test_malformed_or_long_staff_note_costs_no_grade(note, kept, code):
+    reply = parsed(staff_note=note)
+    assert (reply.score, reply.staff_note, codes(reply)) == (1, kept, [code] if code else [])
+
+
 def test_score_of_a_test_that_is_not_finite_is_ignored():
     reply = parse_reply('{"correct": true, "score": 1, "tests": [{"name": "a", "score": NaN}]}')
     assert (reply.tests, codes(reply)) == ((), ["tests_ignored"])

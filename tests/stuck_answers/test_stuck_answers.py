@@ -44,6 +44,7 @@ from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.stuck_answers import api as stuck_answers
 from xqueue_bridge.stuck_answers import find as find_module
 from xqueue_bridge.stuck_answers.kinds import Kind, Outcome, Repaired, StuckAnswer
+from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import finish, queue
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status
@@ -152,6 +153,31 @@ def test_submissions_of_a_legacy_server_are_counted_only(settings):
     TransportOverride.objects.create(scope="site", name="", use_submissions_table=False)
     scan = stuck_answers.find(COURSE, older_than=NOW)
     assert (scan.answers, scan.at_legacy_server) == ([], 1)
+
+
+def test_each_lost_submission_of_a_legacy_server_is_counted_and_others_are_found():
+    for name in ("ada", "bob"):
+        lost(name)
+    user_id = not_applied("eve")
+    TransportOverride.objects.create(scope="site", name="", use_submissions_table=False)
+    scan = stuck_answers.find(COURSE, older_than=NOW)
+    assert (scan.waiting, scan.at_legacy_server) == (3, 2)
+    assert [each.target.user_id for each in scan.answers] == [user_id]
+
+
+def test_no_repair_begins_after_the_time_and_what_is_left_is_found_again():
+    lost()
+    (answer,) = find()
+    assert stuck_answers.repair([answer.row_id], COURSE, seconds=0) == []
+    assert find() == [answer]
+
+
+def test_lost_submission_is_ended_once():
+    user_id = lost()
+    (answer,) = find()
+    for _ in range(2):
+        submission_queue.end_lost(answer.target, answer.queue_key)
+    assert Submission.objects.filter(user_id=user_id).count() == 1
 
 
 def test_submission_without_a_body_is_ended():

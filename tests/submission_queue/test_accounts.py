@@ -125,6 +125,20 @@ def test_failed_login_is_stored_once_a_minute(django_assert_num_queries):
     assert Grader.objects.get().last_failed_login_at > first
 
 
+def test_failed_login_with_a_name_that_is_no_text_is_not_looked_up(django_assert_num_queries):
+    """C44: not every database can compare half of a surrogate pair."""
+    with django_assert_num_queries(0):
+        assert accounts.record_failed_login("\ud800") is None
+
+
+def test_sum_of_graders_was_last_seen_when_one_of_them_was():
+    early, late = timezone.now(), timezone.now() + timedelta(seconds=1)
+    graders = accounts.QueueGraders
+    assert graders(1, late) + graders(2, early) == graders(3, late)
+    assert graders(1) + graders(2, early) == graders(3, early)
+    assert graders() + graders() == graders(0, None)
+
+
 def test_user_account_is_not_accepted_as_a_grader_account():
     """C60: no user account is created for a grader, and none is authenticated."""
     get_user_model().objects.create_user("learner", password="learner's")
@@ -215,6 +229,13 @@ class TestSession:
         with django_assert_num_queries(0):
             assert accounts.find_session(secret_id, "s1") is first
         assert calls == ["get_many", "set", "set"]
+
+    def test_sessions_are_remembered_beside_one_another(self, secret_id, calls):
+        sessions = ("s1", "s2", "s3")
+        found = [accounts.find_session(secret_id, each) for each in sessions]
+        calls.clear()
+        assert [accounts.find_session(secret_id, each) for each in sessions] == found
+        assert calls == []
 
     def test_cache_is_read_once_when_the_memory_ends(
         self, secret_id, calls, monkeypatch, django_assert_num_queries

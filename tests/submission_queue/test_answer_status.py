@@ -22,7 +22,7 @@ from xqueue_bridge.submission_queue import answer_status, finish, queue, rates
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.answer_status import Stage, newest_answers
 from xqueue_bridge.submission_queue.grader_models import Grader
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.stats import MAX_AHEAD
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,6 +87,27 @@ def test_graded_answer_has_its_points():
     found = only(user_id)
     assert (found.stage, found.points, found.possible, found.correct) == (Stage.GRADED, 1, 1, True)
     assert found.is_final
+
+
+@pytest.mark.parametrize(
+    ("points", "total"),
+    [({"loops_2_1": 1, "loops_3_1": 2.5}, 3.5), ({"loops_2_1": 1, "b": "2"}, None), ({}, None)],
+)
+def test_graded_answer_has_the_points_of_its_problem_if_they_are_known(points, total):
+    user_id, _ = graded("ada", 1)
+    SubmissionContent.objects.update(points=points)
+    assert only(user_id).problem_points == total
+    assert only(user_id).possible == points.get("loops_2_1")
+
+
+def test_answer_in_a_paused_queue_has_a_position_and_no_estimate(monkeypatch):
+    monkeypatch.setattr(answer_status, "recent_rate", rate)
+    use_a_grader()
+    queue.enqueue(new_submission())
+    submission_queue.pause_queue("python")
+    found = only()
+    assert (found.is_paused, found.position, found.seconds) == (True, 1, None)
+    assert found.has_grader
 
 
 def test_newest_answer_counts_not_the_one_before():

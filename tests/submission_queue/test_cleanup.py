@@ -90,6 +90,13 @@ class TestStrayFiles:
             assert cleanup.purge_stray_files() == 1
         assert stored_files() == before
 
+    def test_large_day_is_compared_in_parts(self, monkeypatch):
+        monkeypatch.setattr(cleanup, "FOLDER_LIMIT", 2)
+        for _ in range(3):
+            files.store_file(upload("a.py"), files.new_folder())
+        with time_machine.travel(timezone.now() + timedelta(days=3)):
+            assert [cleanup.purge_stray_files() for _ in range(3)] == [2, 1, 0]
+
     def test_folder_with_a_file_that_cannot_be_deleted_is_tried_again(self, monkeypatch):
         files.store_file(upload("a.py"), files.new_folder())
         with time_machine.travel(timezone.now() + timedelta(days=3)):

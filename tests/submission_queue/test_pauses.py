@@ -63,6 +63,31 @@ def test_valid_reply_of_another_grader_does_not_reset_the_count():
     assert not put(grader, GOOD_REPLY)
 
 
+def test_valid_reply_in_another_queue_does_not_reset_the_count():
+    grader = make_grader("python", "java")
+    replies = [("{}", "python"), ("{}", "python"), (GOOD_REPLY, "java"), ("{}", "python")]
+    for body, queue_name in replies:
+        assert put(grader, body, queue_name)
+    assert not put(grader, GOOD_REPLY)
+
+
+def test_paused_graders_of_each_queue_are_found():
+    now = timezone.now()
+
+    def pause(name: str, queue_name: str, minutes: int) -> int:
+        grader = Grader.objects.create(name=name)
+        until = now + timedelta(minutes=minutes)
+        GraderPause.objects.create(
+            grader=grader, queue_name=queue_name, since=now, paused_until=until
+        )
+        return grader.pk
+
+    both = {pause("first", "python", 1), pause("second", "python", 1)}
+    pause("third, whose pause has ended", "python", -1)
+    one = {pause("fourth", "java", 1)}
+    assert pauses.paused_graders() == {"python": both, "java": one}
+
+
 def test_each_further_invalid_reply_doubles_the_pause(caplog):
     grader = make_grader()
     for _ in range(3):

@@ -282,6 +282,14 @@ class TestArchive:
         [kept] = grader_replies.without_text([reply])
         assert reply.keys() - kept.keys() == {"body", "message", "tests", "staff_note"}
 
+    def test_only_the_course_is_deleted(self):
+        _, other = finished(2)
+        Submission.objects.filter(pk=other).update(course_key=OTHER_COURSE)
+        pruned(archive=True)
+        assert prune.archived_to_prune(a_year_ago(OTHER_COURSE))["submissions"] == 1
+        assert sum(prune_archive(a_year_ago(OTHER_COURSE)), Counter())["submissions"] == 1
+        assert ArchivedSubmission.objects.get().course_key == COURSE
+
     def test_limit_and_age(self):
         finished(3)
         pruned(archive=True)

@@ -102,7 +102,7 @@ def test_regrade_without_a_reply_to_come_has_ended():
     for row in pending:
         make_reply(row)
     for row in (each for each in rows if each.status in regrades.FINISHED):
-        make_reply(row, status="applied", next_attempt_at=None)
+        make_reply(row, status="applied")  # it is checked once more, which brings no grade
     ids = [row.pk for row in [*rows, *pending]]
     expected = {row.pk: row.status for row in rows if row.available_at is None}
     assert regrades.ended_without_reply([*ids, 4711]) == {**expected, 4711: ""}

@@ -16,6 +16,7 @@ from tests.submission_queue.factories import (
     make_grader,
     new_submission,
 )
+from xqueue_bridge.data import Dispatch
 from xqueue_bridge.grader_replies.apply import apply_due
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
@@ -213,6 +214,20 @@ def test_requeue_without_a_stored_state_writes_none(learner_id, grader):
     assert finish.requeue([submission_id]) == 1
     assert not StudentModule.objects.exists()
     assert grader.pull().submission_id == submission_id
+
+
+def test_failed_trial_run_is_requeued_whatever_the_state_waits_for(learner_id, grader):
+    """C117, C127: the block shows the output of a trial run in any state."""
+    submit(learner_id)
+    run = new_submission(
+        user_id=learner_id, queue_key="run", dispatch=Dispatch.UNGRADED_RESPONSE, queue_name="runs"
+    )
+    queue.enqueue(run)
+    Submission.objects.filter(queue_key="run").update(status=Status.FAILED)
+    before = state_of(learner_id)
+    assert finish.requeue([Submission.objects.get(queue_key="run").pk]) == 1
+    assert Submission.objects.get(queue_key="run").status == Status.WAITING
+    assert state_of(learner_id) == before
 
 
 def test_requeue_of_waiting_answered_or_unknown_submissions_is_refused(learner_id, grader):

@@ -208,6 +208,9 @@ class TestRefused:
         """C99: a submission of a queue that was not granted does not exist for a grader."""
         stranger = make_grader("java", name="stranger")
         assert stranger.put(pulled.header) == NO_SUBMISSION
+        assert stranger.put(pulled.header, "{}") == NO_SUBMISSION
+        assert not ReceivedReply.objects.exists()
+        assert make_grader(name="other").pull() is None, "its lease has not ended"
 
     def test_pull_key_is_stored_as_a_digest(self, pulled):
         """C86: a pull key is long and random, and the row has its digest only."""
