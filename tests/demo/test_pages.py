@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from demo import run
 from demo.course import course
-from demo.users import OPERATOR, create
+from demo.users import OPERATOR, TEAM, create
 from tests.demo.conftest import SAMPLES, answer, sample, submit
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.models import CrawlersConfig, StudentModule
@@ -64,6 +64,23 @@ def test_addresses_that_the_demo_prints_are_pages(browse, capsys) -> None:
     paths = re.findall(r"http://demo\.example(/\S*)", capsys.readouterr().out)
     assert {path: client.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
     assert len(paths) == 4
+
+
+@pytest.mark.parametrize(
+    ("username", "pages"),
+    [
+        ("learner-01", ["my/", "progress/"]),
+        (TEAM, ["submissions/", "problems/", "regrades/", "stuck/"]),
+        (OPERATOR, ["queues/", "gradebook/"]),
+    ],
+)
+def test_each_kind_of_user_finds_the_own_pages_on_every_page(browse, username, pages) -> None:
+    client = browse(User.objects.get(username=username))
+    for path in ("/", "/problems/fizzbuzz/"):
+        links = re.search(r"<nav class=\"who\".*?</nav>", client.get(path).text, re.DOTALL)[0]
+        found = re.findall(r'href="(/xqueue/[^"]*)"', links)
+        assert [each for each in pages if not any(link.endswith(each) for link in found)] == []
+        assert {client.get(link).status_code for link in found} == {200}
 
 
 def test_operators_page_responds_403_to_a_learner(browse, learner) -> None:
