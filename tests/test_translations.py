@@ -101,7 +101,7 @@ def test_pseudo_text_keeps_placeholders_entities_and_tags() -> None:
 def test_page_in_german(client, paths, name: str, texts: list[str]) -> None:
     with translation.override("de"):
         page = client.get(paths[name]).content.decode()
-    assert '<html lang="de">' in page
+    assert '<html lang="de" dir="ltr">' in page
     text = visible_text(page)
     assert [each for each in texts if each not in text] == []
 

@@ -4,25 +4,24 @@
 opens each page at 1280 and at 375 pixels, light and dark, and fails if a page responds with an
 error, has an error in its console, is wider than the window, or has a serious accessibility
 violation. Then it checks the same pages with 10,000 submissions and long names, from right to
-left, and of a course without data. Needs chromium, and the extra ``browser``.
+left, and of a course without data, and every status of an answer (``tools/statuses``). Needs
+chromium, and the extra ``browser``.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.demo.browsing import CHROMIUM, FLAGS, become, opened, serious
+from tools.demo_site import ROOT, new_site, width_fault
+from tools.statuses import pictures
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "screenshots"
 MAX_BYTES = 150_000
 COURSE = "course-v1:DemoX+GRADE101+2026"
@@ -122,16 +121,12 @@ crowd.add_rows(one, ids, names)
 def main(folder: Path = FOLDER) -> int:
     """Check every page, and write the pictures into a folder; return 0 if no page is broken."""
     folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="screenshots-") as var:
-        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "demo.settings"}
-        environment |= {"XQUEUE_BRIDGE_DEMO_VAR": var, "PYTHONWARNINGS": "ignore"}
-        ids = dict(zip(("submission", "mine"), _run(PREPARE, environment).split(), strict=True))
-        with _server(environment) as url, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            broken = _check_all(browser, url, ids, folder)
-            _run(CROWD, environment)
-            broken += _check_crowd(browser, url, ids)
-            browser.close()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        broken = _check_pages(browser, folder)
+        with tempfile.TemporaryDirectory(prefix="statuses-") as looked_at:
+            broken += pictures.check(browser, Path(looked_at))
+        browser.close()
     broken += [
         f"{path.name} has more than {MAX_BYTES} bytes"
         for path in folder.glob("*.png")
@@ -141,27 +136,13 @@ def main(folder: Path = FOLDER) -> int:
     return 1 if broken else 0
 
 
-def _run(code: str, environment: dict[str, str]) -> str:
-    command: dict[str, Any] = {"cwd": ROOT, "env": environment, "text": True, "timeout": 300}
-    arguments = [sys.executable, "-c", code]
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True, **command)  # noqa: S603
-    return done.stdout
-
-
-@contextmanager
-def _server(environment: dict[str, str]) -> Iterator[str]:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "demo.server", "0"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield server.stdout.readline().strip() if server.stdout else ""
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
+def _check_pages(browser: Browser, folder: Path) -> list[str]:
+    with new_site() as site:
+        ids = dict(zip(("submission", "mine"), site.run(PREPARE).split(), strict=True))
+        with site.serve() as url:
+            broken = _check_all(browser, url, ids, folder)
+            site.run(CROWD)
+            return broken + _check_crowd(browser, url, ids)
 
 
 def _check_all(browser: Browser, url: str, ids: dict[str, str], folder: Path) -> list[str]:
@@ -187,7 +168,7 @@ def _check_crowd(browser: Browser, url: str, ids: dict[str, str]) -> list[str]:
         for name, path in [*_pages_of(STAFF, ids), *_pages_of(OPERATOR, ids)]:
             broken += _faults(page, path, f"{name} with 10,000 rows")
             page.evaluate("document.documentElement.dir = 'rtl'")
-            broken += _wide(page, f"{name} from right to left")
+            broken += width_fault(page, f"{name} from right to left")
             empty = path.replace(COURSE, "course-v1:DemoX+EMPTY+2026")
             if path.startswith(TEAM) and not path.rstrip("/").rsplit("/", 1)[-1].isdigit():
                 broken += _faults(page, empty, f"{name} without data")
@@ -213,12 +194,7 @@ def _faults(page: Page, path: str, what: str) -> list[str]:
     status = response.status if response else 0
     if status != 200:
         return [f"{what}: status {status}"]
-    return [*_wide(page, what), *(f"{what}: {each}" for each in serious(page))]
-
-
-def _wide(page: Page, what: str) -> list[str]:
-    is_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    return [f"{what}: wider than the window"] if is_wide else []
+    return [*width_fault(page, what), *(f"{what}: {each}" for each in serious(page))]
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def test_learner_without_answers(browser: Browser, url: str) -> None:
         look(page, f"{MINE}?course=course-v1:a%2Bb%2Bc", "mine-empty")
 
 
-@pytest.mark.parametrize("language", ["de", "en-XA", "ar"])
+@pytest.mark.parametrize("language", ["de", "ar"])
 def test_other_languages_and_right_to_left(browser: Browser, url: str, language: str) -> None:
     size = {"width": 375, "height": 800}
     with opened(browser, url, viewport=size, locale=language) as page:
@@ -158,6 +158,7 @@ def test_other_languages_and_right_to_left(browser: Browser, url: str, language:
         for path in (MINE, "/problems/fizzbuzz/"):
             page.goto(path)
             if language == "ar":
+                # The demo's own pages are English.
                 page.evaluate("document.documentElement.dir = 'rtl'")
             check(page, f"{language}-{path.strip('/').replace('/', '-')}")
         page.goto(MINE)

@@ -44,5 +44,8 @@ def test_broken_page_fails_the_script(
 ) -> None:
     monkeypatch.setattr(screenshots, "PAGES", {"gone": ("", "/nowhere/")})
     monkeypatch.setattr(screenshots, "_check_crowd", lambda *args: [])
+    monkeypatch.setattr(screenshots.pictures, "check", lambda *args: ["a status"])
     assert screenshots.main(tmp_path) == 1
-    assert "gone 375 dark: status 404" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "gone 375 dark: status 404" in printed
+    assert "a status" in printed

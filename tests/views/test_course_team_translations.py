@@ -68,6 +68,6 @@ def test_pages_respond_in_german(team, paths):
         with translation.override("de"):
             response = team.get(path)
         assert response.status_code == 200
-        assert '<html lang="de">' in response.content.decode()
+        assert '<html lang="de" dir="ltr">' in response.content.decode()
     with translation.override("de"):
         assert "Feststeckende Antworten" in team.get(paths[-1]).content.decode()

@@ -206,7 +206,7 @@ def test_override_is_stored_with_reason_and_author(teacher, ada, staff) -> None:
     page = response.content.decode()
     assert "He was ill." in page
     assert "Tea Cher" in page
-    assert "<dd>2 of 4</dd>" in page, "the computed grade is still shown"
+    assert "<dd><bdi>2 of 4</bdi></dd>" in page, "the computed grade is still shown"
     (entry,) = api.override_history(ada.pk, COURSE_KEY)
     assert (entry.override.author_id, entry.override.earned_graded) == (staff.pk, 4)
     assert factories.percent(ada) == 1

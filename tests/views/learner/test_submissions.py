@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.db.models import F
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from tests.course_grades.courses import policy
 from tests.regrading.factories import grade, graded, submit
@@ -183,6 +183,13 @@ def test_table_takes_five_statements_for_any_number(client, ada, django_assert_n
         grade(pk, 1)
     with django_assert_num_queries(5):
         client.get(LIST)
+
+
+@pytest.mark.parametrize(("language", "direction"), [("ar", "rtl"), ("de", "ltr")])
+def test_page_has_the_direction_of_its_language(client, ada, language, direction):
+    with translation.override(language):
+        page = client.get(LIST).content.decode()
+    assert f'<html lang="{language}" dir="{direction}">' in page
 
 
 def test_learner_without_answers_is_told_so(client, ada):

@@ -1,0 +1,1 @@
+"""A page with every status that a learner's answer can have, and its pictures."""
