@@ -10,6 +10,8 @@ from xqueue_bridge.conf import options
 def test_options_are_read_once(settings):
     settings.XQUEUE_BRIDGE = {"LEASE_SECONDS": 5}
     assert options() is options()
+    del settings.XQUEUE_BRIDGE
+    assert options() is options()
 
 
 def test_replaced_settings_are_read(settings):

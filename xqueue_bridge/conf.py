@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from operator import is_
+from typing import Any
 
 from django.conf import settings
 
@@ -30,6 +31,8 @@ LMS_DEFAULTS: Mapping[str, object] = {
 #: The values of the host's settings that the options were read from, and the options.
 _source: tuple[object, ...] = (object(), None, None)
 _options = Options()
+#: The same object each time, as a host's setting is.
+_NONE: Mapping[str, Any] = {}
 
 
 def options() -> Options:
@@ -37,7 +40,7 @@ def options() -> Options:
     global _source, _options
     # A host replaces these values and does not change them in place.
     urls = getattr(settings, "ROOT_URLCONF", None)
-    source = (getattr(settings, "XQUEUE_BRIDGE", {}), settings.INSTALLED_APPS, urls)
+    source = (getattr(settings, "XQUEUE_BRIDGE", _NONE), settings.INSTALLED_APPS, urls)
     if not all(map(is_, source, _source)):
         given = source[0] if isinstance(source[0], Mapping) else {}  # a check reports the error
         chosen = {name: given[name] for name in option_names(Options) if name in given}
