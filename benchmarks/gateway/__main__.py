@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import argument_parser
+from benchmarks.side_by_side.__main__ import REDIS
 from benchmarks.side_by_side.figures import quantile
 from benchmarks.side_by_side.systems import (
     ROOT,
@@ -130,15 +131,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--few", type=int, nargs="*", default=[1, 4])
     parser.add_argument("--watchers", type=int, default=2000)
+    parser.add_argument("--redis", action="store_true", help="Announce over Redis.")
     chosen = parser.parse_args()
     # A worker that does not run: replies are stored only.
     os.environ.update(BENCHMARK_GATEWAY="1", BENCHMARK_TASK_RUNNER="celery")
+    if chosen.redis:
+        os.environ["BENCHMARK_GATEWAY_REDIS"] = REDIS
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(chosen.database, Path(folder), "")
         with System("ours", setting) as system:
             web = system.serve("web")
             with Gateway(system) as gateway:
-                print(f"{chosen.database}, load before {os.getloadavg()[0]:.1f}")
+                announced = ", announced over Redis" if chosen.redis else ""
+                print(f"{chosen.database}{announced}, load before {os.getloadavg()[0]:.1f}")
                 for watchers in chosen.few:
                     found: dict[str, list[float]] = {"web": [], "gateway": []}
                     for _ in range(chosen.rounds):

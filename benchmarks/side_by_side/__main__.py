@@ -85,6 +85,8 @@ def _plan(wanted: argparse.Namespace, database: str, databases: list[str]) -> Pl
         changes["profile"] = True
     if wanted.rounds:
         changes["rounds"] = wanted.rounds
+    if wanted.only:
+        changes["only"] = tuple(wanted.only)
     return dataclasses.replace(plan, **changes)
 
 
@@ -136,6 +138,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="Greatest backlog; default: 1,000,000.")
     parser.add_argument("--peer-rows", type=int, help="Of edx-submissions; default: 100,000.")
     parser.add_argument("--rounds", type=int, help="Default: 3; --quick: 1.")
+    parser.add_argument(
+        "--only", action="append", metavar="KIND",
+        help='Measure only this, such as "spike" or "idle polls". May be repeated.',
+    )  # fmt: skip
     parser.add_argument(
         "--profile", action="store_true",
         help="At the end, print in which functions the web server spends its time.",

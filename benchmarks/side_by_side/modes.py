@@ -98,8 +98,6 @@ def growth(
                 "pull_ms": statistics.median(one["pull_ms"]["p50"] for one in each),
                 "errors": _sum(one["errors"] for one in each),
             }
-            if system.name == "ours":
-                point["plan"] = system.command("explain")
             found.setdefault(system.name, []).append(point)
     return found
 

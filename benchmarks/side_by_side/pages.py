@@ -67,12 +67,6 @@ def _section(result: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", title, "~" * len(title), "", ".. code-block:: text", "")
     for line in tables(result).splitlines():
         yield f"   {line}".rstrip()
-    plans = [point for point in result.get("growth", {}).get("ours", []) if "plan" in point]
-    for point in plans[-1:] + plans[2:3]:
-        about = f"{point['pending']:,} pending and {point['finished']:,} finished submissions"
-        yield from ("", f"The plan of a pull beside {about}:", "", ".. code-block:: text", "")
-        for line in point["plan"].splitlines():
-            yield f"   {line}"
 
 
 def _alt(name: str, result: Mapping[str, Any]) -> str:

@@ -46,6 +46,8 @@ class Plan:
     budget: float = 900.0
     #: Whether the server's requests are profiled at the end.
     profile: bool = False
+    #: The kinds of measurement; empty: all.
+    only: tuple[str, ...] = ()
 
 
 #: Plan and share of the time for each database.
@@ -124,13 +126,17 @@ class Run:
             self.variants[name] = Variant(name, self.systems[name].serve("web"))
 
     def _kinds(self) -> Iterator[tuple[str, Any]]:
-        yield "cycles", self._cycles
-        yield "idle polls", self._idle
-        yield "sending", self._sending
-        yield "growth", self._growth
-        yield "pruning", self._pruning
-        yield "pickup", self._pickup
-        yield "spike", self._spike
+        kinds = {
+            "cycles": self._cycles,
+            "idle polls": self._idle,
+            "sending": self._sending,
+            "growth": self._growth,
+            "pruning": self._pruning,
+            "pickup": self._pickup,
+            "spike": self._spike,
+        }
+        for name in self.plan.only or kinds:
+            yield name, kinds[name]
         if self.plan.profile:
             yield "profile", self._profile
 

@@ -13,7 +13,10 @@ XQUEUE_BRIDGE: dict[str, object] = {
     "TASK_RUNNER": os.environ.get("BENCHMARK_TASK_RUNNER", "inline")
 }
 if os.environ.get("BENCHMARK_GATEWAY"):
-    XQUEUE_BRIDGE["GATEWAY"] = {"HOLD_SECONDS": float(os.environ.get("BENCHMARK_HOLD", "30"))}
+    XQUEUE_BRIDGE["GATEWAY"] = {
+        "HOLD_SECONDS": float(os.environ.get("BENCHMARK_HOLD", "30")),
+        "REDIS_URL": os.environ.get("BENCHMARK_GATEWAY_REDIS") or None,
+    }
 CELERY_BROKER_URL = REDIS or "memory://"
 CELERY_TASK_DEFAULT_QUEUE = NAME
 CELERY_DB_REUSE_MAX = 100

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from typing import TypeAlias
 
+from django.db import connection
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from xqueue_bridge.data import PulledSubmission
@@ -100,9 +101,12 @@ def _window_statement(size: int) -> Prepared:
 
 def available(queue_name: str | Parameter, now: DatabaseNow) -> QuerySet[Submission]:
     """Return the submissions that the work index offers, in the order of delivery."""
-    return Submission.objects.filter(
-        queue_name=queue_name, due_at__gt=_BEGIN, available_at__lte=now
-    ).order_by("due_at", "available_at", "pk")
+    # With "=", MariaDB looks a queue up by its name alone if many submissions wait, and passes over
+    # all finished ones in the index. Other databases read a range of due_at with "=" only.
+    lookups = ("gte", "lte") if connection.vendor == "mysql" else ("exact",)
+    of_queue = {f"queue_name__{lookup}": queue_name for lookup in lookups}
+    rows = Submission.objects.filter(**of_queue, due_at__gt=_BEGIN, available_at__lte=now)
+    return rows.order_by("queue_name", "due_at", "available_at", "pk")
 
 
 def _claim(

@@ -205,12 +205,6 @@ class OurStore(Store):
             self._send_one("{}")
         return len(queries)
 
-    def explain(self) -> str:
-        """Return the database's plan of the statement that a pull reads the work index with."""
-        from benchmarks.explain import pull_plan
-
-        return pull_plan(QUEUE)
-
 
 def _submission(content: Any, user_id: int, usage_key: Any, key: str, now: Any) -> Submission:
     return Submission(
