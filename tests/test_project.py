@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -41,6 +42,8 @@ def _conformance_table() -> ModuleType:
 
 
 conformance = _conformance_table()
+#: Of all tests, read once.
+citations = functools.cache(conformance.citations)
 
 
 @pytest.mark.django_db(databases=["default", "history"])
@@ -131,19 +134,19 @@ def test_every_statement_has_a_number_and_a_line() -> None:
 
 
 def test_each_required_statement_is_cited_by_a_test() -> None:
-    missing = sorted(REQUIRED - conformance.citations().keys())
+    missing = sorted(REQUIRED - citations().keys())
     assert not missing, f"no test's docstring cites {missing}"
 
 
 def test_tests_cite_only_statements_that_exist() -> None:
     known = {name for name, _ in conformance.statements()}
-    unknown = {name: tests for name, tests in conformance.citations().items() if name not in known}
+    unknown = {name: tests for name, tests in citations().items() if name not in known}
     assert not unknown
 
 
 def test_conformance_page_is_up_to_date() -> None:
     written = conformance.PAGE.read_text(encoding="utf-8")
-    assert written == conformance.page(conformance.citations()), (
+    assert written == conformance.page(citations()), (
         "docs/references/conformance.rst is not what the tests say: run docs/conformance_table.py"
     )
 
