@@ -29,8 +29,9 @@ help: ## Say what there is.
 demo: $(VENV)/.demo ## Run the demo: web server, grader, learners. ARGS="--learners 30 --exit"
 	@$(BIN)/python -m demo.run $(ARGS)
 
+# Three processes for two processors, because a quarter of the time tests wait.
 test: $(VENV)/.test ## Run the test suite: no servers, no browser. ARGS="-k pull"
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 \
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal \
 		-m "not browser and not celery_broker and not installation and not servers" $(ARGS)
 
 test-lms: ## Run tests/lms/inside in a tree of the platform. PLATFORM=/path/to/edx-platform

@@ -173,13 +173,7 @@ def test_port_in_use_is_not_chosen(taken_port: int) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "number"),
-    [
-        (0.2, signal.SIGTERM),
-        (0.9, signal.SIGHUP),
-        (1.6, signal.SIGTERM),
-        (2.3, signal.SIGHUP),
-        (3.0, signal.SIGTERM),
-    ],
+    [(0.3, signal.SIGTERM), (1.2, signal.SIGHUP), (2.4, signal.SIGTERM)],
 )
 def test_signal_during_the_start_ends_all_processes(
     tmp_path: Path, seconds: float, number: int
