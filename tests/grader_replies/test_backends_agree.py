@@ -129,9 +129,8 @@ def test_valid_reply_gives_equal_state_score_and_maximum(ada, name):
 
 
 @pytest.mark.parametrize("score", [0, 1, 0.5, 0.8, 1.0, 7, 50, -1, True, False, 1e300])
-@pytest.mark.parametrize("name", ["one", "ten"])
+@pytest.mark.parametrize(("name", "correct"), [("one", True), ("ten", False)])
 @pytest.mark.parametrize("is_fraction", [False, True])
-@pytest.mark.parametrize("correct", [True, False])
 def test_any_kind_of_score_gives_equal_points(ada, name, score, is_fraction, correct):
     """C94, C95, C96: points and fractions; partial, negative and over the maximum."""
     sent = real_block.submit_answers(ada, name)
