@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.dispatch import Signal
