@@ -6,6 +6,7 @@ import math
 from typing import get_args, get_type_hints
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import run_checks
 from django.db import connection
@@ -339,14 +340,46 @@ def test_character_set_that_holds_no_emoji():
     if connection.vendor != "mysql":
         return
     table = Grader._meta.db_table
-    modify = f"ALTER TABLE {table} MODIFY note varchar(255) CHARACTER SET {{}} NOT NULL"
+    assert found(databases=["default"]) == {}
     with connection.cursor() as cursor:
-        cursor.execute(modify.format("utf8mb3"))
-        assert f"not utf8mb4 in 'default' are {table}" in found(databases=["default"])["E015"]
-        cursor.execute(modify.format("utf8mb4"))
+        cursor.execute(
+            f"ALTER TABLE {table} MODIFY note varchar(255) CHARACTER SET utf8mb3 NOT NULL"
+        )
+        assert f"not utf8mb4 in 'default' are {table}.note" in found(databases=["default"])["E015"]
+        correct("E015")
+        assert found(databases=["default"]) == {}
         cursor.execute("SET NAMES utf8mb3")
         assert "connection to 'default' uses utf8mb3" in found(databases=["default"])["E015"]
     connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_names_that_ignore_case_after_a_conversion():
+    """Two queues whose names differ in case would be one; the hint makes them two again."""
+    if connection.vendor != "mysql":
+        return
+    tables = {model._meta.db_table for model in apps.get_app_config("xqueue_bridge").get_models()}
+    for character_set, number in (("utf8mb4", "E022"), ("utf8mb3", "E015")):
+        with connection.cursor() as cursor:
+            cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
+            for table in tables:
+                cursor.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET {character_set}")
+        assert set(found(databases=["default"])) == {number}
+        correct(number)
+        assert found(databases=["default"]) == {}
+    with connection.cursor() as cursor:
+        cursor.execute("SET FOREIGN_KEY_CHECKS = 1")
+    for name in ("python", "Python", "\N{PARTY POPPER}"):
+        Grader.objects.create(name=name)
+
+
+def correct(number: str) -> None:
+    """Execute the statements of an error's hint."""
+    messages = check_databases(databases=["default"])
+    [hint] = [each.hint for each in messages if each.id == f"xqueue_bridge.{number}"]
+    with connection.cursor() as cursor:
+        for statement in hint.splitlines():
+            cursor.execute(statement)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from xqueue_bridge.cache import BestEffortCache, is_cache_down
 from xqueue_bridge.conf import options
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.views.decorators import has_bearer_token, token_required
@@ -49,7 +49,7 @@ def health_check() -> tuple[str, bool, str]:
     no sweeper runs.
     """
     try:
-        latest = timezone.now() - OVERDUE
+        latest = database_now() - OVERDUE
         is_overdue = ReceivedReply.objects.filter(next_attempt_at__lt=latest).exists()
     except DatabaseError as exc:
         return NAME, False, f"The tables cannot be read: {type(exc).__name__}"
@@ -150,6 +150,6 @@ def _sweeper() -> str:
     if not is_working:
         return message
     seen = heartbeat.last_seen(heartbeat.SWEEPER)
-    if seen is None or seen < timezone.now() - SWEEPER_SILENT:
+    if seen is None or seen < database_now() - SWEEPER_SILENT:
         return "has not run in the last five minutes"
     return OK

@@ -12,6 +12,7 @@ import pytest
 import requests
 import responses
 from django.core import mail
+from django.utils import timezone
 
 from xqueue_bridge.alerts import conditions, notify
 from xqueue_bridge.alerts.models import Alert
@@ -31,8 +32,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    for module in (conditions, notify):
-        monkeypatch.setattr(module.timezone, "now", lambda: clock.now)
+    monkeypatch.setattr(timezone, "now", lambda: clock.now)
     return clock
 
 

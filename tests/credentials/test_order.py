@@ -105,7 +105,7 @@ def test_process_whose_claim_is_about_to_end_posts_nothing(credentials, ada, mon
     def take_long(*args, **kwargs):
         if next(tokens) == "the last one":
             late = now + outbox.CLAIM * 0.75
-            monkeypatch.setattr(outbox.timezone, "now", lambda: late)
+            monkeypatch.setattr(timezone, "now", lambda: late)
         return access_token(*args, **kwargs)
 
     monkeypatch.setattr(client, "access_token", take_long)

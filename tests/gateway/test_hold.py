@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from django.core.cache import cache
 from django.db import DatabaseError
 
-from tests.gateway.asgi import Request, eventually, in_thread, with_gateway
+from tests.gateway.asgi import PATIENCE, Request, eventually, in_thread, with_gateway
 from tests.submission_queue.factories import (
     GOOD_REPLY,
     GraderClient,
@@ -235,9 +236,34 @@ def test_held_pulls_end_when_the_gateway_stops(cookie) -> None:
         gateway.stop()
         for request in requests:
             assert json.loads((await request.response()).body) == EMPTY
-        assert json.loads((await pull(gateway, cookie).response()).body) == EMPTY
+        assert (await pull(gateway, cookie).response()).status == 503
 
     with_gateway(scenario)
+
+
+def test_pull_that_is_cancelled_when_the_gateway_stops_leaves_no_lease(cookie, monkeypatch) -> None:
+    """The server cancels what has not ended in time, while a thread executes the view."""
+    pulled, is_cancelled = threading.Event(), threading.Event()
+    real_pull = queue.pull
+
+    def slow_pull(queue_name: str, grader_id: int | None) -> object:
+        found = real_pull(queue_name, grader_id)
+        pulled.set()
+        assert is_cancelled.wait(PATIENCE)
+        return found
+
+    monkeypatch.setattr(queue, "pull", slow_pull)
+    api.enqueue(new_submission())
+
+    async def scenario(gateway: Gateway) -> None:
+        request = pull(gateway, cookie)
+        await eventually(pulled.is_set)
+        request.task.cancel()
+        await asyncio.wait([request.task])
+        is_cancelled.set()
+
+    with_gateway(scenario)
+    assert the_submission().deliveries == 0
 
 
 def test_pulls_that_wait_cost_one_statement_for_all(cookie, monkeypatch) -> None:

@@ -131,3 +131,25 @@ def test_stop_signal_before_a_worker_has_handlers_ends_it(monkeypatch):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_worker_whose_pull_is_held_ends_within_five_seconds(monkeypatch, tmp_path):
+    """A gateway holds pulls for longer, and gives the lease back whose grader is gone."""
+
+    class Client:
+        def __init__(self, *args: object) -> None:
+            pass
+
+        def pull(self, queue_name: str) -> None:
+            (tmp_path / "pulls").touch()
+            time.sleep(60)
+
+    run = sys.modules["xqueue_bridge.grader.run"]
+    monkeypatch.setattr(run, "QueueClient", Client)
+    child = run._Supervisor(lambda submission: None, Config(**GIVEN))._start()
+    assert eventually((tmp_path / "pulls").exists)
+    began = time.monotonic()
+    child.terminate()
+    child.join(60)
+    assert child.exitcode == 0
+    assert time.monotonic() - began < 5

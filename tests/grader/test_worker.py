@@ -60,6 +60,19 @@ def test_grades_until_stopped() -> None:
     assert [reply["score"] for reply in queue.replies] == [2, 2]
 
 
+def test_no_further_queue_is_pulled_from_after_the_stop() -> None:
+    queue = Queue(ANSWER, ANSWER)
+    queue.worker.queue_names = ("demo", "other")
+
+    def grade_last(submission: Submission) -> Result:
+        queue.worker.stop.set()
+        return grade(submission)
+
+    queue.worker.grade = grade_last
+    assert queue.worker.run() == 0
+    assert len(queue.replies) == len(queue.items) == 1
+
+
 def test_result_is_sent_again_while_the_server_is_unavailable() -> None:
     queue = Queue(ANSWER, faults=[AWAY] * len(worker.PUT_RETRY_SECONDS))
     assert queue.worker.run() == 0

@@ -110,6 +110,38 @@ def die_at(moment: int, *aliases: str) -> None:
         connections[alias].execute_wrappers.append(count)
 
 
+def die_after_commit(number: int) -> None:
+    """Kill this process with SIGKILL after a commit, before anything of its ``on_commit`` runs.
+
+    ``number``: which of the commits that have something to run; 1 is the first.
+    """
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    run, add = BaseDatabaseWrapper.run_and_clear_commit_hooks, BaseDatabaseWrapper.on_commit
+    past = 0
+
+    def pass_commit() -> None:
+        nonlocal past
+        past += 1
+        if past == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def die_or_run(self: BaseDatabaseWrapper) -> None:
+        # in_transaction() only notes that the commit was reached.
+        notes = [getattr(work, "func", None) for _, work, _ in self.run_on_commit]
+        if any(getattr(note, "__name__", "") != "append" for note in notes):
+            pass_commit()
+        run(self)
+
+    def die_or_add(self: BaseDatabaseWrapper, *args: Any, **kwargs: Any) -> None:
+        if not self.in_atomic_block:  # one statement, which has committed
+            pass_commit()
+        add(self, *args, **kwargs)
+
+    BaseDatabaseWrapper.run_and_clear_commit_hooks = die_or_run  # type: ignore[method-assign]
+    BaseDatabaseWrapper.on_commit = die_or_add  # type: ignore[method-assign]
+
+
 def main() -> None:
     exit_codes = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # What a process prints must not be read as an exit code.

@@ -9,11 +9,9 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import time_machine
 from django.contrib.auth import get_user_model
 from django.core.files.storage import FileSystemStorage
 from django.db import connection, transaction
@@ -22,6 +20,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from tests.db.test_connections import ClosedConnection, kill_connection
+from tests.integration.clocks import TEN_MINUTES, host_clock_off
 from tests.integration.conftest import ANSWER, grade_of, submit
 from tests.integration.killable_processes import fork_server
 from tests.integration.test_celery import NO_BROKER
@@ -49,7 +48,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 JOBS = "tests.integration.subprocess_jobs"
 KILLED = -9
-TEN_MINUTES = timedelta(minutes=10)
 STORED = {"return_code": 0, "content": ""}
 
 Fault = Callable[[], AbstractContextManager[Any]]
@@ -134,29 +132,12 @@ def cache_down() -> AbstractContextManager[Any]:
     return override_settings(CACHES=DOWN)
 
 
-@contextmanager
-def _host_clock_off(offset: timedelta) -> Iterator[None]:
-    """Change the web host's clock, and not the database's.
-
-    SQLite's is the process's, so it is changed back, as if the database had a server.
-    """
-    patch = pytest.MonkeyPatch()
-    with time_machine.travel(timezone.now() + offset):
-        if connection.vendor == "sqlite":
-            right = SimpleNamespace(now=lambda: timezone.now() - offset)
-            patch.setattr("xqueue_bridge.db.clock.timezone", right)
-        try:
-            yield
-        finally:
-            patch.undo()
-
-
 def clock_ahead() -> AbstractContextManager[Any]:
-    return _host_clock_off(TEN_MINUTES)
+    return host_clock_off(TEN_MINUTES)
 
 
 def clock_behind() -> AbstractContextManager[Any]:
-    return _host_clock_off(-TEN_MINUTES)
+    return host_clock_off(-TEN_MINUTES)
 
 
 FAULTS: tuple[Fault, ...] = (connection_lost, cache_down, clock_ahead, clock_behind)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
+from contextlib import nullcontext
 
 import pytest
 from django.core.cache import cache
@@ -17,6 +16,7 @@ from xqueue_bridge.management.commands import xqueue_bridge_sweep
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.grader_models import Grader, GraderSecret
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.worker.stop_signals import StopFlag
 
 pytestmark = pytest.mark.django_db
 
@@ -164,9 +164,9 @@ class TestSweep:
         with pytest.raises(ExceptionGroup, match="Not swept: replies applied"):
             output_of("xqueue_bridge_sweep")
 
-    def test_forever_continues_after_an_error_until_sigterm(self, monkeypatch):
+    def test_forever_continues_after_an_error_until_it_is_stopped(self, monkeypatch):
         """SG44: continue after a database error or a wrong setting, and print no secret."""
-        former = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        stop = StopFlag()
         sweeps = iter(["fails", "works", "is stopped"])
 
         def one_sweep() -> dict[str, int]:
@@ -174,21 +174,14 @@ class TestSweep:
                 case "fails":
                     raise ExceptionGroup("Not swept: applied (X)", [ValueError("secret")])
                 case "is stopped":
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    stop.set()
             return {"applied": 1}
 
         monkeypatch.setattr(xqueue_bridge_sweep, "sweep", one_sweep)
+        monkeypatch.setattr(xqueue_bridge_sweep, "StopSignals", lambda: nullcontext(stop))
         output, errors = io.StringIO(), io.StringIO()
-        try:
-            call_command(
-                "xqueue_bridge_sweep",
-                *("--forever", "--interval", "0.01"),
-                stdout=output,
-                stderr=errors,
-            )
-        finally:
-            signal.signal(signal.SIGTERM, former[0])
-            signal.signal(signal.SIGINT, former[1])
+        arguments = ("--forever", "--interval", "0.01")
+        call_command("xqueue_bridge_sweep", *arguments, stdout=output, stderr=errors)
         assert output.getvalue() == "1 applied\n" * 2
         assert errors.getvalue() == "Not swept: applied (X)\n"
 

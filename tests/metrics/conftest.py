@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from xqueue_bridge.metrics import sampling
 from xqueue_bridge.metrics.models import QueueSample
@@ -50,7 +51,7 @@ def sample_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], int]:
 
     def sample(now: datetime) -> int:
         monkeypatch.setattr(sampling, "_done", None)
-        monkeypatch.setattr(sampling.timezone, "now", lambda: now)
+        monkeypatch.setattr(timezone, "now", lambda: now)
         return sampling.take_samples()
 
     return sample

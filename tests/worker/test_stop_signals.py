@@ -7,6 +7,8 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -201,21 +203,54 @@ def test_deferred_interrupt():
             time.sleep(0.01)
             done.append("started")
 
-    with pytest.raises(KeyboardInterrupt):
-        start()
-    assert done == ["started"]
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert done == ["started"]
+
+    assert end_of(fork(run))[0] == 0
 
 
-def test_block_that_ends_restores_the_handlers(short_grace):
+def test_block_that_ends_restores_the_handlers():
     former = signal.getsignal(signal.SIGTERM)
     threads = threading.active_count()
-    with StopSignals() as stop:
+    with StopSignals():
         assert signal.getsignal(signal.SIGTERM) != former
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(60)
     assert signal.getsignal(signal.SIGTERM) == former
     assert signal.set_wakeup_fd(-1) == -1
     deadline = time.monotonic() + LIMIT
     while threading.active_count() > threads and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == threads
+
+
+BUSY = """
+import logging, os, signal, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from xqueue_bridge.worker.stop_signals import StopSignals
+
+logging.basicConfig()
+with StopSignals() as stop:
+    ThreadPoolExecutor(1).submit(time.sleep, 60)
+    print("started", flush=True)
+    stop.wait(60)
+print("after the block", flush=True)
+if sys.argv[1] == "log":
+    logging.getLogger().handlers[0].lock.acquire()
+"""
+
+
+@pytest.mark.parametrize("held", ["", "log"])
+def test_limit_holds_until_the_process_has_ended(held):
+    """SG44: Python waits for each thread of a pool when it ends; a held lock changes nothing."""
+    command = [sys.executable, "-c", BUSY, held]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "started\n"
+    began = time.monotonic()
+    process.terminate()
+    output, errors = process.communicate(timeout=60)
+    assert 2 < time.monotonic() - began < LIMIT
+    assert process.returncode == (-signal.SIGALRM if held else 128 + signal.SIGTERM)
+    assert output == "after the block\n"
+    assert ("has not ended 4.0 s after signal 15" in errors) is (not held)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.utils import timezone
-
 from xqueue_bridge.alerts.models import Alert
 from xqueue_bridge.conf import alert_options
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.metrics import api as metrics
 from xqueue_bridge.option_groups import AlertOptions
 
@@ -27,7 +26,7 @@ def update_alerts() -> int:
     """
     global _done
     limits = alert_options()
-    now = timezone.now()
+    now = database_now()
     if limits is None or (_done and now - _done < timedelta(minutes=1)):
         return 0
     samples = metrics.samples_since(now - metrics.WINDOW)

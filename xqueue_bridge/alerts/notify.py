@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from xqueue_bridge import http_client
 from xqueue_bridge.alerts.models import Alert
 from xqueue_bridge.conf import alert_options
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.option_groups import AlertOptions
 from xqueue_bridge.worker.backoff import backoff
 
@@ -47,7 +47,7 @@ def send_due_alerts() -> int:
     tried = 0
     for row in Alert.objects.due(LIMIT):
         row.attempts += 1
-        if not Alert.objects.claim(row, timezone.now() + CLAIM):
+        if not Alert.objects.claim(row, database_now() + CLAIM):
             continue
         tried += 1
         _send(row, channels)
@@ -55,7 +55,7 @@ def send_due_alerts() -> int:
 
 
 def _send(row: Alert, channels: AlertOptions) -> None:
-    now = timezone.now()
+    now = database_now()
     try:
         if channels.WEBHOOK_URL:
             _post(row, channels, now)

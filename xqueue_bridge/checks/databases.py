@@ -10,6 +10,7 @@ from django.core import checks
 from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from xqueue_bridge.checks.columns import wrong_text_columns
 from xqueue_bridge.checks.messages import error, warning
 
 #: The isolation level that the package's conditional updates and repeated reads are written for.
@@ -120,33 +121,21 @@ def _wrong_isolation(connection: BaseDatabaseWrapper) -> Iterator[checks.CheckMe
 
 
 def _wrong_character_sets(connection: BaseDatabaseWrapper) -> Iterator[checks.CheckMessage]:
-    """Yield an error if the connection, the database or a table cannot hold each character."""
+    """Yield an error if the connection, the database or a column cannot hold each character."""
     alias = connection.alias
-    models = apps.get_app_config("xqueue_bridge").get_models()
-    tables = {model._meta.db_table for model in models}
     with connection.cursor() as cursor:
         cursor.execute("SELECT @@character_set_connection, @@character_set_database")
         of_connection, of_database = cursor.fetchone()
-        cursor.execute(
-            "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema ="
-            " DATABASE() AND character_set_name <> 'utf8mb4'"
-        )
-        narrow = sorted(tables.intersection(name for (name,) in cursor.fetchall()))
     if of_connection != "utf8mb4":
         yield error(
             "E015",
             f"The connection to {alias!r} uses {of_connection}: each emoji in an answer fails.",
             f"DATABASES[{alias!r}]['OPTIONS']['charset'] = 'utf8mb4'",
         )
-    if narrow:
+    if of_database != "utf8mb4":
         yield error(
             "E015",
-            f"Each emoji in an answer fails: not utf8mb4 in {alias!r} are {', '.join(narrow)}.",
-            f"ALTER TABLE {narrow[0]} CONVERT TO CHARACTER SET utf8mb4, for each of them",
-        )
-    elif of_database != "utf8mb4":
-        yield error(
-            "E015",
-            f"The database {alias!r} is {of_database}: each emoji in an answer will fail.",
+            f"New tables of the database {alias!r} are {of_database}: an emoji in an answer fails.",
             "ALTER DATABASE ... CHARACTER SET utf8mb4, before 'manage.py migrate'",
         )
+    yield from wrong_text_columns(connection)

@@ -92,7 +92,7 @@ class CourseGradeFactory:
         Stored subsection grades are not computed again, and missing ones count zero;
         ``force_update_subsections`` computes all from scores. In a transaction of the caller the
         returned grade is not stored yet: the grade is computed again, and stored, after the
-        commit. Raises UnknownCourse.
+        commit, unless the process is killed before. Raises UnknownCourse.
         """
         key = _key_of(course, collected_block_structure, course_structure, course_key)
 

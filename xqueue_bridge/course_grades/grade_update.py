@@ -13,7 +13,6 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
-from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.course_grades import persistence
@@ -29,6 +28,7 @@ from xqueue_bridge.course_grades.grading_rules import zero_totals
 from xqueue_bridge.course_grades.models import PersistentCourseGrade, PersistentSubsectionGrade
 from xqueue_bridge.course_structure.course import Course, Subsection
 from xqueue_bridge.data import BlockScore
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.signals import grade_updated
@@ -131,7 +131,7 @@ def compute_grade(
 
 def store_grade(computed: ComputedGrade, user: object = None) -> CourseGrade:
     """Store the changed rows, and send ``grade_updated`` after commit; at most three statements."""
-    now, before, course = timezone.now(), computed.before, computed.course
+    now, before, course = database_now(), computed.before, computed.course
     grade = computed.course_grade
     persistence.write_subsections(grade.user_id, course, computed.changed, computed.stored, now)
     previous_passed = None if before is None else before.passed

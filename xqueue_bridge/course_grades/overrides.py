@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades import recalculation_queue
@@ -31,6 +30,7 @@ from xqueue_bridge.course_grades.recalculation import (
 )
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.db.transactions import after_commit, in_callers_transaction, in_transaction
 from xqueue_bridge.exceptions import InvalidField
@@ -93,7 +93,7 @@ def apply_pending_overrides(limit: int = 100) -> int:
 
     For the sweeper. Returns for how many learners and courses.
     """
-    rows = History.objects.filter(pending_since__lte=timezone.now() - PENDING_GRACE)
+    rows = History.objects.filter(pending_since__lte=database_now() - PENDING_GRACE)
     keys = set(rows.order_by("pending_since").values_list("user_id", "course_id")[:limit])
     for user_id, course_key in keys:
         try:
@@ -122,7 +122,7 @@ def _change(
     course = require_course(course_structures().get(course_key), course_key)
     if usage_key not in {each.usage_key for each in course.subsections}:
         raise LookupError(f"{usage_key} is no subsection of {course_key}.")
-    now = timezone.now()
+    now = database_now()
     entry = History(
         user_id=user_id,
         course_id=course_key,
@@ -179,7 +179,7 @@ def _apply_pending(
 
 def _write(user_id: int, course: Course, usage_key: UsageKey, entry: History) -> None:
     """Set or remove the override that a history entry says."""
-    grade_id, now = _grade_id(user_id, course, usage_key), timezone.now()
+    grade_id, now = _grade_id(user_id, course, usage_key), database_now()
     if entry.action == Action.REMOVED:
         PersistentSubsectionGradeOverride.objects.filter(grade_id=grade_id).delete()
         return
@@ -205,7 +205,7 @@ def _grade_id(user_id: int, course: Course, usage_key: UsageKey) -> int:
         scores = learner_state.read_course_scores(user_id, course.course_key)
         subsection = next(each for each in course.subsections if each.usage_key == usage_key)
         grade = compute_subsection(subsection, scores)
-        write_subsections(user_id, course, [grade], {}, timezone.now())
+        write_subsections(user_id, course, [grade], {}, database_now())
         found = rows.get()
     return found
 

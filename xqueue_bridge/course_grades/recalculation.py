@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
@@ -28,6 +27,7 @@ from xqueue_bridge.course_grades.grade_update import (
 from xqueue_bridge.course_structure.api import course_structures
 from xqueue_bridge.course_structure.course import Course
 from xqueue_bridge.data import BlockScore
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import XQueueBridgeError
 from xqueue_bridge.log_fields import LogFields
@@ -178,7 +178,7 @@ def is_frozen(course: Course) -> bool:
     if days is None or course.end is None:
         return False
     # Subtract from now: adding to the course's end could exceed the maximum date.
-    return course.end < timezone.now() - timedelta(days=days)
+    return course.end < database_now() - timedelta(days=days)
 
 
 def _process(
@@ -197,7 +197,7 @@ def _process(
     if row is None or row.done == row.wanted:
         return False
     rest = timedelta(seconds=options().RECALCULATE_GRADE_DELAY_SECONDS)
-    if debounce and row.finished_at and timezone.now() < row.finished_at + rest:
+    if debounce and row.finished_at and database_now() < row.finished_at + rest:
         return False
     changes = recalculation_queue.pending_changes(row)
     if changes.all_subsections and row.wanted != seen:

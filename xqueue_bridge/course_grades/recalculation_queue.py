@@ -17,12 +17,12 @@ from functools import partial
 from django.db import connection
 from django.db.models import F, TextField, Value
 from django.db.models.functions import Concat
-from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_grades.models import GradeRecalculation
 from xqueue_bridge.data import SavedScore
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.merge import Merge, MergeFields, insert_or_merge
 from xqueue_bridge.db.transactions import after_commit, in_transaction, locks_by_writing
 from xqueue_bridge.db.work_item import WorkItemQuerySet
@@ -133,7 +133,7 @@ def _mark(
     ``delay``: seconds until they are due; default: RECALCULATE_GRADE_DELAY_SECONDS.
     """
     wait = options().RECALCULATE_GRADE_DELAY_SECONDS if delay is None else delay
-    due_at = timezone.now() + timedelta(seconds=wait)
+    due_at = database_now() + timedelta(seconds=wait)
     # In one order, so that two statements for the same learners do not deadlock.
     keys = sorted(lines, key=lambda key: (key[0], str(key[1])))
     rows = [
@@ -231,7 +231,7 @@ def finish(row: GradeRecalculation, error: str = "") -> None:
     """Mark the locked row as done."""
     row.attempts = 0
     GradeRecalculation.objects.mark_final(
-        row, error, done=row.wanted, changes="", finished_at=timezone.now()
+        row, error, done=row.wanted, changes="", finished_at=database_now()
     )
 
 
@@ -251,7 +251,7 @@ def finish_without_structure(user_ids: Collection[int], course_key: CourseKey) -
             last_error=NO_STRUCTURE,
             done=F("wanted"),
             changes="",
-            finished_at=timezone.now(),
+            finished_at=database_now(),
         )
     )
 
@@ -271,7 +271,7 @@ def keep_pending(row: GradeRecalculation, changes: PendingChanges, error: str) -
     """Keep ``changes`` of the locked row for the next attempt, or mark the row as failed."""
     row.attempts += 1
     if row.attempts < MAX_ATTEMPTS:
-        at = timezone.now() + timedelta(seconds=retry_delay(row.attempts))
+        at = database_now() + timedelta(seconds=retry_delay(row.attempts))
         GradeRecalculation.objects.schedule_retry(row, error, at, changes=_text(changes))
     else:
         GradeRecalculation.objects.mark_final(row, error, changes=_text(changes))

@@ -6,14 +6,13 @@ import logging
 from datetime import timedelta
 from functools import partial
 
-from django.utils import timezone
-
 from xqueue_bridge.conf import credentials_options
 from xqueue_bridge.course_grades import api as course_grades
 from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.grade_filter import should_send
 from xqueue_bridge.credentials.models import GradeOutbox, GradeOutboxCursor
 from xqueue_bridge.data import GradeVersion
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.option_groups import CredentialsOptions
 from xqueue_bridge.worker.enqueue import enqueue
@@ -57,7 +56,7 @@ def enqueue_missed(limit: int = 500) -> int:
         return 0
     cursor = _cursor()
     after = (cursor.modified, cursor.grade_id)
-    grades = course_grades.changed_grades(after, timezone.now() - COMMIT_GRACE, limit)
+    grades = course_grades.changed_grades(after, database_now() - COMMIT_GRACE, limit)
     if not grades:
         return 0
     versions = [grade.stored_version for grade in grades]
@@ -74,7 +73,7 @@ def enqueue_missed(limit: int = 500) -> int:
 
 
 def _cursor() -> GradeOutboxCursor:
-    first = {"modified": timezone.now() - FIRST_LOOK}
+    first = {"modified": database_now() - FIRST_LOOK}
     return GradeOutboxCursor.objects.get_or_create(pk=GradeOutboxCursor.ONLY, defaults=first)[0]
 
 

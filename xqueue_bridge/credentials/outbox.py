@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.data import GradeVersion
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.work_item import MAX_ERROR
 
 Status = GradeOutbox.Status
@@ -25,7 +25,7 @@ Status = GradeOutbox.Status
 MAX_ATTEMPTS = 11
 #: Longer than one attempt with all its timeouts. The claim of a killed process ends after it.
 CLAIM = timedelta(seconds=120)
-#: Tolerated difference between the clocks of workers and web servers.
+#: Tolerated error of ``database_now``.
 CLOCKS = timedelta(seconds=1)
 
 Key = tuple[int, CourseKey]
@@ -70,7 +70,7 @@ def enqueue(
                     user_id=grade.user_id,
                     course_id=grade.course_key,
                     status=status,
-                    next_attempt_at=None if error else timezone.now(),
+                    next_attempt_at=None if error else database_now(),
                     **wanted,
                     **how,
                 ).pk
@@ -81,7 +81,7 @@ def enqueue(
             return None
     # A process that sends the row keeps its claim, and compares the wanted grade when it ends. If
     # that process was killed, its attempts must not count for this grade.
-    begun = None if error else Coalesce(F("next_attempt_at"), timezone.now())
+    begun = None if error else Coalesce(F("next_attempt_at"), database_now())
     GradeOutbox.objects.filter(pk=row.pk).exclude(**wanted).update(
         attempts=0,
         next_attempt_at=_unless_being_sent("next_attempt_at", begun),
@@ -99,7 +99,7 @@ def _unless_being_sent(column: str, value: object) -> Case:
 
 def resend(grades: Sequence[GradeVersion]) -> None:
     """Enqueue grades as if they had never been sent; three statements for any number."""
-    now = timezone.now()
+    now = database_now()
     fresh = [
         GradeOutbox(
             user_id=grade.user_id,
@@ -139,7 +139,7 @@ def claim(row: GradeOutbox) -> bool:
 
     The attempt is counted now, so that an attempt that is killed counts too.
     """
-    now = timezone.now()
+    now = database_now()
     if row.next_attempt_at is None or row.next_attempt_at > now + CLOCKS:
         return False
     if row.attempts >= MAX_ATTEMPTS:  # only a killed process leaves such a row
@@ -151,23 +151,23 @@ def claim(row: GradeOutbox) -> bool:
 
 def is_still_claimed(row: GradeOutbox) -> bool:
     """Return whether the claim leaves time for an attempt; a process may have been suspended."""
-    return row.next_attempt_at is not None and timezone.now() < row.next_attempt_at - CLAIM / 2
+    return row.next_attempt_at is not None and database_now() < row.next_attempt_at - CLAIM / 2
 
 
 def mark_sent(row: GradeOutbox, grade: GradeVersion) -> bool:
     """End the claim after Credentials accepted ``grade``; return whether no work is left."""
-    now = timezone.now()
+    now = database_now()
     sent = {"sent_version": grade.version, "sent_modified": grade.modified, "sent_at": now}
     claimed_until = row.next_attempt_at
     is_final = GradeOutbox.objects.mark_final(row, status=Status.SENT, **sent)
-    return is_final or _enqueue_changed(row, claimed_until, timezone.now(), "", **sent)
+    return is_final or _enqueue_changed(row, claimed_until, database_now(), "", **sent)
 
 
 def mark_failed(row: GradeOutbox, error: str) -> bool:
     """End the claim of a grade that will not be sent; return whether no work is left."""
     claimed_until = row.next_attempt_at
     is_final = GradeOutbox.objects.mark_final(row, error, status=Status.FAILED)
-    return is_final or _enqueue_changed(row, claimed_until, timezone.now(), error)
+    return is_final or _enqueue_changed(row, claimed_until, database_now(), error)
 
 
 def schedule_retry(row: GradeOutbox, error: str, at: datetime) -> bool:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
-from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import credentials_options
@@ -19,6 +18,7 @@ from xqueue_bridge.credentials import outbox
 from xqueue_bridge.credentials.client import grade_message, post_grade
 from xqueue_bridge.credentials.errors import GradeSendError
 from xqueue_bridge.credentials.models import GradeOutbox
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.lms.users import user_id_of, username_of
 from xqueue_bridge.option_groups import CredentialsOptions
 from xqueue_bridge.worker.backoff import backoff
@@ -162,5 +162,5 @@ def _failed(row: GradeOutbox, error: GradeSendError) -> tuple[SendResult, bool]:
     requested = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
     delay = max(retry_delay(row.attempts), requested)
     log.info("Grade of outbox row %s not sent: %s", row.pk, error.code)
-    ended = outbox.schedule_retry(row, error.code, timezone.now() + timedelta(seconds=delay))
+    ended = outbox.schedule_retry(row, error.code, database_now() + timedelta(seconds=delay))
     return SendResult(Outcome.RETRY, delay, error.affects_service), ended

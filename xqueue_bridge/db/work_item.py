@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from xqueue_bridge.db.clock import database_now
 
 #: Length of ``last_error``; longer errors are cut.
 MAX_ERROR = 255
@@ -27,7 +28,7 @@ class WorkItemQuerySet(models.QuerySet[Any]):
 
     def due(self, limit: int | None = None) -> Self:
         """Return the rows whose next attempt is due, longest overdue first."""
-        rows = self.filter(next_attempt_at__lte=timezone.now()).order_by("next_attempt_at")
+        rows = self.filter(next_attempt_at__lte=database_now()).order_by("next_attempt_at")
         return rows if limit is None else rows[:limit]
 
     def claim(self, row: WorkItem, until: datetime, **values: object) -> bool:
@@ -53,7 +54,7 @@ class WorkItemQuerySet(models.QuerySet[Any]):
     def retry(self, ids: Iterable[int], **values: object) -> int:
         """Make those of the query's rows due now whose id is given; return how many."""
         rows = self.filter(pk__in=list(ids))
-        return rows.update(attempts=0, next_attempt_at=timezone.now(), **values)
+        return rows.update(attempts=0, next_attempt_at=database_now(), **values)
 
     def _set(self, row: WorkItem, **values: object) -> bool:
         # Unchanged since it was read, so that no process has worked on the row meanwhile.

@@ -11,9 +11,9 @@ from django.core import checks
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import NotSupportedError
-from django.utils import timezone
 
 from xqueue_bridge import health
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.doctor.finding import Finding
 from xqueue_bridge.moving.legacy_table import ALIAS
 from xqueue_bridge.worker import heartbeat
@@ -76,7 +76,7 @@ def sweeper() -> Iterator[Finding]:
         yield Finding("sweeper", message, advice, True)
         return
     seen = heartbeat.last_seen(heartbeat.SWEEPER)
-    silent = None if seen is None else timezone.now() - seen
+    silent = None if seen is None else database_now() - seen
     if silent is None:
         yield Finding("sweeper", "it has never run", advice)
     elif silent > SWEEPER_SILENT:

@@ -8,9 +8,9 @@ from datetime import datetime
 from django.apps import apps
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 
 from xqueue_bridge.conf import options
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.doctor.finding import Finding
 from xqueue_bridge.lms.waffle import FLAG_NAME
 from xqueue_bridge.moving import drain, legacy_table
@@ -40,7 +40,7 @@ def courses() -> Iterator[Finding]:
 
 def graders() -> Iterator[Finding]:
     """Each account: whether it can log in, when it was seen, and which queues it may use."""
-    now = timezone.now()
+    now = database_now()
     live = GraderSecret.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=now), grader=OuterRef("pk")
     )

@@ -18,6 +18,7 @@ from django.db import close_old_connections
 
 from xqueue_bridge.data import PulledSubmission
 from xqueue_bridge.gateway.connection import Connection, Headers, Message
+from xqueue_bridge.submission_queue.queue import give_back
 
 Result = TypeVar("Result")
 
@@ -25,7 +26,7 @@ Result = TypeVar("Result")
 _NAMES = {"content-type": "CONTENT_TYPE", "content-length": None, "transfer-encoding": None}
 
 
-@dataclass
+@dataclass(eq=False)
 class ViewResponse:
     """A response of a Django view. ``close`` it in a thread after it was sent."""
 
@@ -59,6 +60,8 @@ class DjangoThreads:
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xqueue gateway")
         self._handler = WSGIHandler()
+        #: Responses of pulls that nothing was sent of; their leases end with the process.
+        self.unsent: set[ViewResponse] = set()
 
     async def respond(self, connection: Connection, body: IO[bytes]) -> ViewResponse | None:
         """Return the response of the request's view; None if its client was gone before."""
@@ -86,7 +89,10 @@ class DjangoThreads:
             await self._run(response.django_response.close)
 
     def stop(self) -> None:
+        """Wait for the threads, then end the leases of pulls that were cancelled meanwhile."""
         self._pool.shutdown(cancel_futures=True)
+        while self.unsent:
+            _with_connections(give_back, self.unsent.pop().pulled)
 
     async def _run(self, work: Callable[..., Result], *args: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
@@ -105,6 +111,8 @@ class DjangoThreads:
         if made.streaming:
             return ViewResponse(status, headers, b"", made, iter(made))
         response = ViewResponse(status, headers, b"".join(made), made)
+        if response.pulled is not None:
+            self.unsent.add(response)
         if not getattr(made, "jobs", None):
             response.is_closed = True
             made.close()

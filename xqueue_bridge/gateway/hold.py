@@ -19,6 +19,7 @@ from xqueue_bridge.protocol.reply_warnings import (
 )
 from xqueue_bridge.submission_queue.queue import give_back
 
+_TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 _HELD = (HELD_HEADER.lower().encode(), b"1")
 #: Of a response that begins before there is a submission. nginx keeps it back without the last.
 _OF_SPACES = (
@@ -71,7 +72,10 @@ class Hold:
             return
         if self.connection.is_gone:
             await self._undo(response)
-        elif not self.connection.has_begun:
+            return
+        # From here on it cannot be known whether the grader has it.
+        self.threads.unsent.discard(response)
+        if not self.connection.has_begun:
             was_held = self._empty_queue and self._may_hold
             response.headers = [*response.headers, *([_HELD] if was_held else [])]
             await self.threads.send(self.connection, response)
@@ -84,6 +88,9 @@ class Hold:
     async def _first_try(self) -> ViewResponse | None:
         async with self._first_tries.entry():
             if self.connection.is_gone:
+                return None
+            if self.waiters.is_closed:
+                await self.connection.respond(503, _TEXT, b"The gateway is stopping.\n")
                 return None
             self._began = self._time()
             return await self.threads.respond(self.connection, self._body)
@@ -138,6 +145,7 @@ class Hold:
         await self.threads.close(response)
         if response.pulled is not None and await self.threads.call(give_back, response.pulled):
             self.waiters.wake(self._empty_queue)
+        self.threads.unsent.discard(response)
 
 
 def _seconds(hold_header: str | None, longest: float) -> float:

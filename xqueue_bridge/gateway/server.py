@@ -55,7 +55,7 @@ async def serve(chosen: GatewayOptions, host: str, port: int, stop: StopFlag) ->
         gateway.stop()
         server.should_exit = True
     await serving
-    gateway.close()
+    await asyncio.to_thread(gateway.close)
 
 
 def _raise_file_limit(connections: int) -> None:

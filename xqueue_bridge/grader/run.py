@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 
 from xqueue_bridge.grader.client import QueueClient
 from xqueue_bridge.grader.worker import Grade, Worker
-from xqueue_bridge.worker.stop_signals import StopFlag
+from xqueue_bridge.worker.stop_signals import StopFlag, Stopped
 
 log = logging.getLogger("xqueue_bridge.grader")
 
 ON_ERROR = ("retry", "report")
 #: Seconds before a process that ended is started again.
 RESTART_SECONDS = 2.0
+#: Seconds after SIGTERM after which a pull is ended, which a gateway may hold for longer.
+PULL_SECONDS = 2.0
 _TICK = 0.2
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -105,14 +108,22 @@ def _work(grade: Grade, config: Config, parent_pid: int | None = None) -> int:
         if worker.stop.received:
             os._exit(1)  # asked a second time: do not wait for grade()
         worker.stop.set(number)
-        signal.setitimer(signal.ITIMER_REAL, config.stop_seconds)
+        signal.setitimer(signal.ITIMER_REAL, min(PULL_SECONDS, config.stop_seconds))
 
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+    def end_pull(number: int, frame: object) -> None:
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.setitimer(signal.ITIMER_REAL, max(config.stop_seconds - PULL_SECONDS, _TICK))
+        if worker.is_pulling:
+            raise Stopped
+
+    signal.signal(signal.SIGALRM, end_pull)
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
     # A signal that came before is delivered now: see _start.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    return worker.run()
+    with suppress(Stopped):
+        return worker.run()
+    return 0
 
 
 def _child(grade: Grade, config: Config, parent_pid: int) -> None:

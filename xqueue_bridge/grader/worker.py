@@ -59,6 +59,8 @@ class Worker:
     stop: StopFlag = field(default_factory=StopFlag)
     #: Exceptions of ``grade`` since its last result.
     errors: int = 0
+    #: Whether a pull is under way, which has no submission yet.
+    is_pulling: bool = False
 
     def run(self) -> int:
         """Work until ``stop`` is set; return an exit status: 1 after too many failures in a row."""
@@ -68,7 +70,9 @@ class Worker:
         while not self._should_stop():
             began = time.monotonic()
             try:
-                busy = sum(self._work_on(name) for name in self.queue_names)
+                busy = sum(
+                    self._work_on(name) for name in self.queue_names if not self._should_stop()
+                )
                 # What a server with long-polling has waited counts as a part of the pause.
                 held = time.monotonic() - began if self.client.was_held else 0.0
                 failures, pause = 0, 0.0 if busy else max(self.poll_seconds - held, 0.0)
@@ -91,7 +95,11 @@ class Worker:
 
     def _work_on(self, queue_name: str) -> bool:
         """Grade one submission of a queue; return whether there was one."""
-        submission = self.client.pull(queue_name)
+        self.is_pulling = True
+        try:
+            submission = self.client.pull(queue_name)
+        finally:
+            self.is_pulling = False
         if submission is None:
             return False
         self._grade(submission, queue_name)

@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from django.db.models import Case, F, Value, When
-from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import ReplyToApply
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.work_item import WorkItemQuerySet
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies import batch, queries, retry
@@ -45,8 +45,8 @@ def apply_reply(reply_id: int) -> ReceivedReply.Status:
     backend = get_reply_backend()
     reply = queries.with_submission().get(pk=reply_id)
     due_at = reply.next_attempt_at
-    # The first attempt is due regardless of this machine's clock.
-    is_due = due_at is not None and (reply.attempts == 0 or due_at <= timezone.now())
+    # The first attempt is due at once, whatever the error of ``database_now`` is.
+    is_due = due_at is not None and (reply.attempts == 0 or due_at <= database_now())
     if is_due and _attempt(reply, backend):
         _attempt_skipped(reply, backend)
     return Status(reply.status)
@@ -104,7 +104,7 @@ def apply_waiting(user_id: int, usage_key: UsageKey, waiting_keys: frozenset[str
     ReceivedReply.objects.filter(pk__in=reply_ids).update(
         status=reopened,
         attempts=Case(under_way, default=Value(0)),
-        next_attempt_at=timezone.now(),
+        next_attempt_at=database_now(),
     )
     for reply_id in reply_ids:
         reply = queries.with_submission().get(pk=reply_id)
@@ -172,7 +172,7 @@ def _attempt(reply: ReceivedReply, backend: ReplyBackend) -> bool:
 
 def _claim(reply: ReceivedReply) -> bool:
     """Count the attempt before foreign code runs, so that an attempt that hangs is counted."""
-    until = timezone.now() + timedelta(seconds=LOCK_SECONDS)
+    until = database_now() + timedelta(seconds=LOCK_SECONDS)
     claimed = ReceivedReply.objects.claim(reply, until, last_error=retry.INTERRUPTED)
     if not claimed:
         reply.refresh_from_db(fields=["status"])

@@ -12,13 +12,13 @@ from typing import cast
 
 from django.db import transaction
 from django.db.models import Count
-from django.utils import timezone
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.data import GraderReply
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.db.update import Update, insert_row, insert_row_if
 from xqueue_bridge.exceptions import InvalidField
@@ -74,7 +74,7 @@ def store_reply(
     ``insert_row_if``. After commit ``reply_received`` or ``reply_not_applied`` is sent, and the
     codes of a reply that has some are counted for the grader.
     """
-    now = timezone.now()
+    now = database_now()
     row = ReceivedReply(
         submission_id=submission_id,
         source=source,
@@ -106,7 +106,7 @@ def store_late_reply(submission_id: int, source: str, body: str, *, reply: Grade
         submission_id=submission_id,
         source=source,
         status=Status.LATE,
-        received_at=timezone.now(),
+        received_at=database_now(),
         last_error="it came after the submission had failed",
         **_columns(body, reply),
     )
@@ -119,7 +119,7 @@ def accept_late_replies(submission_id: int) -> None:
     if options().LATE_RESULTS == "never":
         return
     late = ReceivedReply.objects.filter(submission_id=submission_id, status=Status.LATE)
-    late.update(status=Status.PENDING, next_attempt_at=timezone.now(), last_error="")
+    late.update(status=Status.PENDING, next_attempt_at=database_now(), last_error="")
 
 
 def store_failure_reply(submission_id: int, reason: str = "") -> int:

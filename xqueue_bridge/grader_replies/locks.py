@@ -14,9 +14,9 @@ from datetime import timedelta
 from functools import partial
 
 from django.db import IntegrityError
-from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies.models import BlockLock
 
@@ -50,7 +50,7 @@ def _key(user_id: int, usage_key: UsageKey) -> str:
 
 
 def _take(key: str, owner: str) -> bool:
-    now = timezone.now()
+    now = database_now()
     ends = now + timedelta(seconds=LOCK_SECONDS)
     ours = {"owner": owner, "expires_at": ends}
     try:

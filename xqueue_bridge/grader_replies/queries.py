@@ -9,12 +9,11 @@ from functools import cache
 from typing import Any, cast
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, TextField, Value, When
-from django.utils import timezone
 from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.conf import queue_options
 from xqueue_bridge.data import GraderReply, ReplyToApply
-from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.clock import DatabaseNow, database_now
 from xqueue_bridge.grader_replies.models import ReceivedReply
 
 Status = ReceivedReply.Status
@@ -44,7 +43,7 @@ def _with_submission() -> QuerySet[ReceivedReply]:
 
 def may_be_attempted() -> Q:
     """Match replies whose next attempt is due; the first one is due by any clock."""
-    return Q(next_attempt_at__lte=timezone.now()) | Q(attempts=0, next_attempt_at__isnull=False)
+    return Q(next_attempt_at__lte=database_now()) | Q(attempts=0, next_attempt_at__isnull=False)
 
 
 def replies_to(
@@ -71,7 +70,7 @@ def next_for_same_block(reply: ReceivedReply, tried: Collection[int]) -> Receive
             submission__user_id=reply.submission.user_id,
             submission__usage_key=reply.submission.usage_key,
             status=Status.PENDING,
-            next_attempt_at__lte=timezone.now(),
+            next_attempt_at__lte=database_now(),
         )
         .exclude(pk__in=tried)
         .order_by("pk")

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 from django.db import transaction
 from django.db.models import Case, Value, When
-from django.utils import timezone
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import ApplyResult, Dispatch, ReplyToApply
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.exceptions import TransientApplyError
 from xqueue_bridge.grader_replies.code_counts import count_after_commit
 from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not_applied
@@ -59,7 +59,7 @@ def mark_applied(applied: Sequence[Applied], recheck_seconds: float | None = Non
     answer with the same queue key was stored during the attempt, because the state may be that
     answer's by now.
     """
-    now = timezone.now()
+    now = database_now()
     recheck_at = None if recheck_seconds is None else now + timedelta(seconds=recheck_seconds)
     # Whatever status the rows have, because the learner's states contain the replies.
     rows = ReceivedReply.objects.filter(~is_replaced(), pk__in=[reply.pk for reply, _ in applied])
@@ -157,7 +157,7 @@ def defer_or_mark_stale(reply: ReceivedReply, to_apply: ReplyToApply) -> None:
         mark_final(reply, Status.APPLIED, "")
     elif grace > timedelta(0):
         error = "the learner's state does not wait for it yet"
-        _schedule_retry(reply, error, not_after=timezone.now() + grace)
+        _schedule_retry(reply, error, not_after=database_now() + grace)
     else:
         mark_final(reply, Status.STALE, "the learner's state does not wait for it")
 
@@ -228,7 +228,7 @@ def _ledger_entry(
 def _schedule_retry(reply: ReceivedReply, error: str, *, not_after: datetime | None = None) -> None:
     conf = options()
     wait = backoff(reply.attempts, conf.RETRY_BACKOFF, conf.RETRY_BACKOFF_MAX)
-    retry_at = timezone.now() + timedelta(seconds=wait)
+    retry_at = database_now() + timedelta(seconds=wait)
     if not_after is not None:
         retry_at = min(retry_at, not_after)
     if not ReceivedReply.objects.schedule_retry(reply, error, retry_at):

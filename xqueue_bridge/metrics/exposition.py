@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from django.utils import timezone
-
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.metrics.models import QueueSample
 from xqueue_bridge.metrics.throughput import WINDOW, samples_since, throughputs
 from xqueue_bridge.metrics.work import MAX_COUNTED, overdue_work
@@ -65,7 +64,7 @@ class QueueCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families, for a registry of prometheus_client."""
-        samples = samples_since(timezone.now() - WINDOW)
+        samples = samples_since(database_now() - WINDOW)
         rows = [each[-1] for each in samples.values()]
         for kind, figures in (("gauge", GAUGES), ("counter", COUNTERS)):
             for name, text, figure in figures:
@@ -122,7 +121,7 @@ def _overdue() -> Metric:
 def _ages(rows: list[QueueSample]) -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
-    now, swept = timezone.now(), heartbeat.last_seen(heartbeat.SWEEPER)
+    now, swept = database_now(), heartbeat.last_seen(heartbeat.SWEEPER)
     if swept is not None:
         age = max((now - swept).total_seconds(), 0.0)
         yield GaugeMetricFamily(PREFIX + "sweeper_seconds", "Seconds since a sweep.", value=age)

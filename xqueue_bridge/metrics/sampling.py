@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import Max
-from django.utils import timezone
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.metrics.models import QueueSample
 from xqueue_bridge.submission_queue import api as submission_queue
 
@@ -33,7 +33,7 @@ def take_samples() -> int:
     Executes no statement if this process has done it for that minute, and one if another has.
     """
     global _done
-    minute = _last_minute(timezone.now())
+    minute = _last_minute(database_now())
     if minute == _done:
         return 0
     latest = QueueSample.objects.aggregate(latest=Max("minute"))["latest"]

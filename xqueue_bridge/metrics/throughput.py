@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from django.utils import timezone
-
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.metrics.models import QueueSample
 
 #: Rates are those of the last hour.
@@ -53,7 +52,7 @@ class QueueThroughput:
 
 def queue_throughputs() -> dict[str, QueueThroughput]:
     """Return the rates of each queue with two samples in WINDOW; one statement."""
-    return throughputs(samples_since(timezone.now() - WINDOW))
+    return throughputs(samples_since(database_now() - WINDOW))
 
 
 def samples_since(since: datetime) -> dict[str, list[QueueSample]]:

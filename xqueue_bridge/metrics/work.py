@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.work_item import WorkItem
 
 #: Work that is due for this long has no process that does it.
@@ -58,7 +58,7 @@ def _condition(model: type[WorkItem], state: str) -> Q:
     if state == "failed":
         return model.failed
     if state == "overdue":
-        return Q(next_attempt_at__lt=timezone.now() - OVERDUE)
+        return Q(next_attempt_at__lt=database_now() - OVERDUE)
     return Q(next_attempt_at__isnull=False)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.operations.changes import CHANGES, count_changed, rows_of
@@ -104,7 +104,7 @@ def begin(order: Order, *, last_id: int | None = None) -> OperatorAction:
         queue_name=order.queue_name,
         parameters=parameters,
         author_id=order.author_id,
-        created_at=timezone.now(),
+        created_at=database_now(),
         selected=seen.number,
         last_id=seen.last_id if last_id is None else min(last_id, seen.last_id),
     )
@@ -134,7 +134,7 @@ def record(
     changed: int = 1,
 ) -> OperatorAction:
     """Record an action that is done; call it in the transaction of its change. One INSERT."""
-    now = timezone.now()
+    now = database_now()
     return OperatorAction.objects.create(
         kind=kind,
         queue_name=queue_name,
@@ -163,7 +163,7 @@ def run_batch(action: OperatorAction) -> bool:
         mine = OperatorAction.objects.filter(
             pk=action.pk, done_until=action.done_until, finished_at=None
         )
-        now = timezone.now() if is_last else None
+        now = database_now() if is_last else None
         if not mine.update(done_until=until, finished_at=now):
             return False
         if change.is_atomic and ids:
@@ -187,7 +187,7 @@ def continue_actions(limit: int = 10) -> int:
 
 def delete_old_actions(limit: int = 1000) -> int:
     """Delete actions that were finished longer than KEEP ago; return how many."""
-    old = OperatorAction.objects.filter(finished_at__lt=timezone.now() - KEEP)
+    old = OperatorAction.objects.filter(finished_at__lt=database_now() - KEEP)
     ids = list(old.order_by("finished_at").values_list("pk", flat=True)[:limit])
     return OperatorAction.objects.filter(pk__in=ids).delete()[0] if ids else 0
 

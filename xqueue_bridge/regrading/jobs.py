@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db.models import Count
-from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies import api as grader_replies
@@ -111,7 +111,7 @@ def cancel(regrade_id: int) -> bool:
         if not _change(regrade_id, Regrade.Status.CANCELLED):
             return False
         RegradeItem.objects.filter(regrade_id=regrade_id, status=Status.PLANNED).update(
-            status=Status.CANCELLED, changed_at=timezone.now()
+            status=Status.CANCELLED, changed_at=database_now()
         )
         return True
 
@@ -141,7 +141,7 @@ def _change(regrade_id: int, status: str) -> bool:
     allowed = ALLOWED[Regrade.Status(status)]
     changes: dict[str, object] = {"status": status}
     if status == Regrade.Status.RUNNING:
-        changes["released_until"] = timezone.now()  # the pause itself gives no pace
+        changes["released_until"] = database_now()  # the pause itself gives no pace
     return bool(Regrade.objects.filter(pk=regrade_id, status__in=allowed).update(**changes))
 
 
@@ -151,7 +151,7 @@ def _store(
     author_id: int | None,
     candidates: list[Candidate],
 ) -> Regrade:
-    now = timezone.now()
+    now = database_now()
     regrade = Regrade.objects.create(
         course_key=selection.course_key,
         scope=_scope(selection),

@@ -10,8 +10,8 @@ import logging
 from datetime import timedelta
 
 from django.db.models import Count, Exists, OuterRef
-from django.utils import timezone
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.regrading import items
 from xqueue_bridge.regrading.models import UNFINISHED, Regrade, RegradeItem
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -83,7 +83,7 @@ def _take_pace(regrade: Regrade) -> int:
 
     The time is taken by compare-and-set, so two sweepers do not use it twice.
     """
-    now = timezone.now()
+    now = database_now()
     each = timedelta(minutes=1) / regrade.per_minute
     begin = max(regrade.released_until, now - max(MAX_CATCH_UP, each))
     # The first one is due at once.
@@ -109,6 +109,6 @@ def _finish_regrades() -> None:
     for pk, status in ids:
         done = Regrade.Status.FINISHED if status != Regrade.Status.CANCELLED else status
         Regrade.objects.filter(pk=pk, finished_at=None).update(
-            status=done, finished_at=timezone.now()
+            status=done, finished_at=database_now()
         )
         log.info("Regrade %s has ended", pk)

@@ -16,11 +16,11 @@ from functools import partial
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
-from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from xqueue_bridge.cache import BestEffortCache
 from xqueue_bridge.conf import options
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.protocol.fields import check_name, is_valid_text
 from xqueue_bridge.submission_queue.grader_models import (
     Grader,
@@ -111,7 +111,7 @@ def issue_secret(grader: Grader, *, overlap: timedelta = timedelta(0)) -> str:
     was revoked may pull again.
     """
     secret = secrets.token_urlsafe(32)
-    now = timezone.now()
+    now = database_now()
     with transaction.atomic():
         live = _live_secrets().filter(grader=grader).order_by("-pk")
         former = live.first()
@@ -128,7 +128,7 @@ def end_access(grader: Grader, notice: timedelta) -> None:
 
     Three statements, and one call to the cache for each secret.
     """
-    until = timezone.now() + notice
+    until = database_now() + notice
     secrets_of_grader = _live_secrets().filter(grader=grader)
     ids = list(secrets_of_grader.values_list("pk", flat=True))
     Grader.objects.filter(pk=grader.pk).update(may_pull=False)
@@ -162,7 +162,7 @@ def record_failed_login(name: str) -> int | None:
     """
     if not is_valid_text(name):
         return None
-    now = timezone.now()
+    now = database_now()
     found = Grader.objects.filter(name=name).values_list("pk", "last_failed_login_at").first()
     if found is None:
         return None
@@ -234,7 +234,7 @@ def graders_of(queue_name: str) -> int:
 
 def clear_expired_sessions() -> int:
     """Delete RevokedSession rows whose cookies have expired; return their number."""
-    expired = timezone.now() - timedelta(seconds=options().SESSION_SECONDS)
+    expired = database_now() - timedelta(seconds=options().SESSION_SECONDS)
     return RevokedSession.objects.filter(revoked_at__lt=expired).delete()[0]
 
 
@@ -246,7 +246,7 @@ def _load_principal(secret_id: int) -> Principal | None:
     ).first()
     if found is None:
         return None
-    (grader_id, last_seen, may_submit, may_pull), now = found, timezone.now()
+    (grader_id, last_seen, may_submit, may_pull), now = found, database_now()
     if last_seen is None or last_seen < now - SEEN_INTERVAL:
         Grader.objects.filter(pk=grader_id).update(last_seen_at=now)
     granted = QueueGrant.objects.filter(grader_id=grader_id).values_list("queue_name", flat=True)
@@ -256,7 +256,7 @@ def _load_principal(secret_id: int) -> Principal | None:
 
 
 def _live_secrets() -> QuerySet[GraderSecret]:
-    return GraderSecret.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    return GraderSecret.objects.filter(Q(expires_at=None) | Q(expires_at__gt=database_now()))
 
 
 def _usable_secrets() -> QuerySet[GraderSecret]:

@@ -84,7 +84,8 @@ def _purge_content(older_than: timedelta) -> int:
     )
     purged = 0
     for content in orphans[:100]:
-        if not files.delete_files(content.stored_files()):  # else keep the row with the names
+        left = files.delete_with_folder(content.stored_files(), content.files_folder)
+        if not left:  # else keep the row with the names
             content.delete()
             purged += 1
     return purged

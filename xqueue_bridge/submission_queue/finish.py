@@ -9,12 +9,11 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
-from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import ReopenRequest
-from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.clock import DatabaseNow, database_now
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.log_fields import LogFields, Step
@@ -254,7 +253,7 @@ def _replace(submission_ids: Collection[int]) -> None:
         is_replaced=True,
         available_at=Case(When(is_waiting, then=Value(None)), default=F("available_at")),
         due_at=Case(When(is_waiting, then=Value(None)), default=F("due_at")),
-        finished_at=Case(When(is_waiting, then=Value(timezone.now())), default=F("finished_at")),
+        finished_at=Case(When(is_waiting, then=Value(database_now())), default=F("finished_at")),
         status=Case(When(is_waiting, then=Value(Status.SUPERSEDED)), default=F("status")),
     )
 

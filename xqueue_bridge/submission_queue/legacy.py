@@ -15,10 +15,9 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import Count, Q
-from django.utils import timezone
 
 from xqueue_bridge.data import Target, XHeader
-from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.clock import DatabaseNow, database_now
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.learner_state import api as learner_state
 from xqueue_bridge.log_fields import LogFields, Step, about
@@ -97,7 +96,7 @@ def purge_unmatched(limit: int = 100) -> int:
     unmatched.filter(pk__in=applied).update(status=Status.ANSWERED)
     expired = dict(
         unmatched.filter(pk__in=set(ids) - applied - pending)
-        .filter(finished_at__lt=timezone.now() - UNMATCHED_LIFETIME)
+        .filter(finished_at__lt=database_now() - UNMATCHED_LIFETIME)
         .values_list("pk", "content_id")
     )
     with transaction.atomic():

@@ -13,10 +13,9 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists
-from django.utils import timezone
 
 from xqueue_bridge.conf import options
-from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.clock import DatabaseNow, database_now
 from xqueue_bridge.db.prepared import Parameter
 from xqueue_bridge.log_fields import LogFields
 from xqueue_bridge.signals import grader_paused
@@ -47,7 +46,7 @@ def count_invalid_reply(grader_id: int, queue_name: str, submission_id: int, rea
     most = options().PAUSE_AFTER_INVALID_REPLIES
     if not most:
         return
-    now = timezone.now()
+    now = database_now()
     pause, _ = GraderPause.objects.select_for_update().get_or_create(
         grader_id=grader_id, queue_name=queue_name, defaults={"since": now}
     )

@@ -70,7 +70,7 @@ def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
         # In a caller's transaction that is already broken, the rollback removes the row.
         if content is not None and not connection.needs_rollback:
             content.delete()
-        files.delete_files(stored)
+        files.delete_with_folder(stored, folder)
         raise
     extra = about(new.target, submission.queue_name)
     extra |= LogFields(step=Step.QUEUED, submission_id=submission.pk)

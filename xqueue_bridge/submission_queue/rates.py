@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
-from django.utils import timezone
-
 from xqueue_bridge.cache import BestEffortCache
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
@@ -74,7 +73,7 @@ def recent_rate(queue_name: str) -> QueueRate:
 
 
 def _measure(queue_name: str) -> QueueRate:
-    now = timezone.now()
+    now = database_now()
     rows: list[Any] = list(
         Submission.objects.filter(
             status=Status.ANSWERED,

@@ -15,10 +15,10 @@ from functools import partial
 
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from xqueue_bridge.data import RetirementMode
 from xqueue_bridge.db.batches import id_batches
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.log_fields import LogFields, Step
@@ -58,7 +58,7 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
             status=Status.RETIRED,
             available_at=None,
             due_at=None,
-            finished_at=Coalesce("finished_at", Value(timezone.now())),
+            finished_at=Coalesce("finished_at", Value(database_now())),
         )
         usage_keys = set(submissions.values_list("usage_key", flat=True))
         removed = _remove_files(submission_ids)
@@ -74,11 +74,11 @@ def retire_submissions(user_id: int, mode: RetirementMode) -> Iterator[Counter[s
 def _remove_files(submission_ids: Collection[int]) -> Counter[str]:
     counts: Counter[str] = Counter()
     contents = SubmissionContent.objects.filter(submission__in=submission_ids)
-    for content in contents.only("files"):
+    for content in contents.only("files", "files_folder"):
         stored = content.stored_files()
         if not stored:
             continue
-        left = files.delete_files(stored)
+        left = files.delete_with_folder(stored, content.files_folder)
         # The storage name is enough to delete the file later; the learner's file name is removed.
         content.files = [["", file.storage_name, file.size] for file in left]
         content.save(update_fields=["files"])

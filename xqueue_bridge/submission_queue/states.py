@@ -25,8 +25,9 @@ orders the work index, NULL in the finished states: see ``priorities.py``.
 from __future__ import annotations
 
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from xqueue_bridge.db.clock import database_now
 
 
 class Status(models.TextChoices):
@@ -66,5 +67,5 @@ def finished(status: Status) -> dict[str, object]:
         "status": status,
         "available_at": None,
         "due_at": None,
-        "finished_at": timezone.now(),
+        "finished_at": database_now(),
     }

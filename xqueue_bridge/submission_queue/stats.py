@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
-from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.clock import DatabaseNow, database_now
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.accounts import QueueGraders, graders_by_queue
 from xqueue_bridge.submission_queue.grader_models import QueueGrant
@@ -135,7 +134,7 @@ def without_graders(queue_names: Collection[str]) -> set[str]:
         return set()
     graders, paused = graders_by_queue(), paused_graders()
     of_every_queue = graders.get(QueueGrant.EVERY_QUEUE, QueueGraders())
-    latest = timezone.now() - GRADER_SILENT
+    latest = database_now() - GRADER_SILENT
 
     def is_silent(name: str) -> bool:
         allowed = graders.get(name, QueueGraders()) + of_every_queue
@@ -158,7 +157,7 @@ def queue_stats() -> list[QueueStats]:
     Paused queues are included. Names that only unmatched submissions have are not, because any
     client can make them up; nor is the empty one, which some legacy XQueue servers send.
     """
-    now, here = DatabaseNow(), timezone.now()
+    now, here = DatabaseNow(), database_now()
     unfinished = by_queue(
         # Filtered by status, which leads an index; the work index would be read completely.
         Submission.objects.filter(status__in=[Status.WAITING, Status.LEASED]),

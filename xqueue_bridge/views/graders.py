@@ -9,12 +9,12 @@ from django import forms
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.grader_replies.models import ReplyCodeCount
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.protocol.fields import MAX_NAME
@@ -186,7 +186,7 @@ def revoke_grader(request: HttpRequest, grader_id: str) -> HttpResponse:
         "grader": grader,
         "form": form,
         "held": grader.submissions.filter(
-            status=Status.LEASED, available_at__gt=timezone.now()
+            status=Status.LEASED, available_at__gt=database_now()
         ).count(),
     }
     status = 422 if form.is_bound else 200
@@ -195,7 +195,7 @@ def revoke_grader(request: HttpRequest, grader_id: str) -> HttpResponse:
 
 def _graders() -> QuerySet[Grader]:
     """Return graders with their queues, pauses and counts of codes; three statements."""
-    now = timezone.now()
+    now = database_now()
     secrets = GraderSecret.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=now), grader=OuterRef("pk")
     )

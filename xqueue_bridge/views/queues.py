@@ -8,12 +8,12 @@ from datetime import datetime
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, render
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from xqueue_bridge.alerts.api import Alert
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.metrics import api as metrics
 from xqueue_bridge.metrics.throughput import QueueThroughput
 from xqueue_bridge.operations.api import OperatorAction
@@ -126,7 +126,7 @@ def queues(request: HttpRequest) -> HttpResponse:
     ``?partial=table`` returns only the table, which the page reloads periodically.
     """
     name = "_queue_table" if request.GET.get("partial") == "table" else "queues"
-    now, swept = timezone.now(), heartbeat.last_seen(heartbeat.SWEEPER)
+    now, swept = database_now(), heartbeat.last_seen(heartbeat.SWEEPER)
     age = None if swept is None else max((now - swept).total_seconds(), 0.0)
     form = QueueFilter(request.GET)
     status = 200 if form.is_valid() else 422
@@ -157,7 +157,7 @@ def queue_history(request: HttpRequest) -> HttpResponse:
 
     404 if it has neither samples, nor submissions, nor actions, nor is it paused.
     """
-    now, name = timezone.now(), request.GET.get("queue", "")
+    now, name = database_now(), request.GET.get("queue", "")
     found, paused_at = _last_day(name, now)
     form = IntervalFilter(request.GET)
     actions = OperatorAction.objects.filter(queue_name=name).order_by("-pk")[:SHOWN_ACTIONS]
@@ -187,7 +187,7 @@ def queue_history(request: HttpRequest) -> HttpResponse:
 def queue_history_csv(request: HttpRequest) -> HttpResponse:
     """Send the numbers of a queue's last day as a CSV file."""
     name = request.GET.get("queue", "")
-    found, _paused_at = _last_day(name, timezone.now())
+    found, _paused_at = _last_day(name, database_now())
     rows = IntervalFilter(request.GET).intervals(found)
     return table_csv("queue", name, rows, INTERVAL_COLUMNS)
 

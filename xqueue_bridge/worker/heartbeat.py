@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from django.utils import timezone
-
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.db.merge import upsert
 from xqueue_bridge.worker.models import Heartbeat
 
@@ -25,7 +24,7 @@ def record(name: str) -> None:
     now = time.monotonic()
     if now - _recorded.get(name, -INTERVAL) < INTERVAL:
         return
-    upsert([Heartbeat(name=name, seen_at=timezone.now())], key=("name",), fields=("seen_at",))
+    upsert([Heartbeat(name=name, seen_at=database_now())], key=("name",), fields=("seen_at",))
     _recorded[name] = now
 
 

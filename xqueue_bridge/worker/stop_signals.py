@@ -6,6 +6,8 @@ attributes only: no Event, Lock, logging or print.
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import signal
 import threading
@@ -18,8 +20,12 @@ from typing import Any, Self
 #: Seconds from the first signal until SystemExit is raised in the main thread.
 GRACE_SECONDS = 3.0
 #: Seconds from the first signal until the process exits without clean-up, as by SIGKILL.
-LIMIT_SECONDS = 4.5
+LIMIT_SECONDS = 4.0
+#: Seconds after those until the system ends it (SIGALRM), whatever its threads are doing.
+_LAST_SECONDS = 0.5
 _STEP_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
 
 
 class Stopped(KeyboardInterrupt):
@@ -50,9 +56,11 @@ class StopSignals(StopFlag):
     """A StopFlag that signals set, and a limit to the time until the process ends.
 
     The first signal sets the flag; with ``interrupt``, it raises Stopped (a KeyboardInterrupt),
-    too. A second one, or GRACE_SECONDS, raise SystemExit in the main thread. If it still runs after
-    LIMIT_SECONDS, because the main thread is in a C function or catches everything,
-    ``before_exit`` is called in another thread, and the process exits. Use it in the main thread.
+    too. Inside the block a second one, or GRACE_SECONDS, raise SystemExit in the main thread. If
+    the process has not ended after LIMIT_SECONDS, because the main thread is in a C function or
+    catches everything, or because Python waits for another thread when it ends, ``before_exit`` is
+    called and the process exits. So it ends also if the block was left in time. Use it in the main
+    thread.
     """
 
     def __init__(
@@ -92,6 +100,8 @@ class StopSignals(StopFlag):
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._former_fd)
         os.close(self._writer)  # ends the thread
+        if self.received:
+            gc.freeze()  # else Python searches all memory for garbage when it ends
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -116,16 +126,18 @@ class StopSignals(StopFlag):
     def _watch(self) -> None:
         received = self._await_signal()
         if received:
+            # Ends the process also while Python waits for the log, or removes its modules.
+            signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS + _LAST_SECONDS)
             time.sleep(GRACE_SECONDS)
             if self._is_active:
                 # A real signal, because that ends a blocking system call, too.
                 signal.pthread_kill(self._main_thread, received)
-                time.sleep(LIMIT_SECONDS - GRACE_SECONDS)
-            if self._is_active:
-                try:
-                    self._before_exit()
-                finally:
-                    os._exit(128 + received)
+            time.sleep(LIMIT_SECONDS - GRACE_SECONDS)
+            try:
+                self._before_exit()
+                log.error("The process has not ended %s s after signal %d", LIMIT_SECONDS, received)
+            finally:
+                os._exit(128 + received)
         os.close(self._reader)
 
     def _await_signal(self) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Exists, OuterRef, QuerySet
-from django.utils import timezone
 
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.management.arguments import write_facts
 from xqueue_bridge.models import Grader, GraderSecret, ReplyCodeCount
@@ -127,7 +127,7 @@ class Command(BaseCommand):
 def _graders() -> QuerySet[Any]:
     """Return graders with their queues and whether a secret is valid; two statements."""
     secrets = GraderSecret.objects.filter(grader=OuterRef("pk"))
-    living = secrets.exclude(expires_at__lte=timezone.now())
+    living = secrets.exclude(expires_at__lte=database_now())
     return Grader.objects.annotate(has_secret=Exists(living)).prefetch_related("grants")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils import timezone
-
 from xqueue_bridge.course_grades.grading_rules import weighted_score
+from xqueue_bridge.db.clock import database_now
 from xqueue_bridge.submission_queue.api import AnswerStatus, Stage
 from xqueue_bridge.views.learner import texts
 from xqueue_bridge.views.learner.problems import describe_problems
@@ -39,7 +38,7 @@ def shown(user_id: int, statuses: Sequence[AnswerStatus]) -> list[ShownAnswer]:
     graded = [each for each in statuses if each.stage == Stage.GRADED]
     shows = shows_results(user_id, [(each.course_key, each.usage_key) for each in graded])
     problems = describe_problems(block for block, is_shown in shows.items() if is_shown)
-    now, found = timezone.now(), []
+    now, found = database_now(), []
     for status in statuses:
         block = status.course_key, status.usage_key
         # Only a grade can be hidden: why there is none is always told.
