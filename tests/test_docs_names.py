@@ -18,10 +18,10 @@ from xqueue_bridge.admin.base import RetryAdmin
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "xqueue_bridge"
-#: Pages of the present; CHANGELOG.rst and decision 38 also name what no longer exists.
+#: Pages of the present; decision 38 also names what no longer exists.
 PAGES = [
     path
-    for path in [*DOCS.rglob("*.rst"), ROOT / "README.rst", ROOT / "CONTRIBUTING.rst"]
+    for path in [*DOCS.rglob("*.rst"), *ROOT.glob("*.rst")]
     if path.name not in ("conformance.rst", "0038-package-tree-and-terms.rst")
 ]
 CODE = [
