@@ -31,7 +31,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def week_of_history(settings) -> None:
+def week_of_history(settings, monkeypatch) -> None:
+    monkeypatch.setattr(week, "CLASSMATES", week.WAITING_SLOWLY)
     queues = {"demo": {}, "slow": {}, "failing": {"MAX_DELIVERIES": 3}}
     settings.XQUEUE_BRIDGE = {"QUEUES": queues}
     seed(2)
