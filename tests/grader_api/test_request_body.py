@@ -30,6 +30,7 @@ from tests.submission_queue.factories import (
     make_grader,
     new_submission,
 )
+from xqueue_bridge.grader_api.request_body import prepare_body
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api
@@ -242,6 +243,27 @@ def test_body_that_cannot_be_decompressed_is_refused(grader, settings, encoding,
     response, headers = post(grader, body, FORM, **more)
     assert response == {"return_code": 1, "content": "Incorrect reply format"}
     assert headers["X-XQueue-Problem"] == reason
+
+
+@pytest.mark.parametrize("more", [{}, {"HTTP_CONTENT_ENCODING": "gzip"}, CHUNKED])
+def test_body_of_any_size_is_stored_without_djangos_limit(grader, settings, more):
+    """C79: DATA_UPLOAD_MAX_MEMORY_SIZE may be None."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = None
+    body = encode(pulled(grader), FORM)
+    body = gzip.compress(body) if "HTTP_CONTENT_ENCODING" in more else body
+    length = {} if more is CHUNKED else length_of(body)
+    assert post(grader, body, FORM, **more, **length)[0] == STORED
+
+
+def test_headers_describe_the_body_that_replaces_another(rf):
+    """A view, or the host's middleware, may have read the headers before."""
+    body = b"xqueue_header=x"
+    request = rf.post("/", gzip.compress(body), FORM, headers={"content-encoding": "gzip"})
+    assert request.headers["Content-Encoding"] == "gzip"
+    prepare_body(request)
+    assert "Content-Encoding" not in request.headers
+    assert (request.body, request.headers["Content-Length"]) == (body, str(len(body)))
+    assert request.POST == {"xqueue_header": ["x"]}
 
 
 @pytest.mark.parametrize("content_type", [FORM, "application/json"])

@@ -189,8 +189,6 @@ def _status(
         is_regraded=is_regraded,
         is_replaced=row.is_replaced,
     )
-    if row.available_at is not None or row.status == Status.SUPERSEDED:
-        return status
     applied = [each for each in outcomes if each.status == "applied"]
     if row.status == Status.FAILED or (applied and applied[-1].is_failure):
         stopped = any(each.is_by_operator for each in outcomes[-1:])
