@@ -69,13 +69,14 @@ def test_submission_is_stored(lms, django_assert_num_queries):
     assert stored.content.body == BODY
 
 
-def test_answer_above_the_maximum_of_pending_answers_is_refused(lms, settings):
+def test_answer_above_the_maximum_of_pending_answers_is_refused(lms, settings, caplog):
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "MAX_PENDING_ANSWERS": 1}
     assert post(lms)["return_code"] == 0
     assert post(lms, {**HEADER, "lms_key": "key-2"}) == {
         "return_code": 1,
         "content": "The learner has the maximum of pending answers to this problem: 1",
     }
+    assert "A submission was not stored: MAX_PENDING_ANSWERS (account " in caplog.text
     assert Submission.objects.count() == 1
 
 
@@ -124,10 +125,12 @@ def test_invalid_header_or_body_is_refused(lms, header, form):
     assert not Submission.objects.exists()
 
 
-def test_unknown_queue_is_refused_by_its_name(lms, settings):
-    """C48: the response has the queue's name."""
+def test_unknown_queue_is_refused_by_its_name(lms, settings, caplog):
+    """C48, C129: the response has the queue's name, and the log account, queue and learner."""
     settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, "REJECT_UNKNOWN_QUEUES": True}
     assert post(lms) == {"return_code": 1, "content": "Queue 'python' not found"}
+    assert "A submission was not stored: unknown queue (account " in caplog.text
+    assert f"queue 'python', learner 7, block {PROBLEM})" in caplog.text
 
 
 def test_queue_name_that_is_a_number_is_stored_as_text(lms):

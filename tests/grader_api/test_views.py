@@ -309,6 +309,14 @@ class TestQueueLength:
         queue.enqueue(new_submission())
         assert grader.ask("get_queuelen", queue_name="python ")["content"] == 1
 
+    def test_queue_name_with_spaces_is_that_of_the_setting(self, grader, settings):
+        """C63, C65: also if only the queues of the setting are known."""
+        settings.XQUEUE_BRIDGE = {"REJECT_UNKNOWN_QUEUES": True, "QUEUES": {"python": {}}}
+        answer = grader.ask("get_submission", queue_name=" python ")
+        assert answer["content"] == "Queue 'python' is empty"
+        missing = grader.ask("get_submission", queue_name=" ")["content"]
+        assert missing == "'get_submission' must provide parameter 'queue_name'"
+
     def test_unknown_queue_gets_the_names_of_the_granted_ones(self):
         """C65: the response lists the queues that were granted, and no others."""
         make_grader("secret-queue", name="other")

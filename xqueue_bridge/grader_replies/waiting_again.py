@@ -32,21 +32,20 @@ def wait_again(target: Target, answer_id: str, queue_key: str) -> capa.Entry | N
     return answer.entry
 
 
-def end_waiting(target: Target, answer_id: str, queue_key: str, entry: capa.Entry) -> bool:
-    """Put the previous entry back if the answer still waits for this key; return whether it did.
+def end_waiting(target: Target, answer_id: str, queue_key: str, entry: capa.Entry) -> None:
+    """Put the previous entry back if the answer still waits for this key.
 
     Call it in a transaction. Three statements, four on SQLite.
     """
     row = learner_state.lock_row(target.user_id, target.course_key, target.usage_key)
     if row is None:
-        return False
+        return
     fields = row.fields()
     answer = capa.graded_answer(fields, answer_id)
     if answer is None or answer.queue_key != queue_key:
-        return False
+        return
     row.set_fields(capa.with_entry(fields, answer_id, entry))
     learner_state.save_rows([row], learner_state.Reason.REQUEUE)
-    return True
 
 
 def wait_for_other(target: Target, queue_key: str, other_key: str) -> bool:
