@@ -139,8 +139,11 @@ def _growth(result: Mapping[str, Any]) -> Any:
     for name, points in result["growth"].items():
         colour = COLOURS["peer" if name == "peer" else "acknowledged"]
         first = points[0]
-        for kind, style in (("pending", "-o"), ("finished", "--s")):
-            some = [first, *(p for p in points[1:] if p[kind] > first[kind])]
+        for kind, other, style in (("pending", "finished", "-o"), ("finished", "pending", "--s")):
+            some = [
+                first,
+                *(p for p in points[1:] if p[kind] > first[kind] and p[other] <= first[other]),
+            ]
             axes.plot(
                 [max(point[kind], first["pending"]) for point in some],
                 [point["rate"] for point in some],

@@ -31,7 +31,8 @@ class Plan:
     graders: tuple[int, ...] = (1, 4, 16)
     #: (pending, finished) rows beside which cycles are measured.
     sizes: tuple[tuple[int, int], ...] = (
-        (1_000, 0), (100_000, 0), (1_000, 100_000), (1_000, 1_000_000), (1_000_000, 0),
+        (1_000, 0), (100_000, 0), (1_000, 100_000), (100_000, 100_000), (1_000, 1_000_000),
+        (1_000_000, 0),
     )  # fmt: skip
     #: The peer is measured up to this number of rows.
     peer_rows: int = 100_000
