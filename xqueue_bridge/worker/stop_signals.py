@@ -18,9 +18,9 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 #: Seconds from the first signal until SystemExit is raised in the main thread.
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 2.5
 #: Seconds from the first signal until the process exits without clean-up, as by SIGKILL.
-LIMIT_SECONDS = 4.0
+LIMIT_SECONDS = 3.5
 #: Seconds after those until the system ends it (SIGALRM), whatever its threads are doing.
 _LAST_SECONDS = 0.5
 _STEP_SECONDS = 0.1
