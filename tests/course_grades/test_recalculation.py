@@ -107,7 +107,7 @@ class TestInline:
         ada = make_learner()
         score(ada)
         request = request_of(ada)
-        assert (request.done, request.next_attempt_at) == (1, None)
+        assert (request.done, request.next_attempt_at, request.attempts) == (1, None, 0)
         assert request.last_error == "no structure of the course is known"
         publish()
         assert sweep_later() == 1

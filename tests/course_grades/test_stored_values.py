@@ -120,9 +120,10 @@ def test_retry_of_a_failed_recalculation_computes_everything(ada):
 
 def test_request_of_a_course_leaves_the_regrade_of_another(ada):
     """SG64: a publish of another course still waits for its own regrade."""
+    score(ada)
     publish(replace(COURSE, course_key=OTHER_COURSE, chapters=()))
     CourseStructureVersion.objects.update(regrade_due_at=timezone.now())
-    api.request_course(COURSE_KEY)
+    assert api.request_course(COURSE_KEY) == 1
     due = CourseStructureVersion.objects.exclude(regrade_due_at=None)
     assert set(due.values_list("course_key", flat=True)) == {OTHER_COURSE}
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from tests.credentials.factories import OTHER_COURSE, make_learner, row_of, store_grade
+from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_of, store_grade
 from tests.credentials.factories import enqueue as enqueue_grade
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
 from xqueue_bridge.credentials import api, enqueue, outbox
@@ -177,6 +177,7 @@ def test_filter_that_raises_gives_a_failed_row(rule, caplog):
         None,
     )
     assert "secret" not in caplog.text
+    assert f"GRADE_FILTER for learner {learner} in {COURSE}: RuntimeError" in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)

@@ -182,14 +182,14 @@ def _enqueue_changed(
 ) -> bool:
     """End the claim of a row whose grade has changed meanwhile; its first attempt is due ``at``.
 
-    Return False, or True if the claim was lost: then another process works on the row.
+    ``enqueue`` has reset its attempts. Return False, or True if the claim was lost: then another
+    process works on the row.
     """
     ours = GradeOutbox.objects.filter(
         pk=row.pk, status=Status.SENDING, next_attempt_at=claimed_until
     )
     return not ours.update(
         status=Status.PENDING,
-        attempts=0,
         next_attempt_at=at,
         last_error=error[:MAX_ERROR],
         **values,
