@@ -38,7 +38,8 @@ def main() -> int:
         )
     except ValueError as exc:
         parser.exit(1, f"{exc}\n")
-    logging.basicConfig(level=logging.INFO, format="grader: %(message)s")
+    name = f"grader of {', '.join(arguments.queue)}"
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
     logging.getLogger("demo.grader").info(sandbox.describe())
 
     def grade_slowly(submission: Submission) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from demo import users, week
+from demo import run, users, week
 from demo.course import course
 from demo.seed import seed
 from xqueue_bridge.learner_state import student_module as learner_state
@@ -31,13 +31,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def week_of_history(settings, monkeypatch) -> None:
+def week_of_history(settings, monkeypatch, caplog) -> None:
     monkeypatch.setattr(week, "CLASSMATES", week.WAITING_SLOWLY)
     queues = {"demo": {}, "slow": {}, "failing": {"MAX_DELIVERIES": 3}}
     settings.XQUEUE_BRIDGE = {"QUEUES": queues}
     seed(2)
     submission_queue.create_grader("demo-grader", ["demo"])
-    assert week.seed_week("demo-grader", "demo")
+    assert run._seed_week()
+    assert caplog.text == "", "a warning of the history is the first that a newcomer reads"
 
 
 def test_week_of_history(week_of_history):
