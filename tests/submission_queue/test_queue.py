@@ -26,7 +26,7 @@ from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import finish, portable_pull, queue
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.submission_queue.states import Status, finished
+from xqueue_bridge.submission_queue.states import Status
 
 pytestmark = pytest.mark.django_db
 
@@ -479,7 +479,11 @@ class TestStatements:
             finish.supersede_replaced(7, PROBLEM, {"new"})
 
     @pytest.mark.parametrize(
-        "older", [finished(Status.ANSWERED), {"status": Status.LEASED, "is_replaced": True}]
+        "older",
+        [
+            {"status": Status.ANSWERED, "available_at": None, "due_at": None},
+            {"status": Status.LEASED, "is_replaced": True},
+        ],
     )
     def test_answers_that_are_over_cost_no_statement(self, older, django_assert_num_queries):
         queue.enqueue(new_submission(queue_key="old"))
