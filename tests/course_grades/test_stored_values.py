@@ -71,6 +71,7 @@ def test_grade_of_another_course_is_not_read(ada):
     assert percent_of(ada.pk, COURSE_KEY) == 0.5
     assert percent_of(ada.pk, OTHER_COURSE) == 0.9
     assert read_gradebook(COURSE_KEY, [ada.pk])[ada.pk].percent == 0.5
+    assert read_gradebook(OTHER_COURSE, [ada.pk])[ada.pk].percent == 0.9
 
 
 def percent_of(user_id: int, course_key: CourseKey) -> float:
