@@ -76,5 +76,5 @@ def test_gradebook_is_sorted_by_a_subsection_with_deprecated_key(client, ada):
     score(ada, 1, 2)
     score(bob, 1, 1)
     client.force_login(User.objects.create(username="teacher", is_staff=True))
-    book = client.get(f"/xqueue/grades/{KEY}/gradebook/", {"sort": "1"})
+    book = client.get(f"/xqueue/grades/{KEY}/gradebook/", {"sort": "1", "order": "asc"})
     assert [row.learner.user_id for row in book.context["rows"]] == [bob.pk, ada.pk]

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def week_of_history(settings, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(week, "CLASSMATES", week.WAITING_SLOWLY)
+    monkeypatch.setattr(week, "CLASSMATES", week.REFUSED + week.WAITING_SLOWLY)
     queues = {"demo": {}, "slow": {}, "failing": {"MAX_DELIVERIES": 3}}
     settings.XQUEUE_BRIDGE = {"QUEUES": queues}
     seed(2)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
+from django.apps import apps
+from django.contrib import admin
 from django.core.cache import cache
 from django.db import connection
 from opaque_keys.edx.keys import LearningContextKey
@@ -113,6 +115,10 @@ def waffle_flag(transactional_db, settings) -> Iterator[type]:
     cache.clear()
     yield Flag
     cache.clear()
+    # The admin has registered them, and asks for their app on each page.
+    for model in apps.get_app_config("waffle").get_models():
+        if admin.site.is_registered(model):
+            admin.site.unregister(model)
     with connection.schema_editor() as editor:
         editor.delete_model(Flag)
 
