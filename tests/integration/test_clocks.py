@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from tests.course_grades import factories as grades
@@ -78,7 +77,6 @@ def test_database_now_is_the_same_on_each_host(offset, django_assert_max_num_que
     assert times == sorted(times)
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite's clock is the process's")
 def test_clock_that_is_set_is_compared_again(monkeypatch) -> None:
     """A clock that was set while the process runs counts for a minute at most."""
     monkeypatch.setattr(clock, "_compared", (clock.time.monotonic() - 61, timedelta(hours=1)))
