@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db.models import F
@@ -15,6 +16,7 @@ from tests.submission_queue.factories import (
     make_grader,
     new_submission,
 )
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import operator_changes, queue
 from xqueue_bridge.submission_queue.grader_models import Grader
@@ -34,6 +36,14 @@ def end_leases() -> None:
     Submission.objects.filter(status=Status.LEASED).update(available_at=F("created_at"))
 
 
+def move(ids: list[int], queue_name: str) -> int:
+    return in_transaction(partial(operator_changes.move_submissions, ids, queue_name))
+
+
+def release(grader: Grader) -> int:
+    return in_transaction(partial(operator_changes.release_leases, grader))
+
+
 def refusal(grader: GraderClient, header: str) -> str:
     """Return the code with which a result is refused."""
     form = {"xqueue_header": header, "xqueue_body": GOOD_REPLY}
@@ -47,7 +57,7 @@ def test_moved_submission_begins_anew_in_the_other_queue():
     lease = grader.pull()
     end_leases()
     Submission.objects.update(retry_until=F("created_at"))
-    assert operator_changes.move_submissions([lease.submission_id], "java") == 1
+    assert move([lease.submission_id], "java") == 1
     row = Submission.objects.get()
     assert (row.queue_name, row.status, row.deliveries) == ("java", Status.WAITING, 0)
     assert row.grader is None
@@ -62,7 +72,7 @@ def test_submission_whose_result_was_refused_is_held_by_no_grader():
     grader = make_grader()
     grader.put(grader.pull().header, "{}")
     assert Submission.objects.get().available_at > timezone.now()
-    assert operator_changes.move_submissions(ids, "java") == 1
+    assert move(ids, "java") == 1
 
 
 def test_replaced_submission_is_neither_moved_nor_ended():
@@ -71,13 +81,13 @@ def test_replaced_submission_is_neither_moved_nor_ended():
     queue.pull("python", None)
     end_leases()
     Submission.objects.update(is_replaced=True)
-    assert operator_changes.move_submissions(ids, "java") == 0
+    assert move(ids, "java") == 0
     assert operator_changes.end_submissions(ids) == 0
 
 
 def test_only_the_chosen_submissions_are_moved():
     first, _ = enqueue("one", "two")
-    assert operator_changes.move_submissions([first], "java") == 1
+    assert move([first], "java") == 1
     assert list(Submission.objects.order_by("pk").values_list("queue_name", flat=True)) == [
         "java",
         "python",
@@ -92,7 +102,7 @@ def test_only_leases_that_the_grader_holds_are_ended():
     grader.put(refused.header, "{}")
     other = make_grader(name="other").pull()
     rows = {row.pk: row for row in Submission.objects.all()}
-    assert operator_changes.release_leases(Grader.objects.get(name="watcher")) == 1
+    assert release(Grader.objects.get(name="watcher")) == 1
     for pk in (refused.submission_id, other.submission_id):
         row = Submission.objects.get(pk=pk)
         assert row.available_at == rows[pk].available_at
@@ -105,7 +115,7 @@ def test_lease_that_has_ended_is_not_ended_again():
     enqueue("one")
     lease = make_grader().pull()
     end_leases()
-    assert operator_changes.release_leases(Grader.objects.get()) == 0
+    assert release(Grader.objects.get()) == 0
     assert Submission.objects.get(pk=lease.submission_id).pullkey_digest
 
 
