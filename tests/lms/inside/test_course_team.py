@@ -61,7 +61,7 @@ class CourseTeamTest(CourseTestCase):
             self.browser_of(StaffFactory, another.id),
         ]
         for browser in refused:
-            for name in ("submissions", "regrades", "problems"):
+            for name in ("submissions", "regrades", "problems", "stuck"):
                 response = browser.get(self.page(name))
                 assert response.status_code == 403
                 assert self.learner.username not in response.content.decode()
@@ -74,11 +74,11 @@ class CourseTeamTest(CourseTestCase):
         CourseAccessRole.objects.all().delete()
         assert browser.get(self.page()).status_code == 403
 
-    def start_regrade(self) -> None:
+    def start_regrade(self, **changes: str) -> None:
         """Start it on the page, as course staff does."""
         staff = self.browser_of(StaffFactory, self.course.id)
         form = {"scope": "problem", "problem": str(self.problem.location), "per_minute": 60}
-        chosen = {**form, "keep_feedback": "on", "action": "start"}
+        chosen = {**form, "keep_feedback": "on", "action": "start", **changes}
         response = staff.post(self.page("new_regrade"), chosen)
         assert response.status_code == 302, response.content.decode()[-3000:]
 
@@ -93,6 +93,26 @@ class CourseTeamTest(CourseTestCase):
         assert (self.row().grade, self.mark()["correctness"]) == (1, "correct")
         assert RegradeItem.objects.get().status == RegradeItem.Status.UP
         assert json.loads(self.row().state)["attempts"] == 1
+
+    def test_regrade_that_hides_the_feedback_is_refused(self) -> None:
+        """Only our own table can hide the old points and put them back."""
+        self.submit()
+        self.grade(WRONG)
+        staff = self.browser_of(StaffFactory, self.course.id)
+        form = {"scope": "problem", "problem": str(self.problem.location), "per_minute": 60}
+        response = staff.post(self.page("new_regrade"), {**form, "action": "start"})
+        assert response.status_code == 422
+        assert "always keeps the feedback" in response.content.decode()
+        assert not RegradeItem.objects.exists()
+        assert self.mark()["correctness"] == "incorrect"
+
+    def test_lower_result_of_a_regrade_that_only_raises(self) -> None:
+        self.submit()
+        self.grade()
+        self.start_regrade(only_if_higher="on")
+        self.grade(WRONG)
+        assert (self.row().grade, self.mark()["correctness"]) == (1, "correct")
+        assert RegradeItem.objects.get().status == RegradeItem.Status.KEPT
 
     def test_newer_answer_of_the_learner_wins(self) -> None:
         """The result of the regrade, which arrives last, changes nothing."""

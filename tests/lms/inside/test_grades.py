@@ -6,28 +6,18 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ccx_keys.locator import CCXLocator
-from common.djangoapps.student.tests.factories import (
-    CourseEnrollmentFactory,
-    StaffFactory,
-    UserFactory,
-)
-from django.conf import settings
-from django.test import override_settings
+from common.djangoapps.student.tests.factories import StaffFactory, UserFactory
 from django.test.client import Client
 from django.urls import reverse
 from edx_when.api import set_dates_for_course
-from lms.djangoapps.ccx.tests.factories import CcxFactory
 from lms.djangoapps.courseware.models import StudentModule
 from lms.djangoapps.grades.api import CourseGradeFactory, signals
 from lms.djangoapps.instructor.views.tools import set_due_date_extension
 
 from tests.lms.inside.base import CourseTestCase
 from xqueue_bridge.grader_replies.models import ReceivedReply
-from xqueue_bridge.lms.loader import load_block
 from xqueue_bridge.models import StudentModule as OurStudentModule
 from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.xqueue_service.models import TransportOverride
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 YESTERDAY = NOW - timedelta(days=1)
@@ -117,27 +107,3 @@ class GradesTest(CourseTestCase):
         self.submit()
         self.grade()
         assert not StudentModule.objects.filter(student_id=other.pk).exists()
-
-
-@override_settings(FEATURES={**settings.FEATURES, "CUSTOM_COURSES_EDX": True})
-class CcxTest(CourseTestCase):
-    """A custom course: another key for the same blocks."""
-
-    def test_answer_in_a_custom_course(self) -> None:
-        """The grade is stored with the custom course's key."""
-        coach = UserFactory.create()
-        ccx = CcxFactory.create(course_id=self.course.id, coach=coach)
-        ccx_key = CCXLocator.from_course_locator(self.course.id, str(ccx.id))
-        CourseEnrollmentFactory.create(user=self.learner, course_id=ccx_key)
-        TransportOverride.objects.create(scope="course", name=str(ccx_key))
-        block = load_block(self.learner.pk, ccx_key, self.problem.location.map_into_course(ccx_key))
-        assert block is not None
-        usage_key = block.scope_ids.usage_id
-        assert usage_key.course_key == ccx_key
-        block.handle_ajax("problem_check", {f"input_{self.answer_id}": "print(42)"})
-        block.save()
-        [sent] = Submission.objects.all()
-        assert (sent.course_key, sent.usage_key) == (ccx_key, usage_key)
-        self.grade()
-        row = StudentModule.objects.get(student_id=self.learner.pk, module_state_key=usage_key)
-        assert (row.course_id, row.grade) == (ccx_key, 1)
