@@ -228,6 +228,17 @@ def test_dead_reply_without_attempts_left_gives_its_reason(monkeypatch):
     assert repaired.reason == "There is no such block."
 
 
+def test_late_result_that_is_not_applied_at_once_is_pending(monkeypatch):
+    """Graders are not offered the submission, and the sweeper applies the result."""
+    user_id = failed_with_late_reply()
+    monkeypatch.setattr(grader_replies, "apply_waiting", lambda *args: None)
+    (repaired,) = repair_all()
+    assert (repaired.outcome, repaired.reason) == (Outcome.PENDING, "")
+    assert queue.pull("python", None) is None
+    grader_replies.apply_due()
+    assert points_of(user_id) == 1
+
+
 def no_block(user_id, course_key, usage_key) -> None:
     return None
 

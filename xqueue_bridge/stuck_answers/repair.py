@@ -79,9 +79,12 @@ def _outcome(answer: StuckAnswer, reason: str) -> Repaired:
         if not reason and answer.submission_id is not None:
             reason = grader_replies.last_error_of(answer.submission_id)
         return Repaired(answer, Outcome.NOT_REPAIRED, reason)
-    is_offered = answer.repair == Outcome.OFFERED
     if any(each.queue_key == answer.queue_key for each in still):
-        return Repaired(answer, Outcome.OFFERED if is_offered else Outcome.PENDING)
+        stored = submission_queue.find_waited_for([(answer.target, answer.queue_key)])
+        # A result that came after the failure is applied instead of offering it again.
+        is_pending = any(each.has_pending_reply for each in stored.values())
+        return Repaired(answer, Outcome.PENDING if is_pending else Outcome.OFFERED)
+    is_offered = answer.repair == Outcome.OFFERED
     return Repaired(answer, Outcome.APPLIED if is_offered else answer.repair)
 
 
