@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from ccx_keys.locator import CCXLocator
 from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
@@ -26,6 +27,7 @@ from xqueue_bridge.moving import edx_submissions
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.models import Submission
 
+CCX = CCXLocator.from_course_locator(COURSE, "1")
 THE_PAST = datetime(2020, 1, 1, tzinfo=UTC)
 PENDING, PULLED, RETIRED = "pending", "pulled", "retired"
 OLD = timedelta(hours=1)
@@ -47,12 +49,13 @@ def make_row(
     *,
     student: str | None = None,
     item: str = str(PROBLEM),
+    course: CourseKey = COURSE,
     age: timedelta = OLD,
     **fields: Any,
 ) -> ExternalGraderDetail:
     student_item = StudentItem.objects.create(
         student_id=student or f"anonymous-{user_id}",
-        course_id=str(COURSE),
+        course_id=str(course),
         item_id=item,
         item_type="problem",
     )
@@ -85,6 +88,15 @@ def test_waiting_row_is_imported(db):
     assert edx_submissions.import_rows(COURSE) == Counter()
 
 
+def test_row_of_a_custom_course_is_imported(db):
+    """The key has the class that the platform gives it, so it is equal to the platform's."""
+    usage_key = CCX.make_usage_key("problem", PROBLEM.block_id)
+    make_row(course=CCX, item=str(usage_key))
+    assert edx_submissions.import_rows(CCX) == Counter(imported=1)
+    stored = Submission.objects.get()
+    assert (stored.course_key, stored.usage_key) == (CCX, usage_key)
+
+
 def test_files_are_copied(db, settings, tmp_path):
     settings.MEDIA_ROOT = str(tmp_path)
     row = make_row()
@@ -114,7 +126,13 @@ def test_rows_that_a_grader_holds_or_has_answered_stay(db, fields, imported):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"queue_key": None}, {"student": "unknown-1"}, {"item": "not a key"}]
+    "fields",
+    [
+        {"queue_key": None},
+        {"student": "unknown-1"},
+        {"item": "not a key"},
+        {"course": CCX},
+    ],
 )
 def test_row_that_cannot_be_imported_stays(db, fields):
     row = make_row(**fields)

@@ -16,12 +16,12 @@ from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
-from opaque_keys import InvalidKeyError
-from opaque_keys.edx.keys import CourseKey, UsageKey
+from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.data import Dispatch, NewSubmission, Target, UploadedFile
+from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.lms.anonymous_ids import find_user_id
-from xqueue_bridge.lms.callback_url import build_path
+from xqueue_bridge.lms.callback_url import build_path, parse_block_key
 from xqueue_bridge.moving.adopt import (
     CLAIMED,
     CRASHED,
@@ -128,9 +128,8 @@ def _read(row: Any) -> NewSubmission:
 
 def _target(item: Any) -> Target:
     try:
-        course_key = CourseKey.from_string(item.course_id)
-        usage_key = UsageKey.from_string(item.item_id).map_into_course(course_key)
-    except InvalidKeyError:
+        course_key, usage_key = parse_block_key(item.course_id, item.item_id)
+    except InvalidField:
         raise NotImportable("its course or block is not a key") from None
     user_id = find_user_id(str(item.student_id))
     if user_id is None:
