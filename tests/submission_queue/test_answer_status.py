@@ -170,6 +170,15 @@ def test_reply_that_is_not_applied(status, stage):
     assert only(user_id).stage == stage
 
 
+def test_answer_whose_reply_is_lost_is_not_graded():
+    """The learner is told to submit again; nothing says that the problem was reset."""
+    user_id, _ = graded("ada")
+    ReceivedReply.objects.all().delete()
+    found = only(user_id)
+    assert (found.stage, found.reply_id, found.message) == (Stage.FAILED, None, "")
+    assert not found.is_attempt_returned
+
+
 def test_superseded_answer_has_ended():
     user_id = make_learner()
     submit(user_id)

@@ -190,14 +190,16 @@ def _status(
         is_replaced=row.is_replaced,
     )
     applied = [each for each in outcomes if each.status == "applied"]
-    if row.status == Status.FAILED or (applied and applied[-1].is_failure):
+    # Its rows of replies can be lost, for example with a restored database: nothing will come.
+    has_no_reply = row.status == Status.ANSWERED and not outcomes
+    if row.status == Status.FAILED or has_no_reply or (applied and applied[-1].is_failure):
         stopped = any(each.is_by_operator for each in outcomes[-1:])
         return replace(
             status,
             stage=Stage.STOPPED if stopped else Stage.FAILED,
             reply_id=applied[-1].reply_id if applied else None,
             is_attempt_returned=bool(applied) and _returns_attempts(row),
-            message="" if row.status == Status.FAILED else applied[-1].message,
+            message=applied[-1].message if applied and row.status != Status.FAILED else "",
         )
     if applied:
         last = applied[-1]
