@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from demo import users
@@ -194,7 +195,8 @@ def _pause(pk: int) -> None:
 
 def _reset(pk: int) -> None:
     row = Submission.objects.get(pk=pk)
-    submission_queue.supersede_open(row.user_id, row.course_key, row.usage_key)
+    with transaction.atomic():
+        submission_queue.supersede_open(row.user_id, row.course_key, row.usage_key)
 
 
 def _replace(pk: int) -> None:
