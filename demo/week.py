@@ -30,6 +30,7 @@ from xqueue_bridge.models import (
     StudentModuleHistoryExtended,
     Submission,
 )
+from xqueue_bridge.operations import course_team
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import queue
@@ -73,7 +74,8 @@ def seed_week(grader_name: str, queue_name: str) -> bool:
     _take_samples((queue_name, SLOW, FAILING))
     team = User.objects.get(username=users.TEAM)
     fizzbuzz = regrading.Selection(course().key, usage_key=_key(ANSWERED[0]))
-    regrading.start(fizzbuzz, regrading.RegradeOptions(per_minute=6), author_id=team.pk)
+    options = regrading.RegradeOptions(per_minute=6)
+    course_team.start_regrade(fizzbuzz, options, author_id=team.pk)
     return True
 
 

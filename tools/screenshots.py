@@ -69,6 +69,8 @@ PICTURES = {
     ("queues", 1280, "light"),
     ("queue-history", 1280, "dark"),
     ("queue-action", 1280, "light"),
+    ("operator-actions", 1280, "light"),
+    ("gradebook", 1280, "light"),
     ("problem", 375, "light"),
     ("my-submissions", 375, "light"),
     ("submissions", 375, "dark"),

@@ -16,6 +16,7 @@ from xqueue_bridge.lms import capa
 from xqueue_bridge.metrics import api as metrics
 from xqueue_bridge.models import (
     GraderPause,
+    OperatorAction,
     QueueSample,
     ReceivedReply,
     Regrade,
@@ -61,7 +62,8 @@ def check_each_kind_of_page_has_something() -> None:
     assert GraderPause.objects.get().paused_until > timezone.now()
     assert QueueSample.objects.count() == 3 * (24 * 60 + 1)
     assert len({each.kind for each in stuck_answers.find(course().key).answers}) == 2
-    assert Regrade.objects.get().author_id == User.objects.get(username=users.TEAM).pk
+    team = User.objects.get(username=users.TEAM).pk
+    assert Regrade.objects.get().author_id == OperatorAction.objects.get().author_id == team
 
 
 def check_rows_are_as_the_bridge_writes_them() -> None:
