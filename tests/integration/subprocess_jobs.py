@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from celery.signals import worker_ready
-from django.db import connection
+from django.conf import settings
+from django.db import connection, transaction
 from django.utils import timezone
 
 from tests.grader_replies import real_block
@@ -121,6 +122,15 @@ def enqueue_until_killed(user_id: int, queue_key: str, content: str, moment: int
     new = new_submission(user_id=user_id, queue_key=queue_key, files=(file,))
     die_at(moment)
     submission_queue.enqueue(new)
+
+
+def enqueue_in_transaction_until_killed(user_id: int, location: str, moment: int) -> None:
+    """Be the web process of a host with ATOMIC_REQUESTS that sends an answer, until ``moment``."""
+    settings.STORAGES["xqueue_bridge"]["OPTIONS"]["location"] = location
+    new = new_submission(user_id=user_id, queue_key="key", files=(upload("a.py"),))
+    die_at(moment)
+    with transaction.atomic():
+        submission_queue.enqueue(new)
 
 
 def regrade_until_killed(moment: int, score: float) -> None:

@@ -57,6 +57,15 @@ def test_content_stays_until_its_files_are_deleted(monkeypatch):
         files.open_file(stored)
 
 
+def test_storage_that_deletes_slowly_gets_part_of_the_content_in_each_call(monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr(cleanup.time, "monotonic", lambda: next(clock))
+    for _ in range(10):
+        SubmissionContent.objects.create(header="{}", body="{}")
+    assert cleanup.purge_unpublished(older_than=timedelta(days=-1)) == 6
+    assert cleanup.purge_unpublished(older_than=timedelta(days=-1)) == 4
+
+
 class TestStrayFiles:
     """Files that no row names."""
 
@@ -115,6 +124,21 @@ class TestStrayFiles:
         assert cleanup.purge_unpublished() == 0
         assert "The file storage cannot be listed: OSError" in caplog.text
         assert "secret" not in caplog.text
+
+    def test_slow_storage_is_compared_in_several_calls(self, monkeypatch):
+        """The other kinds of work do not wait; each call goes on, and none starts anew."""
+        clock = iter(range(10_000))
+        monkeypatch.setattr(cleanup.time, "monotonic", lambda: next(clock))
+        monkeypatch.setattr(cleanup, "STRAY_DAYS", range(2, 4))
+        for days in (2, 3):
+            with time_machine.travel(timezone.now() - timedelta(days=days)):
+                for _ in range(10):
+                    files.store_file(upload("a.py"), files.new_folder())
+        purged = [cleanup.purge_stray_files()]
+        while stored_files() and len(purged) < 100:
+            purged.append(cleanup.purge_stray_files())
+        assert sum(purged) == 20
+        assert 0 < max(purged) <= 6
 
     def test_folders_are_compared_every_ten_minutes(self, monkeypatch, django_assert_num_queries):
         """A sweep every few seconds does not list the storage each time."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.utils import timezone
@@ -25,6 +26,8 @@ STRAY_DAYS = range(2, 32)
 FOLDER_LIMIT = 500
 #: Seconds between two comparisons by one process.
 STRAY_INTERVAL = 600
+#: Seconds after which a call leaves the rest to a later one, because a storage may be slow.
+MAX_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 #: When this process compared folders last, by the wall clock.
@@ -35,7 +38,8 @@ def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
     """Delete unpublished content older than ``older_than``, with its files; return the number.
 
     Each call scans one random range of the table, because such rows are rare and not urgent.
-    Every ten minutes, folders of files that no row names are deleted, too.
+    Every ten minutes, folders of files that no row names are deleted, too. Each of the two takes
+    MAX_SECONDS at most, and one request of the storage.
     """
     global _compared_at
     purged = _purge_content(older_than)
@@ -49,26 +53,35 @@ def purge_unpublished(older_than: timedelta = timedelta(days=1)) -> int:
 def purge_stray_files() -> int:
     """Delete folders of the days in ``STRAY_DAYS`` that no content names; return their number.
 
-    Two statements for each day that has folders.
+    Two statements for each day that has folders. The days are compared in random order, because a
+    slow storage leaves days out.
     """
     purged = 0
-    today = timezone.now().date()
-    for age in STRAY_DAYS:
+    today, deadline = timezone.now().date(), time.monotonic() + MAX_SECONDS
+    for age in random.sample(STRAY_DAYS, len(STRAY_DAYS)):
         try:
             folders = files.folders_of(today - timedelta(days=age))
         except Exception as exc:  # storages raise exceptions of many libraries
             log.warning("The file storage cannot be listed: %s", type(exc).__name__)
-            return purged
-        chosen = random.sample(folders, min(len(folders), FOLDER_LIMIT))
-        if not chosen:
-            continue
-        named: set[str] = set()
-        for model in (SubmissionContent, ArchivedSubmission):
-            rows = model._default_manager.filter(files_folder__in=chosen)
-            named.update(rows.values_list("files_folder", flat=True))
-        for folder in set(chosen) - named:
+            break
+        for folder in _stray(folders):
             purged += files.delete_folder(folder)
+            if time.monotonic() > deadline:
+                break
+        if time.monotonic() > deadline:
+            break
     return purged
+
+
+def _stray(folders: Sequence[str]) -> set[str]:
+    """Return the folders that no row names, of at most FOLDER_LIMIT, chosen at random."""
+    chosen = set(random.sample(folders, min(len(folders), FOLDER_LIMIT)))
+    if not chosen:
+        return chosen
+    for model in (SubmissionContent, ArchivedSubmission):
+        rows = model._default_manager.filter(files_folder__in=chosen)
+        chosen.difference_update(rows.values_list("files_folder", flat=True))
+    return chosen
 
 
 def _purge_content(older_than: timedelta) -> int:
@@ -82,10 +95,12 @@ def _purge_content(older_than: timedelta) -> int:
         submission=None,
         created_at__lt=timezone.now() - older_than,
     )
-    purged = 0
+    purged, deadline = 0, time.monotonic() + MAX_SECONDS
     for content in orphans[:100]:
         left = files.delete_with_folder(content.stored_files(), content.files_folder)
         if not left:  # else keep the row with the names
             content.delete()
             purged += 1
+        if time.monotonic() > deadline:
+            break
     return purged
