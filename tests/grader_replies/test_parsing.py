@@ -16,6 +16,7 @@ from xqueue_bridge.exceptions import InvalidReply
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
 from xqueue_bridge.grader_replies.inbox import failure_reply
 from xqueue_bridge.grader_replies.parsing import parse_reply, write_reply
+from xqueue_bridge.protocol.codes import Code
 
 
 def reply_text(**members):
@@ -42,7 +43,7 @@ def test_other_value_of_correct_is_refused(sent):
     """C92: no other value counts as true."""
     with pytest.raises(InvalidReply, match="^correct: ") as refused:
         parse_reply(reply_text(correct=sent))
-    assert refused.value.field == "correct"
+    assert (refused.value.field, refused.value.code) == ("correct", Code.CORRECT_INVALID)
 
 
 @pytest.mark.parametrize("sent", [0, 1, 7, 0.8, 1.0, -3, 1e300, 10**30])

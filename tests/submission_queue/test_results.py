@@ -27,6 +27,7 @@ from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 from xqueue_bridge.worker import enqueue
 
+FORM = "application/x-www-form-urlencoded"
 OK = {"return_code": 0, "content": ""}
 BAD_FORMAT = {"return_code": 1, "content": "Incorrect reply format"}
 NO_SUBMISSION = {"return_code": 1, "content": "Submission does not exist"}
@@ -157,12 +158,20 @@ class TestRefused:
         assert response.json() == BAD_FORMAT
         assert response["X-XQueue-Problem"] == f"{missing}: is missing"
 
-    @pytest.mark.parametrize("body", ["[]", "3", '"text"', "null", "{", "", "[" * 100_000])
-    def test_json_that_is_not_an_object_is_an_incorrect_format(self, grader, body):
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [
+            *((text, "field_missing") for text in ("[]", "3", '"text"', "null", "")),
+            ("{", "body_unreadable"),
+            ("[" * 100_000, "nested_too_deep"),
+        ],
+    )
+    def test_json_that_is_not_an_object_is_an_incorrect_format(self, grader, body, code):
         """C84: the response is an incorrect format, and no server error."""
         response = grader.http.post("/xqueue/put_result/", body, content_type="application/json")
         assert response.status_code == 200
         assert response.json() == BAD_FORMAT
+        assert response["X-XQueue-Code"] == code
 
     @pytest.mark.parametrize("value", [5, None, {}, [], True])
     @pytest.mark.parametrize("field", ["xqueue_header", "xqueue_body"])
@@ -171,11 +180,36 @@ class TestRefused:
         fields = {"xqueue_header": pulled.header, "xqueue_body": GOOD_REPLY, field: value}
         response = grader.http.post("/xqueue/put_result/", fields, content_type="application/json")
         assert response.json() == BAD_FORMAT
+        code = "field_missing" if value is None else "not_text"
+        assert response["X-XQueue-Code"] == code
 
     def test_other_media_type_is_an_incorrect_format(self, grader):
         """C84: a body that is neither a form nor JSON is an incorrect format."""
         response = grader.http.post("/xqueue/put_result/", "x", content_type="text/csv")
         assert (response.status_code, response.json()) == (200, BAD_FORMAT)
+        assert response["X-XQueue-Code"] == "media_type_unknown"
+        assert response["X-XQueue-Problem"].startswith("Content-Type: ")
+
+    def test_form_with_too_many_fields_is_an_incorrect_format(self, grader, settings):
+        """C84: Django's limit on fields is no server error."""
+        settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 1
+        response = grader.http.post("/xqueue/put_result/", "a=1&b=2", content_type=FORM)
+        assert (response.status_code, response.json()) == (200, BAD_FORMAT)
+        assert response["X-XQueue-Code"] == "too_many_fields"
+
+    def test_code_says_why_the_header_is_refused(self, grader, pulled):
+        """C83, C85, C88: the author of the grader can look the code up."""
+
+        def code_of(header: str) -> str:
+            form = {"xqueue_header": header, "xqueue_body": '{"correct": true, "score": 0}'}
+            return grader.http.post("/xqueue/put_result/", form)["X-XQueue-Code"]
+
+        wrong_key = json.dumps({"submission_id": pulled.submission_id, "submission_key": "x"})
+        assert code_of(wrong_key) == "key_unknown"
+        assert code_of('{"submission_id": 4711, "submission_key": "x"}') == "submission_unknown"
+        assert code_of('{"submission_id": "x", "submission_key": "x"}') == "field_invalid"
+        grader.put(pulled.header)
+        assert code_of(pulled.header) == "already_answered"
 
     @pytest.mark.parametrize("number", [0, 4711, 2**63 - 1])
     def test_unknown_submission_id_does_not_exist(self, grader, number):
@@ -218,28 +252,31 @@ class TestRefused:
         assert pulled.pullkey not in str(Submission.objects.values().get())
 
     @pytest.mark.parametrize(
-        "body",
+        ("body", "code", "field"),
         [
-            "not JSON",
-            "[]",
-            '{"correct": true, "score": NaN, "msg": "x"}',
-            '{"correct": true, "score": Infinity, "msg": "x"}',
-            '{"correct": true, "score": "1", "msg": "x"}',
-            '{"correct": true, "score": null, "msg": "x"}',
-            '{"correct": "perhaps", "score": 1, "msg": "x"}',
-            '{"score": 1, "msg": "x"}',
-            '{"correct": true, "score": 1, "msg": ["x"]}',
-            "\x00",
+            ("not JSON", "not_json", "xqueue_body"),
+            ("[]", "not_an_object", "xqueue_body"),
+            ('{"correct": true, "score": NaN, "msg": "x"}', "score_not_finite", "score"),
+            ('{"correct": true, "score": Infinity, "msg": "x"}', "score_not_finite", "score"),
+            ('{"correct": true, "score": "1", "msg": "x"}', "score_not_a_number", "score"),
+            ('{"correct": true, "score": null, "msg": "x"}', "score_not_a_number", "score"),
+            ('{"correct": "perhaps", "score": 1, "msg": "x"}', "correct_invalid", "correct"),
+            ('{"score": 1, "msg": "x"}', "field_missing", "correct"),
+            ('{"correct": true, "score": 1, "msg": ["x"]}', "msg_invalid", "msg"),
+            ("\x00", "not_json", "xqueue_body"),
         ],
     )
-    def test_invalid_reply_is_stored_as_rejected_and_delivered_again(self, grader, pulled, body):
+    def test_invalid_reply_is_stored_as_rejected_and_delivered_again(
+        self, grader, pulled, body, code, field
+    ):
         """C92, C97: the reply is kept for operators; the submission is offered again later."""
         before = timezone.now()
         assert grader.put(pulled.header, body) == BAD_FORMAT
         reply = ReceivedReply.objects.get()
         assert reply.status == ReceivedReply.Status.REJECTED
         assert reply.next_attempt_at is None
-        assert reply.last_error
+        assert reply.last_error.startswith(f"{field}: ")
+        assert reply.codes == [{"code": code, "field": field, "data": {}}]
         assert reply.source == "put_result"
         row = Submission.objects.get()
         assert row.status == Status.LEASED
