@@ -19,6 +19,7 @@ from xqueue_bridge.course_structure.course import ShowCorrectness
 from xqueue_bridge.course_structure.json_format import read_json, write_json
 from xqueue_bridge.course_structure.olx.author_values import date_from
 from xqueue_bridge.course_structure.olx.reader import read_olx
+from xqueue_bridge.course_structure.validation import EARLIEST, LATEST
 from xqueue_bridge.exceptions import InvalidCourse
 
 VERTICAL = "<vertical>{}</vertical>"
@@ -414,6 +415,9 @@ YEAR = datetime.now(UTC).year
         ("March 20 17:00", datetime(YEAR, 3, 20, 17, tzinfo=UTC)),
         ("12 Oct 2012 23:00 +0200", datetime(2012, 10, 12, 21, tzinfo=UTC)),
         ('"2012-10-12T23:00:00Z"', datetime(2012, 10, 12, 23, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", LATEST),
+        ("31 Dec 9999 23:59 UTC", LATEST),
+        ("0001-01-01T00:00:00Z", EARLIEST),
         ("in May", None),
         ("17:00", None),
         ("1" * 5000, None),

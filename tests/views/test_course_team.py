@@ -149,6 +149,17 @@ def test_invalid_filter_is_an_error_at_its_field(team, field):
     assert team.get(CSV, {field: "nonsense"}).status_code == 422
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "Pacific/Honolulu"])
+@pytest.mark.parametrize("path", [LIST, REGRADES])
+def test_days_at_the_ends_of_the_calendar(team, path, zone):
+    """In no time zone a day is a server error."""
+    with timezone.override(zone):
+        for since in ("0001-01-01", "9999-12-31"):
+            assert team.get(path, {"since": since}).status_code == 422
+            assert team.post(NEW, {"scope": "failed", "since": since}).status_code == 422
+        assert team.get(path, {"since": "0001-01-02", "until": "9999-12-30"}).status_code == 200
+
+
 @pytest.mark.parametrize("sort", [each.name for each in COLUMNS if each.field])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_pages_contain_each_row_once(team, monkeypatch, sort, order):

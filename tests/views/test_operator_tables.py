@@ -157,6 +157,13 @@ def test_unknown_values_of_the_query_are_ignored(client, root, path) -> None:
             assert client.get(path, {**context_of(path), **sort, **given}).status_code == 200
 
 
+def test_cursor_whose_time_is_none_in_utc_is_ignored(client, root) -> None:
+    operations.record("pause", root.pk, queue_name="python")
+    for time in ("0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"):
+        given = {"sort": "finished", "after": f"5.{time}"}
+        assert len(keys_of(client.get(f"{BASE}/actions/", given).content.decode())) == 1
+
+
 @pytest.mark.parametrize("path", [path for path in TABLES if not path.endswith("history/")])
 def test_invalid_filter_is_answered_with_its_error(client, root, path) -> None:
     name = "code" if path.endswith("codes/") else "grader" if "graders" in path else "queue"

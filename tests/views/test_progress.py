@@ -14,6 +14,7 @@ from tests.course_grades import courses, factories
 from tests.course_grades.courses import COURSE_KEY, block, key, subsection
 from xqueue_bridge import models
 from xqueue_bridge.course_grades import api
+from xqueue_bridge.course_structure.validation import EARLIEST, LATEST
 from xqueue_bridge.data import Dispatch, NewSubmission, Target
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import queue
@@ -143,6 +144,14 @@ def test_results_are_hidden_before_the_due_date(client, db) -> None:
     factories.score(user, key("problem", "p1"), 4, 4)
     factories.recalculate_pending(user)
     assert "Results are not shown before the due date." in read_page(client, user)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "Pacific/Honolulu"])
+@pytest.mark.parametrize("due", [EARLIEST, LATEST])
+def test_each_due_date_is_shown_in_each_time_zone(client, db, due, zone) -> None:
+    factories.publish(courses.course(subsection("homework", block("p1", 4), due=due)))
+    with timezone.override(zone):
+        assert ", due " in read_page(client, factories.make_learner())
 
 
 def test_answers_without_a_grade_are_listed_with_their_position(client, learner, staff) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from opaque_keys import InvalidKeyError
@@ -17,6 +17,9 @@ from xqueue_bridge.lms.keys import with_run
 
 MAX_TEXT = 255  # the length of a database column for a key or a name
 MAX_NUMBER = 1_000_000
+#: A day from the ends of the calendar, so that pages can show each time in any time zone.
+EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
 T = TypeVar("T")
 
@@ -113,12 +116,16 @@ def number_from(value: object, where: str, limit: float = MAX_NUMBER) -> float:
 
 
 def time_from(text: str, where: str) -> datetime:
-    """Return the time in UTC; a time without zone is UTC. Raises InvalidCourse."""
+    """Return the time in UTC, from EARLIEST to LATEST; a time without zone is UTC.
+
+    Raises InvalidCourse.
+    """
     try:
         time = datetime.fromisoformat(text.strip())
-        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+        time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidCourse(where, "must be a time such as 2026-12-31T23:59:00Z") from None
+    return min(max(time, EARLIEST), LATEST)
 
 
 def course_key_from(value: object, where: str) -> CourseKey:

@@ -1,4 +1,4 @@
-"""Form fields of opaque keys, whose value is None if they are empty, and a form of days."""
+"""Form fields of opaque keys and days, whose value is None if they are empty; a form of days."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import date, datetime, time
 from typing import TypeVar
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -40,13 +41,18 @@ class UsageKeyField(forms.CharField):
             raise forms.ValidationError(_("This is not a usage key.")) from None
 
 
+class DayField(forms.DateField):
+    """A day whose beginning and end have a time in UTC, in whatever time zone it is."""
+
+    widget = forms.DateInput({"type": "date"})
+    default_validators = [MinValueValidator(date(1, 1, 2)), MaxValueValidator(date(9999, 12, 30))]
+
+
 class DayRangeForm(forms.Form):
     """A search form with the first and the last day of what is searched; both may be empty."""
 
-    since = forms.DateField(
-        label=_("From"), required=False, widget=forms.DateInput({"type": "date"})
-    )
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}))
+    since = DayField(label=_("From"), required=False)
+    until = DayField(label=_("To"), required=False)
 
     def in_range(self, rows: QuerySet[M], field: str) -> QuerySet[M]:
         """Return the rows whose time in ``field`` is in the days of the valid form."""

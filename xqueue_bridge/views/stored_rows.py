@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from math import isfinite
 from operator import attrgetter
 from typing import Any
@@ -15,6 +16,7 @@ from xqueue_bridge.protocol.fields import is_valid_text
 
 #: By another column than the primary key the newest so many rows are sorted.
 MAX_SORTED = 10_000
+_NO_VALUE = (ValidationError, ValueError, OverflowError, InvalidKeyError)
 
 
 def newest(rows: QuerySet[Any], number: int) -> tuple[QuerySet[Any], bool]:
@@ -73,7 +75,7 @@ def _after(rows: QuerySet[Any], field: str, descending: bool, cursor: str) -> Qu
         return rows.filter(same if descending else same | Q(**{f"{field}__isnull": False}))
     try:
         value = _parsed(column, text)
-    except (ValidationError, ValueError, InvalidKeyError):
+    except _NO_VALUE:
         return rows
     found = Q(beyond, **{field: value}) | Q(**{f"{field}__{'lt' if descending else 'gt'}": value})
     if is_nullable and descending:
@@ -82,9 +84,9 @@ def _after(rows: QuerySet[Any], field: str, descending: bool, cursor: str) -> Qu
 
 
 def _parsed(column: Field[Any, Any] | None, text: str) -> Any:
-    """Return a cursor's value; raise ValueError or ValidationError if the column has none such."""
+    """Return a cursor's value; raise one of ``_NO_VALUE`` if the column has none such."""
     value: Any = text if column is None else column.to_python(text)
     is_number = isinstance(value, int | float)
     if value is None or (is_number and not (isfinite(value) and abs(value) < 10**18)):
         raise ValueError(text)
-    return value
+    return value.astimezone(UTC) if isinstance(value, datetime) else value

@@ -32,8 +32,8 @@ def date_from(text: str, where: str) -> datetime:
     try:
         found, other = (parser.parse(text, default=default) for default in defaults)
         is_complete = found == other
-        time = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError, TypeError):
+        time = time_from(found.isoformat(), where)
+    except (ValueError, OverflowError, TypeError, InvalidCourse):
         raise error from None
     if not is_complete:
         raise error

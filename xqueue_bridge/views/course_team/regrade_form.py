@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.regrading import api as regrading
-from xqueue_bridge.views.form_fields import UsageKeyField
+from xqueue_bridge.views.form_fields import DayField, UsageKeyField
 
 Scope = regrading.Regrade.Scope
 #: The field that each scope needs.
@@ -27,9 +27,7 @@ class RegradeForm(forms.Form):
         label=_("Problem"), required=False, max_length=255, help_text=_("its usage key")
     )
     queue = forms.CharField(label=_("Queue"), required=False, max_length=128)
-    since = forms.DateField(
-        label=_("Sent since"), required=False, widget=forms.DateInput({"type": "date"})
-    )
+    since = DayField(label=_("Sent since"), required=False)
     only_if_higher = forms.BooleanField(
         label=_("Only if higher"),
         required=False,
