@@ -12,6 +12,7 @@ from xblocks_contrib.problem.capa.responsetypes import CodeResponse
 
 from tests.grader_replies.test_feedback import markup
 from tests.learner_state.test_encoding import json_values
+from xqueue_bridge.data import GraderReply
 from xqueue_bridge.exceptions import InvalidReply
 from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK
 from xqueue_bridge.grader_replies.inbox import failure_reply
@@ -132,7 +133,8 @@ def test_extra_members_are_ignored():
 
 def test_msg_alone_is_valid_for_a_trial_run():
     """C117: a reply to a trial run needs msg only."""
-    assert parse_reply('{"msg": "<p>ans = 3</p>"}', graded=False).msg == "<p>ans = 3</p>"
+    reply = parse_reply('{"msg": "<p>ans = 3</p>"}', graded=False)
+    assert reply == GraderReply(correct=False, score=0, msg="<p>ans = 3</p>")
     with pytest.raises(InvalidReply, match="^correct: is missing$"):
         parse_reply('{"msg": "<p>ans = 3</p>"}')
 

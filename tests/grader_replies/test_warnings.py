@@ -57,6 +57,12 @@ def test_result_that_is_kept_as_it_is_has_no_warning(members):
         ({"score": 0}, "correct_without_points", {}),
         ({"massage": "x"}, "member_unknown", {"count": 1, "names": ["massage"]}),
         ({"an answer": "x"}, "member_unknown", {"count": 1, "names": []}),
+        ({"x" * 40: 1, "y" * 41: 1}, "member_unknown", {"count": 2, "names": ["x" * 40]}),
+        (
+            {f"m{n}": n for n in range(10, 21)},
+            "member_unknown",
+            {"count": 11, "names": [f"m{n}" for n in range(10, 20)]},
+        ),
         ({"msg": "a" * 2500}, "feedback_shortened", {"characters": 2500, "kept": 2000}),
         ({"msg": "a\x07b\ud800"}, "characters_removed", {"count": 2}),
         ({"msg": "<script>1</script>ok"}, "markup_removed", {"script": 1}),

@@ -82,7 +82,7 @@ def _correct(value: object) -> bool:
         return False
     if isinstance(value, str) and value.lower() in _WORDS:
         return _WORDS[value.lower()]
-    if isinstance(value, bool | int | float) and value in (0, 1):
+    if value in (0, 1):  # a bool or a number
         return bool(value)
     raise InvalidReply("correct", "must be true or false", Code.CORRECT_INVALID)
 
