@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.submission_queue.factories import new_submission
-from xqueue_bridge.grader import Config
+from tests.worker.test_stop_signals import end_of, fork
+from xqueue_bridge.grader import Config, Submission
+from xqueue_bridge.grader.programs import Limits, run_program
 from xqueue_bridge.submission_queue import api as submission_queue
-from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.models import Submission as SubmissionRow
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRADER = """
@@ -87,14 +90,14 @@ def test_sigterm_ends_after_the_submission_that_is_graded(live_server, tmp_path,
         submission_queue.enqueue(new_submission(queue_key=f"key-{number}"))
     process = started(live_server, secret, tmp_path, seconds=0.5, workers=workers)
     try:
-        assert eventually(lambda: Submission.objects.filter(status="leased").exists())
+        assert eventually(lambda: SubmissionRow.objects.filter(status="leased").exists())
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     finally:
         process.kill()
     # What was begun was finished, and nothing was left half done.
-    assert not Submission.objects.filter(status="leased").exists()
-    assert Submission.objects.filter(status="answered").exists()
+    assert not SubmissionRow.objects.filter(status="leased").exists()
+    assert SubmissionRow.objects.filter(status="answered").exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -153,3 +156,43 @@ def test_worker_whose_pull_is_held_ends_within_five_seconds(monkeypatch, tmp_pat
     child.join(60)
     assert child.exitcode == 0
     assert time.monotonic() - began < 5
+
+
+class OneSubmission:
+    """Stands in for the client: delivers the same submission whenever it is asked."""
+
+    was_held = False
+
+    def __init__(self, *args: object) -> None:
+        pass
+
+    def pull(self, queue_name: str) -> Submission:
+        return Submission('{"submission_id": 7}', "{}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("way", ["second signal", "time"])
+def test_learners_program_ends_with_the_grader(monkeypatch, tmp_path, workers, way):
+    """A program that waits would go on without the grader, and its files would stay."""
+    folder = tmp_path / "pids"
+    folder.mkdir()
+
+    def grade(submission: Submission) -> None:
+        run_program(["sh", "-c", f"touch {folder}/$$; exec sleep 600"], limits=Limits(seconds=600))
+
+    module = sys.modules["xqueue_bridge.grader.run"]
+    monkeypatch.setattr(module, "QueueClient", OneSubmission)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seconds = 0.5 if way == "time" else 60
+    config = Config(**GIVEN, workers=workers, stop_seconds=seconds)
+    pid = fork(lambda: sys.exit(module.run(grade, config)))
+    assert eventually(lambda: len(list(folder.iterdir())) == workers)
+    os.kill(pid, signal.SIGTERM)
+    if way == "second signal":
+        time.sleep(0.5)
+        os.kill(pid, signal.SIGHUP)
+    status, _ = end_of(pid)
+    assert status == (1 if workers == 1 else 0)
+    programs = [Path(f"/proc/{each.name}") for each in folder.iterdir()]
+    assert eventually(lambda: not any(program.exists() for program in programs))
+    assert not list(tmp_path.glob("answer-*"))

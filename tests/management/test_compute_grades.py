@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+import select
+import signal
+import time
 from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.utils import timezone
 
 from tests.course_grades import courses, factories
@@ -15,6 +20,7 @@ from tests.course_grades.conftest import (  # noqa: F401
     committed_course,
 )
 from tests.course_grades.courses import COURSE_KEY
+from tests.worker.test_stop_signals import fork
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
 from xqueue_bridge.learner_state import api as learner_state
@@ -72,6 +78,28 @@ def test_interrupted_command_continues_with_resume(learners, monkeypatch):
     assert grades() == EXPECTED
     assert PersistentCourseGrade.objects.get(user_id=learners[0].pk).computed_at == computed
     assert compute("--resume")[0].startswith("0 grades")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_the_command(learners, monkeypatch, number):
+    """A signal that ends the command leaves no process with a database connection."""
+    reader, writer = os.pipe()
+
+    def compute_for_hours(user_id, course_key, **kwargs):
+        os.write(writer, b".")
+        time.sleep(600)
+
+    monkeypatch.setattr(api, "recalculate_requested", compute_for_hours)
+    connections.close_all()
+    pid = fork(lambda: compute("--workers", "2", "--batch-size", "2"))
+    os.close(writer)
+    assert os.read(reader, 1) + os.read(reader, 1) == b".."
+    os.kill(pid, number)
+    os.waitpid(pid, 0)
+    ready, _, _ = select.select([reader], [], [], 60)
+    assert ready, "a process goes on"
+    assert os.read(reader, 1) == b"", "the last process has closed its end"
+    os.close(reader)
 
 
 def test_sweeper_computes_what_an_interrupted_command_left(learners):

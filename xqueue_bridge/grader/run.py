@@ -1,4 +1,4 @@
-"""Run a grader in one or several processes until SIGTERM or SIGINT."""
+"""Run a grader in one or several processes until SIGTERM, SIGINT or SIGHUP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -25,16 +25,19 @@ ON_ERROR = ("retry", "report")
 RESTART_SECONDS = 2.0
 #: Seconds after SIGTERM after which a pull is ended, which a gateway may hold for longer.
 PULL_SECONDS = 2.0
+#: Seconds in which grade() that is ended may end its program and remove its files.
+END_SECONDS = 1.0
 _TICK = 0.2
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: SIGHUP: the terminal was closed.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """How a grader runs. ValueError names the field that is wrong.
 
-    ``stop_seconds``: after SIGTERM, a process that is still grading is ended after this time; its
-    lease ends by itself, and the submission is delivered again.
+    ``stop_seconds``: after SIGTERM, a process that is still grading is ended after this time, by a
+    SystemExit in ``grade``; its lease ends by itself, and the submission is delivered again.
     """
 
     url: str
@@ -84,9 +87,10 @@ class Config:
 
 
 def run(grade: Grade, config: Config) -> int:
-    """Grade until SIGTERM or SIGINT; return the exit status.
+    """Grade until SIGTERM, SIGINT or SIGHUP; return the exit status.
 
-    With several workers each is a process of its own, started again if it ends by itself.
+    After a second signal SystemExit is raised, also in ``grade``. With several workers each is a
+    process of its own, started again if it ends by itself.
     """
     if config.workers == 1:
         return _work(grade, config)
@@ -106,19 +110,26 @@ def _work(grade: Grade, config: Config, parent_pid: int | None = None) -> int:
 
     def stop(number: int, frame: object) -> None:
         if worker.stop.received:
-            os._exit(1)  # asked a second time: do not wait for grade()
+            end(number, frame)  # asked a second time: do not wait for grade()
         worker.stop.set(number)
         signal.setitimer(signal.ITIMER_REAL, min(PULL_SECONDS, config.stop_seconds))
 
     def end_pull(number: int, frame: object) -> None:
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.signal(signal.SIGALRM, end)
         signal.setitimer(signal.ITIMER_REAL, max(config.stop_seconds - PULL_SECONDS, _TICK))
         if worker.is_pulling:
             raise Stopped
 
+    def end(number: int, frame: object) -> None:
+        # The exception, because the learner's program would go on without this process.
+        for each in _STOP_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.setitimer(signal.ITIMER_REAL, END_SECONDS)
+        raise SystemExit(1)
+
     signal.signal(signal.SIGALRM, end_pull)
-    for number in _STOP_SIGNALS:
-        signal.signal(number, stop)
+    _handle_stop_signals(stop)
     # A signal that came before is delivered now: see _start.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     with suppress(Stopped):
@@ -128,6 +139,12 @@ def _work(grade: Grade, config: Config, parent_pid: int | None = None) -> int:
 
 def _child(grade: Grade, config: Config, parent_pid: int) -> None:
     raise SystemExit(_work(grade, config, parent_pid))
+
+
+def _handle_stop_signals(handler: Callable[[int, object], None]) -> None:
+    for number in _STOP_SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, handler)
 
 
 class _Supervisor:
@@ -140,9 +157,16 @@ class _Supervisor:
         self._fork = multiprocessing.get_context("fork")
 
     def run(self) -> int:
-        for number in _STOP_SIGNALS:
-            signal.signal(number, lambda received, _: self._stop.set(received))
-        children = [self._start() for _ in range(self._config.workers)]
+        children: list[BaseProcess] = []
+
+        def stop(number: int, frame: object) -> None:
+            if self._stop.received:
+                for child in children:
+                    child.terminate()
+            self._stop.set(number)
+
+        _handle_stop_signals(stop)
+        children += [self._start() for _ in range(self._config.workers)]
         while not self._stop.wait(_TICK):
             for index, child in enumerate(children):
                 if child.exitcode is None:
@@ -152,7 +176,7 @@ class _Supervisor:
                     children[index] = self._start()
         for child in children:
             child.terminate()
-        deadline = time.monotonic() + self._config.stop_seconds + 1
+        deadline = time.monotonic() + self._config.stop_seconds + 2 * END_SECONDS
         for child in children:
             child.join(max(0.0, deadline - time.monotonic()))
             if child.exitcode is None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -76,8 +79,21 @@ def _computed(key: CourseKey, batches: Sequence[list[int]], workers: int) -> Ite
         return
     connections.close_all()  # child processes must not share this process's connections
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, mp_context=fork) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=fork, initializer=_end_with, initargs=(os.getpid(),)
+    ) as pool:
         yield from pool.map(work, batches)
+
+
+def _end_with(parent_pid: int) -> None:
+    """End this process when its parent has ended: a signal that ends the parent leaves the pool."""
+
+    def watch() -> None:
+        while os.getppid() == parent_pid:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _compute(key: CourseKey, learners: Sequence[int]) -> int:
