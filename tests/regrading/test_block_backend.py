@@ -9,6 +9,8 @@ import pytest
 from tests.grader_replies import real_block
 from tests.grader_replies.factories import COURSE, make_learner
 from tests.regrading.factories import grade, grade_all_again, outcomes
+from xqueue_bridge.grader_replies import api as grader_replies
+from xqueue_bridge.grader_replies.locks import block_lock
 from xqueue_bridge.learner_state import student_module
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.submission_queue import queue
@@ -79,6 +81,20 @@ def test_block_that_waits_for_a_newer_answer_is_not_changed():
     grade(held.submission_id, 3, "regrade")
     assert json.dumps(state_of(user_id, "ten")) == before
     assert outcomes(job) == {user_id: "skipped"}
+
+
+def test_result_is_not_applied_while_another_process_has_the_block():
+    user_id = make_learner()
+    (sent,) = real_block.submit_answers(user_id, "one")
+    grade(sent.pk, 0, "old")
+    job = regrade()
+    regrading.release_due()
+    held = queue.pull("python", None)
+    with block_lock(user_id, sent.usage_key):
+        grade(held.submission_id, 1, "new")
+        assert outcomes(job) == {user_id: "open"}
+    grader_replies.apply_due()
+    assert outcomes(job) == {user_id: "up"}
 
 
 def test_lower_result_is_not_saved_if_only_higher_ones_count():

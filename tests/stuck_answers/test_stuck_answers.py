@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from tests.grader_replies import real_block
@@ -40,6 +40,7 @@ from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module, waiting
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
+from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.stuck_answers import api as stuck_answers
 from xqueue_bridge.stuck_answers import find as find_module
@@ -250,6 +251,22 @@ def test_regrade_whose_original_is_gone_still_waits():
     assert repaired.outcome == Outcome.NOT_REPAIRED
     assert "is not stored" in repaired.reason
     assert points_of(user_id) == 1
+
+
+def delete_state(user_id: int) -> None:
+    StudentModule.objects.filter(student_id=user_id).delete()
+
+
+@pytest.mark.parametrize("change", [delete_state, submit])
+def test_state_that_no_longer_waits_for_the_regrade_is_left_as_it_is(change):
+    """Between the search and its repair the state was deleted, or the learner answered again."""
+    user_id = regrade_ended()
+    (answer,) = find()
+    change(user_id)
+    before = student_module.read_state(user_id, PROBLEM, COURSE)
+    with transaction.atomic():
+        assert not grader_replies.wait_for_other(answer.target, answer.queue_key, "original")
+    assert student_module.read_state(user_id, PROBLEM, COURSE) == before
 
 
 # -- reply backend "block", and the LMS's own table

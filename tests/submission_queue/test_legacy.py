@@ -90,6 +90,19 @@ def test_awaited_reply_is_accepted_after_20_unknown_keys(learner_id):
     assert points(learner_id) == 1
 
 
+def test_same_key_of_another_learner_or_block_is_another_submission(learner_id):
+    """Each reply is stored and applied at the block to whose callback URL it was posted."""
+    other_id = get_user_model().objects.create_user("other").pk
+    for user_id, usage_key in (
+        (learner_id, PROBLEM),
+        (other_id, PROBLEM),
+        (other_id, OTHER_PROBLEM),
+    ):
+        wait_for(user_id, "live", usage_key)
+        assert receive(user_id, usage_key=usage_key).text == "stored"
+        assert learner_state.read_score(user_id, usage_key, COURSE).earned == 1
+
+
 @pytest.mark.parametrize(
     ("bound", "value"),
     [
@@ -256,6 +269,15 @@ class TestPurge:
         assert not Submission.objects.filter(queue_key="older").exists()
         assert legacy.purge_unmatched() == 1
         assert Submission.objects.get().queue_key == "recent"
+
+    @pytest.mark.parametrize("status", [Status.SUPERSEDED, Status.RETIRED])
+    def test_old_submission_that_is_not_unmatched_stays(self, learner_id, status):
+        receive(learner_id, "old")
+        old = timezone.now() - timedelta(hours=2)
+        Submission.objects.update(status=status, finished_at=old)
+        ReceivedReply.objects.update(status="stale", next_attempt_at=None)
+        assert legacy.purge_unmatched() == 0
+        assert Submission.objects.get().status == status
 
     def test_unmatched_submission_with_a_pending_reply_stays(self, learner_id):
         """C115: a reply backend may fail for hours."""

@@ -205,7 +205,9 @@ class TestMaximumOfPendingAnswers:
         assert SubmissionContent.objects.count() == Submission.objects.count() == 2
 
     def test_other_learners_and_problems_are_not_limited(self, pending):
+        """The usage key of an older course names no run: it is the same in each of them."""
         send("other learner", user_id=8)
+        send("other run", course=OTHER_COURSE)
         send("other problem", usage_key=OTHER_PROBLEM)
 
     @pytest.mark.parametrize(
