@@ -14,6 +14,7 @@ from tests.grader_replies.factories import make_learner
 from tests.regrading.factories import grade, grade_all_again, graded, outcomes, start, submit
 from tests.submission_queue.factories import COURSE, OTHER_PROBLEM, PROBLEM
 from xqueue_bridge.exceptions import InvalidField
+from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module
 from xqueue_bridge.regrading import api as regrading
 from xqueue_bridge.regrading import backend, items, jobs, release, selection
@@ -158,6 +159,21 @@ class TestReasons:
         grade(submit(user_id, "newer"), 0)
         grade(held.submission_id, 1)
         assert item_of(user_id).reason == items.NEWER_ANSWER
+
+    def test_reply_backend_that_cannot_replace_a_grade(self, settings):
+        """It was changed after the regrade had begun."""
+        user_id, _ = graded("ada", 1)
+        start()
+        regrading.release_due()
+        held = queue.pull("python", None)
+        settings.XQUEUE_BRIDGE = {"REPLY_BACKEND": "callback"}
+        grade(held.submission_id, 0)
+        reply = ReceivedReply.objects.latest("pk")
+        assert (reply.status, reply.last_error) == (
+            "pending",
+            "REPLY_BACKEND cannot replace a grade.",
+        )
+        assert item_of(user_id).status == "open"
 
     def test_newer_answer_before_the_release(self):
         user_id, _ = graded("ada", 1)

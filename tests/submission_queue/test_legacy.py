@@ -63,11 +63,15 @@ def test_made_up_queue_names_are_no_queues(learner_id):
     assert queue_stats() == []
 
 
-def test_empty_queue_name_of_a_taken_reply_is_no_queue(learner_id):
+@pytest.mark.parametrize(("name", "queues"), [("", []), ("python", ["python"])])
+def test_taken_reply_counts_in_its_queue_and_an_empty_name_is_no_queue(learner_id, name, queues):
     wait_for(learner_id, "live")
-    assert receive(learner_id).status == 200
-    assert Submission.objects.get().queue_name == ""
-    assert queue_stats() == []
+    header = json.dumps({"lms_key": "live", "queue_name": name})
+    target = Target(learner_id, COURSE, PROBLEM, Dispatch.SCORE_UPDATE)
+    assert legacy.receive(target, parse_callback_header(header), GOOD_REPLY).status == 200
+    row = Submission.objects.get()
+    assert (row.queue_name, row.content.header) == (name, header)
+    assert [each.queue_name for each in queue_stats()] == queues
 
 
 def statuses(learner_id, number, **kwargs):

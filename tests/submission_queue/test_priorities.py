@@ -78,6 +78,7 @@ def test_course_with_a_higher_priority_is_pulled_first_and_a_lower_one_last():
         ([("python", None, 1), ("", COURSE, 2)], 2),
         ([("python", None, 1), ("", COURSE, 2), ("python", COURSE, -2)], -2),
         ([("python", COURSE, 1), ("python", COURSE, None), ("", COURSE, -1)], -1),
+        ([("python", COURSE, 1), ("java", COURSE, None), ("python", OTHER_COURSE, None)], 1),
     ],
 )
 def test_priority_of_course_and_queue_counts_before_the_courses_and_this_before_the_queues(

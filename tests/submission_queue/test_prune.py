@@ -275,6 +275,21 @@ class TestArchive:
         assert not ArchivedSubmission.objects.exists()
         assert stored_files() == []
 
+    def test_row_whose_file_cannot_be_deleted_is_emptied_once_and_deleted_by_the_next_run(
+        self, monkeypatch
+    ):
+        finished(with_file=True)
+        pruned(archive=True)
+        with monkeypatch.context() as broken:
+            broken.setattr(files, "_delete", lambda storage, name: False)
+            done = sum(prune_archive(a_year_ago()), Counter())
+            assert done == Counter({"submissions": 1, "files left": 1})
+            assert prune.archived_to_prune(a_year_ago()) == Counter()
+        row = ArchivedSubmission.objects.get()
+        assert (row.header, row.body, row.replies) == ("", "", [])
+        assert sum(prune_archive(a_year_ago()), Counter()) == Counter(files=1)
+        assert not ArchivedSubmission.objects.exists()
+
     def test_archived_reply_of_a_retired_learner_loses_its_texts_only(self):
         finished()
         pruned(archive=True)
