@@ -192,6 +192,7 @@ def test_invalid_reply_is_stored_with_another_reply_backend(learner_id, settings
         "callback",
         ReceivedReply.Source.SYSTEM,
     ]
+    assert ReceivedReply.objects.get(source="callback").last_error == "correct: is missing"
 
 
 def test_further_replies_to_one_submission_are_bounded(learner_id, monkeypatch):
@@ -211,7 +212,9 @@ def test_awaited_reply_is_accepted_over_the_bound_on_replies(learner_id, monkeyp
     wait_for(learner_id, "live")
     assert receive(learner_id, body=reply_of(0)).status == 200
     overwrite_state("live")
-    assert receive(learner_id, body=reply_of(1)).status == 200
+    assert receive(learner_id, body=reply_of(1)).text == "stored"
+    assert points(learner_id) == 1
+    assert Submission.objects.count() == 1
 
 
 def test_repeated_reply_is_applied_if_the_state_waits_again(learner_id):
@@ -220,7 +223,7 @@ def test_repeated_reply_is_applied_if_the_state_waits_again(learner_id):
     receive(learner_id)
     ReceivedReply.objects.update(status="dead", next_attempt_at=None)
     overwrite_state("live")
-    assert receive(learner_id).text == "this reply was received before"
+    assert receive(learner_id) == legacy.Receipt(200, "this reply was received before")
     assert points(learner_id) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from tests.grader_replies.factories import received_signals
@@ -109,6 +110,13 @@ def test_invalid_replies_to_one_submission_count_once(settings):
     for _ in range(4):
         grader.put(grader.pull().header, "{}")
     assert GraderPause.objects.get().invalid_replies == 1
+
+
+def test_reason_of_a_pause_is_shortened_to_its_column():
+    grader_id = Grader.objects.create(name="watcher").pk
+    with transaction.atomic():
+        pauses.count_invalid_reply(grader_id, "python", 1, "x" * 256)
+    assert GraderPause.objects.get().last_error == "x" * 255
 
 
 def test_without_the_setting_no_grader_is_paused(settings):

@@ -99,6 +99,12 @@ class TestAccepted:
         assert grader.put(pulled.header, other) == HAS_RESULT
         assert ReceivedReply.objects.get().body == GOOD_REPLY
 
+    def test_grader_of_every_queue_returns_results(self):
+        """C99: "*" is no queue, but a grant of each of them."""
+        grader = make_grader("*")
+        queue.enqueue(new_submission())
+        assert grader.put(grader.pull().header) == OK
+
     def test_result_after_the_lease_is_stored(self, grader, pulled):
         """C75: a late result is accepted if no other grader has pulled."""
         Submission.objects.update(available_at=timezone.now())
@@ -228,8 +234,10 @@ class TestRefused:
         """C85: a pull key is valid for one submission, also for the same grader."""
         queue.enqueue(new_submission(queue_key="key-2"))
         other = grader.pull()
-        header = {"submission_id": other.submission_id, "submission_key": pulled.pullkey}
-        assert grader.put(json.dumps(header)) == WRONG_KEY
+        header = json.dumps(
+            {"submission_id": other.submission_id, "submission_key": pulled.pullkey}
+        )
+        assert grader.put(header) == grader.put(header, "{}") == WRONG_KEY
         assert not ReceivedReply.objects.exists()
 
     def test_result_for_a_submission_that_was_never_pulled_is_refused(self, grader):

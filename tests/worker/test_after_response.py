@@ -26,6 +26,8 @@ def test_inside_it_waits():
         assert done == []
     run_together(jobs)
     assert done == [1]
+    run_after_response(lambda: done.append(2))
+    assert done == [1, 2]
 
 
 def test_failed_job_does_not_stop_the_others(caplog):

@@ -55,6 +55,11 @@ def test_the_setting_leaves_the_jobs_to_the_thread_of_the_request(thread, settin
     assert not named_threads()
 
 
+def test_response_without_jobs_starts_no_thread(thread):
+    enqueue.run_later([])
+    assert not named_threads()
+
+
 def test_jobs_that_come_meanwhile_are_run_together(monkeypatch):
     """C90: the first one at once, the others at the next run."""
     runs: list[int] = []
@@ -121,6 +126,28 @@ def test_without_jobs_the_thread_ends_and_the_next_job_starts_another(thread, mo
         enqueue.run_later([lambda: by.append(threading.current_thread())])
         wait_until(lambda number=number: len(by) == number and not named_threads())
     assert by[0] is not by[1]
+
+
+def test_job_is_run_at_once_by_a_thread_that_waits(thread, monkeypatch):
+    monkeypatch.setattr(background, "INTERVAL", 0)
+    done: list[int] = []
+    for number in (1, 2):
+        enqueue.run_later([lambda number=number: done.append(number)])
+        wait_until(lambda number=number: len(done) == number and thread._changed._waiters)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_that_has_ended_unexpectedly_is_replaced():
+    runs: list[int] = []
+
+    def end(jobs: list[Job]) -> None:
+        runs.append(len(jobs))
+        raise SystemExit
+
+    thread = JobThread(end)
+    for number in (1, 2):
+        assert thread.put([print])
+        wait_until(lambda number=number: len(runs) == number and not named_threads())
 
 
 @pytest.mark.django_db(transaction=True)

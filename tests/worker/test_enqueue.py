@@ -57,7 +57,7 @@ def test_work_of_one_kind_is_done_together_and_that_of_an_item_once(applied, mon
     with defer_jobs() as jobs:
         for reply_id in (7, 8, 7):
             enqueue.enqueue("apply_reply", reply_id)
-    enqueue.run_together([lambda: calls.append("another job"), *jobs])
+    enqueue.run_together([partial(calls.append, "another job"), *jobs])
     assert calls == ["another job", [7, 8], [(1, str(COURSE)), (2, str(COURSE))]]
 
 
@@ -68,6 +68,14 @@ def test_one_task_gets_fifty_items(monkeypatch, settings):
     monkeypatch.setattr(tasks.apply_replies, "apply_async", lambda args, **kw: sent.append(args))
     enqueue.start("apply_reply", list(range(120)))
     assert [len(items) for (items,) in sent] == [50, 50, 20]
+
+
+def test_task_that_takes_one_item_is_sent_for_each(monkeypatch, settings):
+    settings.XQUEUE_BRIDGE = {"TASK_RUNNER": "celery"}
+    sent = []
+    monkeypatch.setattr(tasks.send_grade, "apply_async", lambda args, **kw: sent.append(args))
+    enqueue.start("send_grade", [7, 8])
+    assert sent == [(7,), (8,)]
 
 
 def test_work_without_a_function_is_left_to_the_sweeper_without_a_broker():
@@ -98,12 +106,17 @@ class TestBrokerThatIsDown:
         assert enqueue.broker._retry_at > time.monotonic()
         monkeypatch.setattr(enqueue.broker, "_retry_at", time.monotonic())
 
-    def test_work_is_left_to_the_sweeper(self, broker, applied, caplog):
+    @pytest.mark.parametrize(
+        ("cause", "name"),
+        [(ConnectionRefusedError(), "ConnectionRefusedError"), (None, "OperationalError")],
+    )
+    def test_work_is_left_to_the_sweeper(self, broker, applied, caplog, cause, name):
         """C91: if publishing fails, the work stays for the sweeper, and one line is logged."""
+        broker.cause = cause
         enqueue.start("apply_reply", [7])
         assert applied == []
         assert "broker is down" not in caplog.text
-        assert "(ConnectionRefusedError): work is left to the sweeper" in caplog.text
+        assert f"({name}): work is left to the sweeper" in caplog.text
 
     def test_one_publish_is_tried_after_each_pause(self, broker, monkeypatch, caplog):
         """C91: tasks of all kinds share the pause; one line is logged for the whole outage."""
@@ -173,13 +186,14 @@ class Broker:
         self.accepts = False
         self.attempts = 0
         self.before: Callable[[], object] = lambda: None
+        self.cause: Exception | None = ConnectionRefusedError()
 
     def take(self, args: tuple[object, ...], *, retry: bool, countdown: float = 0) -> None:
         assert not retry
         self.attempts += 1
         self.before()
         if not self.accepts:
-            raise OperationalError("broker is down") from ConnectionRefusedError()
+            raise OperationalError("broker is down") from self.cause
 
 
 @pytest.mark.parametrize(
