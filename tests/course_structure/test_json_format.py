@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,9 +66,28 @@ def test_document_gives_a_course_structure():
     assert found.version == "7"
     (made,) = found.subsections
     assert (made.format, made.graded, made.due) == ("Homework", True, None)
+    named = [found, *found.chapters, made, *made.blocks]
+    assert [each.display_name for each in named] == [""] * 4
     assert [(each.block_type, each.max_score, each.weight) for each in made.blocks] == [
         ("problem", 2.0, None)
     ]
+
+
+def test_absent_members_have_their_defaults():
+    """A subsection is not graded, and a block has the type of its key."""
+    (found,) = course_from(
+        change(
+            "chapters.0.subsections.0",
+            {
+                "key": "block-v1:O+C+R+type@sequential+block@s",
+                "format": "",
+                "blocks": [{"key": "block-v1:O+C+R+type@problem+block@p", "type": None}],
+            },
+        )
+    ).subsections
+    assert (found.format, found.graded) == (None, False)
+    assert found.show_correctness is ShowCorrectness.ALWAYS
+    assert [block.block_type for block in found.blocks] == ["problem"]
 
 
 def test_written_course_is_read_as_equal():
@@ -99,6 +119,8 @@ def test_document_without_a_version_gets_that_of_its_content():
     other = course_from(dict(reversed(document(version="").items())))
     assert one.version == other.version == content_version(one)
     assert course_from(document(version=None, display_name="New")).version != one.version
+    edited = course_from(document(version=None, edited_on="2026-12-31T23:59:00Z"))
+    assert edited.version == one.version
 
 
 def test_version_does_not_depend_on_the_order_of_pools():
@@ -158,6 +180,8 @@ def _twice(path: str, **changed):
         (change("chapters.0.key", 7), "chapters[0].key"),
         (change("chapters.0.subsection", []), "chapters[0].subsection"),
         (change("chapters.0.subsections.0.graded", "yes"), "chapters[0].subsections[0].graded"),
+        (change("chapters.0.subsections.0.name", "x"), "chapters[0].subsections[0].name"),
+        (change(f"{BLOCKS}.0.points", 2), "chapters[0].subsections[0].blocks[0].points"),
         (
             change("chapters.0.subsections.0.show_correctness", "later"),
             "chapters[0].subsections[0].show_correctness",
@@ -268,11 +292,15 @@ def test_published_schema_has_the_members_of_the_reader():
 texts = st.text(max_size=12)
 numbers = st.none() | st.floats(0, 1000)
 blocks = st.builds(
-    lambda n, points, weight, graded: block(f"b{n}", points, weight=weight, graded=graded),
+    lambda n, points, weight, graded, **names: replace(
+        block(f"b{n}", points, weight=weight, graded=graded), **names
+    ),
     st.integers(0, 9),
     numbers,
     numbers,
     st.none() | st.booleans(),
+    display_name=texts,
+    block_type=st.sampled_from(["problem", "lti"]),
 )
 subsections = st.builds(
     lambda n, found, name, kind, graded, shown: subsection(

@@ -42,6 +42,7 @@ def element(text: str):
             2.0,
         ),
         ('<problem max_score="7.5"><stringresponse><textline/></stringresponse></problem>', 7.5),
+        ("<openassessment><criterion><option/></criterion></openassessment>", 0.0),
         (
             '<openassessment><rubric><criterion><option points="1"/><option points="3"/>'
             '</criterion><criterion><option points="2"/></criterion><criterion/></rubric>'

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opaque_keys.edx.keys import CourseKey
 
 from demo.course import OLX
 from demo.course import course as demo_course
+from tests import odd_json
 from tests.course_structure import olx_factories
 from xqueue_bridge.course_grades.grading_rules import zero_totals
 from xqueue_bridge.course_structure.course import ShowCorrectness
 from xqueue_bridge.course_structure.json_format import read_json, write_json
 from xqueue_bridge.course_structure.olx.author_values import date_from
 from xqueue_bridge.course_structure.olx.reader import read_olx
-from xqueue_bridge.course_structure.validation import EARLIEST, LATEST
-from xqueue_bridge.exceptions import InvalidCourse
+from xqueue_bridge.course_structure.validation import EARLIEST, LATEST, json_from
+from xqueue_bridge.exceptions import CourseTooLarge, InvalidCourse
 
 VERTICAL = "<vertical>{}</vertical>"
 PROBLEM = '<problem url_name="{}"><stringresponse><textline/></stringresponse></problem>'
@@ -111,11 +114,11 @@ def test_quoted_attribute_is_read_as_json(read):
     found = read(
         course__R='<course end="&quot;2026-07-01T00:00:00Z&quot;" display_name="&quot;A&quot;">'
         '<chapter url_name="one"/></course>',
-        problem__p='<problem weight="&quot;3&quot;"/>',
+        problem__p='<problem weight="&quot;3&quot;" display_name="P"/>',
     )
     assert found.end == datetime(2026, 7, 1, tzinfo=UTC)
     assert found.display_name == "A"
-    assert [each.weight for each in found.blocks.values()] == [3.0]
+    assert [(each.weight, each.display_name) for each in found.blocks.values()] == [(3.0, "P")]
 
 
 def test_subsection_inherits_settings_of_its_chapter(read):
@@ -204,6 +207,7 @@ def test_subsection_in_two_chapters_is_read_once(read):
         ('<itembank url_name="l" max_count="1">{}</itembank>', 1),
         ('<library_content url_name="l" max_count="-1">{}</library_content>', 2),
         ('<library_content url_name="l" max_count="9">{}</library_content>', 2),
+        ('<library_content url_name="l" max_count="9999999">{}</library_content>', 2),
         ('<randomize url_name="l">{}</randomize>', 1),
         ('<conditional url_name="l">{}</conditional>', 2),
     ],
@@ -212,6 +216,7 @@ def test_pool_counts_the_number_of_blocks_that_it_draws(read, pool, possible):
     """SG52: the maximum is the same for each learner before the first attempt."""
     found = read(vertical__v=VERTICAL.format(pool.format(TWO)))
     assert names(found.blocks.values()) == ["a", "b"]
+    assert read_json(write_json(found)) == found
     assert zero_totals(found.subsections[0])[1].possible == possible
 
 
@@ -352,6 +357,15 @@ OTHER = '<sequential url_name="other" graded="true"><problem url_name="q" weight
             "must be a whole number",
         ),
         (
+            {
+                "problem__p": "<problem><coderesponse>"
+                + '<textbox points="999999"/>' * 2
+                + "</coderesponse></problem>"
+            },
+            "problem/p.xml, line 1, problem 'p'",
+            "must be a number from 0 to 1,000,000",
+        ),
+        (
             {"sequential__s": f'<sequential url_name="s" format="{"f" * 256}"/>'},
             "sequential/s.xml, line 1, sequential 's', attribute 'format'",
             "is longer than 255",
@@ -380,6 +394,52 @@ def test_invalid_element_is_reported_and_the_others_are_read(tmp_path, changed, 
     assert reported[0].reason.startswith(reason)
     last = course.chapters[-1].subsections[0]
     assert (last.usage_key.block_id, len(last.blocks), last.graded) == ("other", 1, True)
+
+
+def test_settings_that_cannot_be_read_have_their_defaults(read):
+    """Kind 11: correctness is shown, the subsection is not graded, and a pool gives one block."""
+    pool = f'<library_content url_name="l" max_count="few">{TWO}</library_content>'
+    (found,) = read(
+        sequential__s='<sequential show_correctness="later" graded="$x" due="$x">'
+        f"{VERTICAL.format(pool)}</sequential>"
+    ).subsections
+    assert (found.show_correctness, found.graded, found.due) == (
+        ShowCorrectness.ALWAYS,
+        False,
+        None,
+    )
+    assert list(found.selection_counts.values()) == [1]
+
+
+def test_link_to_itself_is_reported_and_the_other_files_are_read(tmp_path):
+    root = olx_factories.folder(tmp_path, olx_factories.FILES)
+    (root / "problem/p.xml").unlink()
+    (root / "problem/p.xml").symlink_to("p.xml")
+    reported = []
+    (found,) = read_olx(root, report=reported.append).subsections
+    assert found.blocks == ()
+    assert len(reported) == 1
+
+
+def test_subsection_in_two_chapters_has_the_settings_of_the_first(read):
+    found = read(
+        course__R="<course>"
+        '<chapter url_name="c" format="Exam"><sequential url_name="s"/></chapter>'
+        '<chapter url_name="d" format="Lab"><sequential url_name="s"/></chapter></course>',
+        sequential__s=f"<sequential>{VERTICAL.format(TWO)}</sequential>",
+    )
+    assert [each.format for each in found.subsections] == ["Exam"]
+    assert [chapter.subsections for chapter in found.chapters] == [found.subsections] * 2
+
+
+def test_other_element_of_the_course_is_not_reported(tmp_path):
+    made = olx_factories.files(
+        course__R='<course><textbook title="T"/><chapter url_name="one"/></course>',
+        vertical__v='<vertical><problem url_name="p"/><split_test><html/></split_test></vertical>',
+    )
+    reported = []
+    assert read_olx(olx_factories.folder(tmp_path, made), report=reported.append).blocks
+    assert reported == []
 
 
 def test_error_without_a_report_function_is_logged(read, caplog):
@@ -423,6 +483,8 @@ YEAR = datetime.now(UTC).year
         ("1" * 5000, None),
         ("9999-99-99", None),
         ("99999999999999999999 May", None),
+        ("March", None),
+        ("20th", None),
     ],
 )
 def test_date_is_read_as_by_the_platform(read, due, expected):
@@ -488,3 +550,80 @@ def test_units_that_multiply_are_refused(tmp_path):
         made[f"vertical/v{number}.xml"] = VERTICAL.format(following)
     with pytest.raises(InvalidCourse, match="is one too many"):
         read_olx(olx_factories.folder(tmp_path, made))
+
+
+#: Values of attributes, in the course's XML or in its policy.json.
+odd_values = st.sampled_from(
+    ["", " ", "true", "null", "NaN", "-1", "0.5", "1e999", "9" * 400, "9" * 5000, "$points", "1_0"]
+    + ["½", "٣", "March 20 17:00", "2026-05-20", "Homework", "a b", "../p", "week:1", "é" * 300]
+    + ['"2"', '"', '"\\ud800"', '"\\u0000"', '"[" * 600', "s", "v", "p", "one", "R", "always"]
+) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=10)
+attributes = st.dictionaries(
+    st.sampled_from(
+        ["url_name", "url_name", "display_name", "format", "graded", "due", "show_correctness"]
+        + ["weight", "points", "max_score", "max_count", "has_score", "visible_to_staff_only"]
+    ),
+    odd_values,
+    max_size=4,
+)
+tags = st.sampled_from(
+    ["course", "chapter", "sequential", "vertical", "problem", "coderesponse", "textbox", "html"]
+    + ["library_content", "itembank", "randomize", "split_test", "conditional", "wrapper", "lti"]
+    + ["annotationresponse", "openassessment", "criterion", "option", "edx_sga", "unknown"]
+)
+
+
+LAST = (
+    '<chapter url_name="two"><sequential url_name="last"><problem url_name="q"/>'
+    "</sequential></chapter>"
+)
+
+
+def element(tag: str, given: dict[str, str], inner: str) -> str:
+    named = "".join(f" {name}={quoteattr(value)}" for name, value in given.items())
+    return f"<{tag}{named}>{inner}</{tag}>"
+
+
+elements = st.recursive(
+    st.builds(element, tags, attributes, st.just("")),
+    lambda inner: st.builds(element, tags, attributes, st.lists(inner, max_size=4).map("".join)),
+    max_leaves=8,
+)
+content = st.one_of(
+    st.lists(elements, max_size=3).map("".join),
+    st.sampled_from(["<", "&amp;", "&nbsp;", "<!-- -->", "\ufeff"]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.fixed_dictionaries(
+        {
+            f"{tag}__{name}": st.none() | st.builds(element, st.just(tag), attributes, content)
+            for tag, name in (
+                ("chapter", "one"), ("sequential", "s"), ("vertical", "v"), ("problem", "p")
+            )
+        }
+    ),
+    odd_json.texts({f"{tag}/{name}": {"weight": 2, "due": "2026-05-20", "format": "Homework"}
+                    for tag, name in (("chapter", "one"), ("sequential", "s"), ("problem", "p"))}),
+)  # fmt: skip
+def test_course_with_any_content_is_read_and_can_be_published(tmp_path, changed, policy):
+    """Kind 11: an element that cannot be read is reported, and the other ones are read."""
+    for path in tmp_path.rglob("*.xml"):
+        path.unlink()
+    made = olx_factories.files(
+        course__R=f'<course><chapter url_name="one"/>{LAST}</course>',
+        problem__q="<problem/>",
+        **changed,
+    )
+    with suppress(InvalidCourse):
+        if isinstance(json_from(policy, "policy.json"), dict):
+            made["policies/R/policy.json"] = policy
+    try:
+        found = read_olx(olx_factories.folder(tmp_path, made))
+    except CourseTooLarge:
+        return  # its files point at each other
+    assert names(found.subsections)[-1:] == ["last"]
+    assert read_json(write_json(found)) == found
+    assert all(zero_totals(each)[0].possible >= 0 for each in found.subsections)

@@ -13,6 +13,7 @@ from opaque_keys.edx.keys import CourseKey
 from demo.course import OLX
 from tests.course_grades.courses import HOMEWORK
 from tests.course_structure import olx_factories
+from xqueue_bridge.course_structure import load as load_module
 from xqueue_bridge.course_structure.json_format import write_json
 from xqueue_bridge.course_structure.olx.reader import read_olx
 from xqueue_bridge.course_structure.store import StoredStructures
@@ -58,7 +59,7 @@ def test_archive_and_json_document_give_the_version_of_the_folder(folder, tmp_pa
     load(folder)
     archive = olx_factories.archive(tmp_path / "course.tar.gz", olx_factories.FILES)
     document = tmp_path / "course.json"
-    document.write_text(write_json(read_olx(folder)), encoding="utf-8")
+    document.write_text(write_json(read_olx(folder)), encoding="utf-8-sig")
     for path in (archive, document):
         assert load(path)[0].splitlines()[-1].endswith("is already published")
 
@@ -145,6 +146,13 @@ def test_unreadable_file_is_an_error(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CommandError, match=message):
         load(tmp_path / name)
+
+
+def test_document_above_the_limit_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "large.json").write_text("{}")
+    monkeypatch.setattr(load_module, "MAX_BYTES", 1)
+    with pytest.raises(CommandError, match="document: is larger than 1 bytes"):
+        load(tmp_path / "large.json")
 
 
 def test_course_key_option_that_differs_from_the_document_is_an_error(tmp_path, folder):

@@ -35,7 +35,7 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InvalidCourse("document", f"is larger than {MAX_BYTES:,} bytes")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as exc:
         raise InvalidCourse("document", exc.strerror or "cannot be read") from None
     except UnicodeDecodeError:

@@ -175,9 +175,6 @@ class _Bounded(io.RawIOBase):
         self.unpacked = unpacked
         self.left = MAX_ARCHIVE_BYTES
 
-    def readable(self) -> bool:
-        return True
-
     def read(self, size: int = -1) -> bytes:
         data = self.unpacked.read(size)
         self.left -= len(data)

@@ -77,7 +77,7 @@ def points_of(block: Element) -> float | None:
     if "max_score" in block.attributes:
         return number_of(block, "max_score")
     count = COUNTED_BY.get(block.tag)
-    return count(block) if count else None
+    return number_from(count(block), block.location()) if count else None
 
 
 def number_of(element: Element, attribute: str) -> float | None:

@@ -28,7 +28,7 @@ from xqueue_bridge.course_structure.olx.max_scores import may_be_scored, number_
 from xqueue_bridge.course_structure.olx.tree import CONTAINERS, OlxTree, Report
 from xqueue_bridge.course_structure.olx.xml import Element, unquoted
 from xqueue_bridge.course_structure.policy import parse_policy
-from xqueue_bridge.course_structure.validation import MAX_TEXT
+from xqueue_bridge.course_structure.validation import MAX_NUMBER, MAX_TEXT
 from xqueue_bridge.exceptions import CourseTooLarge, InvalidCourse
 
 #: Attributes that all descendants inherit until one of them overrides the value.
@@ -226,7 +226,7 @@ def _selection_count(container: Element) -> int | None:
         count = int(text)
     except ValueError:
         raise container.error("must be a whole number", "max_count") from None
-    return None if count < 0 else count
+    return None if count < 0 else min(count, MAX_NUMBER)
 
 
 def _inherited(element: Element, above: Inherited) -> Inherited:
