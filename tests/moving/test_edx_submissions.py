@@ -108,6 +108,24 @@ def test_files_are_copied(db, settings, tmp_path):
     assert (stored.name, stored.size) == ("a.py", 8)
 
 
+@pytest.mark.parametrize("fault", ["gone", "too large", "too many"])
+def test_row_with_files_that_cannot_be_read_stays(db, settings, tmp_path, fault, caplog):
+    """C131: the other rows are imported; the log has the reason, and no path."""
+    settings.MEDIA_ROOT = str(tmp_path)
+    settings.XQUEUE_BRIDGE = {"MAX_FILES": 1, "MAX_FILE_BYTES": 4 if fault == "too large" else 8}
+    row, _ = make_row(7), make_row(8)
+    for _ in range(2 if fault == "too many" else 1):
+        file = SubmissionFile.objects.create(
+            external_grader=row, file=ContentFile(b"print(1)", "x"), original_filename="a.py"
+        )
+    if fault == "gone":
+        file.file.storage.delete(file.file.name)
+    assert edx_submissions.import_rows() == Counter(imported=1, refused=1)
+    assert Submission.objects.get().user_id == 8
+    assert f"Row {row.pk} of edx-submissions is not imported: its files" in caplog.text
+    assert str(tmp_path) not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("fields", "imported"),
     [

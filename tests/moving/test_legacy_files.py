@@ -74,6 +74,7 @@ def test_long_map_of_its_links():
         ('{"a.py": "file:///etc/passwd"}', "no http links"),
         ("[1]", "not a JSON object"),
         ("{", "cannot be read: JSONDecodeError"),
+        ("[" * 100_000, "cannot be read: RecursionError"),
         (json.dumps({"a.py": LINK}), "cannot be read: HTTPError"),
         (json.dumps(dict.fromkeys("abcdefghijklmnopqrstuvwxyz", LINK)), "MAX_FILES"),
     ],
@@ -87,9 +88,19 @@ def test_files_that_cannot_be_read(urls, words):
     assert "example.com" not in str(refusal.value)
 
 
-def test_missing_file(storage):
-    with pytest.raises(NotImportable, match="FileNotFoundError"):
-        read(row(s3_keys='{"a.py": "0123"}'), "legacy")
+@pytest.mark.parametrize(
+    ("address", "words"), [("0123", "FileNotFoundError"), ("../../0123", "SuspiciousFileOperation")]
+)
+def test_missing_file(storage, address, words):
+    with pytest.raises(NotImportable, match=words):
+        read(row(s3_keys=json.dumps({"a.py": address})), "legacy")
+
+
+@pytest.mark.parametrize("maps", ['{"keys": ["0123"]}', '{"keys": null}', "{}"])
+def test_long_map_that_is_no_map(storage, maps):
+    storage.save("python/map", ContentFile(maps.encode()))
+    with pytest.raises(NotImportable, match="cannot be read"):
+        read(row(s3_keys=json.dumps({"KEY_FOR_EXTERNAL_DICTS": "map"})), "legacy")
 
 
 def test_file_that_is_too_large(storage, settings):

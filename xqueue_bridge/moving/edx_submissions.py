@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -122,7 +122,7 @@ def _read(row: Any) -> NewSubmission:
         queue_key=row.queue_key,
         header=make_xheader(url, row.queue_key, row.queue_name),
         body=json.dumps(body),
-        files=tuple(_files(row)),
+        files=_files(row),
     )
 
 
@@ -137,8 +137,16 @@ def _target(item: Any) -> Target:
     return Target(user_id, course_key, usage_key, Dispatch.SCORE_UPDATE)
 
 
-def _files(row: Any) -> Iterator[UploadedFile]:
-    for stored in row.files.order_by("pk"):
-        with stored.file.open("rb") as content:
-            content.name = stored.original_filename
-            yield from read_files([content])
+def _files(row: Any) -> tuple[UploadedFile, ...]:
+    contents = []
+    with ExitStack() as opened:
+        try:
+            for stored in row.files.order_by("pk"):
+                content = opened.enter_context(stored.file.open("rb"))
+                content.name = stored.original_filename
+                contents.append(content)
+            return read_files(contents)
+        except InvalidField as exc:
+            raise NotImportable(f"its files: {exc.reason}") from None
+        except (OSError, ValueError) as exc:  # the message has a path
+            raise NotImportable(f"its files cannot be read: {type(exc).__name__}") from None

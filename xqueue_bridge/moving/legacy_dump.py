@@ -23,11 +23,11 @@ class LegacyDump:
 
     def __init__(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
             rows = [_row(entry) for entry in _entries(text) if entry["model"] == _MODEL]
         except OSError as exc:
             raise InvalidField("dump", f"cannot be read: {exc.strerror}") from None
-        except (ValueError, TypeError, KeyError, ValidationError):
+        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError, ValidationError):
             # The error's text may repeat an answer.
             raise InvalidField("dump", f"is not what dumpdata {_MODEL} writes") from None
         self._rows = {row.pk: row for row in sorted(rows, key=lambda r: (r.arrival_time, r.pk))}

@@ -9,6 +9,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 import requests
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import storages
 
 from xqueue_bridge.conf import options
@@ -23,6 +24,16 @@ from xqueue_bridge.xqueue_service.transports.base import read_files
 _CHUNK = 65_536
 #: The server stores maps that are too long for their columns as a file, named under these keys.
 _ALL_URLS, _ALL_KEYS = "URL_FOR_EXTERNAL_DICTS", "KEY_FOR_EXTERNAL_DICTS"
+#: Exceptions of a row whose maps are no maps, or whose files are gone.
+_UNREADABLE = (
+    *HTTP_ERRORS,
+    AttributeError,
+    KeyError,
+    OSError,
+    RecursionError,
+    SuspiciousOperation,
+    TypeError,
+)
 #: Largest file with such maps.
 _MOST_MAP_BYTES = 1_000_000
 
@@ -39,7 +50,7 @@ class LegacyFiles:
             return read_files(list(self._named(row)))
         except InvalidField as exc:
             raise NotImportable(f"its files: {exc.reason}") from None
-        except (OSError, KeyError, *HTTP_ERRORS) as exc:  # the message may hold a signed link
+        except _UNREADABLE as exc:  # the message may hold a signed link
             raise NotImportable(f"its files cannot be read: {type(exc).__name__}") from None
 
     def _named(self, row: LegacyRow) -> Iterator[IO[bytes]]:
