@@ -122,6 +122,7 @@ def test_storage_that_cannot_be_written(db, site, monkeypatch):
         ({"body": "<html>", "status": 200}, "cannot be read"),
         ({"body": requests.ConnectionError()}, "cannot be read: ConnectionError"),
         ({"json": ["OK"]}, "cannot be read: AttributeError"),
+        ({"body": "[" * 100_000, "status": 200}, "cannot be read"),
     ],
 )
 def test_address(db, site, answer, words):

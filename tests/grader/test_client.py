@@ -167,6 +167,19 @@ def test_server_that_cannot_be_reached():
         QueueClient("http://127.0.0.1:9", "watcher", "s").pull("python")
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["x", "[]", "{}", '{"return_code": 0}', '{"return_code": Infinity, "content": ""}']
+    + ['{"return_code": null, "content": ""}', "[" * 100_000],
+)
+def test_response_in_an_unknown_form(body):
+    """Whatever a server or a proxy answers, the client raises one of its own exceptions."""
+    with responses.RequestsMock() as mocked:
+        mocked.get("http://queue/xqueue/get_queuelen/", body=body)
+        with pytest.raises(QueueUnavailable, match="in an unknown form"):
+            QueueClient("http://queue/xqueue/", "watcher", "s").queue_length("python")
+
+
 def test_worker_grades_until_it_is_stopped(server, client):
     for _ in range(3):
         server.send(BODY)

@@ -50,6 +50,7 @@ def test_result_without_tests_has_no_table():
     ("values", "named"),
     [
         ({"score": math.nan}, "score is not finite"),
+        ({"score": 10**400}, "score is not finite"),
         ({"score": True}, "score is not a number"),
         ({"score": "1"}, "score is not a number"),
         ({"score": -1}, "score is below 0"),

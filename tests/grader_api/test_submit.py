@@ -13,11 +13,15 @@ from django.db import DatabaseError
 from django.test import Client
 from django.test.client import BOUNDARY, encode_multipart
 from django.utils import timezone
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 
 from demo.course import course
 from demo.runtime import Submitted, load_block, submit
+from tests import odd_json
 from tests.doubles import xqueue_server
-from tests.submission_queue.factories import COURSE, GOOD_REPLY, PROBLEM, GraderClient
+from tests.property_examples import few
+from tests.submission_queue.factories import COURSE, GOOD_REPLY, PROBLEM, GraderClient, make_grader
 from xqueue_bridge.grader_replies.api import apply_due
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
@@ -283,3 +287,24 @@ def test_block_that_submits_over_http_to_this_site_gets_its_score(
     assert (entry["correctness"], entry["queuestate"]) == ("correct", None)
     assert set(ReceivedReply.objects.values_list("status", flat=True)) == {"applied"}
     assert sorted(Submission.objects.values_list("transport", flat=True)) == ["legacy", "submit"]
+
+
+@pytest.fixture
+def everything(db) -> GraderClient:
+    """Return a grader that may pull from each queue."""
+    return make_grader("*")
+
+
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few(40), deadline=None
+)
+@given(header=odd_json.texts(HEADER), body=odd_json.texts(json.loads(BODY)))
+def test_any_header_and_body_are_refused_or_can_be_pulled(lms, everything, header, body):
+    """C49: what is accepted is what a grader gets."""
+    Submission.objects.all().delete()
+    if post(lms, header, xqueue_body=body)["return_code"]:
+        assert not Submission.objects.exists()
+        return
+    pulled = everything.pull(Submission.objects.get().queue_name)
+    assert pulled
+    assert pulled.body == body

@@ -355,6 +355,7 @@ class TestSubmission:
             ({"a": 3, "b": 4}, "points", None),
             ({}, "points", None),
             ({"a": "ten"}, "points", None),
+            ({"a": 10**400}, "points", None),
             ({"a": 10}, "fraction", "1"),
             ({"a": 3, "b": 4}, "fraction", "1"),
         ],

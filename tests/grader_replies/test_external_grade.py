@@ -52,11 +52,13 @@ def test_text_of_the_grade_is_a_result_with_its_points(score, correct, written):
     assert text == json.dumps({"correct": correct, "score": written, "msg": "-"})
 
 
-@pytest.mark.parametrize("anonymous_id", [5, "", None, ["a"]])
-def test_body_without_an_anonymous_id_gives_the_user_id(anonymous_id):
+@pytest.mark.parametrize(
+    "info",
+    [json.dumps({"anonymous_student_id": id_}) for id_ in (5, "", None, ["a"])] + ["[" * 9999],
+)
+def test_body_without_an_anonymous_id_gives_the_user_id(info):
     user_id = make_learner()
     reply = make_reply(make_submission(user_id))
-    info = json.dumps({"anonymous_student_id": anonymous_id})
     content = reply.submission.content
     content.body = json.dumps({"student_info": info})
     content.save()

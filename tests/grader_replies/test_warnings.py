@@ -119,7 +119,9 @@ def test_header_is_bounded():
     assert len(warnings_header(many)) < 4000
 
 
-@pytest.mark.parametrize("text", ["", "x", "[]", "{}", "[1]", "null", '[{"code": "new"}]', "[{}]"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "[]", "{}", "[1]", "null", '[{"code": "new"}]', "[{}]", "[" * 100_000]
+)
 def test_header_that_cannot_be_read_gives_no_warning(text):
     assert read_warnings(text) == []
 

@@ -264,7 +264,7 @@ class TestPoints:
             api.publish_score(ada, COURSE, BLOCK, "many", 1)
         assert score_of(ada) is None
 
-    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 10**400])
     def test_published_points_that_are_not_finite_keep_the_former_score(self, ada, bad):
         """SG46: store no points that are not finite, and keep the former ones."""
         block = ada, COURSE, BLOCK

@@ -59,7 +59,7 @@ def _read(response: requests.Response) -> tuple[str, float]:
     try:
         content = json.loads(response.content)  # takes a byte order mark
         token, seconds = content["access_token"], float(content.get("expires_in", 300))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise GradeSendError("token: unreadable") from None
     is_token = isinstance(token, str) and token.isascii() and token.isprintable()
     if not (token and is_token and seconds > 0):

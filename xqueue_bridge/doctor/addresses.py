@@ -43,7 +43,7 @@ def address() -> Iterator[Finding]:
         ):
             status = response.status_code
             is_ours = status == 200 and json.loads(_beginning(response)).get("content") == "OK"
-    except (*HTTP_ERRORS, AttributeError) as exc:
+    except (*HTTP_ERRORS, AttributeError, RecursionError) as exc:
         text = f"{url} cannot be read: {type(exc).__name__}"
         yield Finding("address", text, _ROOT_ADVICE, True)
         return

@@ -256,7 +256,7 @@ def _envelope(response: requests.Response) -> tuple[int, Any]:
     try:
         envelope = response.json()
         return int(envelope["return_code"]), envelope["content"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise QueueUnavailable("the server answered in an unknown form") from None
 
 

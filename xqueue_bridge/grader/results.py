@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-import math
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,7 +130,7 @@ def _check_points(what: str, score: float, max_score: float) -> None:
     for name, value in (("score", score), ("max_score", max_score)):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{what}: {name} is not a number")
-        if not math.isfinite(value):
+        if not abs(value) <= sys.float_info.max:  # as NaN is not
             raise ValueError(f"{what}: {name} is not finite")
         if value < 0:
             raise ValueError(f"{what}: {name} is below 0")

@@ -52,6 +52,6 @@ def _anonymous_id(body: str, user_id: int) -> str:
     """Return the learner's id in a submission's body, which graders get; else the user id."""
     try:
         found = json.loads(json.loads(body)["student_info"])["anonymous_student_id"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         found = None
     return found if isinstance(found, str) and found else str(user_id)

@@ -8,8 +8,8 @@ in an accepted reply is in its warnings.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
-from math import isfinite
 
 from xqueue_bridge.data import GraderReply
 from xqueue_bridge.exceptions import InvalidReply
@@ -92,11 +92,7 @@ def _score(value: object) -> float:
         return int(value)
     if not isinstance(value, int | float):
         raise InvalidReply("score", "must be a number", Code.SCORE_NOT_A_NUMBER)
-    try:
-        finite = isfinite(value)
-    except OverflowError:
-        finite = False
-    if not finite:
+    if not abs(value) <= sys.float_info.max:  # as NaN is not
         raise InvalidReply("score", "must be a finite number", Code.SCORE_NOT_FINITE)
     return value
 

@@ -8,7 +8,7 @@ compare both.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -229,7 +229,7 @@ def _earned(entry: object) -> float:
 
 def _is_points(value: object) -> bool:
     """Return whether a stored value is a number of points; migrated states contain NaN, too."""
-    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return isinstance(value, int | float) and 0 <= value <= sys.float_info.max
 
 
 def _entries(state: State, field: str) -> Iterator[tuple[str, Entry]]:

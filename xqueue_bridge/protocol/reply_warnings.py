@@ -73,5 +73,5 @@ def read_warnings(text: str) -> list[ReplyWarning]:
             for each in entries
             if each.get("code") in _CODES
         ]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return []

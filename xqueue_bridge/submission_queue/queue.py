@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
-from math import isfinite
 from typing import Any
 
 from django.db import DatabaseError, connection
@@ -191,4 +191,8 @@ def max_score(queue_name: str, points: Mapping[str, float]) -> float | None:
     values = list(points.values())
     if not values or any(value != values[0] for value in values):
         return None
-    return values[0] if isinstance(values[0], int | float) and isfinite(values[0]) else None
+    return (
+        values[0]
+        if isinstance(values[0], int | float) and abs(values[0]) <= sys.float_info.max
+        else None
+    )

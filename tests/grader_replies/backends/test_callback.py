@@ -209,7 +209,9 @@ def test_no_url_is_allowed_without_callback_prefixes(lms, settings):
 
 
 @pytest.mark.parametrize(
-    "header", ["", "x", "null", "[]", "{}", '{"lms_callback_url": null}', '{"lms_callback_url": 3}']
+    "header",
+    ["", "x", "null", "[]", "{}", '{"lms_callback_url": null}', '{"lms_callback_url": 3}']
+    + ["[" * 8000],
 )
 def test_header_without_a_url_is_a_permanent_error(lms, header):
     with pytest.raises(PermanentApplyError):

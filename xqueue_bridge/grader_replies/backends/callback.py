@@ -99,7 +99,7 @@ def _callback_url(to_apply: ReplyToApply) -> str:
     try:
         url = json.loads(to_apply.header)["lms_callback_url"]
         parts = urlsplit(url)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise PermanentApplyError("The header has no callback URL.") from None
     if not isinstance(url, str):
         raise PermanentApplyError("The header has no callback URL.")
