@@ -29,7 +29,7 @@ from xqueue_bridge.worker import enqueue
 gc.disable()
 
 # Each run tries the same examples and has no deadline, so that only a change can fail it.
-# HYPOTHESIS_PROFILE=thorough, which one lane of .ci/run has, tries more of them; =explore new ones.
+# HYPOTHESIS_PROFILE=thorough, as in two lanes of .ci/run, tries more of them; =explore new ones.
 _patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("suite", max_examples=30, derandomize=True, **_patient)
 hypothesis.settings.register_profile("thorough", max_examples=100, derandomize=True, **_patient)

@@ -31,6 +31,7 @@ from tests.learner_state.history_factories import (
     versions,
     write,
 )
+from tests.moments import STEP
 from xqueue_bridge import api
 from xqueue_bridge.db import bulk_insert
 from xqueue_bridge.db.transactions import locks_by_writing
@@ -263,7 +264,7 @@ class TestKilled:
             die_at(moment, HERE.alias, THERE.alias)
             move(HERE, THERE, chunk=5)
 
-        for moment in range(1, 41):
+        for moment in range(1, 41, STEP):
             assert in_a_process(partial(die_moving, moment)) == -signal.SIGKILL
             found = identities(PLAIN) + identities(EXTENDED, THERE.alias)
             assert set(found) == {entry[:2] for entry in before}

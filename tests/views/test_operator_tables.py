@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,12 +16,14 @@ from django.utils import timezone
 from tests.commands import json_of
 from tests.grader_replies.factories import make_learner, make_reply, make_submission
 from tests.submission_queue.factories import make_grader, new_submission
+from tests.views import table_rows
 from xqueue_bridge.grader_replies.models import ReceivedReply, ReplyCodeCount
 from xqueue_bridge.metrics.models import QueueSample
 from xqueue_bridge.models import Alert, GradeRecalculation, OperatorAction, Priority
 from xqueue_bridge.operations import api as operations
 from xqueue_bridge.submission_queue import api
 from xqueue_bridge.submission_queue.grader_models import Grader
+from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.worker import heartbeat
 from xqueue_bridge.worker.models import Heartbeat
 
@@ -53,31 +55,39 @@ def root(client) -> User:
 @pytest.fixture
 def _filled() -> None:
     """Store more than a page of rows for each table."""
-    now, user_id = timezone.now(), make_learner()
-    graders = [Grader(name=f"grader {n}") for n in range(ROWS)]
-    Grader.objects.bulk_create(graders)
-    for number, grader in enumerate(Grader.objects.all()):
-        name = f"queue {number:02}"
-        code = "score_missing" if number % 2 else "not_json"
-        ReplyCodeCount.objects.create(grader=grader, code=code, count=number)
-        operations.record("pause" if number % 2 else "resume", None, queue_name=name)
-        Priority.objects.create(queue_name=name, course_key="", level=1 if number % 2 else -1)
-        Alert.objects.create(
-            kind="stalled", queue_name=name, is_open=bool(number % 2), changed_at=now
-        )
-        submission = make_submission(user_id, f"key {number}")
+    now = timezone.now()
+    Grader.objects.bulk_create([Grader(name=f"grader {n}") for n in range(ROWS)])
+    table_rows.add_submissions([make_learner()] * ROWS)
+    submissions = list(Submission.objects.order_by("pk"))
+    actions, counts, priorities, alerts, replies = [], [], [], [], []
+    graders = Grader.objects.order_by("pk")
+    for number, (grader, submission) in enumerate(zip(graders, submissions, strict=True)):
+        name, is_odd = f"queue {number:02}", bool(number % 2)
         submission.queue_name = name
-        submission.finished_at = now
-        submission.save()
-        make_reply(
-            submission,
-            status="dead",
-            next_attempt_at=None,
-            attempts=number % 3,
-            last_error="ConnectionError",
+        code = "score_missing" if is_odd else "not_json"
+        counts.append(ReplyCodeCount(grader=grader, code=code, count=number))
+        kind = "pause" if is_odd else "resume"
+        actions.append(OperatorAction(kind=kind, queue_name=name, created_at=now, finished_at=now))
+        priorities.append(Priority(queue_name=name, course_key="", level=1 if is_odd else -1))
+        alerts.append(Alert(kind="stalled", queue_name=name, is_open=is_odd, changed_at=now))
+        replies.append(
+            ReceivedReply(
+                submission=submission,
+                source="put_result",
+                received_at=now,
+                status="dead",
+                attempts=number % 3,
+                last_error="ConnectionError",
+            )
         )
-    for minute in range(0, 24 * 60, 10):
-        QueueSample.objects.create(
+    Submission.objects.bulk_update(submissions, ["queue_name"])
+    for rows in (counts, actions, priorities, alerts, replies, _samples(now)):
+        type(rows[0])._default_manager.bulk_create(rows)
+
+
+def _samples(now: datetime) -> list[QueueSample]:
+    return [
+        QueueSample(
             queue_name="queue 01",
             minute=now - timedelta(minutes=24 * 60 - minute),
             received_total=minute * minute,
@@ -88,6 +98,8 @@ def _filled() -> None:
             graders=1,
             paused_graders=0,
         )
+        for minute in range(0, 24 * 60, 10)
+    ]
 
 
 def keys_of(page: str) -> list[str]:
