@@ -4,6 +4,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# Each target names its own settings; pytest-django would prefer those of another project.
+unexport DJANGO_SETTINGS_MODULE
 
 # pip compiles nothing, which halves its time: the first process that imports a module stores it.
 PIP_INSTALL := install --quiet --disable-pip-version-check --root-user-action ignore --no-compile

@@ -383,6 +383,22 @@ def correct(number: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("login_url", "is_found"),
+    [
+        ("/accounts/login/", True),
+        ("no-such-name", True),
+        ("admin:login", False),
+        ("/admin/login/?next=/", False),
+        ("https://accounts.example.com/login", False),
+    ],
+)
+def test_login_page_that_does_not_exist(monkeypatch, login_url, is_found):
+    """Django's default is in no project's URLs: anonymous users would meet a 404."""
+    monkeypatch.setattr(settings, "LOGIN_URL", login_url, raising=False)
+    assert ("W011" in found()) is is_found
+
+
+@pytest.mark.parametrize(
     ("legacy", "is_found"),
     [
         ({"url": "http://lms.example.com/"}, True),

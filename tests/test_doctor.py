@@ -115,6 +115,22 @@ def test_storage_that_cannot_be_written(db, site, monkeypatch):
     assert "/a/secret/path" not in found
 
 
+def test_grader_that_is_revoked_with_a_notice(db, site):
+    """Its account can still log in, to return the results of what it holds."""
+    make_seen_grader("python")
+    api.end_access(Grader.objects.get(), timedelta(minutes=30))
+    texts = [finding.text for finding in doctor.examine() if finding.area == "grader watcher"]
+    assert texts == ["gets no submissions: it is revoked, and its notice has not passed"]
+
+
+def test_storage_that_is_not_set(db, site, settings):
+    """W001 has the line to write."""
+    settings.STORAGES = {"default": settings.STORAGES["default"]}
+    found = problems()
+    assert "storage" not in found
+    assert "W001" in found["settings"]
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -20,7 +20,7 @@ from tests.course_grades.conftest import (  # noqa: F401
     committed_course,
 )
 from tests.course_grades.courses import COURSE_KEY
-from tests.worker.test_stop_signals import fork
+from tests.worker.test_stop_signals import end_of, fork
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.course_grades.models import GradeRecalculation, PersistentCourseGrade
 from xqueue_bridge.learner_state import api as learner_state
@@ -80,7 +80,7 @@ def test_interrupted_command_continues_with_resume(learners, monkeypatch):
     assert compute("--resume")[0].startswith("0 grades")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_processes_end_with_the_command(learners, monkeypatch, number):
     """A signal that ends the command leaves no process with a database connection."""
     reader, writer = os.pipe()
@@ -95,7 +95,7 @@ def test_processes_end_with_the_command(learners, monkeypatch, number):
     os.close(writer)
     assert os.read(reader, 1) + os.read(reader, 1) == b".."
     os.kill(pid, number)
-    os.waitpid(pid, 0)
+    assert end_of(pid)[1] < 5
     ready, _, _ = select.select([reader], [], [], 60)
     assert ready, "a process goes on"
     assert os.read(reader, 1) == b"", "the last process has closed its end"

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.cache import caches
 from django.core.files.storage import storages
-from django.urls import NoReverseMatch, reverse
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from xqueue_bridge import health
 from xqueue_bridge.checks.messages import error, warning
@@ -50,7 +51,21 @@ def check_host(**kwargs: object) -> list[checks.CheckMessage]:
                 'urlpatterns += [path("", include("xqueue_bridge.urls"))]',
             )
         )
+    else:
+        found.extend(_missing_login_page())
     return found
+
+
+def _missing_login_page() -> Iterator[checks.CheckMessage]:
+    """Yield a warning if the pages redirect anonymous users to a page that this site lacks."""
+    try:
+        path = urlsplit(resolve_url(settings.LOGIN_URL))
+        if path.netloc or settings.FORCE_SCRIPT_NAME:
+            return  # a page of another site, or below a prefix that is not part of the patterns
+        resolve(path.path)
+    except (NoReverseMatch, Resolver404):
+        text = f"LOGIN_URL is {str(settings.LOGIN_URL)!r}, which is no page of this site."
+        yield warning("W011", text, "LOGIN_URL = 'admin:login', or the address of your login page")
 
 
 def _circle() -> Iterator[checks.CheckMessage]:

@@ -70,6 +70,9 @@ def _grader(row: Grader, has_secret: bool, queues: list[str], now: datetime) -> 
     if not row.is_active or not has_secret:
         yield Finding(area, "cannot log in: it is revoked, or its secret has expired")
         return
+    if not row.may_pull:
+        yield Finding(area, "gets no submissions: it is revoked, and its notice has not passed")
+        return
     if not queues and not row.may_submit:
         advice = f"run: {COMMAND} grant {row.name} --queue QUEUE"
         yield Finding(area, "may use no queue", advice)

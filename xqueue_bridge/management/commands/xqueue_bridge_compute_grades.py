@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,10 @@ from xqueue_bridge.course_structure import api as course_structure
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.management.arguments import course_key, positive
 from xqueue_bridge.management.progress import Progress
+from xqueue_bridge.worker.stop_signals import Stopped, StopSignals
+
+#: SIGHUP, which a closed terminal sends, ends the command by itself.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Command(BaseCommand):
@@ -79,10 +84,17 @@ def _computed(key: CourseKey, batches: Sequence[list[int]], workers: int) -> Ite
         return
     connections.close_all()  # child processes must not share this process's connections
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(
-        workers, mp_context=fork, initializer=_end_with, initargs=(os.getpid(),)
-    ) as pool:
-        yield from pool.map(work, batches)
+    try:
+        # The end of the pool waits for the batches that are being computed.
+        with (
+            StopSignals(_STOP_SIGNALS, interrupt=True),
+            ProcessPoolExecutor(
+                workers, mp_context=fork, initializer=_end_with, initargs=(os.getpid(),)
+            ) as pool,
+        ):
+            yield from pool.map(work, batches)
+    except Stopped:
+        raise CommandError("Stopped by a signal; --resume computes the other grades.") from None
 
 
 def _end_with(parent_pid: int) -> None:
@@ -93,6 +105,9 @@ def _end_with(parent_pid: int) -> None:
             time.sleep(1)
         os._exit(1)
 
+    signal.set_wakeup_fd(-1)  # the parent's, which would take this process's signals for its own
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
