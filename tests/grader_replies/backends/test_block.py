@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.http import Http404
 from django.utils import timezone
+from xblocks_contrib.problem.capa.correctmap import CorrectMap as CapaCorrectMap
 
 from tests.db.test_transactions import collision
 from tests.grader_replies import real_block
@@ -32,6 +33,7 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.api import UnknownLearner
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.lms import block as blocks
 from xqueue_bridge.lms.capa import waiting_keys
 from xqueue_bridge.submission_queue.models import Submission
 
@@ -149,6 +151,20 @@ def test_fraction_is_multiplied_by_the_points(loads):
     loads(block)
     reply = GraderReply(True, 0.25, "x")
     assert apply(reply=reply, score_is_fraction=True) == ApplyResult(True, 0.5, 2, "a_2_1")
+
+
+@pytest.mark.parametrize(
+    ("maxpoints", "points"),
+    [({"a_2_1": 2, "a_3_1": 2}, 2), ({"a_2_1": 2}, 0), ({}, 3)],
+)
+def test_other_answer_has_at_most_its_maximum_if_that_is_known(maxpoints, points):
+    """C113: a removed part has no points; a problem that names no maximum keeps all."""
+    correct_map = CapaCorrectMap()
+    correct_map.set("a_3_1", correctness="correct", npoints=3)
+    responders = {"r": SimpleNamespace(maxpoints=maxpoints)}
+    lcp = SimpleNamespace(correct_map=correct_map, responders=responders)
+    blocks.clamp_other_answers(SimpleNamespace(lcp=lcp), "a_2_1")
+    assert correct_map.get_npoints("a_3_1") == points
 
 
 def test_block_that_still_waits_after_the_reply_is_not_saved(loads):
