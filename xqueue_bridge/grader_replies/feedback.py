@@ -143,8 +143,7 @@ def clean_text(text: str) -> str:
 def _text_out_of_brackets(text: str) -> str:
     """Escape each "<" that opens no HTML element; remove comments and a leading doctype."""
     end = text.rfind("-->") + 3  # no comment can end after it, so a later "<!--" is text
-    if end > 2:
-        text = _COMMENT.sub("", text[:end]) + text[end:]
+    text = _COMMENT.sub("", text[:end]) + text[end:]
     text = _DOCTYPE.sub("", text, count=1) if _DOCTYPE.match(text) else text
     return _TAG_OR_BRACKET.sub(
         lambda found: found[0] if found[2] else found[0].replace("<", "&lt;"), text

@@ -62,23 +62,24 @@ def waiting_answer(block: ProblemBlock, queue_key: str) -> str | None:
     return None
 
 
-def clamp_other_answers(block: ProblemBlock, answer_id: str) -> None:
-    """Reduce the stored points of the other answers to what the problem allows now.
+def clamp_answers(block: ProblemBlock) -> None:
+    """Reduce the stored points of all answers to what the problem allows now.
 
     If the author has reduced the points or removed parts since, the sum of all answers would
-    exceed the maximum, and capa could not load the saved state. A removed part has no points.
+    exceed the maximum, and capa could not load the saved state. A removed part has no points; an
+    answer that waits has none yet.
     """
     correct_map = _correct_map(block)
     worth = answer_points(block)
     if not worth or not hasattr(correct_map, "set_property"):
         return
-    for other in correct_map:
-        points = correct_map.get_npoints(other)
-        maximum = worth.get(other, 0)
-        if other != answer_id and not 0 <= points <= maximum:
+    for answer_id in correct_map:
+        points = correct_map.get_npoints(answer_id)
+        maximum = worth.get(answer_id, 0)
+        if not 0 <= points <= maximum:
             # Neither limit holds for NaN, which a migrated state can contain.
             clamped = min(max(points, 0), maximum) if points == points else 0
-            correct_map.set_property(other, "npoints", clamped)
+            correct_map.set_property(answer_id, "npoints", clamped)
 
 
 def graded_answer(block: ProblemBlock, answer_id: str) -> GradedAnswer | None:

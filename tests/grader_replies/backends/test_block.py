@@ -163,7 +163,7 @@ def test_other_answer_has_at_most_its_maximum_if_that_is_known(maxpoints, points
     correct_map.set("a_3_1", correctness="correct", npoints=3)
     responders = {"r": SimpleNamespace(maxpoints=maxpoints)}
     lcp = SimpleNamespace(correct_map=correct_map, responders=responders)
-    blocks.clamp_other_answers(SimpleNamespace(lcp=lcp), "a_2_1")
+    blocks.clamp_answers(SimpleNamespace(lcp=lcp))
     assert correct_map.get_npoints("a_3_1") == points
 
 

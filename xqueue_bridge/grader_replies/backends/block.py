@@ -127,7 +127,7 @@ def _grade(block: ProblemBlock, to_apply: ReplyToApply, answer_id: str) -> Apply
         blocks.stop_waiting(block, answer_id)
         maximum = 0
     points = points_of(to_apply.reply, maximum, is_fraction=to_apply.score_is_fraction)
-    blocks.clamp_other_answers(block, answer_id)
+    blocks.clamp_answers(block)
     _hand_over(block, to_apply, with_mark(to_apply.reply, points, maximum), points)
     if to_apply.is_failure and not blocks.is_removed(block, answer_id):
         blocks.mark_not_graded(block, answer_id)
