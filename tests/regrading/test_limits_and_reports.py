@@ -11,7 +11,15 @@ from django.db.models import F
 from django.utils import timezone
 
 from tests.grader_replies.factories import make_learner
-from tests.regrading.factories import grade, grade_all_again, graded, outcomes, start, submit
+from tests.regrading.factories import (
+    grade,
+    grade_all_again,
+    graded,
+    outcomes,
+    points_of,
+    start,
+    submit,
+)
 from tests.submission_queue.factories import COURSE, OTHER_PROBLEM, PROBLEM
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.grader_replies.models import ReceivedReply
@@ -174,6 +182,21 @@ class TestReasons:
             "REPLY_BACKEND cannot replace a grade.",
         )
         assert item_of(user_id).status == "open"
+
+    def test_item_that_is_cancelled_while_its_reply_is_applied(self, monkeypatch):
+        user_id, _ = graded("ada", 1)
+        start()
+        regrading.release_due()
+        held = queue.pull("python", None)
+
+        def cancel(*args) -> bool:
+            RegradeItem.objects.update(status="cancelled")
+            return False
+
+        monkeypatch.setattr(submission_queue, "has_newer_answer", cancel)
+        grade(held.submission_id, 0)
+        assert points_of(user_id) == 1
+        assert ReceivedReply.objects.latest("pk").last_error == backend.NOT_OPEN
 
     def test_newer_answer_before_the_release(self):
         user_id, _ = graded("ada", 1)

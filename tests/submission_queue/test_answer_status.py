@@ -277,6 +277,18 @@ def test_rate_is_measured_from_the_last_hour():
     assert rate.seconds_until_graded(3) == (120, 180)
 
 
+@pytest.mark.parametrize(
+    ("graders", "answers_per_minute", "seconds", "capacity", "spare"),
+    [(2, 3, 30, 4, 1), (1, 3, 60, 3, 0), (1, 0, 0, 6000, 6000)],
+)
+def test_regrades_get_what_answers_leave_of_the_capacity(
+    graders, answers_per_minute, seconds, capacity, spare
+):
+    """Graders can return at least what they have returned."""
+    rate = rates.QueueRate(9, graders, answers_per_minute, grading_p50=seconds)
+    assert (rate.capacity_per_minute, rate.spare_per_minute) == (capacity, spare)
+
+
 def test_few_results_or_old_ones_are_no_estimate():
     for n in range(rates.LEAST_RESULTS):
         grade(submit(make_learner(f"learner {n}")), 1)

@@ -126,6 +126,7 @@ def test_resumed_queue_stores_its_pause_once(django_assert_num_queries) -> None:
         assert api.resume_queue("python")
     assert not api.resume_queue("python")
     [pause] = QueuePause.objects.all()
+    assert pause.queue_name == "python"
     assert pause.paused_at <= pause.resumed_at
 
 

@@ -68,11 +68,11 @@ def pruned(archive: bool = False, **options: Any) -> Counter[str]:
     return sum(prune_submissions(selection, archive=archive, **options), Counter())
 
 
-def finished(number: int = 1, *, age: timedelta = LONG_AGO, with_file: bool = False) -> list[int]:
+def finished(number: int = 1, *, age: timedelta = LONG_AGO, files: int = 0) -> list[int]:
     """Return the ids of new answered submissions whose replies are applied."""
     ids = []
     for _ in range(number):
-        enqueue(new_submission(files=(upload(),) if with_file else ()))
+        enqueue(new_submission(files=tuple(upload() for _ in range(files))))
         ids.append(Submission.objects.latest("pk").pk)
     at = timezone.now() - age
     Submission.objects.filter(pk__in=ids).update(
@@ -98,7 +98,7 @@ def finished(number: int = 1, *, age: timedelta = LONG_AGO, with_file: bool = Fa
 
 class TestWhatIsPruned:
     def test_old_submission_leaves_every_table_with_its_files(self):
-        finished(with_file=True)
+        finished(files=1)
         assert pruned() == Counter(submissions=1, replies=1, files=1)
         for model in (Submission, SubmissionContent, ReceivedReply, ArchivedSubmission):
             assert not model.objects.exists(), model
@@ -106,7 +106,7 @@ class TestWhatIsPruned:
         assert stored_files() == []
 
     def test_archive_keeps_texts_replies_and_files(self):
-        (pk,) = finished(with_file=True)
+        (pk,) = finished(files=1)
         body = SubmissionContent.objects.get().body
         assert pruned(archive=True) == Counter(submissions=1, replies=1)
         assert not Submission.objects.exists()
@@ -154,10 +154,10 @@ class TestWhatIsPruned:
         assert Submission.objects.count() == 1
 
     def test_plan_has_the_same_counts(self):
-        finished(3, with_file=True)
+        finished(3, files=2)
         finished(2, age=timedelta(0))
         plan = prune.submissions_to_prune(a_year_ago())
-        assert plan == Counter(submissions=3, replies=3, files=3)
+        assert plan == Counter(submissions=3, replies=3, files=6)
         assert pruned() == plan
 
     def test_late_result_of_a_pruned_submission_is_refused(self):
@@ -242,7 +242,7 @@ class TestChunks:
 
 class TestFiles:
     def test_file_that_cannot_be_deleted_is_deleted_by_the_next_run(self, monkeypatch):
-        finished(with_file=True)
+        finished(files=1)
         with monkeypatch.context() as broken:
             broken.setattr(files, "_delete", lambda storage, name: False)
             assert pruned() == Counter({"submissions": 1, "replies": 1, "files left": 1})
@@ -254,7 +254,7 @@ class TestFiles:
         assert stored_files() == []
 
     def test_archived_files_are_no_stray_files(self):
-        finished(with_file=True)
+        finished(files=1)
         pruned(archive=True)
         folder = ArchivedSubmission.objects.get().files_folder
         old = f"{timezone.now() - timedelta(days=3):%Y/%m/%d}/{'a' * 32}"
@@ -268,17 +268,17 @@ class TestFiles:
 class TestArchive:
     def test_old_rows_are_deleted_with_their_files(self, monkeypatch):
         monkeypatch.setattr(prune, "CHUNK", 2)
-        finished(5, with_file=True)
+        finished(5, files=2)
         pruned(archive=True)
-        assert prune.archived_to_prune(a_year_ago()) == Counter(submissions=5, files=5)
-        assert sum(prune_archive(a_year_ago()), Counter()) == Counter(submissions=5, files=5)
+        assert prune.archived_to_prune(a_year_ago()) == Counter(submissions=5, files=10)
+        assert sum(prune_archive(a_year_ago()), Counter()) == Counter(submissions=5, files=10)
         assert not ArchivedSubmission.objects.exists()
         assert stored_files() == []
 
     def test_row_whose_file_cannot_be_deleted_is_emptied_once_and_deleted_by_the_next_run(
         self, monkeypatch
     ):
-        finished(with_file=True)
+        finished(files=1)
         pruned(archive=True)
         with monkeypatch.context() as broken:
             broken.setattr(files, "_delete", lambda storage, name: False)
@@ -316,7 +316,7 @@ class TestArchive:
 
 def test_original_of_an_open_regrade_stays_with_its_files() -> None:
     """A grader that pulls the regrade fetches the original's files."""
-    (original,) = finished(with_file=True)
+    (original,) = finished(files=1)
     regrade = enqueue_regrade(original)
     assert regrade is not None
     assert pruned()["submissions"] == 0
@@ -329,7 +329,7 @@ def test_original_of_an_open_regrade_stays_with_its_files() -> None:
 
 
 def test_regrade_is_pruned_without_the_files_of_its_original() -> None:
-    (original,) = finished(with_file=True)
+    (original,) = finished(files=1)
     regrade = enqueue_regrade(original)
     assert regrade is not None
     Submission.objects.filter(pk=regrade.pk).update(

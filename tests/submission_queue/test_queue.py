@@ -26,7 +26,7 @@ from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import finish, portable_pull, queue
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
-from xqueue_bridge.submission_queue.states import Status
+from xqueue_bridge.submission_queue.states import Status, finished
 
 pytestmark = pytest.mark.django_db
 
@@ -614,3 +614,5 @@ def test_submission_that_is_given_back_was_not_delivered(django_assert_num_queri
     assert again.pullkey != pulled.pullkey
     assert not queue.give_back(pulled)  # the lease is another one's
     assert Submission.objects.get(pk=again.submission_id).deliveries == 1
+    Submission.objects.filter(pk=again.submission_id).update(**finished(Status.ANSWERED))
+    assert not queue.give_back(again)

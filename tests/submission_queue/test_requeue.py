@@ -101,6 +101,23 @@ def test_result_after_a_requeue_is_applied(learner_id, grader):
     assert learner_state.read_score(learner_id, PROBLEM, COURSE).earned == 1
 
 
+def test_submission_that_another_process_requeues_meanwhile_is_requeued_once(
+    learner_id, grader, monkeypatch
+):
+    submit(learner_id)
+    pk = fail(grader).submission_id
+    before, reopen = state_of(learner_id), finish.grader_replies.reopen
+
+    def requeued_before(*args, **kwargs):
+        now = timezone.now()
+        Submission.objects.update(status=Status.WAITING, available_at=now, due_at=now)
+        return reopen(*args, **kwargs)
+
+    monkeypatch.setattr(finish.grader_replies, "reopen", requeued_before)
+    assert finish.requeue([pk]) == 0
+    assert state_of(learner_id) == before
+
+
 def test_failure_reply_that_is_not_applied_yet_is_not_due_after_a_requeue(learner_id, grader):
     """C127: the answer waits again, so the sweeper must not end its waiting."""
     submit(learner_id)

@@ -85,6 +85,9 @@ def test_server_that_is_passed_in_counts_as_configured(server: XQueueServer, set
     del settings.XQUEUE_INTERFACE
     interface = XQueueInterface(server.url, server.auth, block=problem_block())
     assert interface.send_to_queue(header_of(problem_block()), BODY) == (0, "1")
+    interface = XQueueInterface(server.url, block=problem_block())
+    refused = (1, "Insufficient login info")
+    assert interface.send_to_queue(header_of(problem_block()), BODY) == refused
     assert len(server.items) == 1
     assert not Submission.objects.exists()
 

@@ -48,7 +48,7 @@ def fail_exhausted(limit: int = 100) -> int:
         "pk", "deliveries", "queue_name", "is_replaced", "is_old"
     ):
         if is_replaced:
-            supersede_expired(pk, deliveries)
+            supersede_expired(pk)
         elif deliveries >= queue_options(queue_name).MAX_DELIVERIES or (
             old and not has_time_left(pk, queue_name)
         ):
@@ -89,18 +89,16 @@ def fail(submission_id: int, deliveries: int) -> bool:
     return True
 
 
-def supersede_expired(submission_id: int, deliveries: int) -> bool:
-    """Supersede a replaced submission whose lease has ended; return False if it has changed."""
+def supersede_expired(submission_id: int) -> None:
+    """Supersede a replaced submission whose lease has ended, unless it has changed."""
     superseded = Submission.objects.filter(
         pk=submission_id,
-        deliveries=deliveries,
         available_at__lte=DatabaseNow(),
         is_replaced=True,
         status__in=sources_of(Status.SUPERSEDED),
     ).update(**finished(Status.SUPERSEDED))
     if superseded:
         log_superseded([submission_id])
-    return bool(superseded)
 
 
 def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:

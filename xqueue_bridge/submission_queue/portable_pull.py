@@ -55,7 +55,7 @@ def pull_in_steps(
             return None
         for submission_id, deliveries, content_id, is_replaced, is_expired, _ in _ordered(window):
             if is_replaced:
-                supersede_expired(submission_id, deliveries)
+                supersede_expired(submission_id)
             elif deliveries >= limits.MAX_DELIVERIES or (
                 deliveries and is_expired and not has_time_left(submission_id, queue_name)
             ):
