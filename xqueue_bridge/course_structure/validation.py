@@ -14,6 +14,7 @@ from opaque_keys.edx.locator import CourseLocator
 
 from xqueue_bridge.exceptions import InvalidCourse
 from xqueue_bridge.lms.keys import with_run
+from xqueue_bridge.protocol.fields import read_json
 
 MAX_TEXT = 255  # the length of a database column for a key or a name
 MAX_NUMBER = 1_000_000
@@ -97,7 +98,7 @@ class Node:
 def json_from(content: str | bytes, where: str) -> object:
     """Return the parsed JSON text. Raises InvalidCourse."""
     try:
-        found = json.loads(content)
+        found = read_json(content)
         json.dumps(found, ensure_ascii=False).encode()
     except json.JSONDecodeError as exc:
         raise InvalidCourse(f"{where}, line {exc.lineno}", f"is not JSON: {exc.msg}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 
@@ -11,6 +10,7 @@ import requests
 from xqueue_bridge import http_client
 from xqueue_bridge.credentials.errors import GradeSendError
 from xqueue_bridge.option_groups import CredentialsOptions
+from xqueue_bridge.protocol.fields import read_json
 
 #: A token is replaced this long before it expires, or a tenth of its lifetime.
 MARGIN_SECONDS = 30.0
@@ -57,9 +57,9 @@ def _fetch(service: CredentialsOptions) -> tuple[str, float]:
 
 def _read(response: requests.Response) -> tuple[str, float]:
     try:
-        content = json.loads(response.content)  # takes a byte order mark
+        content = read_json(response.content)
         token, seconds = content["access_token"], float(content.get("expires_in", 300))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise GradeSendError("token: unreadable") from None
     is_token = isinstance(token, str) and token.isascii() and token.isprintable()
     if not (token and is_token and seconds > 0):

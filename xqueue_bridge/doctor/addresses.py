@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import requests
@@ -14,6 +13,7 @@ from xqueue_bridge.data import Dispatch
 from xqueue_bridge.doctor.finding import Finding
 from xqueue_bridge.http_client import HTTP_ERRORS, HTTPSession, error_code, post
 from xqueue_bridge.lms.callback_url import build_path
+from xqueue_bridge.protocol.fields import read_json
 from xqueue_bridge.xqueue_service.api import XQueueService, has_legacy_server
 
 #: Seconds to connect, and seconds between two parts of a response.
@@ -42,8 +42,8 @@ def address() -> Iterator[Finding]:
             session.get(url, timeout=TIMEOUTS, allow_redirects=False, stream=True) as response,
         ):
             status = response.status_code
-            is_ours = status == 200 and json.loads(_beginning(response)).get("content") == "OK"
-    except (*HTTP_ERRORS, AttributeError, RecursionError) as exc:
+            is_ours = status == 200 and read_json(_beginning(response)).get("content") == "OK"
+    except (*HTTP_ERRORS, AttributeError) as exc:
         text = f"{url} cannot be read: {type(exc).__name__}"
         yield Finding("address", text, _ROOT_ADVICE, True)
         return

@@ -5,13 +5,13 @@ ResultFileError names the member that is missing or wrong.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from xqueue_bridge.grader.results import Result, Test
+from xqueue_bridge.protocol.fields import read_json
 
 #: Where the autograder writes its result, inside its container.
 GRADESCOPE_PATH = PurePosixPath("/autograder/results/results.json")
@@ -121,8 +121,8 @@ def _hidden(test: Test) -> Test:
 
 def _object(text: str | bytes) -> Mapping[str, object]:
     try:
-        data = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
-    except (ValueError, RecursionError):
+        data = read_json(text)
+    except ValueError:
         raise ResultFileError("the file is not JSON") from None
     if not isinstance(data, Mapping):
         raise ResultFileError("the file is not a JSON object")

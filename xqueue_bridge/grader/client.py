@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from xqueue_bridge.protocol.fields import read_json
 from xqueue_bridge.protocol.reply_warnings import (
     CODE_HEADER,
     FILES_HEADER,
@@ -78,8 +79,8 @@ class Submission:
     def id(self) -> str:
         """The submission's id, for logs; the header itself holds a key."""
         try:
-            return str(json.loads(self.header)["submission_id"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+            return str(read_json(self.header)["submission_id"])
+        except (ValueError, KeyError, TypeError):
             return "?"
 
     @property
@@ -163,12 +164,12 @@ class QueueClient:
                 return None
             raise RequestRefused(str(content))
         try:
-            parts = json.loads(content)
-            files = json.loads(parts.get("xqueue_files") or "{}")
+            parts = read_json(content)
+            files = read_json(parts.get("xqueue_files") or "{}")
             header, body = parts["xqueue_header"], parts["xqueue_body"]
             max_score = _points(response.headers.get(MAX_SCORE_HEADER))
             return Submission(header, body, dict(files), self, takes_tests, max_score)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise QueueUnavailable("get_submission answered in an unknown form") from None
 
     def put_result(self, header: str, reply: Mapping[str, object]) -> list[ReplyWarning]:
@@ -254,9 +255,9 @@ def _read(response: requests.Response, limit: int) -> bytes:
 
 def _envelope(response: requests.Response) -> tuple[int, Any]:
     try:
-        envelope = response.json()
+        envelope = read_json(response.content)
         return int(envelope["return_code"]), envelope["content"]
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise QueueUnavailable("the server answered in an unknown form") from None
 
 
@@ -273,6 +274,6 @@ def _json_or_text(value: object) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return read_json(value)
+    except ValueError:
         return value

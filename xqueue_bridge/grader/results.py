@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from xqueue_bridge.data import GradedTest
 from xqueue_bridge.grader_replies.graded_tests import TableTexts, table_of
+from xqueue_bridge.protocol.fields import is_finite
 
 #: Characters that XML cannot contain; a learner's program can print them.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -130,7 +130,7 @@ def _check_points(what: str, score: float, max_score: float) -> None:
     for name, value in (("score", score), ("max_score", max_score)):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{what}: {name} is not a number")
-        if not abs(value) <= sys.float_info.max:  # as NaN is not
+        if not is_finite(value):
             raise ValueError(f"{what}: {name} is not finite")
         if value < 0:
             raise ValueError(f"{what}: {name} is below 0")

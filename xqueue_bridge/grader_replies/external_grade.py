@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from xqueue_bridge.data import ExternalGrade, GraderReply, ReplyToApply
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.grader_replies.backends.base import with_mark
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.parsing import write_reply
 from xqueue_bridge.grader_replies.queries import reply_to_apply
+from xqueue_bridge.protocol.fields import read_json
 
 
 def external_grade(reply_id: int, max_points: float | None = None) -> ExternalGrade | None:
@@ -51,7 +50,7 @@ def _text(reply: GraderReply, earned: float, possible: float) -> str:
 def _anonymous_id(body: str, user_id: int) -> str:
     """Return the learner's id in a submission's body, which graders get; else the user id."""
     try:
-        found = json.loads(json.loads(body)["student_info"])["anonymous_student_id"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        found = read_json(read_json(body)["student_info"])["anonymous_student_id"]
+    except (ValueError, TypeError, KeyError):
         found = None
     return found if isinstance(found, str) and found else str(user_id)

@@ -8,7 +8,6 @@ in an accepted reply is in its warnings.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 
 from xqueue_bridge.data import GraderReply
@@ -17,7 +16,7 @@ from xqueue_bridge.grader_replies.feedback import NO_FEEDBACK, make_feedback
 from xqueue_bridge.grader_replies.feedback_warnings import feedback_warnings
 from xqueue_bridge.grader_replies.graded_tests import MEMBERS, parse_staff_note, parse_tests
 from xqueue_bridge.protocol.codes import Code
-from xqueue_bridge.protocol.fields import json_object
+from xqueue_bridge.protocol.fields import is_finite, json_object
 from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 
 _WORDS = {"true": True, "false": False}
@@ -92,7 +91,7 @@ def _score(value: object) -> float:
         return int(value)
     if not isinstance(value, int | float):
         raise InvalidReply("score", "must be a number", Code.SCORE_NOT_A_NUMBER)
-    if not abs(value) <= sys.float_info.max:  # as NaN is not
+    if not is_finite(value):
         raise InvalidReply("score", "must be a finite number", Code.SCORE_NOT_FINITE)
     return value
 

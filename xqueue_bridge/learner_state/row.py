@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from xqueue_bridge.learner_state.encoding import (
     read_object,
 )
 from xqueue_bridge.learner_state.models import StudentModule
+from xqueue_bridge.protocol.fields import is_finite
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class RawScore(NamedTuple):
     @property
     def is_finite(self) -> bool:
         """Whether both values are finite; databases store other values differently."""
-        return all(abs(points or 0) <= sys.float_info.max for points in self)
+        return all(is_finite(points or 0) for points in self)
 
 
 class RowKey(NamedTuple):
@@ -234,4 +234,4 @@ def decode_or_warn(text: str | None, usage_key: object) -> Fields:
 
 def finite(points: float | None) -> float | None:
     """Return stored points; None if they are not finite, which migrated rows may hold."""
-    return points if points is None or abs(points) <= sys.float_info.max else None
+    return points if points is None or is_finite(points) else None

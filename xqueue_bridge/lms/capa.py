@@ -7,13 +7,12 @@ compare both.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from xqueue_bridge.data import GraderReply
+from xqueue_bridge.protocol.fields import is_finite, read_json
 from xqueue_bridge.protocol.headers import make_hashkey
 
 #: The fields of a problem, which may have any form.
@@ -158,9 +157,9 @@ def answer_of_submission(
     the answer id.
     """
     try:
-        info = json.loads(json.loads(body)["student_info"])
+        info = read_json(read_json(body)["student_info"])
         start = f"{user_id}{info['submission_time']}{info['anonymous_student_id']}"
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return None
     keys = {make_hashkey(start + answer_id): answer_id for answer_id in answer_ids}
     return keys.get(queue_key)
@@ -169,8 +168,8 @@ def answer_of_submission(
 def text_of_submission(body: str) -> str | None:
     """Return the text that a submission's body has as the answer; None if it has none."""
     try:
-        text = json.loads(body)["student_response"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        text = read_json(body)["student_response"]
+    except (ValueError, TypeError, KeyError):
         return None
     return text if isinstance(text, str) else None
 
@@ -229,7 +228,7 @@ def _earned(entry: object) -> float:
 
 def _is_points(value: object) -> bool:
     """Return whether a stored value is a number of points; migrated states contain NaN, too."""
-    return isinstance(value, int | float) and 0 <= value <= sys.float_info.max
+    return isinstance(value, int | float) and is_finite(value) and value >= 0
 
 
 def _entries(state: State, field: str) -> Iterator[tuple[str, Entry]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.apps import apps
@@ -10,6 +9,7 @@ from django.db.models import Model
 
 from xqueue_bridge.lms import capa
 from xqueue_bridge.lms.project_type import is_lms
+from xqueue_bridge.protocol.fields import read_json
 
 _MODEL = ("courseware", "StudentModule")
 #: In the state of each problem with an answer that waits for a grader, and in few others.
@@ -35,7 +35,7 @@ def waiting_keys(row: Any) -> frozenset[str]:
     if not isinstance(text, str) or _WAITING not in text:
         return frozenset()
     try:
-        state = json.loads(text)
-    except (ValueError, RecursionError):
+        state = read_json(text)
+    except ValueError:
         return frozenset()
     return capa.waiting_keys(state) if isinstance(state, dict) else frozenset()

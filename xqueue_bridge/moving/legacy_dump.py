@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from opaque_keys.edx.keys import CourseKey
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.moving.adopt import is_adopted
 from xqueue_bridge.moving.legacy_table import LegacyRow, course_of, target_of
+from xqueue_bridge.protocol.fields import read_json
 from xqueue_bridge.protocol.headers import parse_xheader
 
 _MODEL = "submission_queue.submission"
@@ -23,11 +23,11 @@ class LegacyDump:
 
     def __init__(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = path.read_text(encoding="utf-8")
             rows = [_row(entry) for entry in _entries(text) if entry["model"] == _MODEL]
         except OSError as exc:
             raise InvalidField("dump", f"cannot be read: {exc.strerror}") from None
-        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError, ValidationError):
+        except (ValueError, TypeError, KeyError, ArithmeticError, ValidationError):
             # The error's text may repeat an answer.
             raise InvalidField("dump", f"is not what dumpdata {_MODEL} writes") from None
         self._rows = {row.pk: row for row in sorted(rows, key=lambda r: (r.arrival_time, r.pk))}
@@ -67,9 +67,9 @@ class LegacyDump:
 
 def _entries(text: str) -> list[dict[str, Any]]:
     """Return the entries: dumpdata writes a list, or lines with ``--format jsonl``."""
-    if text.lstrip().startswith("["):
-        return list(json.loads(text))
-    return [json.loads(line) for line in text.split("\n") if line]
+    if text.lstrip("\ufeff \t\r\n").startswith("["):
+        return list(read_json(text))
+    return [read_json(line) for line in text.split("\n") if line]
 
 
 def _is_here(row: LegacyRow) -> bool:

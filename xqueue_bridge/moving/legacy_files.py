@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from io import BytesIO
 from typing import IO, Any
@@ -18,6 +17,7 @@ from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.http_client import HTTP_ERRORS, TIMEOUTS, HTTPSession
 from xqueue_bridge.moving.adopt import NotImportable
 from xqueue_bridge.moving.legacy_table import LegacyRow
+from xqueue_bridge.protocol.fields import read_json
 from xqueue_bridge.xqueue_service.transports.base import read_files
 
 #: Bytes read at once.
@@ -30,7 +30,6 @@ _UNREADABLE = (
     AttributeError,
     KeyError,
     OSError,
-    RecursionError,
     SuspiciousOperation,
     TypeError,
 )
@@ -92,7 +91,7 @@ def _at_most(response: requests.Response, most: int) -> BytesIO:
 
 
 def _mapping(text: str | bytes) -> dict[str, Any]:
-    found = json.loads(text or "{}")
+    found = read_json(text or "{}")
     if not isinstance(found, dict):
         raise NotImportable("its list of files is not a JSON object")
     return found

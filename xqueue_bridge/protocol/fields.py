@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.protocol.codes import Code
@@ -22,6 +24,22 @@ def text_field(fields: object, name: str) -> str:
     return value
 
 
+def read_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text, which may begin with a byte order mark.
+
+    Raises ValueError also if it is nested too deep, or has a whole number with too many digits.
+    """
+    try:
+        return json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def is_finite(number: float) -> bool:
+    """Return whether a float holds the number; not so NaN, infinity, and whole numbers beyond."""
+    return abs(number) <= sys.float_info.max
+
+
 def json_object(
     text: object, field: str, *, error: type[InvalidField] = InvalidField
 ) -> dict[str, object]:
@@ -29,9 +47,8 @@ def json_object(
     if not isinstance(text, str):
         raise error(field, "must be text", Code.NOT_TEXT)
     try:
-        # Some programs write a byte order mark first.
-        value = json.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):  # ValueError: also a number with too many digits
+        value = read_json(text)
+    except ValueError:
         # "from None", because the decoder's exception carries the whole text.
         raise error(field, "must be JSON", Code.NOT_JSON) from None
     if not isinstance(value, dict):

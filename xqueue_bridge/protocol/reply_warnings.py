@@ -9,6 +9,7 @@ from dataclasses import field as dataclass_field
 from typing import Any
 
 from xqueue_bridge.protocol.codes import MEANINGS, Code
+from xqueue_bridge.protocol.fields import read_json
 
 #: Response header with the code of a refused request.
 CODE_HEADER = "X-XQueue-Code"
@@ -67,11 +68,11 @@ def warnings_header(warnings: Sequence[ReplyWarning]) -> str:
 def read_warnings(text: str) -> list[ReplyWarning]:
     """Return the warnings of a header; those with a code of a newer server are left out."""
     try:
-        entries = json.loads(text or "[]")
+        entries = read_json(text or "[]")
         return [
             ReplyWarning(Code(each["code"]), str(each.get("field", "")), each.get("data") or {})
             for each in entries
             if each.get("code") in _CODES
         ]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return []

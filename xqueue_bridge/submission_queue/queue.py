@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -21,6 +20,7 @@ from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.exceptions import QueueNotFound
 from xqueue_bridge.log_fields import LogFields, Step, about
+from xqueue_bridge.protocol.fields import is_finite
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent, pullkey_digest
 from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
@@ -191,8 +191,4 @@ def max_score(queue_name: str, points: Mapping[str, float]) -> float | None:
     values = list(points.values())
     if not values or any(value != values[0] for value in values):
         return None
-    return (
-        values[0]
-        if isinstance(values[0], int | float) and abs(values[0]) <= sys.float_info.max
-        else None
-    )
+    return values[0] if isinstance(values[0], int | float) and is_finite(values[0]) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
@@ -16,6 +15,7 @@ from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import PermanentApplyError, TransientApplyError
 from xqueue_bridge.grader_replies.backends.base import OnApplied, points_of, with_mark
 from xqueue_bridge.grader_replies.parsing import write_reply
+from xqueue_bridge.protocol.fields import read_json
 from xqueue_bridge.worker.circuit_breaker import CircuitBreaker
 
 #: The LMS acknowledges and drops a reply that its state does not wait for yet. So a reply is not
@@ -97,9 +97,9 @@ def _points(to_apply: ReplyToApply) -> tuple[float, float | None]:
 def _callback_url(to_apply: ReplyToApply) -> str:
     """Return the header's URL if CALLBACK_PREFIXES allows it."""
     try:
-        url = json.loads(to_apply.header)["lms_callback_url"]
+        url = read_json(to_apply.header)["lms_callback_url"]
         parts = urlsplit(url)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise PermanentApplyError("The header has no callback URL.") from None
     if not isinstance(url, str):
         raise PermanentApplyError("The header has no callback URL.")
