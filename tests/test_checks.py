@@ -13,7 +13,7 @@ from django.db import connection
 
 from xqueue_bridge.checks.databases import check_databases, check_deployment
 from xqueue_bridge.checks.gateway import check_gateway
-from xqueue_bridge.checks.host import check_files_storage, check_host
+from xqueue_bridge.checks.host import check_cache_limit, check_files_storage, check_host
 from xqueue_bridge.checks.options import (
     check_credentials,
     check_dotted_paths,
@@ -464,3 +464,20 @@ def test_redis_of_the_gateway_must_be_installed(settings, monkeypatch):
     (message,) = check_gateway()
     assert message.id == "xqueue_bridge.E050"
     assert "secret" not in str(message)
+
+
+@pytest.mark.parametrize(
+    ("backend", "given", "is_found"),
+    [
+        ("django.core.cache.backends.redis.RedisCache", {}, True),
+        ("django.core.cache.backends.redis.RedisCache", {"socket_timeout": None}, True),
+        ("django.core.cache.backends.redis.RedisCache", {"socket_timeout": 1}, False),
+        ("django.core.cache.backends.memcached.PyMemcacheCache", {"connect_timeout": 1}, True),
+        ("django_redis.cache.RedisCache", {"SOCKET_TIMEOUT": 1}, False),
+        ("django.core.cache.backends.locmem.LocMemCache", {}, False),
+    ],
+)
+def test_cache_that_is_waited_for_without_limit(monkeypatch, backend, given, is_found):
+    caches = {"default": {"BACKEND": backend, "OPTIONS": given}}
+    monkeypatch.setattr(settings, "CACHES", caches)
+    assert [message.id for message in check_cache_limit()] == ["xqueue_bridge.W012"] * is_found

@@ -106,7 +106,7 @@ def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**clean, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -243,6 +243,6 @@ def test_learner_message_in_german() -> None:
 
 def test_built_package_contains_the_compiled_catalogues(tmp_path) -> None:
     command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
     built = {path.parent.parent.name for path in tmp_path.rglob("locale/*/LC_MESSAGES/django.mo")}
     assert built == set(messages.LANGUAGES)

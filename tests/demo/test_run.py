@@ -67,7 +67,7 @@ def test_signal_ends_all_processes(tmp_path: Path) -> None:
     assert any("Ctrl-C stops it all." in line for line in demo.stdout)
     demo.send_signal(signal.SIGINT)
     # All processes write to the same pipe, which is closed when the last one ends.
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=300)
     assert "Stopping." in output
     assert demo.returncode == 0
 
@@ -184,7 +184,7 @@ def test_signal_during_the_start_ends_all_processes(
     demo.send_signal(number)
     started = time.monotonic()
     # The children inherit the pipe, so it is closed when the last of them has ended.
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=300)
     assert time.monotonic() - started < 5
     # Python drops an exception that is raised in a weak reference's callback: SystemExit follows.
     assert demo.returncode in (0, -number, 128 + number)

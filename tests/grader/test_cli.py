@@ -266,7 +266,11 @@ print(as_text(preview({"correct": True, "score": -1, "msg": "<b>x</b>"})))
 
 def test_library_needs_requests_only():
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_DJANGO], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", WITHOUT_DJANGO],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("True\n")

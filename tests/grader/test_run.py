@@ -92,7 +92,7 @@ def test_sigterm_ends_after_the_submission_that_is_graded(live_server, tmp_path,
     try:
         assert eventually(lambda: SubmissionRow.objects.filter(status="leased").exists())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
     finally:
         process.kill()
     # What was begun was finished, and nothing was left half done.

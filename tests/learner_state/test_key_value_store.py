@@ -97,7 +97,7 @@ def test_modules_are_imported_and_used_without_xblock():
         env={"DJANGO_SETTINGS_MODULE": "tests.settings", "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     scope, saved = done.stdout.splitlines()

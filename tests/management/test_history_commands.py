@@ -190,7 +190,7 @@ def test_history_moves_between_two_databases(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     versions, tables, back, forth = done.stdout.splitlines()

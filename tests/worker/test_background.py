@@ -194,7 +194,7 @@ def run_script(text: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings_without_capa"}
     return subprocess.run(
         [sys.executable, "-c", code],
-        env=env, capture_output=True, text=True, timeout=60, check=True,
+        env=env, capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
 
 
