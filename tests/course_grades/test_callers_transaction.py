@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from django.db import connection, transaction
 from django.utils import timezone
+from opaque_keys.edx.keys import CourseKey
 
+from tests.course_grades import courses
 from tests.course_grades.courses import COURSE_KEY
 from tests.course_grades.factories import (
+    COURSE,
+    EXERCISE,
     HOMEWORK,
     P1,
     P2,
+    make_learner,
     percent,
+    publish,
     recalculate_pending,
     received_grade_signals,
     request_of,
     score,
+    stored,
 )
+from tests.course_grades.test_stored_values import OTHER_COURSE
 from xqueue_bridge.course_grades import api, overrides
 from xqueue_bridge.course_grades.models import (
     PersistentCourseGrade,
@@ -45,6 +53,20 @@ def update(user):
 
 def override(user):
     return api.set_override(user.pk, COURSE_KEY, HOMEWORK.usage_key, FULL)
+
+
+def pending(user_id: int, course_key: CourseKey, **fields: object) -> None:
+    """Store an entry as a process that is killed after the commit leaves it."""
+    now = timezone.now()
+    given = {"usage_key": HOMEWORK.usage_key, "action": "removed", "created": now, **fields}
+    PersistentSubsectionGradeOverrideHistory.objects.create(
+        user_id=user_id, course_id=course_key, pending_since=now, **given
+    )
+
+
+def still_pending():
+    entries = PersistentSubsectionGradeOverrideHistory.objects.exclude(pending_since=None)
+    return entries.order_by("pk")
 
 
 def score_elsewhere(user) -> bool:
@@ -134,6 +156,25 @@ class TestOverrides:
         entries = PersistentSubsectionGradeOverrideHistory.objects.all()
         assert set(entries.values_list("pending_since", flat=True)) == {None}
 
+    def test_override_before_the_first_grade_returns_the_grade_of_all_scores(self, ada):
+        """SG76: return the grade that is stored after the commit."""
+        score(ada, P1)
+        with transaction.atomic():
+            grade = api.set_override(ada.pk, COURSE_KEY, EXERCISE.usage_key, FULL)
+            assert grade.percent == 0.5
+        assert percent(ada) == 0.5
+
+    def test_override_returns_a_grade_during_a_publish(self, ada, monkeypatch):
+        """SG75: compute with the structure that was read, although a later one was used."""
+        score(ada, P1)
+        published = publish(courses.course(HOMEWORK, edited_on=datetime(2026, 2, 1, tzinfo=UTC)))
+        recalculate_pending(ada)
+        read = type("Structures", (), {"get": lambda self, course_key: COURSE})
+        monkeypatch.setattr(overrides, "course_structures", read)
+        with transaction.atomic():
+            assert override(ada).percent == 1.0
+        assert (percent(ada), stored(ada).course_version) == (1.0, published.version)
+
     def test_rollback_stores_no_override_and_no_grade(self, ada):
         with transaction.atomic():
             override(ada)
@@ -165,6 +206,16 @@ class TestOverrides:
         assert percent(ada) == 0.5
         assert api.apply_pending_overrides() == 0
 
+    def test_pending_overrides_of_another_learner_or_course_stay_pending(self, ada):
+        """SG76: a new override applies those of its own learner and course."""
+        score(ada, P1)
+        others = [(ada.pk, OTHER_COURSE), (make_learner("bob").pk, COURSE_KEY)]
+        for user_id, course_key in others:
+            pending(user_id, course_key)
+        override(ada)
+        assert PersistentSubsectionGradeOverride.objects.get().grade.user_id == ada.pk
+        assert list(still_pending().values_list("user_id", "course_id")) == others
+
     def test_error_of_one_pending_override_is_logged_and_not_raised(self, ada, monkeypatch, caplog):
         monkeypatch.setattr(overrides, "_apply_pending", lambda *args: None)
         with transaction.atomic():
@@ -173,3 +224,22 @@ class TestOverrides:
         with time_machine.travel(timezone.now() + timedelta(minutes=2), tick=False):
             assert api.apply_pending_overrides() == 1
         assert "ZeroDivisionError" in caplog.text
+
+    def test_override_that_cannot_be_applied_does_not_delay_another_one(self, ada):
+        """SG44: try it again a minute later, after those that have waited longer."""
+        pending(ada.pk, OTHER_COURSE)
+        pending(ada.pk, COURSE_KEY)
+        for minutes in (2, 4):
+            with time_machine.travel(timezone.now() + timedelta(minutes=minutes), tick=False):
+                assert api.apply_pending_overrides(limit=1) == 1
+                assert api.apply_pending_overrides(limit=1) == (minutes == 2)
+        assert percent(ada) == 0.0
+        assert [entry.course_id for entry in still_pending()] == [OTHER_COURSE]
+
+    def test_pending_override_of_a_removed_subsection_is_finished(self, ada):
+        """SG76: keep the history entry, and set no override."""
+        pending(ada.pk, COURSE_KEY, usage_key=courses.key("sequential", "removed"), action="set")
+        override(ada)
+        assert not still_pending().exists()
+        row = PersistentSubsectionGradeOverride.objects.get()
+        assert row.grade.usage_key == HOMEWORK.usage_key

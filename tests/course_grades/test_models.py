@@ -97,7 +97,10 @@ class TestOverrides:
         recalculate_pending(ada)
         given = api.SubsectionOverride(earned_all=4, reason="ill", author_id=99)
         api.set_override(ada.pk, COURSE_KEY, EXERCISE.usage_key, given)
+        set_at = PersistentSubsectionGradeOverride.objects.get().modified
         override(ada, 3)
+        rows = PersistentSubsectionGradeOverride.objects.filter(modified=set_at)
+        assert rows.get().grade.usage_key == EXERCISE.usage_key
         grades = {key: grade for key, (_, grade) in read_subsections(ada.pk, COURSE_KEY).items()}
         assert grades[EXERCISE.usage_key].override.earned_all == 4
         assert grades[KEY].override.earned_graded == 3

@@ -759,11 +759,15 @@ class TestStatements:
         assert PersistentSubsectionGrade.objects.count() == blocks // 5
         score(ada, courses.key("problem", "b0"), 0, 1)
         with django_assert_num_queries(9 + LOCK):
-            recalculate_pending(ada)
+            recalculation.recalculate_learners([(ada.pk, str(COURSE_KEY))])
         recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
         # The course is read once more, because it may have been published: structure, lock.
         with django_assert_num_queries(8 + LOCK + 3 + LOCK):
             recalculate_pending(ada)
+        recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
+        # What is due, first: the course is read after it.
+        with django_assert_num_queries(1 + 8 + LOCK):
+            assert api.recalculate_due() == 1
         with django_assert_num_queries(3 + LOCK):
             recalculate_pending(ada)
 

@@ -17,6 +17,7 @@ from tests.course_grades.factories import (
     HOMEWORK,
     P1,
     P2,
+    make_learner,
     percent,
     publish,
     recalculate_pending,
@@ -150,6 +151,16 @@ def test_override_and_its_history_have_each_value(ada):
     assert grade.override == given
     assert (grade.all_total.earned, grade.graded_total.earned) == (1, 3)
     assert (grade.computed_all.graded, grade.computed_graded.graded) == (False, True)
+
+
+def test_overrides_of_another_learner_or_course_are_not_in_the_history(ada):
+    """SG76: the history of one learner in one course."""
+    given = public.SubsectionOverride(earned_graded=1, reason="late", author_id=1)
+    bob = make_learner("bob")
+    public.set_override(bob.pk, COURSE_KEY, HOMEWORK.usage_key, given)
+    assert len(list(public.override_history(bob.pk, COURSE_KEY))) == 1
+    assert not list(public.override_history(ada.pk, COURSE_KEY))
+    assert not list(public.override_history(bob.pk, OTHER_COURSE))
 
 
 def test_first_attempt_stays_in_both_sums(ada):

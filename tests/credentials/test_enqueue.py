@@ -129,7 +129,7 @@ class TestNotEnqueued:
         """SG83: without the setting the filter is not called and no row is written."""
         settings.XQUEUE_BRIDGE = {}
         learner = make_learner()
-        store_grade(learner)
+        store_grade(learner, modified=timezone.now() - timedelta(hours=1))
         assert enqueue_grade(learner) is None
         assert api.enqueue_missed() == 0
         assert not GradeOutbox.objects.exists()
@@ -243,6 +243,22 @@ class TestMissed:
         store_grade(learner, course_key=OTHER_COURSE, modified=timezone.now() - timedelta(hours=2))
         assert api.enqueue_missed() == 1
         assert row_of(learner, OTHER_COURSE)
+
+    @pytest.mark.parametrize("moved", [{"grade_id": 10**9}, {"modified": timezone.now()}])
+    def test_cursor_that_another_process_has_moved_stays(self, credentials, monkeypatch, moved):
+        """A slower process does not set the cursor back."""
+        modified = timezone.now() - timedelta(hours=2)
+        GradeOutboxCursor.objects.create(pk=GradeOutboxCursor.ONLY, modified=modified)
+        find_all = outbox.find_all
+
+        def move_and_find(grades):
+            GradeOutboxCursor.objects.update(**moved)
+            return find_all(grades)
+
+        monkeypatch.setattr(outbox, "find_all", move_and_find)
+        store_grade(make_learner(), modified=timezone.now() - timedelta(hours=1))
+        assert api.enqueue_missed() == 1
+        assert GradeOutboxCursor.objects.filter(**moved).exists()
 
     def test_changes_since_the_cursor_are_enqueued_after_30_days(self, credentials, settings):
         """Changes from the time without the setting are enqueued afterwards."""

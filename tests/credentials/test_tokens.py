@@ -94,6 +94,7 @@ def test_eight_threads_fetch_one_token(credentials, service):
             Fault(200, body='{"access_token": "a", "expires_in": 1%s}' % ("0" * 400)),
             "token: unreadable",
         ),
+        (Fault(200, body="[" * 100_000), "token: unreadable"),
         (Fault(200, body='{"access_token": "a\\r\\nX: y", "expires_in": 5}'), "token: unreadable"),
     ],
 )

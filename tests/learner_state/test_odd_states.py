@@ -130,10 +130,11 @@ class TestUnreadableState:
         assert StudentModule.objects.get().state == "[1]"
         assert api.read_score(ada.pk, BLOCK, COURSE) == api.RawScore(1, 2)
 
-    def test_reset_without_attempts_writes_nothing(self, ada):
-        """SG46: write nothing if the state has no attempts."""
+    def test_reset_without_attempts_writes_nothing(self, ada, caplog):
+        """SG46: write nothing if the state has no attempts, and log that it cannot be read."""
         store(ada, "null")
         assert not api.reset_attempts(ada.pk, COURSE, BLOCK)
+        assert f"{BLOCK}: its state is no JSON object" in caplog.text
         assert not StudentModuleHistory.objects.exists()
 
     @pytest.mark.parametrize("text", UNREADABLE)
@@ -190,11 +191,14 @@ class TestNotFinite:
         assert api.reset_attempts(ada.pk, COURSE, BLOCK)
         assert fields_of(ada) == {"attempts": 0, "weight": None, "seed": 1}
 
-    def test_rewrite_of_a_number_that_is_not_finite_is_logged(self, ada, caplog):
+    @pytest.mark.parametrize(
+        ("text", "number"), [("x", "NaN"), ("x", "Infinity"), ("NaN", "-Infinity")]
+    )
+    def test_rewrite_of_a_number_that_is_not_finite_is_logged(self, ada, caplog, text, number):
         """SG16: name the row in the log, and keep the text "NaN" of a learner."""
-        row = store(ada, '{"a": "NaN", "b": [Infinity]}')
+        row = store(ada, f'{{"a": "{text}", "b": [{number}]}}')
         api.save_fields(ada.pk, COURSE, BLOCK, {"c": 1})
-        assert fields_of(ada) == {"a": "NaN", "b": [None], "c": 1}
+        assert fields_of(ada) == {"a": text, "b": [None], "c": 1}
         assert f"StudentModule {row.pk} " in caplog.text
         caplog.clear()
         api.save_fields(ada.pk, COURSE, BLOCK, {"c": 2})
@@ -252,15 +256,16 @@ class TestScores:
                 is_higher
             )
 
-    def test_save_of_the_state_repairs_the_score(self, ada):
-        """SG18: save a state beside a score that is not finite, in every database."""
+    def test_save_of_the_state_repairs_the_score(self, ada, caplog):
+        """SG18: save a state beside a score that is not finite, in every database, and log it."""
         for number in odd_numbers():
+            caplog.clear()
             StudentModule.objects.all().delete()
             store(ada, "{}", grade=number, max_grade=2)
             api.save_fields(ada.pk, COURSE, BLOCK, {"a": 1})
             assert fields_of(ada) == {"a": 1}
-            grade = StudentModule.objects.get().grade
-            assert grade is None or math.isfinite(grade)
+            assert StudentModule.objects.get().grade == (number if math.isfinite(number) else None)
+            assert ("score is not finite" in caplog.text) is not math.isfinite(number)
 
 
 def test_field_that_is_no_json_reads_as_absent(ada, caplog):

@@ -131,7 +131,8 @@ class PersistentSubsectionGradeOverrideHistory(Override):
     usage_key = UsageKeyField(_("usage key"), max_length=255)
     action = models.CharField(_("change"), max_length=8, choices=Action)
     created = models.DateTimeField(_("created"))
-    #: Set while the entry, stored in a host's transaction, is not applied to the override.
+    #: Set while the entry, stored in a host's transaction, is not applied to the override: when it
+    #: was stored, or the last attempt failed.
     pending_since = models.DateTimeField(_("not applied since"), null=True)
 
     class Meta:

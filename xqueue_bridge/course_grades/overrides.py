@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from django.db.models import QuerySet
 from opaque_keys.edx.keys import CourseKey, UsageKey
 
 from xqueue_bridge.course_grades import recalculation_queue
@@ -101,6 +102,8 @@ def apply_pending_overrides(limit: int = 100) -> int:
         except Exception as exc:  # one learner's error must not stop the other learners' overrides
             name = type(exc).__name__
             log.exception("The overrides of learner %s in %s: %s", user_id, course_key, name)
+            # Those that have waited longer come first in the next sweep.
+            _pending(user_id, course_key).update(pending_since=database_now())
     return len(keys)
 
 
@@ -155,13 +158,11 @@ def _apply_pending(
 
         def work() -> CourseGrade:
             recalculation_queue.locked_row_or_new(user_id, course_key)
-            pending = History.objects.filter(
-                user_id=user_id, course_id=course_key, pending_since__isnull=False
-            )
+            pending = _pending(user_id, course_key)
             entries = list(pending.order_by("pk"))
             if entry is not None:
                 entry.pk, entry.pending_since = None, None
-                entry.save(force_insert=True)
+                entry.save()
                 entries.append(entry)
             known = {each.usage_key for each in course.subsections}
             for each in entries:
@@ -175,6 +176,11 @@ def _apply_pending(
         return in_transaction(work)
 
     return with_published_course(course_key, with_course)
+
+
+def _pending(user_id: int, course_key: CourseKey) -> QuerySet[History]:
+    rows = History.objects.filter(user_id=user_id, course_id=course_key)
+    return rows.exclude(pending_since=None)
 
 
 def _write(user_id: int, course: Course, usage_key: UsageKey, entry: History) -> None:

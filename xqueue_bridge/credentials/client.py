@@ -25,7 +25,7 @@ def grade_message(
     return {
         "username": username,
         "course_run": str(grade.course_id),
-        "letter_grade": grade.letter_grade or "",
+        "letter_grade": grade.letter_grade,
         "percent_grade": quantised(grade.percent_grade),
         "verified": verified,
         "lms_last_updated_at": grade.modified.isoformat(),
