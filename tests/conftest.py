@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
@@ -16,8 +16,9 @@ import hypothesis
 import pytest
 from django.core.cache import caches
 from django.core.servers.basehttp import ServerHandler
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.test import TransactionTestCase
+from django.test.utils import CaptureQueriesContext
 
 from tests.empty_tables import empty_tables
 from xqueue_bridge import cache
@@ -95,6 +96,24 @@ def _broker_that_answers() -> None:
 def _clock_that_was_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the database's clock for this process's, so that no test counts the comparison."""
     monkeypatch.setattr(clock, "_compared", (math.inf, timedelta(0)))
+
+
+@pytest.fixture
+def assert_locks_first(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Return the check that a transaction's first statement locks, if its BEGIN does not.
+
+    By default SQLite's does not, and then it may refuse a write after a read.
+    """
+    monkeypatch.setattr(connection, "transaction_mode", None, raising=False)
+
+    def check(work: Callable[[], object]) -> None:
+        with CaptureQueriesContext(connection) as captured:
+            work()
+        statements = iter(each["sql"] for each in captured)
+        next(sql for sql in statements if sql.startswith(("BEGIN", "SAVEPOINT")))
+        assert "UPDATE" in next(statements)
+
+    return check
 
 
 @pytest.fixture(autouse=True)

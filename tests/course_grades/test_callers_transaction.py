@@ -164,6 +164,15 @@ class TestOverrides:
             assert grade.percent == 0.5
         assert percent(ada) == 0.5
 
+    def test_override_of_a_subsection_without_a_grade_returns_what_is_stored(self, ada):
+        """SG76: leave a score that is not computed yet to its recalculation."""
+        score(ada, P1)
+        recalculate_pending(ada)
+        score(ada, P2)
+        with transaction.atomic():
+            grade = api.set_override(ada.pk, COURSE_KEY, EXERCISE.usage_key, FULL)
+        assert grade.percent == percent(ada) == 0.5
+
     def test_override_returns_a_grade_during_a_publish(self, ada, monkeypatch):
         """SG75: compute with the structure that was read, although a later one was used."""
         score(ada, P1)

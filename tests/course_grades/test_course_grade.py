@@ -161,6 +161,20 @@ class TestHiddenResults:
         seen = stored.as_seen_by_learner(course, NOW)
         assert (seen.percent, seen.last_updated) == (percent, NOW)
 
+    @pytest.mark.parametrize("earned", [0, 4])
+    def test_time_of_the_first_pass_is_shown_with_a_pass_only(self, earned):
+        """SG77: a hidden result may have passed the learner."""
+        first = subsection("first", block("p1", 4))
+        hidden = subsection("hidden", block("p2", 4), show_correctness=ShowCorrectness("never"))
+        course = courses.course(first, hidden)
+        grades = {
+            first.usage_key: grade_of(earned, 4, "first"),
+            hidden.usage_key: grade_of(4, 4, "hidden"),
+        }
+        times = {"last_updated": NOW, "passed_timestamp": NOW}
+        seen = replace(compute_course(7, course, grades), **times).as_seen_by_learner(course, NOW)
+        assert (seen.passed, seen.passed_timestamp) == ((True, NOW) if earned else (False, None))
+
     def test_grade_that_is_not_stored_is_computed_from_its_subsections(self):
         first = subsection("first", block("p1", 4))
         course = courses.course(first)
@@ -168,3 +182,5 @@ class TestHiddenResults:
             7, courses.COURSE_KEY, subsection_grades={first.usage_key: grade_of(3, 4, "first")}
         )
         assert grade.as_seen_by_learner(course, NOW).percent == 0.75
+        with pytest.raises(ValueError, match="not stored"):
+            _ = grade.stored_version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.course_grades.factories import (
     P1,
     P2,
     percent,
+    publish,
     recalculate_pending,
     received_grade_signals,
     score,
@@ -84,6 +86,16 @@ class TestOverrides:
         assert percent(ada) == 1.0
         remove(ada)
         assert percent(ada) == 0.25
+
+    def test_override_after_a_reset_to_an_earlier_publication_counts(self, ada):
+        """SG75: the stored grade is of a later publication than the current one."""
+        score(ada, P1, 1)
+        for year in (2027, 2025):
+            published = publish(
+                courses.course(HOMEWORK, edited_on=datetime(year, 1, 1, tzinfo=UTC))
+            )
+            assert override(ada, 4).percent == 1.0
+            assert stored(ada).course_version == published.version
 
     def test_override_of_possible_points_only_keeps_the_earned_ones(self, ada):
         score(ada, P1, 2)

@@ -567,6 +567,7 @@ class TestFrozen:
         assert learner_state.read_score(ada.pk, P1, COURSE_KEY).earned == 2
         request = request_of(ada)
         assert (request.done, request.next_attempt_at) == (request.wanted, None)
+        assert request.last_error == ("" if moves else "frozen")
 
     def test_course_with_the_largest_end_date_is_never_frozen(self, ada):
         """SG75: compute the grade of a course that ends on the largest date."""
@@ -783,6 +784,15 @@ class TestStatements:
         recalculation_queue.request_full_recalculations(COURSE_KEY, [ada.pk])
         assert recalculate_pending(ada) is True
         assert request_of(ada).done == request_of(ada).wanted == 2
+        assert request_of(ada).last_error == recalculation_queue.NO_STRUCTURE
+
+    def test_recalculation_locks_before_it_reads(
+        self, committed_ada, by_workers, assert_locks_first
+    ):
+        """SG70: also on a SQLite whose transactions begin without a lock."""
+        score(committed_ada)
+        assert_locks_first(lambda: recalculate_pending(committed_ada))
+        assert percent(committed_ada) == 0.5
 
     def test_learners_of_a_course_without_a_structure_take_two_together(
         self, transactional_db, by_workers, django_assert_num_queries

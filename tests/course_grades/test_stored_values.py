@@ -32,6 +32,7 @@ from xqueue_bridge.course_grades.models import (
     GradeRecalculation,
     PersistentCourseGrade,
     PersistentSubsectionGrade,
+    PersistentSubsectionGradeOverride,
 )
 from xqueue_bridge.course_grades.queries import read_gradebook
 from xqueue_bridge.course_structure.models import CourseStructureVersion
@@ -153,7 +154,7 @@ def test_override_and_its_history_have_each_value(ada):
     assert (grade.computed_all.graded, grade.computed_graded.graded) == (False, True)
 
 
-def test_overrides_of_another_learner_or_course_are_not_in_the_history(ada):
+def test_override_and_its_history_are_of_one_learner_and_course(ada):
     """SG76: the history of one learner in one course."""
     given = public.SubsectionOverride(earned_graded=1, reason="late", author_id=1)
     bob = make_learner("bob")
@@ -161,6 +162,9 @@ def test_overrides_of_another_learner_or_course_are_not_in_the_history(ada):
     assert len(list(public.override_history(bob.pk, COURSE_KEY))) == 1
     assert not list(public.override_history(ada.pk, COURSE_KEY))
     assert not list(public.override_history(bob.pk, OTHER_COURSE))
+    public.set_override(ada.pk, COURSE_KEY, HOMEWORK.usage_key, given)
+    rows = PersistentSubsectionGradeOverride.objects.order_by("pk")
+    assert list(rows.values_list("grade__user_id", flat=True)) == [bob.pk, ada.pk]
 
 
 def test_first_attempt_stays_in_both_sums(ada):

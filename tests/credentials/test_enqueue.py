@@ -64,14 +64,16 @@ def test_unchanged_grade_is_not_enqueued_again(credentials):
 
 
 def test_new_grade_makes_a_failed_row_pending_with_0_attempts(credentials):
-    learner = make_learner()
-    store_grade(learner)
-    enqueue_grade(learner)
+    learner, other = make_learner(), make_learner("bob")
+    for each in (learner, other):
+        store_grade(each)
+        enqueue_grade(each)
     GradeOutbox.objects.update(
         status="failed", next_attempt_at=None, attempts=11, last_error="HTTP 400"
     )
     grade = store_grade(learner, 0.9)
     assert enqueue_grade(learner)
+    assert (row_of(other).status, row_of(other).attempts) == ("failed", 11)
     row = row_of(learner)
     assert (row.status, row.attempts, row.wanted_version, row.last_error) == (
         "pending",
@@ -211,6 +213,7 @@ class TestMissed:
         assert api.enqueue_missed() == 2
         assert row_of(missed).status == "pending"
         assert row_of(changed).wanted_version == latest.version
+        assert set(outbox.find_all([latest.stored_version])) == {(changed, COURSE)}
         assert api.enqueue_missed() == 0
 
     def test_filter_is_called_once_for_each_change(self, rule, monkeypatch):
@@ -299,3 +302,5 @@ def test_insert_that_meets_another_row_updates_that_row(credentials, monkeypatch
     grade = store_grade(learner, 0.9)
     assert outbox.enqueue(grade.stored_version, None) == row_id
     assert row_of(learner).wanted_version == grade.version
+    monkeypatch.setattr(outbox, "find", lambda *key: None)  # a retirement has deleted the row
+    assert outbox.enqueue(grade.stored_version, None) is None

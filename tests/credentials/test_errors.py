@@ -48,6 +48,7 @@ def test_retry_after_as_a_number_is_in_seconds(text, seconds):
 def test_retry_after_as_a_date_gives_the_seconds_until_then():
     with time_machine.travel("2026-11-20T08:00:00Z", tick=False):
         assert read_retry_after("Fri, 20 Nov 2026 08:01:30 GMT") == 90
+        assert read_retry_after("Fri, 20 Nov 2026 10:01:30 +0200") == 90
     assert read_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert read_retry_after("Wed, 21 Oct 2015 07:28:00") == 0
 

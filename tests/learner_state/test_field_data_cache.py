@@ -158,6 +158,8 @@ class TestStatements:
         cache.set(key, 2)
         with django_assert_num_queries(3):
             cache.delete(key)
+        with django_assert_num_queries(0), pytest.raises(KeyError, match="speed"):
+            cache.delete(key)
 
 
 class TestWrites:
@@ -175,6 +177,7 @@ class TestWrites:
         api.save_fields(ada.pk, COURSE, SUMS, {"attempts": 1, "answers": ["a"]})
         cache = cache_of(ada)
         cache.set(key_of(ada, "attempts", group=SUMS), 2)
+        assert len(cache) == 0, "it is read before its fields are"
         assert cache.get(key_of(ada, "answers", group=SUMS)) == ["a"]
         assert cache.get(key_of(ada, "attempts", group=SUMS)) == 2
 
@@ -360,11 +363,13 @@ class TestLearners:
             False,
             False,
         ]
-        key = key_of(anonymous, "choice")
-        for access in (cache.get, cache.delete):
-            with pytest.raises(KeyError):
-                access(key)
-        assert cache.last_modified(key) is None
+        key = key_of(anonymous, "choice", group=usage_key("poll-other"))
+        with django_assert_num_queries(0):
+            for access in (cache.get, cache.delete):
+                with pytest.raises(KeyError, match="choice"):
+                    access(key)
+            assert cache.has(key) is False
+            assert cache.last_modified(key) is None
         assert not StudentModule.objects.exists()
         assert not XModuleStudentPrefsField.objects.exists()
 
@@ -476,6 +481,7 @@ class TestDescendants:
             )
         assert self.known(cache) == {"page-top", "page-low", "problem-sums", "problem-deep"}
         assert cache.scorable_locations == {SUMS, usage_key("problem-deep")}
+        assert scores_or_children(object()) is False
 
     def test_descendants_of_a_filtered_block_are_read(self, ada, top):
         cache = FieldDataCache.cache_for_block_descendents(

@@ -174,6 +174,14 @@ def test_chunks_take_the_same_number_of_statements(django_assert_num_queries):
             assert moving._move_chunk(HERE, THERE, chunk) == len(chunk)
 
 
+def test_entries_are_locked_before_they_are_read(assert_locks_first):
+    """SG34: also on a SQLite whose transactions begin without a lock."""
+    fill(PLAIN, 1, [1, 2])
+    ids = list(HERE.entries.values_list("pk", flat=True))
+    assert_locks_first(lambda: moving._move_chunk(HERE, THERE, ids))
+    assert len(contents(THERE)) == 2
+
+
 def test_large_entries_are_inserted_in_several_statements(monkeypatch, django_assert_num_queries):
     """SG34: move a chunk that is larger than one statement may be."""
     monkeypatch.setattr(bulk_insert, "_CHARACTERS", 5_000)

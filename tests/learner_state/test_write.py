@@ -55,6 +55,13 @@ def fail(monkeypatch, name: str, times: int, error: Exception) -> list[int]:
     return calls
 
 
+def test_rows_are_locked_before_they_are_read(client, assert_locks_first):
+    """SG23: also on a SQLite whose transactions begin without a lock."""
+    for fields in ({"a": 1}, {"a": 2}):
+        assert_locks_first(lambda fields=fields: client.set("ada", BLOCK, fields))
+    assert client.get("ada", BLOCK).state == {"a": 2}
+
+
 @pytest.mark.parametrize("step", ["lock_rows", "_insert", "record"])
 def test_collision_is_retried(client, monkeypatch, pauses, step):
     """SG23: repeat the transaction after a deadlock or an error of a busy database."""

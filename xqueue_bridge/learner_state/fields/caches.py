@@ -11,10 +11,11 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from opaque_keys.edx.asides import AsideUsageKeyV1, AsideUsageKeyV2
-from opaque_keys.edx.keys import LearningContextKey, UsageKey
+from opaque_keys.edx.keys import UsageKey
 
 from xqueue_bridge.learner_state.fields.key_value_store import FieldKey
 from xqueue_bridge.learner_state.user_state import XBlockUserStateClient, state_client
@@ -91,7 +92,6 @@ class FieldCache(ABC, Generic[CacheGroup]):
             raise KeyError(key.field_name)
         self._delete(group, key.field_name)
         del self._values[group][key.field_name]
-        self._modified.pop((group, key.field_name), None)
 
     @abstractmethod
     def group_of(self, key: FieldKey) -> CacheGroup:
@@ -149,23 +149,17 @@ def usage_keys(blocks: Iterable[Block], aside_types: Sequence[str]) -> set[Usage
 class UserStateCache(FieldCache[UsageKey]):
     """Scope user_state: the learner's fields at each block; uses the user-state client."""
 
-    def __init__(
-        self, user: User, course_id: LearningContextKey, client: XBlockUserStateClient | None = None
-    ) -> None:
+    def __init__(self, user: User) -> None:
         super().__init__()
         self.user = user
-        self.course_id = course_id
-        self._client = client
 
     def __len__(self) -> int:
         """Return the number of blocks with state."""
         return sum(map(bool, self._values.values()))
 
-    @property
+    @cached_property
     def client(self) -> XBlockUserStateClient:
-        if self._client is None:
-            self._client = state_client(self.user)
-        return self._client
+        return state_client(self.user)
 
     def group_of(self, key: FieldKey) -> UsageKey:
         return without_branch(key.block_scope_id)
@@ -180,17 +174,9 @@ class UserStateCache(FieldCache[UsageKey]):
 
     def _write(self, groups: Mapping[UsageKey, Mapping[str, object]]) -> None:
         self.client.set_many(self.user.get_username(), groups)
-        # The row's other fields have the row's time of change, too.
-        self._clear_modified(groups)
 
     def _delete(self, group: UsageKey, field_name: str) -> None:
         self.client.delete(self.user.get_username(), group, fields=[field_name])
-        self._clear_modified([group])
-
-    def _clear_modified(self, groups: Iterable[UsageKey]) -> None:
-        for group in groups:
-            for field_name in self._values.get(group, ()):
-                self._modified.pop((group, field_name), None)
 
     def _load_modified(self, group: UsageKey, field_name: str) -> datetime | None:
         """Read the row again, because the client does not return the time of its write."""

@@ -68,7 +68,7 @@ class FieldDataCache:
         self.read_only = read_only
         #: Maps the name of a scope to its cache.
         self.cache: dict[str, FieldCache[Any]] = {
-            "user_state": UserStateCache(user, course_id),
+            "user_state": UserStateCache(user),
             "user_info": UserInfoCache(user),
             "preferences": PreferencesCache(user),
             "user_state_summary": UserStateSummaryCache(),
