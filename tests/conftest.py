@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import pytest
 from django.core.cache import caches
 from django.core.servers.basehttp import ServerHandler
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.test import TransactionTestCase
 from django.test.utils import CaptureQueriesContext
 
@@ -99,15 +100,16 @@ def _clock_that_was_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def assert_locks_first(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+def assert_locks_first() -> Callable[[Callable[[], object]], None]:
     """Return the check that a transaction's first statement locks, if its BEGIN does not.
 
     By default SQLite's does not, and then it may refuse a write after a read.
     """
-    monkeypatch.setattr(connection, "transaction_mode", None, raising=False)
 
     def check(work: Callable[[], object]) -> None:
-        with CaptureQueriesContext(connection) as captured:
+        connection.ensure_connection()  # Django sets the mode of the settings
+        begins = mock.patch.object(connections["default"], "transaction_mode", None, create=True)
+        with begins, CaptureQueriesContext(connection) as captured:
             work()
         statements = iter(each["sql"] for each in captured)
         next(sql for sql in statements if sql.startswith(("BEGIN", "SAVEPOINT")))

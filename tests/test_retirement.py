@@ -324,7 +324,8 @@ class TestBothModes:
         create_data_of(ada)
         create_data_of(bob)
         before = rows_of(bob)
-        retire_learner(ada, mode)
+        plan = retirement_plan(ada, mode)
+        assert retire_learner(ada, mode) == plan
         assert rows_of(bob) == before
         assert stored_files() == 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -124,8 +125,19 @@ class TestUpdate:
             update(ada)
         assert percent(ada) == (1.0 if is_stored else 0.5)
 
-    def test_error_after_the_commit_leaves_a_due_recalculation(self, ada, monkeypatch):
-        """Leave the grade to the sweeper if computing it after the commit fails."""
+    def test_update_after_a_reset_to_an_earlier_publication_uses_it(self, ada):
+        """SG70: in the grade that is returned, and in the one that is stored."""
+        score(ada, P1)
+        for year, expected in ((2027, 0.5), (2025, 1.0)):
+            blocks = HOMEWORK.blocks[: 2 if expected == 0.5 else 1]
+            edited_on = datetime(year, 1, 1, tzinfo=UTC)
+            publish(courses.course(replace(HOMEWORK, blocks=blocks), edited_on=edited_on))
+            with transaction.atomic():
+                assert update(ada).percent == expected
+            assert percent(ada) == expected
+
+    def test_error_after_the_commit_leaves_a_due_recalculation(self, ada, monkeypatch, caplog):
+        """Leave the grade to the sweeper if computing it after the commit fails, and log it."""
         score(ada, P1)
         recalculate_pending(ada)
         with transaction.atomic():
@@ -135,6 +147,7 @@ class TestUpdate:
                 lambda *args, **options: 1 / 0,
             )
         assert request_of(ada).next_attempt_at <= timezone.now()
+        assert "ZeroDivisionError" in caplog.text
 
 
 class TestOverrides:

@@ -30,6 +30,8 @@ from xqueue_bridge.course_grades.recalculation import UnknownCourse
 from xqueue_bridge.course_structure import store
 from xqueue_bridge.learner_state import api as learner_state
 
+EARLIER, LATER = (datetime(year, 2, 1, tzinfo=UTC) for year in (2025, 2026))
+
 factory = api.CourseGradeFactory()
 
 
@@ -165,9 +167,14 @@ class TestIter:
         ]
         assert {result.error for result in results} == {None}
 
-    @pytest.mark.parametrize("edited_on", [datetime(2026, 2, 1, tzinfo=UTC), COURSE.edited_on])
-    def test_course_published_during_iter_is_used_for_the_next_learner(self, course, edited_on):
-        """SG70: use the new content, also if its ``edited_on`` is unchanged."""
+    @pytest.mark.parametrize(
+        ("edited_on", "is_reset"),
+        [(LATER, False), (COURSE.edited_on, False), (LATER, True)],
+    )
+    def test_course_published_during_iter_is_used_for_the_next_learner(
+        self, course, edited_on, is_reset
+    ):
+        """SG70: use the new content and all scores, also if ``edited_on`` is unchanged or less."""
         first, second = make_learner("a"), make_learner("b")
         for learner in (first, second):
             score(learner)
@@ -176,7 +183,10 @@ class TestIter:
         single = replace(HOMEWORK, blocks=HOMEWORK.blocks[:1])
         publish(courses.course(single, edited_on=edited_on))
         factory.update(second, course_key=COURSE_KEY, force_update_subsections=True)
-        assert next(results).course_grade.percent == 1.0
+        score(second, P1, 1)
+        if is_reset:
+            publish(courses.course(HOMEWORK, edited_on=EARLIER))
+        assert next(results).course_grade.percent == (0.25 if is_reset else 0.5)
 
 
 class TestPages:

@@ -198,6 +198,8 @@ class TestByWorkers:
         request = request_of(committed_ada)
         assert (request.wanted, request.done) == (2, 1)
         assert request.next_attempt_at is not None
+        recalculate_pending(committed_ada)
+        assert request_of(committed_ada).done == 2
 
 
 class TestVisibility:
@@ -212,7 +214,7 @@ class TestVisibility:
         recalculate_pending(ada)
         self.request(ada, 2)
         before = timezone.now()
-        recalculate_pending(ada)
+        assert recalculate_pending(ada) is True
         request = request_of(ada)
         assert (request.wanted, request.done, request.attempts) == (2, 1, 1)
         assert "Version 2" in request.last_error
@@ -898,7 +900,7 @@ def test_full_recalculation_of_a_purged_learner_stores_no_grade(committed_ada, b
     recalculate_pending(committed_ada)
     retire_learner(committed_ada.pk, "purge")
     recalculation_queue.request_full_recalculations(COURSE_KEY, [committed_ada.pk])
-    assert sweep_later() == 1
+    assert recalculate_pending(committed_ada) is True
     assert not GradeRecalculation.objects.exists()
     api.CourseGradeFactory().update(committed_ada, course_key=COURSE_KEY)
     assert not PersistentCourseGrade.objects.exists()

@@ -74,6 +74,9 @@ def test_grade_of_another_course_is_not_read(ada):
     assert percent_of(ada.pk, OTHER_COURSE) == 0.9
     assert read_gradebook(COURSE_KEY, [ada.pk])[ada.pk].percent == 0.5
     assert read_gradebook(OTHER_COURSE, [ada.pk])[ada.pk].percent == 0.9
+    for course_key, expected in ((COURSE_KEY, 0.5), (OTHER_COURSE, 0.9)):
+        [found] = factory.iter([ada], course_key=course_key)
+        assert found.course_grade.percent == expected
 
 
 def percent_of(user_id: int, course_key: CourseKey) -> float:

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tests.credentials.factories import COURSE, make_due, row_of, store_grade
+from tests.credentials.factories import COURSE, make_due, make_learner, row_of, store_grade
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import Fault
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
@@ -119,6 +119,10 @@ def test_grade_that_changes_before_the_claim_ends_is_due_at_once(credentials, ad
     """SG80, SG81: whether the older grade was sent or refused, the newer one is pending."""
     claimed, old = row_of(ada), PersistentCourseGrade.objects.get().stored_version
     assert outbox.claim(claimed)
+    bob = make_learner("bob")
+    store_grade(bob)
+    enqueue_grade(bob)
+    GradeOutbox.objects.update(status="sending", next_attempt_at=claimed.next_attempt_at)
     store_grade(ada, 0.95)
     enqueue_grade(ada)
     if is_sent:
@@ -130,6 +134,19 @@ def test_grade_that_changes_before_the_claim_ends_is_due_at_once(credentials, ad
     assert row.next_attempt_at <= timezone.now()
     assert row.last_error == ("" if is_sent else "HTTP 400")
     assert row.sent_version == (old.version if is_sent else None)
+    assert row_of(bob).status == "sending"
+
+
+def test_sender_that_lost_its_claim_leaves_it_to_another_one(credentials, ada):
+    """SG81: the row, whose grade has changed, is being sent by another process."""
+    lost = row_of(ada)
+    assert outbox.claim(lost)
+    store_grade(ada, 0.95)
+    enqueue_grade(ada)
+    make_due()
+    assert outbox.claim(row_of(ada))
+    assert outbox.mark_failed(lost, "too late")
+    assert row_of(ada).status == "sending"
 
 
 def test_sender_that_lost_its_claim_does_not_change_the_row(credentials, ada):

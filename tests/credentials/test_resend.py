@@ -160,6 +160,8 @@ def test_invalid_option_ends_without_a_traceback(capsys, args):
 
 def test_command_without_the_setting_is_an_error(settings):
     settings.XQUEUE_BRIDGE = {}
+    store_grade(make_learner())
+    assert list(api.resend()) == []
     with pytest.raises(CommandError, match="CREDENTIALS"):
         run("--failed")
 

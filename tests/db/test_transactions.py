@@ -112,16 +112,16 @@ def test_each_database_says_it_in_its_own_way(vendor, is_collision):
 def test_codes_of_mysql(code, is_collision):
     """SG23: record changed, lock wait timeout, deadlock; not a missing table."""
     assert transactions._is_collision(OperationalError(code, "text"), "mysql") is is_collision
+    assert not transactions._is_collision(OperationalError(), "mysql")
 
 
 def test_both_drivers_of_postgresql():
-    """SG23: psycopg 2 has another name for the same code."""
+    """SG23: psycopg 2 has another name for the same codes: a deadlock, a serialisation failure."""
     error = OperationalError("deadlock detected")
     error.__cause__ = cause = Exception()
-    cause.pgcode = "40P01"
-    assert transactions._is_collision(error, "postgresql")
-    cause.pgcode = "57014"
-    assert not transactions._is_collision(error, "postgresql")
+    for code, is_collision in (("40P01", True), ("40001", True), ("57014", False)):
+        cause.pgcode = code
+        assert transactions._is_collision(error, "postgresql") is is_collision
 
 
 @pytest.mark.django_db(transaction=True)

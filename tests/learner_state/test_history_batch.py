@@ -26,7 +26,7 @@ from tests.learner_state.history_factories import (
     write,
 )
 from xqueue_bridge import api
-from xqueue_bridge.learner_state.history import batch
+from xqueue_bridge.learner_state.history import batch, store
 from xqueue_bridge.learner_state.history.batch import history_batch
 from xqueue_bridge.learner_state.history.middleware import history_batch_middleware
 from xqueue_bridge.learner_state.history.models import Reason
@@ -80,6 +80,18 @@ def test_each_row_has_its_own_entry():
         write(row)
     assert versions() == [2]
     assert versions(OTHER) == [1]
+
+
+def test_rows_of_different_versions_have_one_entry_each():
+    """SG30: also if they are written together, as by ``set_many``."""
+    rows = [make_row(), make_row(OTHER, version=5)]
+    with history_batch():
+        for _ in range(2):
+            for row in rows:
+                row.version += 1
+                row.save()
+            store.record(rows, Reason.STATE)
+    assert (versions(), versions(OTHER)) == ([2], [7])
 
 
 def test_entry_of_another_context_stays():

@@ -194,3 +194,18 @@ class TestBlocks:
         expected = {"raw_earned": 1, "raw_possible": 2}
         assert cache.get(key) == expected
         assert json.dumps(api.read_state(ada.pk, POLL, COURSE)["score"]) == json.dumps(expected)
+
+
+def test_errors_are_those_of_xblock_or_alike(monkeypatch):
+    """SG86: without XBlock, errors have the same texts and attributes."""
+    ours, upstream = key_value_store._InvalidScopeError, InvalidScopeError
+    for valid in (None, ["user_state"]):
+        assert str(ours("other", valid)) == upstream("other", valid).message
+    assert key_value_store._KeyValueMultiSaveError(["a"]).saved_field_names == ["a"]
+    assert key_value_store._xblocks_own("InvalidScopeError", ours) is upstream
+
+    def not_installed(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(key_value_store, "import_module", not_installed)
+    assert key_value_store._xblocks_own("InvalidScopeError", ours) is ours

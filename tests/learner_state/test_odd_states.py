@@ -72,9 +72,11 @@ class TestUnreadableState:
     def test_save_replaces_the_text_and_the_history_keeps_it(self, ada, text):
         """SG2, SG28: store the new fields, and the former text as an entry before them."""
         store(ada, text, version=7)
+        written_at = StudentModule.objects.get().modified
         api.save_fields(ada.pk, COURSE, BLOCK, {"a": 1})
         assert fields_of(ada) == {"a": 1}
         entries = StudentModuleHistory.objects.order_by("version")
+        assert entries[0].created == written_at
         assert list(entries.values_list("version", "state", "reason")) == [
             (7, text, "repair"),
             (8, '{"a": 1}', "state"),
@@ -202,6 +204,7 @@ class TestNotFinite:
         assert f"StudentModule {row.pk} " in caplog.text
         caplog.clear()
         api.save_fields(ada.pk, COURSE, BLOCK, {"c": 2})
+        assert fields_of(ada)["c"] == 2
         assert caplog.text == ""
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -190,7 +190,7 @@ class TestStoredRows:
         assert StudentModule.objects.get().state is None
         assert [entry.state for entry in client.get_history("ada", BLOCK)] == [None]
 
-    def test_ids_above_32_bits_are_stored_and_read(self, client, ada):
+    def test_ids_above_32_bits_are_stored_and_read(self, client, ada, django_assert_num_queries):
         """SG35: store and read ids above 32 bits as any others."""
         now = datetime.now(UTC)
         for n, block in enumerate((BLOCK, OTHER)):
@@ -208,7 +208,8 @@ class TestStoredRows:
         client.set_many("ada", {BLOCK: {"b": 2}, OTHER: {"b": 2}})
         assert client.get("ada", BLOCK).state == {"a": 1, "b": 2}
         assert next(client.get_history("ada", OTHER)).state == {"a": 1, "b": 2}
-        assert len(list(client.iter_all_for_course(COURSE, batch_size=1))) == 2
+        with django_assert_num_queries(2):
+            assert len(list(client.iter_all_for_course(COURSE, batch_size=1))) == 2
         entry = StudentModuleHistory.objects.get(module_state_key=BLOCK)
         assert (entry.student_module_id, entry.version) == (2**33, 2**34 + 1)
 
@@ -227,14 +228,17 @@ class TestUsers:
         assert list(client.get_many("bob", [BLOCK])) == []
 
     @pytest.mark.parametrize("username", ["", None])
-    def test_write_for_an_anonymous_learner_does_nothing(self, ada, username):
+    def test_write_for_an_anonymous_learner_does_nothing(
+        self, ada, username, django_assert_num_queries
+    ):
         """SG17: store and return no state of an anonymous learner."""
         for client in (
             DjangoXBlockUserStateClient(),
             DjangoXBlockUserStateClient(AnonymousUser()),
         ):
-            client.set(username, BLOCK, {"a": 1})
-            client.delete(username, BLOCK)
+            with django_assert_num_queries(0):
+                client.set(username, BLOCK, {"a": 1})
+                client.delete(username, BLOCK)
             assert list(client.get_many(username, [BLOCK])) == []
             with pytest.raises(client.DoesNotExist):
                 next(client.get_history(username, BLOCK))
@@ -392,11 +396,14 @@ def test_clock_set_back_does_not_make_an_entry_older(client, ada):
     assert client.get("ada", BLOCK).state == {"a": 2}
 
 
-def test_history_database_reads_the_learner_first(client, ada, settings):
+def test_history_database_reads_the_learner_first(client, ada, settings, django_assert_num_queries):
     """SG29: read the learner's id first, if the history is in another database."""
     client.set("ada", BLOCK, {"a": 1})
     settings.XQUEUE_BRIDGE = {"HISTORY_DATABASE": "default"}
-    assert [entry.state for entry in client.get_history("ada", BLOCK)] == [{"a": 1}]
+    for user, statements in ((ada, 1), (None, 2)):
+        each = DjangoXBlockUserStateClient(user)
+        with django_assert_num_queries(statements):
+            assert [entry.state for entry in each.get_history("ada", BLOCK)] == [{"a": 1}]
     with pytest.raises(client.DoesNotExist):
         next(client.get_history("bob", BLOCK))
 

@@ -82,7 +82,7 @@ def _enqueue(
 ) -> int | None:
     user_id, course_key, *_version = grade
     try:
-        if service.GRADE_FILTER and not should_send(user_id, course_key, service.GRADE_FILTER):
+        if not should_send(user_id, course_key, service.GRADE_FILTER):
             return None
     except Exception as exc:  # the host's code; its message may contain secrets
         name = type(exc).__name__

@@ -17,7 +17,6 @@ from typing import TypeAlias
 
 from django.db import router, transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
 from xqueue_bridge.conf import options
@@ -84,8 +83,6 @@ def record(rows: Sequence[Row], reason: Reason, *, keep: bool = False) -> None:
     DELETE follows the write's commit, because until then the earlier entry is the correct one.
     ``keep``: an entry of the same version stays as it is, and no history batch replaces it.
     """
-    if not rows:
-        return
     table, batch = written_table(), None if keep else current_batch()
     number = batch.number if batch else None
     # The columns that are not read from the row's attribute of the same name.
@@ -121,8 +118,6 @@ def record_unreadable(rows: Iterable[StudentModuleRow]) -> None:
     One INSERT if there are any; an entry that the history has already stays as it is.
     """
     lost = [replace(row, state=row.unreadable) for row in rows if row.unreadable is not None]
-    for row in lost:
-        row.modified = row.modified or timezone.now()
     record(lost, Reason.REPAIR, keep=True)
 
 
