@@ -25,11 +25,12 @@ from tests.submission_queue.factories import (
     new_submission,
 )
 from xqueue_bridge import models
-from xqueue_bridge.data import UploadedFile
+from xqueue_bridge.data import RetirementMode, UploadedFile
 from xqueue_bridge.db import batches
 from xqueue_bridge.exceptions import RetirementUnfinished
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.grader_replies import locks
+from xqueue_bridge.learner_state import retirement as tombstones
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.learner_state.api import UnknownLearner, is_retired
 from xqueue_bridge.retirement import (
@@ -315,6 +316,14 @@ class TestPurge:
         assert models.BlockLock.objects.exists()
         retire_learner(ada, "purge")
         assert not models.BlockLock.objects.exists()
+
+
+def test_second_retirement_is_unfinished_in_its_own_mode(ada):
+    """SG88: the sweeper completes it, if it stops."""
+    retire_learner(ada)
+    assert tombstones.unfinished_retirements() == []
+    tombstones.begin_retirement(ada, RetirementMode.PURGE)
+    assert tombstones.unfinished_retirements() == [(ada, RetirementMode.PURGE)]
 
 
 @pytest.mark.parametrize("mode", ["scrub", "purge"])

@@ -383,6 +383,13 @@ class TestOtherRows:
         assert api.retry_failed(everyone) == 1
         assert mine.get().next_attempt_at is not None
 
+    def test_requests_of_another_course_are_not_listed(self, ada, other_rows):
+        """SG76: list the learners and requests of one course, and of some learners."""
+        api.request_recalculation(ada.pk, COURSE_KEY)
+        assert recalculation_queue.unfinished(self.OTHER) == [ada.pk]
+        for course_key, wanted in ((COURSE_KEY, 2), (self.OTHER, 1)):
+            assert recalculation_queue.wanted_versions(course_key, [ada.pk]) == {ada.pk: wanted}
+
     def test_second_request_changes_no_other_row(self, ada, other_rows):
         assert not api.request_recalculation(ada.pk, COURSE_KEY)
 

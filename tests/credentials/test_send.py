@@ -77,6 +77,7 @@ def test_rows_stay_pending_without_the_setting(credentials, ada, settings):
     settings.XQUEUE_BRIDGE = {}
     assert send_grade("ada", COURSE).outcome is Outcome.SKIPPED
     assert api.send_due() == 0
+    assert api.send_enqueued(row_of(ada).pk).outcome is Outcome.SKIPPED
     assert row_of(ada).status == "pending"
 
 

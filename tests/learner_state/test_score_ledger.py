@@ -251,6 +251,7 @@ class TestPoints:
             ((9, 2), (2, 2)),
             ((10**400, 2), None),
             ((1, -2), None),
+            ((1, None), (1, None)),
         ],
     )
     def test_published_numbers_of_each_type_are_stored_within_limits(self, ada, published, stored):

@@ -13,6 +13,7 @@ from xqueue_bridge import api
 from xqueue_bridge.learner_state.history.models import StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
 from xqueue_bridge.signals import state_saved
+from xqueue_bridge.testing.user_state.base import DEPRECATED_KEY, OLD_RUNS
 
 COURSE = CourseKey.from_string("course-v1:DemoX+CS101+2026")
 BLOCK = UsageKey.from_string("block-v1:DemoX+CS101+2026+type@problem+block@loops")
@@ -46,6 +47,18 @@ def test_row_has_learner_course_block_type_and_version(ada):
     assert (row.student_id, row.course_id, row.module_state_key) == (ada, COURSE, BLOCK)
     assert row.module_type == "problem"
     assert row.version == 1
+
+
+def test_deprecated_keys_have_the_state_and_score_of_their_run(ada):
+    """SG13: they are stored alike in all runs of a course."""
+    for number, run in enumerate(OLD_RUNS):
+        usage_key = DEPRECATED_KEY.map_into_course(run)
+        assert api.read_state(ada, usage_key, run) is None
+        api.save_fields(ada, run, usage_key, {"n": number})
+        api.set_score(ada, run, usage_key, number, 9)
+        assert api.read_state(ada, usage_key, run) == {"n": number}
+        assert api.read_score(ada, usage_key, run) == api.RawScore(number, 9)
+        assert len(list(api.read_history(ada, usage_key, run))) == 2
 
 
 def test_none_is_stored_as_a_value(ada):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -14,7 +12,7 @@ from xqueue_bridge.learner_state import write as writing
 from xqueue_bridge.learner_state.block_keys import block_key_of, make_block_key
 from xqueue_bridge.learner_state.history.models import Reason, StudentModuleHistory
 from xqueue_bridge.learner_state.models import StudentModule
-from xqueue_bridge.learner_state.row import RowKey, lock_rows
+from xqueue_bridge.learner_state.row import RowKey
 from xqueue_bridge.learner_state.user_state_client import DjangoXBlockUserStateClient
 from xqueue_bridge.testing.user_state.base import (
     BLOCK,
@@ -62,14 +60,6 @@ def test_rows_are_locked_before_they_are_read(client, assert_locks_first):
     for fields in ({"a": 1}, {"a": 2}):
         assert_locks_first(lambda fields=fields: client.set("ada", BLOCK, fields))
     assert client.get("ada", BLOCK).state == {"a": 2}
-
-
-def test_rows_are_locked_in_a_transaction_only(ada):
-    """SG23: elsewhere the lock would end at once."""
-    has_row_locks = connection.features.has_select_for_update
-    error = transaction.TransactionManagementError
-    with pytest.raises(error) if has_row_locks else nullcontext():
-        assert lock_rows([RowKey(ada.pk, block_key_of(BLOCK))]) == {}
 
 
 @pytest.mark.parametrize("step", ["lock_rows", "_insert", "record"])
