@@ -197,6 +197,18 @@ def test_chunked_body_whose_sender_disconnects_is_refused(grader):
     assert response["return_code"] == 1
 
 
+@pytest.mark.parametrize("length", ["abc", "-5", "1.5", "9" * 5000])
+@pytest.mark.parametrize(
+    ("path", "content_type"), [("put_result", FORM), ("submit", MULTIPART), ("login", FORM)]
+)
+def test_length_that_is_no_number_is_refused(grader, path, content_type, length):
+    """C44, C84: it is no server error, and the response names the header."""
+    more = {"CONTENT_LENGTH": length}
+    response, headers = post(grader, b"x", content_type, f"/xqueue/{path}/", **more)
+    assert response["return_code"] == 1
+    assert headers["X-XQueue-Problem"] == "Content-Length: must be a number of bytes"
+
+
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
 @pytest.mark.parametrize(
     ("encoding", "compress"),
@@ -386,12 +398,15 @@ def test_callback_field_with_a_byte_order_mark_is_applied(waiting, field):
 
 
 def test_compressed_callback_is_applied_or_names_the_encoding(waiting):
-    """C110, C115: gzip is read; another encoding is refused by its name."""
+    """C110, C115: gzip is read; another encoding, or a wrong length, is refused by its name."""
     fields = {"xqueue_header": '{"lms_key": "live"}', "xqueue_body": GOOD_REPLY}
     body = gzip.compress(encode(fields, FORM))
     refused = post_to_callback(waiting, body, "br")
     assert refused.status_code == 400
     assert refused.text.startswith("Content-Encoding: must be gzip")
+    url = f"/courses/{COURSE}/xqueue/{waiting}/{PROBLEM}/score_update"
+    refused = Client().generic("POST", url, body, FORM, CONTENT_LENGTH="abc")
+    assert (refused.status_code, refused.text[:16]) == (400, "Content-Length: ")
     assert post_to_callback(waiting, body, "gzip").status_code == 200
     score = learner_state.read_score(waiting, PROBLEM, COURSE)
     assert score

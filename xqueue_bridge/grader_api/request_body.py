@@ -16,6 +16,8 @@ from xqueue_bridge.exceptions import InvalidField
 #: Window bits with which zlib recognises the gzip and the zlib format by their headers.
 _ANY_FORMAT = zlib.MAX_WBITS | 32
 _GZIP_NAMES = frozenset({"gzip", "x-gzip", "deflate"})
+#: Digits of a Content-Length; Python refuses to read very long numbers.
+_MAX_DIGITS = 18
 _TEXT_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 
@@ -62,10 +64,20 @@ def media_type(request: HttpRequest) -> str:
     return (request.content_type or "").partition(";")[0].strip().lower()
 
 
+def content_length(request: HttpRequest) -> int:
+    """Return the bytes that a request announces, 0 if it does not; raise InvalidField.
+
+    Some servers pass on any text, for which Django's own reading of the body raises ValueError.
+    """
+    text = str(request.META.get("CONTENT_LENGTH") or 0)
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+        raise InvalidField("Content-Length", "must be a number of bytes")
+    return int(text)
+
+
 def _read(request: HttpRequest, limit: int | None) -> bytes:
     """Return the body; above its own limit Django reads none."""
-    length = str(request.META.get("CONTENT_LENGTH") or "")
-    size = int(length) if length.isascii() and length.isdecimal() else 0
+    size = content_length(request)
     djangos_limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     if limit is None or size <= djangos_limit or hasattr(request, "_body"):
         return request.body

@@ -22,7 +22,7 @@ from xqueue_bridge.exceptions import (
     SendError,
     TooManyPending,
 )
-from xqueue_bridge.grader_api.request_body import media_type
+from xqueue_bridge.grader_api.request_body import content_length, media_type
 from xqueue_bridge.grader_api.responses import Envelope, failure, success
 from xqueue_bridge.grader_api.views import XQueueView
 from xqueue_bridge.grader_replies.backends.callback import may_post_to
@@ -65,7 +65,11 @@ class SubmitView(XQueueView):
         super(XQueueView, self).initial(request, *args, **kwargs)
         limits = options()
         most = limits.MAX_FILES * limits.MAX_FILE_BYTES + 2 * limits.MAX_BODY_BYTES
-        if int(request.META.get("CONTENT_LENGTH") or 0) > most:
+        try:
+            length = content_length(request._request)
+        except InvalidField as exc:
+            raise RequestRefused(self.unreadable) from exc
+        if length > most:
             raise SuspiciousOperation("The files are too large.")
 
     def get(self, request: Request) -> Envelope:
