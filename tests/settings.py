@@ -78,6 +78,8 @@ DATABASE_CHOICES: dict[str, dict[str, Any]] = {
         "NAME": "xqueue_bridge",
         "USER": "postgres",
         "HOST": "127.0.0.1",
+        # As above; the processes that tests kill are clients.
+        "OPTIONS": {"options": "-c synchronous_commit=off"},
     },
     "mariadb": {
         "ENGINE": "django.db.backends.mysql",
