@@ -181,8 +181,9 @@ def test_lost_submission_is_ended_once():
     assert Submission.objects.filter(user_id=user_id).count() == 1
 
 
-def test_submission_without_a_body_is_ended():
-    user_id = no_reply()
+@pytest.mark.parametrize("make", [no_reply, failed])
+def test_submission_without_a_body_is_ended(make):
+    user_id = make()
     SubmissionContent.objects.update(body="")
     (repaired,) = repair_all()
     assert repaired.outcome == Outcome.ENDED

@@ -45,6 +45,7 @@ def test_secrets_are_stored_as_keyed_hashes(settings):
     """C86: the row has a hash that depends on SECRET_KEY, and not the secret."""
     secret = accounts.create_grader("watcher")
     assert secret not in str(GraderSecret.objects.values().get())
+    assert len(GraderSecret.objects.get().digest) == 64
     settings.SECRET_KEY = "another site's key"
     assert accounts.authenticate("watcher", secret) is None
     settings.SECRET_KEY_FALLBACKS = ["only for tests"]

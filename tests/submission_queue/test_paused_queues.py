@@ -13,7 +13,7 @@ from tests.commands import json_of
 from tests.submission_queue.factories import GOOD_REPLY, PROBLEM, make_grader, new_submission
 from xqueue_bridge.submission_queue import api, queue
 from xqueue_bridge.submission_queue.models import Submission
-from xqueue_bridge.submission_queue.paused_queues import KEEP
+from xqueue_bridge.submission_queue.paused_queues import KEEP, paused_queues
 from xqueue_bridge.submission_queue.queue_models import QueuePause
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,6 +39,16 @@ def test_pausing_or_resuming_twice_changes_nothing() -> None:
     assert [api.pause_queue("python"), api.pause_queue(" python ")] == [True, False]
     assert [api.resume_queue("python"), api.resume_queue("python")] == [True, False]
     assert not api.resume_queue("unknown")
+
+
+def test_pause_and_its_end_change_no_other_queue() -> None:
+    for name in ("python", "java"):
+        api.pause_queue(name)
+    api.resume_queue("python")
+    assert paused_queues().keys() == {"java"}
+    api.resume_queue("java")
+    api.pause_queue("python")
+    assert paused_queues().keys() == {"python"}
 
 
 def test_result_of_a_leased_submission_counts_while_the_queue_is_paused() -> None:

@@ -434,18 +434,35 @@ class TestSuperseded:
         finish.supersede_replaced(7, PROBLEM, {"new"})
         assert status_of("old") == Status.LEASED
 
-    def test_submission_pulled_during_the_change_is_not_superseded(self, grader_id):
-        """C22: a submission that is pulled between SELECT and UPDATE stays leased."""
+    @pytest.mark.parametrize(
+        ("meanwhile", "status", "is_replaced"),
+        [
+            (lambda: queue.pull("python", None), Status.LEASED, True),
+            (
+                lambda: Submission.objects.filter(queue_key="old").update(
+                    **finished(Status.ANSWERED)
+                ),
+                Status.ANSWERED,
+                False,
+            ),
+        ],
+        ids=["pulled", "answered"],
+    )
+    def test_submission_that_changes_meanwhile_is_not_superseded(
+        self, meanwhile, status, is_replaced
+    ):
+        """C22: a submission that is pulled or answered between SELECT and UPDATE stays so."""
 
         class Keys(set):
             def __contains__(self, key):
-                queue.pull("python", grader_id)
+                meanwhile()
                 return super().__contains__(key)
 
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
         finish.supersede_replaced(7, PROBLEM, Keys({"new"}))
-        assert status_of("old") == Status.LEASED
+        old = Submission.objects.get(queue_key="old")
+        assert (old.status, old.is_replaced) == (status, is_replaced)
 
 
 #: Statements of a pull.

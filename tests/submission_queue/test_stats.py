@@ -7,7 +7,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.submission_queue.factories import COURSE, PROBLEM, make_grader, new_submission
+from tests.submission_queue.factories import (
+    COURSE,
+    OTHER_PROBLEM,
+    PROBLEM,
+    make_grader,
+    new_submission,
+)
 from xqueue_bridge.submission_queue import queue
 from xqueue_bridge.submission_queue.api import (
     has_open_submissions,
@@ -54,6 +60,8 @@ def test_submission_with_an_ended_lease_has_a_position():
 def test_finished_submission_has_no_position():
     queue.enqueue(new_submission())
     assert has_open_submissions(7, PROBLEM)
+    assert not has_open_submissions(8, PROBLEM)
+    assert not has_open_submissions(7, OTHER_PROBLEM)
     Submission.objects.update(status="answered", available_at=None, due_at=None)
     assert positions(7) == []
     assert not has_open_submissions(7, PROBLEM)

@@ -80,6 +80,21 @@ def test_jobs_that_come_meanwhile_are_run_together(monkeypatch):
     assert runs == [1, 30]
 
 
+def test_jobs_that_come_one_after_the_other_are_run_together(monkeypatch):
+    """C90: the first one at once, the others when there are ENOUGH; the end waits for neither."""
+    monkeypatch.setattr(background, "INTERVAL", 10 * PATIENCE)
+    monkeypatch.setattr(background, "ENOUGH", 3)
+    runs: list[int] = []
+    thread = JobThread(lambda jobs: runs.append(len(jobs)))
+    for _ in range(4):
+        assert thread.put([print])
+        wait_until(lambda: runs)
+    wait_until(lambda: len(runs) > 1)
+    thread.stop(PATIENCE)
+    assert runs == [1, 3]
+    assert not named_threads()
+
+
 def test_what_is_too_much_is_run_by_the_caller(thread, monkeypatch):
     """C90: the number of jobs that wait is bounded, and none is lost."""
     monkeypatch.setattr(background, "MAX_WAITING", 3)
@@ -136,6 +151,19 @@ def test_job_is_run_at_once_by_a_thread_that_waits(thread, monkeypatch):
         wait_until(lambda number=number: len(done) == number and thread._changed._waiters)
 
 
+def test_job_that_comes_while_the_thread_ends_starts_another(thread, monkeypatch):
+    monkeypatch.setattr(background, "IDLE_SECONDS", 0.01)
+    ends, may_end = threading.Event(), threading.Event()
+    close_all = lambda: ends.set() or may_end.wait(PATIENCE)  # noqa: E731
+    monkeypatch.setattr(background.connections, "close_all", close_all)
+    done: list[int] = []
+    enqueue.run_later([lambda: done.append(1)])
+    assert ends.wait(PATIENCE)
+    enqueue.run_later([lambda: done.append(2)])
+    wait_until(lambda: len(done) == 2)
+    may_end.set()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_thread_that_has_ended_unexpectedly_is_replaced():
     runs: list[int] = []
@@ -163,6 +191,41 @@ def test_the_thread_has_a_connection_of_its_own_and_closes_it(thread):
     thread.stop(PATIENCE)
     assert seen[0] is not connections["default"]
     assert seen[0].connection is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connections_that_are_too_old_are_closed_before_and_after_a_run(thread, monkeypatch):
+    """As Django closes those of a request; what is left is closed when the thread ends."""
+    monkeypatch.setattr(background, "INTERVAL", 0)
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 1000)
+    used: list[tuple[object, object]] = []
+
+    def use_the_database() -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT 1")
+        used.append((connections["default"], connections["default"].connection))
+
+    def use_it_too_long() -> None:
+        use_the_database()
+        connections["default"].close_at = 0
+
+    def run(job: Job) -> None:
+        number = len(used) + 1
+        enqueue.run_later([job])
+        wait_until(lambda: len(used) == number and thread._changed._waiters)
+
+    run(use_the_database)
+    ((wrapper, first),) = used
+    run(use_the_database)
+    assert used[1] == (wrapper, first)
+    wrapper.close_at = 0
+    run(use_the_database)
+    assert used[2][1] is not first
+    run(use_it_too_long)
+    assert wrapper.connection is None
+    run(use_the_database)
+    thread.stop(PATIENCE)
+    assert wrapper.connection is None
 
 
 def test_jobs_after_the_end_of_the_thread_are_run_by_the_caller(thread):
@@ -205,6 +268,7 @@ def test_a_process_that_ends_runs_its_jobs_first():
             enqueue.run_later([job(name)])
     """)
     assert ended.stdout.split() == ["a", "b", "c"]
+    assert "the sweeper does them" not in ended.stderr
 
 
 def test_a_process_does_not_wait_long_for_a_job_that_hangs():
