@@ -79,6 +79,7 @@ def test_trouble_is_told_once_and_its_end_once(sweep, figures, kind) -> None:
     assert len(mail.outbox) == 2
     assert "ended" in mail.outbox[1].subject
     assert mail.outbox[1].to == ["operators@example.com"]
+    assert "Since: 2026-11-20T10:10:00+00:00\nMeasured: " in mail.outbox[1].body
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,17 @@ def test_webhook_gets_a_signed_notification(sweep, settings) -> None:
         request = server.calls[0].request
     digest = hmac.new(b"s3cret", request.body, hashlib.sha256).hexdigest()
     assert request.headers[notify.SIGNATURE_HEADER] == f"sha256={digest}"
-    sent = json.loads(request.body)
-    assert (sent["kind"], sent["queue"], sent["status"]) == ("stalled", "python", "open")
-    assert sent["measured"] == "1000 s"
+    assert json.loads(request.body) == {
+        "version": 1,
+        "id": f"{Alert.objects.get().pk}-{START.timestamp():.0f}",
+        "kind": "stalled",
+        "queue": "python",
+        "status": "open",
+        "since": START.isoformat(),
+        "sent_at": START.isoformat(),
+        "text": f"Queue python: {Alert.Kind.STALLED.label}",
+        "measured": "1000 s",
+    }
 
 
 @pytest.mark.parametrize("status", [301, 404, 500])
