@@ -88,6 +88,13 @@ def test_waiting_row_is_imported(db):
     assert edx_submissions.import_rows(COURSE) == Counter()
 
 
+def test_white_space_around_the_name_of_a_queue_is_removed(db):
+    """Kind 7: MySQL ignores it at the end, so graders of the other queue got such a row too."""
+    make_row(queue_name="python ")
+    assert edx_submissions.import_rows() == Counter(imported=1)
+    assert Submission.objects.get().queue_name == "python"
+
+
 def test_row_of_a_custom_course_is_imported(db):
     """The key has the class that the platform gives it, so it is equal to the platform's."""
     usage_key = CCX.make_usage_key("problem", PROBLEM.block_id)
@@ -150,6 +157,7 @@ def test_rows_that_a_grader_holds_or_has_answered_stay(db, fields, imported):
         {"student": "unknown-1"},
         {"item": "not a key"},
         {"course": CCX},
+        {"queue_name": " "},
     ],
 )
 def test_row_that_cannot_be_imported_stays(db, fields):

@@ -7,8 +7,9 @@ from datetime import timedelta
 from django.db.models import Q
 
 from xqueue_bridge.data import NewSubmission, Target
-from xqueue_bridge.exceptions import XQueueBridgeError
+from xqueue_bridge.exceptions import InvalidField, XQueueBridgeError
 from xqueue_bridge.learner_state import api as learner_state
+from xqueue_bridge.protocol.fields import check_name
 from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.queue import is_known_queue
@@ -23,13 +24,21 @@ class NotImportable(XQueueBridgeError):
     """A row does not say which learner, block or answer it belongs to, or may not be imported."""
 
 
-def check_importable(target: Target, queue_name: str) -> None:
-    """Raise NotImportable if the learner is retired or the bridge refuses the queue."""
-    if not is_known_queue(queue_name):
+def check_importable(target: Target, queue_name: str) -> str:
+    """Return the queue's name without the white space around it.
+
+    Raise NotImportable if the learner is retired or the bridge refuses the queue.
+    """
+    try:
+        name = check_name(queue_name, "its queue")
+    except InvalidField as exc:
+        raise NotImportable(f"{exc.field} {exc.reason}") from None
+    if not is_known_queue(name):
         raise NotImportable("its queue is not in QUEUES, and REJECT_UNKNOWN_QUEUES is on")
     learner = learner_state.find_learner_at(target.user_id, target.course_key, target.usage_key)
     if learner.is_retired:
         raise NotImportable("its learner is retired")
+    return name
 
 
 def is_adopted(target: Target, queue_key: str, *, or_answered: bool = False) -> bool:

@@ -104,7 +104,7 @@ def _read(row: Any) -> NewSubmission:
     target = _target(row.submission.student_item)
     if not row.queue_key:
         raise NotImportable("it has no queue key")
-    check_importable(target, row.queue_name)
+    queue_name = check_importable(target, row.queue_name)
     url = build_path(target.course_key, target.user_id, target.usage_key, target.dispatch)
     student = {
         "anonymous_student_id": str(row.submission.student_item.student_id),
@@ -118,9 +118,9 @@ def _read(row: Any) -> NewSubmission:
     }
     return NewSubmission(
         target=target,
-        queue_name=row.queue_name,
+        queue_name=queue_name,
         queue_key=row.queue_key,
-        header=make_xheader(url, row.queue_key, row.queue_name),
+        header=make_xheader(url, row.queue_key, queue_name),
         body=json.dumps(body),
         files=_files(row),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.exceptions import InvalidField
@@ -86,5 +88,10 @@ def _row(entry: dict[str, Any]) -> LegacyRow:
     given, values = entry["fields"], {}
     for field in LegacyRow._meta.concrete_fields:
         if not field.primary_key:
-            values[field.attname] = field.to_python(given[field.attname])
+            value = field.to_python(given[field.attname])
+            if value is None and not field.null:
+                raise ValueError
+            if isinstance(value, datetime) and timezone.is_naive(value):
+                value = timezone.make_aware(value, UTC)
+            values[field.attname] = value
     return LegacyRow(pk=int(entry["pk"]), **values)

@@ -107,7 +107,7 @@ def _import(source: Source, plan: Plan, row: LegacyRow, kind: Kind) -> str:
         body = check_body(row.xqueue_body)
     except InvalidField as exc:
         raise NotImportable(f"{exc.field} {exc.reason}") from None
-    check_importable(target, row.queue_name)
+    queue_name = check_importable(target, row.queue_name)
     if plan.post_results and not may_post_to(header.lms_callback_url):
         raise NotImportable("its callback URL is below none of CALLBACK_PREFIXES")
     if is_adopted(target, header.queue_key):
@@ -121,7 +121,7 @@ def _import(source: Source, plan: Plan, row: LegacyRow, kind: Kind) -> str:
             raise NotImportable("its reply is not valid")
     new = NewSubmission(
         target=target,
-        queue_name=row.queue_name,
+        queue_name=queue_name,
         queue_key=header.queue_key,
         header=header.text,
         body=body,
