@@ -111,18 +111,24 @@ def test_purge_of_a_queue_leaves_what_came_after_the_preview() -> None:
     assert statuses() == ["failed", "failed", "failed", "waiting"]
 
 
+@pytest.fixture
+def _batches_of_five(monkeypatch) -> None:
+    monkeypatch.setitem(actions.CHANGES, "end", replace(actions.CHANGES["end"], size=5))
+
+
+@pytest.mark.usefixtures("_batches_of_five")
 def test_long_action_is_continued_by_the_sweeper_and_never_counts_twice() -> None:
-    enqueue(120)
+    enqueue(12)
     action = operations.begin(Order("end", "python"))
-    assert (action.changed, action.finished_at) == (50, None)
+    assert (action.changed, action.finished_at) == (5, None)
     stale = OperatorAction.objects.get()
     operations.continue_actions()
     assert not actions.run_batch(stale), "another process has run this batch"
     sweep()
     action.refresh_from_db()
-    assert (action.changed, action.finished_at is not None) == (120, True)
+    assert (action.changed, action.finished_at is not None) == (12, True)
     assert set(statuses()) == {"failed"}
-    assert ReceivedReply.objects.count() == 120
+    assert ReceivedReply.objects.count() == 12
 
 
 def test_batch_that_raises_changes_nothing_and_is_run_again(monkeypatch) -> None:
@@ -248,14 +254,15 @@ def test_old_actions_are_deleted() -> None:
     assert operations.delete_old_actions() == 1
 
 
+@pytest.mark.usefixtures("_batches_of_five")
 def test_command_moves_ends_and_prints_the_log() -> None:
-    enqueue(120, "pyton")
-    assert run("move", "pyton", "--to", "python", "--dry-run")["number"] == 120
-    assert run("move", "pyton", "--to", "python")["changed"] == 120
+    enqueue(12, "pyton")
+    assert run("move", "pyton", "--to", "python", "--dry-run")["number"] == 12
+    assert run("move", "pyton", "--to", "python")["changed"] == 12
     pk = Submission.objects.earliest("pk").pk
     assert run("end", "python", "--submission", str(pk))["changed"] == 1
     ended = run("end", "python")
-    assert (ended["changed"], ended["is_finished"]) == (119, True)
+    assert (ended["changed"], ended["is_finished"]) == (11, True)
     log = json_of("xqueue_bridge_queue", "log", "python")
     assert [each["action"] for each in log] == ["end", "end"]
 
