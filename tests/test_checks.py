@@ -6,14 +6,17 @@ import math
 from typing import get_args, get_type_hints
 
 import pytest
+from celery import Celery
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import run_checks
 from django.db import connection
 
+from xqueue_bridge.checks import limits
 from xqueue_bridge.checks.databases import check_databases, check_deployment
 from xqueue_bridge.checks.gateway import check_gateway
-from xqueue_bridge.checks.host import check_cache_limit, check_files_storage, check_host
+from xqueue_bridge.checks.host import check_files_storage, check_host
+from xqueue_bridge.checks.limits import check_broker_limit, check_cache_limit
 from xqueue_bridge.checks.options import (
     check_credentials,
     check_dotted_paths,
@@ -28,6 +31,7 @@ from xqueue_bridge.learner_state.user_state import XBlockUserStateClient
 from xqueue_bridge.models import Grader
 from xqueue_bridge.option_groups import AlertOptions, GatewayOptions, QueueOptions
 from xqueue_bridge.options import Options
+from xqueue_bridge.worker import enqueue
 
 MEMORY_CLIENT = "tests.doubles.memory_state_client.MemoryUserStateClient"
 
@@ -481,3 +485,21 @@ def test_cache_that_is_waited_for_without_limit(monkeypatch, backend, given, is_
     caches = {"default": {"BACKEND": backend, "OPTIONS": given}}
     monkeypatch.setattr(settings, "CACHES", caches)
     assert [message.id for message in check_cache_limit()] == ["xqueue_bridge.W012"] * is_found
+
+
+@pytest.mark.parametrize(
+    ("url", "given", "is_found"),
+    [
+        ("redis://127.0.0.1:6379/0", {}, True),
+        ("rediss://127.0.0.1:6379/0", {"visibility_timeout": 60}, True),
+        ("redis://127.0.0.1:6379/0", {"socket_timeout": 2}, False),
+        ("amqp://127.0.0.1//", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_broker_that_is_waited_for_without_limit(monkeypatch, url, given, is_found):
+    app = Celery(broker=url, set_as_current=False)
+    app.conf.broker_transport_options = given
+    for module in (limits, enqueue):
+        monkeypatch.setattr(module, "current_app", app)
+    assert [message.id for message in check_broker_limit()] == ["xqueue_bridge.W013"] * is_found

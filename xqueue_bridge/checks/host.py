@@ -19,14 +19,6 @@ from xqueue_bridge.checks.values import is_address
 from xqueue_bridge.conf import options
 from xqueue_bridge.lms.project_type import is_cms
 
-#: The option of a cache that limits how long a request waits for a server that does not respond.
-#: Several releases of their clients wait without end by default.
-_CACHE_LIMITS = {
-    "django.core.cache.backends.memcached.PyMemcacheCache": "timeout",
-    "django.core.cache.backends.redis.RedisCache": "socket_timeout",
-    "django_redis.cache.RedisCache": "SOCKET_TIMEOUT",
-}
-
 
 @checks.register("xqueue_bridge")
 def check_host(**kwargs: object) -> list[checks.CheckMessage]:
@@ -129,18 +121,6 @@ def check_files_storage(**kwargs: object) -> list[checks.CheckMessage]:
         return []
     hint = f"{where} = ... of a storage that keeps bytes as they are"
     return [error("E016", f"{where}: {found}.", hint)]
-
-
-@checks.register("xqueue_bridge", deploy=True)
-def check_cache_limit(**kwargs: object) -> list[checks.CheckMessage]:
-    """Check that no request waits without limit for a cache whose server does not respond."""
-    alias = options().CACHE_ALIAS
-    cache = settings.CACHES.get(alias) if isinstance(alias, str) else None
-    limit = _CACHE_LIMITS.get(cache.get("BACKEND", "")) if cache else None
-    if not cache or limit is None or (cache.get("OPTIONS") or {}).get(limit):
-        return []
-    text = f"CACHES[{alias!r}] has no limit for a server that does not respond."
-    return [warning("W012", text, f"CACHES[{alias!r}]['OPTIONS'] = {{{limit!r}: 0.5}}")]
 
 
 def _unusable(backends: Any, name: str, alias: str, setting: str) -> Iterator[checks.CheckMessage]:
