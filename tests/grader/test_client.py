@@ -170,7 +170,8 @@ def test_server_that_cannot_be_reached():
 @pytest.mark.parametrize(
     "body",
     ["x", "[]", "{}", '{"return_code": 0}', '{"return_code": Infinity, "content": ""}']
-    + ['{"return_code": null, "content": ""}', "[" * 100_000],
+    + ['{"return_code": null, "content": ""}', "[" * 100_000]
+    + [f'{{"return_code": 0, "content": {content}}}' for content in ('""', "null", "Infinity")],
 )
 def test_response_in_an_unknown_form(body):
     """Whatever a server or a proxy answers, the client raises one of its own exceptions."""

@@ -27,6 +27,7 @@ from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.protocol.headers import SITES_HEADER
 from xqueue_bridge.submission_queue import api, queue
+from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.xqueue_service.models import TransportOverride
 
@@ -99,10 +100,11 @@ def test_submit_without_a_session_redirects_to_login(path):
     assert not Submission.objects.exists()
 
 
-def test_grader_account_may_not_submit(grader):
-    """Only an account with ``may_submit`` can submit."""
+def test_grader_account_may_not_submit(grader, caplog):
+    """Only an account with ``may_submit`` can submit; the log names the account."""
     grader.login()
     assert post(grader) == {"return_code": 1, "content": "This account may not submit"}
+    assert [record.grader_id for record in caplog.records] == [Grader.objects.get().pk]
     assert not Submission.objects.exists()
 
 

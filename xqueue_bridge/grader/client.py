@@ -146,7 +146,10 @@ class QueueClient:
         code, content = self._call("GET", "get_queuelen/", params={"queue_name": queue_name})
         if code != 0:
             raise RequestRefused(str(content))
-        return int(content)
+        try:
+            return int(content)
+        except (ValueError, TypeError, OverflowError):
+            raise QueueUnavailable("get_queuelen answered in an unknown form") from None
 
     def pull(self, queue_name: str) -> Submission | None:
         """Return the next submission of a queue, or None if the queue is empty."""
