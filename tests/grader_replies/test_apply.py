@@ -741,7 +741,9 @@ class TestSweep:
         assert api.apply_due() == 2
         second.refresh_from_db()
         assert second.status == Status.APPLIED
-        assert f"Reply {first.pk} could not be tried: RuntimeError" in caplog.text
+        text = f"Reply {first.pk} could not be tried: RuntimeError"
+        [record] = [each for each in caplog.records if each.getMessage() == text]
+        assert record.reply_id == first.pk
         assert "key-1" not in caplog.text
 
     def test_exception_counts_for_its_own_reply(self, ada, scripted, monkeypatch):

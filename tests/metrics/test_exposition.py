@@ -89,6 +89,7 @@ def test_wrong_token_is_refused(client, given) -> None:
     sample(0)
     response = client.get(URL, headers={"Authorization": given})
     assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Bearer realm="metrics"'
     assert b"python" not in response.content
 
 
