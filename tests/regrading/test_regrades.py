@@ -126,6 +126,14 @@ def test_newer_answer_that_still_waits_is_not_touched_by_a_regrade():
     assert state_of(user_id)["msg"] == "<p>newer</p>"
 
 
+def test_newer_answer_at_another_problem_does_not_end_a_regrade():
+    user_id, _ = graded("ada", 1)
+    regrade = start()
+    grade(submit(user_id, usage_key=OTHER_PROBLEM), 1)
+    grade_all_again(0)
+    assert outcomes(regrade) == {user_id: "down"}
+
+
 def test_newer_answer_supersedes_a_waiting_regrade():
     user_id, _ = graded("ada", 1)
     regrade = start()
@@ -232,6 +240,23 @@ def test_pause_stops_releases_and_resume_continues():
     assert not regrading.pause(regrade.pk)
     assert regrading.resume(regrade.pk)
     assert regrading.release_due() == 1
+
+
+def test_change_of_a_regrade_leaves_another_one_as_it_is():
+    graded("ada")
+    bob, _ = graded("bob", usage_key=OTHER_PROBLEM)
+    one, other = start(usage_key=PROBLEM), start(usage_key=OTHER_PROBLEM)
+    regrading.pause(one.pk)
+    other.refresh_from_db()
+    assert other.status == "running"
+    regrading.pause(other.pk)
+    regrading.resume(one.pk)
+    regrading.cancel(one.pk)
+    regrading.end_finished()
+    one.refresh_from_db()
+    other.refresh_from_db()
+    assert one.finished_at
+    assert (other.status, other.finished_at, outcomes(other)) == ("paused", None, {bob: "planned"})
 
 
 @pytest.mark.parametrize("keep_feedback", [True, False])

@@ -245,9 +245,14 @@ def no_block(user_id, course_key, usage_key) -> None:
     return None
 
 
-def test_regrade_whose_original_is_gone_still_waits():
+@pytest.mark.parametrize(
+    "change",
+    [lambda rows: rows.delete(), lambda rows: rows.update(user_id=4711)],
+    ids=["deleted", "another learner's"],
+)
+def test_regrade_whose_original_is_gone_still_waits(change):
     user_id = regrade_ended()
-    Submission.objects.filter(regrade_of=None).delete()
+    change(Submission.objects.filter(regrade_of=None))
     (repaired,) = repair_all()
     assert repaired.outcome == Outcome.NOT_REPAIRED
     assert "is not stored" in repaired.reason

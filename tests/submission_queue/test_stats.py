@@ -19,9 +19,12 @@ from xqueue_bridge.submission_queue.api import (
     has_open_submissions,
     queue_positions,
     queue_positions_in_course,
+    queue_stats,
 )
 from xqueue_bridge.submission_queue.grader_models import Grader, GraderPause
 from xqueue_bridge.submission_queue.models import Submission
+from xqueue_bridge.submission_queue.states import Status, finished
+from xqueue_bridge.submission_queue.stats import RECENT
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +76,18 @@ def test_positions_in_a_course_have_block_and_time():
     [found] = queue_positions_in_course(7, COURSE)
     assert (found.usage_key, found.position) == (PROBLEM, 1)
     assert found.sent_at == Submission.objects.get(user_id=7).created_at
+
+
+def test_submissions_of_a_queue_are_counted_by_their_status():
+    for key in ("waiting", "leased", "answered", "failed", "failed too", "superseded", "old"):
+        queue.enqueue(new_submission(queue_key=key))
+    ends = {"answered": "answered", "failed": "failed", "failed too": "failed", "old": "failed"}
+    for key, status in {**ends, "superseded": "superseded"}.items():
+        Submission.objects.filter(queue_key=key).update(**finished(Status(status)))
+    Submission.objects.filter(queue_key="old").update(finished_at=timezone.now() - 2 * RECENT)
+    queue.pull("python", None)
+    [stats] = queue_stats()
+    assert (stats.waiting, stats.leased, stats.answered, stats.failed) == (1, 1, 1, 2)
 
 
 def test_queue_without_a_grader_is_told():
