@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from django.db import transaction
+from opaque_keys.edx.keys import CourseKey
+from opaque_keys.edx.locator import LibraryLocatorV2, LibraryUsageLocatorV2
 
 from tests.course_grades import courses
 from tests.course_grades.courses import COURSE_KEY, block, subsection
@@ -23,8 +25,12 @@ from tests.grader_replies.factories import received_signals
 from xqueue_bridge import signals
 from xqueue_bridge.course_grades import api
 from xqueue_bridge.learner_state import student_module as learner_state
+from xqueue_bridge.options import Options
 
 factory = api.CourseGradeFactory()
+DEFAULT_BACKEND = Options().COURSE_STRUCTURE_BACKEND
+LIBRARY_KEY = LibraryLocatorV2.from_string("lib:DemoX:loops")
+LIBRARY_BLOCK = LibraryUsageLocatorV2(LIBRARY_KEY, "problem", "p1")
 
 
 @pytest.fixture
@@ -190,11 +196,31 @@ class TestScores:
         del values["modified"]
         assert values == {**both, "weighted_earned": 9, "weighted_possible": 12}
 
+    @pytest.mark.parametrize(
+        ("course_key", "backend"),
+        [
+            (CourseKey.from_string("course-v1:DemoX+OTHER+2026"), DEFAULT_BACKEND),
+            (COURSE_KEY, None),
+            (LIBRARY_KEY, DEFAULT_BACKEND),
+        ],
+    )
+    def test_score_outside_of_a_published_course_has_no_weight(
+        self, ada, settings, course_key, backend
+    ):
+        """SG50: also in a library, and on a site without course structures."""
+        settings.XQUEUE_BRIDGE = {"COURSE_STRUCTURE_BACKEND": backend, "TASK_RUNNER": "celery"}
+        is_library = course_key == LIBRARY_KEY
+        usage_key = LIBRARY_BLOCK if is_library else course_key.make_usage_key("problem", "p1")
+        with received_signals(signals.PROBLEM_RAW_SCORE_CHANGED) as raw:
+            learner_state.set_score(ada.pk, course_key, usage_key, 1, 2)
+        assert [(values["weight"], values["raw_possible"]) for values in raw] == [(None, 2)]
+
     def test_deleted_score_sends_score_deleted_with_zero_points(self, ada):
         score(ada)
         with received_signals(signals.PROBLEM_RAW_SCORE_CHANGED) as raw:
             learner_state.set_score(ada.pk, COURSE_KEY, P1, None, None)
-        assert [(values["score_deleted"], values["raw_earned"]) for values in raw] == [(True, 0)]
+        points = [(each["score_deleted"], each["raw_earned"], each["raw_possible"]) for each in raw]
+        assert points == [(True, 0, 0)]
 
     def test_published_score_is_stored_and_the_receiver_says_so(self, ada):
         """SG45: store a published score, and return whether it was stored."""

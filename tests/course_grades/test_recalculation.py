@@ -508,6 +508,16 @@ class TestStoredGrade:
         subsection_after = PersistentSubsectionGrade.objects.get(pk=subsection_before.pk)
         assert subsection_after.modified == subsection_before.modified
 
+    def test_clock_set_back_does_not_make_a_grade_older(self, ada):
+        """SG67: a changed grade has no earlier time than the grade before it."""
+        score(ada)
+        recalculate_pending(ada)
+        later = timezone.now() + timedelta(days=9)
+        PersistentCourseGrade.objects.update(modified=later)
+        score(ada, P2)
+        recalculate_pending(ada)
+        assert (percent(ada), stored(ada).modified) == (1.0, later)
+
     def test_fail_after_a_pass_keeps_the_time_of_the_first_pass(self, ada):
         """SG68: keep ``passed_timestamp``; change the letter and ``passed``."""
         score(ada, P1)

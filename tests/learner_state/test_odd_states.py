@@ -194,7 +194,7 @@ class TestNotFinite:
         assert fields_of(ada) == {"attempts": 0, "weight": None, "seed": 1}
 
     @pytest.mark.parametrize(
-        ("text", "number"), [("x", "NaN"), ("x", "Infinity"), ("NaN", "-Infinity")]
+        ("text", "number"), [("x\ny", "NaN"), ("x", "Infinity"), ("NaN", "-Infinity")]
     )
     def test_rewrite_of_a_number_that_is_not_finite_is_logged(self, ada, caplog, text, number):
         """SG16: name the row in the log, and keep the text "NaN" of a learner."""
@@ -274,13 +274,14 @@ class TestScores:
 def test_field_that_is_no_json_reads_as_absent(ada, caplog):
     """SG31: read a value that is no JSON as absent, and the learner's other fields."""
     now = get_user_model().objects.get().date_joined
-    for name, value in {"broken": "{", "number": "NaN", "good": '"eo"'}.items():
+    values = {"broken": "{", "deep": "[" * 100_000, "number": "NaN", "good": '"eo"'}
+    for name, value in values.items():
         XModuleStudentInfoField.objects.create(
             student=ada, field_name=name, value=value, created=now, modified=now
         )
     cache = FieldDataCache([], COURSE, ada)
-    key = {name: FieldKey("user_info", ada.pk, None, name) for name in ("broken", "number", "good")}
-    assert not cache.has(key["broken"])
+    key = {name: FieldKey("user_info", ada.pk, None, name) for name in values}
+    assert [cache.has(each) for each in key.values()] == [False, False, True, True]
     assert (cache.get(key["number"]), cache.get(key["good"])) == (None, "eo")
     assert "not JSON" in caplog.text
     cache.set(key["broken"], "whole")
