@@ -227,6 +227,10 @@ def test_any_valid_reply_is_parsed(correct, score, msg):
         ("<b>" + "a" * 50, "<b>" + "a" * 37 + "</b>", True),
         ("a" * 30 + "<span class='x'>b</span>", "a" * 30, True),
         ("<i></i>" * 9, "<i></i>" * 5 + "<i></i>", True),
+        ("x<b>" + "a" * 50, "x<b>" + "a" * 36 + "</b>", True),
+        ("a" * 30 + " <b", "a" * 30 + " &lt;b", False),
+        ("<" + "a" * 50, "&lt;" + "a" * 39, True),
+        ("x<" + "a" * 50, "x", True),
         ("", NO_FEEDBACK, False),
     ],
 )
