@@ -14,7 +14,7 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.files.storage import FileSystemStorage
-from django.db import Error, connection, transaction
+from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from tests.db.test_connections import ClosedConnection, kill_connection
@@ -143,6 +143,24 @@ def test_fault_after_the_files_were_stored(fault, user_id):
     assert_only_the_past_is_left()
     send(user_id)
     assert len(named_files()) == 3
+
+
+def test_database_error_leaves_the_callers_transaction_usable(monkeypatch, user_id):
+    """C20: with ATOMIC_REQUESTS, the host tells the learner and saves the state after the error."""
+
+    def publish_again(*args: Any) -> None:
+        SubmissionContent.objects.create(pk=SubmissionContent.objects.get(body="{}").pk)
+
+    SubmissionContent.objects.create(header="{}", body="{}")
+    before = stored_files()
+    monkeypatch.setattr(queue, "_publish", publish_again)
+    with transaction.atomic():
+        with pytest.raises(IntegrityError):
+            send(user_id)
+        get_user_model().objects.filter(pk=user_id).update(first_name="Ada")
+    assert get_user_model().objects.get(pk=user_id).first_name == "Ada"
+    assert SubmissionContent.objects.count() == 2
+    assert stored_files() == before
 
 
 def test_retirement_before_the_sweep(user_id):

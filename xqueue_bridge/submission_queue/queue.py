@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Case, F, When
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import NewSubmission, PulledSubmission, StoredFile
 from xqueue_bridge.db.batches import chunks
 from xqueue_bridge.db.clock import DatabaseNow
+from xqueue_bridge.db.transactions import in_callers_transaction
 from xqueue_bridge.exceptions import QueueNotFound
 from xqueue_bridge.log_fields import LogFields, Step, about
 from xqueue_bridge.protocol.fields import is_finite
@@ -58,14 +60,15 @@ def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
     try:
         for upload in new.files:
             stored.append(files.store_file(upload, folder))
-        content = SubmissionContent.objects.create(
-            header=new.header,
-            body=new.body,
-            points=dict(new.points),
-            files=[[file.name, file.storage_name, file.size] for file in stored],
-            files_folder=folder,
-        )
-        submission = _publish(new, content, before.delay)
+        with _savepoint():
+            content = SubmissionContent.objects.create(
+                header=new.header,
+                body=new.body,
+                points=dict(new.points),
+                files=[[file.name, file.storage_name, file.size] for file in stored],
+                files_folder=folder,
+            )
+            submission = _publish(new, content, before.delay)
     except BaseException:  # also when a worker is terminated
         # In a caller's transaction that is already broken, the rollback removes the row.
         if content is not None and not connection.needs_rollback:
@@ -78,6 +81,11 @@ def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
     annotate(extra)
     announce(f"{QUEUE}{submission.queue_name}")
     return min(before.length + 1, LENGTH_LIMIT)
+
+
+def _savepoint() -> AbstractContextManager[object]:
+    """Let an error leave a transaction of the caller usable, who then saves the learner's state."""
+    return transaction.atomic() if in_callers_transaction() else nullcontext()
 
 
 def _standing(new: NewSubmission) -> Standing:
