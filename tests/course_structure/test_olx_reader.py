@@ -478,6 +478,9 @@ YEAR = datetime.now(UTC).year
         ("9999-12-31T23:59:59Z", LATEST),
         ("31 Dec 9999 23:59 UTC", LATEST),
         ("0001-01-01T00:00:00Z", EARLIEST),
+        ("1350082800000", datetime(2012, 10, 12, 23, tzinfo=UTC)),
+        ("20121012", datetime(2012, 10, 12, tzinfo=UTC)),
+        ("9" * 90, None),
         ("in May", None),
         ("17:00", None),
         ("1" * 5000, None),
@@ -503,18 +506,114 @@ def test_any_text_is_a_date_or_invalid_course(text):
         assert exc.field == "due"
 
 
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ('graded="1"', ("Homework", True, "always")),
+        ('graded="0"', ("Homework", False, "always")),
+        ('graded="TRUE" format="&quot;Exam&quot;"', ("Exam", True, "always")),
+        ('graded="null" format="null"', (None, False, "always")),
+        ('show_correctness="&quot;never&quot;"', ("Homework", True, "never")),
+        ('show_correctness="null"', ("Homework", True, "always")),
+    ],
+)
+def test_attribute_is_read_as_by_the_platform(read, attributes, expected):
+    """Kind 11: as JSON, else as text; a null ends what is inherited."""
+    (found,) = read(
+        chapter__one='<chapter graded="true" format="Homework">'
+        '<sequential url_name="s"/></chapter>',
+        sequential__s=f"<sequential {attributes}/>",
+    ).subsections
+    assert (found.format, found.graded, found.show_correctness) == expected
+
+
+def test_null_in_policy_json_ends_what_is_inherited(tmp_path):
+    """Kind 11: also what the element itself says; a number is a date in milliseconds."""
+    made = olx_factories.files(
+        chapter__one='<chapter due="2026-05-01"><sequential url_name="s"/></chapter>'
+    )
+    made["policies/R/policy.json"] = json.dumps(
+        {"sequential/s": {"due": None, "format": None}, "course/R": {"end": 1350082800000}}
+    )
+    found = read_olx(olx_factories.folder(tmp_path, made))
+    (subsection,) = found.subsections
+    assert (subsection.due, subsection.format) == (None, None)
+    assert found.end == datetime(2012, 10, 12, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", ["1", "True", "&quot;true&quot;"])
+def test_true_is_read_as_by_the_platform(read, value):
+    """Kind 11: for blocks that only staff see, and for LTI components with scores."""
+    made = f'<problem url_name="p" visible_to_staff_only="{value}"><p/></problem>'
+    made += f'<lti_consumer url_name="l" has_score="{value}"/>'
+    assert names(read(vertical__v=VERTICAL.format(made)).blocks.values()) == ["l"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "points"),
+    [
+        ('<problem slug="a"/>', "a", 2),
+        ('<problem name="Why: now?"><p/></problem>', "Why_now_", 0),
+        ('<problem display_name="Why now?"><p/></problem>', "Why_now_", 0),
+        ('<problem url_name="b" filename="a"/>', "b", 2),
+        ('<problem url_name="b" filename="old/a" weight="7"/>', "b", 3),
+    ],
+)
+def test_names_of_courses_from_2012_are_read(read, problem, name, points):
+    """Kind 11: an element may have another attribute for its name, and for its file's name."""
+    two = '<problem weight="5"><coderesponse><textbox points="{}"/></coderesponse></problem>'
+    made = {"problem__a": two.format(2), "problem__old__a": two.format(3)}
+    (block,) = read(vertical__v=VERTICAL.format(problem), **made).blocks.values()
+    assert (block.usage_key.block_id, block.max_score) == (name, points)
+    assert block.weight == (7 if "weight" in problem else 5 if "slug" in problem else None)
+
+
+def test_second_element_of_a_name_without_url_name_is_reported(tmp_path):
+    """Kind 11: the platform makes a name of its content."""
+    made = '<problem display_name="Quiz"><p/></problem>' * 2 + '<problem url_name="p"/>'
+    reported = []
+    course = olx_factories.folder(tmp_path, olx_factories.files(vertical__v=VERTICAL.format(made)))
+    found = read_olx(course, report=reported.append)
+    assert names(found.blocks.values()) == ["Quiz", "p"]
+    assert [error.reason for error in reported] == ["has no url_name, by which scores find it"]
+
+
+@pytest.mark.parametrize(("written", "number"), [("2.0", 2), ("", 1), ("null", 1), (" 2 ", 2)])
+def test_number_of_a_pool_is_read_as_by_the_platform(read, written, number):
+    pool = f'<library_content url_name="l" max_count="{written}">{TWO}</library_content>'
+    (subsection,) = read(vertical__v=VERTICAL.format(pool)).subsections
+    assert list(subsection.selection_counts.values()) == [number]
+
+
 def test_split_test_is_left_out_with_its_blocks(read):
     """The blocks beside it are read."""
     made = f'<split_test url_name="x">{TWO}</split_test><problem url_name="p"/>'
     assert [key.block_id for key in read(vertical__v=VERTICAL.format(made)).blocks] == ["p"]
 
 
-def test_missing_grading_policy_is_refused(tmp_path):
-    """SG63: the error has the file's name."""
+@pytest.mark.parametrize(
+    ("changed", "types", "letters", "missing"),
+    [
+        ({"grading_policy.json": json.dumps(olx_factories.POLICY)}, 1, ["Pass"], []),
+        ({}, 4, ["Pass"], ["grading_policy.json.GRADER", "grading_policy.json.GRADE_CUTOFFS"]),
+        (
+            {"policies/R/grading_policy.json": '{"GRADE_CUTOFFS": {"A": 0.9}}'},
+            *(4, ["A"], ["policies/R/grading_policy.json.GRADER"]),
+        ),
+    ],
+    ids=["in the course's folder", "no file", "no assignment types"],
+)
+def test_missing_part_of_a_grading_policy_is_the_platforms(
+    tmp_path, changed, types, letters, missing
+):
+    """Kind 11: it is reported."""
     made = olx_factories.files()
     del made["policies/R/grading_policy.json"]
-    with pytest.raises(InvalidCourse, match=r"^policies/R/grading_policy.json: is missing$"):
-        read_olx(olx_factories.folder(tmp_path, made))
+    reported = []
+    found = read_olx(olx_factories.folder(tmp_path, {**made, **changed}), report=reported.append)
+    assert len(found.policy.assignments) == types
+    assert [letter for letter, _ in found.policy.cutoffs] == letters
+    assert sorted(error.field for error in reported) == missing
 
 
 @pytest.mark.parametrize(
@@ -522,7 +621,10 @@ def test_missing_grading_policy_is_refused(tmp_path):
     [
         ("{", "policies/R/grading_policy.json, line 1: is not JSON: .+"),
         ('{"GRADER": ["\\ud800"]}', "policies/R/grading_policy.json: holds half of a character"),
-        ("{}", "policies/R/grading_policy.json.GRADER: must be a list of assignment types"),
+        (
+            '{"GRADER": {}}',
+            "policies/R/grading_policy.json.GRADER: must be a list of assignment types",
+        ),
         (
             json.dumps({"GRADER": [{"type": "Lab", "drop_count": 0}], "GRADE_CUTOFFS": {}}),
             r"policies/R/grading_policy.json.GRADER\[0\] \('Lab'\).min_count: is missing",
@@ -536,10 +638,26 @@ def test_invalid_grading_policy_is_refused(tmp_path, text, message):
         read_olx(olx_factories.folder(tmp_path, made))
 
 
-def test_policy_json_that_is_not_an_object_is_refused(tmp_path):
-    made = {**olx_factories.FILES, "policies/R/policy.json": "[1]"}
-    with pytest.raises(InvalidCourse, match=r"^policies/R/policy.json: must be an object$"):
-        read_olx(olx_factories.folder(tmp_path, made))
+@pytest.mark.parametrize(
+    ("text", "reason"), [("[1]", "must be an object"), ('{"a": {},}', "is not JSON")]
+)
+def test_policy_json_that_cannot_be_read_is_reported(tmp_path, text, reason):
+    """Kind 11: the platform reads the course without it, too."""
+    made = {**olx_factories.FILES, "policies/R/policy.json": text}
+    reported = []
+    found = read_olx(olx_factories.folder(tmp_path, made), report=reported.append)
+    assert [error.field.split(",")[0] for error in reported] == ["policies/R/policy.json"]
+    assert reported[0].reason.startswith(reason)
+    assert names(found.blocks.values()) == ["p"]
+
+
+def test_policy_json_beside_the_folders_of_policies_is_read(tmp_path):
+    """Kind 11: where courses from 2012 have it."""
+    made = olx_factories.files()
+    del made["policies/R/policy.json"]
+    made["policies/R.json"] = json.dumps({"sequential/s": {"format": "Exam"}})
+    (subsection,) = read_olx(olx_factories.folder(tmp_path, made)).subsections
+    assert subsection.format == "Exam"
 
 
 def test_units_that_multiply_are_refused(tmp_path):

@@ -79,12 +79,10 @@ def _without(name):
         (document({**LAB, "weight": 1000.5}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "weight": 10**400}), "grading_policy.GRADER[0] ('Lab').weight"),
         (document({**LAB, "weight": -0.1}), "grading_policy.GRADER[0] ('Lab').weight"),
-        (document({**LAB, "short_label": 7}), "grading_policy.GRADER[0] ('Lab').short_label"),
-        (document({**LAB, "hide_average": 1}), "grading_policy.GRADER[0] ('Lab').hide_average"),
+        (document({**LAB, "short_label": []}), "grading_policy.GRADER[0] ('Lab').short_label"),
         (document(LAB, LAB), "grading_policy.GRADER[1] ('Lab')"),
         (document(LAB, Pass=60), "grading_policy.GRADE_CUTOFFS.Pass"),
         (document(LAB, Pass=None), "grading_policy.GRADE_CUTOFFS.Pass"),
-        (document(LAB, A=0.5, B=0.5), "grading_policy.GRADE_CUTOFFS.B"),
         ({"GRADER": [], "GRADE_CUTOFFS": {"": 0.5}}, "grading_policy.GRADE_CUTOFFS"),
         (document(LAB, **{"A\0": 0.5}), "grading_policy.GRADE_CUTOFFS"),
         (document(LAB, **{"A" * 256: 0.5}), "grading_policy.GRADE_CUTOFFS"),
@@ -122,6 +120,30 @@ def test_texts_and_flags_of_an_entry_are_read():
     (found,) = parse_policy(document({**LAB, **texts, **flags})).assignments
     assert (found.category, found.section_type, found.short_label) == ("Labs", "Lab work", "L")
     assert (found.show_only_average, found.hide_average, found.starting_index) == (True, True, 3)
+
+
+@pytest.mark.parametrize(
+    ("written", "hides"), [(1, True), ("true", True), (0, False), (None, False)]
+)
+def test_flag_of_an_entry_is_read_as_by_the_platform(written, hides):
+    """Kind 11: 0, null and no text are false."""
+    (found,) = parse_policy(document({**LAB, "hide_average": written})).assignments
+    assert found.hide_average is hides
+
+
+def test_label_that_is_a_number_is_read_as_text():
+    """Kind 11: as by the platform, which makes a text of it."""
+    (found,) = parse_policy(document({**LAB, "short_label": 7})).assignments
+    assert found.short_label == "7"
+
+
+def test_equal_cutoffs_are_in_the_order_of_their_letters():
+    """Kind 11: a grade has the letter of the first one."""
+    assert parse_policy(document(B=0.5, A=0.5, C=0.2)).cutoffs == (
+        ("A", 0.5),
+        ("B", 0.5),
+        ("C", 0.2),
+    )
 
 
 def test_entries_of_one_type_need_different_categories():

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Literal, NotRequired, TypedDict
 
 from opaque_keys.edx.keys import UsageKey
@@ -139,9 +140,12 @@ def course_percent(exact: float) -> float:
 
 
 def letter_grade(percent: float, cutoffs: Cutoffs) -> str | None:
-    """Return the letter of the highest cutoff that a rounded course percent reaches, or None."""
+    """Return the letter of the highest cutoff that a rounded course percent reaches, or None.
+
+    Of equal cutoffs, it is the first one's.
+    """
     reached = [(cutoff, letter) for letter, cutoff in cutoffs if percent >= cutoff]
-    return max(reached)[1] if reached else None
+    return max(reached, key=itemgetter(0))[1] if reached else None
 
 
 def has_passed(percent: float, cutoffs: Cutoffs) -> bool:

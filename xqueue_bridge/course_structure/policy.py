@@ -22,6 +22,35 @@ MAX_WEIGHT = 1000.0
 NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?")
 MAX_LETTER = 255  # the column length in a stored grade
 
+#: The platform's policy of a course that has none.
+DEFAULT_POLICY: Mapping[str, object] = {
+    "GRADER": [
+        {
+            "type": "Homework",
+            "short_label": "HW",
+            "min_count": 12,
+            "drop_count": 2,
+            "weight": 0.15,
+        },
+        {"type": "Lab", "min_count": 12, "drop_count": 2, "weight": 0.15},
+        {
+            "type": "Midterm Exam",
+            "short_label": "Midterm",
+            "min_count": 1,
+            "drop_count": 0,
+            "weight": 0.3,
+        },
+        {
+            "type": "Final Exam",
+            "short_label": "Final",
+            "min_count": 1,
+            "drop_count": 0,
+            "weight": 0.4,
+        },
+    ],
+    "GRADE_CUTOFFS": {"Pass": 0.5},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class AssignmentFormat:
@@ -112,8 +141,8 @@ def _assignment(entry: object, where: str) -> AssignmentFormat:
         short_label=_text(entry, "short_label", where),
         category=_text(entry, "category", where),
         section_type=_text(entry, "section_type", where),
-        show_only_average=_flag(entry, "show_only_average", where),
-        hide_average=_flag(entry, "hide_average", where),
+        show_only_average=bool(entry.get("show_only_average")),
+        hide_average=bool(entry.get("hide_average")),
         starting_index=_count({"starting_index": 1, **entry}, "starting_index", where),
     )
 
@@ -121,17 +150,14 @@ def _assignment(entry: object, where: str) -> AssignmentFormat:
 def _cutoffs(given: object, where: str) -> tuple[tuple[str, float], ...]:
     if not isinstance(given, Mapping):
         raise InvalidCourse(where, "must be an object of letters and percents, 0 to 1")
-    found: dict[float, str] = {}
+    found: list[tuple[str, float]] = []
     for letter, value in given.items():
         is_name = isinstance(letter, str) and letter.isprintable()
         if not is_name or not 0 < len(letter) <= MAX_LETTER:
             what = f"a letter must be a name of at most {MAX_LETTER} printable characters"
             raise InvalidCourse(where, what)
-        percent = _number(value, f"{where}.{letter}", 1.0)
-        if percent in found:
-            raise InvalidCourse(f"{where}.{letter}", f"is the same as {found[percent]!r}")
-        found[percent] = letter
-    return tuple((found[percent], percent) for percent in sorted(found, reverse=True))
+        found.append((letter, _number(value, f"{where}.{letter}", 1.0)))
+    return tuple(sorted(found, key=lambda cutoff: (-cutoff[1], cutoff[0])))
 
 
 def _count(entry: Mapping[str, object], name: str, where: str) -> int:
@@ -157,13 +183,8 @@ def _number(value: object, where: str, limit: float) -> float:
 
 def _text(entry: Mapping[str, object], name: str, where: str) -> str:
     value = entry.get(name)
+    if isinstance(value, int | float):
+        return str(value)
     if value is not None and not isinstance(value, str):
         raise InvalidCourse(f"{where}.{name}", "must be text")
     return value or ""
-
-
-def _flag(entry: Mapping[str, object], name: str, where: str) -> bool:
-    value = entry.get(name, False)
-    if not isinstance(value, bool):
-        raise InvalidCourse(f"{where}.{name}", "must be true or false")
-    return value

@@ -1,4 +1,4 @@
-"""Read values as authors write them, and as the platform reads them."""
+"""Read dates as authors write them, and as the platform reads them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from xqueue_bridge.course_structure.validation import time_from
 from xqueue_bridge.exceptions import InvalidCourse
 
 MAX_DATE_CHARACTERS = 100
+#: Below it, in 1973, a number is a date without separators.
+MIN_MILLISECONDS = 10**11
 
 
 def date_from(text: str, where: str) -> datetime:
     """Return the time in UTC that a date means, such as "March 20 17:00" or "2026-05-20".
 
     As on the platform, a date without a year is in the current year, one without a zone is UTC,
-    and month and day are required. Raises InvalidCourse.
+    month and day are required, and a number is in milliseconds since 1970. Raises InvalidCourse.
     """
     error = InvalidCourse(where, "must be a date with month and day, such as 2026-12-31")
     if len(text) > MAX_DATE_CHARACTERS:
         raise error
+    try:
+        if float(text) >= MIN_MILLISECONDS:
+            text = datetime.fromtimestamp(float(text) / 1000, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        pass  # not a number, or beyond the year 9999
     try:
         return time_from(text, where)
     except InvalidCourse:
@@ -38,16 +45,3 @@ def date_from(text: str, where: str) -> datetime:
     if not is_complete:
         raise error
     return time
-
-
-def flag_from(text: str) -> bool | None:
-    """Return whether a text is "true"; None for an empty or null one.
-
-    Raises ValueError for other texts than "true" and "false", which the platform reads as false.
-    """
-    text = text.strip().lower()
-    if text in ("", "null", "none"):
-        return None
-    if text not in ("true", "false"):
-        raise ValueError
-    return text == "true"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from xqueue_bridge.course_structure.olx.xml import Element, unquoted
+from xqueue_bridge.course_structure.olx.xml import Element, is_true, unquoted
 from xqueue_bridge.course_structure.validation import number_from
 
 #: Input elements below a response of a problem: one point each, or their ``points``.
@@ -65,7 +65,7 @@ UNSCORED = frozenset(
 def may_be_scored(block: Element) -> bool:
     """Return whether learners can have a score at the block."""
     if block.tag in ("lti", "lti_consumer"):
-        return block.attributes.get("has_score", "").lower() == "true"
+        return is_true(block.attributes.get("has_score", ""))
     return block.tag not in UNSCORED
 
 
@@ -83,7 +83,7 @@ def points_of(block: Element) -> float | None:
 def number_of(element: Element, attribute: str) -> float | None:
     """Return a numeric attribute; None if it is absent or empty."""
     text = unquoted(element.attributes.get(attribute, "")).strip()
-    if text in ("", "null", "None"):
+    if text in ("", "None"):
         return None
     try:
         value = float(text)

@@ -22,12 +22,12 @@ from xqueue_bridge.course_structure.course import (
     Subsection,
 )
 from xqueue_bridge.course_structure.json_format import content_version, show_correctness_from
-from xqueue_bridge.course_structure.olx.author_values import date_from, flag_from
+from xqueue_bridge.course_structure.olx.author_values import date_from
 from xqueue_bridge.course_structure.olx.files import open_olx
 from xqueue_bridge.course_structure.olx.max_scores import may_be_scored, number_of, points_of
 from xqueue_bridge.course_structure.olx.tree import CONTAINERS, OlxTree, Report
-from xqueue_bridge.course_structure.olx.xml import Element, unquoted
-from xqueue_bridge.course_structure.policy import parse_policy
+from xqueue_bridge.course_structure.olx.xml import Element, flag_from, unquoted
+from xqueue_bridge.course_structure.policy import DEFAULT_POLICY, GradingPolicy, parse_policy
 from xqueue_bridge.course_structure.validation import MAX_NUMBER, MAX_TEXT
 from xqueue_bridge.exceptions import CourseTooLarge, InvalidCourse
 
@@ -75,19 +75,30 @@ class _Reader:
 
     def course(self) -> Course:
         root = self.tree.root
-        file = f"policies/{self.tree.run}/grading_policy.json"
-        policy = self.tree.json(file)
-        if policy is None:
-            raise InvalidCourse(file, "is missing")
         return Course(
             course_key=self.course_key,
             version="",
             edited_on=None,
             end=self._read(partial(_time, root, root.attributes, "end"), None),
-            policy=parse_policy(policy, file),
+            policy=self._policy(),
             chapters=tuple(self._chapters(root)),
             display_name=_name(root),
         )
+
+    def _policy(self) -> GradingPolicy:
+        """Return the course's own policy, with the platform's for what is missing in it."""
+        for file in f"policies/{self.tree.run}/grading_policy.json", "grading_policy.json":
+            document = self.tree.json(file)
+            if document is not None:
+                break
+        else:
+            document = {}
+        if isinstance(document, Mapping):
+            for name in DEFAULT_POLICY.keys() - document.keys():
+                reason = "is missing: the platform's default counts"
+                self.tree.report(InvalidCourse(f"{file}.{name}", reason))
+            document = {**DEFAULT_POLICY, **document}
+        return parse_policy(document, file)
 
     def _read(self, read: Callable[[], T], otherwise: T) -> T:
         """Return what ``read`` returns; report its error, and return ``otherwise``."""
@@ -136,7 +147,9 @@ class _Reader:
                 due=self._read(partial(_time, element, given, "due"), None),
                 show_correctness=self._read(
                     partial(
-                        show_correctness_from, given.get("show_correctness"), element.location()
+                        show_correctness_from,
+                        unquoted(given.get("show_correctness", "")),
+                        element.location(),
                     ),
                     ShowCorrectness.ALWAYS,
                 ),
@@ -221,10 +234,10 @@ def _selection_count(container: Element) -> int | None:
         return 1
     if container.tag not in ("library_content", "itembank"):
         return None
-    text = unquoted(container.attributes.get("max_count", "1")).strip()
+    text = unquoted(container.attributes.get("max_count", "")).strip()
     try:
-        count = int(text)
-    except ValueError:
+        count = int(float(text or 1))
+    except (ValueError, OverflowError):
         raise container.error("must be a whole number", "max_count") from None
     return None if count < 0 else min(count, MAX_NUMBER)
 
@@ -239,7 +252,7 @@ def _name(element: Element) -> str:
 
 
 def _format(element: Element, given: Inherited) -> str | None:
-    text = given.get("format") or None
+    text = unquoted(given.get("format", "")) or None
     if text is not None and len(text) > MAX_TEXT:
         raise element.error(f"is longer than {MAX_TEXT} characters", "format")
     return text
@@ -247,11 +260,11 @@ def _format(element: Element, given: Inherited) -> str | None:
 
 def _flag(element: Element, given: Inherited, name: str) -> bool | None:
     try:
-        return flag_from(unquoted(given.get(name, "")))
+        return flag_from(given.get(name, ""))
     except ValueError:
         raise element.error("must be true or false", name) from None
 
 
 def _time(element: Element, given: Inherited, name: str) -> datetime | None:
     text = unquoted(given.get(name, "")).strip()
-    return None if text in ("", "null", "None") else date_from(text, element.location(name))
+    return None if text in ("", "None") else date_from(text, element.location(name))

@@ -1,7 +1,8 @@
 """Parse one OLX file into elements that know their file and line; pure.
 
-Only tags and attributes are kept: a grade does not depend on texts. A document type is refused,
-which excludes every kind of entity.
+Only tags and attributes are kept: a grade does not depend on texts, nor on namespaces. A document
+type with declarations is refused, which excludes every kind of entity; the file that a document
+type names is not read.
 """
 
 from __future__ import annotations
@@ -34,9 +35,8 @@ class Element:
     @property
     def is_pointer(self) -> bool:
         """Whether it only points to its own file."""
-        allowed = {"url_name", "org", "course"} if self.tag == "course" else {"url_name"}
-        named = "url_name" in self.attributes and self.attributes.keys() <= allowed
-        return named and not self.children
+        named = "url_name" in self.attributes and not self.children
+        return named and (self.tag == "course" or len(self.attributes) == 1)
 
     def descendants(self) -> Iterator[Element]:
         """Yield every descendant of this element, in the order of the file."""
@@ -73,13 +73,36 @@ def parse_xml(content: bytes, file: str) -> Element:
 
 
 def unquoted(value: str) -> str:
-    """Return an attribute's value; Studio writes some as JSON, with quotation marks."""
+    """Return an attribute's text; Studio writes some as JSON: with quotation marks, or null."""
+    if value == "null":
+        return ""
     if len(value) > 1 and value[0] == value[-1] == '"':
         try:
             return str(json_from(value, "attribute"))
         except InvalidCourse:
             return value
     return value
+
+
+def flag_from(text: str) -> bool | None:
+    """Return whether a text is "true" or a number that is not 0; None for an empty or null one.
+
+    Raises ValueError for other texts than "true" and "false", which the platform reads as false.
+    """
+    text = unquoted(text).strip().lower()
+    if text in ("", "none"):
+        return None
+    if text in ("true", "false"):
+        return text == "true"
+    return float(text) != 0
+
+
+def is_true(text: str) -> bool:
+    """Return whether the platform reads a text as true."""
+    try:
+        return flag_from(text) is True
+    except ValueError:
+        return False
 
 
 class _Builder:
@@ -93,10 +116,11 @@ class _Builder:
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self.start
         self.parser.EndElementHandler = self.end
-        self.parser.StartDoctypeDeclHandler = self.refuse_doctype
+        self.parser.StartDoctypeDeclHandler = self.refuse_declarations
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        element = Element(tag, attributes, self.file, self.parser.CurrentLineNumber)
+        kept = {name: value for name, value in attributes.items() if name[:5] != "xmlns"}
+        element = Element(tag, kept, self.file, self.parser.CurrentLineNumber)
         self.count += 1
         if len(self.open) >= MAX_DEPTH or self.count > MAX_ELEMENTS:
             raise element.error("stands too deep, or after too many others")
@@ -109,6 +133,9 @@ class _Builder:
     def end(self, tag: str) -> None:
         self.open.pop()
 
-    def refuse_doctype(self, *declared: object) -> None:
-        where = f"{self.file}, line {self.parser.CurrentLineNumber}"
-        raise InvalidCourse(where, "must not have a document type")
+    def refuse_declarations(
+        self, name: str, system_id: str | None, public_id: str | None, has_declarations: bool
+    ) -> None:
+        if has_declarations:
+            where = f"{self.file}, line {self.parser.CurrentLineNumber}"
+            raise InvalidCourse(where, "must not have a document type with declarations")
