@@ -7,7 +7,7 @@ or a secret. ``docs/references/log_records.rst`` describes them.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict
 
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
@@ -56,6 +56,14 @@ class LogFields(TypedDict, total=False):
     usage_key: UsageKey | None
 
 
+_TEXTS: dict[Literal["submission_id", "queue_name", "user_id", "usage_key"], str] = {
+    "submission_id": "submission {}",
+    "queue_name": "queue {!r}",
+    "user_id": "learner {}",
+    "usage_key": "block {}",
+}
+
+
 class LearnersBlock(Protocol):
     """A learner's block: a ``Target``, or a row of ``Submission``."""
 
@@ -73,3 +81,13 @@ def about(block: LearnersBlock, queue_name: str | None = None) -> LogFields:
         user_id=block.user_id, course_key=block.course_key, usage_key=block.usage_key
     )
     return fields if queue_name is None else fields | LogFields(queue_name=queue_name)
+
+
+def named(fields: LogFields) -> str:
+    """Return submission, queue, learner and block as a record's text names them.
+
+    A log without fields has them in the text only.
+    """
+    return ", ".join(
+        text.format(fields[name]) for name, text in _TEXTS.items() if fields.get(name) is not None
+    )

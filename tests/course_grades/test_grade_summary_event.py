@@ -101,7 +101,7 @@ def test_error_of_the_event_bus_costs_no_grade(ada, event, caplog):
     score(ada)
     recalculate_pending(ada)
     assert stored(ada).percent_grade == 0.5
-    assert "RuntimeError" in caplog.text
+    assert f" of learner {ada.pk} in {COURSE_KEY}: RuntimeError" in caplog.text
     assert "secret" not in caplog.text
 
 

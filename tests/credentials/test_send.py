@@ -116,7 +116,8 @@ class TestRetries:
             "HTTP 503",
             None,
         )
-        assert "failed: HTTP 503" in caplog.text
+        text = f"The grade of learner {ada} in {COURSE} was not sent, and is not tried again"
+        assert f"{text}: HTTP 503" in caplog.text
 
     def test_grade_refused_with_400_is_not_sent_again(self, credentials, ada):
         """SG80: the row fails at once, with the error."""

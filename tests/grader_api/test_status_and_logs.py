@@ -83,8 +83,8 @@ class TestLog:
         grader.put(header, json.dumps({"correct": "perhaps", "score": 1, "msg": FEEDBACK}))
         number = Submission.objects.get().pk
         assert warnings(caplog)[-1] == (
-            f"Refused a grader's request (put_result, {account()}, submission {number} of queue "
-            f"'python', learner 4711, {PROBLEM}): 'Incorrect reply format' "
+            f"Refused a grader's request (put_result, {account()}, submission {number}, queue "
+            f"'python', learner 4711, block {PROBLEM}): 'Incorrect reply format' "
             "(correct: must be true or false)"
         )
         assert FEEDBACK not in caplog.text
@@ -93,7 +93,7 @@ class TestLog:
         """C129: the key that was sent is not in the line."""
         number = json.loads(header)["submission_id"]
         grader.put(json.dumps({"submission_id": number, "submission_key": "private key"}))
-        assert f"submission {number} of queue 'python', learner 4711" in warnings(caplog)[-1]
+        assert f"submission {number}, queue 'python', learner 4711" in warnings(caplog)[-1]
         assert warnings(caplog)[-1].endswith("'Incorrect key for submission' (None)")
         assert "private key" not in caplog.text
 

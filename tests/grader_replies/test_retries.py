@@ -53,9 +53,10 @@ def test_reply_with_more_attempts_than_the_maximum_is_dead(ada, settings, caplog
     retry.schedule_retry_or_bury(reply, "no answer", 3)
     reply.refresh_from_db()
     assert (reply.status, reply.next_attempt_at) == (Status.DEAD, None)
+    of = f"Reply {reply.pk} (submission {reply.submission_id}, learner {ada}, block {BLOCK})"
     assert [record.getMessage() for record in caplog.records] == [
-        f"Reply {reply.pk}, attempt 7: no answer",
-        f"Reply {reply.pk} is dead: no answer",
+        f"{of}, attempt 7: no answer",
+        f"{of} is dead: no answer",
     ]
 
 

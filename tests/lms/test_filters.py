@@ -244,9 +244,8 @@ class TestResult:
         configure(filters.RESULT, Spoil)
         grader.put(grader.pull().header)
         assert _state(ada)["score"]["raw_earned"] == 1
-        assert f"{filters.RESULT} returned an invalid result: score: must be a number" in (
-            caplog.text
-        )
+        where = f"(queue 'python', learner {ada}, block {PROBLEM}): score: must be a number"
+        assert f"{filters.RESULT} returned an invalid result {where}" in caplog.text
 
     def test_steps_do_not_run_for_a_wrong_key(self, configure, grader):
         configure(filters.RESULT, Record)

@@ -122,7 +122,7 @@ class TestStrayFiles:
 
         monkeypatch.setattr(files, "folders_of", down)
         assert cleanup.purge_unpublished() == 0
-        assert "The file storage cannot be listed: OSError" in caplog.text
+        assert "STORAGES['xqueue_bridge'] cannot be listed: OSError" in caplog.text
         assert "secret" not in caplog.text
 
     def test_slow_storage_is_compared_in_several_calls(self, monkeypatch):

@@ -290,6 +290,14 @@ def test_late_result_of_a_killed_requeue_is_applied_by_the_sweeper(learner_id, g
     assert entry_of(learner_id)["npoints"] == 1
 
 
+def test_failed_submission_is_named_in_the_log(learner_id, grader, caplog):
+    """Kind 14: which submission, queue, learner and block, and what to do."""
+    submit(learner_id)
+    number = fail(grader).submission_id
+    where = f"submission {number}, queue 'python', learner {learner_id}, block {PROBLEM}"
+    assert f"failed after 1 deliveries ({where}): requeue it when its graders work" in caplog.text
+
+
 def test_late_result_is_named_in_the_log_and_the_admin(learner_id, grader, caplog):
     """Kind 14: which submission, and why the reply is not applied."""
     submit(learner_id)

@@ -237,3 +237,16 @@ def test_error_of_an_eager_task_is_no_outage(settings, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         enqueue.start("apply_reply", [7])
     assert not enqueue.broker.is_open
+
+
+def test_failed_job_is_named_with_its_items(monkeypatch, caplog):
+    """Kind 14: which work failed; other arguments than ids may be secrets."""
+
+    def fail(name: str, items: tuple[int, ...]) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(enqueue, "start", fail)
+    enqueue.run_together([partial(fail, "apply_reply", (7, 8)), partial(print, "secret", file=0)])
+    assert "A job after the response failed: RuntimeError (apply_reply: 7, 8)" in caplog.text
+    assert "A job after the response failed: AttributeError (print)" in caplog.text
+    assert "secret" not in caplog.text

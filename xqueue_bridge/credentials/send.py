@@ -77,7 +77,7 @@ def send_grade(
     if grade is None:
         return SendResult(Outcome.SKIPPED)
     if last_updated is not None and last_updated < grade.modified:
-        log.info("Grade %s has changed since: not sent", grade.pk)
+        log.info("The grade of learner %s in %s has changed since: not sent", user_id, course_key)
         return SendResult(Outcome.SUPERSEDED)
     row = outbox.find(grade.user_id, grade.course_id)
     if not outbox.is_enqueued(row, grade.stored_version):
@@ -150,17 +150,18 @@ def _attempt(service: CredentialsOptions, row: GradeOutbox) -> tuple[SendResult,
         post_grade(service, message, partial(outbox.is_still_claimed, row))
     except GradeSendError as exc:
         return _failed(row, exc)
-    log.info("Grade %s sent", grade.pk)
+    log.info("The grade of learner %s in %s was sent", *row.key)
     return SendResult(Outcome.SENT), outbox.mark_sent(row, grade.stored_version)
 
 
 def _failed(row: GradeOutbox, error: GradeSendError) -> tuple[SendResult, bool]:
     if error.permanent or row.attempts >= outbox.MAX_ATTEMPTS:
-        log.warning("Grade of outbox row %s failed: %s", row.pk, error.code)
+        text = "The grade of learner %s in %s was not sent, and is not tried again: %s"
+        log.warning(text, *row.key, error.code)
         ended = outbox.mark_failed(row, error.code)
         return SendResult(Outcome.FAILED, affects_service=error.affects_service), ended
     requested = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
     delay = max(retry_delay(row.attempts), requested)
-    log.info("Grade of outbox row %s not sent: %s", row.pk, error.code)
+    log.info("The grade of learner %s in %s was not sent: %s", *row.key, error.code)
     ended = outbox.schedule_retry(row, error.code, database_now() + timedelta(seconds=delay))
     return SendResult(Outcome.RETRY, delay, error.affects_service), ended

@@ -7,7 +7,7 @@ import logging
 from rest_framework.request import Request
 
 from xqueue_bridge.exceptions import InvalidField
-from xqueue_bridge.log_fields import LogFields, Step
+from xqueue_bridge.log_fields import LogFields, Step, named
 from xqueue_bridge.protocol.fields import text_field
 from xqueue_bridge.protocol.headers import parse_lease_header
 from xqueue_bridge.submission_queue.accounts import Principal
@@ -25,7 +25,7 @@ def log_refusal(request: Request, fields: object, message: str, reason: object) 
     extra = LogFields(step=Step.REFUSED)
     if fields is not None:
         extra |= _submission(fields)
-        parts.append(_as_text(extra))
+        parts.append(named(extra) or "no submission named")
     extra |= _grader(request)
     about = ", ".join(part for part in parts if part)
     # %r, because a message may repeat the queue name that the client has sent.
@@ -67,13 +67,3 @@ def _submission(fields: object) -> LogFields:
         .first()
     )
     return found | LogFields(**row) if row else found
-
-
-def _as_text(extra: LogFields) -> str:
-    if "submission_id" not in extra:
-        return "no submission named"
-    text = f"submission {extra['submission_id']}"
-    if "queue_name" not in extra:
-        return text
-    where = f"learner {extra['user_id']}, {extra['usage_key']}"
-    return f"{text} of queue {extra['queue_name']!r}, {where}"

@@ -27,7 +27,7 @@ from xqueue_bridge.grader_api.responses import Envelope, failure, success
 from xqueue_bridge.grader_api.views import XQueueView
 from xqueue_bridge.grader_replies.backends.callback import may_post_to
 from xqueue_bridge.lms.callback_url import read_url
-from xqueue_bridge.log_fields import LogFields, about
+from xqueue_bridge.log_fields import LogFields, about, named
 from xqueue_bridge.protocol import fields as protocol_fields
 from xqueue_bridge.protocol.headers import SITES_HEADER, parse_xheader
 from xqueue_bridge.submission_queue import queue
@@ -107,16 +107,14 @@ class SubmitView(XQueueView):
 
     def _log_refusal(self, level: int, reason: str, new: NewSubmission) -> None:
         """Log why a submission was not stored, with account, queue, learner id and block."""
-        account, target = self.grader.grader_id, new.target
-        where = f"learner {target.user_id}, block {target.usage_key}"
+        account, fields = self.grader.grader_id, about(new.target, new.queue_name)
         log.log(
             level,
-            "A submission was not stored: %s (account %s, queue %r, %s)",
+            "A submission was not stored: %s (account %s, %s)",
             reason,
             account,
-            new.queue_name,
-            where,
-            extra=about(target, new.queue_name) | LogFields(grader_id=account),
+            named(fields),
+            extra=fields | LogFields(grader_id=account),
         )
 
 

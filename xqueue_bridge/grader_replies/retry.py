@@ -27,7 +27,7 @@ from xqueue_bridge.grader_replies.inbox import ledger_key, send_after_commit_not
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.grader_replies.queries import is_replaced
 from xqueue_bridge.learner_state import api as learner_state
-from xqueue_bridge.log_fields import LogFields, Step, about
+from xqueue_bridge.log_fields import LogFields, Step, about, named
 from xqueue_bridge.protocol.codes import Code
 from xqueue_bridge.protocol.reply_warnings import ReplyWarning
 from xqueue_bridge.signals import reply_applied
@@ -165,7 +165,8 @@ def defer_or_mark_stale(reply: ReceivedReply, to_apply: ReplyToApply) -> None:
 def schedule_retry_or_bury(reply: ReceivedReply, error: str, max_attempts: int) -> None:
     """Schedule a retry, or mark the reply dead after ``max_attempts``."""
     extra = fields_of(reply, Step.RETRY)
-    log.warning("Reply %s, attempt %s: %s", reply.pk, reply.attempts, error, extra=extra)
+    text = "Reply %s (%s), attempt %s: %s"
+    log.warning(text, reply.pk, named(extra), reply.attempts, error, extra=extra)
     add_event(Step.RETRY, extra)
     if reply.attempts < max_attempts:
         _schedule_retry(reply, error)
@@ -189,7 +190,7 @@ def mark_final(reply: ReceivedReply, status: ReceivedReply.Status, error: str) -
         reply.refresh_from_db(fields=["status"])
     elif status != Status.APPLIED:
         extra = fields_of(reply, Step(status))
-        log.warning("Reply %s is %s: %s", reply.pk, status, error, extra=extra)
+        log.warning("Reply %s (%s) is %s: %s", reply.pk, named(extra), status, error, extra=extra)
         send_after_commit_not_applied(reply.pk, status, error)
 
 

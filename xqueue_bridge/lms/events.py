@@ -42,8 +42,8 @@ def send_grade_summary(grade: CourseGrade, course: Course) -> None:
             )
         )
     except Exception as exc:  # the event bus is the host's; the grade is stored
-        name = type(exc).__name__
-        log.error("PERSISTENT_GRADE_SUMMARY_CHANGED of learner %s: %s", grade.user_id, name)
+        text = "PERSISTENT_GRADE_SUMMARY_CHANGED of learner %s in %s: %s"
+        log.error(text, grade.user_id, course.course_key, type(exc).__name__)
 
 
 @cache

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from xqueue_bridge.conf import options
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.archive_models import ArchivedSubmission
 from xqueue_bridge.submission_queue.models import SubmissionContent
@@ -62,7 +63,8 @@ def purge_stray_files() -> int:
         try:
             folders = files.folders_of(today - timedelta(days=age))
         except Exception as exc:  # storages raise exceptions of many libraries
-            log.warning("The file storage cannot be listed: %s", type(exc).__name__)
+            alias = options().FILES_STORAGE_ALIAS
+            log.warning("STORAGES[%r] cannot be listed: %s", alias, type(exc).__name__)
             break
         for folder in _stray(folders):
             purged += files.delete_folder(folder)

@@ -137,7 +137,8 @@ def _delete(storage: Storage, name: str) -> bool:
     except FileNotFoundError:
         return True
     except Exception as exc:  # storages raise exceptions of many libraries
-        log.warning("a stored file could not be removed (%s): %s", type(exc).__name__, name)
+        alias, kind = options().FILES_STORAGE_ALIAS, type(exc).__name__
+        log.warning("%s could not be removed from STORAGES[%r]: %s", name, alias, kind)
         return False
     return True
 

@@ -16,7 +16,7 @@ from xqueue_bridge.data import ReopenRequest
 from xqueue_bridge.db.clock import DatabaseNow, database_now
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies import api as grader_replies
-from xqueue_bridge.log_fields import LogFields, Step
+from xqueue_bridge.log_fields import LogFields, Step, about, named
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.paused_queues import past_pauses, paused_queues, time_paused
@@ -76,15 +76,15 @@ def has_time_left(submission_id: int, queue_name: str) -> bool:
 def fail(submission_id: int, deliveries: int) -> bool:
     """Fail a submission and store a failure reply; return False if its state has changed."""
     with transaction.atomic():
-        failed = Submission.objects.filter(
-            pk=submission_id,
+        rows = Submission.objects.filter(pk=submission_id)
+        failed = rows.filter(
             deliveries=deliveries,
             available_at__lte=DatabaseNow(),
             status__in=sources_of(Status.FAILED),
         ).update(**finished(Status.FAILED))
         if not failed:
             return False
-        transaction.on_commit(partial(_send_failure_signal, submission_id, deliveries))
+        transaction.on_commit(partial(_send_failure_signal, rows.get(), deliveries))
         grader_replies.store_failure_reply(submission_id)  # INSERT; applied after commit
     return True
 
@@ -202,7 +202,8 @@ def _requeue(submission_id: int, count: Callable[[], object] | None) -> bool:
         user_id=row.user_id, usage_key=row.usage_key, dispatch=row.dispatch, pk__gt=row.pk
     ).values_list("queue_key", "content__body", "transport")
     if (row.queue_key, row.transport) in {(key, transport) for key, _, transport in newer}:
-        log.warning("Submission %s is not requeued: %s", submission_id, SAME_KEY)
+        extra = LogFields(submission_id=submission_id)
+        log.warning("Submission %s is not requeued: %s", submission_id, SAME_KEY, extra=extra)
         return False
     bodies = tuple((key, body) for key, body, _ in newer)
     request = ReopenRequest(row.target, row.queue_key, row.content.body, bodies)
@@ -283,9 +284,10 @@ def offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -
     return changed
 
 
-def _send_failure_signal(submission_id: int, deliveries: int) -> None:
-    extra = LogFields(step=Step.FAILED, submission_id=submission_id)
-    log.warning("Submission %s failed after %s deliveries", submission_id, deliveries, extra=extra)
+def _send_failure_signal(row: Submission, deliveries: int) -> None:
+    extra = about(row, row.queue_name) | LogFields(submission_id=row.pk)
+    text = "Grading failed after %s deliveries (%s): requeue it when its graders work"
+    log.warning(text, deliveries, named(extra), extra=extra | LogFields(step=Step.FAILED))
     submission_failed.send_robust(
-        Submission, submission_id=submission_id, reason="delivered too often without a result"
+        Submission, submission_id=row.pk, reason="delivered too often without a result"
     )

@@ -11,6 +11,7 @@ from xqueue_bridge.data import Dispatch, GraderReply, Target
 from xqueue_bridge.exceptions import FilterStopped, InvalidReply
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.lms import filters
+from xqueue_bridge.log_fields import about, named
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ def filtered(target: Target, queue_name: str, result: ParsedResult) -> ParsedRes
             max_feedback_bytes=options().MAX_REPLY_BYTES,
         )
     except InvalidReply as invalid:
-        log.error("%s returned an invalid result: %s", filters.RESULT, invalid)
+        fields = about(target, queue_name)
+        text = "%s returned an invalid result (%s): %s"
+        log.error(text, filters.RESULT, named(fields), invalid, extra=fields)
         return result
     reply = replace(given, correct=after.correct, score=after.score, msg=after.msg)
     return replace(result, reply=reply)

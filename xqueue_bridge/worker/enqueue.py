@@ -101,8 +101,17 @@ def run_together(jobs: Sequence[Job]) -> None:
                 try:
                     job()
                 except Exception as exc:
-                    log.warning("A job after the response failed: %s", type(exc).__name__)
+                    kind = type(exc).__name__
+                    log.warning("A job after the response failed: %s (%s)", kind, _name(job))
         jobs = following
+
+
+def _name(job: Job) -> str:
+    """Return what a job does, with the first items of its work; other arguments may be secrets."""
+    if isinstance(job, partial) and job.func is start:
+        name, items = job.args
+        return f"{name}: {', '.join(map(str, items[:5]))}"
+    return getattr(getattr(job, "func", job), "__qualname__", "unnamed")
 
 
 def _grouped(jobs: Iterable[Job]) -> list[Job]:

@@ -16,7 +16,7 @@ from xqueue_bridge.exceptions import InvalidHeader, LimitExceeded, XQueueBridgeE
 from xqueue_bridge.http_client import Auth
 from xqueue_bridge.lms.block import ProblemBlock, course_key
 from xqueue_bridge.lms.callback_url import read_dispatch
-from xqueue_bridge.log_fields import LogFields
+from xqueue_bridge.log_fields import LogFields, named
 from xqueue_bridge.protocol.headers import parse_xheader
 from xqueue_bridge.tracing import traced
 from xqueue_bridge.xqueue_service import messages
@@ -76,13 +76,18 @@ class XQueueInterface:
             with translation.override("en"):
                 reason = messages.harmless(str(refusal))
             extra = self._log_fields(parsed)
-            log.warning("A submission was not sent: %s (%s)", reason, _origin(extra), extra=extra)
+            log.warning(
+                "A submission was not sent: %s (%s)",
+                reason,
+                named(extra) or "queue unknown",
+                extra=extra,
+            )
         except Exception as exc:  # the platform expects a tuple for every error
             # The exception's message is not logged, because it can quote the learner's work.
             trace = "".join(traceback.format_tb(exc.__traceback__))
             extra, kind = self._log_fields(parsed), type(exc).__name__
             text = "A submission was not sent: %s (%s)\n%s"
-            log.error(text, kind, _origin(extra), trace, extra=extra)
+            log.error(text, kind, named(extra) or "queue unknown", trace, extra=extra)
             error, msg = 1, str(messages.NOT_STORED)
         failure = _failure_class() if error and _costs_an_attempt(parsed) else None
         if failure is not None:
@@ -112,13 +117,6 @@ class XQueueInterface:
             known["user_id"] = getattr(scope_ids, "user_id", None)
             known["usage_key"] = getattr(scope_ids, "usage_id", None)
         return known
-
-
-def _origin(known: LogFields) -> str:
-    queue_name = repr(known["queue_name"]) if "queue_name" in known else "unknown"
-    if "usage_key" not in known:
-        return f"queue {queue_name}"
-    return f"queue {queue_name}, learner {known['user_id']}, block {known['usage_key']}"
 
 
 def _costs_an_attempt(header: XHeader | None) -> bool:
