@@ -13,7 +13,7 @@ from tests.credentials.factories import COURSE, OTHER_COURSE, make_learner, row_
 from tests.credentials.factories import enqueue as enqueue_grade
 from tests.doubles.credentials import Fault
 from xqueue_bridge.course_grades.models import PersistentCourseGrade
-from xqueue_bridge.credentials import api, resend
+from xqueue_bridge.credentials import api, outbox, resend
 from xqueue_bridge.credentials.models import GradeOutbox
 from xqueue_bridge.management.commands.xqueue_bridge_resend_grades import Command
 from xqueue_bridge.operations.api import OperatorAction
@@ -111,6 +111,19 @@ def test_row_that_is_being_sent_does_not_change(credentials, learners):
 def test_deleted_grade_is_not_sent(credentials, learners):
     PersistentCourseGrade.objects.all().delete()
     assert run("--failed") == ["0 grades will be sent again."]
+
+
+def test_grade_of_a_learner_who_is_retired_meanwhile_stops_no_other_one(
+    credentials, learners, monkeypatch
+):
+    find_all, retired = outbox.find_all, learners[0]
+    monkeypatch.setattr(
+        outbox,
+        "find_all",
+        lambda grades: {key: row for key, row in find_all(grades).items() if key[0] != retired},
+    )
+    assert len(list(api.resend(course_keys=(COURSE,)))) == 3
+    assert sent_by(credentials) == ["refused", "unknown"]
 
 
 def test_three_grades_in_batches_of_two_are_all_sent(credentials, learners, monkeypatch):

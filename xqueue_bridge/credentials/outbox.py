@@ -112,7 +112,9 @@ def resend(grades: Sequence[GradeVersion]) -> None:
     ]
     GradeOutbox.objects.bulk_create(fresh, ignore_conflicts=True)
     rows = find_all(grades)
-    resend_rows([rows[grade.user_id, grade.course_key].pk for grade in grades])
+    found = (rows.get((grade.user_id, grade.course_key)) for grade in grades)
+    # A row that is missing was deleted since: its learner is being retired.
+    resend_rows([row.pk for row in found if row is not None])
 
 
 def resend_rows(row_ids: Sequence[int]) -> int:
