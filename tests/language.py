@@ -109,6 +109,8 @@ def exception_for(finding: Finding) -> int | None:
 
 def _find_in(path: str, line: int, text: str, *, is_name: bool = False) -> Iterator[Finding]:
     text = _split_names(text).lower()
+    if not _compiled("|".join(rule.pattern for rule in RULES.values())).search(text):
+        return  # as in nine of ten texts: one search instead of one for each rule
     for name, rule in RULES.items():
         searches = rule.in_names if is_name else rule.in_prose
         if not searches or any(fnmatch(path, each) for each in rule.except_in):
