@@ -167,6 +167,17 @@ def test_server_that_cannot_be_reached():
         QueueClient("http://127.0.0.1:9", "watcher", "s").pull("python")
 
 
+def test_address_that_cannot_be_parsed():
+    """A server's link to a file can be one, behind a proxy that rewrites addresses."""
+    client = QueueClient("http://[::1", "watcher", "s")
+    client.files_url = "http://[::1/xqueue/files/"
+    with pytest.raises(QueueUnavailable, match="get_submission/ cannot be reached"):
+        client.pull("python")
+    with pytest.raises(QueueUnavailable, match="a file cannot be fetched"):
+        client.download("http://[::1/a.py")
+    assert client.file_link_error().startswith("there is no response")
+
+
 @pytest.mark.parametrize(
     "body",
     ["x", "[]", "{}", '{"return_code": 0}', '{"return_code": Infinity, "content": ""}']

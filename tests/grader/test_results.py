@@ -25,7 +25,15 @@ def test_reply_has_points_feedback_tests_and_staff_note():
     reply = result.to_reply()
     assert (reply["correct"], reply["score"], reply["max_score"]) == (False, 2, 4)
     assert reply["staff_note"] == "seed 7"
-    assert [test["name"] for test in reply["tests"]] == ["adds", "<b>", "secret"]
+    names = ("name", "score", "max_score", "message", "visible")
+    assert reply["tests"] == [
+        dict(zip(names, values, strict=True))
+        for values in (
+            ("adds", 1, 1, "", True),
+            ("<b>", 0, 2, "got 3 & 4", True),
+            ("secret", 1, 1, "hidden input", False),
+        )
+    ]
     assert reply["msg"] == "<div><p>2 of 3 tests passed</p></div>"
     plain = result.to_reply(as_data=False)
     assert set(plain) == {"correct", "score", "msg"}

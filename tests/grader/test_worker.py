@@ -145,7 +145,7 @@ def test_worker_that_is_broken_pauses(monkeypatch: pytest.MonkeyPatch, caplog) -
     assert queue.worker.run() == 0
     assert [pause for pause in pauses if pause >= 1] == [1, 2, 4, 8, 1]
     assert "grade() raised 4 times in a row: no pull for 2 s" in caplog.text
-    queue.worker.errors = 100
+    queue.worker.errors = 10_000
     queue.items = [BROKEN]
     queue.worker._work_on("demo")
     assert pauses[-1] == worker.MAX_BROKEN_PAUSE

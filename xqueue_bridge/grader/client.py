@@ -29,6 +29,9 @@ from xqueue_bridge.protocol.reply_warnings import (
 #: Seconds to connect and to read.
 TIMEOUT = (3.05, 10)
 MAX_FILE_BYTES = 10 * 2**20
+#: What a request raises: exceptions of requests are OSErrors; an address that it cannot parse, a
+#: ValueError.
+_UNREACHABLE = (OSError, ValueError)
 #: Statuses with which servers answer a request without a session.
 NO_SESSION = (301, 302, 401, 403)
 #: Response headers with which the bridge names the field at fault, and the code.
@@ -192,7 +195,7 @@ class QueueClient:
             with requests.get(url, timeout=TIMEOUT, stream=True) as response:
                 response.raise_for_status()
                 content = _read(response, MAX_FILE_BYTES)
-        except (requests.RequestException, OSError) as exc:
+        except _UNREACHABLE as exc:
             # The exception's text quotes the URL, which gives access to the file.
             raise QueueUnavailable(f"a file cannot be fetched: {type(exc).__name__}") from None
         if len(content) > MAX_FILE_BYTES:
@@ -208,7 +211,7 @@ class QueueClient:
         try:
             with requests.get(f"{self.files_url}-/", timeout=TIMEOUT, stream=True) as response:
                 text = _read(response, len(NO_FILE))
-        except (requests.RequestException, OSError) as exc:
+        except _UNREACHABLE as exc:
             return f"there is no response ({type(exc).__name__})"
         if response.status_code == 404 and text == NO_FILE.encode():
             return ""
@@ -237,7 +240,7 @@ class QueueClient:
             return self._session.request(
                 method, self.url + path, timeout=TIMEOUT, allow_redirects=False, **content
             )
-        except requests.RequestException as exc:
+        except _UNREACHABLE as exc:
             raise QueueUnavailable(f"{path} cannot be reached: {type(exc).__name__}") from None
 
     def _copy_csrf_token(self) -> None:

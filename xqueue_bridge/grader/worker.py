@@ -20,6 +20,7 @@ from xqueue_bridge.grader.client import (
 )
 from xqueue_bridge.grader.results import Result
 from xqueue_bridge.protocol.codes import MEANINGS, Code
+from xqueue_bridge.worker.backoff import backoff
 from xqueue_bridge.worker.stop_signals import StopFlag
 
 log = logging.getLogger("xqueue_bridge.grader")
@@ -104,7 +105,7 @@ class Worker:
             return False
         self._grade(submission, queue_name)
         if self.errors >= MAX_ERRORS:
-            pause = min(2.0 ** (self.errors - MAX_ERRORS), MAX_BROKEN_PAUSE)
+            pause = backoff(self.errors - MAX_ERRORS + 1, 1.0, MAX_BROKEN_PAUSE, jitter=0)
             log.error("grade() raised %d times in a row: no pull for %d s", self.errors, pause)
             self.stop.wait(pause)
         return True
