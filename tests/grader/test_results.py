@@ -48,9 +48,16 @@ def test_reply_has_points_feedback_tests_and_staff_note():
 def test_fraction_is_a_part_of_one():
     reply = Result(score=3, max_score=4).to_reply(as_fraction=True)
     assert (reply["score"], reply["max_score"], reply["correct"]) == (0.75, 1.0, False)
+    assert Result(score=0, max_score=0).to_reply(as_fraction=True)["score"] == 0
 
 
 def test_result_without_tests_has_no_table():
+    assert Result(score=1, message="Good").to_reply() == {
+        "correct": True,
+        "score": 1,
+        "max_score": 1,
+        "msg": "<div><p>Good</p></div>",
+    }
     assert Result(score=1, message="Good\n\nwork").to_html() == "<div><p>Good</p><p>work</p></div>"
 
 
