@@ -401,6 +401,14 @@ def test_pull_fails_if_other_graders_claim_every_row(grader_id, monkeypatch):
     assert tried == [first, *[first, third, second] * (portable_pull.CLAIM_ROUNDS - 1)]
 
 
+def test_answers_of_a_window_are_tried_before_its_regrades():
+    """The first row of the window is the first, whatever it is."""
+    originals = {1: 9, 2: 9, 3: None, 4: 9, 5: None}
+    rows = [(pk, 0, pk, False, False, original) for pk, original in originals.items()]
+    tried = [row[0] for row in portable_pull._ordered(rows)]
+    assert (tried[0], set(tried[1:3]), set(tried[3:])) == (1, {3, 5}, {2, 4})
+
+
 class TestSuperseded:
     """A learner submits again while the former submission waits."""
 

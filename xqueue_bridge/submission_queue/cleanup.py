@@ -78,8 +78,6 @@ def purge_stray_files() -> int:
 def _stray(folders: Sequence[str]) -> set[str]:
     """Return the folders that no row names, of at most FOLDER_LIMIT, chosen at random."""
     chosen = set(random.sample(folders, min(len(folders), FOLDER_LIMIT)))
-    if not chosen:
-        return chosen
     for model in (SubmissionContent, ArchivedSubmission):
         rows = model._default_manager.filter(files_folder__in=chosen)
         chosen.difference_update(rows.values_list("files_folder", flat=True))
