@@ -58,6 +58,24 @@ def test_gradescope_hidden_result_shows_no_test():
     assert "Compiled." not in result.to_html()
 
 
+def test_gradescope_tests_without_names_and_points():
+    result = from_gradescope(
+        '{"output": "<b>Good</b>", "output_format": "html",'
+        ' "tests": [{"status": "passed"}, {"score": 1, "max_score": 1}]}'
+    )
+    assert (result.score, result.max_score) == (1, 1)
+    assert [(test.name, test.score) for test in result.tests] == [("Test 1", 0), ("Test 2", 1)]
+    assert "<b>Good</b>" in result.to_html()
+    assert "&lt;b&gt;" in from_gradescope('{"score": 1, "output": "<b>"}', max_score=1).to_html()
+
+
+def test_prairielearn_test_without_a_name_and_with_lines():
+    data = {"score": 1, "message": ["one", "two"], "tests": [{}]}
+    result = from_prairielearn(json.dumps(data))
+    assert result.message == "one\ntwo"
+    assert [(test.name, test.score, test.max_score) for test in result.tests] == [("Test 1", 0, 1)]
+
+
 def test_prairielearn_score_is_a_part_of_the_points():
     result = from_prairielearn(json.dumps(PRAIRIELEARN), points=8)
     assert (result.score, result.max_score) == (2, 8)
@@ -75,6 +93,7 @@ def test_prairielearn_score_is_a_part_of_the_points():
         (from_gradescope, "{", "not JSON"),
         (from_gradescope, "{}", "score: is missing"),
         (from_gradescope, '{"score": 1}', "max_score"),
+        (from_gradescope, json.dumps({"tests": [{"max_score": 1e308}] * 2}), "max_score"),
         (from_gradescope, '{"tests": {}}', "tests: is not a list"),
         (from_gradescope, '{"tests": [1]}', r"tests\[0\]: is not an object"),
         (from_gradescope, '{"tests": [{"score": "x"}]}', r"tests\[0\].score: is not a number"),
@@ -82,6 +101,7 @@ def test_prairielearn_score_is_a_part_of_the_points():
         (from_prairielearn, "{}", "score: is missing"),
         (from_prairielearn, '{"gradable": false, "message": "no file"}', "no file"),
         (from_prairielearn, '{"score": true}', "score: is not a finite number"),
+        (from_prairielearn, '{"score": 1, "tests": [1]}', r"tests\[0\]: is not an object"),
     ],
 )
 def test_wrong_file_names_its_member(read, data, named):

@@ -45,6 +45,10 @@ def test_reply_has_points_feedback_tests_and_staff_note():
     assert "Tests that are not shown: 1" in plain["msg"]
 
 
+def test_message_replaces_the_number_of_passed_tests():
+    assert Result.of_tests([Test(name="a", score=1)], message="Good").message == "Good"
+
+
 def test_fraction_is_a_part_of_one():
     reply = Result(score=3, max_score=4).to_reply(as_fraction=True)
     assert (reply["score"], reply["max_score"], reply["correct"]) == (0.75, 1.0, False)

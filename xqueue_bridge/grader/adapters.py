@@ -43,8 +43,8 @@ def from_gradescope(text: str | bytes, *, max_score: float | None = None) -> Res
         if not tests:
             raise ResultFileError("score: is missing, and there are no tests")
         score = sum(test.score for test in tests)
-    if max_score <= 0:
-        raise ResultFileError("max_score: not in the tests; pass it to from_gradescope")
+    if not 0 < max_score < math.inf:
+        raise ResultFileError("max_score: no number in the tests; pass it to from_gradescope")
     return Result(
         # Gradescope allows extra credit; the LMS does not.
         score=min(max(score, 0.0), max_score),
