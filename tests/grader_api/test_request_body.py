@@ -111,6 +111,14 @@ def grader(transactional_db) -> GraderClient:
     return make_grader("python")
 
 
+@pytest.fixture
+def submitter(transactional_db, settings) -> GraderClient:
+    settings.XQUEUE_BRIDGE = {"CALLBACK_PREFIXES": ("http://lms.example.com/courses/",)}
+    client = GraderClient(api.create_grader("lms", may_submit=True), "lms")
+    client.login()
+    return client
+
+
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART, "application/json"])
 def test_chunked_body_is_stored(grader, content_type):
     """C79: a result without Content-Length, whose end the server finds, is stored."""
@@ -301,6 +309,64 @@ def test_json_in_the_charset_of_its_media_type_is_stored(grader, charset):
     body = json.dumps(pulled(grader)).encode(charset)
     content_type = f"application/json; charset={charset}"
     assert post(grader, body, content_type, **length_of(body))[0] == STORED
+
+
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+def test_json_in_utf_16_with_a_byte_order_mark_is_stored(grader, charset):
+    """C79: the byte order mark says what the media type does not."""
+    body = ("\ufeff" + json.dumps(pulled(grader))).encode(charset)
+    assert post(grader, body, "application/json", **length_of(body))[0] == STORED
+
+
+def test_broken_utf_16_is_refused(grader):
+    """C83: the error names the body."""
+    response, headers = post(grader, b"\xff\xfe\x00\xd8", "application/json", **length_of(b"1234"))
+    assert response == {"return_code": 1, "content": "Incorrect reply format"}
+    assert headers["X-XQueue-Problem"] == "body: is not what its Content-Type says"
+
+
+def multipart_submission() -> bytes:
+    url = f"http://lms.example.com/courses/{COURSE}/xqueue/7/{PROBLEM}/score_update"
+    header = {"lms_callback_url": url, "lms_key": "key-1", "queue_name": "python"}
+    fields = {"xqueue_header": json.dumps(header), "xqueue_body": "{}"}
+    file = '--x\r\nContent-Disposition: form-data; name="a.py"; filename="a.py"\r\n\r\n1\r\n'
+    return file.encode() + encode(fields, MULTIPART)
+
+
+@pytest.mark.parametrize(
+    ("how", "change"),
+    [
+        (CHUNKED, bytes),
+        ({"HTTP_CONTENT_ENCODING": "gzip"}, gzip.compress),
+        ({"HTTP_CONTENT_ENCODING": "gzip", **CHUNKED}, gzip.compress),
+    ],
+    ids=["chunked", "gzip", "both"],
+)
+def test_submission_with_a_file_is_stored_chunked_or_compressed(submitter, how, change):
+    """C47: without a length, or compressed, a multipart form is read into memory."""
+    body = change(multipart_submission())
+    how = how if "wsgi.input_terminated" in how else {**how, **length_of(body)}
+    assert post(submitter, body, MULTIPART, "/xqueue/submit/", **how)[0]["return_code"] == 0
+    content = Submission.objects.get().content
+    assert (content.body, [file.name for file in content.stored_files()]) == ("{}", ["a.py"])
+
+
+@pytest.mark.parametrize(
+    ("how", "body"),
+    [(CHUNKED, b"x" * 200_000), ({"HTTP_CONTENT_ENCODING": "gzip"}, gzip.compress(b"x" * 200_000))],
+    ids=["chunked", "gzip"],
+)
+def test_chunked_or_compressed_submission_over_all_limits_is_refused(
+    submitter, settings, how, body
+):
+    """C47: the bound on files and texts together holds without a length, too."""
+    limits = {"MAX_FILES": 1, "MAX_FILE_BYTES": 100_000, "MAX_BODY_BYTES": 40_000}
+    settings.XQUEUE_BRIDGE = {**settings.XQUEUE_BRIDGE, **limits}
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    how = how if "wsgi.input_terminated" in how else {**how, **length_of(body)}
+    response, headers = post(submitter, body, MULTIPART, "/xqueue/submit/", **how)
+    assert response == {"return_code": 1, "content": "Queue request has invalid format"}
+    assert headers["X-XQueue-Problem"] == "body: is larger than 180,000 bytes"
 
 
 def read_forms(get_response: Any) -> Any:

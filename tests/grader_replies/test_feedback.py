@@ -140,6 +140,8 @@ def test_allowed_markup_is_kept(text):
     [
         ("one<br>two<hr>", "one<br/>two<hr/>"),
         ("a&nbsp;b &copy; &eacute;", "a&#160;b © é"),
+        ("&#0065;&#x41;&#0;&#8364;&#1114112;", "AA\ufffd€\ufffd"),
+        pytest.param(f"&#{'1' * 5_000};&#{'0' * 5_000}65;b", "\ufffdAb", id="long numbers"),
         ("<P CLASS=big>x", '<p class="big">x</p>'),
         ("<ul><li>a<li>b</ul>", "<ul><li>a</li><li>b</li></ul>"),
         ("<aaa></bbb>", "&lt;aaa&gt;&lt;/bbb&gt;"),

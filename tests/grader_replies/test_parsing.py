@@ -121,6 +121,18 @@ def test_text_that_is_no_json_object_is_refused(text):
         parse_reply(text)
 
 
+@pytest.mark.parametrize("text", ["\ufeff\ufeff{}", "\r\n\ufeff{}\r\n", "{}\0", "{}\ufeff"])
+def test_what_programs_write_around_json_is_ignored(text):
+    """C92: byte order marks, white space, and the end of a C string do not change the object."""
+    assert parse_reply(text.replace("{}", reply_text(score=1))).score == 1
+
+
+def test_line_ends_and_control_characters_in_texts_are_read():
+    """C92: shell scripts write a program's output into the JSON as it is."""
+    text = '{"correct": true, "score": 1, "msg": "<pre>a\nb\tc\x1b[0m</pre>"}'
+    assert parse_reply(text).msg == "<pre>a\nb\tc[0m</pre>"
+
+
 @pytest.mark.parametrize("text", [None, 3, {"correct": True}, b"{}"])
 def test_value_that_is_no_text_is_refused(text):
     with pytest.raises(InvalidReply, match="^xqueue_body: must be text$"):

@@ -35,7 +35,11 @@ from xqueue_bridge.learner_state.models import StudentModule
 
 #: Texts that are no JSON object.
 UNREADABLE = ["null", "[]", "5", '"text"', '{"a": 1', "\ufffd", "[" * 10_000, "{'a': 1}"]
-NOT_FINITE = ["NaN", "Infinity", "-Infinity", "1e999"]
+NOT_FINITE = [
+    *("NaN", "Infinity", "-Infinity", "1e999"),
+    pytest.param("1" + "0" * 400, id="400 digits"),
+    pytest.param("-1" + "0" * 5_000, id="5,000 digits"),
+]
 
 
 def store(user, text: str, **columns: object) -> StudentModule:
@@ -198,9 +202,9 @@ class TestNotFinite:
     )
     def test_rewrite_of_a_number_that_is_not_finite_is_logged(self, ada, caplog, text, number):
         """SG16: name the row in the log, and keep the text "NaN" of a learner."""
-        row = store(ada, f'{{"a": "{text}", "b": [{number}]}}')
+        row = store(ada, f'{{"a": "{text}", "b": [{number}, {"9" * 5_000}]}}')
         api.save_fields(ada.pk, COURSE, BLOCK, {"c": 1})
-        assert fields_of(ada) == {"a": text, "b": [None], "c": 1}
+        assert fields_of(ada) == {"a": text, "b": [None, None], "c": 1}
         assert f"StudentModule {row.pk} " in caplog.text
         caplog.clear()
         api.save_fields(ada.pk, COURSE, BLOCK, {"c": 2})

@@ -155,6 +155,14 @@ def test_document_above_the_limit_is_an_error(tmp_path, monkeypatch):
         load(tmp_path / "large.json")
 
 
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16"])
+def test_document_with_a_byte_order_mark_is_read(folder, tmp_path, charset):
+    document = tmp_path / "course.json"
+    document.write_text(write_json(read_olx(folder)), encoding=charset)
+    load(folder)
+    assert load(document)[0].splitlines()[-1].endswith("is already published")
+
+
 def test_course_key_option_that_differs_from_the_document_is_an_error(tmp_path, folder):
     document = tmp_path / "course.json"
     document.write_text(write_json(read_olx(folder)), encoding="utf-8")

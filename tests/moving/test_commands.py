@@ -144,6 +144,16 @@ def test_dump(tmp_path, capsys, learner, lines):
     assert Submission.objects.count() == 2
 
 
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16"])
+def test_dump_with_a_byte_order_mark(tmp_path, capsys, learner, lines, charset):
+    """C131: PowerShell writes what a command prints in UTF-16."""
+    make_row(learner())
+    path = dump(tmp_path / "dump.json", lines=lines)
+    path.write_bytes(path.read_text().encode(charset))
+    assert run(capsys, IMPORT, "--dump", str(path)).startswith("1 imported\n")
+
+
 @pytest.mark.parametrize(
     "text", ["{}", "x", '[{"model": "submission_queue.submission"}]', "[1]", "[" * 100_000]
 )

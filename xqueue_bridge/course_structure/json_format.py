@@ -37,7 +37,7 @@ SUBSECTION = ("key", "display_name", "format", "graded", "due", "show_correctnes
 BLOCK = ("key", "type", "display_name", "weight", "max_score", "graded", "pool")
 
 
-def read_json(text: str) -> Course:
+def read_json(text: str | bytes) -> Course:
     """Return the course in a document. Raises InvalidCourse, which names the element."""
     return course_from(json_from(text, "document"))
 

@@ -25,18 +25,16 @@ def read_course(
     """
     if path.suffix != ".json":
         return read_olx(path, course_key, report)
-    course = read_json(_text(path))
+    course = read_json(_content(path))
     if course_key not in (None, course.course_key):
         raise InvalidCourse("course_key", f"is {course.course_key}, not {course_key}")
     return course
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InvalidCourse("document", f"is larger than {MAX_BYTES:,} bytes")
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes()
     except OSError as exc:
         raise InvalidCourse("document", exc.strerror or "cannot be read") from None
-    except UnicodeDecodeError:
-        raise InvalidCourse("document", "is not UTF-8") from None

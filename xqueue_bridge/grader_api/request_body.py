@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import zlib
+from contextlib import suppress
 from io import BytesIO
 
 from django.conf import settings
@@ -16,8 +17,11 @@ from xqueue_bridge.exceptions import InvalidField
 #: Window bits with which zlib recognises the gzip and the zlib format by their headers.
 _ANY_FORMAT = zlib.MAX_WBITS | 32
 _GZIP_NAMES = frozenset({"gzip", "x-gzip", "deflate"})
+_PLAIN = frozenset({"", "identity"})
 #: Digits of a Content-Length; Python refuses to read very long numbers.
 _MAX_DIGITS = 18
+#: Byte order marks of a text whose media type need not name its charset.
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _TEXT_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 
@@ -48,15 +52,24 @@ def prepare_body(request: HttpRequest, at_least: int = 0) -> None:
     if not body and request.method == "POST" and _is_chunked(request):
         body = _read_chunked(request, limit)
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if body and encoding not in ("", "identity"):
+    if body and encoding not in _PLAIN:
         body = _decompress(body, encoding, limit)
     if media_type(request) in _TEXT_TYPES:
         body = body.removeprefix(codecs.BOM_UTF8)
+    if body.startswith(_UTF16) and not request.content_params.get("charset"):
+        with suppress(UnicodeDecodeError):  # else its parser refuses it
+            body = body.decode("utf-16").encode()
     if body is not raw:
         _replace_body(request, body)
     elif body:
         # ASGI servers pass on a chunked body without its length, which DRF asks for.
         request.META["CONTENT_LENGTH"] = str(len(body))
+
+
+def can_be_streamed(request: HttpRequest) -> bool:
+    """Return whether Django's parser can read the body from the server, without prepare_body."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    return bool(request.META.get("CONTENT_LENGTH")) and encoding in _PLAIN
 
 
 def media_type(request: HttpRequest) -> str:

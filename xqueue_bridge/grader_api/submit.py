@@ -22,7 +22,12 @@ from xqueue_bridge.exceptions import (
     SendError,
     TooManyPending,
 )
-from xqueue_bridge.grader_api.request_body import content_length, media_type
+from xqueue_bridge.grader_api.request_body import (
+    can_be_streamed,
+    content_length,
+    media_type,
+    prepare_body,
+)
 from xqueue_bridge.grader_api.responses import Envelope, failure, success
 from xqueue_bridge.grader_api.views import XQueueView
 from xqueue_bridge.grader_replies.backends.callback import may_post_to
@@ -66,10 +71,12 @@ class SubmitView(XQueueView):
         limits = options()
         most = limits.MAX_FILES * limits.MAX_FILE_BYTES + 2 * limits.MAX_BODY_BYTES
         try:
-            length = content_length(request._request)
+            if not can_be_streamed(request._request):
+                prepare_body(request._request, most)
+            is_too_large = content_length(request._request) > most
         except InvalidField as exc:
             raise RequestRefused(self.unreadable) from exc
-        if length > most:
+        if is_too_large:
             raise SuspiciousOperation("The files are too large.")
 
     def get(self, request: Request) -> Envelope:

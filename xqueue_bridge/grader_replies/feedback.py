@@ -94,6 +94,8 @@ _TAG_OR_BRACKET = re.compile(
 #: What nh3 writes as an entity, besides the brackets.
 _ESCAPED = re.compile("[&\xa0]")
 _RAW_TEXT = re.compile("<textarea", re.IGNORECASE)
+#: A decimal character reference: at most eight digits say which one it is, or that it is none.
+_NUMBER = re.compile("&#0*(?=[0-9])([0-9]{1,8})[0-9]*")
 
 _ATTRIBUTE_END = re.compile(r"[\s/\"']")
 
@@ -112,7 +114,7 @@ def make_feedback(text: str) -> str:
     text = clean_text(text)
     markup = _text_out_of_brackets(text)
     if "<" not in markup:  # no parser is needed
-        return escaped(unescape(markup))
+        return escaped(_unescaped(markup))
     for _ in range(MAX_READINGS if _work(markup) <= MAX_WORK else 0):
         again = _as_xml(_sanitised(markup))
         if again is None:
@@ -236,12 +238,17 @@ def _as_xml(markup: str) -> str | None:
                 return None
         parts.append(f"{markup[end : tag.start()]}<{slash}{name}")
         for attribute, value in sorted(_WRITTEN_ATTRIBUTE.findall(attributes)):
-            parts.append(f' {attribute}="{escaped(unescape(value), quote=True)}"')
+            parts.append(f' {attribute}="{escaped(_unescaped(value), quote=True)}"')
         # An HTML parser skips the first line end in <pre>, so a second one is written.
         is_skipped = name == "pre" and not slash
         parts.append(f"{'/' if name in VOID_TAGS else ''}>{line_end * (1 + is_skipped)}")
         end = tag.end()
     return clean_text("".join(parts) + markup[end:]).replace("&nbsp;", "&#160;")
+
+
+def _unescaped(markup: str) -> str:
+    """Return ``markup`` with characters in place of references. Python reads no longer numbers."""
+    return unescape(_NUMBER.sub(r"&#\1", markup))
 
 
 def escaped(text: str, *, quote: bool = False) -> str:

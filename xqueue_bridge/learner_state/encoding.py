@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -65,7 +66,9 @@ def read_value(text: str) -> object:
 def has_non_finite(text: str) -> bool:
     """Return whether an object's text has a number that is not finite."""
     found: list[str] = []
-    json.JSONDecoder(parse_constant=found.append, strict=False).decode(text.lstrip("\ufeff"))
+    json.JSONDecoder(parse_constant=found.append, parse_int=_finite_int, strict=False).decode(
+        text.lstrip("\ufeff")
+    )
     return bool(found)
 
 
@@ -78,7 +81,13 @@ def _finite_float(digits: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite_float, strict=False)
+def _finite_int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= sys.float_info.max_10_exp else None
+
+
+_decoder = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite_float, parse_int=_finite_int, strict=False
+)
 
 
 def _culprit(fields: Mapping[str, object]) -> str:

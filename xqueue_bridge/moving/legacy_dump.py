@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,9 @@ class LegacyDump:
 
     def __init__(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8")
+            content = path.read_bytes()
+            # PowerShell's ">" writes UTF-16, with a byte order mark.
+            text = content.decode(json.detect_encoding(content))
             rows = [_row(entry) for entry in _entries(text) if entry["model"] == _MODEL]
         except OSError as exc:
             raise InvalidField("dump", f"cannot be read: {exc.strerror}") from None

@@ -12,6 +12,8 @@ from xqueue_bridge.protocol.codes import Code
 
 #: Maximum of characters in a name.
 MAX_NAME = 128
+#: What programs write around JSON: byte order marks, white space, and the end of a C string.
+_AROUND_JSON = "\ufeff\0 \t\r\n"
 
 
 def text_field(fields: object, name: str) -> str:
@@ -25,12 +27,12 @@ def text_field(fields: object, name: str) -> str:
 
 
 def read_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text, which may begin with a byte order mark.
+    """Return the value of a JSON text, of which byte order marks around it are no part.
 
-    Raises ValueError also if it is nested too deep, or has a whole number with too many digits.
+    Control characters in texts are accepted: shell scripts write line ends as they are. Raises ValueError also if it is nested too deep, or has a whole number with too many digits.
     """
     try:
-        return json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
+        return json.loads(text.strip(_AROUND_JSON) if isinstance(text, str) else text, strict=False)
     except RecursionError:
         raise ValueError("nested too deep") from None
 
