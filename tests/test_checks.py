@@ -89,6 +89,8 @@ def test_settings_of_the_tests_have_no_messages():
         ("x", "E001", "XQUEUE_BRIDGE is not a dict"),
         ({"FILES_STORAGE_ALIAS": ["a"]}, "E001", "['FILES_STORAGE_ALIAS'] is list, not str"),
         ({"QUEUES": ["a"]}, "E001", "['QUEUES'] is list, not Mapping"),
+        ({"QUEUES": {"a ": {}}}, "E001", "['QUEUES']['a ']: a queue's name has 1 to 128 printable"),
+        ({"QUEUES": {"a\u200b": {}}}, "E001", "a queue's name has 1 to 128 printable"),
         ({"LEASE_SECOND": 5}, "E001", "['LEASE_SECOND'] is not a setting"),
         ({"LEASE_SECONDS": "5"}, "E001", "['LEASE_SECONDS'] is str, not int"),
         ({"LEASE_SECONDS": True}, "E001", "['LEASE_SECONDS'] is bool, not int"),

@@ -119,6 +119,7 @@ def test_grader_account_may_not_submit(grader, caplog):
         ({**HEADER, "lms_callback_url": "http://lms.example.com/somewhere"}, {}),
         ({**HEADER, "lms_callback_url": CALLBACK.replace("lms.", "other.")}, {}),
         ({**HEADER, "lms_callback_url": CALLBACK.replace("http:", "file:")}, {}),
+        ({**HEADER, "queue_name": "py\u200bthon"}, {}),
         (HEADER, {"xqueue_body": None}),
         (HEADER, {"xqueue_body": "\0"}),
         (HEADER, {"xqueue_header": None}),

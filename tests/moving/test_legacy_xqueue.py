@@ -133,9 +133,11 @@ def test_retired_learner_and_unknown_queue_are_refused(settings, caplog):
     make_row()
     settings.XQUEUE_BRIDGE = {"QUEUES": {"python": {}}, "REJECT_UNKNOWN_QUEUES": True}
     make_row(8, queue_name="matlab")
-    assert import_rows() == Counter(refused=2)
+    make_row(9, queue_name="mat\u200blab")
+    assert import_rows() == Counter(refused=3)
     assert "its learner is retired" in caplog.text
     assert "its queue is not in QUEUES" in caplog.text
+    assert "its queue has a character that a name cannot have" in caplog.text
 
 
 def _kill(*args: object, **kwargs: object) -> None:

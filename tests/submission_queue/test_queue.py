@@ -20,7 +20,7 @@ from tests.submission_queue.factories import (
     upload,
 )
 from xqueue_bridge.data import Dispatch
-from xqueue_bridge.exceptions import QueueContended, QueueNotFound
+from xqueue_bridge.exceptions import InvalidField, QueueContended, QueueNotFound
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.signals import submission_failed
 from xqueue_bridge.submission_queue import finish, portable_pull, queue
@@ -318,6 +318,14 @@ def test_unknown_queue_is_refused_if_queues_are_listed(settings):
     with pytest.raises(QueueNotFound, match="Queue 'rust' not found"):
         queue.enqueue(new_submission("rust"))
     assert Submission.objects.count() == SubmissionContent.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["", " ", "q" * 129, "py\u200bthon", "py\xa0thon", "py\nthon"])
+def test_queue_name_that_no_grader_can_be_granted_is_refused(name):
+    """C11: the same names as in grants, on every database."""
+    with pytest.raises(InvalidField, match="^queue_name: "):
+        queue.enqueue(new_submission(name))
+    assert not SubmissionContent.objects.exists()
 
 
 @pytest.mark.parametrize("fault", [DatabaseError, SystemExit])

@@ -13,9 +13,11 @@ from django.utils.module_loading import import_string
 from xqueue_bridge.checks.messages import error, unimportable, warning
 from xqueue_bridge.checks.values import is_address, wrong_proxies, wrong_values
 from xqueue_bridge.conf import options
+from xqueue_bridge.exceptions import InvalidField
 from xqueue_bridge.models import StudentModuleHistoryExtended
 from xqueue_bridge.option_groups import CredentialsOptions, QueueOptions
 from xqueue_bridge.options import Options
+from xqueue_bridge.protocol.fields import MAX_NAME, check_name
 
 REPLY_BACKENDS = ("state", "block", "callback")
 DOTTED_PATHS = (
@@ -48,11 +50,21 @@ def check_options(**kwargs: object) -> list[checks.CheckMessage]:
         if not isinstance(queue_name, str):
             line = f"XQUEUE_BRIDGE['QUEUES'][{str(queue_name)!r}] = ..."
             found.append(error("E001", f"{where}: a queue's name is a text.", line))
+        elif not _is_name(queue_name):
+            text = f"{where}: a queue's name has 1 to {MAX_NAME} printable characters."
+            found.append(error("E001", text, "XQUEUE_BRIDGE['QUEUES']['python'] = ..."))
         if isinstance(values, Mapping):
             found += wrong_values(QueueOptions, values, where)
         else:
             found.append(error("E001", f"{where} is not a dict.", f"{where} = {{}}"))
     return found
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return check_name(text, "queue_name") == text
+    except InvalidField:
+        return False
 
 
 @checks.register("xqueue_bridge")

@@ -56,7 +56,7 @@ def prepare_body(request: HttpRequest, at_least: int = 0) -> None:
         body = _decompress(body, encoding, limit)
     if media_type(request) in _TEXT_TYPES:
         body = body.removeprefix(codecs.BOM_UTF8)
-    if body.startswith(_UTF16) and not request.content_params.get("charset"):
+    if body.startswith(_UTF16) and "charset" not in (request.content_params or {}):
         with suppress(UnicodeDecodeError):  # else its parser refuses it
             body = body.decode("utf-16").encode()
     if body is not raw:

@@ -102,6 +102,8 @@ class SubmitView(XQueueView):
             return _forward(header, new, request.headers.get(SITES_HEADER, ""))
         try:
             return success(str(queue.enqueue(new)))
+        except InvalidField as exc:
+            raise RequestRefused(INVALID) from exc
         except QueueNotFound:
             self._log_refusal(logging.WARNING, "unknown queue", new)
             return failure(NOT_FOUND.format(header.queue_name))

@@ -29,7 +29,8 @@ def text_field(fields: object, name: str) -> str:
 def read_json(text: str | bytes) -> Any:
     """Return the value of a JSON text, of which byte order marks around it are no part.
 
-    Control characters in texts are accepted: shell scripts write line ends as they are. Raises ValueError also if it is nested too deep, or has a whole number with too many digits.
+    Control characters in texts are accepted: shell scripts write line ends as they are. Raises
+    ValueError also if it is nested too deep, or has a whole number with too many digits.
     """
     try:
         return json.loads(text.strip(_AROUND_JSON) if isinstance(text, str) else text, strict=False)

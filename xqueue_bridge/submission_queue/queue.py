@@ -22,7 +22,7 @@ from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import in_callers_transaction
 from xqueue_bridge.exceptions import QueueNotFound
 from xqueue_bridge.log_fields import LogFields, Step, about
-from xqueue_bridge.protocol.fields import is_finite
+from xqueue_bridge.protocol.fields import check_name, is_finite
 from xqueue_bridge.submission_queue import files
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent, pullkey_digest
 from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
@@ -47,8 +47,10 @@ def enqueue(new: NewSubmission, *, is_limited: bool = True) -> int:
 
     The files are stored first, then SubmissionContent, then Submission, which publishes it, so a
     grader never receives an incomplete submission. On an error everything is removed again. Raise
-    TooManyPending if ``is_limited`` and the learner has MAX_PENDING_ANSWERS at the problem.
+    TooManyPending if ``is_limited`` and the learner has MAX_PENDING_ANSWERS at the problem, and
+    InvalidField if the queue's name is one that no grader can be granted.
     """
+    check_name(new.queue_name, "queue_name")
     if not is_known_queue(new.queue_name):
         raise QueueNotFound(f"Queue '{new.queue_name}' not found")
     before = _standing(new)
