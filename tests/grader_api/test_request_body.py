@@ -39,7 +39,7 @@ from xqueue_bridge.submission_queue.models import Submission
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FORM = "application/x-www-form-urlencoded"
-MULTIPART = "multipart/form-data; boundary=x"
+MULTIPART = "multipart/form-data; boundary=part.x"
 CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
 STORED = {"return_code": 0, "content": ""}
 BOM = b"\xef\xbb\xbf"
@@ -49,8 +49,10 @@ def encode(fields: dict[str, str], content_type: str) -> bytes:
     if content_type == FORM:
         return urlencode(fields).encode()
     if content_type == MULTIPART:
-        part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
-        return ("".join(part.format(*field) for field in fields.items()) + "--x--\r\n").encode()
+        part = '--part.x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+        return (
+            "".join(part.format(*field) for field in fields.items()) + "--part.x--\r\n"
+        ).encode()
     return json.dumps(fields).encode()
 
 
@@ -329,7 +331,7 @@ def multipart_submission() -> bytes:
     url = f"http://lms.example.com/courses/{COURSE}/xqueue/7/{PROBLEM}/score_update"
     header = {"lms_callback_url": url, "lms_key": "key-1", "queue_name": "python"}
     fields = {"xqueue_header": json.dumps(header), "xqueue_body": "{}"}
-    file = '--x\r\nContent-Disposition: form-data; name="a.py"; filename="a.py"\r\n\r\n1\r\n'
+    file = '--part.x\r\nContent-Disposition: form-data; name="a.py"; filename="a.py"\r\n\r\n1\r\n'
     return file.encode() + encode(fields, MULTIPART)
 
 
