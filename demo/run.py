@@ -32,7 +32,7 @@ PORT = 8800
 QUEUE = "demo"
 GRADER = "demo-grader"
 #: Seconds that the children have to end by themselves.
-CHILD_SECONDS = 2.0
+CHILD_SECONDS = 1.0
 ROOT = Path(__file__).resolve().parent.parent
 
 
