@@ -138,6 +138,9 @@ def test_resumed_queue_stores_its_pause_once(django_assert_num_queries) -> None:
     [pause] = QueuePause.objects.all()
     assert pause.queue_name == "python"
     assert pause.paused_at <= pause.resumed_at
+    api.pause_queue("python")
+    api.resume_queue("python")
+    assert QueuePause.objects.count() == 2
 
 
 def test_age_of_a_submission_does_not_count_while_its_queue_is_paused() -> None:
