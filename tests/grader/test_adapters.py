@@ -48,6 +48,7 @@ def test_gradescope_scores_are_summed():
 def test_gradescope_own_score_wins_and_is_clamped():
     assert from_gradescope(json.dumps({**GRADESCOPE, "score": 5})).score == 5
     assert from_gradescope(json.dumps({**GRADESCOPE, "score": 9})).score == 7
+    assert from_gradescope(json.dumps({**GRADESCOPE, "score": -3})).score == 0
     assert from_gradescope('{"score": 40}', max_score=100).max_score == 100
 
 
