@@ -405,6 +405,21 @@ def test_login_page_that_does_not_exist(monkeypatch, login_url, is_found):
 
 
 @pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("MIDDLEWARE", "xqueue_bridge.no_such_module.Middleware"),
+        ("TEMPLATES", {"BACKEND": "django.template.backends.django.DjangoTemplates"}),
+        ("TEMPLATES", None),
+    ],
+)
+def test_pages_that_cannot_be_shown(settings, name, kept):
+    """A project that was not made by startproject has no templates, or does not know the user."""
+    assert "W014" not in found()
+    setattr(settings, name, [kept] if kept else [])
+    assert name in found()["W014"]
+
+
+@pytest.mark.parametrize(
     ("legacy", "is_found"),
     [
         ({"url": "http://lms.example.com/"}, True),

@@ -7,11 +7,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core import checks
 from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.shortcuts import resolve_url
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from django.utils.module_loading import import_string
 
 from xqueue_bridge import health
 from xqueue_bridge.checks.messages import error, warning
@@ -53,6 +58,7 @@ def check_host(**kwargs: object) -> list[checks.CheckMessage]:
         )
     else:
         found.extend(_missing_login_page())
+        found.extend(_missing_for_pages())
     return found
 
 
@@ -66,6 +72,28 @@ def _missing_login_page() -> Iterator[checks.CheckMessage]:
     except (NoReverseMatch, Resolver404):
         text = f"LOGIN_URL is {str(settings.LOGIN_URL)!r}, which is no page of this site."
         yield warning("W011", text, "LOGIN_URL = 'admin:login', or the address of your login page")
+
+
+def _missing_for_pages() -> Iterator[checks.CheckMessage]:
+    """Yield warnings if no page can be shown: no template is found, or no user is known."""
+    try:
+        get_template("xqueue_bridge/_base.html")
+    except (TemplateDoesNotExist, ImproperlyConfigured):
+        line = "TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', "
+        text = "TEMPLATES has no backend that finds the templates of installed apps."
+        yield warning("W014", text, line + "'APP_DIRS': True}]")
+    if not any(map(_names_the_user, settings.MIDDLEWARE)):
+        line = "MIDDLEWARE += ['django.contrib.auth.middleware.AuthenticationMiddleware']"
+        text = "MIDDLEWARE has no AuthenticationMiddleware: the pages do not know who is signed in."
+        yield warning("W014", text, f"{line}, after SessionMiddleware")
+
+
+def _names_the_user(path: str) -> bool:
+    try:
+        found = import_string(path)
+    except ImportError:
+        return False  # Django says so when the first request comes
+    return isinstance(found, type) and issubclass(found, AuthenticationMiddleware)
 
 
 def _circle() -> Iterator[checks.CheckMessage]:
