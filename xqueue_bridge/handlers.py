@@ -126,23 +126,25 @@ def apply_waiting_replies(
     user_id: int,
     usage_key: UsageKey,
     waiting_keys: frozenset[str],
+    released_keys: frozenset[str] = frozenset(),
     **kwargs: object,
 ) -> None:
     """Apply the replies that a saved state waits for, and supersede replaced submissions."""
-    submission_queue.supersede_replaced(user_id, usage_key, waiting_keys)
+    submission_queue.supersede_replaced(user_id, usage_key, waiting_keys, released_keys)
     grader_replies.apply_waiting(user_id, usage_key, waiting_keys)
 
 
 def supersede_replaced_in_lms(sender: object, *, instance: Any, **kwargs: object) -> None:
     """Supersede the submissions that a state saved by the platform has replaced; after commit.
 
-    No statement for a state that waits for no grader.
+    No statement for a state that waits for no grader, unless its answers were reset.
     """
     waiting_keys = platform_state.waiting_keys(instance)
-    if not waiting_keys:
-        return
     learner = (instance.student_id, instance.module_state_key)
-    after_commit(partial(submission_queue.supersede_replaced, *learner, waiting_keys))
+    if waiting_keys:
+        after_commit(partial(submission_queue.supersede_replaced, *learner, waiting_keys))
+    elif platform_state.has_no_answer(instance):
+        after_commit(partial(submission_queue.supersede_reset, *learner))
 
 
 def send_external_grader_event(

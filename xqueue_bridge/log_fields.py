@@ -36,7 +36,7 @@ class Step(StrEnum):
     #: An operator has ended the grading.
     ENDED = "ended"
     REQUEUED = "requeued"
-    #: A newer answer has replaced it while a grader holds it.
+    #: A newer answer or a reset has replaced it while a grader holds it.
     REPLACED = "replaced"
     SUPERSEDED = "superseded"
     RETIRED = "retired"

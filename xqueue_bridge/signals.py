@@ -30,7 +30,8 @@ submission_failed = Signal()
 grader_paused = Signal()
 
 #: The bridge's client wrote a learner's state at a block. Arguments: ``user_id``
-#: (int), ``usage_key``, ``waiting_keys`` (frozenset of the queue keys the state waits for).
+#: (int), ``usage_key``, ``waiting_keys`` (frozenset of the queue keys the state waits for),
+#: ``released_keys`` (frozenset of those that only the state before waited for).
 state_saved = Signal()
 
 #: A learner's fields and score at a block were deleted. Arguments: ``user_id`` (int),

@@ -143,7 +143,9 @@ def grader(actor: Actor, url: str, secret: str) -> None:
                 response = session.request(
                     method, f"{url}/xqueue/{endpoint}/", timeout=TIMEOUT, **kwargs
                 )
-            except requests.ConnectionError:  # the web server was killed
+                answer = response.json() if response.status_code == 200 else {"return_code": 1}
+            # The web server was killed, perhaps between the head and the body of a response.
+            except (requests.ConnectionError, requests.JSONDecodeError):
                 actor.counts["connection lost"] += 1
                 if actor.stopped:
                     return {"return_code": 1, "content": "stopped"}
@@ -151,7 +153,7 @@ def grader(actor: Actor, url: str, secret: str) -> None:
                 continue
             actor.counts[f"status {response.status_code}"] += 1
             actor.save()  # this process may be killed
-            return response.json() if response.status_code == 200 else {"return_code": 1}
+            return answer
 
     call("POST", "login", data={"username": GRADER, "password": secret})
     actor.ready()

@@ -35,6 +35,17 @@ def test_state_saved_is_sent_if_a_field_of_a_waiting_state_is_deleted(ada):
     assert [each["waiting_keys"] for each in received] == [{"key-1"}]
 
 
+def test_state_saved_has_the_keys_that_only_the_state_before_waited_for(ada):
+    """C22: a learner's own reset leaves a state that waits for nothing; a later save is silent."""
+    api.save_fields(ada.pk, COURSE, BLOCK, waiting_state(a_2_1="key-1", a_3_1="key-2"))
+    with received_signals(signals.state_saved) as received:
+        api.save_fields(ada.pk, COURSE, BLOCK, waiting_state(a_2_1="key-1"))
+        api.save_fields(ada.pk, COURSE, BLOCK, {"correct_map": {}})
+        api.save_fields(ada.pk, COURSE, BLOCK, {"correct_map": {}, "seed": 2})
+    keys = [(each["waiting_keys"], each["released_keys"]) for each in received]
+    assert keys == [({"key-1"}, {"key-2"}), (set(), {"key-1"})]
+
+
 @pytest.mark.parametrize("only_if_higher", [True, False])
 def test_score_signal_says_whether_only_a_higher_score_counts(ada, only_if_higher):
     """SG59: receivers of the platform's signals read it."""

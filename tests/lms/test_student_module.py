@@ -46,6 +46,23 @@ def test_other_states_cost_no_statement(state: object, django_assert_num_queries
 
 
 @pytest.mark.django_db(transaction=True)
+def test_submissions_to_a_problem_that_was_reset_are_superseded(django_assert_num_queries) -> None:
+    """C22: no state waits for them; a regrade of an earlier answer goes on. Two statements."""
+    learner = get_user_model().objects.create_user("learner").pk
+    for key in ("answer", "regrade"):
+        queue.enqueue(new_submission(user_id=learner, queue_key=key))
+    Submission.objects.filter(queue_key="regrade").update(regrade_of=1)
+    with django_assert_num_queries(2):
+        state = json.dumps({"correct_map": {}, "done": False})
+        handlers.supersede_replaced_in_lms(object, instance=row(state, learner))
+    found = dict(Submission.objects.values_list("queue_key", "status"))
+    assert found == {"answer": "superseded", "regrade": "waiting"}
+    state = json.dumps({"correct_map": {"a_2_1": {"queuestate": {"key": "answer"}}}})
+    handlers.supersede_replaced_in_lms(object, instance=row(state, learner))
+    assert set(Submission.objects.values_list("status", flat=True)) == {"waiting"}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_replaced_submission_is_superseded_with_two_statements(django_assert_num_queries) -> None:
     """C21: one statement reads the learner's submissions at the block, one changes them."""
     learner = get_user_model().objects.create_user("learner").pk

@@ -13,7 +13,7 @@ from xqueue_bridge.grader_replies import apply
 from xqueue_bridge.grader_replies.backends.student_module import StudentModuleBackend
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.learner_state.scores.models import ScoreLedger
-from xqueue_bridge.submission_queue import finish
+from xqueue_bridge.submission_queue import finish, supersede
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.submission_queue.states import Status
 
@@ -70,7 +70,7 @@ def test_only_the_newer_answer_is_offered_again(learner_id):
     submit(learner_id, text="first")
     submit(learner_id, text="second")
     Submission.objects.update(**finish.finished(Status.SUPERSEDED))
-    finish.supersede_replaced(learner_id, PROBLEM, {"key-1"})
+    supersede.supersede_replaced(learner_id, PROBLEM, {"key-1"})
     assert statuses() == [Status.SUPERSEDED, Status.WAITING]
 
 
@@ -81,7 +81,7 @@ def test_lease_of_the_newer_answer_alone_counts_again(learner_id, grader):
     submit(learner_id, text="second")
     grader.pull()
     Submission.objects.update(is_replaced=True)
-    finish.supersede_replaced(learner_id, PROBLEM, {"key-1"})
+    supersede.supersede_replaced(learner_id, PROBLEM, {"key-1"})
     assert list(Submission.objects.order_by("pk").values_list("is_replaced", flat=True)) == [
         True,
         False,

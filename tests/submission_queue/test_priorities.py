@@ -12,7 +12,7 @@ from opaque_keys.edx.keys import CourseKey
 
 from tests.submission_queue.factories import COURSE, OTHER_PROBLEM, PROBLEM, new_submission
 from xqueue_bridge.exceptions import TooManyPending
-from xqueue_bridge.submission_queue import api, finish, queue, regrades
+from xqueue_bridge.submission_queue import api, queue, regrades, supersede
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.priorities import MANY, REGRADE_STEPS
 from xqueue_bridge.submission_queue.states import Status, finished
@@ -215,7 +215,7 @@ class TestMaximumOfPendingAnswers:
         "end",
         [
             lambda row: Submission.objects.filter(pk=row.pk).update(**finished(Status.ANSWERED)),
-            lambda row: finish.supersede_replaced(7, PROBLEM, {"second"}),
+            lambda row: supersede.supersede_replaced(7, PROBLEM, {"second"}),
             lambda row: Submission.objects.filter(pk=row.pk).update(is_replaced=True),
             lambda row: Submission.objects.filter(pk=row.pk).update(regrade_of=1),
         ],

@@ -23,7 +23,7 @@ from xqueue_bridge.data import Dispatch
 from xqueue_bridge.exceptions import InvalidField, QueueContended, QueueNotFound
 from xqueue_bridge.grader_replies.models import ReceivedReply
 from xqueue_bridge.signals import submission_failed
-from xqueue_bridge.submission_queue import finish, portable_pull, queue
+from xqueue_bridge.submission_queue import finish, portable_pull, queue, supersede
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.states import Status, finished
@@ -105,7 +105,7 @@ def test_delivery_after_a_lease_has_a_new_lease_and_key(grader_id):
     "meanwhile",
     [
         lambda: queue.pull("python", None),
-        lambda: finish.supersede_open(7, COURSE, PROBLEM),
+        lambda: supersede.supersede_open(7, COURSE, PROBLEM),
         lambda: Submission.objects.update(status=Status.ANSWERED, available_at=None, due_at=None),
     ],
     ids=["pulled", "superseded", "answered"],
@@ -424,7 +424,7 @@ class TestSuperseded:
         """C22: a submission that a newer one replaced is not delivered any more."""
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
-        finish.supersede_replaced(7, PROBLEM, {"new"})
+        supersede.supersede_replaced(7, PROBLEM, {"new"})
         assert (status_of("old"), status_of("new")) == (Status.SUPERSEDED, Status.WAITING)
         assert queue.queue_length("python") == 1
 
@@ -434,30 +434,46 @@ class TestSuperseded:
         queue.enqueue(new_submission(queue_key="b", user_id=8))
         queue.enqueue(new_submission(queue_key="c", dispatch=Dispatch.UNGRADED_RESPONSE))
         queue.enqueue(new_submission(queue_key="new"))
-        finish.supersede_replaced(7, PROBLEM, {"new"})
+        supersede.supersede_replaced(7, PROBLEM, {"new"})
         assert {status_of(key) for key in "abc"} == {Status.WAITING}
 
     def test_parts_of_one_problem_are_not_superseded(self):
         """C24: the parts of one problem do not supersede one another."""
         queue.enqueue(new_submission(queue_key="part 1"))
         queue.enqueue(new_submission(queue_key="part 2"))
-        finish.supersede_replaced(7, PROBLEM, {"part 1", "part 2"})
+        supersede.supersede_replaced(7, PROBLEM, {"part 1", "part 2"})
         assert status_of("part 1") == status_of("part 2") == Status.WAITING
+
+    def test_submission_whose_key_the_saved_state_released_is_superseded(self, grader_id):
+        """C22: after a reset no state waits for it; one that was sent since is not concerned."""
+        queue.enqueue(new_submission(queue_key="held"))
+        queue.pull("python", grader_id)
+        queue.enqueue(new_submission(queue_key="reset"))
+        queue.enqueue(new_submission(queue_key="just sent"))
+        supersede.supersede_replaced(7, PROBLEM, set(), {"held", "reset"})
+        assert [status_of(key) for key in ("held", "reset", "just sent")] == [
+            Status.LEASED,
+            Status.SUPERSEDED,
+            Status.WAITING,
+        ]
+        Submission.objects.filter(queue_key="held").update(available_at=timezone.now())
+        finish.fail_exhausted()
+        assert status_of("held") == Status.SUPERSEDED
 
     def test_submission_whose_state_is_not_saved_is_not_superseded(self):
         """C22: only submissions older than one that the state waits for are superseded."""
         queue.enqueue(new_submission(queue_key="saved"))
         queue.enqueue(new_submission(queue_key="just sent"))
         queue.enqueue(new_submission(queue_key="sent again"))
-        finish.supersede_replaced(7, PROBLEM, {"saved"})
+        supersede.supersede_replaced(7, PROBLEM, {"saved"})
         assert status_of("just sent") == status_of("sent again") == Status.WAITING
 
     def test_superseded_submission_that_the_state_waits_for_is_offered_again(self, grader_id):
         """C22: the saves of two requests may be in another order than their submissions."""
         queue.enqueue(new_submission(queue_key="first"))
         queue.enqueue(new_submission(queue_key="second"))
-        finish.supersede_replaced(7, PROBLEM, {"second"})
-        finish.supersede_replaced(7, PROBLEM, {"first"})
+        supersede.supersede_replaced(7, PROBLEM, {"second"})
+        supersede.supersede_replaced(7, PROBLEM, {"first"})
         assert status_of("first") == Status.WAITING
 
     def test_submission_superseded_in_its_last_delivery_has_0_deliveries_again(
@@ -467,15 +483,15 @@ class TestSuperseded:
         settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 1}
         queue.enqueue(new_submission(queue_key="first"))
         queue.pull("python", grader_id)
-        finish.supersede_open(7, COURSE, PROBLEM)
-        finish.supersede_replaced(7, PROBLEM, {"first"})
+        supersede.supersede_open(7, COURSE, PROBLEM)
+        supersede.supersede_replaced(7, PROBLEM, {"first"})
         assert queue.pull("python", grader_id).delivery == 1
 
     def test_pulled_submission_is_not_superseded(self, grader_id):
         queue.enqueue(new_submission(queue_key="old"))
         queue.pull("python", grader_id)
         queue.enqueue(new_submission(queue_key="new"))
-        finish.supersede_replaced(7, PROBLEM, {"new"})
+        supersede.supersede_replaced(7, PROBLEM, {"new"})
         assert status_of("old") == Status.LEASED
 
     @pytest.mark.parametrize(
@@ -504,7 +520,7 @@ class TestSuperseded:
 
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
-        finish.supersede_replaced(7, PROBLEM, Keys({"new"}))
+        supersede.supersede_replaced(7, PROBLEM, Keys({"new"}))
         old = Submission.objects.get(queue_key="old")
         assert (old.status, old.is_replaced) == (status, is_replaced)
 
@@ -535,9 +551,9 @@ class TestStatements:
         queue.enqueue(new_submission(queue_key="old"))
         queue.enqueue(new_submission(queue_key="new"))
         with django_assert_num_queries(2):
-            finish.supersede_replaced(7, PROBLEM, {"new"})
+            supersede.supersede_replaced(7, PROBLEM, {"new"})
         with django_assert_num_queries(1):
-            finish.supersede_replaced(7, PROBLEM, {"new"})
+            supersede.supersede_replaced(7, PROBLEM, {"new"})
 
     @pytest.mark.parametrize(
         "older",
@@ -551,7 +567,7 @@ class TestStatements:
         Submission.objects.update(**older)
         queue.enqueue(new_submission(queue_key="new"))
         with django_assert_num_queries(1):
-            finish.supersede_replaced(7, PROBLEM, {"new"})
+            supersede.supersede_replaced(7, PROBLEM, {"new"})
 
 
 def test_queue_without_a_grant_is_not_found():
@@ -579,7 +595,7 @@ class TestReplacedDuringItsLease:
         queue.enqueue(new_submission(queue_key="old"))
         self.pulled = queue.pull("python", grader_id)
         queue.enqueue(new_submission(queue_key="new"))
-        finish.supersede_replaced(7, PROBLEM, {"new"})
+        supersede.supersede_replaced(7, PROBLEM, {"new"})
 
     def test_lease_is_not_shortened(self, grader_id):
         """C22, C75: the grader may still return its result."""
@@ -599,7 +615,7 @@ class TestReplacedDuringItsLease:
 
     def test_replaced_submission_is_delivered_if_the_state_waits_for_it_again(self, grader_id):
         """C22: the saves of two requests may be in another order than their submissions."""
-        finish.supersede_replaced(7, PROBLEM, {"old"})
+        supersede.supersede_replaced(7, PROBLEM, {"old"})
         end_lease(self.pulled.submission_id)
         Submission.objects.filter(queue_key="new").delete()
         assert queue.pull("python", grader_id).submission_id == self.pulled.submission_id

@@ -160,6 +160,7 @@ def _update_chunk(update: _Update, blocks: Sequence[BlockKey]) -> int:
         rows = lock_rows(keys)
         if update.create:
             rows = {key: rows.get(key) or StudentModuleRow.of(key) for key in keys}
+        before = {key: row.state for key, row in rows.items()}
         changed = [row for key, row in rows.items() if update.change(keys[key], row)]
         has_new = any(row.id is None for row in changed)
         if has_new and not update.learner_is_known and not user_exists(update.user_id):
@@ -172,7 +173,7 @@ def _update_chunk(update: _Update, blocks: Sequence[BlockKey]) -> int:
                 raise
             continue
         if update.reason is not Reason.SCORE:
-            _send_state_saved_on_commit(changed)
+            _send_state_saved_on_commit([(row, before[row.key]) for row in changed])
         return len(changed)
     raise AssertionError("unreachable: the last round returns or raises")
 
@@ -186,20 +187,28 @@ def _insert(rows: Sequence[StudentModuleRow]) -> None:
             row.id = found[key].id
 
 
-def _send_state_saved_on_commit(rows: Iterable[StudentModuleRow]) -> None:
-    """Send ``state_saved`` after the commit for each state that waits for graders."""
-    for row in rows:
-        if "queuestate" not in (row.state or ""):
-            continue  # most states wait for no grader; this check avoids parsing them
-        if keys := waiting_keys(decode(row.state)):
+def _send_state_saved_on_commit(rows: Iterable[tuple[StudentModuleRow, str | None]]) -> None:
+    """Send ``state_saved`` after the commit for each state that waits for graders, or did before.
+
+    ``rows``: each row with the text of its state before.
+    """
+    for row, before in rows:
+        waiting, waited = _keys_of(row.state), _keys_of(before)
+        if waiting or waited:
             send_signal = partial(
                 state_saved.send_robust,
                 sender=StudentModule,
                 user_id=row.student_id,
                 usage_key=row.module_state_key,
-                waiting_keys=keys,
+                waiting_keys=waiting,
+                released_keys=waited - waiting,
             )
             transaction.on_commit(send_signal)
+
+
+def _keys_of(state: str | None) -> frozenset[str]:
+    # Most states wait for no grader; this check avoids parsing them.
+    return waiting_keys(decode(state)) if "queuestate" in (state or "") else frozenset()
 
 
 def _send_score_signals(

@@ -14,6 +14,8 @@ from xqueue_bridge.protocol.fields import read_json
 _MODEL = ("courseware", "StudentModule")
 #: In the state of each problem with an answer that waits for a grader, and in few others.
 _WAITING = '"queuestate": {'
+#: In the state of a problem that the learner has reset, and of one without a checked answer.
+_NO_ANSWER = '"correct_map": {}'
 
 
 def student_module() -> type[Model] | None:
@@ -39,3 +41,8 @@ def waiting_keys(row: Any) -> frozenset[str]:
     except ValueError:
         return frozenset()
     return capa.waiting_keys(state) if isinstance(state, dict) else frozenset()
+
+
+def has_no_answer(row: Any) -> bool:
+    """Return whether a row of StudentModule is a problem's, without a checked answer."""
+    return isinstance(row.state, str) and _NO_ANSWER in row.state

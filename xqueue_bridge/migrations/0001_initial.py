@@ -553,7 +553,7 @@ class Migration(migrations.Migration):
                 ('usage_key', xqueue_bridge.db.fields.UsageKeyField(max_length=255, verbose_name='usage key')),
                 ('dispatch', models.CharField(choices=[('score_update', 'graded answer'), ('ungraded_response', 'trial run')], max_length=20, verbose_name='dispatch')),
                 ('queue_key', xqueue_bridge.db.fields.CaseSensitiveCharField(editable=False, max_length=255, verbose_name='queue key')),
-                ('is_replaced', models.BooleanField(default=False, help_text='A newer answer has replaced it: superseded when its lease ends.', verbose_name='replaced by a newer answer')),
+                ('is_replaced', models.BooleanField(default=False, help_text="The learner's state waits for it no more: superseded when its lease ends.", verbose_name='replaced by a newer answer')),
                 ('regrade_of', models.PositiveBigIntegerField(help_text='The id of the submission that it grades again; empty: an answer.', null=True, verbose_name='regrade of')),
                 ('created_at', models.DateTimeField(verbose_name='created at')),
                 ('retry_until', models.DateTimeField(help_text='It fails at the first delivery that ends without a result later.', null=True, verbose_name='retry until')),

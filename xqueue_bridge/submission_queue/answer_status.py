@@ -92,7 +92,7 @@ class AnswerStatus:
     is_regraded: bool = False
     #: The attempt of a failed answer was given back.
     is_attempt_returned: bool = False
-    #: A newer answer of the learner has replaced it.
+    #: A newer answer of the learner, or a reset, has replaced it.
     is_replaced: bool = False
     #: Why a filter of the host has stopped the result; sanitised HTML.
     message: str = ""

@@ -18,12 +18,7 @@ from xqueue_bridge.submission_queue.answer_status import (
 from xqueue_bridge.submission_queue.cleanup import purge_unpublished
 from xqueue_bridge.submission_queue.event_counts import EventCounts, FinishedCount, count_events
 from xqueue_bridge.submission_queue.external_results import receive_score
-from xqueue_bridge.submission_queue.finish import (
-    fail_exhausted,
-    requeue,
-    supersede_open,
-    supersede_replaced,
-)
+from xqueue_bridge.submission_queue.finish import fail_exhausted, requeue
 from xqueue_bridge.submission_queue.grader_models import Grader
 from xqueue_bridge.submission_queue.legacy import purge_unmatched
 from xqueue_bridge.submission_queue.operator_changes import (
@@ -65,6 +60,11 @@ from xqueue_bridge.submission_queue.stats import (
     queue_positions,
     queue_positions_in_course,
     queue_stats,
+)
+from xqueue_bridge.submission_queue.supersede import (
+    supersede_open,
+    supersede_replaced,
+    supersede_reset,
 )
 from xqueue_bridge.submission_queue.waited_for import (
     WaitedFor,
@@ -138,5 +138,6 @@ __all__ = [
     "supersede_open",
     "supersede_regrade",
     "supersede_replaced",
+    "supersede_reset",
     "unheld_submissions",
 ]

@@ -1,4 +1,4 @@
-"""Transitions to ``failed`` and ``superseded``, and back to ``waiting``; one UPDATE each."""
+"""Transitions to ``failed``, to ``superseded`` after a lease, and back to ``waiting``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from datetime import timedelta
 from functools import partial
 
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
-from opaque_keys.edx.keys import LearningContextKey, UsageKey
+from django.db.models import Case, Q, Value, When
 
 from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.data import ReopenRequest
-from xqueue_bridge.db.clock import DatabaseNow, database_now
+from xqueue_bridge.db.clock import DatabaseNow
 from xqueue_bridge.db.transactions import after_commit
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.log_fields import LogFields, Step, about, named
@@ -101,70 +100,6 @@ def supersede_expired(submission_id: int) -> None:
         log_superseded([submission_id])
 
 
-def supersede_replaced(user_id: int, usage_key: UsageKey, waiting_keys: Collection[str]) -> None:
-    """Supersede the submissions that a learner's newest answer at a block has replaced.
-
-    ``waiting_keys`` are the queue keys that the saved state waits for. Only submissions older
-    than one of those are superseded, because the state of a newer one may not be saved yet. One
-    that a grader holds is superseded when its lease ends. A superseded submission that the state
-    still waits for (two requests crossed) is requeued. Of several submissions with the same key,
-    which capa generates within one second, the state waits for the newest.
-    """
-    rows = list(
-        Submission.objects.filter(user_id=user_id, usage_key=usage_key).values_list(
-            "pk", "status", "dispatch", "queue_key", "is_replaced", "transport"
-        )
-    )
-    newest_of_key: dict[tuple[str, ...], int] = {}
-    newest_waited_for: dict[str, int] = {}
-    for pk, _status, dispatch, queue_key, _is_replaced, transport in rows:
-        if queue_key in waiting_keys:
-            same = (dispatch, queue_key, transport)
-            newest_of_key[same] = max(pk, newest_of_key.get(same, 0))
-            newest_waited_for[dispatch] = max(pk, newest_waited_for.get(dispatch, 0))
-    waited_for = set(newest_of_key.values())
-    replaced, wanted, held = [], [], []
-    for pk, status, dispatch, _queue_key, is_replaced, _transport in rows:
-        if pk in waited_for:
-            if status == Status.SUPERSEDED:
-                wanted.append(pk)
-            elif status == Status.LEASED and is_replaced:
-                held.append(pk)
-        elif pk < newest_waited_for.get(dispatch, 0) and (
-            status == Status.WAITING or (status == Status.LEASED and not is_replaced)
-        ):
-            replaced.append((pk, status == Status.LEASED))
-    if replaced:
-        _replace([pk for pk, _is_held in replaced])
-        for pk, is_held in replaced:
-            extra = LogFields(step=Step.REPLACED if is_held else Step.SUPERSEDED, submission_id=pk)
-            log.info("Submission %s was replaced by a newer answer", pk, extra=extra)
-    if wanted:
-        offer_again(wanted, (Status.SUPERSEDED,))
-    if held:
-        Submission.objects.filter(pk__in=held, status=Status.LEASED).update(is_replaced=False)
-
-
-def supersede_open(user_id: int, course_key: LearningContextKey, usage_key: UsageKey) -> int:
-    """Supersede a learner's open submissions at a block; return their number.
-
-    Used when the state is deleted. A grader that holds a lease may still post its result. A
-    submission that a saved state waits for again (from a page loaded earlier) is requeued. Call it
-    in a transaction. Two statements at most.
-    """
-    rows = Submission.objects.filter(
-        user_id=user_id,
-        usage_key=usage_key,
-        course_key=course_key,
-        status__in=(Status.WAITING, Status.LEASED),
-    )
-    ids = list(rows.select_for_update().values_list("pk", flat=True))
-    if ids:
-        rows.filter(pk__in=ids).update(**finished(Status.SUPERSEDED))
-        log_superseded(ids)
-    return len(ids)
-
-
 def log_superseded(submission_ids: Iterable[int]) -> None:
     """Log that graders are not offered these submissions any more."""
     for pk in submission_ids:
@@ -241,20 +176,6 @@ def _requeue_reopened(row: Submission, count: Callable[[], object] | None) -> No
         log.info("Submission %s is answered by its late result", row.pk, extra=extra)
     if count is not None:
         count()
-
-
-def _replace(submission_ids: Collection[int]) -> None:
-    is_waiting = Q(status=Status.WAITING)
-    # MySQL evaluates the assignments from left to right, so ``status`` is assigned last.
-    Submission.objects.filter(
-        pk__in=submission_ids, status__in=(Status.WAITING, Status.LEASED)
-    ).update(
-        is_replaced=True,
-        available_at=Case(When(is_waiting, then=Value(None)), default=F("available_at")),
-        due_at=Case(When(is_waiting, then=Value(None)), default=F("due_at")),
-        finished_at=Case(When(is_waiting, then=Value(database_now())), default=F("finished_at")),
-        status=Case(When(is_waiting, then=Value(Status.SUPERSEDED)), default=F("status")),
-    )
 
 
 def offer_again(submission_ids: Collection[int], statuses: Collection[Status]) -> int:

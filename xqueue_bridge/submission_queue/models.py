@@ -120,7 +120,7 @@ class Submission(models.Model):
     is_replaced = models.BooleanField(
         _("replaced by a newer answer"),
         default=False,
-        help_text=_("A newer answer has replaced it: superseded when its lease ends."),
+        help_text=_("The learner's state waits for it no more: superseded when its lease ends."),
     )
 
     regrade_of = models.PositiveBigIntegerField(

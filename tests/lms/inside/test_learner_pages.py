@@ -90,7 +90,7 @@ class LearnerPagesTest(CourseTestCase):
             self.submit()
         assert self.headline() == "Waiting for a grader"
         page = self.page("my_submission", first.pk)
-        assert "You have submitted a newer answer, which is graded instead." in page
+        assert "You have submitted a newer answer since, or reset the problem." in page
         self.handle("problem_reset")
         # Longer ago than STALE_AFTER_SECONDS.
         Submission.objects.update(created_at=timezone.now() - timedelta(hours=1))

@@ -58,7 +58,7 @@ def lines(status: AnswerStatus, shows_result: bool, now: datetime) -> Iterator[s
             "submit it again."
         )
     elif status.stage == Stage.ENDED and status.is_replaced:
-        yield _("You have submitted a newer answer, which is graded instead.")
+        yield _("You have submitted a newer answer since, or reset the problem.")
     elif status.stage == Stage.ENDED:
         yield _("The problem was reset since. You can submit a new answer.")
 
