@@ -29,7 +29,7 @@ def test_killed_prune_is_completed_by_the_next_one(transactional_db, settings, a
     ends, moment, made = [KILLED], 1, 0
     with fork_server() as processes:
         while ends[-1] == KILLED:
-            made += len(finished(SUBMISSIONS - Submission.objects.count(), with_file=True))
+            made += len(finished(SUBMISSIONS - Submission.objects.count(), files=1))
             ends.append(processes.run(JOB, moment=moment, archive=archive))
             moment += STEP
             left = Submission.objects.count()

@@ -25,7 +25,7 @@ def run(*arguments: str) -> str:
 
 
 def test_dry_run_counts_and_removes_nothing():
-    finished(2, with_file=True)
+    finished(2, files=1)
     expected = "2 submissions, 2 replies, 2 files would be removed"
     assert run("--keep-days", "365", "--dry-run") == expected
     assert Submission.objects.count() == 2
@@ -34,7 +34,7 @@ def test_dry_run_counts_and_removes_nothing():
 
 
 def test_archive_then_delete_from_the_archive():
-    finished(2, with_file=True)
+    finished(2, files=1)
     assert run("--keep-days", "365", "--archive") == "2 submissions, 2 replies, 0 files removed"
     assert ArchivedSubmission.objects.count() == 2
     assert run("--keep-days", "30", "--archived") == "2 submissions, 0 replies, 2 files removed"
@@ -72,7 +72,7 @@ def test_wrong_argument_is_named(arguments, named):
 
 
 def test_file_that_cannot_be_deleted_is_an_error(monkeypatch):
-    finished(1, with_file=True)
+    finished(1, files=1)
     monkeypatch.setattr(files, "_delete", lambda storage, name: False)
     with pytest.raises(CommandError, match=r"1 files could not be deleted\. Run it again"):
         run("--keep-days", "1")
