@@ -145,11 +145,20 @@ class TestStored:
     @pytest.mark.parametrize(
         ("reply", "scale", "warnings"),
         [
-            ({"correct": True, "score": 85}, "points", {"score_above_maximum"}),
-            ({"correct": True, "score": 2}, "fraction", {"score_above_maximum"}),
-            ({"correct": False, "score": 1}, "points", {"incorrect_with_all_points"}),
-            ({"correct": True, "score": 1}, "fraction", set()),
-            ({"correct": False, "score": 0.5}, "points", set()),
+            (
+                {"correct": True, "score": 85},
+                "points",
+                {"score_above_maximum": {"score": 85, "maximum": 2}},
+            ),
+            (
+                {"correct": True, "score": 2},
+                "fraction",
+                {"score_above_maximum": {"score": 2, "maximum": 1}},
+            ),
+            ({"correct": False, "score": 2}, "points", {"incorrect_with_all_points": {}}),
+            ({"correct": True, "score": 1}, "fraction", {}),
+            ({"correct": True, "score": 2}, "points", {}),
+            ({"correct": False, "score": 0.5}, "points", {}),
         ],
     )
     def test_warning_that_needs_the_answers_points(
@@ -159,15 +168,15 @@ class TestStored:
         settings.XQUEUE_BRIDGE = {"QUEUES": {"python": {"SCORE_SCALE": scale}}}
         ada = factories.make_learner()
         factories.make_state(ada)
-        submission = factories.make_submission(ada)
+        submission = factories.make_submission(ada, points={"a_2_1": 2})
         submission.grader = grader
         submission.save()
         stored = factories.make_reply(submission, json.dumps(reply))
         with django_capture_on_commit_callbacks(execute=True):
             apply_reply(stored.pk)
         stored.refresh_from_db()
-        assert {each["code"] for each in stored.codes} == warnings
-        assert set(ReplyCodeCount.objects.values_list("code", flat=True)) == warnings
+        assert {each["code"]: each["data"] for each in stored.codes} == warnings
+        assert set(ReplyCodeCount.objects.values_list("code", flat=True)) == set(warnings)
         ReceivedReply.objects.update(status="pending", next_attempt_at=stored.received_at)
         factories.make_state(ada)
         with django_capture_on_commit_callbacks(execute=True):

@@ -141,6 +141,19 @@ def test_late_result_is_applied_by_a_requeue(learner_id, grader):
     assert grader.pull() is None
 
 
+def test_late_result_of_another_submission_stays_late(learner_id, grader):
+    """C127: only that of the requeued submission is applied."""
+    ids = {}
+    for key in ("key-1", "key-2"):
+        submit(learner_id, key)
+        pulled = fail(grader)
+        grader.put(pulled.header)
+        ids[key] = pulled.submission_id
+    assert finish.requeue([ids["key-2"]]) == 1
+    late = ReceivedReply.objects.filter(source="put_result").values_list("submission_id", "status")
+    assert dict(late) == {ids["key-1"]: "late", ids["key-2"]: "applied"}
+
+
 def test_late_result_is_not_applied_by_a_save_of_an_old_page(learner_id, grader):
     """C118, C127: only a requeue applies it, also if the state waits for its key again."""
     submit(learner_id)
