@@ -120,3 +120,11 @@ class LearnerPagesTest(CourseTestCase):
         assert browser.get(mine).status_code == 404
         url = reverse("xqueue_bridge:learner_status", args=[str(self.problem.location)])
         assert Client().get(url).status_code == 403
+
+    def test_answer_to_a_problem_that_was_reset_is_offered_to_no_grader(self) -> None:
+        """The platform's own state says it: no answer is checked."""
+        self.submit()
+        with self.captureOnCommitCallbacks(execute=True):
+            self.handle("problem_reset")
+        assert self.submission().status == "superseded"
+        assert self.headline() == "Not graded any more"
