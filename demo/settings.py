@@ -1,7 +1,6 @@
 """Settings of the demo, as an example for host projects."""
 
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,8 +99,6 @@ ENABLE_CODEJAIL_REST_SERVICE = True
 CODE_JAIL_REST_SERVICE_REMOTE_EXEC = "demo.code_jail.run_script"
 #: No telemetry back ends: capa's dependencies would look for New Relic.
 OPENEDX_TELEMETRY: list[str] = []
-# nltk, which the problem block's chemistry imports, does without scipy; a fifth of each start.
-sys.modules.setdefault("scipy", None)
 
 # -- an ordinary Django project --------------------------------------------------------------
 
