@@ -107,11 +107,11 @@ class Options:
     MAX_AGE_SECONDS: int = 86_400
     # .. setting_name: XQUEUE_BRIDGE['REDELIVERY_BACKOFF']
     # .. setting_default: 30.0
-    # .. setting_description: Seconds from a failed delivery to the second one; doubles.
+    # .. setting_description: Seconds from an invalid reply to the second delivery; doubles.
     REDELIVERY_BACKOFF: float = 30.0
     # .. setting_name: XQUEUE_BRIDGE['REDELIVERY_BACKOFF_MAX']
     # .. setting_default: 3600.0
-    # .. setting_description: The maximum of these seconds.
+    # .. setting_description: Maximum seconds from an invalid reply to the next delivery.
     REDELIVERY_BACKOFF_MAX: float = 3600.0
     # .. setting_name: XQUEUE_BRIDGE['PAUSE_AFTER_INVALID_REPLIES']
     # .. setting_default: 5

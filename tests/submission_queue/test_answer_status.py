@@ -82,17 +82,6 @@ def test_answer_that_a_grader_has_tells_since_when():
     assert found.since == Submission.objects.get().leased_at
 
 
-def test_answer_whose_grader_died_waits_when_a_usual_lease_would_have_ended():
-    """Kind 10: its later leases are longer, and no grader has it for all of that time."""
-    queue.enqueue(new_submission())
-    queue.pull("python", None)
-    Submission.objects.update(available_at=F("created_at"))
-    queue.pull("python", None)
-    assert only().stage == Stage.GRADING
-    Submission.objects.update(leased_at=F("leased_at") - timedelta(seconds=301))
-    assert (only().stage, only().has_grader) == (Stage.WAITING, False)
-
-
 def test_graded_answer_has_its_points():
     user_id, _ = graded("ada", 1)
     found = only(user_id)

@@ -147,34 +147,6 @@ def test_lease_seconds_are_those_of_the_queue(grader_id, settings):
         assert row.available_at - row.leased_at == timedelta(seconds=seconds)
 
 
-def test_ended_leases_without_a_result_make_the_next_ones_longer(grader_id, settings):
-    """Kind 10: a grader that dies of every submission for an hour uses up no deliveries.
-
-    They are longer by the wait after an invalid reply, which each queue may set.
-    """
-    settings.XQUEUE_BRIDGE = {
-        "LEASE_SECONDS": 60,
-        "QUEUES": {"slow": {"REDELIVERY_BACKOFF": 2, "REDELIVERY_BACKOFF_MAX": 5}},
-    }
-    for queue_name, waits in (("python", [0, 30, 60, 120]), ("slow", [0, 2, 4, 5])):
-        queue.enqueue(new_submission(queue_name))
-        for wait in waits:
-            pk = queue.pull(queue_name, grader_id).submission_id
-            row = Submission.objects.get(pk=pk)
-            assert row.available_at - row.leased_at == timedelta(seconds=60 + wait)
-            assert row.due_at == row.available_at
-            end_lease(pk)
-
-
-def test_pull_after_very_many_deliveries_waits_the_longest_time(grader_id, settings):
-    settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 32_000}
-    queue.enqueue(new_submission())
-    Submission.objects.update(deliveries=31_000)
-    queue.pull("python", grader_id)
-    row = Submission.objects.get()
-    assert row.available_at - row.leased_at == timedelta(seconds=300 + 3600)
-
-
 def test_pull_fails_a_submission_after_max_deliveries(grader_id, settings):
     """C77: after MAX_DELIVERIES without a result a submission fails with a failure reply."""
     settings.XQUEUE_BRIDGE = {"MAX_DELIVERIES": 2}

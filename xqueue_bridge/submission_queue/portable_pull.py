@@ -28,7 +28,6 @@ from xqueue_bridge.submission_queue.paused_queues import is_queue_paused
 from xqueue_bridge.submission_queue.pauses import is_paused
 from xqueue_bridge.submission_queue.postgres_pull import log_pull, pulled_submission
 from xqueue_bridge.submission_queue.states import Status, sources_of
-from xqueue_bridge.worker.backoff import backoff
 
 #: Rows of the work index read in one round after the first, which reads one row. With more
 #: concurrent graders than this, a pull may miss free rows and needs another round.
@@ -62,7 +61,7 @@ def pull_in_steps(
             ):
                 fail(submission_id, deliveries)
             elif pullkey := _claim(
-                submission_id, deliveries, queue_name, grader_id, _until_next(deliveries, limits)
+                submission_id, deliveries, queue_name, grader_id, limits.LEASE_SECONDS
             ):
                 [content] = _content_statement().fetch(id=content_id)
                 return pulled_submission(submission_id, deliveries + 1, pullkey, *content)
@@ -110,24 +109,16 @@ def available(queue_name: str | Parameter, now: DatabaseNow) -> QuerySet[Submiss
     return rows.order_by("queue_name", "due_at", "available_at", "pk")
 
 
-def _until_next(deliveries: int, limits: QueueOptions) -> float:
-    """Return how long a submission with former deliveries is not offered; see pull_at_once."""
-    if not deliveries:
-        return limits.LEASE_SECONDS
-    first, longest = limits.REDELIVERY_BACKOFF, limits.REDELIVERY_BACKOFF_MAX
-    return limits.LEASE_SECONDS + backoff(deliveries, first, longest, jitter=0)
-
-
 def _claim(
     submission_id: int,
     deliveries: int,
     queue_name: str,
     grader_id: int | None,
-    seconds: float,
+    lease_seconds: float,
 ) -> str | None:
     """Lease a submission and return its new pullkey; None if another pull claimed it first."""
     pullkey = secrets.token_urlsafe(24)
-    claimed = _claim_statement(seconds).change(
+    claimed = _claim_statement(lease_seconds).change(
         id=submission_id,
         deliveries=deliveries,
         next_deliveries=deliveries + 1,
@@ -141,9 +132,9 @@ def _claim(
 
 
 @lru_cache
-def _claim_statement(seconds: float) -> Prepared:
+def _claim_statement(lease_seconds: float) -> Prepared:
     now = PreparedNow()
-    lease_end = now.plus(timedelta(seconds=seconds))
+    lease_end = now.plus(timedelta(seconds=lease_seconds))
     unclaimed = Submission.objects.filter(
         pk=Parameter("id"),
         deliveries=Parameter("deliveries"),

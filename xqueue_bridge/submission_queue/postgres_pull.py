@@ -22,7 +22,6 @@ from xqueue_bridge.submission_queue.models import Submission, SubmissionContent
 from xqueue_bridge.submission_queue.queue_models import QueueSettings
 from xqueue_bridge.submission_queue.states import Status, sources_of
 from xqueue_bridge.tracing import annotate
-from xqueue_bridge.worker.backoff import MAX_DOUBLINGS
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +31,7 @@ def pull_at_once(
 ) -> tuple[PulledSubmission | None, bool]:
     """Lease the submission that is due first under ``pullkey``; return it, None if there is none.
 
-    The second value is False if that one has to be finished first. The time until it is offered
-    again, LEASE_SECONDS, is longer from the second delivery on, by the wait that an invalid reply
-    to the former delivery would have caused: a grader that dies of each submission for an hour
-    must not use up their deliveries.
+    The second value is False if that one has to be finished first.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -45,9 +41,6 @@ def pull_at_once(
                 "grader_id": grader_id,
                 "digest": digest,
                 "lease_seconds": limits.LEASE_SECONDS,
-                "backoff": limits.REDELIVERY_BACKOFF,
-                "backoff_max": limits.REDELIVERY_BACKOFF_MAX,
-                "max_doublings": MAX_DOUBLINGS,
                 "max_deliveries": limits.MAX_DELIVERIES,
                 "leased": Status.LEASED.value,
                 "sources": [status.value for status in sources_of(Status.LEASED)],
@@ -86,9 +79,6 @@ def _statement() -> str:
         model._meta.db_table
         for model in (Submission, SubmissionContent, QueueSettings, GraderPause)
     )
-    until_next = """(%(lease_seconds)s + CASE WHEN deliveries > 0 THEN
-            LEAST(%(backoff)s * POWER(2, LEAST(deliveries - 1, %(max_doublings)s)), %(backoff_max)s)
-            ELSE 0 END) * INTERVAL '1 second'"""
     return f"""
     WITH first AS (
         SELECT id, is_replaced OR deliveries >= %(max_deliveries)s OR (
@@ -112,8 +102,8 @@ def _statement() -> str:
     ), leased AS (
         UPDATE {submissions}
         SET status = %(leased)s,
-            available_at = STATEMENT_TIMESTAMP() + {until_next},
-            due_at = STATEMENT_TIMESTAMP() + {until_next},
+            available_at = STATEMENT_TIMESTAMP() + %(lease_seconds)s * INTERVAL '1 second',
+            due_at = STATEMENT_TIMESTAMP() + %(lease_seconds)s * INTERVAL '1 second',
             deliveries = deliveries + 1,
             pullkey_digest = %(digest)s,
             grader_id = %(grader_id)s,

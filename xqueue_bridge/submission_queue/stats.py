@@ -10,7 +10,6 @@ from typing import Any
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
 from opaque_keys.edx.keys import LearningContextKey, UsageKey
 
-from xqueue_bridge.conf import options, queue_options
 from xqueue_bridge.db.clock import DatabaseNow, database_now
 from xqueue_bridge.grader_replies import api as grader_replies
 from xqueue_bridge.submission_queue.accounts import QueueGraders, graders_by_queue
@@ -110,18 +109,8 @@ def _positions(submissions: QuerySet[Submission], user_id: int) -> list[QueuePos
 
 def with_is_held(submissions: QuerySet[Submission]) -> QuerySet[Any]:
     """Return the submissions with ``is_held``, which says whether a grader has a lease of it."""
-    return submissions.annotate(is_held=ExpressionWrapper(_is_held(), output_field=BooleanField()))
-
-
-def _is_held() -> Q:
-    """Return the condition of a lease, without the time by which one after an ended one is longer.
-
-    For that time, the grader has probably died.
-    """
-    now = DatabaseNow()
-    longest = max(queue_options(name).LEASE_SECONDS for name in ("", *options().QUEUES))
-    began = Q(deliveries__lte=1) | Q(leased_at__gt=now.plus(-timedelta(seconds=longest)))
-    return Q(began, status=Status.LEASED, available_at__gt=now) & ~Q(pullkey_digest="")
+    is_held = Q(status=Status.LEASED, available_at__gt=DatabaseNow()) & ~Q(pullkey_digest="")
+    return submissions.annotate(is_held=ExpressionWrapper(is_held, output_field=BooleanField()))
 
 
 def position_of(row: Submission) -> int:
@@ -156,7 +145,9 @@ def without_graders(queue_names: Collection[str]) -> set[str]:
     if not silent:
         return set()
     # A grader that works on one submission for long does not poll meanwhile.
-    held = Submission.objects.filter(_is_held(), queue_name__in=silent)
+    held = Submission.objects.filter(
+        queue_name__in=silent, status=Status.LEASED, available_at__gt=DatabaseNow()
+    ).exclude(pullkey_digest="")
     return silent - set(held.values_list("queue_name", flat=True))
 
 

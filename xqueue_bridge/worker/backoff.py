@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 #: A power of two beyond this limit exceeds every longest wait, and would overflow a float.
-MAX_DOUBLINGS = 64
+_MAX_DOUBLINGS = 64
 
 
 def backoff(attempt: int, first: float, longest: float, jitter: float = 0.5) -> float:
@@ -15,6 +15,6 @@ def backoff(attempt: int, first: float, longest: float, jitter: float = 0.5) -> 
     random part of at most ``jitter`` (0..1), so that work that failed together is not retried
     together.
     """
-    doublings = min(max(attempt - 1, 0), MAX_DOUBLINGS)
+    doublings = min(max(attempt - 1, 0), _MAX_DOUBLINGS)
     wait = min(first * 2.0**doublings, longest)
     return wait * random.uniform(1 - jitter, 1)  # noqa: S311
