@@ -8,13 +8,14 @@ import sys
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from ccx_keys.locator import CCXLocator
 from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
-from django.db import connections, transaction
+from django.db import connections
 from django.utils import timezone
 from opaque_keys.edx.keys import CourseKey
 from submissions.models import ExternalGraderDetail, StudentItem, SubmissionFile
@@ -22,6 +23,7 @@ from submissions.models import Submission as TheirSubmission
 
 from tests.submission_queue.factories import COURSE, PROBLEM
 from xqueue_bridge.data import NewSubmission
+from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.lms import anonymous_ids
 from xqueue_bridge.moving import edx_submissions
 from xqueue_bridge.submission_queue import queue
@@ -231,24 +233,28 @@ def test_command_reports_what_is_left(db, capsys):
 
 
 def grade_upstream(stop: threading.Event, answered: Counter[int], slow: bool) -> None:
-    """Pull and answer with upstream's models, as its views do."""
-    while not stop.is_set():
-        with transaction.atomic():
-            row = (
-                ExternalGraderDetail.objects.select_for_update()
-                .filter(status__in=(PENDING, "retry"))
-                .order_by("status_time")
-                .first()
-            )
-            if row is None:
-                break
+    """Pull and answer with upstream's models, as its views do, again after a deadlock."""
+
+    def pull() -> ExternalGraderDetail | None:
+        waiting = ExternalGraderDetail.objects.select_for_update().filter(
+            status__in=(PENDING, "retry")
+        )
+        row = waiting.order_by("status_time").first()
+        if row is not None:
             row.update_status(PULLED)
+        return row
+
+    def answer(row: ExternalGraderDetail) -> bool:
+        held = ExternalGraderDetail.objects.select_for_update().get(pk=row.pk)
+        is_held = bool(held.pullkey) and held.pullkey == row.pullkey
+        if is_held:
+            held.update_status(RETIRED)
+        return is_held
+
+    while not stop.is_set() and (row := in_transaction(pull)):
         stop.wait(random.random() * (0.05 if slow else 0.002))
-        with transaction.atomic():
-            held = ExternalGraderDetail.objects.select_for_update().get(pk=row.pk)
-            if held.pullkey and held.pullkey == row.pullkey:
-                held.update_status(RETIRED)
-                answered[held.pk] += 1
+        if in_transaction(partial(answer, row)):
+            answered[row.pk] += 1
     connections.close_all()
 
 
