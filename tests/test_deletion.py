@@ -176,7 +176,10 @@ def test_error_rolls_the_deletion_back(ada, monkeypatch):
 
 
 def test_number_of_statements(ada, django_assert_num_queries):
-    """Find and supersede, lock, write, add a history entry, in one transaction with a savepoint."""
+    """Find and supersede, lock, write, add a history entry, in one transaction with a savepoint.
+
+    After the commit, one for the submissions to the keys that the state waited for.
+    """
     answer(ada)
-    with django_assert_num_queries(8 + LOCK):
+    with django_assert_num_queries(9 + LOCK):
         delete_state(ada, COURSE, PROBLEM)
