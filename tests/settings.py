@@ -17,7 +17,7 @@ XQUEUE_WAITTIME_BETWEEN_REQUESTS = 5
 ENABLE_CODEJAIL_REST_SERVICE = True
 CODE_JAIL_REST_SERVICE_REMOTE_EXEC = "demo.code_jail.run_script"
 # nltk, which the problem block's chemistry imports, does without scipy; a fifth of each start.
-sys.modules.setdefault("scipy", None)
+sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
 
 INSTALLED_APPS = [
     "django.contrib.admin",
