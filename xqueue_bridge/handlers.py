@@ -137,7 +137,8 @@ def apply_waiting_replies(
 def supersede_replaced_in_lms(sender: object, *, instance: Any, **kwargs: object) -> None:
     """Supersede the submissions that a state saved by the platform has replaced; after commit.
 
-    No statement for a state that waits for no grader, unless its answers were reset.
+    No statement for a state that waits for no grader, unless it has no checked answer, as after a
+    reset; then one.
     """
     waiting_keys = platform_state.waiting_keys(instance)
     learner = (instance.student_id, instance.module_state_key)

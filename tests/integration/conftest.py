@@ -12,9 +12,11 @@ from celery import Celery, current_app
 from celery.signals import setup_logging
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.db import connection
 from kombu import Queue
 from opaque_keys.edx.keys import UsageKey
 
+from tests.db.test_connections import ClosedConnection
 from tests.submission_queue.factories import COURSE, PROBLEM, new_submission
 from xqueue_bridge.learner_state import student_module as learner_state
 from xqueue_bridge.submission_queue import api as submission_queue
@@ -115,3 +117,14 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+@pytest.fixture
+def sqlite_that_notices(monkeypatch) -> Iterator[None]:
+    """Let SQLite find a connection that ``kill_connection`` has replaced; leave none of them."""
+    if connection.vendor == "sqlite":
+        is_closed = lambda: isinstance(connection.connection, ClosedConnection)  # noqa: E731
+        monkeypatch.setattr(connection, "is_usable", lambda: not is_closed())
+    yield
+    if not connection.is_usable():
+        connection.close()

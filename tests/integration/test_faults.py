@@ -19,7 +19,7 @@ from django.db.models import F
 from django.test import override_settings
 from django.utils import timezone
 
-from tests.db.test_connections import ClosedConnection, kill_connection
+from tests.db.test_connections import kill_connection
 from tests.integration.clocks import TEN_MINUTES, host_clock_off
 from tests.integration.conftest import ANSWER, grade_of, submit
 from tests.integration.killable_processes import fork_server
@@ -45,7 +45,10 @@ from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue.models import Submission
 from xqueue_bridge.tasks import sweep
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("sqlite_that_notices"),
+]
 
 JOBS = "tests.integration.subprocess_jobs"
 KILLED = -9
@@ -65,17 +68,6 @@ def grader(secret) -> GraderClient:
     client = GraderClient(secret)
     client.login()
     return client
-
-
-@pytest.fixture(autouse=True)
-def _sqlite_that_notices(monkeypatch) -> Iterator[None]:
-    """Let SQLite find a connection that ``kill_connection`` has replaced; leave none of them."""
-    if connection.vendor == "sqlite":
-        is_closed = lambda: isinstance(connection.connection, ClosedConnection)  # noqa: E731
-        monkeypatch.setattr(connection, "is_usable", lambda: not is_closed())
-    yield
-    if not connection.is_usable():
-        connection.close()
 
 
 def go_on(grader: GraderClient) -> None:

@@ -6,7 +6,7 @@ A storage takes no part in the database's transactions, so such files stay until
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.core.files.storage import FileSystemStorage
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from tests.db.test_connections import ClosedConnection, kill_connection
+from tests.db.test_connections import kill_connection
 from tests.integration.conftest import submit
 from tests.integration.killable_processes import fork_server
 from tests.submission_queue.factories import new_submission, stored_files, upload
@@ -27,7 +27,10 @@ from xqueue_bridge.submission_queue import api as submission_queue
 from xqueue_bridge.submission_queue import cleanup, files, queue
 from xqueue_bridge.submission_queue.models import SubmissionContent
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("sqlite_that_notices"),
+]
 
 JOB = "tests.integration.subprocess_jobs.enqueue_in_transaction_until_killed"
 KILLED = -9
@@ -46,17 +49,6 @@ def location(monkeypatch, settings, tmp_path) -> str:
     own = {"BACKEND": backend, "OPTIONS": {"location": str(tmp_path)}}
     settings.STORAGES = {**settings.STORAGES, "xqueue_bridge": own}
     return str(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _sqlite_that_notices(monkeypatch) -> Iterator[None]:
-    """Let SQLite find a connection that ``kill_connection`` has replaced; leave none of them."""
-    if connection.vendor == "sqlite":
-        is_closed = lambda: isinstance(connection.connection, ClosedConnection)  # noqa: E731
-        monkeypatch.setattr(connection, "is_usable", lambda: not is_closed())
-    yield
-    if not connection.is_usable():
-        connection.close()
 
 
 @pytest.fixture
