@@ -21,8 +21,8 @@ from xqueue_bridge.course_structure.json_format import (
     SUBSECTION,
     content_version,
     course_from,
-    read_json,
-    write_json,
+    read_document,
+    write_document,
 )
 from xqueue_bridge.exceptions import InvalidCourse
 
@@ -61,7 +61,7 @@ BLOCKS = "chapters.0.subsections.0.blocks"
 
 
 def test_document_gives_a_course_structure():
-    found = read_json(json.dumps(document()))
+    found = read_document(json.dumps(document()))
     assert found.course_key == CourseKey.from_string("course-v1:O+C+R")
     assert found.version == "7"
     (made,) = found.subsections
@@ -110,7 +110,7 @@ def test_written_course_is_read_as_equal():
         ],
         end=datetime(2026, 6, 1, tzinfo=UTC),
     )
-    assert read_json(write_json(made)) == made
+    assert read_document(write_document(made)) == made
 
 
 def test_document_without_a_version_gets_that_of_its_content():
@@ -236,7 +236,7 @@ def test_invalid_member_is_named_in_the_error(made, named):
 )
 def test_text_that_is_not_json_is_refused(text, named):
     with pytest.raises(InvalidCourse) as caught:
-        read_json(text)
+        read_document(text)
     assert caught.value.field == named
 
 
@@ -323,7 +323,7 @@ subsections = st.builds(
 @given(st.lists(subsections, max_size=4, unique_by=lambda each: each.usage_key))
 def test_any_written_course_is_read_as_equal(found):
     made = course(*found)
-    assert read_json(write_json(made)) == made
+    assert read_document(write_document(made)) == made
 
 
 json_values = st.recursive(
@@ -351,4 +351,4 @@ def test_any_value_of_a_member_is_read_or_invalid_course(path, value):
         found = course_from(change(path, value))
     except InvalidCourse:
         return
-    assert read_json(write_json(found)) == found
+    assert read_document(write_document(found)) == found

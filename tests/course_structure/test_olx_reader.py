@@ -19,7 +19,7 @@ from tests import odd_json
 from tests.course_structure import olx_factories
 from xqueue_bridge.course_grades.grading_rules import zero_totals
 from xqueue_bridge.course_structure.course import ShowCorrectness
-from xqueue_bridge.course_structure.json_format import read_json, write_json
+from xqueue_bridge.course_structure.json_format import read_document, write_document
 from xqueue_bridge.course_structure.olx.author_values import date_from
 from xqueue_bridge.course_structure.olx.reader import read_olx
 from xqueue_bridge.course_structure.validation import EARLIEST, LATEST, json_from
@@ -53,7 +53,7 @@ def test_exported_course_gives_a_course_structure(read):
     (block,) = made.blocks
     assert str(block.usage_key) == "block-v1:O+C+R+type@problem+block@p"
     assert (block.max_score, block.weight, block.graded) == (2.0, 4.0, None)
-    assert read_json(write_json(found)) == found
+    assert read_document(write_document(found)) == found
 
 
 def test_demo_course_has_the_points_of_its_pages():
@@ -196,7 +196,7 @@ def test_subsection_in_two_chapters_is_read_once(read):
     )
     assert [names(each.subsections) for each in found.chapters] == [["s"], ["s"]]
     assert len(found.subsections) == 1
-    assert read_json(write_json(found)) == found
+    assert read_document(write_document(found)) == found
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_pool_counts_the_number_of_blocks_that_it_draws(read, pool, possible):
     """SG52: the maximum is the same for each learner before the first attempt."""
     found = read(vertical__v=VERTICAL.format(pool.format(TWO)))
     assert names(found.blocks.values()) == ["a", "b"]
-    assert read_json(write_json(found)) == found
+    assert read_document(write_document(found)) == found
     assert zero_totals(found.subsections[0])[1].possible == possible
 
 
@@ -743,5 +743,5 @@ def test_course_with_any_content_is_read_and_can_be_published(tmp_path, changed,
     except CourseTooLarge:
         return  # its files point at each other
     assert names(found.subsections)[-1:] == ["last"]
-    assert read_json(write_json(found)) == found
+    assert read_document(write_document(found)) == found
     assert all(zero_totals(each)[0].possible >= 0 for each in found.subsections)

@@ -14,7 +14,7 @@ from demo.course import OLX
 from tests.course_grades.courses import HOMEWORK
 from tests.course_structure import olx_factories
 from xqueue_bridge.course_structure import load as load_module
-from xqueue_bridge.course_structure.json_format import write_json
+from xqueue_bridge.course_structure.json_format import write_document
 from xqueue_bridge.course_structure.olx.reader import read_olx
 from xqueue_bridge.course_structure.store import StoredStructures
 
@@ -59,7 +59,7 @@ def test_archive_and_json_document_give_the_version_of_the_folder(folder, tmp_pa
     load(folder)
     archive = olx_factories.archive(tmp_path / "course.tar.gz", olx_factories.FILES)
     document = tmp_path / "course.json"
-    document.write_text(write_json(read_olx(folder)), encoding="utf-8-sig")
+    document.write_text(write_document(read_olx(folder)), encoding="utf-8-sig")
     for path in (archive, document):
         assert load(path)[0].splitlines()[-1].endswith("is already published")
 
@@ -158,14 +158,14 @@ def test_document_above_the_limit_is_an_error(tmp_path, monkeypatch):
 @pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16"])
 def test_document_with_a_byte_order_mark_is_read(folder, tmp_path, charset):
     document = tmp_path / "course.json"
-    document.write_text(write_json(read_olx(folder)), encoding=charset)
+    document.write_text(write_document(read_olx(folder)), encoding=charset)
     load(folder)
     assert load(document)[0].splitlines()[-1].endswith("is already published")
 
 
 def test_course_key_option_that_differs_from_the_document_is_an_error(tmp_path, folder):
     document = tmp_path / "course.json"
-    document.write_text(write_json(read_olx(folder)), encoding="utf-8")
+    document.write_text(write_document(read_olx(folder)), encoding="utf-8")
     load(document, "--course-key", str(KEY))
     with pytest.raises(
         CommandError, match=r"course_key: is course-v1:O\+C\+R, not course-v1:a\+b\+c"

@@ -37,13 +37,13 @@ SUBSECTION = ("key", "display_name", "format", "graded", "due", "show_correctnes
 BLOCK = ("key", "type", "display_name", "weight", "max_score", "graded", "pool")
 
 
-def read_json(text: str | bytes) -> Course:
+def read_document(text: str | bytes) -> Course:
     """Return the course in a document. Raises InvalidCourse, which names the element."""
     return course_from(json_from(text, "document"))
 
 
-def write_json(course: Course) -> str:
-    """Return a document from which ``read_json`` makes an equal course."""
+def write_document(course: Course) -> str:
+    """Return a document from which ``read_document`` makes an equal course."""
     return json.dumps(document_of(course), indent=1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.course_structure.course import Course
-from xqueue_bridge.course_structure.json_format import read_json
+from xqueue_bridge.course_structure.json_format import read_document
 from xqueue_bridge.course_structure.olx.reader import read_olx
 from xqueue_bridge.course_structure.olx.tree import Report
 from xqueue_bridge.exceptions import InvalidCourse
@@ -25,7 +25,7 @@ def read_course(
     """
     if path.suffix != ".json":
         return read_olx(path, course_key, report)
-    course = read_json(_content(path))
+    course = read_document(_content(path))
     if course_key not in (None, course.course_key):
         raise InvalidCourse("course_key", f"is {course.course_key}, not {course_key}")
     return course

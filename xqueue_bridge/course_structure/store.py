@@ -17,7 +17,7 @@ from opaque_keys.edx.keys import CourseKey
 
 from xqueue_bridge.conf import options
 from xqueue_bridge.course_structure.course import Course, CourseStructures
-from xqueue_bridge.course_structure.json_format import read_json, write_json
+from xqueue_bridge.course_structure.json_format import read_document, write_document
 from xqueue_bridge.course_structure.models import CourseStructureVersion
 from xqueue_bridge.db.transactions import in_transaction
 from xqueue_bridge.exceptions import InvalidCourse
@@ -90,7 +90,7 @@ def _row_for(course: Course) -> CourseStructureVersion:
     """Return the row of this version; insert it if it was never loaded."""
     now = timezone.now()
     edited_on = course.edited_on or now
-    document = write_json(replace(course, edited_on=edited_on))
+    document = write_document(replace(course, edited_on=edited_on))
     row, is_new = CourseStructureVersion.objects.get_or_create(
         course_key=course.course_key,
         version=course.version,
@@ -101,7 +101,7 @@ def _row_for(course: Course) -> CourseStructureVersion:
             "digest": hashlib.sha256(document.encode()).hexdigest(),
         },
     )
-    if not is_new and replace(read_json(row.document), edited_on=None) != replace(
+    if not is_new and replace(read_document(row.document), edited_on=None) != replace(
         course, edited_on=None
     ):
         raise InvalidCourse("version", f"{course.version!r} was loaded with another content")
@@ -137,7 +137,7 @@ def _parsed(digest: str, load: Callable[[], str]) -> Course:
     """Return the parsed document, cached by its digest so that the cache is never outdated."""
     course = _cache.get(digest)
     if course is None:
-        course = read_json(load())
+        course = read_document(load())
         with _cache_lock:
             while len(_cache) >= MAX_CACHED:
                 _cache.pop(next(iter(_cache)))
